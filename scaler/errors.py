@@ -10,8 +10,9 @@
     ├── SourceError             UNAVAILABLE          a measurement could not be had
     └── NoAnswer                UNAVAILABLE          nothing certain enough to be said
 
-`code` is the name of a gRPC status, kept as text so that the pure rooms need no grpc; `server/status.py` maps it. The text of
-an error is what users read in the events of their ScaledObject: what, where, the value, and what is allowed. It carries no secret.
+`code` is the name of a gRPC status, kept as text so that the pure rooms need no grpc; `server/status.py` maps it.
+The text of an error is what users read in the events of their ScaledObject: what, where, the value, and what is
+allowed. It carries no secret.
 """
 
 import difflib
