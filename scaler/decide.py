@@ -1,0 +1,531 @@
+"""The fold: decide(spec, state, inputs, now) -> (state, Decision). The only way to a number.
+
+Its law: nothing measured is not zero. An answer is certain when every input is whole and the formula came out. An
+uncertain one may rise and not fall, and is given up after `holdFor`. Inactive, the word that takes N replicas to zero
+in one step, is said only after `idleFor` of certain, gap-free quiet. What a process has not seen for as long as the
+formula's memory, it may use to raise and not to lower.
+
+Pure and total: no clock, no I/O, no exception for anything that can be measured. Serving, a restart, `explain`,
+`check`, a backtest and the tests all fold this one function.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from scaler.errors import EvaluationError, NoAnswer
+from scaler.fields import seconds
+from scaler.formula import Program
+from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, WorkloadKey, replicas_for
+from scaler.policy.outcome import Outcome
+from scaler.spec import REDUCTIONS, Input, WorkloadSpec
+
+MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
+GAP = 2.5  # ticks without a tick that make a gap in what was seen
+
+Certainty = Literal["certain", "raising", "held", "unknown"]
+Sample = tuple[float, float]  # (time, value)
+EMPTY: Mapping[str, tuple[Sample, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was said, and when."""
+
+    replicas: int
+    active: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that a tick leaves for the next one."""
+
+    started: float | None = None  # the first tick
+    at: float | None = None  # the newest tick
+    since: float | None = None  # certain readings, without a gap longer than holdFor, since then
+    whole_at: float | None = None  # the newest tick with certain readings
+    certain: Answer | None = None  # the newest certain answer
+    floor: int | None = None  # an answer of another life (an edited formula, an outage): lowered only with full memory
+    idle_since: float | None = None
+    windows: Mapping[str, tuple[Sample, ...]] = EMPTY  # whole samples of metrics with `over`, oldest first
+    last: Mapping[str, Sample] = field(default_factory=lambda: MappingProxyType({}))  # newest whole sample
+    policy: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One input as it was used."""
+
+    name: str
+    value: float | None  # what the formula got
+    newest: float | None  # what was measured just now, before `over`
+    problem: str = ""  # why it is not certain
+    rule: str = ""  # why the value is not simply what was measured
+    age: float | None = None
+    answered: int | None = None
+    expected: int | None = None
+    source: str = ""
+    unit: str = ""
+    final: bool = False  # the question itself is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """How far the workload is from "inactive"."""
+
+    quiet: bool  # at this tick: certain, not activated, nothing running, waiting or starting
+    busy: tuple[str, ...]  # what was seen to run, wait or start
+    unread: tuple[str, ...]  # what could not be read
+    seen: float  # seconds of gap-free quiet
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer and everything it came from."""
+
+    spec: WorkloadSpec
+    at: float
+    certainty: Certainty
+    replicas: int | None  # None with `active` None: nothing can be said
+    active: bool | None
+    wake: bool  # the activation was true on what was measured, certain or not
+    reason: str  # one sentence
+    value: float | None  # the formula's
+    asked: int | None  # replicas by formula and policy, before any rule of certainty
+    facts: tuple[Fact, ...]
+    guards: tuple[Fact, ...]
+    scope: Mapping[str, float | None]  # every name the formula could use, with its value
+    problems: tuple[str, ...]
+    policy: str  # what the policy said
+    idle: Idle
+    memory_seen: float  # seconds, at most what the formula needs
+    held: float  # seconds since the last certain answer
+    floor: int | None  # the least that may be said on uncertain grounds
+    known: Replicas
+    final: bool = False  # the configuration is at fault: no holding
+
+    @property
+    def key(self) -> WorkloadKey:
+        """The workload it is for."""
+        return self.spec.key
+
+    @property
+    def target(self) -> float:
+        """The formula's target."""
+        return self.spec.target
+
+    @property
+    def known_replicas(self) -> int | None:
+        """Current replicas, where known."""
+        return self.known.current
+
+    def answer(self) -> Answer:
+        """What the wire may say.
+
+        Raises:
+            NoAnswer: nothing certain enough; the text is for the user.
+        """
+        if self.replicas is None or self.active is None:
+            error = NoAnswer(self.reason)
+            if self.final:
+                error.code = "INVALID_ARGUMENT"
+            raise error
+        return Answer(self.replicas, self.active, self.at)
+
+
+def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
+    """Fold one tick.
+
+    Args:
+        spec: the workload.
+        state: what the last tick left; `State()` for the first.
+        inputs: what was measured for `now`.
+        now: the tick's time on the grid. A time before the last tick counts as a gap.
+
+    Returns:
+        The next state, and the decision with its whole explanation.
+    """
+    state = _forget(spec, state, now)
+    known = inputs.replicas
+    facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
+    guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
+    scope = _scope(spec, facts, known)
+    problems = [f"{fact.name}: {fact.problem}" for fact in facts if fact.problem]
+    value = _evaluate(spec.program, scope, problems)
+    policy_state, outcome = _policy(spec, state, value, scope, known, problems, now)
+    asked = _asked(spec, value, outcome, problems)
+    activated = _activated(spec, value, scope, problems) and (outcome is None or outcome.active)
+
+    certain = not problems
+    since = (now if state.since is None else state.since) if certain else state.since
+    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
+    idle = _idle(spec, state, guards, known, certain and not activated, now)
+    ground = _Ground(
+        certain=certain,
+        ripe=certain and seen >= spec.memory,
+        final=any(fact.final for fact in facts),
+        held=0.0 if certain else now - (state.certain.at if state.certain else state.started or now),
+        floor=_most(state.certain.replicas if state.certain else None, state.floor, known.current),
+    )
+    replicas, active = _replicas(spec, ground, asked), _active(state, activated, idle, known)
+    # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
+    answer = None if replicas is None or active is None else Answer(replicas, active, now)
+    following = replace(
+        state,
+        started=now if state.started is None else state.started,
+        at=now,
+        since=since,
+        whole_at=now if certain else state.whole_at,
+        certain=answer if certain and answer else state.certain,
+        floor=None if ground.ripe and answer else state.floor,
+        idle_since=now - idle.seen if idle.quiet else None,
+        windows=_windows(spec, state, facts, now),
+        last=_last(state, facts, now),
+        policy=policy_state if certain else state.policy,
+    )
+    decision = Decision(
+        spec=spec,
+        at=now,
+        certainty=_certainty(answer, ground),
+        replicas=answer.replicas if answer else None,
+        active=answer.active if answer else None,
+        wake=activated,
+        reason="",
+        value=value,
+        asked=asked,
+        facts=facts,
+        guards=guards,
+        scope=scope,
+        problems=tuple(problems),
+        policy=outcome.reason if outcome else "",
+        idle=idle,
+        memory_seen=seen,
+        held=ground.held,
+        floor=ground.floor,
+        known=known,
+        final=ground.final,
+    )
+    return following, replace(decision, reason=_sentence(decision))
+
+
+# ---- what was seen before ----------------------------------------------------------------------------------------
+
+
+def _forget(spec: WorkloadSpec, state: State, now: float) -> State:
+    """Drop what a gap has made worthless."""
+    if state.at is None:
+        return state
+    if now < state.at:  # the clock went backwards: keep the answer, believe no span
+        certain = replace(state.certain, at=min(state.certain.at, now)) if state.certain else None
+        return State(started=now, at=now, certain=certain, floor=state.floor, last=state.last, policy=state.policy)
+    believed = max(spec.hold_for, GAP * spec.interval)
+    if now - state.at > GAP * spec.interval:
+        state = replace(state, idle_since=None)
+    if state.whole_at is not None and now - state.whole_at > believed:
+        state = replace(state, since=None, whole_at=None)
+    if state.certain and now - state.certain.at > believed:
+        floor = _most(state.floor, state.certain.replicas)
+        state = replace(state, certain=None, floor=floor, started=state.certain.at)
+    return state
+
+
+def _windows(spec: WorkloadSpec, state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, tuple[Sample, ...]]:
+    """Add what was measured whole at this tick, and drop what has left its window."""
+    windows = {}
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if item.over:
+            kept = tuple(sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now)
+            windows[item.name] = (*kept, (now, fact.newest)) if _whole(fact) else kept
+    return MappingProxyType(windows) if windows else EMPTY
+
+
+def _last(state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, Sample]:
+    """Remember the newest whole sample of every input that was really measured."""
+    fresh = {fact.name: (now, fact.newest) for fact in facts if _whole(fact) and not fact.rule}
+    return MappingProxyType({**state.last, **fresh}) if fresh else state.last  # type: ignore[dict-item]
+
+
+def _whole(fact: Fact) -> bool:
+    return not fact.problem and fact.newest is not None
+
+
+# ---- inputs ------------------------------------------------------------------------------------------------------
+
+
+def _settle(
+    spec: WorkloadSpec, item: Input, measured: Measured | None, inputs: Inputs, state: State, now: float
+) -> Fact:
+    """Turn what a source said about one input into the number the formula gets."""
+    if measured is None:
+        measured = Failure("was not measured", now)
+    fact = _newest(spec, item, measured, inputs, state, now)
+    if not item.over:
+        return fact
+    samples = [sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now]
+    values = [value for _, value in samples] + ([] if fact.newest is None else [fact.newest])
+    reduced = REDUCTIONS[item.reduce](values) if values else None
+    rule = f"{item.reduce} of {len(values)} samples in {seconds(item.over)}" + (f"; {fact.rule}" if fact.rule else "")
+    return replace(fact, value=reduced, rule=rule if values else fact.rule)
+
+
+def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs, state: State, now: float) -> Fact:
+    if isinstance(measured, Failure):
+        return Fact(
+            item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.final
+        )
+    fact = Fact(
+        item.name,
+        measured.value,
+        measured.value,
+        age=measured.age,
+        answered=measured.answered,
+        expected=measured.expected,
+        source=measured.source,
+        unit=item.unit,
+    )
+    young = item.ask.endpoint in inputs.young
+    if measured.value is None:
+        return _missing(spec, item, fact, inputs, state, young, now)
+    if not abs(measured.value) <= MAX_VALUE:
+        return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
+    return replace(fact, problem=_incomplete(spec, item, measured, inputs.replicas, young))
+
+
+def _incomplete(spec: WorkloadSpec, item: Input, reading: Reading, known: Replicas, young: bool) -> str:
+    """Why a value may be too low or too old, or an empty text."""
+    if reading.partial:
+        return reading.partial
+    if reading.answered is not None:
+        expected = _most(reading.expected, known.ready if item.of_target else None)
+        if expected is not None and reading.answered < expected:
+            return f"{reading.answered} of {expected} pods answered"
+    return _young(spec, item) if young else ""
+
+
+def _young(spec: WorkloadSpec, item: Input) -> str:
+    return f"{item.ask.endpoint} holds no data older than {seconds(spec.hold_for)} yet"
+
+
+def _missing(
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, young: bool, now: float
+) -> Fact:
+    """A source answered, and there was no such series."""
+    if item.of_target and inputs.replicas.current == 0:
+        rule = "0 replicas, so nothing is there to measure"
+        return replace(fact, value=item.at_zero, newest=item.at_zero, rule=rule)
+    if item.on_missing == "zero":
+        if young:
+            return replace(fact, problem=f"no series, and absence is not zero while {_young(spec, item)}")
+        return replace(fact, value=0.0, newest=0.0, rule="no series, which onMissing says is 0")
+    if item.on_missing == "last" and item.name in state.last:
+        at, value = state.last[item.name]
+        return replace(fact, value=value, newest=value, rule=f"no series, so the last value, {seconds(now - at)} old")
+    if isinstance(item.on_missing, float):
+        value = item.on_missing
+        return replace(fact, value=value, newest=value, rule=f"no series, which onMissing says is {value:g}")
+    if item.name in spec.program.nilable:
+        return replace(fact, rule="no series, which ?? stands in for")
+    return replace(fact, problem="no series")
+
+
+# ---- the formula, the policy, the activation -----------------------------------------------------------------------
+
+
+def _scope(spec: WorkloadSpec, facts: tuple[Fact, ...], known: Replicas) -> Mapping[str, float | None]:
+    """Every name a formula may use, with its value.
+
+    Where some of the data is missing, a count that could not be measured stands in as 0: what the rest alone would ask
+    for may raise an uncertain answer, and cannot lower it.
+    """
+    target = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
+    any_measured = any(fact.newest is not None for fact in facts)
+    measured = {
+        fact.name: item.at_zero if fact.problem and fact.value is None and any_measured else fact.value
+        for item, fact in zip(spec.inputs, facts, strict=True)
+    }
+    counts = {name: None if count is None else float(count) for name, count in target.items()}
+    return {**spec.parameters, **counts, **measured}
+
+
+def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
+    """The formula's value; a failure is a problem, unless an input's own problem says it already."""
+    try:
+        value = program.evaluate(scope)
+    except EvaluationError as error:
+        if not problems:
+            problems.append(str(error))
+        return None
+    if value is None:
+        problems.append("the formula came to nil")
+        return None
+    return float(value)
+
+
+def _policy(
+    spec: WorkloadSpec,
+    state: State,
+    value: float | None,
+    scope: Mapping[str, float | None],
+    known: Replicas,
+    problems: list[str],
+    now: float,
+) -> tuple[object, Outcome | None]:
+    """Replicas before rounding, by the policy or by plain division."""
+    if value is None:
+        return state.policy, None
+    if value < 0:
+        problems.append(f"the formula came to {value:g}, and a load cannot be negative")
+        return state.policy, None
+    load = value / spec.target
+    if spec.metric_type == "Value":
+        if known.ready is None:
+            problems.append("metricType Value needs the number of ready replicas, which is not known")
+            return state.policy, None
+        load *= known.ready
+    algorithm = spec.algorithm
+    if algorithm is None:
+        return None, Outcome(load, True, "")
+    metrics = {name: scope[name] for name in spec.policy.metrics} if spec.policy else {}
+    nil = sorted(name for name, number in metrics.items() if number is None)
+    if nil:
+        problems.append(f"the policy needs {nil[0]}, which is nil")
+        return state.policy, None
+    return algorithm.step(spec.policy, state.policy or algorithm.initial, load, metrics, now)  # type: ignore[arg-type]
+
+
+def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, problems: list[str]) -> int | None:
+    if outcome is None:
+        return None
+    if outcome.replicas > MAX_REPLICAS:
+        problems.append(f"{value:g} / {spec.target:g} asks for more than {MAX_REPLICAS:,} replicas")
+        return None
+    return replicas_for(outcome.replicas, 1.0)
+
+
+def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, float | None], problems: list[str]) -> bool:
+    if isinstance(spec.activation, float):
+        return value is not None and value > spec.activation
+    try:
+        return bool(spec.activation.evaluate(scope))
+    except EvaluationError as error:
+        if value is not None:
+            problems.append(f"activation: {error}")
+        return False
+
+
+# ---- what may be said ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What an answer can stand on."""
+
+    certain: bool
+    ripe: bool  # certain, and the whole memory was seen
+    final: bool
+    held: float
+    floor: int | None
+
+
+def _idle(
+    spec: WorkloadSpec, state: State, guards: tuple[Fact, ...], known: Replicas, resting: bool, now: float
+) -> Idle:
+    """Whether this tick was quiet, and for how long that has been so without a gap."""
+    busy = [f"{fact.name} is {fact.value:g}" for fact in guards if fact.value]
+    if known.starting:
+        busy.append(f"{known.starting} starting")
+    unread = [f"{fact.name}: {fact.problem}" for fact in guards if fact.problem and not fact.value]
+    quiet = resting and not busy and not unread
+    seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
+    return Idle(quiet, tuple(busy), tuple(unread), seen, spec.idle_for)
+
+
+def _replicas(spec: WorkloadSpec, ground: _Ground, asked: int | None) -> int | None:
+    """Certain and ripe: what was asked. Otherwise the floor or more, and nothing without a floor."""
+    if ground.ripe:
+        return asked
+    if ground.floor is None or ground.final or ground.held > spec.hold_for:
+        return None
+    return _most(asked, ground.floor)
+
+
+def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool | None:
+    """Active, inactive, or not to be said: the first rule that holds."""
+    before = state.certain.active if state.certain else None
+    rules: tuple[tuple[bool, bool | None], ...] = (
+        (activated, True),
+        (idle.quiet and idle.seen >= idle.needed, False),
+        (bool(idle.busy) or bool(known.current), True),
+        (before is not None, before),
+        (idle.quiet and known.current == 0, False),  # nothing runs, so nothing can be lost
+    )
+    return next((answer for holds, answer in rules if holds), None)
+
+
+def _certainty(answer: Answer | None, ground: _Ground) -> Certainty:
+    if answer is None:
+        return "unknown"
+    if ground.ripe:
+        return "certain"
+    return "raising" if ground.certain else "held"
+
+
+def _most(*counts: int | None) -> int | None:
+    return max((count for count in counts if count is not None), default=None)
+
+
+# ---- the sentence --------------------------------------------------------------------------------------------------
+
+
+def _sentence(decision: Decision) -> str:
+    """The decision in one sentence."""
+    why = "; ".join(decision.problems[:3])
+    if decision.certainty == "unknown":
+        return _no_answer(decision, why)
+    count = f"{decision.replicas} replica{'' if decision.replicas == 1 else 's'}"
+    if decision.certainty == "held":
+        rise = " (raised by what was measured)" if decision.asked == decision.replicas else ""
+        limit = seconds(decision.spec.hold_for)
+        return f"{count}{rise}, held for {seconds(decision.held)} of at most {limit}: {why}"
+    sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
+    if decision.certainty == "raising" and decision.asked != decision.replicas:
+        need = f"{seconds(decision.memory_seen)} of the formula's {seconds(decision.spec.memory)} seen"
+        return f"{count}, not lowered to {decision.asked} before {need}: {sum_of}"
+    return f"{count}: {sum_of}{_activity(decision)}"
+
+
+def _shown(decision: Decision) -> str:
+    spec = decision.spec
+    if spec.metric_type == "Value":
+        return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
+    return f"{' '.join(spec.program.text.split())[:120]} = {decision.value:g}, at {spec.target:g} a replica"
+
+
+def _activity(decision: Decision) -> str:
+    if not decision.active:
+        return ", inactive"
+    if decision.wake or decision.replicas:
+        return ""
+    against = decision.idle.busy or decision.idle.unread
+    if against:
+        return f", kept active: {', '.join(against)}"
+    return f", kept active: quiet for {seconds(decision.idle.seen)} of {seconds(decision.idle.needed)}"
+
+
+def _no_answer(decision: Decision, why: str) -> str:
+    spec = decision.spec
+    if decision.final:
+        return f"no answer: {why}"
+    if why and decision.floor is not None and decision.held > spec.hold_for:
+        return f"no certain answer for {seconds(decision.held)} (holdFor is {seconds(spec.hold_for)}): {why}"
+    if why:
+        return f"no certain answer yet: {why}"
+    if decision.memory_seen < spec.memory:
+        need = f"{seconds(decision.memory_seen)} of the {seconds(spec.memory)} that the formula remembers"
+        return f"no certain answer yet: seen {need}, and the current replicas are not known"
+    against = ", ".join(decision.idle.busy or decision.idle.unread)
+    quiet = f"quiet for {seconds(decision.idle.seen)} of {seconds(decision.idle.needed)}"
+    return f"no certain answer yet: {against or quiet}, and the current replicas are not known"

@@ -1,0 +1,45 @@
+"""Policies: a load and its past in, desired replicas out. One file is one algorithm: Spec, State, step().
+
+Without a policy the answer is ceil(value / target). A policy is chosen by its `kind` in a formula file; `POLICIES` is
+the whole list. A policy's state changes only on certain data; `memory` says how many seconds of past it needs before
+it may be believed to lower anything.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scaler.fields import Fields
+from scaler.policy import hysteresis
+from scaler.policy.outcome import Outcome
+
+
+class PolicySpec(Protocol):
+    """What a policy was set to."""
+
+    @property
+    def memory(self) -> float:
+        """Seconds of past that the policy needs."""
+        ...
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Names of the metrics it reads besides the formula's value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One row of the list of policies."""
+
+    parse: Callable[[Fields], PolicySpec]
+    initial: object
+    step: Callable[[Any, Any, float, Mapping[str, float], float], tuple[Any, Outcome]]
+
+
+POLICIES: Mapping[str, Policy] = {
+    "hysteresis": Policy(hysteresis.parse, hysteresis.INITIAL, hysteresis.step),
+}
+PLANNED = frozenset(
+    {"apa", "kpa", "latch", "ongoing", "token-velocity", "window"}
+)  # known to the design, not built yet

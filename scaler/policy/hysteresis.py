@@ -1,0 +1,93 @@
+"""A gate with two thresholds: which of two sides serves, without flapping over a noisy line.
+
+The gate opens when `metric` reaches `above` and closes when it falls below `below`; between the two it stays as it is.
+The side with `serves: above` serves while the gate is open, the side with `serves: below` while it is closed; both read
+the same metric and fold the same gate, so that two scaled objects (the large model and the cheaper one) hand over to
+each other. A side whose turn has ended goes on serving for `overlap` seconds, so that the other can start first.
+
+    above 5000, below 4000:   4800 closed   5100 open   4500 open   3900 closed   4500 closed
+
+Source of the need: the third formula of "Use KEDA Scaling Modifiers to Manage AI Infrastructure" (2024), which switches
+at one hard threshold; a Schmitt trigger is the classical remedy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaler.fields import Fields, choice, duration, matching, number, seconds
+from scaler.policy.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Hysteresis:
+    """What one side of the hand-over was set to."""
+
+    metric: str
+    above: float  # the gate opens at this value, in the metric's unit
+    below: float  # and closes under this one
+    serves: str  # "above": this side serves while the gate is open; "below": while it is closed
+    overlap: float  # seconds it goes on serving after its turn
+    memory: float  # seconds of past from which a fresh process learns the state of the gate
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The one metric the gate looks at."""
+        return frozenset({self.metric})
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate, and when this side's turn last ended."""
+
+    open: bool = False
+    turned: float | None = None  # when the gate last changed; None: not seen to change
+
+
+INITIAL = Gate()
+
+
+def parse(fields: Fields) -> Hysteresis:
+    """Read `policy: {kind: hysteresis, ...}`.
+
+    Raises:
+        ConfigError: an unknown key, or `below` that is not less than `above`.
+    """
+    spec = Hysteresis(
+        metric=fields.take("metric", matching(r"[A-Za-z_]\w{0,62}", "the name of a metric of this file")),
+        above=fields.take("above", number()),
+        below=fields.take("below", number()),
+        serves=fields.take("serves", choice("above", "below"), "above"),
+        overlap=fields.take("overlap", duration(0, 3600), 300.0),
+        memory=fields.take("memory", duration(0, 86400), 3600.0),
+    )
+    if spec.below >= spec.above:
+        raise fields.error("below", f"{spec.below:g} is not less than above ({spec.above:g})", f"below {spec.above:g}")
+    return spec
+
+
+def step(spec: Hysteresis, gate: Gate, load: float, metrics: Mapping[str, float], now: float) -> tuple[Gate, Outcome]:
+    """Move the gate by one tick and answer for this side.
+
+    Args:
+        spec: what the side was set to.
+        gate: the gate after the last tick.
+        load: the formula's value over its target, in replicas.
+        metrics: the metrics it reads, by name; must hold `spec.metric`.
+        now: seconds.
+
+    Returns:
+        The gate, and `load` replicas while this side serves, 0 otherwise.
+    """
+    seen = metrics[spec.metric]
+    opened = seen >= spec.above if not gate.open else seen >= spec.below
+    turned = now if opened != gate.open else gate.turned
+    mine = opened == (spec.serves == "above")
+    state = "open" if opened else "closed"
+    at = f"gate {state}: {spec.metric} is {seen:g} (opens at {spec.above:g}, closes below {spec.below:g})"
+    gate = Gate(opened, turned)
+    if mine:
+        return gate, Outcome(load, True, f"{at}, this side serves")
+    if turned is not None and now - turned < spec.overlap:
+        left = seconds(spec.overlap - (now - turned))
+        return gate, Outcome(load, True, f"{at}, this side serves for another {left} while the other starts")
+    return gate, Outcome(0.0, False, f"{at}, the other side serves")

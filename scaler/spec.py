@@ -1,0 +1,528 @@
+"""Formula files and trigger metadata -> frozen values that `decide` understands.
+
+A formula file is a template: `$name` stands for a parameter of the trigger. `bind` fills the template for one trigger
+and reads the result, so that a value is checked in the same way whether it was written in the file or in the trigger.
+Everything here is pure; a file or trigger that is wrong is one ConfigError that names file, key, value and what is
+allowed.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from scaler import promql, signals
+from scaler.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
+from scaler.fields import (
+    Fields,
+    boolean,
+    choice,
+    duration,
+    listed,
+    matching,
+    number,
+    show,
+    text,
+)
+from scaler.formula import Program, parse
+from scaler.model import (
+    Ask,
+    Failure,
+    HistoryAsk,
+    Inputs,
+    Measured,
+    QueryAsk,
+    Reading,
+    Replicas,
+    SignalAsk,
+    WorkloadKey,
+)
+from scaler.policy import PLANNED, POLICIES, Policy, PolicySpec
+from scaler.trigger import NOT_YET_KEYS, TRIGGER, Trigger
+
+OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval", "holdFor", "idleFor")
+RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, "formula", "expression", "engine", "model", "pods", "kind", "id"})
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
+FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_REFERENCE = re.compile(rf"\$({NAME})")
+
+TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
+GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
+REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
+    "mean": lambda values: sum(values) / len(values),
+    "max": max,
+    "min": min,
+}
+
+OnMissing = Literal["error", "zero", "last"] | float
+Scalar = str | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the settings say for every workload that does not say it itself."""
+
+    interval: float = 5.0  # seconds between ticks
+    hold_for: float = 120.0  # seconds an answer outlives its data
+    idle_for: float = 60.0  # seconds of quiet before "inactive"
+    engine: str = "vllm"
+    gateway: str = "llm-d"
+    endpoint: str = "default"
+    endpoints: tuple[str, ...] = ("default",)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a formula file."""
+
+    name: str
+    type: str  # text | number | duration | boolean
+    default: Scalar | None  # None: the trigger must give it
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaFile:
+    """A formula file that was read and, with placeholders for what only a trigger knows, found valid."""
+
+    name: str
+    where: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    body: Mapping[str, object]  # the template: every key but name, description, parameters, tests
+    tests: tuple[object, ...]  # as written; `check` reads them
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One number that is measured every tick."""
+
+    name: str
+    ask: Ask
+    on_missing: OnMissing = "error"
+    over: float = 0.0  # seconds of grid samples to reduce; 0: the newest alone
+    reduce: str = "mean"
+    unit: str = ""
+    at_zero: float | None = None  # its value when the target is known to have no replica; None: nothing is known then
+    of_target: bool = False  # measured on the target's own pods
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """Everything `decide` needs to know of one workload."""
+
+    key: WorkloadKey
+    formula: str  # the file's name, or "expression"
+    where: str
+    program: Program
+    target: float
+    activation: Program | float  # a condition, or a number that the value must exceed
+    metric_type: str  # AverageValue | Value
+    inputs: tuple[Input, ...]
+    guards: tuple[Input, ...]
+    replicas: Mapping[str, Ask]  # current, ready, minimum, maximum of the scale target
+    parameters: Mapping[str, float]
+    policy_kind: str | None
+    policy: PolicySpec | None
+    interval: float
+    hold_for: float
+    idle_for: float
+
+    @property
+    def algorithm(self) -> Policy | None:
+        """The row of POLICIES, or None for ceil(value / target)."""
+        return POLICIES[self.policy_kind] if self.policy_kind else None
+
+    @property
+    def memory(self) -> float:
+        """Seconds of past that must have been seen before an answer may lower anything."""
+        return max([item.over for item in self.inputs] + [self.policy.memory if self.policy else 0.0])
+
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """Names of the endpoints it measures."""
+        return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards))
+
+    def inputs_of(self, answers: Mapping[Ask, Measured]) -> Inputs:
+        """Sort one tick's measurements into what `decide` reads."""
+        failure = Failure("was not measured", 0.0)
+        young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
+        return Inputs(
+            readings={item.name: answers.get(item.ask, failure) for item in self.inputs},
+            guards={item.name: answers.get(item.ask, failure) for item in self.guards},
+            replicas=_known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()}),
+            young=frozenset(young),
+        )
+
+    def asks(self) -> frozenset[Ask]:
+        """All that is asked of the sources in one tick."""
+        history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
+        return frozenset({item.ask for item in (*self.inputs, *self.guards)} | set(self.replicas.values()) | history)
+
+
+def _says(measured: Measured | None) -> float | None:
+    return measured.value if isinstance(measured, Reading) else None
+
+
+def _known(counts: Mapping[str, float | None]) -> Replicas:
+    """What the replica signals say of the scale target."""
+    known = {fact: None if count is None else round(count) for fact, count in counts.items()}
+    current, ready = known.get("current"), known.get("ready")
+    starting = max(current - ready, 0) if current is not None and ready is not None else None
+    source = "kube-state-metrics" if current is not None else ""
+    return Replicas(current, ready, starting, known.get("minimum"), known.get("maximum"), source)
+
+
+# ---- formula files -----------------------------------------------------------------------------------------------
+
+
+def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile:
+    """Read a formula file.
+
+    Args:
+        tree: the YAML as read.
+        where: the file's path, for messages.
+        stem: the file's name without its ending, which `name` must equal; None to allow any.
+
+    Raises:
+        ConfigError: anything that could be known to be wrong without a trigger.
+    """
+    fields = Fields(where, tree)
+    name = fields.take("name", matching(FORMULA_NAME, "lower-case letters, digits and '-', at most 63"))
+    if stem is not None and name != stem:
+        raise fields.error("name", f"{show(name)} is not the file's own name", stem)
+    description = fields.take("description", text, "")
+    declared = fields.inside("parameters")
+    parameters = tuple(_parameter(where, key, raw) for key, raw in declared.rest().items())
+    tests = fields.take("tests", listed(lambda raw: raw), ())
+    file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
+    example = {item.name: _placeholder(item) for item in parameters}
+    key = WorkloadKey("namespace", "name", "ScaledObject", "")
+    _read(file, key, example, Defaults(), frozenset(example))
+    return file
+
+
+def _parameter(where: str, name: str, tree: object) -> Parameter:
+    path = f"parameters.{name}"
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(
+            where, path, f"{show(name)} is not a name", "letters, digits and '_', not starting with a digit"
+        )
+    fields = Fields(where, {} if tree is None else tree, path)
+    kind = fields.take("type", choice("text", "number", "duration", "boolean"), "text")
+    default = fields.take("default", _TYPES[kind], None)
+    parameter = Parameter(name, kind, default, fields.take("unit", text, ""), fields.take("description", text, ""))
+    fields.close()
+    return parameter
+
+
+_TYPES: Mapping[str, Callable[[object], Scalar]] = {
+    "text": text,
+    "number": number(),
+    "duration": duration(),
+    "boolean": boolean,
+}
+_PLACEHOLDERS: Mapping[str, Scalar] = {"text": "placeholder", "number": 1.0, "duration": 60.0, "boolean": True}
+
+
+def _placeholder(parameter: Parameter) -> Scalar:
+    return _PLACEHOLDERS[parameter.type] if parameter.default is None else parameter.default
+
+
+# ---- binding -----------------------------------------------------------------------------------------------------
+
+
+def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> WorkloadSpec:
+    """Fill a formula file's template with a trigger.
+
+    Args:
+        file: the formula file; None for a trigger that brings its own expression.
+        trigger: what KEDA sent.
+        defaults: what the settings say.
+
+    Raises:
+        ConfigError: an unknown key, a missing or wrong value, a formula that cannot be read.
+    """
+    if file is None:
+        file = _inline(trigger, defaults)
+    declared = {item.name: item for item in file.parameters}
+    for key in trigger.given:
+        if key not in declared and key not in RESERVED_KEYS:
+            allowed = ", ".join(sorted({*declared, *RESERVED_KEYS} - set(NOT_YET_KEYS)))
+            raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, {*declared, *RESERVED_KEYS})}", allowed)
+    values: dict[str, Scalar] = {}
+    for item in file.parameters:
+        if item.name in trigger.given:
+            values[item.name] = _typed(TRIGGER, item, trigger.given[item.name])
+        elif item.default is not None:
+            values[item.name] = item.default
+        else:
+            raise ConfigError(TRIGGER, item.name, f"is missing: {file.name} needs it", item.description or item.type)
+    for key in ("engine", "model", "pods"):
+        if key in trigger.given and key not in declared:
+            values[key] = trigger.given[key]
+    overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
+    return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+
+
+def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
+    try:
+        return _TYPES[parameter.type](raw)
+    except ValueError as error:
+        raise ConfigError(where, parameter.name, f"{show(raw)} is not allowed", str(error)) from error
+
+
+def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
+    """The formula file that a trigger with an expression stands for: every name is a signal of its engine."""
+    expression = trigger.expression or ""
+    engine = trigger.given.get("engine", defaults.engine)
+    known = {*signals.names(engine), *signals.names(defaults.gateway)}
+    program = _program(expression, frozenset(known | set(TARGET_NAMES)), "number", TRIGGER, "expression")
+    metrics = {name: {"signal": name} for name in sorted(program.names - set(TARGET_NAMES))}
+    return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What the metrics of one workload have in common."""
+
+    key: WorkloadKey
+    values: Mapping[str, Scalar]
+    defaults: Defaults
+    endpoint: str
+
+
+def _read(
+    file: FormulaFile,
+    key: WorkloadKey,
+    values: Mapping[str, Scalar],
+    defaults: Defaults,
+    declared: frozenset[str],
+    overrides: Mapping[str, str] | None = None,
+) -> WorkloadSpec:
+    """Fill the template and read it."""
+    place = {**values, "namespace": key.namespace, "name": key.name}
+    body = {name: _fill(file.where, name, value, place) for name, value in file.body.items()}
+    body.update(overrides or {})
+    fields = Fields(file.where, body)
+    for name in ("outputs", "capacity", "mode"):
+        if fields.has(name):
+            raise UnsupportedError(file.where, name)
+    endpoint = fields.take("endpoint", _endpoint(defaults), defaults.endpoint)
+    scope = _Scope(key, values, defaults, endpoint)
+    inputs = tuple(_metric(file.where, name, raw, scope) for name, raw in fields.inside("metrics").rest().items())
+    parameters = {name: float(value) for name, value in values.items() if name in declared and isinstance(value, float)}
+    measured = frozenset(item.name for item in inputs)
+    _distinct(file.where, measured, frozenset(parameters))
+    names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
+    program = _program(fields.take("formula", text), names, "number", file.where, "formula")
+    policy_kind, policy = _policy(fields, measured)
+    spec = WorkloadSpec(
+        key=key,
+        formula=file.name,
+        where=file.where,
+        program=program,
+        target=fields.take("target", number(0, above=True)),
+        activation=_activation(fields, names),
+        metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
+        inputs=inputs,
+        guards=_guards(inputs),
+        replicas=_replica_asks(scope),
+        parameters=parameters,
+        policy_kind=policy_kind,
+        policy=policy,
+        interval=fields.take("interval", duration(1, 600), defaults.interval),
+        hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
+        idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
+    )
+    if spec.interval != round(spec.interval):
+        raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
+    fields.close()
+    return spec
+
+
+def _fill(where: str, path: str, value: object, place: Mapping[str, Scalar]) -> object:
+    """Put parameters in: a whole value, or inside PromQL where it is escaped; anywhere else `$` is an error."""
+    if isinstance(value, Mapping):
+        return {key: _fill(where, f"{path}.{key}", item, place) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(where, f"{path}[{index}]", item, place) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "$" not in value:
+        return value
+    if path.startswith("metrics.") and path.endswith(".prometheus"):
+        return promql.substitute(value, place_for_promql(place), where, path)
+    whole_value = _REFERENCE.fullmatch(value)
+    if whole_value is None:
+        name = _REFERENCE.search(value)
+        hint = (
+            f"; a numeric parameter is a plain name here: {name[1]}"
+            if name and path in {"formula", "activation"}
+            else ""
+        )
+        raise ConfigError(where, path, f"$ inside {show(value)}{hint}", "$name as the whole value, or inside PromQL")
+    if whole_value[1] not in place:
+        raise ConfigError(where, path, f"{value} is not a parameter{nearest(whole_value[1], place)}", ", ".join(place))
+    return place[whole_value[1]]
+
+
+def place_for_promql(place: Mapping[str, Scalar]) -> dict[str, str | float]:
+    """Booleans have no place in PromQL; they go in as the texts true and false."""
+    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in place.items()}
+
+
+def _endpoint(defaults: Defaults) -> Callable[[object], str]:
+    return choice(*defaults.endpoints)
+
+
+def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
+    path = f"metrics.{name}"
+    if not re.fullmatch(NAME, name) or name in TARGET_NAMES:
+        raise ConfigError(
+            where, path, f"{show(name)} cannot name a metric", f"a name other than {', '.join(TARGET_NAMES)}"
+        )
+    fields = Fields(where, tree, path)
+    for planned in ("gpus", "from"):
+        if fields.has(planned):
+            raise UnsupportedError(where, f"{path}.{planned}")
+    if fields.has("signal") == fields.has("prometheus"):
+        raise ConfigError(where, path, "needs exactly one source", "signal, prometheus")
+    on_missing = fields.take("onMissing", _on_missing, "error")
+    over = fields.take("over", duration(0, 86400), 0.0)
+    reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
+    endpoint = fields.take("endpoint", _endpoint(scope.defaults), scope.endpoint)
+    if fields.has("prometheus"):
+        ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
+        unit, at_zero, of_target = fields.take("unit", text, ""), None, False
+    else:
+        signal, ask = _signal(fields, scope, endpoint)
+        unit, at_zero, of_target = signal.unit, signal.at_zero, signal.scope == "target"
+    fields.close()
+    return Input(name, ask, on_missing, over, reduce, unit, at_zero, of_target)
+
+
+def _on_missing(raw: object) -> OnMissing:
+    if raw in ("error", "zero", "last"):
+        return raw  # type: ignore[return-value]
+    try:
+        return number()(raw)
+    except ValueError:
+        raise ValueError("error, zero, last, or a number") from None
+
+
+def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk]:
+    engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
+    name = fields.take("signal", text)
+    if name in signals.names(scope.defaults.gateway) and name not in signals.names(engine):
+        engine = scope.defaults.gateway
+    try:
+        signal = signals.find(engine, name)
+    except ConfigError as error:
+        raise fields.error("signal", error.problem, error.allowed) from error
+    known = {"namespace": scope.key.namespace, "model": scope.values.get("model")}
+    pods = fields.take("pods", text, _optional_text(scope.values.get("pods")))
+    ask = SignalAsk(
+        endpoint=endpoint,
+        engine=engine,
+        signal=name,
+        labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
+        pods=pods if signal.scope == "target" else None,
+        window=fields.take("window", duration(1, 86400), signal.window) if signal.takes_window else None,
+        quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
+    )
+    if pods is not None and not _regular(pods):
+        raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
+    return signal, ask
+
+
+def _optional_text(value: Scalar | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _regular(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return len(pattern) <= 500
+
+
+def _distinct(where: str, measured: frozenset[str], parameters: frozenset[str]) -> None:
+    twice = measured & parameters
+    if twice:
+        raise ConfigError(where, f"metrics.{min(twice)}", "is also a parameter", "two different names")
+
+
+def _activation(fields: Fields, names: frozenset[str]) -> Program | float:
+    if fields.has("activation"):
+        if fields.has("activationTarget"):
+            raise fields.error("activation", "activation and activationTarget are both given", "one of them")
+        return _program(fields.take("activation", _written), names, "boolean", fields.where, "activation")
+    return fields.take("activationTarget", number(), 0.0)
+
+
+def _written(raw: object) -> str:
+    """A condition as text; YAML reads a bare `true` as a boolean."""
+    return str(raw).lower() if isinstance(raw, bool) else text(raw)
+
+
+def _policy(fields: Fields, measured: frozenset[str]) -> tuple[str | None, PolicySpec | None]:
+    if not fields.has("policy"):
+        return None, None
+    inner = fields.inside("policy")
+    kind = inner.take("kind", text)
+    if kind in PLANNED:
+        raise UnsupportedError(fields.where, f"policy.kind.{kind}")
+    if kind not in POLICIES:
+        raise inner.error("kind", f"{show(kind)} is not a policy{nearest(kind, POLICIES)}", ", ".join(POLICIES))
+    spec = POLICIES[kind].parse(inner)
+    inner.close()
+    for name in sorted(spec.metrics - measured):
+        raise inner.error(
+            "metric", f"{show(name)} is not a metric{nearest(name, measured)}", ", ".join(sorted(measured))
+        )
+    return kind, spec
+
+
+def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+    """Waiting and running of the same pods that the formula measures; none when it measures no engine."""
+    asks = [item.ask for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
+    guards = []
+    for name in GUARDS if asks else ():
+        own = next((item for item in inputs if isinstance(item.ask, SignalAsk) and item.ask.signal == name), None)
+        if own is not None:
+            guards.append(replace(own, name=name, over=0.0))
+        elif name in signals.names(asks[0].engine):
+            signal = signals.find(asks[0].engine, name)
+            ask = replace(asks[0], signal=name, window=None, quantile=None)
+            guards.append(Input(name, ask, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+    return tuple(guards)
+
+
+_REPLICA_SIGNALS = {
+    "current": "current_replicas",
+    "ready": "ready_replicas",
+    "minimum": "min_replicas",
+    "maximum": "max_replicas",
+}
+
+
+def _replica_asks(scope: _Scope) -> dict[str, Ask]:
+    """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
+    if scope.key.kind != "ScaledObject":
+        return {}
+    labels = (("namespace", scope.key.namespace), ("hpa", f"keda-hpa-{scope.key.name}"))
+    return {fact: SignalAsk(scope.endpoint, "kubernetes", signal, labels) for fact, signal in _REPLICA_SIGNALS.items()}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(formula: str, names: frozenset[str], kind: Literal["number", "boolean"]) -> Program:
+    return parse(formula, names, kind=kind)
+
+
+def _program(formula: str, names: frozenset[str], kind: Literal["number", "boolean"], where: str, key: str) -> Program:
+    try:
+        return _parsed(formula, names, kind)
+    except FormulaSyntaxError as error:
+        raise error.placed(where, key) from None
