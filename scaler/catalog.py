@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
+from scaler.document import parse_yaml
 from scaler.errors import ConfigError, UnknownFormula, nearest
 from scaler.spec import FormulaFile, parse_file
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_FILES = 1000
-MAX_NODES = 20_000  # of one YAML document
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +68,28 @@ def load(folder: Path, last: Catalog | None = None) -> Catalog:
     except OSError as error:
         if last is None:
             raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
-        problems = {**before.problems, folder.name: f"the folder cannot be listed ({error.strerror})"}
-        return Catalog(before.formulas, MappingProxyType(problems), before.digests)
-    formulas = dict(before.formulas)
-    problems: dict[str, str] = {}
-    digests: dict[str, str] = {}
-    for path in paths[:MAX_FILES]:
+        gone = {**before.problems, str(folder): f"the folder cannot be listed ({error.strerror})"}
+        return Catalog(before.formulas, MappingProxyType(gone), before.digests)
+    formulas, problems, digests = dict(before.formulas), {}, {}
+    seen: set[str] = set()
+    for path in paths:
         try:
-            text = _read(path)
-            digests[path.name] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-            if digests[path.name] == before.digests.get(path.name):
-                if path.name in before.problems:
-                    problems[path.name] = before.problems[path.name]
-                continue
-            file = parse_file(parse_yaml(text, path.name), path.name, path.stem)
-            formulas[file.name] = file
+            if len(seen) == MAX_FILES or path.stem in seen:
+                raise ConfigError(path.name, "", "is not read", f"at most {MAX_FILES} files, one of each name")
+            seen.add(path.stem)
+            content = _read(path)
+            digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+            digests[path.name] = digest
+            if digest != before.digests.get(path.name):
+                formulas[path.stem] = parse_file(parse_yaml(content, path.name), path.name, path.stem)
+            elif path.name in before.problems:
+                problems[path.name] = before.problems[path.name]
         except ConfigError as error:
             problems[path.name] = str(error)
-    here = {path.stem for path in paths[:MAX_FILES]}
-    for name in sorted(set(formulas) - here):
+    for name in sorted(set(formulas) - seen):
         problems[f"{name}.yaml"] = "the file is gone; its last version goes on serving until this process ends"
-    for path in paths[MAX_FILES:]:
-        problems[path.name] = f"not read: more than {MAX_FILES} files"
-    if formulas == before.formulas and problems == before.problems and last is not None:
-        return last if digests == before.digests else Catalog(before.formulas, before.problems, digests)
+    if last is not None and (problems, digests) == (before.problems, before.digests):
+        return last
     return Catalog(MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests))
 
 
@@ -108,46 +104,3 @@ def _read(path: Path) -> str:
         raise ConfigError(path.name, "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(path.name, "", f"is not UTF-8 (byte {error.start})") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases (they make small texts enormous, or cyclic), without duplicate keys, and bounded."""
-
-    nodes = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:  # type: ignore[override]
-        """Refuse an alias, and a document of too many nodes, before it is built."""
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
-        return super().compose_node(parent, index)  # type: ignore[no-any-return, no-untyped-call]
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:  # type: ignore[override]
-        """Refuse a key that stands twice: one of the two would be lost."""
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def parse_yaml(text: str, where: str) -> object:
-    """Read one YAML document.
-
-    Raises:
-        ConfigError: not YAML, or cyclic, enormous, nested too deeply, or with a key that stands twice.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
-        raise ConfigError(where, "", f"is not YAML we can read: {error.problem}{place}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(where, "", f"is not YAML we can read: {str(error)[:200]}") from error
-    except RecursionError as error:
-        raise ConfigError(where, "", "is nested too deeply") from error

@@ -389,7 +389,7 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
     if fields.has("signal") == fields.has("prometheus"):
         raise ConfigError(where, path, "needs exactly one source", "signal, prometheus")
     on_missing = fields.take("onMissing", _on_missing, "error")
-    over = fields.take("over", duration(0, 86400), 0.0)
+    over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     endpoint = fields.take("endpoint", _endpoint(scope.defaults), scope.endpoint)
     if fields.has("prometheus"):

@@ -16,7 +16,7 @@ from scaler.model import Request, WorkloadKey
 TRIGGER = "trigger"  # how messages name the place that is not a file
 KEDA_KEYS = frozenset({"scalerAddress", "enableTLS", "unsafeSsl"})  # KEDA's own; it sends them along
 NOT_YET_KEYS = ("output", "capacity", "mode")
-MAX_KEYS, MAX_VALUE_LENGTH, MAX_METADATA_LENGTH = 64, 8 * 1024, 64 * 1024
+MAX_KEYS, MAX_VALUE_LENGTH, MAX_METADATA_LENGTH = 64, 8 * 1024, 16 * 1024
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -77,8 +77,8 @@ def parse_trigger(request: Request) -> Trigger:
         raise ConfigError(
             TRIGGER, "id", f"{show(identity)} is not allowed", "1 to 63 letters, digits, '.', '_' and '-'"
         )
-    key = WorkloadKey(request.namespace, request.name, kind, identity or _digest(formula, expression, given))
-    return Trigger(key, formula, expression, given)
+    identity = identity or _digest(formula, expression, given)
+    return Trigger(WorkloadKey(request.namespace, request.name, kind, identity), formula, expression, given)
 
 
 def _bounded(request: Request) -> None:

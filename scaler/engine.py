@@ -1,0 +1,373 @@
+"""The one owner of mutable state: which workloads there are, what they remember, what was decided last.
+
+A tick is the batch: all that is due is asked of every source at once, in threads, and folded. An RPC reads the newest
+decision and does nothing else. Everything but the sources runs on one event loop, so there are no locks.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from scaler.catalog import Catalog
+from scaler.decide import Answer, Decision, State, decide
+from scaler.errors import NoAnswer, ScalerError
+from scaler.fields import seconds
+from scaler.model import Ask, Failure, Measured, Request, Source, WorkloadKey
+from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind
+from scaler.trigger import Trigger, parse_trigger
+
+logger = logging.getLogger(__name__)
+
+SETTLED = 60.0  # seconds between the first and the newest call after which a workload counts as real
+REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
+FOLDS_A_SLICE = 100  # folds of history between two turns of the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds the engine."""
+
+    budget: float = 2.0  # seconds an RPC waits for a first decision
+    workloads: int = 5000
+    forget_after: float = 7200.0  # seconds without a call
+    evaluation_delay: float = 1.0  # seconds that sources are asked about the past, so that late samples are in
+    patience: float = 5.0  # seconds after which a source that has not come back counts as failed
+
+
+@dataclass(slots=True)
+class Fetches:
+    """How often an endpoint was asked, for the metrics."""
+
+    answered: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Workload:
+    """One trigger that KEDA asks about."""
+
+    request: Request
+    trigger: Trigger
+    file: FormulaFile | None  # what the spec was bound from
+    spec: WorkloadSpec
+    state: State
+    first_asked: float
+    last_asked: float
+    folded: float | None = None  # grid time of the newest fold; None: its history is not folded yet
+    decision: Decision | None = None
+    notice: str = ""  # why an edit of its formula is not in force
+    folding: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
+
+
+Batch = tuple[str, tuple[float, ...]]  # endpoint and grid times
+Answers = Mapping[Ask, Sequence[Measured]]
+
+
+class Engine:
+    """Keeps the decisions of all workloads fresh.
+
+    Args:
+        sources: by the name of their endpoint.
+        catalog: the formulas to begin with.
+        defaults: what the settings say for every workload.
+        clock: seconds since the epoch.
+        limits: bounds.
+        on_decision: called with every decision and the one before it.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        catalog: Catalog,
+        defaults: Defaults,
+        clock: Callable[[], float],
+        limits: Limits | None = None,
+        on_decision: Callable[[Decision | None, Decision], None] | None = None,
+    ) -> None:
+        self.catalog = catalog
+        self.fetches = {name: Fetches() for name in sources}
+        self._sources = sources
+        self._defaults = defaults
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._on_decision = on_decision or (lambda _old, _new: None)
+        self._workloads: dict[Request, Workload] = {}
+        self._errors: dict[Request, tuple[Catalog, ScalerError]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=max(4, 2 * len(sources)), thread_name_prefix="source")
+        self._under_way: dict[Batch, asyncio.Future[Answers]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    # ---- what the server reads ----
+
+    async def read(self, request: Request) -> Decision:
+        """Return the newest decision, which has an answer.
+
+        Raises:
+            ScalerError: the trigger is wrong, or nothing certain can be said; the text is for the user.
+        """
+        workload = self._asked(request)
+        if workload.decision is None:
+            try:
+                await asyncio.wait_for(workload.changed.wait(), self._limits.budget)
+            except TimeoutError:
+                waited = seconds(self._limits.budget)
+                raise NoAnswer(f"no decision yet: the first measurement took longer than {waited}") from None
+        decision = workload.decision
+        if decision is None:
+            raise NoAnswer("no decision yet: the server is shutting down")
+        age = self._clock() - decision.at
+        if age > decision.spec.hold_for + 3 * decision.spec.interval:
+            raise NoAnswer(f"the newest decision is {seconds(age)} old: this server has stopped deciding")
+        decision.answer()
+        return decision
+
+    async def changes(self, request: Request) -> AsyncIterator[Decision]:
+        """Yield the newest decision as soon as there is one, then every later one, until the engine closes.
+
+        Raises:
+            ScalerError: the trigger is wrong.
+        """
+        said: Decision | None = None
+        while not self._closed:
+            workload = self._asked(request)
+            changed = workload.changed
+            if workload.decision is not None and workload.decision is not said:
+                said = workload.decision
+                yield said
+            else:
+                await changed.wait()
+
+    def decisions(self) -> list[Decision]:
+        """The newest decision of every workload that has one."""
+        return [workload.decision for workload in self._workloads.values() if workload.decision]
+
+    def find(self, namespace: str, name: str) -> list[Decision]:
+        """The newest decisions of all triggers of one scaled object."""
+        return [item for item in self.decisions() if (item.key.namespace, item.key.name) == (namespace, name)]
+
+    def notices(self) -> dict[WorkloadKey, str]:
+        """Workloads that go on with an older formula, and why."""
+        return {item.trigger.key: item.notice for item in self._workloads.values() if item.notice}
+
+    # ---- which workloads there are ----
+
+    def _asked(self, request: Request) -> Workload:
+        """The workload of a request, registered if it is new."""
+        now = self._clock()
+        workload = self._workloads.get(request)
+        if workload is None:
+            workload = self._register(request, now)
+        workload.last_asked = now
+        return workload
+
+    def _register(self, request: Request, now: float) -> Workload:
+        known = self._errors.get(request)
+        if known and known[0] is self.catalog:
+            raise known[1].with_traceback(None)
+        try:
+            trigger = parse_trigger(request)
+            file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
+            spec = bind(file, trigger, self._defaults)
+        except ScalerError as error:
+            self._errors.pop(request, None)
+            while len(self._errors) >= REMEMBERED_ERRORS:
+                self._errors.pop(next(iter(self._errors)))
+            self._errors[request] = (self.catalog, error)
+            raise
+        self._make_room(now)
+        workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now)
+        self._workloads[request] = workload
+        self._wake.set()
+        return workload
+
+    def _inherited(self, key: WorkloadKey) -> State:
+        """An edited trigger is a new workload: what was said for its object before is not lowered on little sight."""
+        answers = [
+            item.state.certain
+            for item in self._workloads.values()
+            if item.state.certain
+            and (item.trigger.key.namespace, item.trigger.key.name, item.trigger.key.kind)
+            == (key.namespace, key.name, key.kind)
+        ]
+        return _born(max(answers, key=lambda answer: (answer.replicas, answer.active))) if answers else State()
+
+    def _make_room(self, now: float) -> None:
+        """Forget who has not called for long, and above the limit the oldest: first those who called only briefly."""
+        for request, item in list(self._workloads.items()):
+            if now - item.last_asked > self._limits.forget_after:
+                self._forget(request)
+        if len(self._workloads) >= self._limits.workloads:
+            items = self._workloads.values()
+            oldest = min(items, key=lambda item: (item.last_asked - item.first_asked >= SETTLED, item.last_asked))
+            self._forget(oldest.request)
+
+    def _forget(self, request: Request) -> None:
+        self._workloads.pop(request).changed.set()
+
+    def use(self, catalog: Catalog) -> None:
+        """Take a new catalogue: bind again whose file has changed; a formula that no longer fits leaves the old one."""
+        self.catalog = catalog
+        for item in self._workloads.values():
+            name = item.trigger.formula
+            file = catalog.formulas.get(name) if name is not None else None
+            if file is None or file is item.file:
+                continue
+            item.file = file
+            try:
+                spec = bind(file, item.trigger, self._defaults)
+            except ScalerError as error:
+                item.notice = f"an edit of {file.where} is not in force: {error}"
+                logger.warning(item.notice, extra={"workload": str(item.trigger.key)})
+                continue
+            item.notice = ""
+            if spec != item.spec:
+                item.spec, item.folded = spec, None
+                item.state = _born(item.state.certain) if item.state.certain else State(floor=item.state.floor)
+        self._wake.set()
+
+    # ---- the tick ----
+
+    async def run(self) -> None:
+        """Tick until closed."""
+        while not self._closed:
+            self._wake.clear()
+            self._start(self._clock())
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._until_next(self._clock()))
+            except TimeoutError:
+                continue
+
+    async def tick(self, now: float) -> None:
+        """Fold everything that is due at `now`, and wait for it."""
+        await asyncio.gather(*self._start(now))
+
+    async def close(self) -> None:
+        """Stop ticking, and wake everybody who waits."""
+        self._closed = True
+        self._wake.set()
+        for item in self._workloads.values():
+            item.changed.set()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _until_next(self, now: float) -> float:
+        intervals = {item.spec.interval for item in self._workloads.values()} or {1.0}
+        return max(min(_grid(now, interval) + interval for interval in intervals) - now, 0.01)
+
+    def _start(self, now: float) -> list[asyncio.Task[None]]:
+        """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
+        groups: dict[tuple[Batch, ...], list[Workload]] = {}
+        asks: dict[Batch, set[Ask]] = {}
+        for item in self._workloads.values():
+            at = _grid(now, item.spec.interval)
+            if item.folding or (item.folded is not None and at == item.folded):
+                continue
+            times = (at,) if item.folded is not None else _history(item.spec, at)
+            batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.spec.asks()}))
+            for ask in item.spec.asks():
+                asks.setdefault((ask.endpoint, times), set()).add(ask)
+            groups.setdefault(batches or (("", times),), []).append(item)
+            item.folding = True
+        fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
+        tasks = [
+            asyncio.ensure_future(self._fold(items, [fetched[b] for b in batches if b in fetched], batches[0][1]))
+            for batches, items in groups.items()
+        ]
+        self._tasks.update(tasks)
+        for task in tasks:
+            task.add_done_callback(self._tasks.discard)
+        return tasks
+
+    def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":
+        return asyncio.ensure_future(self._fetch(batch, asks, now))
+
+    async def _fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> Answers:
+        """Ask one endpoint in a thread; whatever goes wrong there becomes failures of these asks alone."""
+        endpoint, grid_times = batch
+        times = [time - self._limits.evaluation_delay for time in grid_times]
+        stuck = [other for other in self._under_way if other[0] == endpoint]
+        if len(stuck) >= 2:  # threads are few: do not pile up behind a source that hangs
+            return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, self._sources[endpoint].fetch, asks, times)
+        self._under_way[batch] = future
+        future.add_done_callback(lambda _done: self._under_way.pop(batch, None))
+        counts = self.fetches[endpoint]
+        try:
+            answers = await asyncio.wait_for(asyncio.shield(future), self._limits.patience)
+        except TimeoutError:
+            answers = _failed(asks, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
+        except Exception as error:
+            logger.exception("a source raised", extra={"endpoint": endpoint})
+            answers = _failed(asks, times, f"{endpoint}: internal error ({type(error).__name__})")
+        counts.seconds += max(self._clock() - now, 0.0)
+        failed = sum(isinstance(measured[-1], Failure) for measured in answers.values())
+        counts.failed += failed
+        counts.answered += len(answers) - failed
+        return answers
+
+    async def _fold(
+        self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], times: Sequence[float]
+    ) -> None:
+        """Fold the answers into every workload of a group."""
+        try:
+            answers: dict[Ask, Sequence[Measured]] = {}
+            for task in fetched:
+                answers.update(await asyncio.shield(task))
+            folds = 0
+            for item in items:
+                self._fold_one(item, answers, times)
+                folds += len(times)
+                if folds >= FOLDS_A_SLICE:
+                    folds = 0
+                    await asyncio.sleep(0)
+        finally:
+            for item in items:
+                item.folding = False
+
+    def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
+        spec, state, decision = item.spec, item.state, item.decision
+        wanted = spec.asks()
+        try:
+            for index, time in enumerate(times):
+                measured = {ask: answers[ask][index] for ask in wanted}
+                if time != times[-1] and all(isinstance(one, Failure) for one in measured.values()):
+                    continue  # history that could not be had is not an outage that was seen
+                state, decision = decide(spec, state, spec.inputs_of(measured), time)
+        except Exception:  # one workload's fault must not stop the others
+            logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
+            return
+        if item.spec is not spec or decision is None:
+            return  # an edit came in between: its own fold follows
+        before, item.state, item.decision, item.folded = item.decision, state, decision, times[-1]
+        item.changed.set()
+        item.changed = asyncio.Event()
+        self._on_decision(before, decision)
+
+
+def _grid(now: float, interval: float) -> float:
+    return math.floor(now / interval) * interval
+
+
+def _history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
+    """The grid times that a new workload folds: as far back as anything it remembers."""
+    steps = math.ceil(max(spec.memory, spec.idle_for) / spec.interval)
+    return tuple(at - step * spec.interval for step in range(steps, -1, -1))
+
+
+def _born(answer: Answer) -> State:
+    """The state of a workload that takes another's place: it may raise what was said, and not lower it, at first."""
+    return State(certain=answer, floor=answer.replicas)
+
+
+def _failed(asks: Collection[Ask], times: Sequence[float], reason: str) -> Answers:
+    return {ask: [Failure(reason, time) for time in times] for ask in asks}

@@ -1,0 +1,279 @@
+"""The settings: one YAML file, over it the environment, over it the flags; all read by the same rules.
+
+`KEYS` is the whole list, in the order of the file. Key `grpc.address` is the variable LLM_SCALER_GRPC_ADDRESS and the
+flag --grpc-address. Endpoints are named places to measure; only the file can name them, and nothing else ever gives an
+address or a credential.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from scaler.errors import ConfigError
+from scaler.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
+from scaler.spec import Defaults
+
+ENVIRONMENT = "LLM_SCALER_"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A named place to measure."""
+
+    name: str
+    url: str
+    timeout: float = 2.0  # seconds for one whole answer
+    bearer_token_file: str | None = None  # read at every use, since tokens rotate
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    matchers: Mapping[str, str] = MappingProxyType({})  # constant label matchers, put into every selector
+    labels: Mapping[str, str] = MappingProxyType({})  # the catalogue's label names -> the ones used here
+    heartbeat: str = "up"  # a series that is always there, to tell "no load" from "no data"
+    stale_after: float = 90.0  # seconds after which a sample is too old to be whole
+    max_series: int = 20_000
+    max_bytes: int = 8 * 1024 * 1024
+
+    def __hash__(self) -> int:
+        """Endpoints are told apart by name."""
+        return hash(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting."""
+
+    path: str
+    read: Callable[[object], Any]
+    default: Any
+    meaning: str
+
+
+def _url(raw: object) -> str:
+    url = text(raw)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("an http or https URL without user, query or fragment")
+    return url.rstrip("/")
+
+
+_ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
+
+KEYS: tuple[Key, ...] = (
+    Key("formulas", text, None, "folder of formula files; the shipped ones when not given"),
+    Key("prometheus", _url, None, "URL of the endpoint `default`, for a start without a file"),
+    Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
+    Key("grpc.budget", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
+    Key("grpc.maxConnectionAge", duration(10, 86400), 300.0, "after which a connection is asked to come anew"),
+    Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
+    Key("grpc.grace", duration(0, 120), 20.0, "how long calls may finish after that"),
+    Key("grpc.reflection", boolean, False, "whether grpcurl can list the service"),
+    Key("grpc.tls.cert", text, None, "certificate file; with grpc.tls.key turns TLS on"),
+    Key("grpc.tls.key", text, None, "key file"),
+    Key("grpc.tls.clientCA", text, None, "CA file; clients must then show a certificate it signed"),
+    Key("admin.address", _ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP"),
+    Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
+    Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
+    Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
+    Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
+    Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
+    Key("defaults.endpoint", text, "default", "endpoint of triggers that name none"),
+    Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
+    Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
+    Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
+    Key("log.level", choice("debug", "info", "warning", "error"), "info", "the least that is logged"),
+    Key("log.format", choice("json", "text"), "json", "one JSON object a line, or plain lines"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, by key, and the endpoints."""
+
+    values: Mapping[str, Any]
+    endpoints: Mapping[str, Endpoint]
+
+    def __getitem__(self, path: str) -> Any:
+        """The value of one key of KEYS."""
+        return self.values[path]
+
+    def defaults(self) -> Defaults:
+        """What workloads inherit."""
+        return Defaults(
+            interval=self["defaults.interval"],
+            hold_for=self["defaults.holdFor"],
+            idle_for=self["defaults.idleFor"],
+            engine=self["defaults.engine"],
+            endpoint=self["defaults.endpoint"],
+            endpoints=tuple(sorted(self.endpoints)),
+        )
+
+
+def variable(path: str) -> str:
+    """The environment variable of a key: grpc.maxConnectionAge -> LLM_SCALER_GRPC_MAX_CONNECTION_AGE."""
+    return ENVIRONMENT + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).replace(".", "_").upper()
+
+
+def flag(path: str) -> str:
+    """The flag of a key: grpc.maxConnectionAge -> --grpc-max-connection-age."""
+    return "--" + variable(path).removeprefix(ENVIRONMENT).lower().replace("_", "-")
+
+
+def read_settings(
+    tree: object, where: str, environment: Mapping[str, str], flags: Mapping[str, str | None]
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        tree: the file as read; {} without one.
+        where: the file's name, for messages.
+        environment: variables; unknown ones that start with LLM_SCALER_ are refused.
+        flags: by key; None where a flag was not given.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or range, an endpoint that is not there.
+    """
+    values = _from_file(Fields(where, tree))
+    endpoints = values.pop("endpoints")
+    for place, given in (("environment", _from_environment(environment)), ("flag", flags)):
+        for key in KEYS:
+            raw = given.get(key.path)
+            if raw is None:
+                continue
+            name = variable(key.path) if place == "environment" else flag(key.path)
+            try:
+                values[key.path] = key.read(raw)
+            except ValueError as error:
+                raise ConfigError(place, name, f"{raw!r} is not allowed", str(error)) from error
+    if values["prometheus"] is not None:
+        if "default" in endpoints:
+            raise ConfigError(where, "prometheus", "and endpoints.default are both given", "one of them")
+        endpoints["default"] = Endpoint("default", values["prometheus"])
+    settings = Settings(MappingProxyType(values), MappingProxyType(endpoints))
+    _check(settings, where)
+    return settings
+
+
+def _from_file(fields: Fields) -> dict[str, Any]:
+    sections: dict[str, Fields] = {"": fields}
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        section, _, name = key.path.rpartition(".")
+        if section not in sections:
+            outer, _, inner = section.rpartition(".")
+            if outer not in sections:
+                sections[outer] = fields.inside(outer)
+            sections[section] = sections[outer].inside(inner)
+        values[key.path] = sections[section].take(name, key.read, key.default)
+    named = fields.inside("endpoints")
+    values["endpoints"] = {name: _endpoint(named.where, name, raw) for name, raw in named.rest().items()}
+    for section_fields in sections.values():
+        section_fields.close()
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(key.path): key.path for key in KEYS}
+    given = {name: value for name, value in environment.items() if name.startswith(ENVIRONMENT)}
+    # Kubernetes puts variables of its own for a Service called llm-scaler: LLM_SCALER_PORT_6000_TCP and the like.
+    services = re.compile(rf"{ENVIRONMENT}(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
+    for name in given:
+        if name not in known and not services.fullmatch(name):
+            raise ConfigError("environment", name, "unknown variable", ", ".join(sorted(known)))
+    return {known[name]: value for name, value in given.items() if name in known}
+
+
+def _check(settings: Settings, where: str) -> None:
+    """What concerns more than one key."""
+    if bool(settings["grpc.tls.cert"]) != bool(settings["grpc.tls.key"]):
+        raise ConfigError(where, "grpc.tls", "has only one of cert and key", "both or neither")
+    if settings["grpc.tls.clientCA"] and not settings["grpc.tls.cert"]:
+        raise ConfigError(where, "grpc.tls.clientCA", "is given without cert and key", "all three")
+    if settings["defaults.endpoint"] not in settings.endpoints:
+        known = (
+            ", ".join(sorted(settings.endpoints)) or "none yet: give `prometheus: URL`, or name them under `endpoints:`"
+        )
+        problem = f"{settings['defaults.endpoint']!r} is not an endpoint"
+        raise ConfigError(where, "defaults.endpoint", problem, known)
+
+
+_LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _endpoint(where: str, name: str, tree: object) -> Endpoint:
+    path = f"endpoints.{name}"
+    fields = Fields(where, tree, path)
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+        raise ConfigError(where, path, f"{name!r} cannot name an endpoint", "lower-case letters, digits and '-'")
+    basic = fields.inside("basicAuth")
+    username = basic.take("username", text, None)
+    password = basic.take("passwordFile", text, None)
+    basic.close()
+    if (username is None) != (password is None):
+        raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
+    endpoint = Endpoint(
+        name=name,
+        url=fields.take("url", _url),
+        timeout=fields.take("timeout", duration(0.1, 4), 2.0),
+        bearer_token_file=fields.take("bearerTokenFile", text, None),
+        username=username,
+        password_file=password,
+        ca_file=fields.take("caFile", text, None),
+        cert_file=fields.take("certFile", text, None),
+        key_file=fields.take("keyFile", text, None),
+        headers=_texts(fields, "headers", r"[A-Za-z0-9-]+"),
+        matchers=_texts(fields, "matchers", _LABEL_NAME),
+        labels=_texts(fields, "labels", _LABEL_NAME),
+        heartbeat=fields.take("heartbeat", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
+        stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
+        max_series=fields.take("maxSeries", whole(1, 1_000_000), 20_000),
+        max_bytes=fields.take("maxBytes", whole(1024, 1 << 30), 8 * 1024 * 1024),
+    )
+    fields.close()
+    return endpoint
+
+
+def _texts(fields: Fields, key: str, names: str) -> Mapping[str, str]:
+    inner = fields.inside(key)
+    read = {name: text(value) for name, value in inner.rest().items()}
+    for name in read:
+        if not re.fullmatch(names, name):
+            raise inner.error(name, f"{name!r} is not a name here", names)
+    return MappingProxyType(read)
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """The settings as they are in force, for `serve --print-settings`; file names are shown, contents never."""
+    tree: dict[str, object] = {}
+    for key in KEYS:
+        value = settings[key.path]
+        *sections, name = key.path.split(".")
+        place: dict[str, Any] = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = seconds(value) if isinstance(value, float) else value
+    endpoints: dict[str, object] = {}
+    for name, endpoint in settings.endpoints.items():
+        headers = dict.fromkeys(endpoint.headers, "(hidden)")
+        given: dict[str, object] = {"url": endpoint.url, "timeout": seconds(endpoint.timeout)}
+        given |= {
+            "bearerTokenFile": endpoint.bearer_token_file,
+            "basicAuth": endpoint.username and {"username": endpoint.username, "passwordFile": endpoint.password_file},
+            "caFile": endpoint.ca_file,
+            "certFile": endpoint.cert_file,
+            "keyFile": endpoint.key_file,
+            "headers": headers,
+            "matchers": dict(endpoint.matchers),
+            "labels": dict(endpoint.labels),
+            "heartbeat": endpoint.heartbeat,
+            "staleAfter": seconds(endpoint.stale_after),
+        }
+        endpoints[name] = {field: value for field, value in given.items() if value}
+    tree["endpoints"] = endpoints
+    return tree
