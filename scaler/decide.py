@@ -388,10 +388,8 @@ def _policy(
     algorithm = spec.algorithm
     if algorithm is None:
         return None, Outcome(load, True, "")
-    metrics = {name: scope[name] for name in spec.policy.metrics} if spec.policy else {}
-    nil = sorted(name for name, number in metrics.items() if number is None)
-    if nil:
-        problems.append(f"the policy needs {nil[0]}, which is nil")
+    metrics = {text: _evaluate(program, scope, problems) for text, program in spec.policy_programs.items()}
+    if None in metrics.values():
         return state.policy, None
     return algorithm.step(spec.policy, state.policy or algorithm.initial, load, metrics, now)  # type: ignore[arg-type]
 

@@ -230,9 +230,8 @@ def _replica_lines(data: Data) -> list[str]:
         for fact in ("current", "ready", "starting", "minimum", "maximum")
         if known[fact] is not None
     ]
-    lines.append(
-        f"scale target: {', '.join(facts) or 'replicas not known'}{' (' + known['source'] + ')' if known['source'] else ''}"
-    )
+    told = f" (told by {known['source']})" if known["source"] else ""
+    lines.append(f"scale target: {', '.join(facts) or 'replicas not known'}{told}")
     return lines
 
 

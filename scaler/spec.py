@@ -79,6 +79,7 @@ class Parameter:
     name: str
     type: str  # text | number | duration | boolean
     default: Scalar | None  # None: the trigger must give it
+    example: Scalar | None  # stands in for it where a file is checked without a trigger
     unit: str
     description: str
 
@@ -126,6 +127,7 @@ class WorkloadSpec:
     parameters: Mapping[str, float]
     policy_kind: str | None
     policy: PolicySpec | None
+    policy_programs: Mapping[str, Program]  # the formulas that the policy reads, by their text
     interval: float
     hold_for: float
     idle_for: float
@@ -198,7 +200,7 @@ def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile
     parameters = tuple(_parameter(where, key, raw) for key, raw in declared.rest().items())
     tests = fields.take("tests", listed(lambda raw: raw), ())
     file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
-    example = {item.name: _placeholder(item) for item in parameters}
+    example = {item.name: _stand_in(item) for item in parameters}
     key = WorkloadKey("namespace", "name", "ScaledObject", "")
     _read(file, key, example, Defaults(), frozenset(example))
     return file
@@ -213,9 +215,10 @@ def _parameter(where: str, name: str, tree: object) -> Parameter:
     fields = Fields(where, {} if tree is None else tree, path)
     kind = fields.take("type", choice("text", "number", "duration", "boolean"), "text")
     default = fields.take("default", _TYPES[kind], None)
-    parameter = Parameter(name, kind, default, fields.take("unit", text, ""), fields.take("description", text, ""))
+    example = fields.take("example", _TYPES[kind], None)
+    unit, description = fields.take("unit", text, ""), fields.take("description", text, "")
     fields.close()
-    return parameter
+    return Parameter(name, kind, default, example, unit, description)
 
 
 _TYPES: Mapping[str, Callable[[object], Scalar]] = {
@@ -227,8 +230,10 @@ _TYPES: Mapping[str, Callable[[object], Scalar]] = {
 _PLACEHOLDERS: Mapping[str, Scalar] = {"text": "placeholder", "number": 1.0, "duration": 60.0, "boolean": True}
 
 
-def _placeholder(parameter: Parameter) -> Scalar:
-    return _PLACEHOLDERS[parameter.type] if parameter.default is None else parameter.default
+def _stand_in(parameter: Parameter) -> Scalar:
+    """A value for a parameter where there is no trigger: its default, its example, or something of its type."""
+    known = (parameter.default, parameter.example, _PLACEHOLDERS[parameter.type])
+    return next(value for value in known if value is not None)
 
 
 # ---- binding -----------------------------------------------------------------------------------------------------
@@ -318,7 +323,7 @@ def _read(
     _distinct(file.where, measured, frozenset(parameters))
     names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
     program = _program(fields.take("formula", text), names, "number", file.where, "formula")
-    policy_kind, policy = _policy(fields, measured)
+    policy_kind, policy, policy_programs = _policy(fields, names)
     spec = WorkloadSpec(
         key=key,
         formula=file.name,
@@ -333,6 +338,7 @@ def _read(
         parameters=parameters,
         policy_kind=policy_kind,
         policy=policy,
+        policy_programs=policy_programs,
         interval=fields.take("interval", duration(1, 600), defaults.interval),
         hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
@@ -396,8 +402,8 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
         ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
         unit, at_zero, of_target = fields.take("unit", text, ""), None, False
     else:
-        signal, ask = _signal(fields, scope, endpoint)
-        unit, at_zero, of_target = signal.unit, signal.at_zero, signal.scope == "target"
+        signal, ask, of_target = _signal(fields, scope, endpoint)
+        unit, at_zero = signal.unit, signal.at_zero
     fields.close()
     return Input(name, ask, on_missing, over, reduce, unit, at_zero, of_target)
 
@@ -411,7 +417,7 @@ def _on_missing(raw: object) -> OnMissing:
         raise ValueError("error, zero, last, or a number") from None
 
 
-def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk]:
+def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk, bool]:
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
     name = fields.take("signal", text)
     if name in signals.names(scope.defaults.gateway) and name not in signals.names(engine):
@@ -420,20 +426,23 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signa
         signal = signals.find(engine, name)
     except ConfigError as error:
         raise fields.error("signal", error.problem, error.allowed) from error
-    known = {"namespace": scope.key.namespace, "model": scope.values.get("model")}
+    own = _optional_text(scope.values.get("model"))
+    model = fields.take("model", text, own)
+    known = {"namespace": scope.key.namespace, "model": model}
     pods = fields.take("pods", text, _optional_text(scope.values.get("pods")))
+    of_target = signal.scope == "target" and model == own
     ask = SignalAsk(
         endpoint=endpoint,
         engine=engine,
         signal=name,
         labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
-        pods=pods if signal.scope == "target" else None,
+        pods=pods if of_target else None,
         window=fields.take("window", duration(1, 86400), signal.window) if signal.takes_window else None,
         quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
     )
     if pods is not None and not _regular(pods):
         raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
-    return signal, ask
+    return signal, ask, of_target
 
 
 def _optional_text(value: Scalar | None) -> str | None:
@@ -467,9 +476,9 @@ def _written(raw: object) -> str:
     return str(raw).lower() if isinstance(raw, bool) else text(raw)
 
 
-def _policy(fields: Fields, measured: frozenset[str]) -> tuple[str | None, PolicySpec | None]:
+def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySpec | None, dict[str, Program]]:
     if not fields.has("policy"):
-        return None, None
+        return None, None, {}
     inner = fields.inside("policy")
     kind = inner.take("kind", text)
     if kind in PLANNED:
@@ -478,11 +487,7 @@ def _policy(fields: Fields, measured: frozenset[str]) -> tuple[str | None, Polic
         raise inner.error("kind", f"{show(kind)} is not a policy{nearest(kind, POLICIES)}", ", ".join(POLICIES))
     spec = POLICIES[kind].parse(inner)
     inner.close()
-    for name in sorted(spec.metrics - measured):
-        raise inner.error(
-            "metric", f"{show(name)} is not a metric{nearest(name, measured)}", ", ".join(sorted(measured))
-        )
-    return kind, spec
+    return kind, spec, {text: _program(text, names, "number", fields.where, "policy") for text in sorted(spec.metrics)}
 
 
 def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:

@@ -24,7 +24,7 @@ class PolicySpec(Protocol):
 
     @property
     def metrics(self) -> frozenset[str]:
-        """Names of the metrics it reads besides the formula's value."""
+        """Formulas whose values it reads besides the formula's own."""
         ...
 
 

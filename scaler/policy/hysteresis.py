@@ -14,7 +14,7 @@ at one hard threshold; a Schmitt trigger is the classical remedy.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaler.fields import Fields, choice, duration, matching, number, seconds
+from scaler.fields import Fields, choice, duration, number, seconds, text
 from scaler.policy.outcome import Outcome
 
 
@@ -22,7 +22,7 @@ from scaler.policy.outcome import Outcome
 class Hysteresis:
     """What one side of the hand-over was set to."""
 
-    metric: str
+    metric: str  # a formula; often just the name of a metric
     above: float  # the gate opens at this value, in the metric's unit
     below: float  # and closes under this one
     serves: str  # "above": this side serves while the gate is open; "below": while it is closed
@@ -31,7 +31,7 @@ class Hysteresis:
 
     @property
     def metrics(self) -> frozenset[str]:
-        """The one metric the gate looks at."""
+        """The one formula the gate looks at."""
         return frozenset({self.metric})
 
 
@@ -53,7 +53,7 @@ def parse(fields: Fields) -> Hysteresis:
         ConfigError: an unknown key, or `below` that is not less than `above`.
     """
     spec = Hysteresis(
-        metric=fields.take("metric", matching(r"[A-Za-z_]\w{0,62}", "the name of a metric of this file")),
+        metric=fields.take("metric", text),
         above=fields.take("above", number()),
         below=fields.take("below", number()),
         serves=fields.take("serves", choice("above", "below"), "above"),
@@ -72,7 +72,7 @@ def step(spec: Hysteresis, gate: Gate, load: float, metrics: Mapping[str, float]
         spec: what the side was set to.
         gate: the gate after the last tick.
         load: the formula's value over its target, in replicas.
-        metrics: the metrics it reads, by name; must hold `spec.metric`.
+        metrics: the values of the formulas it reads, by their text; must hold `spec.metric`.
         now: seconds.
 
     Returns:
@@ -83,7 +83,8 @@ def step(spec: Hysteresis, gate: Gate, load: float, metrics: Mapping[str, float]
     turned = now if opened != gate.open else gate.turned
     mine = opened == (spec.serves == "above")
     state = "open" if opened else "closed"
-    at = f"gate {state}: {spec.metric} is {seen:g} (opens at {spec.above:g}, closes below {spec.below:g})"
+    thresholds = f"opens at {spec.above:g}, closes below {spec.below:g}"
+    at = f"gate {state}: {' '.join(spec.metric.split())} is {seen:g} ({thresholds})"
     gate = Gate(opened, turned)
     if mine:
         return gate, Outcome(load, True, f"{at}, this side serves")
