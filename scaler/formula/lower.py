@@ -1,0 +1,190 @@
+"""The checked tree as a Python `ast`, made of nothing but what the evaluator knows.
+
+    a + b, a < b, -a      BinOp, Compare, UnaryOp, with our own operators
+    a && b                BoolOp, its left side checked to be a boolean: expr has no truthiness
+    a ? b : c             IfExp, its test checked likewise
+    let x = a; b          ;(x := a, b)
+    a ?? b                 t if (t := a) is not None else b
+    count(a, {# > 1})     count(a, ClosureExpr)
+    [a, b], a[b], a..b    calls
+
+Names of variables stay as they are. Temporaries and what closures see are named with characters that no variable has.
+"""
+
+import ast
+from dataclasses import dataclass
+
+from scaler.formula.evaluator import ClosureExpr
+from scaler.formula.tree import (
+    Array,
+    Binary,
+    Call,
+    Closure,
+    Conditional,
+    Index,
+    Let,
+    Literal,
+    Name,
+    Node,
+    Order,
+    Pointer,
+    Sequence,
+    Slice,
+    Unary,
+    children,
+)
+
+_ARITHMETIC: dict[str, type[ast.operator]] = {
+    "+": ast.Add,
+    "-": ast.Sub,
+    "*": ast.Mult,
+    "/": ast.Div,
+    "%": ast.Mod,
+    "**": ast.Pow,
+}
+_COMPARISON: dict[str, type[ast.cmpop]] = {"<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE}
+_LOGIC: dict[str, type[ast.boolop]] = {"&&": ast.And, "||": ast.Or}
+_UNARY: dict[str, type[ast.unaryop]] = {"-": ast.USub, "+": ast.UAdd, "!": ast.Not}
+_CALLED = {"==": "==", "!=": "!=", "in": " in ", "..": ".."}
+_SURELY_BOOLEAN = frozenset({"all", "any", "none", "one"})
+_END = 2**62  # beyond any array
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A node of the formula, as traces tell of it."""
+
+    node: Node
+    depth: int  # 0 for the whole
+    repeated: bool  # in a closure: evaluated once for each element
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A formula that is ready to run."""
+
+    code: ast.expr
+    parts: tuple[Part, ...]  # all nodes but literals, each before what it is made of
+    origins: dict[ast.AST, int]  # lowered node -> its part
+
+
+def lower(tree: Node) -> Lowered:
+    """Turn a checked tree into a Python `ast` and remember which part came from where."""
+    lowering = _Lowering()
+    code = lowering.visit(tree)
+    return Lowered(code, tuple(lowering.parts), lowering.origins)
+
+
+def size(node: Node) -> int:
+    """The number of nodes in a tree."""
+    return 1 + sum(size(part) for part in children(node))
+
+
+class _Lowering:
+    """One walk over one tree."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.origins: dict[ast.AST, int] = {}
+        self._depth = 0
+        self._closures = 0
+        self._temporaries = 0
+
+    def visit(self, node: Node) -> ast.expr:
+        if isinstance(node, Literal | Order):
+            return ast.Constant(node.value)
+        if isinstance(node, Closure):
+            return self._closure(node)
+        number = len(self.parts)
+        self.parts.append(Part(node, self._depth, self._closures > 0))
+        self._depth += 1
+        lowered = self._lower(node)
+        self._depth -= 1
+        self.origins[lowered] = number
+        return lowered
+
+    def _lower(self, node: Node) -> ast.expr:
+        match node:
+            case Name(name=name):
+                return _name(name)
+            case Pointer(name=name):
+                return _name(self._pointer(name))
+            case Unary(operator=operator, operand=operand):
+                return ast.UnaryOp(_UNARY[operator](), self.visit(operand))
+            case Binary():
+                return self._binary(node)
+            case Conditional(test=test, then=then, otherwise=otherwise):
+                return ast.IfExp(self._boolean(test), self.visit(then), self.visit(otherwise))
+            case Let(name=name, value=value, body=body):
+                return _call(";", ast.NamedExpr(_name(name), self.visit(value)), self.visit(body))
+            case Sequence(items=items):
+                return _call(";", *map(self.visit, items))
+            case Array(items=items):
+                return _call("[,]", *map(self.visit, items))
+            case Index(array=array, index=index):
+                return _call("[]", self.visit(array), self.visit(index))
+            case Slice():
+                return self._slice(node)
+            case Call(name=name, arguments=arguments):
+                return _call(name, *map(self.visit, arguments))
+        raise AssertionError(node)
+
+    def _binary(self, node: Binary) -> ast.expr:
+        if node.operator in _LOGIC:
+            return ast.BoolOp(_LOGIC[node.operator](), [self._boolean(node.left), self.visit(node.right)])
+        left = self.visit(node.left)
+        if node.operator == "??":
+            self._temporaries += 1
+            kept = f"?{self._temporaries}"
+            found = ast.Compare(ast.NamedExpr(_name(kept), left), [ast.IsNot()], [ast.Constant(None)])
+            return ast.IfExp(found, _name(kept), self.visit(node.right))
+        right = self.visit(node.right)
+        if node.operator in _ARITHMETIC:
+            return ast.BinOp(left, _ARITHMETIC[node.operator](), right)
+        if node.operator in _COMPARISON:
+            return ast.Compare(left, [_COMPARISON[node.operator]()], [right])
+        return _call(_CALLED[node.operator], left, right)
+
+    def _boolean(self, node: Node) -> ast.expr:
+        """The node, checked to be a boolean where that is not plain."""
+        lowered = self.visit(node)
+        return lowered if _surely_boolean(node) else _call("bool", lowered)
+
+    def _slice(self, node: Slice) -> ast.expr:
+        array = self.visit(node.array)
+        start = ast.Constant(0) if node.start is None else self.visit(node.start)
+        stop = ast.Constant(_END) if node.stop is None else self.visit(node.stop)
+        return _call("[:]", array, start, stop)
+
+    def _closure(self, node: Closure) -> ast.expr:
+        self._closures += 1
+        body = self.visit(node.body)
+        names = (self._pointer(""), self._pointer("index"), self._pointer("acc"))
+        self._closures -= 1
+        return ClosureExpr(*names, body, size(node))
+
+    def _pointer(self, name: str) -> str:
+        return f"#{self._closures}{name}"
+
+
+def _name(name: str) -> ast.Name:
+    return ast.Name(name)
+
+
+def _call(function: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(_name(function), list(arguments), [])
+
+
+def _surely_boolean(node: Node) -> bool:
+    match node:
+        case Literal(value=value):
+            return isinstance(value, bool)
+        case Unary(operator="!"):
+            return True
+        case Binary(operator="&&" | "||", right=right):
+            return _surely_boolean(right)
+        case Binary(operator=operator):
+            return operator in _COMPARISON or operator in ("==", "!=", "in")
+        case Call(name=name):
+            return name in _SURELY_BOOLEAN
+    return False

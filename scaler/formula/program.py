@@ -1,0 +1,156 @@
+"""A formula that was read and checked once, to be evaluated often."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scaler.errors import EvaluationError, FormulaSyntaxError
+from scaler.formula.check import check
+from scaler.formula.evaluator import Evaluator, Tracer
+from scaler.formula.lower import Lowered, Part, lower
+from scaler.formula.parser import parse_tree
+from scaler.formula.tree import Kind, Name, Node, Type, children
+from scaler.formula.values import Value, boolean, show, to_float
+
+ResultKind = Literal["number", "boolean"]
+
+_MAX_QUOTE = 80  # characters of a sub-expression in an error
+_MAX_SHOWN = 8  # values in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one part of a formula came to.
+
+    A part inside a closure is evaluated once for each element: its value is the tuple of what it came to each time.
+    """
+
+    offset: int  # characters; the part is text[offset:end]
+    end: int
+    depth: int  # 0 for the whole formula
+    text: str
+    value: Value
+    error: str  # why there is no value; empty when there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A checked formula. Made by `parse`; evaluated by any number of threads at once."""
+
+    text: str
+    kind: ResultKind
+    names: frozenset[str]  # its variables
+    nilable: frozenset[str]  # those that may be nil: they stand on the left of a `??`
+    _lowered: Lowered = field(repr=False, compare=False)
+
+    def evaluate(self, values: Mapping[str, float | None]) -> float | bool | None:
+        """Evaluate the formula.
+
+        Args:
+            values: a number for each variable, None for nil; a variable that is missing is nil.
+
+        Returns:
+            A float, or a bool for kind "boolean"; None when a formula with `??` came to nil.
+
+        Raises:
+            EvaluationError: division by zero, overflow, nil where a number is needed, ... where it is reached.
+        """
+        try:
+            return self._accept(Evaluator(self._inputs(values)).run(self._lowered.code))
+        except EvaluationError as error:
+            raise EvaluationError(self._explain(str(error), values)) from None
+
+    def trace(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, tuple[Step, ...]]:
+        """Evaluate the formula and tell every step; never raises.
+
+        Returns:
+            The result, None where there is none, and a step for each part that was reached, literals left out: the
+            whole first, then what it is made of. The part that failed carries the error, those around it say so.
+        """
+        result, error, tracer = self._traced(values)
+        return result, tuple(self._steps(tracer, error))
+
+    def _inputs(self, values: Mapping[str, float | None]) -> dict[str, Value]:
+        return {name: None if (value := values.get(name)) is None else float(value) for name in self.names}
+
+    def _accept(self, value: Value) -> float | bool | None:
+        """The result, if KEDA would take it: `float(...)` refuses nil, unless the formula has a `??`."""
+        if value is None and "??" in self.text:
+            return None
+        return to_float(value) if self.kind == "number" else boolean(value)
+
+    def _traced(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, str, Tracer]:
+        tracer = Tracer(self._inputs(values), self._lowered.origins)
+        try:
+            return self._accept(tracer.run(self._lowered.code)), "", tracer
+        except EvaluationError as error:
+            return None, str(error), tracer
+
+    def _steps(self, tracer: Tracer, error: str) -> Iterator[Step]:
+        parts = self._lowered.parts
+        errors: dict[int, str] = {}
+        if error and parts:
+            failed = tracer.failed or 0
+            errors = dict.fromkeys(_around(parts, failed), f"stopped by {self._quote(parts[failed].node)}")
+            errors[failed] = error
+        for number in sorted(tracer.reached):
+            part, seen = parts[number], tuple(tracer.reached[number])
+            value = seen if part.repeated else seen[0] if seen else None
+            source = self._source(part.node)
+            yield Step(part.node.offset, part.node.end, part.depth, source, value, errors.get(number, ""))
+
+    def _explain(self, problem: str, values: Mapping[str, float | None]) -> str:
+        """The problem with its place: the part that failed and the values of the names in it."""
+        _result, _error, tracer = self._traced(values)
+        if not self._lowered.parts:
+            return f"{problem}: {self.text.strip()}"
+        part = self._lowered.parts[tracer.failed or 0]
+        known = self._inputs(values)
+        names = dict.fromkeys(node.name for node in _nodes(part) if isinstance(node, Name) and node.name in known)
+        shown = ", ".join(f"{name} = {show(known[name])}" for name in list(names)[:_MAX_SHOWN])
+        return f"{problem} in {self._quote(part.node)}" + (f" with {shown}" if shown else "")
+
+    def _source(self, node: Node) -> str:
+        return self.text[node.offset : node.end]
+
+    def _quote(self, node: Node) -> str:
+        source = " ".join(self._source(node).split())
+        return f"`{source if len(source) <= _MAX_QUOTE else source[: _MAX_QUOTE - 3] + '...'}`"
+
+
+def parse(text: str, names: Collection[str] | None = None, *, kind: ResultKind = "number") -> Program:
+    """Read and check a formula in expr-lang's language, as KEDA 2.20 evaluates it.
+
+    Args:
+        text: the formula.
+        names: its variables, all of them numbers; None when any name is one.
+        kind: what it must give: "number" as KEDA's `float(...)` takes it, or "boolean", for activation.
+
+    Raises:
+        FormulaSyntaxError: the fault and its place; for a wrong name also the nearest right one.
+    """
+    checked = check(text, parse_tree(text, names), names)
+    _require(text, checked.tree.type, kind)
+    return Program(text, kind, checked.names, checked.nilable, lower(checked.tree))
+
+
+def _require(text: str, type_: Type, kind: ResultKind) -> None:
+    if not (type_.unknown or (type_.number if kind == "number" else type_.kind is Kind.BOOL)):
+        raise FormulaSyntaxError(text, 0, f"the formula gives {type_}, it must give a {kind}")
+
+
+def _nodes(part: Part) -> Iterator[Node]:
+    waiting = [part.node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(list(children(node))))
+
+
+def _around(parts: Sequence[Part], inner: int) -> Iterator[int]:
+    """The numbers of the parts that hold part `inner`: each stands before it and is less deep."""
+    depth = parts[inner].depth
+    for number in range(inner - 1, -1, -1):
+        if parts[number].depth < depth:
+            depth = parts[number].depth
+            yield number

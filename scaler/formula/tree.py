@@ -1,0 +1,231 @@
+"""The formula as a tree: frozen nodes, and the static types that expr's checker gives them.
+
+Every node knows its place in the text, `text[offset:end]`, brackets around it not included. The parser builds the
+tree untyped; `scaler.formula.check` returns it with `type` filled in.
+
+Source of the types: expr-lang/expr v1.17.8 checker/nature/nature.go.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a static type is about; the value is the word used in errors."""
+
+    INT = "an integer"
+    FLOAT = "a number"
+    BOOL = "a boolean"
+    NIL = "nil"
+    ARRAY = "an array"
+    ORDER = "a sort order"
+    ANY = "a value of unknown type"  # Go's `any`
+    UNKNOWN = "a value of an unknown type"  # expr's empty nature: as ANY, but not assignable
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A static type; `element` is set for arrays alone."""
+
+    kind: Kind
+    element: "Type | None" = None
+
+    def __str__(self) -> str:
+        return self.kind.value
+
+    @property
+    def unknown(self) -> bool:
+        """Whether only the evaluation will tell."""
+        return self.kind in (Kind.ANY, Kind.UNKNOWN)
+
+    @property
+    def number(self) -> bool:
+        """Whether it is surely an integer or a float."""
+        return self.kind in (Kind.INT, Kind.FLOAT)
+
+    @property
+    def array(self) -> bool:
+        """Whether it is surely an array."""
+        return self.kind is Kind.ARRAY
+
+    def of(self) -> "Type":
+        """The type of an array's elements; unknown for what is no array."""
+        return self.element or UNKNOWN
+
+    def erased(self) -> "Type":
+        """The type as Go's reflection shows it: an array forgets what it holds."""
+        if self.unknown:
+            return ANY
+        return ANYTHINGS if self.array else self
+
+    def assignable(self, other: "Type") -> bool:
+        """Whether expr lets a value of this type stand where `other` is declared."""
+        if self.kind is Kind.NIL:
+            return other.kind in (Kind.ANY, Kind.ARRAY)
+        if Kind.UNKNOWN in (self.kind, other.kind):
+            return False
+        return other.kind in (self.kind, Kind.ANY)
+
+    def comparable(self, other: "Type") -> bool:
+        """Whether expr lets the two stand on the sides of `==`."""
+        return (
+            self.unknown
+            or other.unknown
+            or Kind.NIL in (self.kind, other.kind)
+            or (self.number and other.number)
+            or (self.array and other.array)
+            or self.assignable(other)
+        )
+
+
+INT, FLOAT, BOOL, NIL = Type(Kind.INT), Type(Kind.FLOAT), Type(Kind.BOOL), Type(Kind.NIL)
+ANY, UNKNOWN, ORDER = Type(Kind.ANY), Type(Kind.UNKNOWN), Type(Kind.ORDER)
+ANYTHINGS = Type(Kind.ARRAY, ANY)
+
+
+def array_of(element: Type) -> Type:
+    """The type of an array that holds `element`."""
+    return Type(Kind.ARRAY, element)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Any part of a formula."""
+
+    offset: int  # characters from the start of the text
+    end: int
+    type: Type = field(default=UNKNOWN, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Node):
+    """`3`, `0.5`, `0x1F`, `true`, `nil`."""
+
+    value: int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Node):
+    """`"asc"` or `"desc"`: the only strings, and only as the last argument of sort and sortBy."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Node):
+    """A variable, free or bound by `let`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer(Node):
+    """`#`, `#index`, `#acc`; the name is what follows the sharp."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Node):
+    """`-x`, `+x`, `!x`; `not` is spelled `!` here."""
+
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    """`x + y` and its kin; `and`, `or`, `^` are spelled `&&`, `||`, `**` here."""
+
+    operator: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional(Node):
+    """`x ? y : z` and `if x { y } else { z }`."""
+
+    test: Node
+    then: Node
+    otherwise: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Let(Node):
+    """`let name = value; body`."""
+
+    name: str
+    value: Node
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Node):
+    """`x; y; z`: the value is the last one's."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Array(Node):
+    """`[x, y, z]`."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Node):
+    """`array[index]`."""
+
+    array: Node
+    index: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Node):
+    """`array[start:stop]`."""
+
+    array: Node
+    start: Node | None
+    stop: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closure(Node):
+    """The second argument of `count`, `map` and their kin, evaluated for each element."""
+
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Node):
+    """`name(arguments)`, or `first | name(rest)`."""
+
+    name: str
+    arguments: tuple[Node, ...]
+
+
+_CHILDREN: dict[type[Node], tuple[str, ...]] = {
+    Unary: ("operand",),
+    Binary: ("left", "right"),
+    Conditional: ("test", "then", "otherwise"),
+    Let: ("value", "body"),
+    Sequence: ("items",),
+    Array: ("items",),
+    Index: ("array", "index"),
+    Slice: ("array", "start", "stop"),
+    Closure: ("body",),
+    Call: ("arguments",),
+}
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The parts of a node, in the order of the text."""
+    for name in _CHILDREN.get(type(node), ()):
+        part = getattr(node, name)
+        if isinstance(part, tuple):
+            yield from part
+        elif part is not None:
+            yield part
