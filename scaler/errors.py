@@ -8,7 +8,8 @@
     ├── UnknownMetric           NOT_FOUND            GetMetrics for a metric that was never offered
     ├── EvaluationError         FAILED_PRECONDITION  division by zero, nil, overflow, reached while evaluating
     ├── SourceError             UNAVAILABLE          a measurement could not be had
-    └── NoAnswer                UNAVAILABLE          nothing certain enough to be said
+    ├── NoAnswer                UNAVAILABLE          nothing certain enough to be said
+    └── Overloaded              RESOURCE_EXHAUSTED   more is asked than this server carries
 
 `code` is the name of a gRPC status, kept as text so that the pure rooms need no grpc; `server/status.py` maps it.
 The text of an error is what users read in the events of their ScaledObject: what, where, the value, and what is
@@ -112,6 +113,12 @@ class NoAnswer(ScalerError):
     """Nothing certain enough to be said; the text says since when and why."""
 
     code = "UNAVAILABLE"
+
+
+class Overloaded(ScalerError):
+    """More is asked at once than this server carries."""
+
+    code = "RESOURCE_EXHAUSTED"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
