@@ -1,0 +1,108 @@
+"""Every pod of the laboratory, played by one HTTP server that looks at the address it was called on.
+
+kwok gives pods addresses in 127.64.0.0/16, all of which reach this machine. The gateway, where requests wait while no pod is there,
+has an address of its own outside that network.
+"""
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+GATEWAY = "127.65.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one pod's vLLM, or the queue of the gateway, has to do."""
+
+    waiting: int = 0  # requests
+    running: int = 0  # requests
+    kv: float = 0.0  # used share of the KV cache, 0..1
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The numbers on the pods' pages; a test changes them at will.
+
+    A pod has the load of its address in `loads`, or else `load`; None stands for a server that is not up (yet): 503.
+    """
+
+    port: int  # of every pod and of the gateway
+    model: str = "llama"
+    load: Load | None = Load()
+    queued: int = 0  # requests at the gateway
+    loads: dict[str, Load | None] = field(default_factory=dict)  # by pod address
+
+    @property
+    def gateway(self) -> str:
+        return f"{GATEWAY}:{self.port}"
+
+    def page(self, address: str) -> str | None:
+        """Return the metrics page of whoever is at `address`, None if it is not up."""
+        if address == GATEWAY:
+            return _text({"llm_d_epp_flow_control_queue_size": self.queued}, "gauge", f'inference_pool="{self.model}"')
+        load = self.loads.get(address, self.load)
+        return load and _vllm(load, self.model)
+
+
+def _vllm(load: Load, model: str) -> str:
+    gauges = {
+        "vllm:num_requests_waiting": load.waiting,
+        "vllm:num_requests_running": load.running,
+        "vllm:kv_cache_usage_perc": load.kv,
+    }
+    return _text(gauges, "gauge", f'model_name="{model}",engine="0"')
+
+
+def _text(values: dict[str, float], kind: str, labels: str) -> str:
+    return "".join(f"# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n" for name, value in values.items())
+
+
+class Pods:
+    """Serves `page(address)` as /metrics of every loopback address, on one port, until closed."""
+
+    def __init__(self, page: Callable[[str], str | None], port: int) -> None:
+        class Handler(_Handler):
+            pages = staticmethod(page)
+
+        # All of 127.0.0.0/8 is wanted, which no single address but this one covers; strangers are turned away below.
+        self._server = _Server(("0.0.0.0", port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="pods", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # scrapers keep their connections
+    request_queue_size = 128
+
+    def verify_request(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int]
+    ) -> bool:
+        return client_address[0].startswith("127.")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds that an idle connection is kept
+    pages: Callable[[str], str | None]
+
+    def do_GET(self) -> None:
+        page = self.pages(self.connection.getsockname()[0])
+        found = self.path in ("/metrics", "/health")
+        body = (page or "").encode() if self.path == "/metrics" else b""
+        self.send_response((200 if page is not None else 503) if found else 404)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """A page a second from every pod is no news."""

@@ -1,0 +1,300 @@
+"""A whole cluster on this machine: real etcd, Kubernetes, KEDA, Karpenter and Prometheus; nodes and pods played by kwok and fleet.py.
+
+    with Lab() as lab:
+        lab.apply(model("llama", lab.fleet.port))
+        lab.wait(lambda: lab.ready("llama") == 1, 60, "one pod is ready")
+
+Everything listens on free ports, keeps its files below one folder, and is gone when the block is left, however it is left.
+"""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import requests
+import yaml
+from cluster import build, parts
+from cluster.api import Api, Object
+from cluster.build import module_dir
+from cluster.certs import Authority
+from cluster.fleet import Fleet, Pods
+from cluster.objects import node
+from cluster.process import LabError, Part, Process, free_ports
+
+T = TypeVar("T")
+LOGS = build.CACHE / "logs"  # of the last run that ended
+
+
+class Lab:
+    """The cluster; a context manager that starts and stops it.
+
+    Args:
+        hpa_sync: seconds between two looks of the HPA (15 in the world).
+        scrape: seconds between two scrapes of Prometheus.
+        say: is told what is going on, a line at a time.
+    """
+
+    def __init__(self, *, hpa_sync: int = 15, scrape: int = 5, say: Callable[[str], None] = print) -> None:
+        self._say = say
+        self._hpa_sync = hpa_sync
+        self._scrape = scrape
+        self._processes: dict[str, Process] = {}
+        self._pods: Pods | None = None
+
+    def __enter__(self) -> Self:
+        programs = build.build(self._say)
+        began = time.monotonic()
+        build.CACHE.mkdir(parents=True, exist_ok=True)
+        self.home = Path(tempfile.mkdtemp(prefix="run-", dir=build.CACHE))
+        try:
+            self._prepare(programs)
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        self._say(f"lab: ready in {time.monotonic() - began:.1f} s")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process and remove every file but the logs."""
+        for process in self._processes.values():
+            process.kill()
+        if self._pods:
+            self._pods.close()
+        shutil.rmtree(LOGS, ignore_errors=True)
+        if (self.home / "logs").exists():
+            (self.home / "logs").rename(LOGS)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    # The cluster's objects.
+
+    def apply(self, manifests: str | Object | Iterable[Object]) -> list[Object]:
+        """Create or change objects, given as YAML or dicts (server-side apply), and return them as stored."""
+        return self.api.apply(manifests)
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> Object | None:
+        """Return one object, or None."""
+        return self.api.get(kind, name, namespace)
+
+    def events(self, name: str, reason: str = "", namespace: str = "default") -> list[str]:
+        """Return the messages of the events about an object, oldest first."""
+        return self.api.events(name, reason, namespace)
+
+    def pods(self, app: str, namespace: str = "default") -> list[Object]:
+        """Return the pods labelled app=`app`."""
+        return self.api.items("Pod", namespace, f"app={app}")
+
+    def ready(self, app: str, namespace: str = "default") -> int:
+        """Return how many pods of `app` are ready."""
+        return sum(_condition(pod, "Ready") for pod in self.pods(app, namespace))
+
+    def replicas(self, name: str, namespace: str = "default") -> int:
+        """Return the replicas that a Deployment is asked for."""
+        deployment = self.get("Deployment", name, namespace)
+        return deployment["spec"]["replicas"] if deployment else 0
+
+    def kubectl(self, *args: str) -> str:
+        """Run kubectl as the administrator and return what it printed."""
+        command = [
+            str(self.site.bin / "kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--cache-dir={self.home}/kubectl",
+        ]
+        run = subprocess.run([*command, *args], capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise LabError(f"kubectl {' '.join(args)} failed: {run.stderr.strip()}")
+        return run.stdout
+
+    def account(self, name: str, namespace: str = parts.SYSTEM) -> Path:
+        """Return a kubeconfig for a service account, so that its RBAC rules hold; the account must exist."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        token = self.api.request("POST", path, {"spec": {"expirationSeconds": 86400}}) or {}
+        return self._kubeconfig(f"{namespace}-{name}.kubeconfig", {"token": token["status"]["token"]})
+
+    # Its programs.
+
+    def kill(self, part: str) -> None:
+        """End a part at once, as a lost machine would; `start` brings it back."""
+        self._processes[part].kill()
+
+    def stop(self, part: str) -> None:
+        """End a part in good order; `start` brings it back."""
+        self._processes[part].stop()
+
+    def pause(self, part: str) -> None:
+        """Freeze a part: connections are accepted and nothing answers; `resume` thaws it."""
+        self._processes[part].pause()
+
+    def resume(self, part: str) -> None:
+        """Let a frozen part go on."""
+        self._processes[part].resume()
+
+    def start(self, part: str, *, empty: bool = False) -> None:
+        """Start a stopped part again, with what it kept on disk or (`empty`) without, and wait until it is ready."""
+        self._processes[part].start(empty)
+        self._await(part)
+
+    def run(self, part: Part) -> None:
+        """Start one more program under the laboratory's eye, and wait until it is ready."""
+        self._launch(part)
+        self._await(part.name)
+
+    def log(self, part: str, lines: int = 20) -> str:
+        """Return the end of a part's log."""
+        return self._processes[part].tail(lines)
+
+    def memory(self) -> dict[str, int]:
+        """Return the resident memory of every running part, in MiB."""
+        status = {
+            name: Path(f"/proc/{process.pid}/status") for name, process in self._processes.items() if process.alive()
+        }
+        lines = {name: path.read_text().partition("VmRSS:")[2].split() for name, path in status.items()}
+        return {name: int(words[0]) // 1024 for name, words in lines.items() if words}
+
+    def query(self, promql: str) -> dict[str, float]:
+        """Ask Prometheus and return the value of each series by its `pod` label ('' without one)."""
+        answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, timeout=10).json()
+        return {series["metric"].get("pod", ""): float(series["value"][1]) for series in answer["data"]["result"]}
+
+    def wait(self, predicate: Callable[[], T], timeout: float, what: str) -> T:
+        """Ask until the answer is true and return it.
+
+        Args:
+            timeout: seconds.
+            what: the awaited fact, for the message.
+        Raises:
+            LabError: it did not become true in time, or a part ended by itself meanwhile.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                answer: T | None = predicate()
+            except requests.ConnectionError:  # whoever was asked is down; a scenario may want it so
+                answer = None
+            if answer:
+                return answer
+            for process in self._processes.values():
+                process.check()
+            if time.monotonic() > deadline:
+                raise LabError(f"not within {timeout:.0f} s: {what}")
+            time.sleep(0.2)
+
+    # How it comes about.
+
+    def _prepare(self, programs: Path) -> None:
+        (self.home / "logs").mkdir()
+        ports = free_ports()
+        self.authority = Authority(self.home / "certs")
+        self.site = parts.Site(
+            bin=programs,
+            home=self.home,
+            ports={name: next(ports) for name in parts.PORTS},
+            authority=self.authority,
+            server=self.authority.issue("localhost"),
+            admin=self.authority.issue("admin", group="system:masters"),
+            kubeconfig=self.home / "kubeconfig",
+            hpa_sync=self._hpa_sync,
+            scrape=self._scrape,
+        )
+        admin = self.site.admin
+        self.kubeconfig = self._kubeconfig(
+            "kubeconfig", {"client-certificate": str(admin.cert), "client-key": str(admin.key)}
+        )
+        self.prometheus_url = self.site.url("prometheus", scheme="http")
+        self.fleet = Fleet(next(ports))
+        self._pods = Pods(self.fleet.page, self.fleet.port)
+        self.api = Api(self.site.url("apiserver"), self.authority.cert, admin.cert, admin.key)
+
+    def _start(self) -> None:
+        site = self.site
+        self.run(parts.etcd(site))
+        self.run(parts.apiserver(site))
+        self._launch(parts.controllers(site))
+        self._launch(parts.scheduler(site))
+        self._launch(parts.prometheus(site, self.fleet.gateway))
+        self._furnish()
+        for part in (parts.kwok, parts.keda_operator, parts.keda_adapter, parts.karpenter):
+            self._launch(part(site))
+        for name in self._processes:
+            self._await(name)
+
+    def _furnish(self) -> None:
+        """Put in what the parts need to find: definitions, the aggregated API, one node for what needs no GPU."""
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": parts.SYSTEM}})
+        keda = module_dir("keda", "github.com/kedacore/keda/v2") / "config/crd"
+        karpenter = module_dir("karpenter", "sigs.k8s.io/karpenter")
+        definitions = list(yaml.load_all(self.kubectl("kustomize", str(keda)), yaml.CSafeLoader))
+        for folder in ("pkg/apis/crds", "kwok/apis/crds"):
+            definitions += [
+                yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted((karpenter / folder).glob("*.yaml"))
+            ]
+        self.apply(definitions)
+        names = {definition["metadata"]["name"] for definition in definitions}
+        self.wait(lambda: names <= self._established(), 30, "the custom resources are established")
+        self.apply(_external_metrics(site_port=self.site.ports["adapter"]))
+        self.apply(node("cpu-0"))
+
+    def _established(self) -> set[str]:
+        stored = self.api.items("CustomResourceDefinition")
+        return {item["metadata"]["name"] for item in stored if _condition(item, "Established")}
+
+    def _launch(self, part: Part) -> None:
+        process = self._processes[part.name] = Process(part, self.home, self.home / "logs")
+        process.start()
+
+    def _await(self, name: str) -> None:
+        self.wait(self._processes[name].part.ready, 60, f"{name} is ready")
+
+    def _kubeconfig(self, name: str, user: dict[str, Any]) -> Path:
+        cluster = {"server": self.site.url("apiserver"), "certificate-authority": str(self.authority.cert)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": cluster}],
+            "users": [{"name": "lab", "user": user}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+            "current-context": "lab",
+        }
+        return self.site.write(name, yaml.safe_dump(config))
+
+
+def _condition(item: Object, kind: str) -> bool:
+    conditions = item.get("status", {}).get("conditions") or []
+    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
+
+
+def _external_metrics(site_port: int) -> list[Object]:
+    """KEDA's adapter as the cluster's external metrics API."""
+    service = {"name": "keda-metrics-apiserver", "namespace": parts.SYSTEM}
+    group, version = "external.metrics.k8s.io", "v1beta1"
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": service,
+            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": site_port}]},
+        },
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"{version}.{group}"},
+            "spec": {
+                "service": {**service, "port": site_port},
+                "group": group,
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,  # its certificate says localhost, not the Service's name
+            },
+        },
+    ]
