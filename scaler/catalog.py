@@ -30,9 +30,9 @@ class Catalog:
         digests: what each file held when it was last read.
     """
 
-    formulas: Mapping[str, FormulaFile] = field(default_factory=lambda: MappingProxyType({}))
-    problems: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    formulas: Mapping[str, FormulaFile] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> FormulaFile:
         """Return the formula of that name.
@@ -47,6 +47,12 @@ class Catalog:
             raise UnknownFormula(f"formula {name[:63]!r} could not be read: {broken}")
         known = ", ".join(sorted(self.formulas)[:20]) or "none"
         raise UnknownFormula(f"no formula {name[:63]!r}{nearest(name[:63], self.formulas)}; there are: {known}")
+
+
+def shipped_formulas() -> Path:
+    """The folder of the formulas that come with the program: inside the package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "formulas"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "formulas"
 
 
 def load(folder: Path, last: Catalog | None = None) -> Catalog:

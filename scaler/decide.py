@@ -11,7 +11,6 @@ Pure and total: no clock, no I/O, no exception for anything that can be measured
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Literal
 
 from scaler.errors import EvaluationError, NoAnswer
@@ -26,7 +25,6 @@ GAP = 2.5  # ticks without a tick that make a gap in what was seen
 
 Certainty = Literal["certain", "raising", "held", "unknown"]
 Sample = tuple[float, float]  # (time, value)
-EMPTY: Mapping[str, tuple[Sample, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,10 @@ class State:
     certain: Answer | None = None  # the newest certain answer
     floor: int | None = None  # an answer of another life (an edited formula, an outage): lowered only with full memory
     idle_since: float | None = None
-    windows: Mapping[str, tuple[Sample, ...]] = EMPTY  # whole samples of metrics with `over`, oldest first
-    last: Mapping[str, Sample] = field(default_factory=lambda: MappingProxyType({}))  # newest whole sample
+    windows: Mapping[str, tuple[Sample, ...]] = field(
+        default_factory=dict
+    )  # whole samples of metrics with `over`, oldest first
+    last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
 
 
@@ -69,6 +69,7 @@ class Fact:
     source: str = ""
     unit: str = ""
     final: bool = False  # the question itself is wrong
+    stood_in: bool = False  # nothing was measured, and a rule gave the value
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +239,18 @@ def _windows(spec: WorkloadSpec, state: State, facts: tuple[Fact, ...], now: flo
     for item, fact in zip(spec.inputs, facts, strict=True):
         if item.over:
             kept = tuple(sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now)
-            windows[item.name] = (*kept, (now, fact.newest)) if _whole(fact) else kept
-    return MappingProxyType(windows) if windows else EMPTY
+            windows[item.name] = kept if fact.newest is None or fact.problem else (*kept, (now, fact.newest))
+    return windows
 
 
 def _last(state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, Sample]:
     """Remember the newest whole sample of every input that was really measured."""
-    fresh = {fact.name: (now, fact.newest) for fact in facts if _whole(fact) and not fact.rule}
-    return MappingProxyType({**state.last, **fresh}) if fresh else state.last  # type: ignore[dict-item]
-
-
-def _whole(fact: Fact) -> bool:
-    return not fact.problem and fact.newest is not None
+    measured = {
+        fact.name: (now, fact.newest)
+        for fact in facts
+        if fact.newest is not None and not fact.problem and not fact.stood_in
+    }
+    return {**state.last, **measured} if measured else state.last
 
 
 # ---- inputs ------------------------------------------------------------------------------------------------------
@@ -313,19 +314,20 @@ def _missing(
     spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, young: bool, now: float
 ) -> Fact:
     """A source answered, and there was no such series."""
+    fact = replace(fact, stood_in=True)
     if item.of_target and inputs.replicas.current == 0:
         rule = "0 replicas, so nothing is there to measure"
         return replace(fact, value=item.at_zero, newest=item.at_zero, rule=rule)
-    if item.on_missing == "zero":
-        if young:
+    match item.on_missing:
+        case "zero" if young:
             return replace(fact, problem=f"no series, and absence is not zero while {_young(spec, item)}")
-        return replace(fact, value=0.0, newest=0.0, rule="no series, which onMissing says is 0")
-    if item.on_missing == "last" and item.name in state.last:
-        at, value = state.last[item.name]
-        return replace(fact, value=value, newest=value, rule=f"no series, so the last value, {seconds(now - at)} old")
-    if isinstance(item.on_missing, float):
-        value = item.on_missing
-        return replace(fact, value=value, newest=value, rule=f"no series, which onMissing says is {value:g}")
+        case "zero":
+            return replace(fact, value=0.0, newest=0.0, rule="no series, which onMissing says is 0")
+        case "last" if item.name in state.last:
+            at, value = state.last[item.name]
+            return replace(fact, value=value, newest=value, rule=f"no series; the last value, {seconds(now - at)} old")
+        case float() as value:
+            return replace(fact, value=value, newest=value, rule=f"no series, which onMissing says is {value:g}")
     if item.name in spec.program.nilable:
         return replace(fact, rule="no series, which ?? stands in for")
     return replace(fact, problem="no series")

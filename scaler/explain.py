@@ -11,11 +11,12 @@ from typing import Any
 from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
-from scaler.hpa import DEFAULT_TOLERANCE, replicas_for_average_value
+from scaler.hpa import replicas_for_average_value
 from scaler.model import Ask, HistoryAsk, QueryAsk, SignalAsk
 
 Data = dict[str, Any]
 WIDTH = 100
+TOLERANCE = 0.1  # the HPA's own, where `behavior` sets none
 
 
 def as_data(decision: Decision, notice: str = "") -> Data:
@@ -45,7 +46,7 @@ def as_data(decision: Decision, notice: str = "") -> Data:
         "guards": [_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)],
         "parameters": dict(spec.parameters),
         "value": decision.value,
-        "steps": _steps(spec.program, decision.scope),
+        "steps": steps_data(spec.program, decision.scope),
         "metricType": spec.metric_type,
         "target": decision.target,
         "asked": decision.asked,
@@ -53,7 +54,7 @@ def as_data(decision: Decision, notice: str = "") -> Data:
         "activation": {
             "text": f"value > {activation:g}" if isinstance(activation, float) else activation.text,
             "value": decision.wake,
-            "steps": [] if isinstance(activation, float) else _steps(activation, decision.scope),
+            "steps": [] if isinstance(activation, float) else steps_data(activation, decision.scope),
         },
         "idle": {
             "quiet": decision.idle.quiet,
@@ -104,7 +105,8 @@ def _ask(ask: Ask) -> str:
             return f"data older than {seconds(ask.seconds)}"
 
 
-def _steps(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
+def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
+    """Every step of a formula on these values."""
     return [_step(step) for step in program.trace(scope)[1]]
 
 
@@ -128,7 +130,7 @@ def _hpa(decision: Decision) -> Data | None:
         "value": asked,
         "target": 1,
         "type": "AverageValue",
-        "tolerance": DEFAULT_TOLERANCE,
+        "tolerance": TOLERANCE,
         "rows": [row for row in rows if row["current"] >= 0],
     }
 
@@ -138,7 +140,7 @@ def _row(asked: int, current: int, decision: Decision) -> Data:
         minimum = max(decision.known.minimum or 1, 1)
         word = f"KEDA: active, so {minimum} first" if decision.active else "KEDA: inactive, so it stays 0"
         return {"current": current, "desired": minimum if decision.active else 0, "why": word}
-    desired, within = replicas_for_average_value(float(asked), 1.0, current, DEFAULT_TOLERANCE)
+    desired, within = replicas_for_average_value(float(asked), 1.0, current, TOLERANCE)
     ratio = asked / current
     why = f"{asked} / {current} = {ratio:.3g}" + (", within the tolerance: no change" if within else "")
     bounded = desired
@@ -164,7 +166,7 @@ def as_text(data: Data) -> str:
         [head, f"  {data['reason']}"] + ([f"  note: {data['notice']}"] if data["notice"] else []),
         _titled("inputs", [line for fact in data["inputs"] for line in _fact_lines(fact)]),
         _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact)]),
-        _titled(f"formula {data['formula']}", _step_lines(data["steps"])),
+        _titled(f"formula {data['formula']}", step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
         _titled("active", _active_lines(data)),
         _titled("the HPA, given this", _hpa_lines(data["hpa"])),
@@ -194,17 +196,18 @@ def _fact_lines(fact: Data) -> list[str]:
     if fact["answered"] is not None:
         of = f" of {fact['expected']}" if fact["expected"] is not None else ""
         notes.append(f"from {fact['answered']}{of} pods")
-    first = f"{fact['name']:<22} {_number(fact['value']):>10} {fact['unit']}".rstrip()
+    first = f"{fact['name']:<22} {number_text(fact['value']):>10} {fact['unit']}".rstrip()
     lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact['ask']}"[:WIDTH]]
     return lines + ([f"  ! {fact['problem']}"] if fact["problem"] else [])
 
 
-def _step_lines(steps: Sequence[Data]) -> list[str]:
+def step_lines(steps: Sequence[Data]) -> list[str]:
+    """The steps of a formula, one a line, indented as they are nested."""
     lines = []
     for step in steps:
         text = " ".join(step["text"].split())
         indented = "  " * min(step["depth"], 20) + (text if len(text) <= 60 else text[:57] + "...")
-        lines.append(f"{indented:<62} {'! ' + step['error'] if step['error'] else _number(step['value'])}")
+        lines.append(f"{indented:<62} {'! ' + step['error'] if step['error'] else number_text(step['value'])}")
     return lines
 
 
@@ -212,13 +215,13 @@ def _replica_lines(data: Data) -> list[str]:
     lines = []
     if data["value"] is not None and data["asked"] is not None and data["policy"] is None:
         ready = f"{data['target_known']['ready']} ready x " if data["metricType"] == "Value" else ""
-        lines.append(f"{ready}{_number(data['value'])} / {_number(data['target'])} rounded up: {data['asked']}")
+        lines.append(f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['asked']}")
     if data["policy"]:
         lines.append(f"policy {data['policy']['kind']}: {data['policy']['says'] or 'not reached'}: {data['asked']}")
     memory, hold = data["memory"], data["hold"]
     if memory["seconds"] < memory["needed"]:
         seen = f"{seconds(memory['seconds'])} of the {seconds(memory['needed'])} that the formula remembers"
-        lines.append(f"seen {seen}: may raise, not lower (floor {_number(hold['floor'])})")
+        lines.append(f"seen {seen}: may raise, not lower (floor {number_text(hold['floor'])})")
     if data["problems"]:
         lines.append(
             f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: may raise, not lower"
@@ -254,7 +257,8 @@ def _hpa_lines(hpa: Data | None) -> list[str]:
     return lines
 
 
-def _number(value: object) -> str:
+def number_text(value: object) -> str:
+    """A value of the formula language as a person reads it."""
     if value is None:
         return "nil"
     if isinstance(value, bool):
@@ -262,5 +266,5 @@ def _number(value: object) -> str:
     if isinstance(value, (int, float)):
         return f"{value:.6g}"
     if isinstance(value, Sequence):
-        return f"[{', '.join(_number(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
+        return f"[{', '.join(number_text(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
     return str(value)

@@ -6,7 +6,6 @@ Times are seconds since the epoch, spans are seconds, both floats; they are hand
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol
 
 MAX_VALUE = 1e15  # larger numbers are sentinels ("blank" in DCGM) or faults, never loads
@@ -126,15 +125,12 @@ class Replicas:
     source: str = ""
 
 
-NOTHING: Mapping[str, Measured] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """All that one tick of one workload was told."""
 
     readings: Mapping[str, Measured]  # by the name of the metric in the formula
-    guards: Mapping[str, Measured] = field(default=NOTHING)  # waiting and running of the target's own pods
+    guards: Mapping[str, Measured] = field(default_factory=dict)  # waiting and running of the target's own pods
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
 

@@ -7,7 +7,7 @@ address or a credential.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,9 +32,9 @@ class Endpoint:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
-    matchers: Mapping[str, str] = MappingProxyType({})  # constant label matchers, put into every selector
-    labels: Mapping[str, str] = MappingProxyType({})  # the catalogue's label names -> the ones used here
+    headers: Mapping[str, str] = field(default_factory=dict)
+    matchers: Mapping[str, str] = field(default_factory=dict)  # constant label matchers, put into every selector
+    labels: Mapping[str, str] = field(default_factory=dict)  # the catalogue's label names -> the ones used here
     heartbeat: str = "up"  # a series that is always there, to tell "no load" from "no data"
     stale_after: float = 90.0  # seconds after which a sample is too old to be whole
     max_series: int = 20_000

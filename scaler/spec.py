@@ -198,7 +198,8 @@ def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile
     description = fields.take("description", text, "")
     declared = fields.inside("parameters")
     parameters = tuple(_parameter(where, key, raw) for key, raw in declared.rest().items())
-    tests = fields.take("tests", listed(lambda raw: raw), ())
+    no_tests: tuple[object, ...] = ()
+    tests = fields.take("tests", listed(lambda raw: raw), no_tests)
     file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
     example = {item.name: _stand_in(item) for item in parameters}
     key = WorkloadKey("namespace", "name", "ScaledObject", "")
@@ -394,7 +395,7 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
             raise UnsupportedError(where, f"{path}.{planned}")
     if fields.has("signal") == fields.has("prometheus"):
         raise ConfigError(where, path, "needs exactly one source", "signal, prometheus")
-    on_missing = fields.take("onMissing", _on_missing, "error")
+    on_missing = fields.take("onMissing", _on_missing, _ERROR)
     over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     endpoint = fields.take("endpoint", _endpoint(scope.defaults), scope.endpoint)
@@ -408,9 +409,12 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
     return Input(name, ask, on_missing, over, reduce, unit, at_zero, of_target)
 
 
+_ERROR: OnMissing = "error"
+
+
 def _on_missing(raw: object) -> OnMissing:
-    if raw in ("error", "zero", "last"):
-        return raw  # type: ignore[return-value]
+    if raw == "error" or raw == "zero" or raw == "last":  # noqa: PLR1714 - so that the type is seen
+        return raw
     try:
         return number()(raw)
     except ValueError:

@@ -1,0 +1,51 @@
+"""Timelines for tests: a formula file as text, rows of measurements, and the decisions that come of them."""
+
+from scaler.decide import State, decide
+from scaler.document import parse_yaml
+from scaler.model import Failure, Inputs, Reading, Replicas, Request
+from scaler.spec import Defaults, bind, parse_file
+from scaler.trigger import parse_trigger
+
+START = 10_000.0
+
+
+def workload(text=None, defaults=None, **metadata):
+    """The spec of a trigger; `text` is the formula file it names."""
+    file = None
+    if text is not None:
+        file = parse_file(parse_yaml(text, "test.yaml"), "test.yaml")
+        metadata["formula"] = file.name
+    request = Request("team", "llama", tuple(sorted(metadata.items())))
+    return bind(file, parse_trigger(request), defaults or Defaults())
+
+
+def measured(value, at):
+    if isinstance(value, (Reading, Failure)):
+        return value
+    return Failure(value, at) if isinstance(value, str) else Reading(value, at)
+
+
+def row(at, replicas=None, young=False, guards=None, **readings):
+    """What one tick was told: numbers, None for no series, a text for a source that failed."""
+    known = replicas if isinstance(replicas, Replicas) else Replicas(current=replicas)
+    return Inputs(
+        readings={name: measured(value, at) for name, value in readings.items()},
+        guards={name: measured(value, at) for name, value in (guards or {}).items()},
+        replicas=known,
+        young=frozenset({"default"} if young else ()),
+    )
+
+
+def fold(spec, rows, state=None, start=START):
+    """Fold rows a tick apart; returns the last state and every decision."""
+    state, decisions = state or State(), []
+    for index, given in enumerate(rows):
+        now = start + index * spec.interval
+        state, decision = decide(spec, state, row(now, **given), now)
+        decisions.append(decision)
+    return state, decisions
+
+
+def said(decisions):
+    """(replicas, active) of every decision."""
+    return [(decision.replicas, decision.active) for decision in decisions]
