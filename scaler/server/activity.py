@@ -1,0 +1,48 @@
+"""When an open StreamIsActive says what.
+
+KEDA acts on a pushed `true` only at zero replicas; otherwise it costs a status patch and nothing more (KEDA v2.20.2,
+pkg/scaling/executor/scale_scaledobjects.go). So a stream says the state when it opens and then every change to active,
+and says active again only while the push may have been lost: KEDA drops it for an object that it has not reconciled
+yet. The grid time of the decisions is the only clock.
+"""
+
+from dataclasses import dataclass, replace
+
+from scaler.decide import Decision
+
+REPEAT = 5.0  # seconds between two words for a workload that sleeps on
+PATIENCE = 60.0  # seconds after which a workload whose replicas are not known counts as awake
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the stream has said so far."""
+
+    active: bool | None = None  # None: nothing yet
+    since: float = 0.0  # the decision that made it active
+    at: float = 0.0  # the newest word
+
+
+def speak(said: Said, decision: Decision) -> tuple[Said, bool | None]:
+    """Return what to remember, and the word to send, or None for silence.
+
+    An activation that is seen now wakes, also where the rest of the decision is uncertain. What cannot be said changes
+    nothing: active, unknown, active again is no new edge.
+    """
+    now = decision.at
+    active = True if decision.wake else decision.active
+    if active is None:
+        return said, None
+    if not active:
+        return Said(active=False), False if said.active is None else None
+    if not said.active:
+        return Said(active=True, since=now, at=now), True
+    if _asleep(said, decision) and not 0 <= now - said.at < REPEAT:
+        return replace(said, at=now), True
+    return said, None
+
+
+def _asleep(said: Said, decision: Decision) -> bool:
+    if decision.known_replicas is None:
+        return decision.at - said.since < PATIENCE
+    return decision.known_replicas == 0

@@ -1,0 +1,151 @@
+"""The gRPC server: where it listens, what it lets through, and how it leaves without losing a call.
+
+KEDA keeps one connection per scaler address and sends no deadline, no keepalive and no retry (KEDA v2.20.2,
+pkg/scalers/external_scaler.go). So connections are asked to come anew every few minutes, which is also how KEDA learns
+of new servers; and a server that has to go first says so, ends its streams with OK, waits until its clients can have
+moved, and answers all the while.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.internal import api_implementation
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.address import probe, split
+from scaler.server.servicer import Engine, ExternalScaler
+from scaler.server.status import SERVICE, Boundary
+from scaler.server.streams import Streams
+from scaler.server.tls import Certificates, TlsFiles
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that too much gets a sentence as its answer
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """How to listen."""
+
+    address: str = "0.0.0.0:6000"
+    tls: TlsFiles | None = None
+    max_connection_age: float = 300.0  # seconds; gRPC itself spreads it by a tenth
+    drain: float = 5.0  # seconds between NOT_SERVING and the end, for clients to move on
+    grace: float = 20.0  # seconds that calls may take after that
+    reflection: bool = False
+    max_streams: int = 5000
+
+    def stream_age(self) -> float:
+        """Seconds until a stream that opens now ends, well before its connection is cut."""
+        return self.max_connection_age * random.uniform(0.6, 0.9)
+
+    def options(self) -> list[tuple[str, int]]:
+        """The server's options, by their names in gRPC."""
+        age = round(self.max_connection_age * 1000)
+        return [
+            ("grpc.max_connection_age_ms", age),
+            ("grpc.max_connection_age_grace_ms", age),  # longer than any stream that opened last of all
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+            ("grpc.http2.max_ping_strikes", 0),
+        ]
+
+
+class Server:
+    """The gRPC server of one process; everything happens on one event loop.
+
+    Args:
+        engine: who decides.
+        listen: how to listen.
+        clock: seconds, for the durations of calls.
+        observe: called with method, name of the status and seconds of every call that ended.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        listen: Listen,
+        clock: Callable[[], float],
+        observe: Callable[[str, str, float], None] = lambda _method, _code, _seconds: None,
+    ) -> None:
+        self.port = 0  # the port it listens on; 0 while it does not
+        self.streams = Streams(listen.stream_age, listen.max_streams)
+        self._engine = engine
+        self._listen = listen
+        self._boundary = Boundary(clock, observe)
+        self._health = health.HealthServicer()
+        self._certificates = Certificates(listen.tls) if listen.tls else None
+        self._draining = False
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the address cannot be had.
+        """
+        _prefer_upb()
+        server = grpc.aio.server(interceptors=[self._boundary], options=self._listen.options())
+        scaler = ExternalScaler(self._engine, self.streams)
+        pb_grpc.add_ExternalScalerServicer_to_server(scaler, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        if self._listen.reflection:
+            named = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(named, server)
+        port = self._bind(server)
+        await server.start()
+        self._server, self.port = server, port
+        logger.info("listening", extra={"address": self._listen.address, "port": port, "tls": bool(self._certificates)})
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        address = self._listen.address
+        split(address, "grpc.address")
+        try:
+            if self._certificates:
+                return server.add_secure_port(address, self._certificates.credentials())
+            return server.add_insecure_port(address)
+        except RuntimeError as error:
+            probe(address, "grpc.address")  # says why in plain words, if it can
+            raise error from None
+
+    async def stop(self) -> None:
+        """Leave: no longer ready, streams end, clients get time to move on, calls under way are answered."""
+        if self._server is None or self._draining:
+            return
+        self._draining = True
+        logger.info("draining", extra={"streams": len(self.streams), "seconds": self._listen.drain})
+        await self._health.enter_graceful_shutdown()
+        self.streams.drain()
+        await asyncio.sleep(self._listen.drain)
+        await self._server.stop(self._listen.grace)
+        self.port = 0
+
+    def problem(self) -> str:
+        """Why it is not ready, or an empty text."""
+        if self._draining:
+            return "draining"
+        return "" if self.port else "not listening yet"
+
+    def warning(self) -> str:
+        """What is wrong while it serves on: newer certificates that do not fit."""
+        if self._certificates is None:
+            return ""
+        self._certificates.look()
+        return self._certificates.problem
+
+
+def _prefer_upb() -> None:
+    """Say so when protobuf came without its C core: every call then costs 31 times the protobuf work."""
+    kind = api_implementation.Type()
+    if kind != "upb":
+        logger.warning("protobuf does not use upb and is slow; reinstall it from a wheel", extra={"protobuf": kind})

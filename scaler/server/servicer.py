@@ -1,0 +1,104 @@
+"""KEDA's five calls: protobuf -> Request -> engine -> protobuf. No I/O, no formula, no opinion.
+
+What goes over the wire is a number of replicas against a constant target of 1. GetMetricSpec therefore depends on the
+trigger's own text alone: it cannot fail, and everything that is wrong is said by GetMetrics, whose text reaches the
+events of the ScaledObject and whose failure KEDA's fallback counts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from scaler.decide import Decision
+from scaler.errors import ScalerError, UnknownMetric
+from scaler.fields import show
+from scaler.model import Request
+from scaler.pb import externalscaler_pb2 as pb
+from scaler.server.activity import Said, speak
+from scaler.server.streams import End, Streams, before
+from scaler.trigger import metric_name
+
+TARGET = 1  # the value is a number of replicas already
+ASK_AGAIN = 5.0  # seconds after which a stream looks whether its trigger is still wrong
+
+
+class Engine(Protocol):
+    """What the wire needs of the engine."""
+
+    async def read(self, request: Request) -> Decision:
+        """Return the newest decision, waiting a bounded time for the first one; raises ScalerError."""
+        ...
+
+    def changes(self, request: Request) -> AsyncIterator[Decision]:
+        """Yield the newest decision, then every later one, until the engine closes; raises ScalerError."""
+        ...
+
+
+class ExternalScaler:
+    """The service of proto/externalscaler.proto.
+
+    Args:
+        engine: who decides.
+        streams: where open streams are counted and ended.
+    """
+
+    def __init__(self, engine: Engine, streams: Streams) -> None:
+        self._engine = engine
+        self._streams = streams
+
+    async def GetMetricSpec(self, ref: Any, _context: object) -> Any:  # noqa: N802 - KEDA's name, as all below
+        """The one metric of a trigger."""
+        return _spec(ref)
+
+    async def StreamMetricSpec(self, ref: Any, context: Any) -> None:  # noqa: N802
+        """The same; it never changes while the stream is open, since a change of the trigger opens a new one."""
+        with self._streams.open() as end:
+            await context.write(_spec(ref))
+            await end
+
+    async def GetMetrics(self, request: Any, _context: object) -> Any:  # noqa: N802
+        """The replicas of a workload, as integer and as float: KEDA up to 2.16 reads only the first.
+
+        An empty name is unknown too. KEDA always sends one, and gives what it gets the name it asked for, so an answer
+        to no question could only be added to the wrong sum.
+        """
+        ref = request.scaledObjectRef
+        name = metric_name(ref.scalerMetadata)
+        if request.metricName != name:
+            raise UnknownMetric(f"no metric {show(request.metricName)}: this trigger offers {name}")
+        replicas = (await self._engine.read(_request(ref))).answer().replicas
+        value = pb.MetricValue(metricName=name, metricValue=replicas, metricValueFloat=replicas)
+        return pb.GetMetricsResponse(metricValues=[value])
+
+    async def IsActive(self, ref: Any, _context: object) -> Any:  # noqa: N802
+        """Whether the workload is active."""
+        return pb.IsActiveResponse(result=(await self._engine.read(_request(ref))).answer().active)
+
+    async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
+        """The activity of a workload, as `activity.speak` words it."""
+        said = Said()
+        with self._streams.open() as end:
+            async for decision in self._decisions(_request(ref), end):
+                said, word = speak(said, decision)
+                if word is not None:
+                    await context.write(pb.IsActiveResponse(result=word))
+
+    async def _decisions(self, request: Request, end: End) -> AsyncIterator[Decision]:
+        """Yield decisions until the end; a wrong trigger is waited out, since an error would slow KEDA's return."""
+        while not end.done():
+            changes = self._engine.changes(request)
+            try:
+                while (decision := await before(end, anext(changes, None))) is not None:
+                    yield decision
+                return
+            except ScalerError:
+                await before(end, asyncio.sleep(ASK_AGAIN))
+
+
+def _request(ref: Any) -> Request:
+    return Request(ref.namespace, ref.name, tuple(sorted(ref.scalerMetadata.items())))
+
+
+def _spec(ref: Any) -> Any:
+    spec = pb.MetricSpec(metricName=metric_name(ref.scalerMetadata), targetSize=TARGET, targetSizeFloat=TARGET)
+    return pb.GetMetricSpecResponse(metricSpecs=[spec])

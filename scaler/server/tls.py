@@ -1,0 +1,138 @@
+"""Certificates from files, followed while serving. A new pair that does not fit leaves the old one in service.
+
+The files are looked at when a client connects, which KEDA does every few minutes, and when somebody asks whether they
+are sound. Kubernetes swaps a mounted Secret in one step, but we read it in several, so what was read counts only if a
+second reading is the same.
+"""
+
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from scaler.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+SETTLING = 3  # readings until two in a row are equal
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where the certificates are, in PEM."""
+
+    cert: Path  # the server's own, with its chain
+    key: Path
+    client_ca: Path | None = None  # who signs clients; None: anybody may connect
+
+    def paths(self) -> tuple[Path, ...]:
+        """All files."""
+        return (self.cert, self.key) if self.client_ca is None else (self.cert, self.key, self.client_ca)
+
+
+class Certificates:
+    """The newest certificates that fit together.
+
+    Args:
+        files: where they are.
+
+    Raises:
+        ConfigError: they do not fit together, or one cannot be read.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._current = self._seen = _read(files)
+        self.problem = ""  # why newer files are not in service
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What the gRPC server serves, now and after every change of the files."""
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(self._current),
+            self._fetch,  # type: ignore[arg-type]  # None, for "unchanged", is missing in the stubs
+            require_client_authentication=self._files.client_ca is not None,
+        )
+
+    def look(self) -> bool:
+        """Look at the files again; True when they were taken into service. Never raises."""
+        try:
+            content = _read(self._files, self._seen)
+        except ConfigError as error:
+            if str(error) != self.problem:
+                logger.warning("the new certificates are not in service", extra={"problem": str(error)})
+            self.problem = str(error)
+            return False
+        self.problem, self._seen = "", content
+        if content == self._current:
+            return False
+        self._current = content
+        logger.info("the certificates have changed", extra={"file": str(self._files.cert)})
+        return True
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC, in a thread of its own, before each handshake; None: as before."""
+        return _configuration(self._current) if self.look() else None
+
+
+Content = tuple[bytes, ...]  # of the files, in the order of `TlsFiles.paths`
+
+
+def _configuration(content: Content) -> grpc.ServerCertificateConfiguration:
+    certificate, key, *authority = content
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], authority[0] if authority else None)
+
+
+def _read(files: TlsFiles, known: Content | None = None) -> Content:
+    """Read all files as they stand together.
+
+    Args:
+        files: where they are.
+        known: content that need not be checked again.
+
+    Raises:
+        ConfigError: one cannot be read, or they do not fit together.
+    """
+    content = _content(files)
+    for _ in range(SETTLING):
+        if content == known:
+            return content
+        problem = _unfit(files)
+        again = _content(files)
+        if again == content:
+            if problem:
+                raise problem
+            return content
+        content = again
+    raise ConfigError(str(files.cert), "", "keeps changing while it is read")
+
+
+def _content(files: TlsFiles) -> Content:
+    content = []
+    for path in files.paths():
+        try:
+            content.append(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(str(path), "", f"cannot be read ({error.strerror})", "a PEM file") from error
+    return tuple(content)
+
+
+def _unfit(files: TlsFiles) -> ConfigError | None:
+    """What OpenSSL has against the files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.cert, files.key, password="")  # or OpenSSL asks on the terminal
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        if reason == "KEY_VALUES_MISMATCH":
+            return ConfigError(str(files.key), "", f"is not the key of {files.cert}", "a certificate and its own key")
+        return ConfigError(
+            str(files.cert), "", f"and {files.key} cannot be used ({reason})", "PEM, and a key without password"
+        )
+    try:
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+    except (ssl.SSLError, OSError) as error:
+        return ConfigError(str(files.client_ca), "", f"cannot be used ({getattr(error, 'reason', error)})", "PEM")
+    return None
