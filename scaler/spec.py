@@ -284,7 +284,10 @@ def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
     """The formula file that a trigger with an expression stands for: every name is a signal of its engine."""
     expression = trigger.expression or ""
     engine = trigger.given.get("engine", defaults.engine)
-    known = {*signals.names(engine), *signals.names(defaults.gateway)}
+    try:
+        known = {*signals.names(engine), *signals.names(defaults.gateway)}
+    except ConfigError as error:
+        raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
     program = _program(expression, frozenset(known | set(TARGET_NAMES)), "number", TRIGGER, "expression")
     metrics = {name: {"signal": name} for name in sorted(program.names - set(TARGET_NAMES))}
     return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
@@ -424,12 +427,12 @@ def _on_missing(raw: object) -> OnMissing:
 def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk, bool]:
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
     name = fields.take("signal", text)
-    if name in signals.names(scope.defaults.gateway) and name not in signals.names(engine):
-        engine = scope.defaults.gateway
     try:
+        if name in signals.names(scope.defaults.gateway) and name not in signals.names(engine):
+            engine = scope.defaults.gateway
         signal = signals.find(engine, name)
     except ConfigError as error:
-        raise fields.error("signal", error.problem, error.allowed) from error
+        raise fields.error(error.key, error.problem, error.allowed) from error
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
     known = {"namespace": scope.key.namespace, "model": model}
