@@ -124,8 +124,8 @@ class _Checker:
     def pointer(self, node: Pointer) -> Node:
         scope = self._scopes[-1]
         if node.name not in scope:
-            known = ", ".join(f"#{name}" for name in scope)
-            raise self._fault(node, f"unknown pointer #{node.name}, here is {known}")
+            known = "allowed: " + ", ".join(f"#{name}" for name in scope) if scope else "name it with let before reduce"
+            raise self._fault(node, f"#{node.name} is not known here, {known}")
         return dataclasses.replace(node, type=scope[node.name])
 
     # operators
@@ -221,6 +221,8 @@ class _Checker:
         for argument in node.arguments:
             if isinstance(argument, Closure):
                 arguments.append(self._closure(argument, arguments[0], node.name))
+            elif node.name == "reduce" and arguments:
+                arguments.append(self._initial(argument))
             else:
                 arguments.append(self.visit(argument))
         try:
@@ -229,6 +231,13 @@ class _Checker:
             place = node if mismatch.argument is None else arguments[mismatch.argument]
             raise self._fault(place, f"{node.name} {mismatch}") from None
         return dataclasses.replace(node, arguments=tuple(arguments), type=result)
+
+    def _initial(self, node: Node) -> Node:
+        """The initial value of reduce: `#` in it is the outer element to expr's checker, the first one to its compiler."""
+        self._scopes.append({})
+        typed = self.visit(node)
+        self._scopes.pop()
+        return typed
 
     def _closure(self, node: Closure, items: Node, function: str) -> Node:
         builtin = BUILTINS[function]
