@@ -182,6 +182,7 @@ def _add_explain(commands: Any) -> None:
     default = os.environ.get("LLM_SCALER_SERVER", "http://127.0.0.1:8080")
     parser.add_argument("--server", default=default, metavar="URL", help="admin address of the server")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--queries", action="store_true", help="show the very queries too")
     parser.add_argument("--watch", action="store_true", help="show it again whenever it changes")
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often --watch looks")
 
@@ -196,19 +197,19 @@ def _explain(arguments: Arguments) -> int:
         decisions = _get(arguments.server.rstrip("/") + place)
         if decisions != shown:
             shown = decisions
-            _show(decisions, arguments.output)
+            _show(decisions, arguments)
         if not arguments.watch:
             return 0
         time.sleep(arguments.every)
 
 
-def _show(decisions: list[dict[str, Any]], output: str) -> None:
+def _show(decisions: list[dict[str, Any]], arguments: Arguments) -> None:
     from scaler.explain import as_text
 
-    if output == "json":
+    if arguments.output == "json":
         print(json.dumps(decisions, indent=2), flush=True)
     else:
-        print("\n".join(as_text(decision) for decision in decisions), flush=True)
+        print("\n".join(as_text(decision, queries=arguments.queries) for decision in decisions), flush=True)
 
 
 def _get(url: str) -> Any:

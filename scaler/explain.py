@@ -12,7 +12,7 @@ from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
 from scaler.hpa import replicas_for_average_value
-from scaler.model import Ask, HistoryAsk, QueryAsk, SignalAsk
+from scaler.model import Ask, QueryAsk, SignalAsk
 
 Data = dict[str, Any]
 WIDTH = 100
@@ -95,14 +95,10 @@ def _fact(fact: Fact, ask: Ask) -> Data:
 
 def _ask(ask: Ask) -> str:
     """What was asked, in a few words."""
-    match ask:
-        case SignalAsk():
-            where = ", ".join(f"{name}={value}" for name, value in ask.labels)
-            return f"{ask.engine} {ask.signal} of {where}"
-        case QueryAsk():
-            return ask.text
-        case HistoryAsk():
-            return f"data older than {seconds(ask.seconds)}"
+    if isinstance(ask, SignalAsk):
+        where = ", ".join(f"{name}={value}" for name, value in ask.labels)
+        return f"{ask.engine} {ask.signal} of {where}"
+    return ask.text if isinstance(ask, QueryAsk) else type(ask).__name__
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
@@ -157,15 +153,20 @@ def _row(asked: int, current: int, decision: Decision) -> Data:
 # ---- text ----------------------------------------------------------------------------------------------------------
 
 
-def as_text(data: Data) -> str:
-    """Show the data of one decision to a person, in lines of about 100 characters."""
+def as_text(data: Data, *, queries: bool = False) -> str:
+    """Show the data of one decision to a person, in lines of about 100 characters.
+
+    Args:
+        data: what `as_data` gave.
+        queries: whether the very query behind every input is shown too; they are long.
+    """
     who = data["workload"]
     when = datetime.fromtimestamp(data["at"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     head = f"{who['namespace']}/{who['name']}  {_answer(data)}  ({data['certainty']}, {when})"
     blocks = [
         [head, f"  {data['reason']}"] + ([f"  note: {data['notice']}"] if data["notice"] else []),
-        _titled("inputs", [line for fact in data["inputs"] for line in _fact_lines(fact)]),
-        _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact)]),
+        _titled("inputs", [line for fact in data["inputs"] for line in _fact_lines(fact, queries)]),
+        _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact, queries)]),
         _titled(f"formula {data['formula']}", step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
         _titled("active", _active_lines(data)),
@@ -189,7 +190,7 @@ def _only_guards(data: Data) -> list[Data]:
     return [fact for fact in data["guards"] if fact["ask"] not in shown]
 
 
-def _fact_lines(fact: Data) -> list[str]:
+def _fact_lines(fact: Data, queries: bool) -> list[str]:
     notes = [fact["rule"]] if fact["rule"] else []
     if fact["age"] is not None:
         notes.append(f"{seconds(max(fact['age'], 0))} old")
@@ -198,6 +199,8 @@ def _fact_lines(fact: Data) -> list[str]:
         notes.append(f"from {fact['answered']}{of} pods")
     first = f"{fact['name']:<22} {number_text(fact['value']):>10} {fact['unit']}".rstrip()
     lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact['ask']}"[:WIDTH]]
+    if queries and fact["source"]:
+        lines.append(f"  {' '.join(fact['source'].split())}")
     return lines + ([f"  ! {fact['problem']}"] if fact["problem"] else [])
 
 
@@ -257,7 +260,7 @@ def _hpa_lines(hpa: Data | None) -> list[str]:
     return lines
 
 
-def number_text(value: object) -> str:
+def number_text(value: float | Sequence[Any] | None) -> str:
     """A value of the formula language as a person reads it."""
     if value is None:
         return "nil"
@@ -265,6 +268,4 @@ def number_text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, (int, float)):
         return f"{value:.6g}"
-    if isinstance(value, Sequence):
-        return f"[{', '.join(number_text(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
-    return str(value)
+    return f"[{', '.join(number_text(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"

@@ -58,7 +58,7 @@ def parse(fields: Fields) -> Hysteresis:
         below=fields.take("below", number()),
         serves=fields.take("serves", choice("above", "below"), "above"),
         overlap=fields.take("overlap", duration(0, 3600), 300.0),
-        memory=fields.take("memory", duration(0, 6 * 3600), 3600.0),
+        memory=fields.take("memory", duration(0, 6 * 3600), 600.0),
     )
     if spec.below >= spec.above:
         raise fields.error("below", f"{spec.below:g} is not less than above ({spec.above:g})", f"below {spec.above:g}")

@@ -1,0 +1,210 @@
+import json
+
+import pytest
+from folding import START, fold, workload
+
+from scaler.explain import as_data, as_text, number_text
+from scaler.model import Reading, Replicas
+
+QUEUE = """
+name: queue
+parameters: {model: {default: llama-3-8b}}
+metrics:
+  waiting: {signal: waiting}
+  running: {signal: running, over: 10s, reduce: mean}
+  queued: {signal: queued, onMissing: zero}
+formula: queued + waiting + running
+target: 8
+activation: queued + waiting + running > 0
+"""
+GATE = """
+name: gate
+metrics: {load: {prometheus: load}, tokens: {prometheus: tokens}}
+formula: load
+target: 10
+policy: {kind: hysteresis, metric: tokens, above: 100, below: 50, memory: 0s}
+"""
+PODS = {"age": 8.2, "answered": 5, "expected": 5, "source": "default: sum by (namespace) (x)"}
+
+
+def waiting(value):
+    return Reading(value, START, **PODS)
+
+
+def decide_last(spec, *rows):
+    return fold(spec, rows)[1][-1]
+
+
+def queue_rows(count=2, **more):
+    row = {
+        "waiting": waiting(30),
+        "running": waiting(16),
+        "queued": None,
+        "guards": {"waiting": waiting(30), "running": waiting(16)},
+        "replicas": Replicas(5, 4, 1, 0, 20, "kube-state-metrics"),
+    }
+    return [{**row, **more}] * count
+
+
+def test_the_whole_story_of_a_certain_answer():
+    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows())))
+    assert (
+        text
+        == """\
+team/llama  6 replicas, active  (certain, 1970-01-01 02:46:45Z)
+  6 replicas: queued + waiting + running = 46, at 8 a replica
+
+  inputs
+    waiting                        30 requests   8.2s old, from 5 of 5 pods
+      vllm waiting of namespace=team, model=llama-3-8b
+    running                        16 requests   mean of 2 samples in 10s, 8.2s old, from 5 of 5 pods
+      vllm running of namespace=team, model=llama-3-8b
+    queued                          0 requests   no series, which onMissing says is 0
+      llm-d queued of namespace=team, model=llama-3-8b
+
+  formula queue
+    queued + waiting + running                                     46
+      queued + waiting                                             30
+        queued                                                     0
+        waiting                                                    30
+      running                                                      16
+
+  replicas
+    46 / 8 rounded up: 6
+    scale target: 5 current, 4 ready, 1 starting, 0 minimum, 20 maximum (told by kube-state-metrics)
+
+  active
+    queued + waiting + running > 0 is true
+
+  the HPA, given this
+    gets 6 against a target of 1 (AverageValue, tolerance 10%)
+    current    5  desired    6   6 / 5 = 1.2
+"""
+    )
+
+
+def test_the_very_queries_are_shown_on_request():
+    data = as_data(decide_last(workload(QUEUE), *queue_rows()))
+    assert "default: sum by (namespace) (x)" not in as_text(data)
+    assert "default: sum by (namespace) (x)" in as_text(data, queries=True)
+
+
+def test_an_uncertain_answer_says_what_is_wrong_and_how_long_it_lasts():
+    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(), *queue_rows(1, running="timed out"))))
+    assert "6 replicas (raised by what was measured), held for 5s of at most 2m: running: timed out" in text
+    assert "      ! timed out\n" in text
+    assert "    uncertain for 5s of at most 2m: may raise, not lower\n    ! running: timed out\n" in text
+
+
+def test_a_workload_that_knows_too_little_says_what_it_waits_for():
+    row = queue_rows(1, replicas=Replicas())
+    text = as_text(as_data(decide_last(workload(QUEUE), *row)))
+    assert text.startswith("team/llama  no answer  (unknown, ")
+    assert "seen 5s of the 10s that the formula remembers: may raise, not lower (floor nil)" in text
+    assert "scale target: replicas not known\n" in text
+    assert "the HPA" not in text
+
+
+def test_guards_that_the_formula_does_not_read_are_shown_apart():
+    text_of = (
+        QUEUE.replace("formula: queued + waiting + running", "formula: waiting")
+        .replace("  running: {signal: running, over: 10s, reduce: mean}\n", "")
+        .replace("activation: queued + waiting + running > 0", "activation: waiting > 99")
+    )
+    text = as_text(as_data(decide_last(workload(text_of), *queue_rows())))
+    assert "  also read\n    running                        16 requests" in text
+    assert "  active\n    waiting > 99 is false\n    waiting is 30, running is 16, 1 starting\n" in text
+
+
+def test_quiet_is_counted():
+    quiet = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(1, 1, 0)}
+    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(3, **quiet))))
+    assert "queued + waiting + running > 0 is false\n    quiet for 10s of 1m\n" in text
+
+
+@pytest.mark.parametrize(
+    ("known", "rows"),
+    [
+        (Replicas(10), [(10, 6, "6 / 10 = 0.6")]),
+        (Replicas(6), [(6, 6, "6 / 6 = 1, within the tolerance: no change")]),
+        (Replicas(2, maximum=4), [(2, 4, "6 / 2 = 3; maxReplicaCount is 4")]),
+        (Replicas(8, minimum=7), [(8, 7, "6 / 8 = 0.75; at least 7")]),
+        (Replicas(0, minimum=2), [(0, 2, "KEDA: active, so 2 first")]),
+    ],
+)  # fmt: skip
+def test_the_hpas_arithmetic(known, rows):
+    hpa = as_data(decide_last(workload(QUEUE), *queue_rows(replicas=known)))["hpa"]
+    assert [(row["current"], row["desired"], row["why"]) for row in hpa["rows"]] == rows
+
+
+def test_the_hpas_arithmetic_is_a_table_where_the_current_replicas_are_not_known():
+    hpa = as_data(decide_last(workload(QUEUE), *queue_rows(3, replicas=Replicas())))["hpa"]
+    assert [(row["current"], row["desired"]) for row in hpa["rows"]] == [
+        (0, 1),
+        (1, 6),
+        (5, 6),
+        (6, 6),
+        (7, 6),
+        (12, 6),
+    ]
+
+
+def test_one_replica_more_or_less_drowns_in_the_tolerance_from_ten_on():
+    many = queue_rows(3, waiting=waiting(72), replicas=Replicas(12))  # asks for 11
+    [row] = as_data(decide_last(workload(QUEUE), *many))["hpa"]["rows"]
+    assert (row["desired"], row["why"]) == (12, "11 / 12 = 0.917, within the tolerance: no change")
+
+
+def test_an_inactive_workload_is_kedas_to_take_to_zero():
+    idle = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(2, 2, 0)}
+    spec = workload(QUEUE, idleFor="5s")
+    [row] = as_data(decide_last(spec, *queue_rows(3, **idle)))["hpa"]["rows"]
+    assert row["desired"] == 1
+    assert row["why"].endswith("; inactive: KEDA takes it to 0 after cooldownPeriod, unless minReplicaCount is above 0")
+    gone = {**idle, "replicas": Replicas(0, 0, 0)}
+    [row] = as_data(decide_last(spec, *queue_rows(3, **gone)))["hpa"]["rows"]
+    assert (row["desired"], row["why"]) == (0, "KEDA: inactive, so it stays 0")
+
+
+def test_a_policy_tells_its_own_story():
+    text = as_text(as_data(decide_last(workload(GATE), {"load": 20, "tokens": 60}), "an edit is not in force"))
+    assert "  note: an edit is not in force\n" in text
+    assert (
+        "policy hysteresis: gate closed: tokens is 60 (opens at 100, closes below 50), the other side serves: 0\n"
+        in text
+    )
+    text = as_text(as_data(decide_last(workload(GATE), {"load": None, "tokens": 60})))
+    assert "policy hysteresis: not reached: None" in text
+
+
+def test_a_ratio_shows_the_ready_replicas_and_an_activation_target_its_rule():
+    spec = workload(
+        "name: r\nmetrics: {kv: {prometheus: kv}}\nformula: kv\ntarget: 0.5\nmetricType: Value\nactivationTarget: 0.2\n"
+    )
+    text = as_text(as_data(decide_last(spec, {"kv": 0.75, "replicas": Replicas(4, 4, 0)})))
+    assert "    4 ready x 0.75 / 0.5 rounded up: 6\n" in text
+    assert "    value > 0.2 is true\n" in text
+    assert "      kv\n" in text
+
+
+def test_a_formula_that_fails_shows_the_step_that_failed():
+    spec = workload("name: r\nmetrics: {a: {prometheus: a}}\nformula: 1 / a\ntarget: 1\n")
+    text = as_text(as_data(decide_last(spec, {"a": 0})))
+    assert "    1 / a                                                          ! " in text
+
+
+def test_a_scaled_job_has_no_hpa():
+    assert as_data(decide_last(workload(QUEUE, kind="ScaledJob"), *queue_rows()))["hpa"] is None
+
+
+def test_the_data_is_json():
+    data = as_data(decide_last(workload(QUEUE), *queue_rows()))
+    assert json.loads(json.dumps(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "nil"), (True, "true"), (1234567.0, "1.23457e+06"), ((1.0, True), "[1, true]"), (tuple(range(9)), "[0, 1, 2, 3, 4, 5, 6, 7, ...]")],
+)  # fmt: skip
+def test_values_are_shown_as_people_read_them(value, text):
+    assert number_text(value) == text
