@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test check lock proto demo clean
+.PHONY: setup test test-wheel check lock proto demo clean
 
 setup: .venv/ready
 
@@ -16,6 +16,14 @@ setup: .venv/ready
 # The whole suite: unit tests, real wires, a real Prometheus (installed below .cache if the machine has none).
 test: setup
 	@$(BIN)/python -m pytest -q
+
+# The same tests, but for those that need a real Prometheus, against the wheel that users install.
+test-wheel: setup
+	@rm -rf dist .cache/wheel && $(BIN)/uv build --quiet --wheel --out-dir dist
+	@$(BIN)/uv venv --quiet --python $(BIN)/python .cache/wheel
+	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
+	@.cache/wheel/bin/pytest -q -m "not real"
 
 # What review asks a machine: style, types, walls between rooms, the lock file, the generated code.
 check: setup
