@@ -1,0 +1,227 @@
+"""One PromQL query that measures a signal of the catalogue for many workloads at once.
+
+Asks that differ only in the values of their labels have one shape, and one query serves them all. Its answer has a row
+for each workload and `stat`:
+
+    value      the signal
+    answered   pods behind it
+    missing    pods that reported within the last `recent` seconds and whose scrape fails now
+    age        seconds since the oldest sample behind it
+
+What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
+metric is read and no other, so that a rolling upgrade counts every pod once; series that are the same thing twice (two
+scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its pod, where `rate` alone would fade out
+over its whole window; series without a pod are left out, since nothing would tell them from a double scrape.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from scaler.errors import ConfigError
+from scaler.fields import show
+from scaler.model import SignalAsk
+from scaler.promql import enforce, quote, quote_regex
+from scaler.signals import Metric, Pairs, Signal, find
+
+STATS = ("value", "answered", "missing", "age")
+NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
+WIDE = 8_000  # the same where the whole answer would be too large
+
+_SCRAPE = ("job", "instance", "endpoint")  # labels that tell two scrapes of one pod apart
+_AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one endpoint calls things."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)  # our name, also "pod", "job", "instance" -> its name
+    matchers: Mapping[str, str] = field(default_factory=dict)  # constant matchers of every selector
+    heartbeat: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
+    recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
+
+    def name(self, label: str) -> str:
+        """The endpoint's name of a label of the scrape."""
+        return self.labels.get(label, label)
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """One query, and whose its rows are."""
+
+    text: str
+    by: tuple[str, ...]  # labels of a row, in the order of the keys of `asks`
+    asks: Mapping[tuple[str, ...], SignalAsk]
+    counted: bool  # whether it says how many pods answered
+
+
+def check(ask: SignalAsk) -> None:
+    """Refuse an ask for what the catalogue does not have.
+
+    Raises:
+        ConfigError: no such engine, signal or label.
+    """
+    signal = find(ask.engine, ask.signal)
+    for label, _ in ask.labels:
+        if label not in signal.labels:
+            raise ConfigError(
+                "signals", ask.signal, f"{ask.engine} has no label {show(label)}", ", ".join(signal.labels)
+            )
+
+
+def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
+    """Write one query for each shape of ask.
+
+    Args:
+        asks: of one endpoint; each was checked.
+        dialect: what the endpoint calls things.
+        size: how many asks share a query at most.
+        exact: name the workloads in the query also where that is long; for answers that hold many times.
+    """
+    shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
+    for ask in asks:
+        shapes.setdefault(_shape(ask), []).append(ask)
+    return [
+        _grouped(members[start : start + size], dialect, WIDE if exact else NARROW)
+        for members in shapes.values()
+        for start in range(0, len(members), size)
+    ]
+
+
+def _shape(ask: SignalAsk) -> tuple[object, ...]:
+    return ask.engine, ask.signal, tuple(label for label, _ in ask.labels), ask.pods, ask.window, ask.quantile
+
+
+def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
+    ask = members[0]
+    signal = find(ask.engine, ask.signal)
+    by = tuple(dialect.labels.get(label, dict(signal.label_names)[label]) for label, _ in ask.labels)
+    keys = {tuple(value for _, value in member.labels): member for member in members}
+    columns = zip(by, (sorted(set(column)) for column in zip(*keys, strict=True)), strict=True)
+    matchers = tuple((label, _one_of(values)) for label, values in columns)
+    named = tuple((label, matcher) for label, matcher in matchers if len(matcher) <= limit)
+    return Grouped(_Query(signal, ask, by, named, dialect).text(), by, MappingProxyType(keys), signal.scope != "object")
+
+
+def _one_of(values: list[str]) -> str:
+    """Operator and value of a matcher."""
+    if len(values) == 1:
+        return f"={quote(values[0])}"
+    return f"=~{quote('|'.join(map(quote_regex, values)))}"
+
+
+def _equal(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    return tuple((label, f"={quote(value)}") for label, value in pairs)
+
+
+def _list(labels: Iterable[str]) -> str:
+    return ", ".join(labels)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds == round(seconds) else f"{seconds * 1000:.0f}ms"
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The text, from the whole to its parts."""
+
+    signal: Signal
+    ask: SignalAsk
+    by: tuple[str, ...]  # the labels of a workload
+    named: Pairs  # matchers of the workloads: label -> operator and value
+    dialect: Dialect
+
+    def text(self) -> str:
+        """All stats, joined by the label `stat`."""
+        stats = {"value": self.value(), "age": f"time() - min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
+        if self.signal.scope != "object":
+            recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
+            dead = f"({enforce(self.dialect.heartbeat, self.dialect.matchers)} == 0)"
+            stats["answered"] = self.count_pods(self.present("{}"))
+            stats["missing"] = self.count_pods(f"({self.present(recently)}) and on ({_list(self.target)}) {dead}")
+        rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
+        return "\nor ".join(rows)
+
+    def value(self) -> str:
+        """The signal itself."""
+        text = self.total(self.signal.metrics)
+        if self.signal.takes_quantile:
+            text = f"histogram_quantile({self.ask.quantile!r}, {text})"
+        if self.signal.per:
+            text = f"{text} / {self.total(self.signal.per)}"
+        return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
+
+    def total(self, metrics: tuple[Metric, ...]) -> str:
+        """The aggregation over all pods; of a histogram, its buckets."""
+        le = ("le",) if self.signal.takes_quantile else ()
+        series = self.newest(metrics, self.flow)
+        if self.signal.scope == "object":
+            return f"max by ({_list(self.by)}) ({series})"
+        if self.signal.parts is None:
+            scrape = (self.dialect.name(label) for label in _SCRAPE)
+            series = f"sum by ({_list((*self.pod, *scrape, *le))}) ({series})"
+        once = f"max by ({_list((*self.pod, *(self.signal.parts or ()), *le))}) ({series})"
+        aggregation = "sum" if self.signal.per else _AGGREGATION[self.signal.adds]
+        return f"{aggregation} by ({_list((*self.by, *le))}) ({once})"
+
+    def flow(self, metric: Metric) -> str:
+        """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
+        if self.signal.type == "gauge":
+            return self.reach(metric, self.select(metric))
+        window = _span(self.ask.window or 0)
+        if self.signal.type == "counter":
+            return f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
+        same = _list(dict.fromkeys((*self.pod, *self.target)))
+        return f"(rate({self.select(metric, '_bucket')}[{window}]) and on ({same}) {self.select(metric, '_count')})"
+
+    def present(self, form: str) -> str:
+        """A series or more of every pod that reports, each put into `form`."""
+        suffix = "_count" if self.signal.takes_quantile else ""
+        return self.newest(self.signal.metrics, lambda one: self.reach(one, form.format(self.select(one, suffix))))
+
+    def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
+        """Of each pod, the series of the first metric that it has."""
+        return f" or on ({_list(self.pod)}) ".join(series(metric) for metric in metrics)
+
+    def reach(self, metric: Metric, series: str) -> str:
+        """The same series under the labels of the object that points at them."""
+        through = metric.through
+        if through is None:
+            return series
+        info = self.selector(through.info, (*_equal(through.where), *self.named))
+        thing = f"max by ({self.by[0]}, {through.names}) ({series})"
+        thing = f'label_replace({thing}, "{through.label}", "$1", "{through.names}", "(.*)")'
+        return f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
+
+    def select(self, metric: Metric, suffix: str = "") -> str:
+        """The vector selector of a metric."""
+        named = self.named if metric.through is None else (pair for pair in self.named if pair[0] == self.by[0])
+        pod = () if self.signal.scope == "object" else ((self.dialect.name("pod"), self.pods),)
+        fixed = _equal((*self.signal.where, *metric.where))
+        return self.selector(metric.name + suffix, (*named, *pod, *fixed))
+
+    def selector(self, name: str, matchers: Pairs) -> str:
+        """A name with its matchers and those of the endpoint."""
+        everything = (*matchers, *_equal(self.dialect.matchers.items()))
+        return f"{name}{{{','.join(label + matcher for label, matcher in everything)}}}"
+
+    def count_pods(self, series: str) -> str:
+        """How many pods `series` has."""
+        return f"count by ({_list(self.by)}) (group by ({_list(self.pod)}) ({series}))"
+
+    @property
+    def pods(self) -> str:
+        """Operator and value of the matcher of pods; a series must have one."""
+        return '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
+
+    @property
+    def pod(self) -> tuple[str, ...]:
+        """The labels of one pod, or of one object."""
+        return self.by if self.signal.scope == "object" else (*self.by, self.dialect.name("pod"))
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The labels of one scraped target, shared by its series and its heartbeat."""
+        return self.dialect.name("job"), self.dialect.name("instance")
