@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from scaler.errors import FormulaSyntaxError
+from scaler.formula.limits import MAX_WORD
 
 
 class TokenKind(Enum):
@@ -63,22 +64,20 @@ _TOKEN = re.compile(
 )
 
 
-def tokens(text: str) -> list[Token]:
-    """Cut `text` into tokens; the last one is the END.
+def tokens(text: str) -> Iterator[Token]:
+    """Cut `text` into tokens, one after the other; the last one is the END.
 
     Raises:
         FormulaSyntaxError: a character or number that expr does not know, an unclosed comment, or a string.
     """
-    found: list[Token] = []
     offset = 0
     while offset < len(text):
         match = _TOKEN.match(text, offset)
         if match is None:
             raise FormulaSyntaxError(text, offset, f"unrecognized character {text[offset]!r}")
-        found.extend(_cut(text, str(match.lastgroup), match.group(), offset))
+        yield from _cut(text, str(match.lastgroup), match.group(), offset)
         offset = match.end()
-    found.append(Token(TokenKind.END, "", len(text), len(text)))
-    return found
+    yield Token(TokenKind.END, "", len(text), len(text))
 
 
 def _cut(text: str, group: str, word: str, offset: int) -> Iterator[Token]:
@@ -88,6 +87,8 @@ def _cut(text: str, group: str, word: str, offset: int) -> Iterator[Token]:
         raise FormulaSyntaxError(text, offset, "unclosed comment")
     if group == "string":
         raise FormulaSyntaxError(text, offset, "expr has strings, llm-scaler does not")
+    if group in ("name", "number", "pointer") and len(word) > MAX_WORD:
+        raise FormulaSyntaxError(text, offset, f"a {group} of {len(word)} characters, at most {MAX_WORD}")
     if group == "number":
         if _alphanumeric(text[end : end + 1]):
             raise FormulaSyntaxError(text, offset, f"bad number {text[offset : end + 1]!r}")

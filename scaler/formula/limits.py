@@ -1,6 +1,7 @@
 """What a formula may cost. The text comes from strangers: each bound holds before the work it bounds is done."""
 
 MAX_LENGTH = 4096  # characters of text
+MAX_WORD = 128  # characters of a name or number
 MAX_NODES = 256  # of the tree
 MAX_NESTING = 32  # brackets, right operands, closures and branches inside each other
 MAX_HEIGHT = 128  # of the tree: a long sum is a high tree without being nested

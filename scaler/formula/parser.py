@@ -73,7 +73,8 @@ class _Parser:
     def __init__(self, text: str, names: Collection[str]) -> None:
         self._text = text
         self._names = names
-        self._tokens = tokens(text)
+        self._source = tokens(text)  # cut as needed: a formula that is too large is not read to its end
+        self._tokens = [next(self._source)]
         self._place = 0
         self._closures = 0
         self._nesting = 0
@@ -106,9 +107,11 @@ class _Parser:
         return self._at(TokenKind.BRACKET, text)
 
     def _next(self) -> Token:
+        """Take a token; the last one is never taken."""
         token = self._token
-        if token.kind is not TokenKind.END:
-            self._place += 1
+        self._place += 1
+        if self._place == len(self._tokens):
+            self._tokens.append(next(self._source))
         return token
 
     def _take(self, kind: TokenKind, text: str = "") -> Token:
@@ -143,8 +146,6 @@ class _Parser:
         items = [self._expression()]
         while self._operator(";"):
             self._next()
-            if self._token.kind is TokenKind.END:
-                break
             items.append(self._expression())
         return items[0] if len(items) == 1 else self._made(Sequence(start, self._end, tuple(items)))
 

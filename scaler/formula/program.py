@@ -9,8 +9,8 @@ from scaler.formula.check import check
 from scaler.formula.evaluator import Evaluator, Tracer
 from scaler.formula.lower import Lowered, Part, lower
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Kind, Name, Node, Type, children
-from scaler.formula.values import Value, boolean, show, to_float
+from scaler.formula.tree import Kind, Name, Node, Pointer, Type
+from scaler.formula.values import Value, boolean, number, show
 
 ResultKind = Literal["number", "boolean"]
 
@@ -77,7 +77,7 @@ class Program:
         """The result, if KEDA would take it: `float(...)` refuses nil, unless the formula has a `??`."""
         if value is None and "??" in self.text:
             return None
-        return to_float(value) if self.kind == "number" else boolean(value)
+        return float(number(value, "the result")) if self.kind == "number" else boolean(value)
 
     def _traced(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, str, Tracer]:
         tracer = Tracer(self._inputs(values), self._lowered.origins)
@@ -89,26 +89,29 @@ class Program:
     def _steps(self, tracer: Tracer, error: str) -> Iterator[Step]:
         parts = self._lowered.parts
         errors: dict[int, str] = {}
-        if error and parts:
+        if error:
             failed = tracer.failed or 0
             errors = dict.fromkeys(_around(parts, failed), f"stopped by {self._quote(parts[failed].node)}")
             errors[failed] = error
-        for number in sorted(tracer.reached):
-            part, seen = parts[number], tuple(tracer.reached[number])
+        for place in sorted(tracer.reached):
+            part, seen = parts[place], tuple(tracer.reached[place])
             value = seen if part.repeated else seen[0] if seen else None
             source = self._source(part.node)
-            yield Step(part.node.offset, part.node.end, part.depth, source, value, errors.get(number, ""))
+            yield Step(part.node.offset, part.node.end, part.depth, source, value, errors.get(place, ""))
 
     def _explain(self, problem: str, values: Mapping[str, float | None]) -> str:
-        """The problem with its place: the part that failed and the values of the names in it."""
+        """The problem with its place: the part that failed, and what the names in it stood for."""
         _result, _error, tracer = self._traced(values)
-        if not self._lowered.parts:
-            return f"{problem}: {self.text.strip()}"
-        part = self._lowered.parts[tracer.failed or 0]
-        known = self._inputs(values)
-        names = dict.fromkeys(node.name for node in _nodes(part) if isinstance(node, Name) and node.name in known)
-        shown = ", ".join(f"{name} = {show(known[name])}" for name in list(names)[:_MAX_SHOWN])
-        return f"{problem} in {self._quote(part.node)}" + (f" with {shown}" if shown else "")
+        parts, failed = self._lowered.parts, tracer.failed or 0
+        shown: dict[str, str] = {}
+        for place in range(failed + 1, len(parts)):
+            part, seen = parts[place], tracer.reached.get(place)
+            if part.depth <= parts[failed].depth:
+                break
+            if isinstance(part.node, Name | Pointer) and seen:
+                shown[self._source(part.node)] = show(seen[-1])
+        known = ", ".join(f"{name} = {value}" for name, value in list(shown.items())[:_MAX_SHOWN])
+        return f"{problem} in {self._quote(parts[failed].node)}" + (f" with {known}" if known else "")
 
     def _source(self, node: Node) -> str:
         return self.text[node.offset : node.end]
@@ -139,18 +142,10 @@ def _require(text: str, type_: Type, kind: ResultKind) -> None:
         raise FormulaSyntaxError(text, 0, f"the formula gives {type_}, it must give a {kind}")
 
 
-def _nodes(part: Part) -> Iterator[Node]:
-    waiting = [part.node]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting.extend(reversed(list(children(node))))
-
-
 def _around(parts: Sequence[Part], inner: int) -> Iterator[int]:
     """The numbers of the parts that hold part `inner`: each stands before it and is less deep."""
     depth = parts[inner].depth
-    for number in range(inner - 1, -1, -1):
-        if parts[number].depth < depth:
-            depth = parts[number].depth
-            yield number
+    for place in range(inner - 1, -1, -1):
+        if parts[place].depth < depth:
+            depth = parts[place].depth
+            yield place
