@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-wheel check lock proto demo clean
+.PHONY: setup test test-cluster lab test-wheel check lock proto demo clean
 
 setup: .venv/ready
 
@@ -24,6 +24,14 @@ test-wheel: setup
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
 	@.cache/wheel/bin/pytest -q -m "not real"
+
+# The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
+test-cluster: setup
+	@$(BIN)/python -m pytest -q tests/cluster
+
+# The same cluster to play with, until Ctrl-C.
+lab: setup
+	@PYTHONPATH=tests $(BIN)/python -m cluster.play
 
 # What review asks a machine: style, types, walls between rooms, the lock file, the generated code.
 check: setup

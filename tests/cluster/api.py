@@ -45,6 +45,11 @@ class Api:
         """Delete an object and what it owns; nothing happens if it is not there."""
         self.request("DELETE", self._path(kind, namespace, name), {"propagationPolicy": "Background"}, missing=True)
 
+    def delete_all(self, kind: str, namespace: str | None = "default") -> None:
+        """Delete every object of a kind, in one namespace or (None) everywhere."""
+        for item in self.items(kind, namespace):
+            self.delete(kind, item["metadata"]["name"], item["metadata"].get("namespace", "default"))
+
     def events(self, name: str, reason: str = "", namespace: str = "default") -> list[str]:
         """Return the messages of the events about an object, oldest first."""
         about = [event for event in self.items("Event", namespace) if event["involvedObject"].get("name") == name]

@@ -1,4 +1,4 @@
-"""One laboratory for all scenarios: it takes seconds to start, and scenarios keep to objects of their own."""
+"""One cluster for all scenarios, since it takes seconds to start; each scenario finds it empty and whole."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,21 @@ from cluster.lab import Lab
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    with Lab(say=reporter.write_line) as running:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def say(line: str) -> None:  # what was seen is part of the report, also when the scenario passes
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    with Lab(say=say) as running:
         yield running
+
+
+@pytest.fixture
+def lab(cluster: Lab) -> Iterator[Lab]:
+    """The cluster, for one scenario."""
+    yield cluster
+    cluster.reset()

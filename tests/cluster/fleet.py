@@ -35,6 +35,11 @@ class Fleet:
     queued: int = 0  # requests at the gateway
     loads: dict[str, Load | None] = field(default_factory=dict)  # by pod address
 
+    def reset(self) -> None:
+        """Nothing to do, nowhere, and every server is up."""
+        self.load, self.queued = Load(), 0
+        self.loads.clear()
+
     @property
     def gateway(self) -> str:
         return f"{GATEWAY}:{self.port}"
@@ -44,7 +49,7 @@ class Fleet:
         if address == GATEWAY:
             return _text({"llm_d_epp_flow_control_queue_size": self.queued}, "gauge", f'inference_pool="{self.model}"')
         load = self.loads.get(address, self.load)
-        return load and _vllm(load, self.model)
+        return _vllm(load, self.model) if load else None
 
 
 def _vllm(load: Load, model: str) -> str:

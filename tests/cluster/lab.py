@@ -7,6 +7,8 @@
 Everything listens on free ports, keeps its files below one folder, and is gone when the block is left, however it is left.
 """
 
+import contextlib
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import requests
 import yaml
@@ -28,6 +30,10 @@ from cluster.process import LabError, Part, Process, free_ports
 
 T = TypeVar("T")
 LOGS = build.CACHE / "logs"  # of the last run that ended
+_SCENERY = (  # what scenarios put in, owners of pods first
+    *("ScaledObject", "ScaledJob", "Deployment", "StatefulSet", "Job", "TriggerAuthentication", "Secret"),
+    *("NodePool", "NodeClaim", "KWOKNodeClass"),
+)
 
 
 class Lab:
@@ -40,24 +46,24 @@ class Lab:
     """
 
     def __init__(self, *, hpa_sync: int = 15, scrape: int = 5, say: Callable[[str], None] = print) -> None:
-        self._say = say
+        self.say = say
         self._hpa_sync = hpa_sync
         self._scrape = scrape
         self._processes: dict[str, Process] = {}
+        self._own: frozenset[str] = frozenset()  # the cluster's parts, as against a scenario's programs
         self._pods: Pods | None = None
 
     def __enter__(self) -> Self:
-        programs = build.build(self._say)
+        programs = build.build(self.say)
         began = time.monotonic()
-        build.CACHE.mkdir(parents=True, exist_ok=True)
-        self.home = Path(tempfile.mkdtemp(prefix="run-", dir=build.CACHE))
+        self.home, self._claim = _new_home()
         try:
             self._prepare(programs)
             self._start()
         except BaseException:
             self.close()
             raise
-        self._say(f"lab: ready in {time.monotonic() - began:.1f} s")
+        self.say(f"lab: ready in {time.monotonic() - began:.1f} s")
         return self
 
     def __exit__(
@@ -75,6 +81,7 @@ class Lab:
         if (self.home / "logs").exists():
             (self.home / "logs").rename(LOGS)
         shutil.rmtree(self.home, ignore_errors=True)
+        self._claim.close()
 
     # The cluster's objects.
 
@@ -145,9 +152,27 @@ class Lab:
         self._await(part)
 
     def run(self, part: Part) -> None:
-        """Start one more program under the laboratory's eye, and wait until it is ready."""
+        """Start one more program under the laboratory's eye, and wait until it is ready; it is ended if it does not become so."""
         self._launch(part)
-        self._await(part.name)
+        try:
+            self._await(part.name)
+        except BaseException:
+            self.kill(part.name)
+            raise
+
+    def reset(self) -> None:
+        """Bring back every part of the cluster and remove what a scenario put in, so that the next one starts from nothing."""
+        for name, process in list(self._processes.items()):
+            process.resume()
+            if name not in self._own:
+                process.kill()
+                del self._processes[name]
+            elif not process.alive():
+                self.start(name)
+        self.fleet.reset()
+        for kind in _SCENERY:
+            self.api.delete_all(kind)
+        self.wait(lambda: not self._scenery(), 60, "what the scenario put in is gone")
 
     def log(self, part: str, lines: int = 20) -> str:
         """Return the end of a part's log."""
@@ -163,7 +188,7 @@ class Lab:
 
     def query(self, promql: str) -> dict[str, float]:
         """Ask Prometheus and return the value of each series by its `pod` label ('' without one)."""
-        answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, timeout=10).json()
+        answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, timeout=2).json()
         return {series["metric"].get("pod", ""): float(series["value"][1]) for series in answer["data"]["result"]}
 
     def wait(self, predicate: Callable[[], T], timeout: float, what: str) -> T:
@@ -227,6 +252,7 @@ class Lab:
             self._launch(part(site))
         for name in self._processes:
             self._await(name)
+        self._own = frozenset(self._processes)
 
     def _furnish(self) -> None:
         """Put in what the parts need to find: definitions, the aggregated API, one node for what needs no GPU."""
@@ -248,7 +274,12 @@ class Lab:
         stored = self.api.items("CustomResourceDefinition")
         return {item["metadata"]["name"] for item in stored if _condition(item, "Established")}
 
+    def _scenery(self) -> list[Object]:
+        return [item for kind in (*_SCENERY, "Pod") for item in self.api.items(kind, "default")]
+
     def _launch(self, part: Part) -> None:
+        if part.name in self._processes and self._processes[part.name].alive():
+            raise LabError(f"{part.name} is already running")
         process = self._processes[part.name] = Process(part, self.home, self.home / "logs")
         process.start()
 
@@ -266,6 +297,20 @@ class Lab:
             "current-context": "lab",
         }
         return self.site.write(name, yaml.safe_dump(config))
+
+
+def _new_home() -> tuple[Path, IO[str]]:
+    """Make the folder of one run, claimed by a lock, and remove those whose run was killed before it could do so."""
+    with (build.CACHE / "runs.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # or another start could take our folder for an abandoned one
+        for old in build.CACHE.glob("run-*"):
+            with contextlib.suppress(OSError), (old / "claim").open("w") as claim:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old)
+        home = Path(tempfile.mkdtemp(prefix="run-", dir=build.CACHE))
+        claim = (home / "claim").open("w")
+        fcntl.flock(claim, fcntl.LOCK_EX)
+    return home, claim
 
 
 def _condition(item: Object, kind: str) -> bool:

@@ -11,7 +11,8 @@ from cluster.process import LabError
 
 def main() -> None:
     """Run until interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill cleans up, too
+    for number in (signal.SIGINT, signal.SIGTERM):  # a plain kill cleans up, too; a shell's & would have ignored Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     try:
         with Lab() as lab:
             lab.apply([*node_pool(), model("llama", lab.fleet.port, load="10s", replicas=2)])

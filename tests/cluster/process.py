@@ -43,8 +43,6 @@ class Process:
 
     def start(self, empty: bool = False) -> None:
         """Start it; with `empty`, without anything it kept on disk."""
-        if self.alive():
-            raise LabError(f"{self.part.name} is already running")
         if self.part.data:
             if empty:
                 shutil.rmtree(self.part.data, ignore_errors=True)
