@@ -30,6 +30,7 @@ class Boundary(grpc.aio.ServerInterceptor):
     """
 
     def __init__(self, clock: Callable[[], float], observe: Callable[[str, str, float], None]) -> None:
+        self.calls = 0  # that have come, streams not counted
         self._clock = clock
         self._observe = observe
         self._guarded: dict[str, Handler] = {}  # a handful: only methods that exist
@@ -52,13 +53,14 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _guard(self, method: str, handler: Any) -> Any:
         kind = "unary_stream" if handler.response_streaming else "unary_unary"
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        guarded = self._answer(method, getattr(handler, kind))
+        guarded = self._answer(method, getattr(handler, kind), 0 if handler.response_streaming else 1)
         return make(guarded, handler.request_deserializer, handler.response_serializer)
 
-    def _answer(self, method: str, behaviour: Behaviour) -> Behaviour:
+    def _answer(self, method: str, behaviour: Behaviour, counts: int) -> Behaviour:
         clock, observe = self._clock, self._observe
 
         async def answer(request: Any, context: Any) -> Any:
+            self.calls += counts
             started = clock()
             code = "CANCELLED"  # unless something else ends it first
             try:

@@ -1,0 +1,171 @@
+"""HTTP for people, probes and Prometheus. It shows what was decided, and can change nothing.
+
+    GET /healthz                              the process turns
+    GET /readyz[?verbose]                     it can be asked: formulas are read, the gRPC port listens
+    GET /metrics                              own metrics
+    GET /api/v1/decisions                     every workload in one line of JSON each
+    GET /api/v1/explain/NAMESPACE/NAME        why, for every trigger of one object; [?format=text]
+
+Readiness does not depend on Prometheus: taking every server out of service would only turn an answer with a reason into
+none.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from scaler.decide import Decision
+from scaler.errors import nearest
+from scaler.explain import as_data, as_text
+from scaler.server import metrics
+from scaler.server.address import refusal, split
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+NAMED = 20  # objects that an answer names when it knows no such object
+
+
+class Engine(metrics.Engine, Protocol):
+    """What the pages need of the engine."""
+
+    def find(self, namespace: str, name: str) -> Sequence[Decision]:
+        """The newest decisions of all triggers of one scaled object."""
+        ...
+
+
+class Server(metrics.Server, Protocol):
+    """What the pages need of the gRPC server."""
+
+    def problem(self) -> str:
+        """Why it is not ready, or an empty text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the pages are made of."""
+
+    engine: Engine
+    server: Server
+    counted: CollectorRegistry
+    max_workloads: int = 1000  # workloads with metrics of their own
+
+    def checks(self) -> Mapping[str, str]:
+        """What must be right before KEDA may ask: name -> problem, or an empty text."""
+        empty = "no formula could be read" if not self.engine.catalog.formulas else ""
+        return {"formulas": empty, "grpc": self.server.problem()}
+
+    def warnings(self) -> Mapping[str, str]:
+        """What is wrong and does not stop the service."""
+        files = {f"formula file {file}": problem for file, problem in sorted(self.engine.catalog.problems.items())}
+        workloads = {f"workload {key}": notice for key, notice in self.engine.notices().items()}
+        certificates = self.server.warning()
+        return files | workloads | ({"certificates": certificates} if certificates else {})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""
+        seen = metrics.Seen(
+            decisions=tuple(self.engine.decisions()),
+            fetches={name: (of.answered, of.failed, of.seconds) for name, of in self.engine.fetches.items()},
+            catalog=self.engine.catalog,
+            old_formulas=len(self.engine.notices()),
+            bad_certificate=bool(self.server.warning()),
+            streams=len(self.server.streams),
+            limit=self.max_workloads,
+        )
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = await asyncio.to_thread(encode, metrics.Page(seen, self.counted))
+        response = web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """The event loop turns."""
+        return web.Response(text="ok\n", headers=HEADERS)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Whether it can be asked; `?verbose` says what was looked at, and what else is wrong."""
+        checks = self.checks()
+        ready = not any(checks.values())
+        lines = ["ready" if ready else "not ready"]
+        if "verbose" in request.query or not ready:
+            lines += [f"[-] {name}: {problem}" if problem else f"[+] {name}" for name, problem in checks.items()]
+        if "verbose" in request.query:
+            lines += [f"[!] {name}: {problem}" for name, problem in self.warnings().items()]
+        return web.Response(text="\n".join(lines) + "\n", status=200 if ready else 503, headers=HEADERS)
+
+    async def decisions(self, _request: web.Request) -> web.Response:
+        """The newest decision of every workload, in short."""
+        rows = [_row(decision) for decision in self.engine.decisions()]
+        return web.json_response({"decisions": rows}, headers=HEADERS)
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Why, for every trigger of one scaled object."""
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        found = self.engine.find(namespace, name)
+        if not found:
+            return web.json_response({"error": self._unknown(f"{namespace}/{name}")}, status=404, headers=HEADERS)
+        notices = self.engine.notices()
+        data = [as_data(decision, notices.get(decision.key, "")) for decision in found]
+        if request.query.get("format") == "text":
+            return web.Response(text="\n".join(map(as_text, data)), headers=HEADERS)
+        return web.json_response({"decisions": data}, headers=HEADERS)
+
+    def _unknown(self, asked: str) -> str:
+        known = sorted({str(decision.key) for decision in self.engine.decisions()})
+        named = ", ".join(known[:NAMED]) or "none yet; a workload is known from KEDA's first call on"
+        return f"no decision for {asked}{nearest(asked, known)}; there are: {named}"
+
+
+def _row(decision: Decision) -> Mapping[str, object]:
+    key = decision.key
+    return {
+        "namespace": key.namespace,
+        "name": key.name,
+        "kind": key.kind,
+        "trigger": key.trigger,
+        "formula": decision.spec.formula,
+        "at": decision.at,
+        "certainty": decision.certainty,
+        "replicas": decision.replicas,
+        "active": decision.active,
+        "reason": decision.reason,
+    }
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(pages: Pages) -> web.Application:
+    """The routes."""
+    routes: Mapping[str, Handler] = {
+        "/healthz": pages.healthz,
+        "/readyz": pages.readyz,
+        "/metrics": pages.metrics,
+        "/api/v1/decisions": pages.decisions,
+        "/api/v1/explain/{namespace}/{name}": pages.explain,
+    }
+    app = web.Application()
+    app.add_routes([web.get(path, handler) for path, handler in routes.items()])
+    return app
+
+
+async def serve(pages: Pages, address: str) -> web.AppRunner:
+    """Listen, until the runner that is returned is cleaned up.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    host, port = split(address, "admin.address")
+    runner = web.AppRunner(application(pages), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise refusal(address, "admin.address", error) from error
+    return runner

@@ -1,0 +1,215 @@
+"""Our own metrics. METRICS is the whole list; the documentation is made from it, and a metric that is not in it fails.
+
+What was decided is read from the engine when the page is asked for, so it can neither lag nor leak; only calls are
+counted as they end. Label values come from what was validated (names of objects, files and endpoints), never from the
+rest of a trigger's metadata, and at most so many workloads have series of their own.
+"""
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from scaler import __version__
+from scaler.catalog import Catalog
+from scaler.decide import Decision, Fact
+from scaler.model import WorkloadKey
+
+WORKLOAD = ("namespace", "scaled_object", "trigger", "formula")
+DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """One metric of ours."""
+
+    name: str
+    type: str  # gauge | counter | histogram
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS = (
+    Own("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
+    Own("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
+    Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to."),
+    Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
+    Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
+    Own(
+        "llm_scaler_held_seconds", "gauge", WORKLOAD, "Since the last certain decision; fails at the formula's holdFor."
+    ),
+    Own("llm_scaler_decision_timestamp_seconds", "gauge", WORKLOAD, "When it was decided."),
+    Own("llm_scaler_input_value", "gauge", (*WORKLOAD, "input"), "An input as the formula used it."),
+    Own("llm_scaler_input_age_seconds", "gauge", (*WORKLOAD, "input"), "Age of an input's oldest sample."),
+    Own("llm_scaler_workloads", "gauge", ("state",), "Workloads by certainty: certain, raising, held, unknown."),
+    Own("llm_scaler_workloads_unexported", "gauge", (), "Workloads without series of their own: admin.maxWorkloads."),
+    Own("llm_scaler_source_answers_total", "counter", ("endpoint", "outcome"), "Measurements: answered or failed."),
+    Own("llm_scaler_source_seconds_total", "counter", ("endpoint",), "Seconds spent waiting for an endpoint."),
+    Own("llm_scaler_formulas", "gauge", (), "Formulas in service."),
+    Own("llm_scaler_formula_file_bad", "gauge", ("file",), "1 for a file that is not in service as it stands."),
+    Own("llm_scaler_workloads_on_old_formula", "gauge", (), "Workloads that an edited formula no longer fits."),
+    Own("llm_scaler_certificate_bad", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
+    Own("llm_scaler_streams", "gauge", (), "Open streams."),
+    Own("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
+    Own("llm_scaler_call_seconds", "histogram", ("method",), "Seconds that calls took; streams not included."),
+    Own("llm_scaler_build_info", "gauge", ("version", "python", "grpc"), "Always 1."),
+)
+_METRICS = {own.name: own for own in METRICS}
+
+
+class Fetches(Protocol):
+    """How often an endpoint was asked."""
+
+    answered: int
+    failed: int
+    seconds: float
+
+
+class Engine(Protocol):
+    """What the metrics need of the engine."""
+
+    catalog: Catalog
+
+    def decisions(self) -> Sequence[Decision]:
+        """The newest decision of every workload."""
+        ...
+
+    def notices(self) -> Mapping[WorkloadKey, str]:
+        """Workloads that go on with an older formula."""
+        ...
+
+    @property
+    def fetches(self) -> Mapping[str, Fetches]:
+        """Counts by endpoint."""
+        ...
+
+
+class Server(Protocol):
+    """What the metrics need of the gRPC server."""
+
+    def warning(self) -> str:
+        """What is wrong with it while it serves on."""
+        ...
+
+    @property
+    def streams(self) -> Sized:
+        """The open streams."""
+        ...
+
+
+class Calls:
+    """Counts calls as they end. Its label children are kept: looking them up costs more than counting."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        ended, spans = _METRICS["llm_scaler_calls_total"], _METRICS["llm_scaler_call_seconds"]
+        self._ended = Counter(ended.name, ended.help, ended.labels, registry=registry)
+        self._spans = Histogram(spans.name, spans.help, spans.labels, registry=registry, buckets=DURATIONS)
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def observe(self, method: str, code: str, seconds: float) -> None:
+        """Count one call; the methods are the five of the service, and the codes are gRPC's."""
+        counter = self._counters.get((method, code))
+        if counter is None:
+            counter = self._counters[method, code] = self._ended.labels(method, code)
+        counter.inc()
+        if method.startswith("Stream"):
+            return
+        histogram = self._histograms.get(method)
+        if histogram is None:
+            histogram = self._histograms[method] = self._spans.labels(method)
+        histogram.observe(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the page shows, taken at one moment on the event loop, so that it can be written out in a thread."""
+
+    decisions: Sequence[Decision]
+    fetches: Mapping[str, tuple[int, int, float]]  # endpoint -> answered, failed, seconds
+    catalog: Catalog
+    old_formulas: int
+    bad_certificate: bool
+    streams: int
+    limit: int  # workloads with series of their own
+
+
+class Page(Collector):
+    """The metrics of one moment, and the calls counted so far."""
+
+    def __init__(self, seen: Seen, counted: CollectorRegistry) -> None:
+        self._seen = seen
+        self._counted = counted
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, each once."""
+        yield from self._counted.collect()
+        yield from _families(_samples(self._seen))
+
+
+def registry() -> CollectorRegistry:
+    """A registry for what is counted as it happens, and for the process itself."""
+    own = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=own)
+    return own
+
+
+Sample = tuple[str, tuple[str, ...], float]  # metric, label values, value
+
+
+def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
+    """Group samples under the heads that METRICS gives them."""
+    make = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+    families = {own.name: make[own.type](own.name, own.help, labels=own.labels) for own in METRICS if own.type in make}
+    for name, labels, value in samples:
+        families[name].add_metric(labels, value)
+    return (family for family in families.values() if family.samples)
+
+
+def _samples(seen: Seen) -> Iterator[Sample]:
+    exported = seen.decisions[: seen.limit]
+    for decision in exported:
+        yield from _of_workload(decision)
+    for state in ("certain", "raising", "held", "unknown"):
+        yield "llm_scaler_workloads", (state,), sum(item.certainty == state for item in seen.decisions)
+    yield "llm_scaler_workloads_unexported", (), len(seen.decisions) - len(exported)
+    for endpoint, (answered, failed, seconds) in seen.fetches.items():
+        yield "llm_scaler_source_answers_total", (endpoint, "answered"), answered
+        yield "llm_scaler_source_answers_total", (endpoint, "failed"), failed
+        yield "llm_scaler_source_seconds_total", (endpoint,), seconds
+    yield "llm_scaler_formulas", (), len(seen.catalog.formulas)
+    for file in seen.catalog.problems:
+        yield "llm_scaler_formula_file_bad", (file,), 1
+    yield "llm_scaler_workloads_on_old_formula", (), seen.old_formulas
+    yield "llm_scaler_certificate_bad", (), seen.bad_certificate
+    yield "llm_scaler_streams", (), seen.streams
+    yield "llm_scaler_build_info", (__version__, platform.python_version(), grpc.__version__), 1
+
+
+def _of_workload(decision: Decision) -> Iterator[Sample]:
+    key = decision.key
+    labels = (key.namespace, key.name, key.trigger, decision.spec.formula)
+    numbers: tuple[tuple[str, float | None], ...] = (
+        ("llm_scaler_replicas", decision.replicas),
+        ("llm_scaler_active", decision.active),
+        ("llm_scaler_value", decision.value),
+        ("llm_scaler_target", decision.target),
+        ("llm_scaler_certain", decision.certainty == "certain"),
+        ("llm_scaler_held_seconds", decision.held),
+        ("llm_scaler_decision_timestamp_seconds", decision.at),
+    )
+    yield from ((name, labels, value) for name, value in numbers if value is not None)
+    for fact in decision.facts:
+        yield from _of_input(labels, fact)
+
+
+def _of_input(labels: tuple[str, ...], fact: Fact) -> Iterator[Sample]:
+    if fact.value is not None:
+        yield "llm_scaler_input_value", (*labels, fact.name), fact.value
+    if fact.age is not None:
+        yield "llm_scaler_input_age_seconds", (*labels, fact.name), fact.age
