@@ -70,7 +70,7 @@ def load(folder: Path, last: Catalog | None = None) -> Catalog:
     """
     before = last or Catalog()
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and path.is_file())
+        paths = formula_paths(folder)
     except OSError as error:
         if last is None:
             raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
@@ -97,6 +97,20 @@ def load(folder: Path, last: Catalog | None = None) -> Catalog:
     if last is not None and (problems, digests) == (before.problems, before.digests):
         return last
     return Catalog(MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests))
+
+
+def formula_paths(folder: Path) -> list[Path]:
+    """The formula files of a folder: `*.yaml` and `*.yml` directly inside it."""
+    return sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and path.is_file())
+
+
+def read_formula(path: Path) -> FormulaFile:
+    """Read one formula file by itself.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that is not allowed.
+    """
+    return parse_file(parse_yaml(_read(path), str(path)), str(path), path.stem)
 
 
 def _read(path: Path) -> str:

@@ -161,6 +161,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     activated = _activated(spec, value, scope, problems) and (outcome is None or outcome.active)
 
     certain = not problems
+    started = now if state.started is None else state.started
     since = (now if state.since is None else state.since) if certain else state.since
     seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
     idle = _idle(spec, state, guards, known, certain and not activated, now)
@@ -168,7 +169,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         certain=certain,
         ripe=certain and seen >= spec.memory,
         final=any(fact.final for fact in facts),
-        held=0.0 if certain else now - (state.certain.at if state.certain else state.started or now),
+        held=0.0 if certain else now - (state.certain.at if state.certain else started),
         floor=_most(state.certain.replicas if state.certain else None, state.floor, known.current),
     )
     replicas, active = _replicas(spec, ground, asked), _active(state, activated, idle, known)
@@ -176,7 +177,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
     following = replace(
         state,
-        started=now if state.started is None else state.started,
+        started=started,
         at=now,
         since=since,
         whole_at=now if certain else state.whole_at,

@@ -69,7 +69,7 @@ class Defaults:
     engine: str = "vllm"
     gateway: str = "llm-d"
     endpoint: str = "default"
-    endpoints: tuple[str, ...] = ("default",)
+    endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,7 @@ def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile
     no_tests: tuple[object, ...] = ()
     tests = fields.take("tests", listed(lambda raw: raw), no_tests)
     file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
-    example = {item.name: _stand_in(item) for item in parameters}
-    key = WorkloadKey("namespace", "name", "ScaledObject", "")
-    _read(file, key, example, Defaults(), frozenset(example))
+    bind_example(file, {}, Defaults(endpoints=()))
     return file
 
 
@@ -271,6 +269,21 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
     return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+
+
+EXAMPLE = WorkloadKey("namespace", "name", "ScaledObject", "")
+
+
+def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults) -> WorkloadSpec:
+    """Fill a formula file's template without a trigger, as `check` does.
+
+    A parameter that is neither in `given` nor has a default gets its example, or something of its type.
+
+    Raises:
+        ConfigError: as `bind`.
+    """
+    parameters = tuple(replace(item, default=_stand_in(item)) for item in file.parameters)
+    return bind(replace(file, parameters=parameters), Trigger(EXAMPLE, file.name, None, given), defaults)
 
 
 def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
@@ -383,6 +396,8 @@ def place_for_promql(place: Mapping[str, Scalar]) -> dict[str, str | float]:
 
 
 def _endpoint(defaults: Defaults) -> Callable[[object], str]:
+    if not defaults.endpoints:
+        return matching(FORMULA_NAME, "the name of an endpoint in the settings")
     return choice(*defaults.endpoints)
 
 
@@ -499,12 +514,12 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
 
 def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     """Waiting and running of the same pods that the formula measures; none when it measures no engine."""
+    own = {item.ask.signal: item for item in reversed(inputs) if item.of_target and isinstance(item.ask, SignalAsk)}
     asks = [item.ask for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
     guards = []
     for name in GUARDS if asks else ():
-        own = next((item for item in inputs if isinstance(item.ask, SignalAsk) and item.ask.signal == name), None)
-        if own is not None:
-            guards.append(replace(own, name=name, over=0.0))
+        if name in own:
+            guards.append(replace(own[name], name=name, over=0.0))
         elif name in signals.names(asks[0].engine):
             signal = signals.find(asks[0].engine, name)
             ask = replace(asks[0], signal=name, window=None, quantile=None)

@@ -543,3 +543,10 @@ def test_the_fold_does_not_change_what_it_was_given():
     copy = replace(state)
     decide(spec, state, row(START + 15, load=5), START + 15)
     assert state == copy
+
+
+def test_the_epoch_is_a_time_like_any_other():
+    state, spec = State(), workload(LOAD, holdFor="10s")
+    for now in (0.0, 5.0, 10.0, 15.0):
+        state, decision = decide(spec, state, row(now, load=None, replicas=3), now)
+    assert (decision.held, decision.replicas) == (15.0, None)

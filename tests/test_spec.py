@@ -4,7 +4,7 @@ from folding import workload
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError, FormulaSyntaxError, ScalerError, UnsupportedError
 from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Replicas, SignalAsk
-from scaler.spec import Defaults, parse_file
+from scaler.spec import Defaults, bind_example, parse_file
 
 FILE = """
 name: mine
@@ -161,7 +161,7 @@ PLAIN = {"name": "mine", "metrics": {"a": {"prometheus": "a"}}, "formula": "a", 
         ({"activation": "true", "activationTarget": 1}, "activation and activationTarget are both given"),
         ({"interval": "500ms"}, "mine.yaml: interval: '500ms' is not allowed"),
         ({"interval": "2500ms"}, "is not a whole number of seconds"),
-        ({"endpoint": "http://evil"}, "mine.yaml: endpoint: 'http://evil' is not allowed; allowed: default"),
+        ({"endpoint": "http://evil"}, "mine.yaml: endpoint: 'http://evil' is not allowed; allowed: the name of an endpoint in the settings"),
         ({"metrics": {"a": {}}}, "mine.yaml: metrics.a: needs exactly one source; allowed: signal, prometheus"),
         ({"metrics": {"a": {"signal": "waiting", "prometheus": "a"}}}, "needs exactly one source"),
         ({"metrics": {"a": {"signal": "waitin"}}}, "mine.yaml: metrics.a.signal: vllm has no signal 'waitin', did you mean waiting?"),
@@ -280,3 +280,25 @@ def test_the_settings_fill_what_nobody_says():
     spec = workload(FILE, defaults, model="m")
     assert (spec.interval, spec.hold_for, spec.idle_for, spec.endpoints) == (2, 30, 10, {"eu"})
     assert workload(FILE, defaults, model="m", endpoint="us").endpoints == {"us"}
+
+
+def test_a_file_may_name_an_endpoint_that_only_the_settings_know():
+    file = read(FILE + "endpoint: thanos\n")
+    defaults = Defaults(endpoints=("default", "thanos"))
+    assert bind_example(file, {}, defaults).endpoints == {"thanos"}
+    with pytest.raises(ConfigError, match="endpoint: 'thanos' is not allowed; allowed: default"):
+        bind_example(file, {}, Defaults())
+
+
+def test_a_file_is_bound_without_a_trigger_by_defaults_examples_and_something_of_the_type():
+    text = FILE.replace("model: {", "n: {type: number, example: 3}\n  d: {type: duration}\n  model: {")
+    spec = bind_example(read(text), {"target": "2"}, Defaults())
+    assert spec.parameters == {"target": 2.0, "n": 3.0, "d": 60.0}
+    assert spec.inputs[0].ask.labels == (("namespace", "namespace"), ("model", "placeholder"))
+
+
+def test_the_guards_are_never_those_of_another_model():
+    other = "  theirs: {signal: waiting, model: other}\n  mine: {signal: waiting}\n"
+    text = FILE.replace("  waiting: {signal: waiting, over: 30s, reduce: max}\n", other).replace("waiting", "mine")
+    spec = workload(text.replace("signal: mine", "signal: waiting"), model="m")
+    assert [dict(guard.ask.labels)["model"] for guard in spec.guards] == ["m", "m"]
