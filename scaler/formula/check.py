@@ -233,7 +233,7 @@ class _Checker:
         return dataclasses.replace(node, arguments=tuple(arguments), type=result)
 
     def _initial(self, node: Node) -> Node:
-        """The initial value of reduce: `#` in it is the outer element to expr's checker, the first one to its compiler."""
+        """The initial value of reduce; `#` in it is the outer element to expr's checker, the first to its compiler."""
         self._scopes.append({})
         typed = self.visit(node)
         self._scopes.pop()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from formula.cases import CASES, FAILS, REFUSED, VALUES
 from formula.grammar import Grammar
 
 from scaler.errors import EvaluationError, FormulaSyntaxError
@@ -267,3 +268,16 @@ def test_generated_formulas_agree_but_for_the_table(oracle, seed):
 def test_every_difference_is_there(oracle, row):
     ((case, its),) = oracle.ask([Case(row.example, {"a": 3.0, "b": 2.0})])
     assert explanation(case, its) == row.name, its
+
+
+def test_the_table_of_cases_is_what_expr_says(oracle):
+    wrong = []
+    expectations = dict(CASES)
+    for case, its in oracle.ask([Case(text, VALUES) for text in expectations]):
+        expected = expectations[case.formula]
+        right = {REFUSED: its.keda.stage == "compile", FAILS: its.keda.stage == "run"}.get(expected)
+        if right is None:
+            right = its.keda.same(Outcome("value", expected))
+        if not right:
+            wrong.append((case.formula, expected, its.keda))
+    assert not wrong
