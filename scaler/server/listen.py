@@ -40,7 +40,7 @@ class Listen:
     max_connection_age: float = 300.0  # seconds; gRPC itself spreads it by a tenth
     drain: float = 5.0  # seconds between NOT_SERVING and the end, for clients to move on
     grace: float = 20.0  # seconds that clients may still come after that, and then that calls may take
-    calm: float = 1.0  # seconds without a call after which all clients count as gone
+    calm: float = 1.0  # seconds without a call after which all clients count as gone; 0: at once
     reflection: bool = False
     max_streams: int = 5000
 
@@ -141,7 +141,9 @@ class Server:
         loses nothing: with `grace` above 1.1 x `max_connection_age` no call is lost whatever the load.
         """
         calm = self._listen.calm
-        for _ in range(math.ceil(self._listen.grace / calm) if calm else 0):
+        if not calm:
+            return
+        for _ in range(math.ceil(self._listen.grace / calm)):
             seen = self._boundary.calls
             await asyncio.sleep(calm)
             if seen == self._boundary.calls:

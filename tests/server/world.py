@@ -25,7 +25,7 @@ FORMULA = {
     "target": "$target",
     "activation": "waiting + running > 0",
 }
-LOOPBACK = Listen(address="127.0.0.1:0", drain=0.0, grace=5.0)
+LOOPBACK = Listen(address="127.0.0.1:0", drain=0.0, calm=0.0, grace=5.0)
 TRIGGER = {"scalerAddress": "llm-scaler.keda:6000", "formula": "queue", "model": "llama"}
 
 
