@@ -6,39 +6,48 @@ has an address of its own outside that network.
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from scaler.sim.histogram import Buckets
 
 GATEWAY = "127.65.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one pod's vLLM, or the queue of the gateway, has to do."""
+    """What one pod's vLLM has to do, and has done."""
 
+    model: str = "llama"
     waiting: int = 0  # requests
     running: int = 0  # requests
     kv: float = 0.0  # used share of the KV cache, 0..1
+    prompt_tokens: int = 0  # since it started, as all below
+    generation_tokens: int = 0
+    finished: int = 0  # requests
+    preemptions: int = 0
+    ttft: Buckets | None = None
+    itl: Buckets | None = None
 
 
 @dataclass(slots=True)
 class Fleet:
-    """The numbers on the pods' pages; a test changes them at will.
+    """The numbers on the pages of pods and gateway; tests change them at will, or let a simulation do it.
 
     A pod has the load of its address in `loads`, or else `load`; None stands for a server that is not up (yet): 503.
     """
 
     port: int  # of every pod and of the gateway
-    model: str = "llama"
     load: Load | None = Load()
-    queued: int = 0  # requests at the gateway
     loads: dict[str, Load | None] = field(default_factory=dict)  # by pod address
+    queued: dict[str, int] = field(default_factory=dict)  # requests at the gateway, by model
 
     def reset(self) -> None:
         """Nothing to do, nowhere, and every server is up."""
-        self.load, self.queued = Load(), 0
+        self.load = Load()
         self.loads.clear()
+        self.queued.clear()
 
     @property
     def gateway(self) -> str:
@@ -47,22 +56,41 @@ class Fleet:
     def page(self, address: str) -> str | None:
         """Return the metrics page of whoever is at `address`, None if it is not up."""
         if address == GATEWAY:
-            return _text({"llm_d_epp_flow_control_queue_size": self.queued}, "gauge", f'inference_pool="{self.model}"')
+            return _gateway(dict(self.queued))
         load = self.loads.get(address, self.load)
-        return _vllm(load, self.model) if load else None
+        return _vllm(load) if load else None
 
 
-def _vllm(load: Load, model: str) -> str:
-    gauges = {
-        "vllm:num_requests_waiting": load.waiting,
-        "vllm:num_requests_running": load.running,
-        "vllm:kv_cache_usage_perc": load.kv,
-    }
-    return _text(gauges, "gauge", f'model_name="{model}",engine="0"')
+def _gateway(queued: Mapping[str, int]) -> str:
+    """The flow control queue of llm-d's endpoint picker."""
+    name = "llm_d_epp_flow_control_queue_size"
+    label = 'inference_pool="{0}",model_name="{0}",target_model_name="{0}",fairness_id="default",priority="0"'
+    lines = (f"{name}{{{label.format(model)}}} {count}\n" for model, count in sorted(queued.items()))
+    return f"# TYPE {name} gauge\n" + "".join(lines)
 
 
-def _text(values: dict[str, float], kind: str, labels: str) -> str:
-    return "".join(f"# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n" for name, value in values.items())
+def _vllm(load: Load) -> str:
+    """The part of vLLM's page that scalers look at (vllm 0.12 and later, vllm/v1/metrics/loggers.py)."""
+    labels = f'model_name="{load.model}",engine="0"'
+    scalars = (
+        ("num_requests_waiting", "gauge", load.waiting),
+        ("num_requests_running", "gauge", load.running),
+        ("kv_cache_usage_perc", "gauge", load.kv),
+        ("prompt_tokens_total", "counter", load.prompt_tokens),
+        ("generation_tokens_total", "counter", load.generation_tokens),
+        ("num_preemptions_total", "counter", load.preemptions),
+        ("request_success_total", "counter", load.finished),
+    )
+    histograms = (("time_to_first_token_seconds", load.ttft), ("inter_token_latency_seconds", load.itl))
+    lines = [f"# TYPE vllm:{name} {kind}\nvllm:{name}{{{labels}}} {value}\n" for name, kind, value in scalars]
+    return "".join(lines + [_histogram(f"vllm:{name}", labels, seen) for name, seen in histograms if seen])
+
+
+def _histogram(name: str, labels: str, seen: Buckets) -> str:
+    steps = [*zip(map(float, seen.bounds), seen.cumulative, strict=True), ("+Inf", seen.count)]
+    lines = [f'{name}_bucket{{{labels},le="{bound}"}} {count}\n' for bound, count in steps]
+    tail = f"{name}_count{{{labels}}} {seen.count}\n{name}_sum{{{labels}}} {seen.sum}\n"
+    return f"# TYPE {name} histogram\n" + "".join(lines) + tail
 
 
 class Pods:

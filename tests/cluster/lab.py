@@ -103,7 +103,7 @@ class Lab:
 
     def ready(self, app: str, namespace: str = "default") -> int:
         """Return how many pods of `app` are ready."""
-        return sum(_condition(pod, "Ready") for pod in self.pods(app, namespace))
+        return sum(condition(pod, "Ready") for pod in self.pods(app, namespace))
 
     def replicas(self, name: str, namespace: str = "default") -> int:
         """Return the replicas that a Deployment is asked for."""
@@ -272,7 +272,7 @@ class Lab:
 
     def _established(self) -> set[str]:
         stored = self.api.items("CustomResourceDefinition")
-        return {item["metadata"]["name"] for item in stored if _condition(item, "Established")}
+        return {item["metadata"]["name"] for item in stored if condition(item, "Established")}
 
     def _scenery(self) -> list[Object]:
         return [item for kind in (*_SCENERY, "Pod") for item in self.api.items(kind, "default")]
@@ -313,7 +313,7 @@ def _new_home() -> tuple[Path, IO[str]]:
     return home, claim
 
 
-def _condition(item: Object, kind: str) -> bool:
+def condition(item: Object, kind: str) -> bool:
     conditions = item.get("status", {}).get("conditions") or []
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
 

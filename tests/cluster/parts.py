@@ -217,7 +217,7 @@ def prometheus(site: Site, gateway: str) -> Part:
         "global": {"scrape_interval": f"{site.scrape}s", "scrape_timeout": f"{min(site.scrape, 10)}s"},
         "scrape_configs": [
             {"job_name": "pods", "kubernetes_sd_configs": [pods], "relabel_configs": [*keep, *labels]},
-            {"job_name": "gateway", "static_configs": [{"targets": [gateway]}]},
+            {"job_name": "gateway", "static_configs": [{"targets": [gateway], "labels": {"namespace": "default"}}]},
         ],
     }
     data = site.home / "prometheus"

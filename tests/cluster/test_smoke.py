@@ -15,9 +15,12 @@ from cluster.fleet import Load
 from cluster.lab import Lab
 from cluster.objects import model, node_pool, scaled_object
 from cluster.process import LabError, Part
+from cluster.simulation import Simulation
 
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
 
 
 @dataclass
@@ -79,7 +82,7 @@ def test_prometheus_has_every_pod_s_page_and_the_gateway_s(lab: Lab):
     lab.wait(lambda: lab.ready("llama") == 3, 20, "three pods are ready")
     first, *rest = lab.pods("llama")
     lab.fleet.loads[first["status"]["podIP"]] = Load(waiting=7)
-    lab.fleet.queued = 3
+    lab.fleet.queued["llama"] = 3
     expected = {first["metadata"]["name"]: 7} | {pod["metadata"]["name"]: 0 for pod in rest}
     lab.wait(lambda: lab.query('vllm:num_requests_waiting{app="llama"}') == expected, 30, "Prometheus has every pod")
     lab.wait(
@@ -95,6 +98,26 @@ def test_a_loading_pod_runs_but_is_not_ready_and_one_beyond_the_pool_s_gpus_is_p
     waiting = next(pod["metadata"]["name"] for pod in lab.pods("llama") if pod["status"]["phase"] == "Pending")
     told = lambda: [text for text in lab.events(waiting, "FailedScheduling") if "exceed limits" in text]  # noqa: E731
     lab.say(lab.wait(told, 20, "Karpenter says why the other pod gets no node")[0])
+
+
+def test_requests_wait_at_the_gateway_until_a_simulated_pod_takes_them(lab: Lab):
+    lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    with Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        fleet.send(rate=4, prompt=400, output=50)
+        lab.wait(lambda: fleet.snapshot().queued >= 8, 20, "requests wait with no pod to take them")
+        lab.wait(lambda: lab.query("llm_d_epp_flow_control_queue_size").get("", 0) >= 8, 20, "Prometheus knows")
+        lab.kubectl("scale", "deployment/llama", "--replicas=2")
+        lab.wait(lambda: fleet.snapshot().ready == 2, 20, "two simulated servers are up")
+        lab.wait(lambda: fleet.snapshot().queued == 0 and fleet.snapshot().finished >= 20, 30, "they have caught up")
+        tokens = 'sum(vllm:generation_tokens_total{app="llama"})'
+        lab.wait(lambda: lab.query(tokens).get("", 0) >= 100, 30, "Prometheus counts the tokens they make")
+        lab.kubectl("delete", "pod", lab.pods("llama")[0]["metadata"]["name"])
+        lab.wait(
+            lambda: fleet.joined == 3 and fleet.snapshot().ready == 2, 20, "a lost pod's successor takes its place"
+        )
+        seen = fleet.snapshot()
+        lab.say(f"{seen.arrived} requests arrived, {seen.finished} finished, {seen.lost} were lost with their pod")
+        assert seen.arrived == seen.queued + seen.waiting + seen.running + seen.finished + seen.lost
 
 
 def test_prometheus_frozen_killed_and_emptied(lab: Lab):
