@@ -110,6 +110,11 @@ class Fleet:
         """Replicas ordered and not told to go."""
         return sum(replica.phase != "draining" for replica in self._replicas.values())
 
+    @property
+    def ready(self) -> int:
+        """Replicas that take requests."""
+        return sum(replica.phase == "ready" for replica in self._replicas.values())
+
     def advance(self, to: float) -> None:
         """Let everything happen that is due up to and at `to` seconds."""
         if to < self.now:
