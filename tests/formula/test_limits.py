@@ -1,0 +1,96 @@
+"""What strangers may send. Time is counted in visits of nodes, which is what it is made of."""
+
+import inspect
+import sys
+import tracemalloc
+
+import pytest
+
+from scaler.errors import EvaluationError, FormulaSyntaxError
+from scaler.formula import parse
+from scaler.formula.evaluator import Evaluator
+from scaler.formula.limits import MAX_HEIGHT, MAX_NESTING, MAX_NODES, MAX_WORK
+
+NESTED_CLOSURES = "map(1..2, " * (MAX_NESTING - 2) + "#" + ")" * (MAX_NESTING - 2) + " | len()"
+HIGH_PIPE = "a" + " | abs()" * (MAX_HEIGHT - 1)
+LONG_SUM = "a" + " + a" * (MAX_HEIGHT - 2)
+
+GREEDY = {
+    "a closure over much": "sum(1..999, " + "# + " * 60 + "#)",
+    "a closure over closures": "sum(map(1..70, {sum(1..70, # * 2)}))",
+    "nested closures": NESTED_CLOSURES,
+    "sorting again and again": "(1..1000)" + " | sort()" * 100 + " | len()",
+    "many arrays": "[" + ", ".join(["1..990"] * 60) + "] | len()",
+    "an array that doubles": "let x = 1..900; let y = [x, x]; let z = [y, y]; let w = [z, z]; len(w)",
+    "comparing again and again": "let x = 1..900; " + " and ".join(["x == x"] * 40) + " ? 1 : 0",
+    "deeper and deeper": "reduce(1..900, [#acc], 0) | len()",
+    "deeper and deeper in a closure": "reduce(1..900, {let x = #acc; map(1..1, x)}, 0) | len()",
+    "unique": "(1..1000)" + " | uniq()" * 50 + " | len()",
+    "a range without end": "len(1..9223372036854775807)",
+}
+
+FITTING = {
+    "a long sum": LONG_SUM,
+    "a long pipe": HIGH_PIPE,
+    "deep brackets": "(" * (MAX_NESTING - 1) + "a" + ")" * (MAX_NESTING - 1),
+    "a full array": "sum(1..1000)",
+    "nested calls": "max(" * (MAX_NESTING - 1) + "a" + ")" * (MAX_NESTING - 1),
+    "many arguments": f"max({', '.join('a' * (MAX_NODES - 1))})",
+}
+
+
+class CountingEvaluator(Evaluator):
+    visits = 0
+
+    def _eval(self, node):
+        self.visits += 1
+        return super()._eval(node)
+
+
+@pytest.mark.parametrize("text", GREEDY.values(), ids=GREEDY)
+def test_a_greedy_formula_is_stopped(text):
+    program = parse(text)
+    with pytest.raises(EvaluationError, match="too much work|nested deeper|at most"):
+        program.evaluate({})
+
+
+@pytest.mark.parametrize("text", FITTING.values(), ids=FITTING)
+def test_a_large_formula_is_not(text):
+    assert parse(text).evaluate({"a": 1}) is not None
+
+
+@pytest.mark.parametrize("text", [*GREEDY.values(), *FITTING.values()], ids=[*GREEDY, *FITTING])
+def test_work_is_bounded(text):
+    evaluator = CountingEvaluator({"a": 1.0})
+    try:
+        evaluator.run(parse(text)._lowered.code)
+    except EvaluationError:
+        assert evaluator.work <= MAX_WORK
+    assert evaluator.visits <= 2 * MAX_WORK + 2 * MAX_NODES
+
+
+@pytest.mark.parametrize("text", [*GREEDY.values(), *FITTING.values()], ids=[*GREEDY, *FITTING])
+def test_memory_is_bounded(text):
+    tracemalloc.start()
+    try:
+        program = parse(text)
+        program.trace({"a": 1})
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", [HIGH_PIPE, LONG_SUM, NESTED_CLOSURES, *FITTING.values()])
+def test_the_stack_is_bounded(text):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 550)
+    try:
+        parse(text).trace({"a": 1})
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize("text", ["(" * 4000, "a+" * 2000 + "a", "-" * 4000, "/*" * 2000, "a?" * 2000, "[" * 4096])
+def test_a_text_that_is_too_large_is_refused(text):
+    with pytest.raises(FormulaSyntaxError):
+        parse(text)
