@@ -81,7 +81,7 @@ def _serve(arguments: Arguments) -> int:
     if arguments.print_settings:
         print(yaml.safe_dump(shown(settings), sort_keys=False), end="")
         return 0
-    from scaler.serve import serve
+    from scaler.service import serve
 
     try:
         import uvloop
@@ -194,7 +194,7 @@ def _explain(arguments: Arguments) -> int:
     place = f"/api/v1/explain/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
     shown = None
     while True:
-        decisions = _get(arguments.server.rstrip("/") + place)
+        decisions = _get(arguments.server.rstrip("/") + place)["decisions"]
         if decisions != shown:
             shown = decisions
             _show(decisions, arguments)
@@ -217,6 +217,7 @@ def _get(url: str) -> Any:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the user's own address
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise ScalerError(error.read(2000).decode(errors="replace").strip() or str(error)) from error
+        body = error.read(4000).decode(errors="replace")
+        raise ScalerError(json.loads(body)["error"] if body.startswith('{"error"') else f"{url}: {error}") from error
     except (OSError, ValueError) as error:
         raise ScalerError(f"{url} did not answer: {error}") from error

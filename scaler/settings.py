@@ -8,12 +8,14 @@ address or a credential.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
+from scaler.grouping import Dialect
 from scaler.spec import Defaults
 
 ENVIRONMENT = "LLM_SCALER_"
@@ -21,24 +23,38 @@ ENVIRONMENT = "LLM_SCALER_"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A named place to measure."""
+    """A server that speaks Prometheus' query API, as the settings describe it.
+
+    Files of secrets are read at each use, so that they may be rotated.
+    """
 
     name: str
-    url: str
-    timeout: float = 2.0  # seconds for one whole answer
-    bearer_token_file: str | None = None  # read at every use, since tokens rotate
-    username: str | None = None
-    password_file: str | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    matchers: Mapping[str, str] = field(default_factory=dict)  # constant label matchers, put into every selector
-    labels: Mapping[str, str] = field(default_factory=dict)  # the catalogue's label names -> the ones used here
-    heartbeat: str = "up"  # a series that is always there, to tell "no load" from "no data"
-    stale_after: float = 90.0  # seconds after which a sample is too old to be whole
-    max_series: int = 20_000
-    max_bytes: int = 8 * 1024 * 1024
+    url: str  # without /api/v1
+    timeout: float = 2.0  # seconds for everything that one tick asks
+    bearer_token_file: Path | None = None
+    username: str | None = None  # of basic auth, with password_file
+    password_file: Path | None = None
+    ca_file: Path | None = None  # None: the system's certificates
+    cert_file: Path | None = None  # the client's certificate, with key_file
+    key_file: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as X-Scope-OrgID; may hold secrets
+    matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
+    labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
+    heartbeat: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
+    stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
+    max_series: int = 20_000  # of one answer
+    max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
+
+    @property
+    def dialect(self) -> Dialect:
+        """What it calls things."""
+        return Dialect(self.labels, self.matchers, self.heartbeat, self.stale_after)
+
+    @property
+    def address(self) -> str:
+        """The URL without user and password, for people."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
     def __hash__(self) -> int:
         """Endpoints are told apart by name."""
@@ -213,7 +229,7 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
         raise ConfigError(where, path, f"{name!r} cannot name an endpoint", "lower-case letters, digits and '-'")
     basic = fields.inside("basicAuth")
     username = basic.take("username", text, None)
-    password = basic.take("passwordFile", text, None)
+    password = basic.take("passwordFile", _file, None)
     basic.close()
     if (username is None) != (password is None):
         raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
@@ -221,12 +237,12 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
         name=name,
         url=fields.take("url", _url),
         timeout=fields.take("timeout", duration(0.1, 4), 2.0),
-        bearer_token_file=fields.take("bearerTokenFile", text, None),
+        bearer_token_file=fields.take("bearerTokenFile", _file, None),
         username=username,
         password_file=password,
-        ca_file=fields.take("caFile", text, None),
-        cert_file=fields.take("certFile", text, None),
-        key_file=fields.take("keyFile", text, None),
+        ca_file=fields.take("caFile", _file, None),
+        cert_file=fields.take("certFile", _file, None),
+        key_file=fields.take("keyFile", _file, None),
         headers=_texts(fields, "headers", r"[A-Za-z0-9-]+"),
         matchers=_texts(fields, "matchers", _LABEL_NAME),
         labels=_texts(fields, "labels", _LABEL_NAME),
@@ -237,6 +253,10 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
     )
     fields.close()
     return endpoint
+
+
+def _file(raw: object) -> Path:
+    return Path(text(raw))
 
 
 def _texts(fields: Fields, key: str, names: str) -> Mapping[str, str]:
@@ -264,7 +284,8 @@ def shown(settings: Settings) -> dict[str, object]:
         given: dict[str, object] = {"url": endpoint.url, "timeout": seconds(endpoint.timeout)}
         given |= {
             "bearerTokenFile": endpoint.bearer_token_file,
-            "basicAuth": endpoint.username and {"username": endpoint.username, "passwordFile": endpoint.password_file},
+            "basicAuth": endpoint.username
+            and {"username": endpoint.username, "passwordFile": str(endpoint.password_file)},
             "caFile": endpoint.ca_file,
             "certFile": endpoint.cert_file,
             "keyFile": endpoint.key_file,
@@ -274,6 +295,6 @@ def shown(settings: Settings) -> dict[str, object]:
             "heartbeat": endpoint.heartbeat,
             "staleAfter": seconds(endpoint.stale_after),
         }
-        endpoints[name] = {field: value for field, value in given.items() if value}
+        endpoints[name] = {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}
     tree["endpoints"] = endpoints
     return tree

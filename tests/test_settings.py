@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from scaler.errors import ConfigError
@@ -37,7 +39,7 @@ def test_every_key_has_a_variable_and_a_flag_of_its_own():
 def test_endpoints_are_named_places():
     settings = read()
     assert settings.endpoints["default"].url == "http://prometheus:9090"
-    assert settings.endpoints["mimir"].password_file == "/p"
+    assert settings.endpoints["mimir"].password_file == Path("/p")
     assert hash(settings.endpoints["mimir"])
     defaults = settings.defaults()
     assert (defaults.endpoints, defaults.hold_for) == (("default", "mimir"), 90.0)

@@ -21,7 +21,7 @@ from urllib3.util.retry import Retry
 
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
-from scaler.sources import Endpoint
+from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, Row
 
 _CHUNK = 64 * 1024

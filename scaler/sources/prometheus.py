@@ -16,7 +16,7 @@ from scaler.fields import seconds
 from scaler.grouping import STATS, check, group
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.promql import enforce
-from scaler.sources import Endpoint
+from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, read_grouped, read_history, read_one
 
 if TYPE_CHECKING:

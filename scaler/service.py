@@ -1,0 +1,134 @@
+"""The service: the rooms wired together, and nothing decided here.
+
+    settings -> catalogue, sources -> engine -> gRPC server and admin pages
+
+Used by `serve`, and by the demo, which brings a world of its own.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp.web import AppRunner
+
+from scaler.catalog import load, shipped_formulas
+from scaler.engine import Engine, Limits
+from scaler.model import Source
+from scaler.server import admin, logs, metrics
+from scaler.server.listen import Listen, Server
+from scaler.server.tls import TlsFiles
+from scaler.settings import Endpoint, Settings
+from scaler.sources.prometheus import PrometheusSource
+
+logger = logging.getLogger(__name__)
+
+CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
+
+
+class Service:
+    """One process of llm-scaler, from start to stop.
+
+    Args:
+        settings: what was set.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
+        self._sources = {name: source_of(endpoint) for name, endpoint in settings.endpoints.items()}
+        registry = metrics.registry()
+        self.engine = Engine(
+            self._sources, load(self._folder), settings.defaults(), clock, limits(settings), logs.log_decision
+        )
+        self.server = Server(self.engine, listen(settings), clock, metrics.Calls(registry).observe)
+        self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
+        self._admin: AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listen and decide.
+
+        Raises:
+            ConfigError: an address cannot be had, or a certificate cannot be read.
+        """
+        for name, problem in self.engine.catalog.problems.items():
+            logger.error("formula file not in force", extra={"file": name, "problem": problem})
+        await self.server.start()
+        self._admin = await admin.serve(self._pages, self.settings["admin.address"])
+        self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self._watch())]
+
+    async def stop(self) -> None:
+        """Drain and leave: no call that was sent is lost."""
+        await self.server.stop()
+        await self.engine.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._admin:
+            await self._admin.cleanup()
+
+    async def _watch(self) -> None:
+        """Look at the formulas again and again; what has changed is taken over, what is bad is said once."""
+        while True:
+            await asyncio.sleep(CATALOG_INTERVAL)
+            before = self.engine.catalog
+            catalog = await asyncio.to_thread(load, self._folder, before)
+            if catalog is before:
+                continue
+            for name, problem in sorted(set(catalog.problems.items()) - set(before.problems.items())):
+                logger.error("formula file not in force", extra={"file": name, "problem": problem})
+            logger.info("formulas read", extra={"formulas": len(catalog.formulas), "problems": len(catalog.problems)})
+            self.engine.use(catalog)
+
+
+def source_of(endpoint: Endpoint) -> Source:
+    """The source behind an endpoint of the settings."""
+    return PrometheusSource(endpoint)
+
+
+def limits(settings: Settings) -> Limits:
+    """The engine's bounds; its patience is a little longer than any source's own time-out."""
+    slowest = max(endpoint.timeout for endpoint in settings.endpoints.values())
+    return Limits(
+        budget=settings["grpc.budget"],
+        workloads=settings["limits.workloads"],
+        forget_after=settings["limits.forgetAfter"],
+        evaluation_delay=settings["evaluationDelay"],
+        patience=slowest + 1.0,
+    )
+
+
+def listen(settings: Settings) -> Listen:
+    """How the gRPC server listens."""
+    cert, key, client_ca = (settings[f"grpc.tls.{name}"] for name in ("cert", "key", "clientCA"))
+    tls = TlsFiles(Path(cert), Path(key), Path(client_ca) if client_ca else None) if cert else None
+    return Listen(
+        address=settings["grpc.address"],
+        tls=tls,
+        max_connection_age=settings["grpc.maxConnectionAge"],
+        drain=settings["grpc.drain"],
+        grace=settings["grpc.grace"],
+        reflection=settings["grpc.reflection"],
+    )
+
+
+async def serve(settings: Settings, clock: Callable[[], float]) -> None:
+    """Run until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ConfigError: the settings name something that is not there.
+    """
+    logs.configure(settings["log.level"], settings["log.format"])
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    service = Service(settings, clock)
+    try:
+        await service.start()
+        await stopped.wait()
+    finally:
+        await service.stop()
