@@ -14,14 +14,14 @@ scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its p
 over its whole window; series without a pod are left out, since nothing would tell them from a double scrape.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from scaler.errors import ConfigError
 from scaler.fields import show
 from scaler.model import SignalAsk
-from scaler.promql import enforce, quote, quote_regex
+from scaler.promql import enforce, insert, quote, quote_regex
 from scaler.signals import Metric, Pairs, Signal, find
 
 STATS = ("value", "answered", "missing", "age")
@@ -99,13 +99,12 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     by = tuple(dialect.labels.get(label, dict(signal.label_names)[label]) for label, _ in ask.labels)
     keys = {tuple(value for _, value in member.labels): member for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys, strict=True)), strict=True)
-    matchers = tuple((label, _one_of(values)) for label, values in columns)
-    named = tuple((label, matcher) for label, matcher in matchers if len(matcher) <= limit)
+    named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
     return Grouped(_Query(signal, ask, by, named, dialect).text(), by, MappingProxyType(keys), signal.scope != "object")
 
 
-def _one_of(values: list[str]) -> str:
-    """Operator and value of a matcher."""
+def _one_of(values: Sequence[str]) -> str:
+    """Operator and value of the matcher that takes any of `values`."""
     if len(values) == 1:
         return f"={quote(values[0])}"
     return f"=~{quote('|'.join(map(quote_regex, values)))}"
@@ -113,6 +112,10 @@ def _one_of(values: list[str]) -> str:
 
 def _equal(pairs: Iterable[tuple[str, str]]) -> Pairs:
     return tuple((label, f"={quote(value)}") for label, value in pairs)
+
+
+def _any(named: Mapping[str, Sequence[str]]) -> Pairs:
+    return tuple((label, _one_of(values)) for label, values in named.items())
 
 
 def _list(labels: Iterable[str]) -> str:
@@ -130,7 +133,7 @@ class _Query:
     signal: Signal
     ask: SignalAsk
     by: tuple[str, ...]  # the labels of a workload
-    named: Pairs  # matchers of the workloads: label -> operator and value
+    named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Dialect
 
     def text(self) -> str:
@@ -138,9 +141,8 @@ class _Query:
         stats = {"value": self.value(), "age": f"time() - min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
         if self.signal.scope != "object":
             recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
-            dead = f"({enforce(self.dialect.heartbeat, self.dialect.matchers)} == 0)"
             stats["answered"] = self.count_pods(self.present("{}"))
-            stats["missing"] = self.count_pods(f"({self.present(recently)}) and on ({_list(self.target)}) {dead}")
+            stats["missing"] = self.count_pods(f"({self.present(recently)}) and on ({_list(self.target)}) {self.dead}")
         rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
         return "\nor ".join(rows)
 
@@ -190,14 +192,15 @@ class _Query:
         through = metric.through
         if through is None:
             return series
-        info = self.selector(through.info, (*_equal(through.where), *self.named))
+        info = self.selector(through.info, (*_equal(through.where), *_any(self.named)))
         thing = f"max by ({self.by[0]}, {through.names}) ({series})"
         thing = f'label_replace({thing}, "{through.label}", "$1", "{through.names}", "(.*)")'
         return f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
 
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
-        named = self.named if metric.through is None else (pair for pair in self.named if pair[0] == self.by[0])
+        known = self.by if metric.through is None else self.by[:1]
+        named = _any({label: self.named[label] for label in known if label in self.named})
         pod = () if self.signal.scope == "object" else ((self.dialect.name("pod"), self.pods),)
         fixed = _equal((*self.signal.where, *metric.where))
         return self.selector(metric.name + suffix, (*named, *pod, *fixed))
@@ -220,6 +223,15 @@ class _Query:
     def pod(self) -> tuple[str, ...]:
         """The labels of one pod, or of one object."""
         return self.by if self.signal.scope == "object" else (*self.by, self.dialect.name("pod"))
+
+    @property
+    def dead(self) -> str:
+        """The targets whose scrape fails; as far as targets have a namespace, only those of the workloads'."""
+        heartbeat = enforce(self.dialect.heartbeat, self.dialect.matchers)
+        if "namespace" in self.dialect.labels or "namespace" not in self.named:
+            return f"({heartbeat} == 0)"
+        heartbeat = insert(heartbeat, [f"namespace{_one_of(['', *self.named['namespace']])}"])
+        return f"({heartbeat} == 0)"
 
     @property
     def target(self) -> tuple[str, str]:

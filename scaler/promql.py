@@ -11,7 +11,7 @@ promql/parser/{lex.go,generated_parser.y}); names that are keywords elsewhere ma
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,13 +109,17 @@ def enforce(text: str, matchers: Mapping[str, str]) -> str:
     Raises:
         ConfigError: the text is not PromQL as far as it is known here; it must not be sent.
     """
+    return insert(text, [f"{label}={quote(value)}" for label, value in matchers.items()])
+
+
+def insert(text: str, matchers: Sequence[str]) -> str:
+    """Add matchers that are written out, such as `a=~"b|c"`, to every vector selector; raises as `enforce` does."""
     if not matchers:
         return text
-    added = ",".join(f"{label}={quote(value)}" for label, value in matchers.items())
     parts, done = [], 0
     for mark in _Walk(text, "query", "").marks():
         if mark.kind == "selector":
-            parts += [text[done : mark.start], mark.detail.format(added)]
+            parts += [text[done : mark.start], mark.detail.format(",".join(matchers))]
             done = mark.end
     return "".join(parts) + text[done:]
 

@@ -1,0 +1,431 @@
+"""Every query of the catalogue on a real Prometheus, over series whose right answer is known."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from prometheus_server import series
+
+from scaler import signals
+from scaler.errors import ConfigError
+from scaler.grouping import NARROW, Dialect, check, group
+from scaler.model import SignalAsk
+from scaler.sources import Endpoint
+from scaler.sources.prometheus import PrometheusSource
+
+START = 1_790_000_000.0
+AT = START + 600  # 41 samples, one each 15 s; rates below are per second
+STEADY = "x40"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series in a namespace of their own, which has the case's name, and the reading they make."""
+
+    name: str
+    engine: str
+    signal: str
+    series: list[tuple[str, str, str, dict[str, str]]]  # metric, pod, values, labels
+    value: float | None
+    answered: int | None
+    age: float | None = 0.0
+    partial: str = ""
+    pods: str | None = None
+    quantile: float = 0.5
+    labels: dict[str, str] = field(default_factory=dict)  # of the ask, besides the namespace
+
+
+def case(name, engine, signal, given, value, answered, **more):
+    given = [(*one, {}) if len(one) == 3 else one for one in given]
+    return Case(name, engine, signal, given, value, answered, **more)
+
+
+def gauge(metric, **values):
+    return [(metric, pod, f"{value}{STEADY}") for pod, value in values.items()]
+
+
+def histogram(metric, pod, counts, **labels):
+    """A histogram whose buckets grow by `counts` each 15 s."""
+    buckets = [(f"{metric}_bucket", pod, f"0+{count}{STEADY}", {"le": le, **labels}) for le, count in counts.items()]
+    return [*buckets, (f"{metric}_count", pod, f"0+{counts['+Inf']}{STEADY}", labels)]
+
+
+FAST = {"0.1": 10, "0.2": 10, "+Inf": 10}  # all below 0.1 s
+SLOW = {"0.1": 0, "0.2": 10, "+Inf": 10}  # all in 0.1 to 0.2 s
+
+EVERY_SIGNAL = [
+    case("vllm-waiting", "vllm", "waiting", gauge("vllm:num_requests_waiting", a=3, b=4), 7, 2),
+    case("vllm-running", "vllm", "running", gauge("vllm:num_requests_running", a=3, b=4), 7, 2),
+    case("vllm-kv", "vllm", "kv_cache_usage", gauge("vllm:kv_cache_usage_perc", a=0.2, b=0.6), 0.4, 2),
+    case("vllm-prompt", "vllm", "prompt_tokens_per_second", [("vllm:prompt_tokens_total", "a", "0+150x40")], 10, 1),
+    case("vllm-out", "vllm", "generation_tokens_per_second", [("vllm:generation_tokens_total", "a", "0+30x40")], 2, 1),
+    case("vllm-ttft", "vllm", "time_to_first_token", histogram("vllm:time_to_first_token_seconds", "a", SLOW), 0.15, 1),
+    case("vllm-itl", "vllm", "inter_token_latency", histogram("vllm:inter_token_latency_seconds", "a", FAST), 0.05, 1),
+    case("sglang-waiting", "sglang", "waiting", gauge("sglang:num_queue_reqs", a=3, b=4), 7, 2),
+    case("sglang-running", "sglang", "running", gauge("sglang:num_running_reqs", a=3, b=4), 7, 2),
+    case("sglang-kv", "sglang", "kv_cache_usage", gauge("sglang:token_usage", a=0.2, b=0.6), 0.4, 2),
+    case("sglang-in", "sglang", "prompt_tokens_per_second", [("sglang:prompt_tokens_total", "a", "0+150x40")], 10, 1),
+    case("sglang-out", "sglang", "generation_tokens_per_second", [("sglang:generation_tokens_total", "a", "0+30x40")], 2, 1),
+    case("sglang-ttft", "sglang", "time_to_first_token", histogram("sglang:time_to_first_token_seconds", "a", SLOW), 0.15, 1),
+    case("sglang-itl", "sglang", "inter_token_latency", histogram("sglang:inter_token_latency_seconds", "a", FAST), 0.05, 1),
+    case("tgi-waiting", "tgi", "waiting", gauge("tgi_queue_size", a=3, b=4), 7, 2),
+    case("tgi-running", "tgi", "running", gauge("tgi_batch_current_size", a=3, b=4), 7, 2),
+    case(
+        "tgi-kv",
+        "tgi",
+        "kv_cache_usage",
+        [*gauge("tgi_batch_current_max_tokens", a=100, b=500), *gauge("tgi_batch_max_total_tokens", a=1000, b=1000)],
+        0.3,
+        2,
+    ),
+    case("tgi-in", "tgi", "prompt_tokens_per_second", [("tgi_request_input_length_sum", "a", "0+150x40")], 10, 1),
+    case("tgi-out", "tgi", "generation_tokens_per_second", [("tgi_request_generated_tokens_sum", "a", "0+30x40")], 2, 1),
+    case("tgi-itl", "tgi", "inter_token_latency", histogram("tgi_request_mean_time_per_token_duration", "a", FAST), 0.05, 1),
+    case(
+        "llmd",
+        "llm-d",
+        "queued",
+        [("llm_d_epp_flow_control_queue_size", "epp", "5x40", {"target_model_name": "m", "model_name": "alias"})],
+        5,
+        1,
+    ),
+    case(
+        "ksm-current",
+        "kubernetes",
+        "current_replicas",
+        [("kube_horizontalpodautoscaler_status_current_replicas", "ksm", "3x40", {"horizontalpodautoscaler": "h"})],
+        3,
+        None,
+    ),
+    case(
+        "ksm-min",
+        "kubernetes",
+        "min_replicas",
+        [("kube_horizontalpodautoscaler_spec_min_replicas", "ksm", "1x40", {"horizontalpodautoscaler": "h"})],
+        1,
+        None,
+    ),
+    case(
+        "ksm-max",
+        "kubernetes",
+        "max_replicas",
+        [("kube_horizontalpodautoscaler_spec_max_replicas", "ksm", "9x40", {"horizontalpodautoscaler": "h"})],
+        9,
+        None,
+    ),
+    *(
+        case(
+            f"ksm-ready-{kind.lower()}",
+            "kubernetes",
+            "ready_replicas",
+            [
+                (
+                    "kube_horizontalpodautoscaler_info",
+                    ksm,
+                    "1x40",
+                    {"horizontalpodautoscaler": "h", "scaletargetref_kind": kind, "scaletargetref_name": "llm"},
+                )
+                for ksm in ("ksm-0", "ksm-1")  # two exporters at once must not make a double match
+            ]
+            + [(metric, ksm, "2x40", {label: "llm"}) for ksm in ("ksm-0", "ksm-1")]
+            + [(metric, "ksm-0", "7x40", {label: "other"})],
+            value,
+            None,
+            age=age,
+        )
+        for kind, metric, label, value, age in (
+            ("Deployment", "kube_deployment_status_replicas_ready", "deployment", 2, 0.0),
+            ("StatefulSet", "kube_statefulset_status_replicas_ready", "statefulset", 2, 0.0),
+            ("LeaderWorkerSet", "kube_statefulset_status_replicas_ready", "statefulset", None, None),
+        )
+    ),
+]
+
+SITUATIONS = [
+    case(
+        "rolling-upgrade",
+        "vllm",
+        "kv_cache_usage",
+        [
+            *gauge("vllm:kv_cache_usage_perc", new=0.5, both=0.6),
+            *gauge("vllm:gpu_cache_usage_perc", old=0.1, both=0.6),
+        ],
+        0.4,
+        3,
+    ),
+    case(
+        "rolling-upgrade-histogram",  # each pod counts once: the median of 10 fast and 10 slow is 0.1
+        "vllm",
+        "inter_token_latency",
+        [
+            *histogram("vllm:inter_token_latency_seconds", "both", FAST),
+            *histogram("vllm:time_per_output_token_seconds", "both", FAST),
+            *histogram("vllm:time_per_output_token_seconds", "old", SLOW),
+        ],
+        0.1,
+        2,
+    ),
+    case(
+        "router",  # re-exports what the engines say, under the same names
+        "vllm",
+        "waiting",
+        [*gauge("vllm:num_requests_waiting", a=3), ("vllm:num_requests_waiting", "router", "3x40", {"server": "http://a"})],
+        3,
+        1,
+    ),
+    case(
+        "scraped-twice",
+        "vllm",
+        "waiting",
+        [*gauge("vllm:num_requests_waiting", a=3), ("vllm:num_requests_waiting", "a", "3x40", {"job": "again"})],
+        3,
+        1,
+    ),
+    case(
+        "scraped-twice-counter",
+        "sglang",
+        "generation_tokens_per_second",
+        [
+            ("sglang:generation_tokens_total", "a", "0+150x40", {"job": job, "is_streaming": streaming})
+            for job in ("one", "two")
+            for streaming in ("true", "false")
+        ],
+        20,
+        1,
+    ),
+    case(
+        "data-parallel",
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "a", f"{rank + 1}x40", {"engine": str(rank)}) for rank in range(3)],
+        6,
+        1,
+    ),
+    case(
+        "tensor-parallel",  # ranks of one engine repeat each other, data-parallel ones do not
+        "sglang",
+        "waiting",
+        [
+            ("sglang:num_queue_reqs", "a", "4x40", {"dp_rank": dp, "tp_rank": tp})
+            for dp in ("0", "1")
+            for tp in ("0", "1", "2", "3")
+        ],
+        8,
+        1,
+    ),
+    case(
+        "restarted",  # from 3000 back to 0: 40 steps of 150 but one, over the last 120 s
+        "vllm",
+        "generation_tokens_per_second",
+        [("vllm:generation_tokens_total", "a", "0+150x35 0+150x4")],
+        8.75,
+        1,
+    ),
+    case(
+        "no-requests",
+        "vllm",
+        "time_to_first_token",
+        histogram("vllm:time_to_first_token_seconds", "a", {"0.1": 0, "+Inf": 0}),
+        None,
+        1,
+    ),
+    case(
+        "old-sample",
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "fresh", "1x40"), ("vllm:num_requests_waiting", "old", "4x32")],
+        5,
+        2,
+        age=120.0,
+        partial="its oldest sample is 2m old",
+    ),
+    case("too-old", "vllm", "waiting", [("vllm:num_requests_waiting", "gone", "4x10")], None, 0, age=None),
+    case(
+        "some-pods",
+        "vllm",
+        "waiting",
+        gauge("vllm:num_requests_waiting", **{"llm-a-0": 1, "llm-a-1": 2, "llm-b-0": 30, "xllm-a-0": 30}),
+        3,
+        2,
+        pods="llm-a-.*",
+    ),
+    case(
+        "other-models",
+        "vllm",
+        "waiting",
+        [*gauge("vllm:num_requests_waiting", a=3), ("vllm:num_requests_waiting", "b", "9x40", {"model_name": "n"})],
+        3,
+        1,
+    ),
+    case(
+        "without-pod",  # could not be told from a double scrape
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "", "3x40", {"pod": ""}), *gauge("vllm:num_requests_waiting", a=2)],
+        2,
+        1,
+    ),
+    case(
+        "flows",  # both names at once, two pickers, several flows of one model
+        "llm-d",
+        "queued",
+        [
+            (metric, epp, f"{size}x40", {"target_model_name": "m", "model_name": name, "priority": priority})
+            for metric in ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size")
+            for epp in ("epp-0", "epp-1")
+            for name, priority, size in (("m", "0", 1), ("m", "1", 2), ("alias", "0", 3))
+        ]
+        + [("inference_extension_flow_control_queue_size", "epp-old", "10x40", {"target_model_name": "m"})],
+        22,
+        3,
+    ),
+    case(
+        "odd",
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "a", "3x40", {"model_name": "meta/Llama-3.1+8B (v2)|x"})],
+        3,
+        1,
+        labels={"model": "meta/Llama-3.1+8B (v2)|x"},
+    ),
+    case("absent", "vllm", "waiting", [], None, 0, age=None),
+]
+CASES = [*EVERY_SIGNAL, *SITUATIONS]
+
+
+def lines(case):
+    written = []
+    targets = {}
+    for metric, pod, values, labels in case.series:
+        known = {"job": "llm", "instance": pod, "pod": pod, "namespace": case.name}
+        if case.engine in {"vllm", "sglang"}:
+            known["model_name"] = "m"
+        full = {label: value for label, value in {**known, **labels}.items() if value}
+        targets[full.get("job"), full.get("instance")] = full
+        written += series(metric, full, values, START)
+    for (job, instance), full in targets.items():
+        target = {"job": job or "", "instance": f"{instance}", "namespace": full["namespace"]}
+        written += series("up", target, "1x40", START)
+    return written
+
+
+def ask_of(case):
+    signal = signals.find(case.engine, case.signal)
+    known = {"namespace": case.name, "model": "m", "hpa": "h", **case.labels}
+    return SignalAsk(
+        endpoint="prometheus",
+        engine=case.engine,
+        signal=case.signal,
+        labels=tuple((label, known[label]) for label in signal.labels),
+        pods=case.pods,
+        window=signal.window,
+        quantile=case.quantile if signal.takes_quantile else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(start_prometheus):
+    strange = {"job": "llm", "exported_namespace": "relabelled", "kubernetes_pod_name": "a", "model_name": "m"}
+    more = series("vllm:num_requests_waiting", {**strange, "instance": "a", "namespace": "monitoring"}, "3x40", START)
+    more += series("vllm:num_requests_waiting", {**strange, "instance": "b", "cluster": "us"}, "9x40", START)
+    more += series("sentinel", {"kind": "huge"}, "1e18x40", START)
+    return start_prometheus([line for case in CASES for line in lines(case)] + more)
+
+
+@pytest.fixture(scope="module")
+def source(server):
+    return PrometheusSource(Endpoint("prometheus", server.url, timeout=20))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_reading(case, source):
+    reading = source.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    assert reading.value == (None if case.value is None else pytest.approx(case.value))
+    assert (reading.answered, reading.expected) == (case.answered, case.answered)
+    assert (reading.age, reading.partial) == (case.age, case.partial)
+
+
+def test_every_signal_of_the_catalogue_is_executed():
+    catalogue = {(engine, name) for engine, offered in signals.engines().items() for name in offered}
+    assert {(case.engine, case.signal) for case in EVERY_SIGNAL} == catalogue
+
+
+def test_one_query_for_many_workloads_gives_what_each_alone_gives(source):
+    asks = [ask_of(case) for case in CASES]
+    together = source.fetch(asks, [AT])
+    for ask in asks:
+        alone = source.fetch([ask], [AT])[ask]
+        assert [replace(one, source="") for one in together[ask]] == [replace(one, source="") for one in alone]
+    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile) for ask in asks}
+    assert len({one.source for ask in asks for one in together[ask]}) == len(shapes) < len(asks)
+
+
+def test_history_gives_at_each_time_what_an_instant_gives(source):
+    asks = [ask_of(case) for case in CASES]
+    times = [AT - 300 + 20 * step for step in range(16)]
+    history = source.fetch(asks, times)
+    for at, time in enumerate(times):
+        instant = source.fetch(asks, [time])
+        for ask in asks:
+            then = history[ask][at]
+            assert then.value == (None if instant[ask][0].value is None else pytest.approx(instant[ask][0].value))
+            assert replace(then, value=0, source="") == replace(instant[ask][0], value=0, source="")
+
+
+def test_labels_that_a_cluster_calls_otherwise(server):
+    endpoint = Endpoint(
+        "prometheus",
+        server.url,
+        timeout=20,
+        labels={"namespace": "exported_namespace", "pod": "kubernetes_pod_name"},
+        matchers={"cluster": ""},
+    )
+    ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "relabelled"), ("model", "m")))
+    reading = PrometheusSource(endpoint).fetch([ask], [AT])[ask][0]
+    assert (reading.value, reading.answered) == (3, 1)
+
+
+def test_an_ask_without_a_model_takes_all_models(source):
+    ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "other-models"),))
+    assert source.fetch([ask], [AT])[ask][0].value == 12
+
+
+def test_a_long_list_of_workloads_is_left_out_of_the_query():
+    asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "ns"), ("model", f"model-{at}"))) for at in range(300)]
+    (instant,) = group(asks, Dialect())
+    assert 'namespace="ns"' in instant.text
+    assert "model-7" not in instant.text
+    assert len(instant.text) < 2 * NARROW
+    (history,) = group(asks, Dialect(), exact=True)
+    assert "model-7" in history.text
+    assert [len(part.asks) for part in group(asks, Dialect(), 200)] == [200, 100]
+
+
+def test_what_differs_in_more_than_label_values_is_asked_apart():
+    ask = SignalAsk("p", "vllm", "time_to_first_token", (("namespace", "a"),), None, 300.0, 0.9)
+    others = [
+        replace(ask, window=60.0),
+        replace(ask, quantile=0.5),
+        replace(ask, pods="x.*"),
+        replace(ask, labels=(("namespace", "a"), ("model", "m"))),
+        replace(ask, signal="inter_token_latency"),
+    ]
+    assert len(group([ask, *others], Dialect())) == 6
+    assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Dialect())) == 1
+
+
+def test_scale_and_short_spans_are_written_into_the_query():
+    catalogue = signals.read(
+        """
+        signals: {busy: {description: d, unit: requests, type: counter, adds: max, window: 60}}
+        engines:
+          triton:
+            {scope: target, labels: {namespace: namespace}, source: s, signals: {busy: {scale: 0.001, metrics: [
+              {name: us, versions: "1", where: {kind: "a\\"b"}}]}}}
+        """
+    )
+    assert catalogue["triton"]["busy"].scale == 0.001
+
+
+def test_an_ask_for_what_no_engine_has_is_refused():
+    with pytest.raises(ConfigError, match="tgi has no label 'model'; allowed: namespace"):
+        check(SignalAsk("p", "tgi", "waiting", (("namespace", "a"), ("model", "m"))))
