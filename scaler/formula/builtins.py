@@ -1,192 +1,103 @@
-"""The functions of the language: what they take, what type they give, what they do. One row per function.
+"""The functions of the language, one row each: what it does, what it takes and gives, what its closure sees.
 
-Names, arguments and types are those of expr-lang/expr v1.17.8 builtin/builtin.go, with expr's own generosity: what it
-cannot know before the evaluation (`ANY`, `UNKNOWN`) passes. `FOREIGN` names what expr has and a formula over numbers
-cannot need.
+Names and meanings are those of expr-lang/expr v1.17.8 builtin/builtin.go. `FOREIGN` names what expr has and a formula
+over numbers cannot need.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from scaler.formula import arrays, values
-from scaler.formula.tree import ANY, ANYTHINGS, BOOL, FLOAT, INT, UNKNOWN, Kind, Type, array_of
+from scaler.formula.signatures import (
+    ANYTHING,
+    ARRAY,
+    INTEGER,
+    NUMBER,
+    SORT_ORDER,
+    Signature,
+    a_sum,
+    an_array_of_what_the_closure_gives,
+    an_item,
+    numbers_or_arrays,
+    some_arrays,
+    some_items,
+    takes,
+    the_same,
+    the_same_erased,
+    what_the_closure_gives,
+)
+from scaler.formula.tree import ANY, ANYTHINGS, BOOL, FLOAT, INT, UNKNOWN, Type
 from scaler.formula.values import Value
-
-
-class Mismatch(Exception):
-    """An argument, by its place, or the number of arguments, is not what a function takes."""
-
-    def __init__(self, problem: str, argument: int | None = None) -> None:
-        self.argument = argument
-        super().__init__(problem)
-
-
-Check = Callable[[Sequence[Type]], Type]  # types of the arguments -> type of the result, or Mismatch
 
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A function. One with a `shape` takes a closure: `x` an expression, `c` a closure; a capital may be left out."""
+    """A function of the language."""
 
     run: Callable[..., Value]
-    check: Check  # a closure counts as the type of its body
-    shape: str = ""
-    pointers: dict[str, Type] = field(default_factory=dict)  # besides `#`
-    boolean: bool = False  # the closure is a test
+    signature: Signature
+    shape: str = ""  # of one with a closure: x an expression, c the closure; a capital may be left out
+    test: bool = False  # the closure must give a boolean
+    pointers: Mapping[str, Type] = MappingProxyType({})  # what the closure sees besides `#`
 
 
-def _number(type_: Type) -> bool:
-    return type_.number or type_.unknown
+def _test(run: Callable[..., Value], gives: Type | Signature) -> Builtin:
+    """A function whose closure tests an element."""
+    return Builtin(run, takes(ARRAY, ANYTHING, gives=gives), "xc", test=True)
 
 
-def _integer(type_: Type) -> bool:
-    return type_.kind is Kind.INT or type_.unknown
+_TO_FLOAT = takes(NUMBER, gives=FLOAT)
+_REARRANGED = takes(ARRAY, gives=ANYTHINGS)
+_INDEX = MappingProxyType({"index": INT})
+_INDEX_AND_ACC = MappingProxyType({"index": INT, "acc": UNKNOWN})
 
-
-def _array(type_: Type) -> bool:
-    return type_.array or type_.unknown
-
-
-def _order(type_: Type) -> bool:
-    return type_.kind is Kind.ORDER
-
-
-def _takes(give: Check, *tests: tuple[Callable[[Type], bool], str], optional: int = 0) -> Check:
-    """A function whose arguments pass `tests`, each with the words for what it wants."""
-
-    def check(types: Sequence[Type]) -> Type:
-        if not len(tests) - optional <= len(types) <= len(tests):
-            wanted = f"{len(tests) - optional} to {len(tests)}" if optional else str(len(tests))
-            raise Mismatch(f"takes {wanted} argument{'' if wanted == '1' else 's'}, not {len(types)}")
-        for place, ((test, words), type_) in enumerate(zip(tests, types, strict=False)):
-            if not test(type_):
-                raise Mismatch(f"takes {words} here, not {type_}", place)
-        return give(types)
-
-    return check
-
-
-_NUMBER, _INTEGER, _ARRAY, _ORDER = (
-    (_number, "a number"),
-    (_integer, "an integer"),
-    (_array, "an array"),
-    (_order, 'the order "asc" or "desc"'),
-)
-
-
-def _give(type_: Type) -> Check:
-    return lambda _types: type_
-
-
-def _aggregate(types: Sequence[Type]) -> Type:
-    """Numbers or arrays of numbers; expr stops looking at the first array."""
-    if not types:
-        raise Mismatch("takes at least 1 argument, not 0")
-    for place, type_ in enumerate(types):
-        if _array(type_):
-            return ANY
-        if not type_.number:
-            raise Mismatch(f"takes numbers and arrays, not {type_}", place)
-    return types[0]
-
-
-def _concat(types: Sequence[Type]) -> Type:
-    if not types:
-        raise Mismatch("takes at least 1 argument, not 0")
-    for place, type_ in enumerate(types):
-        if not _array(type_):
-            raise Mismatch(f"takes arrays, not {type_}", place)
-    return ANYTHINGS
-
-
-def _items(types: Sequence[Type]) -> Type:
-    """The type of what is in the first argument."""
-    return types[0].of()
-
-
-def _same(types: Sequence[Type]) -> Type:
-    return types[0].erased()
-
-
-def _first(_types: Sequence[Type]) -> Type:
-    return ANY
-
-
-def _body(types: Sequence[Type]) -> Type:
-    return types[1]
-
-
-_ROUND = _takes(_give(FLOAT), _NUMBER)
-_REARRANGE = _takes(_give(ANYTHINGS), _ARRAY)
-
-
-def _round(value: Value) -> float:
-    """To the nearest whole number, halves away from zero."""
-    number = values.to_float(value)
-    rest = math.modf(abs(number))[0]
-    return math.copysign(math.floor(abs(number)) + (rest >= 0.5), number)
-
-
-def _plain(run: Callable[..., Value], check: Check) -> Builtin:
-    return Builtin(run, check)
-
-
-def _anything(_type: Type) -> bool:
-    return True
-
-
-_BODY = (_anything, "")
-
-
-def _test(run: Callable[..., Value], give: Check, shape: str = "xc") -> Builtin:
-    """A function whose closure is a test."""
-    return Builtin(run, _takes(give, _ARRAY, _BODY, optional=int(shape[1].isupper())), shape, boolean=True)
-
-
-BUILTINS: dict[str, Builtin] = {
-    "abs": _plain(lambda x: values.negate(x) if values.number(x) < 0 else x, _takes(_same, _NUMBER)),
-    "ceil": _plain(lambda x: float(math.ceil(values.number(x))), _ROUND),
-    "floor": _plain(lambda x: float(math.floor(values.number(x))), _ROUND),
-    "round": _plain(_round, _ROUND),
-    "int": _plain(values.to_int, _takes(_give(INT), _NUMBER)),
-    "float": _plain(values.to_float, _takes(_give(FLOAT), _NUMBER)),
-    "max": _plain(arrays.maximum, _aggregate),
-    "min": _plain(arrays.minimum, _aggregate),
-    "mean": _plain(arrays.mean, _aggregate),
-    "median": _plain(arrays.median, _aggregate),
-    "len": _plain(arrays.length, _takes(_give(INT), _ARRAY)),
-    "first": _plain(arrays.first, _takes(_first, _ARRAY)),
-    "last": _plain(arrays.last, _takes(_first, _ARRAY)),
-    "get": _plain(arrays.get, _takes(_items, _ARRAY, _INTEGER)),
-    "take": _plain(arrays.take, _takes(_same, _ARRAY, _INTEGER)),
-    "reverse": _plain(arrays.reverse, _REARRANGE),
-    "uniq": _plain(arrays.unique, _REARRANGE),
-    "flatten": _plain(arrays.flatten, _REARRANGE),
-    "concat": _plain(arrays.concat, _concat),
-    "sort": _plain(arrays.sort, _takes(_give(ANYTHINGS), _ARRAY, _ORDER, optional=1)),
-    "all": _test(arrays.every, _give(BOOL)),
-    "any": _test(arrays.some, _give(BOOL)),
-    "none": _test(arrays.none, _give(BOOL)),
-    "one": _test(arrays.one, _give(BOOL)),
-    "filter": _test(arrays.keep_if, lambda types: array_of(types[0].of() if types[0].array else ANY)),
-    "find": _test(arrays.find, _items),
-    "findIndex": _test(arrays.find_index, _give(INT)),
-    "findLast": _test(arrays.find_last, _items),
-    "findLastIndex": _test(arrays.find_last_index, _give(INT)),
-    "count": _test(arrays.count, _give(INT), "xC"),
-    "map": Builtin(arrays.apply, _takes(lambda types: array_of(types[1]), _ARRAY, _BODY), "xc", {"index": INT}),
-    "sum": Builtin(
-        arrays.total,
-        _takes(lambda types: types[1].erased() if len(types) > 1 else types[0].of(), _ARRAY, _BODY, optional=1),
-        "xC",
+BUILTINS: Mapping[str, Builtin] = {
+    # numbers
+    "abs": Builtin(values.absolute, takes(NUMBER, gives=the_same_erased)),
+    "ceil": Builtin(values.ceiling, _TO_FLOAT),
+    "floor": Builtin(values.floor, _TO_FLOAT),
+    "round": Builtin(values.rounded, _TO_FLOAT),
+    "int": Builtin(values.to_int, takes(NUMBER, gives=INT)),
+    "float": Builtin(values.to_float, _TO_FLOAT),
+    # numbers and arrays of them
+    "max": Builtin(arrays.maximum, numbers_or_arrays),
+    "min": Builtin(arrays.minimum, numbers_or_arrays),
+    "mean": Builtin(arrays.mean, numbers_or_arrays),
+    "median": Builtin(arrays.median, numbers_or_arrays),
+    # arrays
+    "len": Builtin(arrays.length, takes(ARRAY, gives=INT)),
+    "first": Builtin(arrays.first, takes(ARRAY, gives=ANY)),
+    "last": Builtin(arrays.last, takes(ARRAY, gives=ANY)),
+    "get": Builtin(arrays.get, takes(ARRAY, INTEGER, gives=an_item)),
+    "take": Builtin(arrays.take, takes(ARRAY, INTEGER, gives=the_same_erased)),
+    "reverse": Builtin(arrays.reverse, _REARRANGED),
+    "uniq": Builtin(arrays.unique, _REARRANGED),
+    "flatten": Builtin(arrays.flatten, _REARRANGED),
+    "concat": Builtin(arrays.concat, some_arrays),
+    "sort": Builtin(arrays.sort, takes(ARRAY, SORT_ORDER, gives=ANYTHINGS, optional=1)),
+    # arrays and a test of their elements
+    "all": _test(arrays.every, BOOL),
+    "any": _test(arrays.some, BOOL),
+    "none": _test(arrays.none, BOOL),
+    "one": _test(arrays.one, BOOL),
+    "filter": _test(arrays.keep_if, some_items),
+    "find": _test(arrays.find, an_item),
+    "findIndex": _test(arrays.find_index, INT),
+    "findLast": _test(arrays.find_last, an_item),
+    "findLastIndex": _test(arrays.find_last_index, INT),
+    "count": Builtin(arrays.count, takes(ARRAY, ANYTHING, gives=INT, optional=1), "xC", test=True),
+    # arrays and a closure
+    "map": Builtin(
+        arrays.apply, takes(ARRAY, ANYTHING, gives=an_array_of_what_the_closure_gives), "xc", pointers=_INDEX
     ),
-    "sortBy": Builtin(arrays.sort_by, _takes(lambda types: types[0], _ARRAY, _BODY, _ORDER, optional=1), "xcX"),
+    "sum": Builtin(arrays.total, takes(ARRAY, ANYTHING, gives=a_sum, optional=1), "xC"),
+    "sortBy": Builtin(arrays.sort_by, takes(ARRAY, ANYTHING, SORT_ORDER, gives=the_same, optional=1), "xcX"),
     "reduce": Builtin(
         arrays.reduce,
-        _takes(_body, _ARRAY, _BODY, _BODY, optional=1),
+        takes(ARRAY, ANYTHING, ANYTHING, gives=what_the_closure_gives, optional=1),
         "xcX",
-        {"index": INT, "acc": UNKNOWN},
+        pointers=_INDEX_AND_ACC,
     ),
 }
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from scaler.errors import FormulaSyntaxError, nearest
-from scaler.formula.builtins import BUILTINS, FOREIGN, Mismatch
+from scaler.formula.builtins import BUILTINS, FOREIGN
 from scaler.formula.limits import MAX_HEIGHT
+from scaler.formula.signatures import INTEGER, Mismatch
 from scaler.formula.tree import (
     ANY,
     ANYTHINGS,
@@ -210,7 +211,7 @@ class _Checker:
         return dataclasses.replace(node, array=array, start=start, stop=stop, type=array.type)
 
     def _integer(self, node: Node) -> None:
-        if node.type.kind is not Kind.INT and not node.type.unknown:
+        if not INTEGER.fits(node.type):
             raise self._fault(node, f"an index must be an integer, not {node.type}: int(...) makes one")
 
     # calls
@@ -226,7 +227,7 @@ class _Checker:
             else:
                 arguments.append(self.visit(argument))
         try:
-            result = builtin.check([argument.type for argument in arguments])
+            result = builtin.signature([argument.type for argument in arguments])
         except Mismatch as mismatch:
             place = node if mismatch.argument is None else arguments[mismatch.argument]
             raise self._fault(place, f"{node.name} {mismatch}") from None
@@ -246,7 +247,7 @@ class _Checker:
         self._scopes.pop()
         if body.type == NIL:
             raise self._fault(body, f"the closure of {function} gives nothing but nil")
-        if builtin.boolean and body.type.kind is not Kind.BOOL and not body.type.unknown:
+        if builtin.test and body.type.kind is not Kind.BOOL and not body.type.unknown:
             raise self._fault(body, f"the closure of {function} must give a boolean, not {body.type}")
         return dataclasses.replace(node, body=body, type=body.type)
 

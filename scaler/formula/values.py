@@ -74,6 +74,28 @@ def to_int(value: Value) -> int:
     return whole(int(number(value)))
 
 
+def absolute(value: Value) -> Number:
+    """`abs(x)`."""
+    found = number(value)
+    return negate(found) if found < 0 else found
+
+
+def ceiling(value: Value) -> float:
+    """`ceil(x)`."""
+    return float(math.ceil(number(value)))
+
+
+def floor(value: Value) -> float:
+    """`floor(x)`."""
+    return float(math.floor(number(value)))
+
+
+def rounded(value: Value) -> float:
+    """`round(x)`: halves go away from zero."""
+    fraction, whole_part = math.modf(to_float(value))
+    return whole_part + math.copysign(abs(fraction) >= 0.5, fraction)
+
+
 def _pair(left: Value, right: Value, operator: str) -> tuple[Number, Number]:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return left, right  # type: ignore[return-value]  # narrowed by type()
