@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+from scaler.errors import ConfigError
 from scaler.sim.hardware import Hardware
 from scaler.sim.histogram import ITL, TTFT, Buckets, Histogram
 from scaler.sim.trace import Arrival
@@ -27,6 +28,12 @@ class Limits:
 
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError, as vLLM refuses it too: a step must have room for every sequence."""
+        if not 1 <= self.max_num_seqs <= self.max_num_batched_tokens:
+            problem = f"{self.max_num_seqs} is not between 1 and max_num_batched_tokens, {self.max_num_batched_tokens}"
+            raise ConfigError("simulation", "max_num_seqs", problem)
 
 
 VLLM = Limits()
@@ -98,7 +105,7 @@ class Replica:
         "_length",
         "_limits",
         "_order",
-        "_prefilling",
+        "_partial",
         "_running",
         "_slope",
         "_steps",
@@ -127,7 +134,7 @@ class Replica:
         self._hardware = hardware
         self._limits = limits
         self._running: dict[Sequence, None] = {}  # in the order of admission
-        self._prefilling: deque[Sequence] = deque()
+        self._partial: Sequence | None = None  # the one whose prompt is partly computed; there is never a second
         self._finishing: list[tuple[int, int, Sequence]] = []  # heap of (step of the last token, order, sequence)
         self._order = 0
         self._decoding = 0
@@ -211,14 +218,13 @@ class Replica:
 
     def _steps_done(self, now: float) -> int:
         """Whole steps of this run that are done at `now`."""
-        if now >= self.due:
-            return self._length
+        if not self._length:
+            return 0
         a, b = self._slope / 2, self._first - self._slope / 2
         elapsed = now - self._begun
-        steps = int(2 * elapsed / (b + math.sqrt(max(b * b + 4 * a * elapsed, 0.0)))) if self._length else 0
-        while steps < self._length and self._time(steps + 1) <= now:  # the root is right but for rounding
-            steps += 1
-        while steps > 0 and self._time(steps) > now:
+        root = 2 * elapsed / (b + math.sqrt(b * b + 4 * a * elapsed))
+        steps = min(int(root) + 1, self._length)  # one more, since the root may be rounded down
+        while self._time(steps) > now:
             steps -= 1
         return steps
 
@@ -259,7 +265,7 @@ class Replica:
             sequence, _ = self._running.popitem()
             if sequence.left:
                 self._held -= sequence.needs
-                self._prefilling.remove(sequence)
+                self._partial = None
             else:
                 sequence.generated = self._tokens(sequence)
                 sequence.needs = sequence.arrival.prompt + sequence.generated
@@ -274,18 +280,15 @@ class Replica:
         return preempted
 
     def _take_prompts(self, *, admit: bool) -> tuple[list[tuple[Sequence, int]], float]:
-        """Fill the step's budget with prompts: those begun, then those waiting. Returns chunks, and their attention."""
+        """Fill the step's budget with prompts: the begun one, then the waiting. Returns chunks and their attention."""
         budget = self._limits.max_num_batched_tokens - self._decoding
         chunks: list[tuple[Sequence, int]] = []
         attention = 0.0
-        for sequence in self._prefilling:
-            if budget <= 0:
-                break
-            budget, attention = self._take_chunk(sequence, budget, attention, chunks)
+        if self._partial is not None:
+            budget, attention = self._take_chunk(self._partial, budget, attention, chunks)
         while admit and self.waiting and budget > 0 and self._fits(self.waiting[0]):
             sequence = self.waiting.popleft()
             self._running[sequence] = None
-            self._prefilling.append(sequence)
             self._held += sequence.needs
             budget, attention = self._take_chunk(sequence, budget, attention, chunks)
         return chunks, attention
@@ -339,8 +342,8 @@ class Replica:
                 done.append(self._finish(sequence, now))
         for sequence, chunk in self._chunks:
             sequence.left -= chunk
+            self._partial = sequence if sequence.left else None
             if not sequence.left:
-                self._prefilling.popleft()  # chunks stand in the same order
                 self._emit_first(sequence, now, done)
         return done
 
