@@ -6,7 +6,6 @@ over numbers cannot need.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from scaler.formula import arrays, values
 from scaler.formula.signatures import (
@@ -39,7 +38,7 @@ class Builtin:
     signature: Signature
     shape: str = ""  # of one with a closure: x an expression, c the closure; a capital may be left out
     test: bool = False  # the closure must give a boolean
-    pointers: Mapping[str, Type] = MappingProxyType({})  # what the closure sees besides `#`
+    pointers: tuple[tuple[str, Type], ...] = ()  # what the closure sees besides `#`
 
 
 def _test(run: Callable[..., Value], gives: Type | Signature) -> Builtin:
@@ -49,8 +48,8 @@ def _test(run: Callable[..., Value], gives: Type | Signature) -> Builtin:
 
 _TO_FLOAT = takes(NUMBER, gives=FLOAT)
 _REARRANGED = takes(ARRAY, gives=ANYTHINGS)
-_INDEX = MappingProxyType({"index": INT})
-_INDEX_AND_ACC = MappingProxyType({"index": INT, "acc": UNKNOWN})
+_INDEX = ("index", INT)
+_ACC = ("acc", UNKNOWN)
 
 BUILTINS: Mapping[str, Builtin] = {
     # numbers
@@ -89,7 +88,7 @@ BUILTINS: Mapping[str, Builtin] = {
     "count": Builtin(arrays.count, takes(ARRAY, ANYTHING, gives=INT, optional=1), "xC", test=True),
     # arrays and a closure
     "map": Builtin(
-        arrays.apply, takes(ARRAY, ANYTHING, gives=an_array_of_what_the_closure_gives), "xc", pointers=_INDEX
+        arrays.apply, takes(ARRAY, ANYTHING, gives=an_array_of_what_the_closure_gives), "xc", pointers=(_INDEX,)
     ),
     "sum": Builtin(arrays.total, takes(ARRAY, ANYTHING, gives=a_sum, optional=1), "xC"),
     "sortBy": Builtin(arrays.sort_by, takes(ARRAY, ANYTHING, SORT_ORDER, gives=the_same, optional=1), "xcX"),
@@ -97,7 +96,7 @@ BUILTINS: Mapping[str, Builtin] = {
         arrays.reduce,
         takes(ARRAY, ANYTHING, ANYTHING, gives=what_the_closure_gives, optional=1),
         "xcX",
-        pointers=_INDEX_AND_ACC,
+        pointers=(_INDEX, _ACC),
     ),
 }
 

@@ -242,7 +242,7 @@ class _Checker:
 
     def _closure(self, node: Closure, items: Node, function: str) -> Node:
         builtin = BUILTINS[function]
-        self._scopes.append({"": items.type.of(), **builtin.pointers})
+        self._scopes.append({"": items.type.of(), **dict(builtin.pointers)})
         body = self.visit(node.body)
         self._scopes.pop()
         if body.type == NIL:

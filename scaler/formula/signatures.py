@@ -1,7 +1,7 @@
-"""What a function takes and what type it gives, as expr-lang/expr v1.17.8 builtin/builtin.go and validation.go check it.
+"""What a function takes and what type it gives.
 
-A signature is a function of the types of the arguments; a closure counts as the type of its body. What expr cannot know
-before the evaluation passes.
+A signature is a function of the types of the arguments; a closure counts as the type of its body. What cannot be known
+before the evaluation passes, as in expr-lang/expr v1.17.8 builtin/builtin.go and builtin/validation.go.
 """
 
 from collections.abc import Callable, Sequence
