@@ -9,7 +9,7 @@ from scaler import signals
 from scaler.errors import ConfigError
 from scaler.grouping import NARROW, Dialect, check, group
 from scaler.model import SignalAsk
-from scaler.sources import Endpoint
+from scaler.settings import Endpoint
 from scaler.sources.prometheus import PrometheusSource
 
 START = 1_790_000_000.0

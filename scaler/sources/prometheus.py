@@ -15,7 +15,7 @@ from scaler.errors import ConfigError, ScalerError
 from scaler.fields import seconds
 from scaler.grouping import STATS, check, group
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
-from scaler.promql import enforce
+from scaler.promql import enforce, insert
 from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, read_grouped, read_history, read_one
 
@@ -44,6 +44,12 @@ class PrometheusSource:
     """One endpoint; see `model.Source`. `fetch` may be called from several threads."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        """Take an endpoint; nothing is opened yet.
+
+        Raises:
+            ConfigError: its heartbeat is not PromQL.
+        """
+        insert(endpoint.heartbeat, ['job=""'])
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"prometheus-{endpoint.name}")
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
