@@ -25,10 +25,10 @@ async def test_zero_is_zero_in_both_fields():
 
 async def test_a_wrong_trigger_gets_its_spec_and_then_one_sentence():
     async with world() as w, keda(w.servers[0].port) as operator:
-        seen = await operator.poll(ref(modle="llama"))
+        seen = await operator.poll(ref(targte="8"))
         assert (seen.name, seen.target, seen.value) == ("queue", 1.0, None)
         assert seen.error.startswith(
-            "rpc error: code = INVALID_ARGUMENT desc = trigger: modle: unknown key, did you mean"
+            "rpc error: code = INVALID_ARGUMENT desc = trigger: targte: unknown key, did you mean target?"
         )
         assert operator.calls == ["GetMetricSpec", "GetMetrics", "GetMetrics"]
 
