@@ -98,7 +98,8 @@ class _Checker:
         return FormulaSyntaxError(self._text, node.offset, problem)
 
     def _mismatch(self, node: Node, operator: str, *types: Type) -> FormulaSyntaxError:
-        return self._fault(node, f"{operator} does not go with {' and '.join(map(str, types))}")
+        hint = ": int(...) makes an integer" if operator in _WHOLE else ""
+        return self._fault(node, f"{operator} does not go with {' and '.join(map(str, types))}{hint}")
 
     # leaves
 
@@ -314,6 +315,7 @@ def _whole(type_: Type) -> bool:
     return type_.kind is Kind.INT
 
 
+_WHOLE = frozenset({"%", ".."})  # operators that want integers
 _OPERATORS: dict[str, Callable[[Type, Type], Type | None]] = {
     **dict.fromkeys(("+", "-", "*"), _arithmetic),
     **dict.fromkeys(("/", "**"), _always(_number, FLOAT)),

@@ -5,7 +5,8 @@
 //
 // The wrapping is castToFloatIfNecessary and the compilation validateScalingModifiersFormula of
 // apis/keda/v1alpha1/scaledobject_webhook.go; the run is calculateScalingModifiersFormula of
-// pkg/scaling/modifiers/formula.go.
+// pkg/scaling/modifiers/formula.go. KEDA's webhook also runs each formula once with -1 for every variable and refuses
+// it when that fails; this does not.
 package main
 
 import (
