@@ -40,7 +40,7 @@ _MATCH = frozenset({"=", "!=", "=~", "!~"})
 _PARAMETER = re.compile(r"\\.|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
 _RAW_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)", re.ASCII)
 _REGEX_META = re.compile(r"[\\.+*?()|\[\]{}^$]")
-_OPEN_CLASS = re.compile(r"(?:\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|[^\[\\])*(?P<rest>.*)", re.DOTALL)
+_CLOSED = re.compile(r"(?:\\.|\[\^?+\]?+(?:\\.|\[:\w+:\]|[^\]\\])*+\]|[^\[\\])*+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +364,7 @@ def _filled(walk: _Walk, token: str, operator: str, parameters: Mapping[str, str
 def _literal_place(walk: _Walk, before: str, parameter: str, *, raw: bool) -> None:
     """Refuse a parameter where a quoted text would not stand for itself: in `[...]` or behind a backslash."""
     expression = before if raw else re.sub(r"\\(.)", r"\1", before)
-    match = _OPEN_CLASS.fullmatch(expression)
-    if match is None or match["rest"]:
+    if not _CLOSED.fullmatch(expression):
         raise walk.error(0, f"{parameter} stands inside [...] or behind a backslash of a regular expression")
 
 

@@ -64,9 +64,30 @@ EVERY_SIGNAL = [
     case("sglang-running", "sglang", "running", gauge("sglang:num_running_reqs", a=3, b=4), 7, 2),
     case("sglang-kv", "sglang", "kv_cache_usage", gauge("sglang:token_usage", a=0.2, b=0.6), 0.4, 2),
     case("sglang-in", "sglang", "prompt_tokens_per_second", [("sglang:prompt_tokens_total", "a", "0+150x40")], 10, 1),
-    case("sglang-out", "sglang", "generation_tokens_per_second", [("sglang:generation_tokens_total", "a", "0+30x40")], 2, 1),
-    case("sglang-ttft", "sglang", "time_to_first_token", histogram("sglang:time_to_first_token_seconds", "a", SLOW), 0.15, 1),
-    case("sglang-itl", "sglang", "inter_token_latency", histogram("sglang:inter_token_latency_seconds", "a", FAST), 0.05, 1),
+    case(
+        "sglang-out",
+        "sglang",
+        "generation_tokens_per_second",
+        [("sglang:generation_tokens_total", "a", "0+30x40")],
+        2,
+        1,
+    ),
+    case(
+        "sglang-ttft",
+        "sglang",
+        "time_to_first_token",
+        histogram("sglang:time_to_first_token_seconds", "a", SLOW),
+        0.15,
+        1,
+    ),
+    case(
+        "sglang-itl",
+        "sglang",
+        "inter_token_latency",
+        histogram("sglang:inter_token_latency_seconds", "a", FAST),
+        0.05,
+        1,
+    ),
     case("tgi-waiting", "tgi", "waiting", gauge("tgi_queue_size", a=3, b=4), 7, 2),
     case("tgi-running", "tgi", "running", gauge("tgi_batch_current_size", a=3, b=4), 7, 2),
     case(
@@ -78,8 +99,17 @@ EVERY_SIGNAL = [
         2,
     ),
     case("tgi-in", "tgi", "prompt_tokens_per_second", [("tgi_request_input_length_sum", "a", "0+150x40")], 10, 1),
-    case("tgi-out", "tgi", "generation_tokens_per_second", [("tgi_request_generated_tokens_sum", "a", "0+30x40")], 2, 1),
-    case("tgi-itl", "tgi", "inter_token_latency", histogram("tgi_request_mean_time_per_token_duration", "a", FAST), 0.05, 1),
+    case(
+        "tgi-out", "tgi", "generation_tokens_per_second", [("tgi_request_generated_tokens_sum", "a", "0+30x40")], 2, 1
+    ),
+    case(
+        "tgi-itl",
+        "tgi",
+        "inter_token_latency",
+        histogram("tgi_request_mean_time_per_token_duration", "a", FAST),
+        0.05,
+        1,
+    ),
     case(
         "llmd",
         "llm-d",
@@ -168,7 +198,10 @@ SITUATIONS = [
         "router",  # re-exports what the engines say, under the same names
         "vllm",
         "waiting",
-        [*gauge("vllm:num_requests_waiting", a=3), ("vllm:num_requests_waiting", "router", "3x40", {"server": "http://a"})],
+        [
+            *gauge("vllm:num_requests_waiting", a=3),
+            ("vllm:num_requests_waiting", "router", "3x40", {"server": "http://a"}),
+        ],
         3,
         1,
     ),
