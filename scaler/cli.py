@@ -23,7 +23,13 @@ Arguments = argparse.Namespace
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 good, 1 the answer is no, 2 the question was wrong."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse does not let positional words follow options that stand between them: `ask HOST:PORT --name a key=value`.
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(arguments, "pairs")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.pairs += rest
     try:
         return int(arguments.run(arguments))
     except ScalerError as error:
@@ -119,7 +125,7 @@ def _check(arguments: Arguments) -> int:
 def _add_eval(commands: Any) -> None:
     parser = _command(commands, "eval", _eval, "Try a formula on values.")
     parser.add_argument("formula", help="such as 'waiting + running > 3 ? 2 : 0'")
-    parser.add_argument("values", nargs="*", metavar="NAME=NUMBER", help="nil leaves a name without a value")
+    parser.add_argument("pairs", nargs="*", metavar="NAME=NUMBER", help="nil leaves a name without a value")
     parser.add_argument("--steps", action="store_true", help="show every step")
 
 
@@ -127,7 +133,7 @@ def _eval(arguments: Arguments) -> int:
     from scaler.explain import number_text, step_lines, steps_data
     from scaler.formula import parse
 
-    values = dict(_pair(pair, _number_or_nil) for pair in arguments.values)
+    values = dict(_pair(pair, _number_or_nil) for pair in arguments.pairs)
     program = parse(arguments.formula, values)
     if arguments.steps:
         print("\n".join(step_lines(steps_data(program, values))))
@@ -157,7 +163,7 @@ def _number_or_nil(raw: str) -> float | None:
 def _add_ask(commands: Any) -> None:
     parser = _command(commands, "ask", _ask, "Call a server as KEDA would, and print its three answers.")
     parser.add_argument("address", metavar="HOST:PORT")
-    parser.add_argument("metadata", nargs="*", metavar="KEY=VALUE", help="the trigger's metadata")
+    parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="the trigger's metadata")
     parser.add_argument("--namespace", default="default", help="of the ScaledObject")
     parser.add_argument("--name", default="ask", help="of the ScaledObject")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
@@ -170,7 +176,7 @@ def _ask(arguments: Arguments) -> int:
     from scaler.server.ask import Tls, ask
 
     tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
-    metadata = dict(_pair(pair, str) for pair in arguments.metadata)
+    metadata = dict(_pair(pair, str) for pair in arguments.pairs)
     lines, good = ask(arguments.address, arguments.namespace, arguments.name, metadata, tls, arguments.timeout)
     print("\n".join(lines))
     return 0 if good else 1

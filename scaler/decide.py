@@ -316,7 +316,7 @@ def _missing(
 ) -> Fact:
     """A source answered, and there was no such series."""
     fact = replace(fact, stood_in=True)
-    if item.of_target and inputs.replicas.current == 0:
+    if item.of_target and inputs.replicas.current == 0 and item.at_zero is not None:
         rule = "0 replicas, so nothing is there to measure"
         return replace(fact, value=item.at_zero, newest=item.at_zero, rule=rule)
     match item.on_missing:
@@ -346,11 +346,15 @@ def _scope(spec: WorkloadSpec, facts: tuple[Fact, ...], known: Replicas) -> Mapp
     target = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
     any_measured = any(fact.newest is not None for fact in facts)
     measured = {
-        fact.name: item.at_zero if fact.problem and fact.value is None and any_measured else fact.value
+        fact.name: _stand_in(item) if fact.problem and fact.value is None and any_measured else fact.value
         for item, fact in zip(spec.inputs, facts, strict=True)
     }
     counts = {name: None if count is None else float(count) for name, count in target.items()}
     return {**spec.parameters, **counts, **measured}
+
+
+def _stand_in(item: Input) -> float | None:
+    return 0.0 if item.on_missing == "zero" else item.at_zero
 
 
 def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:

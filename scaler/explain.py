@@ -194,7 +194,7 @@ def _fact_lines(fact: Data, queries: bool) -> list[str]:
     notes = [fact["rule"]] if fact["rule"] else []
     if fact["age"] is not None:
         notes.append(f"{seconds(max(fact['age'], 0))} old")
-    if fact["answered"] is not None:
+    if fact["answered"]:
         of = f" of {fact['expected']}" if fact["expected"] is not None else ""
         notes.append(f"from {fact['answered']}{of} pods")
     first = f"{fact['name']:<22} {number_text(fact['value']):>10} {fact['unit']}".rstrip()
