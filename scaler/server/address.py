@@ -19,7 +19,7 @@ def split(address: str, key: str) -> tuple[str, int]:
         ConfigError: it is not that, or the port is above 65535.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ConfigError("settings", key, f"{address!r} is not an address", "HOST:PORT, such as 0.0.0.0:6000")
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - what was asked for
 

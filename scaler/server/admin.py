@@ -4,7 +4,7 @@
     GET /readyz[?verbose]                     it can be asked: formulas are read, the gRPC port listens
     GET /metrics                              own metrics
     GET /api/v1/decisions                     every workload in one line of JSON each
-    GET /api/v1/explain/NAMESPACE/NAME        why, for every trigger of one object; [?format=text]
+    GET /api/v1/explain/NAMESPACE/NAME        why, for every trigger of one object; [?format=text[&queries]]
 
 Readiness does not depend on Prometheus: taking every server out of service would only turn an answer with a reason into
 none.
@@ -112,7 +112,8 @@ class Pages:
         notices = self.engine.notices()
         data = [as_data(decision, notices.get(decision.key, "")) for decision in found]
         if request.query.get("format") == "text":
-            return web.Response(text="\n".join(map(as_text, data)), headers=HEADERS)
+            queries = "queries" in request.query
+            return web.Response(text="\n".join(as_text(one, queries=queries) for one in data), headers=HEADERS)
         return web.json_response({"decisions": data}, headers=HEADERS)
 
     def _unknown(self, asked: str) -> str:

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import grpc
+from prometheus_client import CollectorRegistry
 
 from scaler.catalog import Catalog
 from scaler.engine import Engine, Limits
 from scaler.model import Failure, HistoryAsk, Reading
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server import metrics
 from scaler.server.listen import Listen, Server
 from scaler.spec import Defaults, parse_file
 
@@ -66,6 +68,7 @@ class World:
     source: Timeline
     clock: Clock
     servers: list[Server]
+    counted: CollectorRegistry | None = None  # where calls are counted, if they are
 
     async def at(self, seconds, **values):
         """Measure these numbers at so many seconds past noon, and decide; absent ones keep their value."""
@@ -91,10 +94,12 @@ def catalog(*files):
 async def world(
     values: Mapping[str, float | None] | None = None,
     listen: Listen = LOOPBACK,
+    *,
     servers: int = 1,
     formulas: Catalog | None = None,
     limits: Limits | None = None,
     observe=lambda *_: None,
+    observed: bool = False,
     on_decision=None,
 ) -> AsyncIterator[World]:
     """A served world. Its clock stands still, so after a workload's first decision only `World.at` makes new ones."""
@@ -104,11 +109,14 @@ async def world(
     engine = Engine({"default": source}, formulas or catalog(), Defaults(), clock, limits, on_decision)
     ticking = asyncio.create_task(engine.run())
     durations = itertools.count()
+    counted = metrics.registry() if observed else None
+    if counted:
+        observe = metrics.Calls(counted).observe
     listening = [Server(engine, listen, lambda: float(next(durations)), observe) for _ in range(servers)]
     for server in listening:
         await server.start()
     try:
-        yield World(engine, source, clock, listening)
+        yield World(engine, source, clock, listening, counted)
     finally:
         for server in listening:
             await server.stop()

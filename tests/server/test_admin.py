@@ -1,0 +1,149 @@
+"""The admin pages, over a real socket, as people and probes read them."""
+
+import json
+import socket
+from dataclasses import replace
+
+import pytest
+from server.pages import get, pages
+from server.world import LOOPBACK, catalog, client, ref, refused, with_tls, world
+
+from scaler.catalog import Catalog
+from scaler.errors import ConfigError
+from scaler.server import metrics
+from scaler.server.admin import Pages, serve
+from scaler.server.listen import Server
+
+
+async def get_json(url):
+    page = await get(url)
+    assert page.headers["Content-Type"] == "application/json; charset=utf-8"
+    return page.status, json.loads(page.text)
+
+
+# ---- probes ----
+
+
+async def test_alive_and_ready_whatever_prometheus_does():
+    async with world() as w, client(w.address) as stub, pages(w) as url:
+        w.source.values = {}
+        await refused(stub.IsActive(ref()))
+        assert (await get(f"{url}/healthz")).text == "ok\n"
+        assert (await get(f"{url}/readyz")).text == "ready\n"
+        assert (await get(f"{url}/readyz?verbose")).text == "ready\n[+] formulas\n[+] grpc\n"
+
+
+async def test_not_ready_before_the_port_listens_and_while_draining():
+    async with world() as w, pages(w) as url:
+        early = replace(LOOPBACK)
+        runner = await serve(Pages(w.engine, Server(w.engine, early, w.clock), metrics.registry()), "127.0.0.1:0")
+        page = await get(f"http://127.0.0.1:{runner.addresses[0][1]}/readyz")
+        assert (page.status, page.text) == (503, "not ready\n[+] formulas\n[-] grpc: not listening yet\n")
+        await runner.cleanup()
+        await w.servers[0].stop()
+        page = await get(f"{url}/readyz")
+        assert (page.status, page.text) == (503, "not ready\n[+] formulas\n[-] grpc: draining\n")
+
+
+async def test_not_ready_without_a_formula():
+    async with world(formulas=Catalog()) as w, pages(w) as url:
+        assert "[-] formulas: no formula could be read" in (await get(f"{url}/readyz")).text
+
+
+async def test_verbose_names_each_bad_file_workload_and_certificate_and_stays_ready(secret):
+    async with world(listen=with_tls(secret.files())) as w, pages(w) as url:
+        w.engine.use(Catalog(catalog().formulas, {"b.yaml": "b.yaml: formula: is missing", "a.yaml": "is not UTF-8"}))
+        secret.publish(key=b"")
+        page = await get(f"{url}/readyz?verbose")
+        assert page.status == 200
+        assert page.text.splitlines()[3:5] == [
+            "[!] formula file a.yaml: is not UTF-8",
+            "[!] formula file b.yaml: b.yaml: formula: is missing",
+        ]
+        assert page.text.splitlines()[5].startswith("[!] certificates: ")
+
+
+# ---- decisions ----
+
+
+async def test_every_workload_is_a_row():
+    async with world({"waiting": 5.0}) as w, client(w.address) as stub, pages(w) as url:
+        assert await get_json(f"{url}/api/v1/decisions") == (200, {"decisions": []})
+        await stub.IsActive(ref(id="main"))
+        (row,) = (await get_json(f"{url}/api/v1/decisions"))[1]["decisions"]
+        assert row == {
+            "namespace": "models",
+            "name": "chat",
+            "kind": "ScaledObject",
+            "trigger": "main",
+            "formula": "queue",
+            "at": w.clock.now,
+            "certainty": "certain",
+            "replicas": 3,
+            "active": True,
+            "reason": w.engine.decisions()[0].reason,
+        }
+
+
+async def test_explain_shows_every_trigger_of_an_object_as_data_and_as_text():
+    async with world({"waiting": 5.0}) as w, client(w.address) as stub, pages(w) as url:
+        for target in ("2", "5"):
+            await stub.IsActive(ref(target=target, id=f"at-{target}"))
+        await stub.IsActive(ref(name="other"))
+        place = f"{url}/api/v1/explain/models/chat"
+        status, data = await get_json(place)
+        assert status == 200
+        assert [(one["workload"]["trigger"], one["replicas"]) for one in data["decisions"]] == [
+            ("at-2", 3),
+            ("at-5", 1),
+        ]
+        text = await get(f"{place}?format=text")
+        assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert "3 replicas, active" in text.text
+        assert "1 replicas, active" in text.text
+        assert "timeline" not in text.text
+        assert "timeline" in (await get(f"{place}?format=text&queries")).text
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("models/chatt", "no decision for models/chatt, did you mean models/chat?; there are: models/chat"),
+        ("a/b", "no decision for a/b; there are: models/chat"),
+        ("a/%3Cscript%3E", "no decision for a/<script>; there are: models/chat"),
+    ],
+)
+async def test_an_unknown_object_is_not_found_and_the_nearest_named(asked, sentence):
+    async with world() as w, client(w.address) as stub, pages(w) as url:
+        await stub.IsActive(ref())
+        assert await get_json(f"{url}/api/v1/explain/{asked}") == (404, {"error": sentence})
+
+
+async def test_before_the_first_call_nobody_is_known():
+    async with world() as w, pages(w) as url:
+        _, data = await get_json(f"{url}/api/v1/explain/models/chat")
+        assert data["error"].endswith("there are: none yet; a workload is known from KEDA's first call on")
+
+
+# ---- all pages ----
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/v1/decisions", "/api/v1/explain/a/b"])
+async def test_no_page_is_kept_or_guessed_at(path):
+    async with world() as w, pages(w) as url:
+        page = await get(url + path)
+        assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_port_in_use_is_said_in_one_sentence():
+    async with world() as w:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            made = Pages(w.engine, w.servers[0], metrics.registry())
+            with pytest.raises(
+                ConfigError, match=f"admin.address: port {port} on 127.0.0.1 is in use; allowed: a free"
+            ):
+                await serve(made, f"127.0.0.1:{port}")
