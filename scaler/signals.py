@@ -136,7 +136,7 @@ def _engine(engine: str, tree: object, things: Mapping[str, object]) -> Mapping[
 
 def _signal(engine: str, name: str, own: object, common: dict[str, object], things: Mapping[str, object]) -> Signal:
     path = f"engines.{engine}.signals.{name}"
-    layers = [Fields(FILE, layer, path).rest() for layer in (things.get(name), common, own)]
+    layers = [Fields(FILE, layer, path).rest() for layer in (things.get(name, {}), common, own)]
     fields = Fields(FILE, {key: value for layer in layers for key, value in layer.items()}, path)
     kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
     label_names = _pairs(fields, "labels")

@@ -446,19 +446,6 @@ def test_what_differs_in_more_than_label_values_is_asked_apart():
     assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Dialect())) == 1
 
 
-def test_scale_and_short_spans_are_written_into_the_query():
-    catalogue = signals.read(
-        """
-        signals: {busy: {description: d, unit: requests, type: counter, adds: max, window: 60}}
-        engines:
-          triton:
-            {scope: target, labels: {namespace: namespace}, source: s, signals: {busy: {scale: 0.001, metrics: [
-              {name: us, versions: "1", where: {kind: "a\\"b"}}]}}}
-        """
-    )
-    assert catalogue["triton"]["busy"].scale == 0.001
-
-
 def test_an_ask_for_what_no_engine_has_is_refused():
     with pytest.raises(ConfigError, match="tgi has no label 'model'; allowed: namespace"):
         check(SignalAsk("p", "tgi", "waiting", (("namespace", "a"), ("model", "m"))))
