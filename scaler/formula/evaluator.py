@@ -22,7 +22,7 @@ from scaler.formula.values import Value
 
 
 class ClosureExpr(ast.expr):
-    """A closure in a lowered tree; the names under which it sees its arguments, and how many nodes it has."""
+    """A closure in a lowered tree; the names under which it sees its arguments, and how many nodes its body has."""
 
     def __init__(self, item: str, index: str, accumulator: str, body: ast.expr, cost: int) -> None:
         super().__init__()

@@ -31,7 +31,6 @@ from scaler.formula.tree import (
     Sequence,
     Slice,
     Unary,
-    children,
 )
 
 _ARITHMETIC: dict[str, type[ast.operator]] = {
@@ -73,11 +72,6 @@ def lower(tree: Node) -> Lowered:
     lowering = _Lowering()
     code = lowering.visit(tree)
     return Lowered(code, tuple(lowering.parts), lowering.origins)
-
-
-def size(node: Node) -> int:
-    """The number of nodes in a tree."""
-    return 1 + sum(size(part) for part in children(node))
 
 
 class _Lowering:
@@ -161,7 +155,7 @@ class _Lowering:
         body = self.visit(node.body)
         names = (self._pointer(""), self._pointer("index"), self._pointer("acc"))
         self._closures -= 1
-        return ClosureExpr(*names, body, size(node))
+        return ClosureExpr(*names, body, cost=sum(isinstance(part, ast.expr) for part in ast.walk(body)))
 
     def _pointer(self, name: str) -> str:
         return f"#{self._closures}{name}"

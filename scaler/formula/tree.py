@@ -6,7 +6,6 @@ tree untyped; `scaler.formula.check` returns it with `type` filled in.
 Source of the types: expr-lang/expr v1.17.8 checker/nature/nature.go.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -205,27 +204,3 @@ class Call(Node):
 
     name: str
     arguments: tuple[Node, ...]
-
-
-_CHILDREN: dict[type[Node], tuple[str, ...]] = {
-    Unary: ("operand",),
-    Binary: ("left", "right"),
-    Conditional: ("test", "then", "otherwise"),
-    Let: ("value", "body"),
-    Sequence: ("items",),
-    Array: ("items",),
-    Index: ("array", "index"),
-    Slice: ("array", "start", "stop"),
-    Closure: ("body",),
-    Call: ("arguments",),
-}
-
-
-def children(node: Node) -> Iterator[Node]:
-    """The parts of a node, in the order of the text."""
-    for name in _CHILDREN.get(type(node), ()):
-        part = getattr(node, name)
-        if isinstance(part, tuple):
-            yield from part
-        elif part is not None:
-            yield part

@@ -1,9 +1,18 @@
+import dataclasses
+
 import pytest
 
 from scaler.errors import FormulaSyntaxError
 from scaler.formula.limits import MAX_LENGTH, MAX_NESTING, MAX_NODES
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Array, Binary, Call, Closure, Literal, Name, Node, Order, Pointer, Unary, children
+from scaler.formula.tree import Array, Binary, Call, Closure, Literal, Name, Node, Order, Pointer, Unary
+
+
+def children(node):
+    """The nodes that a node is made of, in the order of its fields."""
+    parts = [getattr(node, field.name) for field in dataclasses.fields(node)]
+    flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
+    return [item for item in flat if isinstance(item, Node)]
 
 
 def shape(node):
