@@ -45,7 +45,7 @@ OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval",
 RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, "formula", "expression", "engine", "model", "pods", "kind", "id"})
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
 FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_REFERENCE = re.compile(rf"\$({NAME})")
+REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 
 TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
@@ -376,9 +376,9 @@ def _fill(where: str, path: str, value: object, place: Mapping[str, Scalar]) -> 
         return value
     if path.startswith("metrics.") and path.endswith(".prometheus"):
         return promql.substitute(value, place_for_promql(place), where, path)
-    whole_value = _REFERENCE.fullmatch(value)
+    whole_value = REFERENCE.fullmatch(value)
     if whole_value is None:
-        name = _REFERENCE.search(value)
+        name = REFERENCE.search(value)
         hint = (
             f"; a numeric parameter is a plain name here: {name[1]}"
             if name and path in {"formula", "activation"}

@@ -1,0 +1,74 @@
+"""Checking formula files before they are served: their tests are run, and mistakes that users make are looked for.
+
+series.py     promtool's notation of a series
+timeline.py   what a test says: what is measured when, and what has to be answered
+fold.py       the tests, folded by the same `decide` that serves
+meaning.py    what a metric stands for: demand, throughput, room, size
+probe.py      a formula tried on many moments
+rules.py      the mistakes, one table
+report.py     the result, as a value and as text
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from scaler.catalog import formula_paths, read_formula
+from scaler.check.evidence import gather
+from scaler.check.fold import Difference, Mismatch, mismatches
+from scaler.check.report import Report, render
+from scaler.check.rules import RULES, Finding, findings
+from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
+from scaler.errors import ConfigError
+from scaler.spec import Defaults, FormulaFile, bind_example
+
+__all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]
+
+
+def check_file(file: FormulaFile, defaults: Defaults) -> Report:
+    """Run the tests of a formula file and look for mistakes in its formula. Pure, and bounded whatever the file says.
+
+    A test that cannot be read is a problem of its own; the others are run all the same.
+    """
+    timelines, problems = _timelines(file, defaults)
+    failures = tuple(mismatch for timeline in timelines for mismatch in mismatches(timeline))
+    try:
+        found = tuple(findings(gather(file, bind_example(file, {}, defaults))))
+    except ConfigError as error:
+        return Report(file.where, len(timelines), (*problems, str(error)), failures)
+    return Report(file.where, len(timelines), problems, failures, found)
+
+
+def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[Timeline], tuple[str, ...]]:
+    timelines: list[Timeline] = []
+    problems = []
+    for index in range(len(file.tests)):
+        try:
+            timeline = read_timeline(file, index, defaults)
+            ticks = timeline.ticks + sum(item.ticks for item in timelines)
+            if ticks > MAX_TICKS:
+                problem = f"brings the tests of this file to {ticks:,} decisions"
+                raise ConfigError(file.where, f"tests[{index}]", problem, f"at most {MAX_TICKS:,}")
+            timelines.append(timeline)
+        except ConfigError as error:
+            problems.append(str(error))
+    return timelines, tuple(problems)
+
+
+def check_paths(paths: Iterable[Path]) -> tuple[str, bool]:
+    """Check formula files, and all of a folder; returns what to print, and whether nothing is wrong."""
+    reports = [_check_path(path) for path in _files(paths)]
+    if not reports:
+        return "no formula files\n", False
+    return "\n".join(render(report) for report in reports), all(report.good for report in reports)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from formula_paths(path) if path.is_dir() else [path]
+
+
+def _check_path(path: Path) -> Report:
+    try:
+        return check_file(read_formula(path), Defaults(endpoints=()))
+    except ConfigError as error:
+        return Report(str(path), 0, (str(error),))

@@ -1,0 +1,50 @@
+"""What the rules look at: one formula, and what came of it at every moment that was tried."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scaler.check.probe import Point, Probe, Prober, Sweep
+from scaler.explain import number_text
+from scaler.spec import FormulaFile, WorkloadSpec
+
+Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rules look at."""
+
+    file: FormulaFile
+    spec: WorkloadSpec
+    prober: Prober
+    idle: tuple[Probe, ...]  # nothing to do: with a replica, and without
+    sweeps: tuple[Sweep, ...]
+
+    def probes(self) -> Iterator[Probe]:
+        """Every moment that was tried."""
+        yield from self.idle
+        for sweep in self.sweeps:
+            yield from sweep.probes
+
+    def at(self, point: Point, without: str = "") -> str:
+        """A moment in words: what the formula and the activation read."""
+        read = self.prober.names - {without}
+        values = [f"{name} {number_text(value)}" for name, value in point.values.items() if name in read]
+        replicas = read & {"replicas", "ready", "starting"} or self.spec.metric_type == "Value" or not point.ready
+        return ", ".join([*values, *([f"{replicas_text(point.ready)}"] if replicas else [])]) or "whatever is measured"
+
+    def pair(self, one: Probe, other: Probe) -> str:
+        """Two moments and what they ask for."""
+        return "; ".join(f"{self.at(probe.point)}: {replicas_text(probe.replicas)}" for probe in (one, other))
+
+
+def gather(file: FormulaFile, spec: WorkloadSpec) -> Evidence:
+    """Try a formula on everything that is worth trying."""
+    prober = Prober(spec)
+    idle = tuple(prober.probe(prober.idle(replicas)) for replicas in (1, 0))
+    return Evidence(file, spec, prober, idle, prober.sweeps())
+
+
+def replicas_text(count: int) -> str:
+    """1 replica, 2 replicas."""
+    return f"{count} replica{'' if count == 1 else 's'}"

@@ -1,0 +1,53 @@
+"""Folding a test: the same `decide` that serves, over what the test says is measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from scaler.check.timeline import WORDS, Expectation, Timeline
+from scaler.decide import Decision, State, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One expected thing that came out otherwise."""
+
+    word: str  # a key of WORDS
+    wanted: Any
+    came: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One moment of a test that did not show what was expected."""
+
+    test: str  # the test's label
+    at: float  # seconds after the first tick
+    differences: tuple[Difference, ...]
+    decision: Decision  # with everything it came from
+
+
+def fold(timeline: Timeline) -> Iterator[tuple[Expectation, Decision]]:
+    """Yield for every expectation the newest decision at its time."""
+    spec, waiting = timeline.spec, list(timeline.expect)
+    state = State(since=-spec.memory)
+    for tick in range(timeline.ticks):
+        now = tick * spec.interval
+        state, decision = decide(spec, state, timeline.inputs(now), now)
+        while waiting and waiting[0].at < now + spec.interval:
+            yield waiting.pop(0), decision
+
+
+def mismatches(timeline: Timeline) -> Iterator[Mismatch]:
+    """Fold a test and yield every moment that differs from what is expected."""
+    for expectation, decision in fold(timeline):
+        differences = tuple(_differences(expectation, decision))
+        if differences:
+            yield Mismatch(timeline.label, expectation.at, differences, decision)
+
+
+def _differences(expectation: Expectation, decision: Decision) -> Iterator[Difference]:
+    for name, wanted in expectation.wanted.items():
+        came = WORDS[name].came(decision)
+        if not WORDS[name].fits(wanted, came):
+            yield Difference(name, wanted, came)

@@ -1,0 +1,102 @@
+"""What a metric stands for, as far as a linter can know: what it does when load rises, and which values it takes.
+
+The engine catalogue says it of signals. Of a PromQL query only its name and unit speak, so what is concluded from them
+is a guess, and weaker findings are drawn from it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from scaler import signals
+from scaler.model import SignalAsk
+from scaler.spec import Input
+
+# demand      rises with load and wants more replicas: what waits, runs, is late or full
+# throughput  work that gets done: rises with load, until the replicas are full
+# room        what is free for new replicas
+# size        what is there: pods, nodes
+Role = Literal["demand", "throughput", "room", "size"]
+
+BATCH_LIMIT = 256.0  # requests a replica runs at once: vLLM's default --max-num-seqs
+
+_WORDS: tuple[tuple[Role, str], ...] = (  # the first row of which a word is in the name or the unit
+    ("room", "free available schedulable spare headroom"),
+    ("demand", "waiting running pending queue queued backlog lag inflight concurrency drift usage utilization"),
+    ("demand", "latency seconds duration time ttft tpot itl"),
+    ("throughput", "token tokens rate throughput rps qps tps"),
+    ("size", "pod pods replica replicas node nodes gpu gpus capacity limit"),
+)
+_GONE = frozenset({"pod", "pods", "replica", "replicas"})  # there are none of these without replicas
+_GRIDS: dict[str, tuple[float, ...]] = {
+    "requests": (0, 1, 3, 10, 40, 200, 1_000, 10_000),
+    "seconds": (0, 0.001, 0.01, 0.05, 0.2, 1, 5, 30),
+    "ratio": (0, 0.1, 0.3, 0.5, 0.8, 0.95, 1),
+    "tokens/s": (0, 1, 30, 300, 2_000, 10_000, 100_000),
+}
+_ROLE_GRIDS: dict[Role, tuple[float, ...]] = {
+    "demand": (0, 0.01, 0.1, 0.5, 1, 3, 10, 100, 1_000, 10_000, 100_000),
+    "throughput": (0, 0.1, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
+    "room": (0, 1, 2, 4, 16, 100),
+    "size": (1, 2, 4, 16, 100),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one metric stands for."""
+
+    role: Role
+    known: bool  # the catalogue says so, of this workload; otherwise it is a guess
+    grid: tuple[float, ...]  # values worth trying, ascending
+    idle: float | None  # its value when there is nothing to do; None: there is no series then
+    empty: float | None  # its value when there is nothing to do and no replica
+    bound: float | None  # the largest possible value
+    bounded_by: str  # what bounds it, in words
+
+    @property
+    def load(self) -> bool:
+        """Whether it rises with load."""
+        return self.role in ("demand", "throughput")
+
+    @property
+    def endless(self) -> bool:
+        """Whether it grows on when the replicas are full."""
+        return self.role == "demand" and self.bound is None and not self.bounded_by
+
+    def within(self, value: float) -> float:
+        """The value, or the largest possible one."""
+        return value if self.bound is None else min(value, self.bound)
+
+
+def meaning_of(item: Input) -> Meaning:
+    """Say what a metric stands for."""
+    if isinstance(item.ask, SignalAsk):
+        return _of_signal(item, signals.find(item.ask.engine, item.ask.signal))
+    words = set(re.split(r"[^a-z]+", f"{item.name} {item.unit}".lower()))
+    role: Role = next((role for role, row in _WORDS if words & set(row.split())), "demand")
+    idle = 1.0 if role == "size" else 0.0
+    return Meaning(
+        role=role,
+        known=False,
+        grid=_GRIDS.get(item.unit, _ROLE_GRIDS[role]),
+        idle=idle,
+        empty=0.0 if words & _GONE else idle,
+        bound=None,
+        bounded_by="",
+    )
+
+
+def _of_signal(item: Input, signal: signals.Signal) -> Meaning:
+    role: Role = "size" if signal.scope == "object" else "throughput" if signal.unit == "tokens/s" else "demand"
+    # A quantile of no requests is no number; a gateway may show no queue before anything was ever queued.
+    idle = None if signal.takes_quantile or signal.scope == "gateway" else 0.0
+    return Meaning(
+        role=role,
+        known=item.of_target or signal.scope == "gateway",
+        grid=_GRIDS.get(signal.unit, _ROLE_GRIDS[role]),
+        idle=1.0 if role == "size" else idle,
+        empty=None if item.of_target else idle,
+        bound=signal.bounded,
+        bounded_by=signal.bounded_by,
+    )

@@ -1,0 +1,66 @@
+"""Direction: more load must not give fewer replicas, and replicas must not take away what they wait for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scaler.check.evidence import Evidence, Found
+from scaler.check.probe import LOAD, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """Two moments between which something rises and the replicas fall."""
+
+    name: str  # of what rises
+    before: Probe
+    after: Probe
+    sure: bool  # the other way round than it should be; otherwise it may be meant
+
+
+def _falls(evidence: Evidence) -> tuple[_Fall, ...]:
+    """A fall for each metric of demand; one for the whole load, where no metric alone makes the replicas fall.
+
+    A formula that goes down while a query's value goes up is wrong whatever the query measures. One that only ends
+    there may be a gate, unless the value is known to be this workload's own load.
+    """
+    read = evidence.prober.read
+    known = {name: item.known for name, item in read.items() if item.role == "demand"}
+    alone = tuple(fall for name in sorted(known) for fall in _fall(evidence, name, known[name]))
+    return alone or tuple(_fall(evidence, LOAD, all(item.known for item in read.values() if item.load)))
+
+
+def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
+    pairs = [pair for sweep in evidence.sweeps if sweep.moved == name for pair in sweep.pairs()]
+    falls = [(one, other) for one, other in pairs if other.replicas < one.replicas]
+    slopes = [(one, other) for one, other in falls if other.asked or known]
+    for pair in (slopes or falls)[:1]:
+        yield _Fall(name, *pair, sure=bool(slopes))
+
+
+def falls_with_load(evidence: Evidence) -> Found:
+    """It goes down where it should go up."""
+    for fall in _falls(evidence):
+        if fall.sure:
+            while_ = "" if fall.name == LOAD else f": they fall while {fall.name} rises"
+            yield f"more load gives fewer replicas{while_}", evidence.pair(fall.before, fall.after)
+
+
+def ends_with_load(evidence: Evidence) -> Found:
+    """It asks for nothing above some value of a query: a gate, or a slip."""
+    for fall in _falls(evidence):
+        if not fall.sure:
+            message = f"no replicas once {fall.name} has risen: wrong, unless that is the load of something else"
+            yield message, evidence.pair(fall.before, fall.after)
+
+
+def cancels_itself(evidence: Evidence) -> Found:
+    """It asks while something is free, and the replicas it gets are what takes that away."""
+    if evidence.spec.policy is not None:
+        return
+    room = {name for name, item in evidence.prober.read.items() if item.role == "room"}
+    for name in sorted(room):
+        pairs = (pair for sweep in evidence.sweeps if sweep.moved == name for pair in sweep.pairs())
+        start = next(((one, other) for one, other in pairs if one.asked == 0 and other.asked), None)
+        if start:
+            message = f"it undoes itself: it asks for replicas while {name} is there, and they take {name} away"
+            yield message, evidence.pair(*start)

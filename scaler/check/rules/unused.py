@@ -1,0 +1,49 @@
+"""What is declared and read by nothing: mostly a slip of the pen."""
+
+from collections.abc import Iterator, Mapping
+
+from scaler.check.evidence import Evidence, Found
+from scaler.formula import Program
+from scaler.model import SignalAsk
+from scaler.spec import GUARDS, REFERENCE, WorkloadSpec
+
+
+def _programs(spec: WorkloadSpec) -> Iterator[Program]:
+    yield spec.program
+    if not isinstance(spec.activation, float):
+        yield spec.activation
+    yield from spec.policy_programs.values()
+
+
+def _names(spec: WorkloadSpec) -> frozenset[str]:
+    return frozenset().union(*(program.names for program in _programs(spec)))
+
+
+def unused_metric(evidence: Evidence) -> Found:
+    """Measured every tick, and in no formula."""
+    for item in evidence.spec.inputs:
+        if item.name not in _names(evidence.spec):
+            guard = " (running and waiting are watched without it)" if item.name in GUARDS else ""
+            yield f"{item.name} is measured, and nothing reads it{guard}", ""
+
+
+def unused_parameter(evidence: Evidence) -> Found:
+    """Settable, and without effect."""
+    used = _names(evidence.spec) | set(_references(evidence.file.body))
+    if any(isinstance(item.ask, SignalAsk) for item in evidence.spec.inputs):
+        used |= {"engine", "model", "pods"}
+    for parameter in evidence.file.parameters:
+        if parameter.name not in used:
+            yield f"the parameter {parameter.name} changes nothing: it is read nowhere", ""
+
+
+def _references(tree: object) -> Iterator[str]:
+    """Every `$name` of a template."""
+    if isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _references(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _references(value)
+    elif isinstance(tree, str):
+        yield from REFERENCE.findall(tree)

@@ -1,0 +1,193 @@
+"""The `tests:` of a formula file: what is measured over time, and what has to be answered when.
+
+    - name: a burst                     # optional
+      interval: 15s                     # between the samples of `given`; the formula's own interval when left out
+      parameters: {target: 4}           # as a trigger would give them
+      given: {waiting: "0 0 16x4", running: "0x6", replicas: "1x6"}
+      expect: [{at: 30s, value: 16, active: true, replicas: 4}]
+
+A sample stands until the next one, and a series ends with its last sample: nothing is expected later than that. A
+metric may be left out of `given` where the formula says what its absence means (`onMissing`, `??`); it is absent then.
+The guards (waiting and running of the target's pods, where the formula does not read them) are 0 when left out. When
+`replicas` is given, `ready` is as many and `starting` is the difference of the two, unless the test says otherwise.
+
+Before its first tick the past counts as seen, since most tests are about a workload that is long there: an answer may
+be lowered at once. All other clocks (idleFor, holdFor, the policy's) start with the test.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, get_args
+
+from scaler.check.series import Series, read_series
+from scaler.decide import Certainty, Decision
+from scaler.errors import ConfigError
+from scaler.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
+from scaler.model import Inputs, Reading, Replicas
+from scaler.spec import TARGET_NAMES, Defaults, FormulaFile, Input, WorkloadSpec, bind_example
+
+MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
+MAX_EXPECTATIONS = 1_000  # of one test
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One thing that a test can expect of a decision."""
+
+    read: Callable[[object], Any]
+    came: Callable[[Decision], Any]
+    fits: Callable[[Any, Any], bool]  # (wanted, came)
+
+
+def _same(wanted: object, came: object) -> bool:
+    return wanted == came
+
+
+def _close(wanted: float, came: float | None) -> bool:
+    return came is not None and math.isclose(wanted, came, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def _given_or_none(replicas: int | None) -> str:
+    return "none" if replicas is None else "given"
+
+
+def _within(wanted: str, came: str) -> bool:
+    return wanted in came
+
+
+WORDS: Mapping[str, Word] = MappingProxyType(
+    {
+        "value": Word(number(), lambda decision: decision.value, _close),
+        "replicas": Word(whole(0, 1_000_000), lambda decision: decision.replicas, _same),
+        "active": Word(boolean, lambda decision: decision.active, _same),
+        "answer": Word(choice("given", "none"), lambda decision: _given_or_none(decision.replicas), _same),
+        "certainty": Word(choice(*get_args(Certainty)), lambda decision: decision.certainty, _same),
+        "error": Word(text, lambda decision: "; ".join(decision.problems), _within),
+        "policy": Word(text, lambda decision: decision.policy, _within),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one moment of a test has to show."""
+
+    at: float  # seconds after the first tick
+    wanted: Mapping[str, Any]  # word -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One test, ready to be folded."""
+
+    label: str  # "tests[0]", with the test's name when it has one
+    spec: WorkloadSpec
+    interval: float  # seconds between samples
+    given: Mapping[str, Series]
+    expect: tuple[Expectation, ...]  # in the order of time
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks it takes to reach the last expectation."""
+        return int(self.expect[-1].at // self.spec.interval) + 1
+
+    def inputs(self, now: float) -> Inputs:
+        """What is measured `now` seconds after the first tick."""
+        by_ask = {item.ask: self.given[item.name] for item in self.spec.inputs if item.name in self.given}
+        guards = {item.name: by_ask.get(item.ask, self.given.get(item.name, (0.0,))) for item in self.spec.guards}
+        return Inputs(
+            readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
+            guards={name: self._reading(series, now) for name, series in guards.items()},
+            replicas=self._replicas(now),
+        )
+
+    def _reading(self, series: Series, now: float) -> Reading:
+        return Reading(self._sample(series, now), now)
+
+    def _sample(self, series: Series, now: float) -> float | None:
+        """The sample that stands at that time; a series of one sample has it at all times that are asked about."""
+        return series[min(int(now / self.interval + 1e-9), len(series) - 1)]
+
+    def _replicas(self, now: float) -> Replicas:
+        given = {name: self._sample(self.given[name], now) for name in TARGET_NAMES if name in self.given}
+        known = {name: round(count) for name, count in given.items() if count is not None}
+        current = known.get("replicas")
+        ready = known.get("ready", None if "ready" in given else current)
+        apart = None if current is None or ready is None else max(current - ready, 0)
+        starting = known.get("starting", None if "starting" in given else apart)
+        return Replicas(current, ready, starting, source="the test" if known else "")
+
+
+def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline:
+    """Read one of the tests of a formula file.
+
+    Raises:
+        ConfigError: the first thing that is wrong with it.
+    """
+    path = f"tests[{index}]"
+    fields = Fields(file.where, file.tests[index], path)
+    name = fields.take("name", text, "")
+    spec = _spec(file, fields.inside("parameters"), defaults)
+    timeline = Timeline(
+        label=f"{path} ({name})" if name else path,
+        spec=spec,
+        interval=fields.take("interval", duration(1, 86400), spec.interval),
+        given=_given(fields.inside("given"), spec),
+        expect=_expect(fields),
+    )
+    fields.close()
+    _check_ends(timeline, file.where, path)
+    return timeline
+
+
+def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> WorkloadSpec:
+    given = {key: str(raw).lower() if isinstance(raw, bool) else str(raw) for key, raw in parameters.rest().items()}
+    try:
+        return bind_example(file, given, defaults)
+    except ConfigError as error:
+        raise parameters.error(error.key, error.problem, error.allowed) from error
+
+
+def _given(fields: Fields, spec: WorkloadSpec) -> Mapping[str, Series]:
+    measured = [item.name for item in spec.inputs]
+    names = dict.fromkeys((*measured, *(guard.name for guard in spec.guards), *TARGET_NAMES))
+    given = {name: fields.take(name, read_series) for name in names if fields.has(name)}
+    fields.close()
+    for item in spec.inputs:
+        if item.name not in given and _absence_fails(item, spec):
+            allowed = f"a series for {item.name}, '_' where it is absent"
+            raise fields.error(item.name, "is not given, and its absence means nothing to the formula", allowed)
+    return MappingProxyType(given)
+
+
+def _absence_fails(item: Input, spec: WorkloadSpec) -> bool:
+    return item.on_missing in ("error", "last") and item.name not in spec.program.nilable
+
+
+def _expect(fields: Fields) -> tuple[Expectation, ...]:
+    raws = fields.take("expect", listed(lambda raw: raw))
+    if not 0 < len(raws) <= MAX_EXPECTATIONS:
+        raise fields.error("expect", f"has {len(raws)} items", f"1 to {MAX_EXPECTATIONS:,}")
+    items = [_expectation(Fields(fields.where, raw, f"{fields.path}.expect[{i}]")) for i, raw in enumerate(raws)]
+    return tuple(sorted(items, key=lambda item: item.at))
+
+
+def _expectation(fields: Fields) -> Expectation:
+    at = fields.take("at", duration(0, 30 * 86400))
+    wanted = {name: fields.take(name, word.read) for name, word in WORDS.items() if fields.has(name)}
+    fields.close()
+    if not wanted:
+        raise ConfigError(fields.where, fields.path, "expects nothing", ", ".join(WORDS))
+    return Expectation(at, wanted)
+
+
+def _check_ends(timeline: Timeline, where: str, path: str) -> None:
+    """No expectation later than the end of a series: whoever means absence says so with `_`."""
+    last = timeline.expect[-1].at
+    for name, series in timeline.given.items():
+        end = (len(series) - 1) * timeline.interval
+        if last > end:
+            problem = f"ends at {seconds(end)}, and something is expected at {seconds(last)}"
+            raise ConfigError(where, f"{path}.given.{name}", problem, "samples up to there, '_' where it is absent")
