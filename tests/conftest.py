@@ -1,6 +1,6 @@
 """Fixtures that several rooms share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from prometheus_server import Pages, Prometheus, openmetrics
@@ -8,11 +8,12 @@ from prometheus_server import Pages, Prometheus, openmetrics
 
 @pytest.fixture(scope="session")
 def start_prometheus(tmp_path_factory):
-    """Start a real Prometheus over samples of the past (`series` lines); it ends with the session."""
+    """Start a real Prometheus over samples of the past (`series` lines), with scrape jobs; it ends with the session."""
     servers = []
 
-    def start(lines: Iterable[str] = ()) -> Prometheus:
+    def start(lines: Iterable[str] = (), jobs: Iterable[Mapping[str, object]] = ()) -> Prometheus:
         server = Prometheus(tmp_path_factory.mktemp("prometheus"))
+        server.scrape(jobs)
         servers.append(server)
         written = list(lines)
         if written:
@@ -24,7 +25,7 @@ def start_prometheus(tmp_path_factory):
         server.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pages():
     served = Pages()
     yield served

@@ -125,8 +125,7 @@ class Prometheus:
 
     def start(self) -> "Prometheus":
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": self._jobs}
-        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        self._configure()
         command = [self._prometheus, f"--config.file={self.folder}/prometheus.yml"]
         command += [f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"]
         command += ["--storage.tsdb.retention.time=10y", "--web.enable-lifecycle", "--log.level=warn"]
@@ -134,6 +133,10 @@ class Prometheus:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         until(self.ready)
         return self
+
+    def _configure(self) -> None:
+        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": self._jobs}
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def ready(self) -> bool:
         if self._process is None or self._process.poll() is not None:
@@ -145,11 +148,10 @@ class Prometheus:
             return False
 
     def scrape(self, jobs: Iterable[Mapping[str, object]]) -> None:
-        """Replace the scrape jobs (static_configs and the like) and reload."""
+        """Replace the scrape jobs; a server that runs reloads, which it does within five seconds."""
         self._jobs = list(jobs)
         if self._process is not None:
-            config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": self._jobs}
-            (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+            self._configure()
             urllib.request.urlopen(urllib.request.Request(f"{self.url}/-/reload", method="POST"), timeout=5).close()
 
     def load(self, openmetrics: str) -> None:
