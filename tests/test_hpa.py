@@ -161,11 +161,31 @@ def test_what_was_added_may_be_taken_away_again_beside_the_rate():
     assert run(both, 8, 3, 3, current=2)[0] == [8, 3, 3]
 
 
-def test_old_changes_leave_one_at_a_time():
-    behavior = Behavior(up=NOW_UP, down=Rules((RatePolicy("Pods", 0, 600),), 0))
+def test_what_was_taken_away_may_be_added_again_beside_the_rate():
+    rules = Rules((RatePolicy("Pods", 1, 60),), 0)
+    both = HpaSpec(behavior=Behavior(up=rules, down=NOW_DOWN))
+    assert run(both, 2, 9, 9, current=8)[0] == [2, 9, 9]
+
+
+def test_a_percentage_is_rounded_in_favour_of_the_change():
+    third = Rules((RatePolicy("Percent", 33, 15),), 0)
+    both = HpaSpec(behavior=Behavior(up=third, down=third))
+    assert run(both, 99, current=10)[0] == [14]  # 13.3
+    assert run(both, 1, current=10)[0] == [6]  # 6.7
+
+
+@pytest.mark.parametrize(
+    ("now", "ups"),
+    [
+        (14, (Sample(2, 0), Sample(3, 10), Sample(3, 14))),  # the up policies look back 15 s: both still count
+        (25, (Sample(3, 25), Sample(3, 10))),  # that at 0 s is too old, that at 10 s just is not
+        (26, (Sample(2, 0), Sample(3, 26))),  # both are; only the last makes room
+    ],
+)
+def test_old_changes_leave_one_at_a_time(now, ups):
     state = HpaState((Sample(1, 0),), ups=(Sample(2, 0), Sample(3, 10)))
-    state, _ = step(HpaSpec(behavior=behavior), state, wanted(9), 6, 100)
-    assert state.ups == (Sample(2, 0), Sample(3, 100))  # both were old for the up policy; only the last made room
+    state, _ = step(HpaSpec(behavior=Behavior(up=NOW_UP)), state, wanted(9), 6, now)
+    assert state.ups == ups
 
 
 @pytest.mark.parametrize(
