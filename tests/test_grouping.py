@@ -31,6 +31,7 @@ class Case:
     partial: str = ""
     pods: str | None = None
     quantile: float = 0.5
+    about: float = 1e-6  # relative error allowed
     labels: dict[str, str] = field(default_factory=dict)  # of the ask, besides the namespace
 
 
@@ -252,6 +253,7 @@ SITUATIONS = [
         [("vllm:generation_tokens_total", "a", "0+150x35 0+150x4")],
         8.75,
         1,
+        about=0.03,  # Prometheus 3 leaves the sample at the very start of the window out
     ),
     case(
         "no-requests",
@@ -372,7 +374,7 @@ def source(server):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_reading(case, source):
     reading = source.fetch([ask_of(case)], [AT])[ask_of(case)][0]
-    assert reading.value == (None if case.value is None else pytest.approx(case.value))
+    assert reading.value == (None if case.value is None else pytest.approx(case.value, rel=case.about))
     assert (reading.answered, reading.expected) == (case.answered, case.answered)
     assert (reading.age, reading.partial) == (case.age, case.partial)
 
