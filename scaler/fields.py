@@ -3,6 +3,7 @@
 One reader serves YAML files (typed values) and KEDA's trigger metadata (text only), so both give the same errors.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -49,7 +50,9 @@ class Fields:
         if key not in self._left or self._left[key] is None:
             self._left.pop(key, None)
             if default is REQUIRED:
-                raise ConfigError(self.where, self._at(key), "is missing")
+                like = difflib.get_close_matches(key, self._left, n=1, cutoff=0.75)
+                instead = f", and {like[0]!r} is not a key" if like else ""
+                raise ConfigError(self.where, self._at(key), f"is missing{instead}")
             return default
         raw = self._left.pop(key)
         try:

@@ -61,6 +61,16 @@ class Service:
         self._admin = await admin.serve(self._pages, self.settings["admin.address"])
         self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self._watch())]
 
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Wait until it is told to stop. A part that ends by itself is a fault, and ends the process: better a restart
+        than a server that answers and no longer decides.
+        """
+        waiting = asyncio.create_task(stopped.wait())
+        done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for task in done - {waiting}:
+            task.result()
+
     async def stop(self) -> None:
         """Drain and leave: no call that was sent is lost."""
         await self.server.stop()
@@ -129,6 +139,6 @@ async def serve(settings: Settings, clock: Callable[[], float]) -> None:
     service = Service(settings, clock)
     try:
         await service.start()
-        await stopped.wait()
+        await service.run(stopped)
     finally:
         await service.stop()

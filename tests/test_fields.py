@@ -74,6 +74,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         fields.close()
 
 
+def test_a_key_that_is_missing_for_a_typing_error_names_it():
+    with pytest.raises(ConfigError, match="f.yaml: formula: is missing, and 'formla' is not a key"):
+        Fields("f.yaml", {"formla": "1"}).take("formula", text)
+
+
 def test_a_key_without_value_counts_as_absent():
     fields = Fields("f.yaml", {"a": None, "b": None})
     assert fields.take("a", text, "default") == "default"
