@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.hpa import (
@@ -251,6 +251,7 @@ def test_an_hpa_that_stands_aside_gives_the_answer_exactly():
 BEHAVIORS = st.sampled_from([None, Behavior(), STANDS_ASIDE])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=40), st.integers(1, 100), BEHAVIORS)
 def test_bounds_direction_and_memory(asked, current, behavior):
     spec, state = HpaSpec(minimum=1, maximum=100, behavior=behavior), HpaState()
@@ -267,6 +268,7 @@ def test_bounds_direction_and_memory(asked, current, behavior):
             assert max(asked[: turn + 1]) > before  # stabilization may go on rising after the metric fell
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e12), st.floats(0.001, 1e6), st.integers(1, 10_000))
 def test_average_value_is_the_ceiling_to_a_thousandth(total, target, current):
     answer, within = replicas_for_average_value(total, target, current)

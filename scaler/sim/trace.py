@@ -5,7 +5,6 @@ A trace is a tuple of arrivals in the order of time. All functions are pure; cha
 
 import csv
 import gzip
-import io
 import itertools
 import math
 import random
@@ -40,25 +39,31 @@ def read(path: Path) -> Trace:
         ConfigError: naming the line that cannot be read, or that goes back in time.
         OSError: the file cannot be opened.
     """
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)
-    return parse(raw.decode("utf-8"), path.name)
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
+        try:
+            return parse(lines, path.name)
+        except (UnicodeDecodeError, EOFError, csv.Error) as error:
+            raise ConfigError(path.name, "", f"is not a trace: {error}") from error
 
 
 def azure_slice() -> Trace:
     """A few minutes of the Azure 2023 conversation trace, which is part of the package (credit in NOTICE)."""
     name = "azure23_conv_slice.csv"
-    return parse(resources.files("scaler.sim").joinpath(name).read_text("utf-8"), name)
+    with resources.files("scaler.sim").joinpath(name).open(encoding="utf-8") as lines:
+        return parse(lines, name)
 
 
-def parse(written: str, where: str) -> Trace:
-    """Read the text of a CSV file; `where` names it in errors."""
-    rows = csv.reader(io.StringIO(written))
+def parse(lines: Iterable[str], where: str) -> Trace:
+    """Read the lines of a CSV file; `where` names it in errors."""
+    rows = csv.reader(lines)
     if tuple(next(rows, ())) != COLUMNS:
         raise ConfigError(where, "line 1", "is not the expected header", ",".join(COLUMNS))
     trace: list[Arrival] = []
-    for line, row in enumerate(itertools.islice(rows, MAX_ROWS), start=2):
+    for line, row in enumerate(rows, start=2):
+        if len(trace) == MAX_ROWS:
+            raise ConfigError(where, f"line {line}", "is one too many", f"{MAX_ROWS:,} requests")
         arrival = _arrival(row, where, line)
         if trace and arrival.at < trace[-1].at:
             raise ConfigError(where, f"line {line}", f"{arrival.at:g} s is before the line above it")

@@ -62,7 +62,7 @@ def conserved(fleet):
     return seen.arrived == seen.queued + seen.waiting + seen.running + seen.finished + seen.lost
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(REQUESTS, ACTIONS, st.sampled_from([SPEC, TIGHT]))
 def test_no_request_and_no_token_is_made_or_lost_silently(requests, actions, spec):
     fleet = play(spec, requests, actions)
@@ -78,7 +78,7 @@ def test_no_request_and_no_token_is_made_or_lost_silently(requests, actions, spe
     assert all(request.tokens == request.arrival.output for request in done if not request.lost)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(REQUESTS, ACTIONS, st.lists(st.floats(0, 100), max_size=30), st.sampled_from([SPEC, TIGHT]))
 def test_how_often_it_is_advanced_and_looked_at_changes_nothing(requests, actions, looks, spec):
     once, often = play(spec, requests, actions), play(spec, requests, actions, looks=looks)
@@ -89,7 +89,7 @@ def test_how_often_it_is_advanced_and_looked_at_changes_nothing(requests, action
     assert often.collect() == once.collect()
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(REQUESTS, ACTIONS, st.integers(0, 5))
 def test_equal_seeds_give_equal_fleets(requests, actions, seed):
     first, second = play(SPEC, requests, actions, seed), play(SPEC, requests, actions, seed)
@@ -97,7 +97,7 @@ def test_equal_seeds_give_equal_fleets(requests, actions, seed):
     assert first.collect() == second.collect()
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(REQUESTS)
 def test_no_work_without_a_ready_replica(requests):
     fleet = Fleet(SPEC)
@@ -114,7 +114,7 @@ def test_no_work_without_a_ready_replica(requests):
     replicas=st.integers(1, 5),
     more=st.integers(1, 5),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_burst_of_equal_requests_is_never_served_later_by_more_replicas(count, prompt, output, replicas, more):
     """For other traces a single request may end a little later with more replicas.
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.sim.histogram import ITL, Histogram
@@ -13,6 +13,7 @@ def test_an_observation_on_a_bound_belongs_to_it():
     assert (buckets.cumulative, buckets.count, buckets.sum) == ((2, 3), 4, 12.0)
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.5), st.floats(0, 0.01), st.integers(1, 300), st.integers(1, 9))
 def test_a_line_is_as_good_as_its_points(first, slope, steps, times):
     line, points = Histogram(ITL), Histogram(ITL)

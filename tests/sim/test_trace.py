@@ -2,7 +2,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.errors import ConfigError
@@ -37,7 +37,21 @@ def test_read_plain_and_gzip(tmp_path, pack):
 )
 def test_a_bad_file_is_refused_by_line(written, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        trace.parse(written, "x.csv")
+        trace.parse(written.splitlines(), "x.csv")
+
+
+def test_a_file_that_is_no_text_and_one_that_breaks_off(tmp_path):
+    path = tmp_path / "x.csv"
+    for raw in (b"\xff\xfe\xfd", gzip.compress(HEADER.encode())[:-9]):
+        path.write_bytes(raw)
+        with pytest.raises(ConfigError, match="x.csv: is not a trace"):
+            trace.read(path)
+
+
+def test_the_number_of_rows_is_bounded(monkeypatch):
+    monkeypatch.setattr(trace, "MAX_ROWS", 2)
+    with pytest.raises(ConfigError, match="line 4: is one too many; allowed: 2 requests"):
+        trace.parse([HEADER, "1,1,1\n", "2,1,1\n", "3,1,1\n"], "x.csv")
 
 
 def test_the_slice_in_the_package():
@@ -72,6 +86,7 @@ def test_multiply_keeps_the_shape_and_follows_the_seed():
     assert len(trace.multiply(base, 0.5)) == pytest.approx(len(base) / 2, rel=0.1)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4), st.integers(0, 9))
 def test_multiplied_arrivals_stay_in_order_and_above_zero(factor, seed):
     times = [arrival.at for arrival in trace.multiply(THREE, factor, seed)]
