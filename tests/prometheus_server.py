@@ -69,11 +69,16 @@ def _from_debian() -> tuple[Path, Path] | None:
 
 
 def _from_go() -> tuple[Path, Path] | None:
+    """Build both programs from the laboratory's module, on a copy of its go.mod, which does not name promtool."""
     if not shutil.which("go") or not GO_MODULE.exists():
         return None
-    build = ["go", "build", "-tags", "remove_all_sd,netgo", "-o", f"{CACHE}/go/"]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(GO_MODULE / name, CACHE / name)
+    build = ["go", "build", "-modfile", CACHE / "go.mod", "-mod=mod", "-tags", "remove_all_sd", "-o", f"{CACHE}/go/"]
     programs = [f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")]
-    built = subprocess.run([*build, *programs], cwd=GO_MODULE, capture_output=True, timeout=1200, check=False)
+    env = {**os.environ, "CGO_ENABLED": "0"}
+    built = subprocess.run([*build, *programs], cwd=GO_MODULE, env=env, capture_output=True, timeout=1200, check=False)
     return _cached() if built.returncode == 0 else None
 
 
