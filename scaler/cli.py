@@ -183,9 +183,11 @@ def _ask(arguments: Arguments) -> int:
 
 
 def _add_explain(commands: Any) -> None:
+    from scaler.settings import SERVER
+
     parser = _command(commands, "explain", _explain, "Why N? Everything behind the newest answer, down to the HPA.")
     parser.add_argument("workload", metavar="NAMESPACE/NAME", help="of the ScaledObject; all its triggers are shown")
-    default = os.environ.get("LLM_SCALER_SERVER", "http://127.0.0.1:8080")
+    default = os.environ.get(SERVER, "http://127.0.0.1:8080")
     parser.add_argument("--server", default=default, metavar="URL", help="admin address of the server")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--queries", action="store_true", help="show the very queries too")

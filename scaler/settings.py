@@ -19,6 +19,7 @@ from scaler.grouping import Dialect
 from scaler.spec import Defaults
 
 ENVIRONMENT = "LLM_SCALER_"
+SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     # Kubernetes puts variables of its own for a Service called llm-scaler: LLM_SCALER_PORT_6000_TCP and the like.
     services = re.compile(rf"{ENVIRONMENT}(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
     for name in given:
-        if name not in known and not services.fullmatch(name):
+        if name not in known and name != SERVER and not services.fullmatch(name):
             raise ConfigError("environment", name, "unknown variable", ", ".join(sorted(known)))
     return {known[name]: value for name, value in given.items() if name in known}
 

@@ -54,6 +54,7 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         "LLM_SCALER_SERVICE_HOST": "10.0.0.1",
         "LLM_SCALER_PORT": "tcp://x",
         "LLM_SCALER_PORT_6000_TCP_ADDR": "x",
+        "LLM_SCALER_SERVER": "http://x",
     }
     assert read(None, service)
 
