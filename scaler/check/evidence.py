@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaler.check.probe import Point, Probe, Prober, Sweep
+from scaler.check.probe import Probe, Prober, Sweep
 from scaler.explain import number_text
-from scaler.spec import FormulaFile, WorkloadSpec
+from scaler.spec import TARGET_NAMES, FormulaFile, WorkloadSpec
 
 Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
 
@@ -26,16 +26,23 @@ class Evidence:
         for sweep in self.sweeps:
             yield from sweep.probes
 
-    def at(self, point: Point, without: str = "") -> str:
+    def pairs(self, name: str) -> Iterator[tuple[Probe, Probe]]:
+        """Neighbours in all sweeps that move `name`."""
+        for sweep in self.sweeps:
+            if sweep.moved == name:
+                yield from sweep.pairs()
+
+    def at(self, probe: Probe, without: str = "") -> str:
         """A moment in words: what the formula and the activation read."""
         read = self.prober.names - {without}
-        values = [f"{name} {number_text(value)}" for name, value in point.values.items() if name in read]
-        replicas = read & {"replicas", "ready", "starting"} or self.spec.metric_type == "Value" or not point.ready
-        return ", ".join([*values, *([f"{replicas_text(point.ready)}"] if replicas else [])]) or "whatever is measured"
+        values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.facts if fact.name in read]
+        ready = probe.point.ready
+        matters = bool(read & set(TARGET_NAMES)) or self.spec.metric_type == "Value" or not ready
+        return ", ".join([*values, *([replicas_text(ready)] if matters else [])]) or "whatever is measured"
 
     def pair(self, one: Probe, other: Probe) -> str:
         """Two moments and what they ask for."""
-        return "; ".join(f"{self.at(probe.point)}: {replicas_text(probe.replicas)}" for probe in (one, other))
+        return "; ".join(f"{self.at(probe)}: {replicas_text(probe.replicas)}" for probe in (one, other))
 
 
 def gather(file: FormulaFile, spec: WorkloadSpec) -> Evidence:

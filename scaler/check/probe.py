@@ -14,13 +14,15 @@ from itertools import islice, pairwise
 from scaler.check.meaning import meaning_of
 from scaler.decide import MAX_REPLICAS, Decision, State, decide
 from scaler.model import Inputs, Reading, Replicas
-from scaler.spec import WorkloadSpec
+from scaler.spec import TARGET_NAMES, WorkloadSpec
 
 LOAD = "the load"  # what moves in a sweep of everything that load raises
+REPLICAS = "the replicas"  # what moves in a sweep of the fleet, under the same load
 MAX_SWEEPS = 160  # of one formula; fewer where it measures a lot
 MOMENTS = (0.0, 0.3, 0.6, 0.9)  # how far up its grid every metric stands
 RANDOM_MOMENTS = 10
 FACTORS = (1.0, 1.3, 2.0, 5.0, 20.0)
+FLEETS = (1, 2, 4, 10)
 
 _CONSTANT = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
@@ -67,7 +69,7 @@ class Probe:
 class Sweep:
     """Probes in the order of what moves in them."""
 
-    moved: str  # a metric, or LOAD
+    moved: str  # a metric, LOAD or REPLICAS
     probes: tuple[Probe, ...]
 
     def pairs(self) -> Iterator[tuple[Probe, Probe]]:
@@ -81,6 +83,12 @@ class Prober:
 
     Args:
         spec: the workload; its guards and its policy are left out, so that it is the formula that is looked at.
+
+    Attributes:
+        names: all that the formula or the activation reads.
+        meanings: of every metric.
+        read: of those that the formula or the activation reads.
+        counted: of those that the formula reads.
     """
 
     def __init__(self, spec: WorkloadSpec) -> None:
@@ -88,6 +96,7 @@ class Prober:
         self.names = spec.program.names | (frozenset() if isinstance(spec.activation, float) else spec.activation.names)
         self.meanings = {item.name: meaning_of(item) for item in spec.inputs}
         self.read = {name: meaning for name, meaning in self.meanings.items() if name in self.names}
+        self.counted = {name: meaning for name, meaning in self.read.items() if name in spec.program.names}
 
     def probe(self, point: Point) -> Probe:
         """Say what comes of one moment."""
@@ -132,6 +141,8 @@ class Prober:
         constants = self._constants()
         for start in self.moments():
             yield Sweep(LOAD, tuple(self.probe(self._scaled(start, factor)) for factor in FACTORS))
+            if self.spec.program.names & set(TARGET_NAMES):
+                yield Sweep(REPLICAS, tuple(self.probe(Point(start.values, ready)) for ready in FLEETS))
             for name, meaning in self.read.items():
                 grid = sorted({*meaning.grid, *(meaning.within(constant) for constant in constants)})
                 yield Sweep(name, tuple(self.probe(moved(start, name, value)) for value in grid))

@@ -49,6 +49,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "batch-limit": Rule("warning", "running requests end before more replicas are asked for", reach.batch_limit),
         "ends-with-load": Rule("warning", "no replicas above some value of a query", direction.ends_with_load),
         "hard-threshold": Rule("warning", "replicas jump at a line, and flap along it", threshold.hard_threshold),
+        "divides-twice": Rule("warning", "more replicas under the same load ask for fewer", direction.divides_twice),
         "cancels-itself": Rule("warning", "asks for replicas that take what it waits for", direction.cancels_itself),
         "lost-decimals": Rule("warning", "too small for KEDA's three decimals", numbers.lost_decimals),
         "unused-metric": Rule("warning", "measured, and read by nothing", unused.unused_metric),

@@ -20,7 +20,7 @@ def never_active(evidence: Evidence) -> Found:
         most = max(probes, key=lambda probe: probe.value)
         reached = number_text(most.decision.value)
         wanted = f"the value has to be above activationTarget {activation:g}, not equal to it"
-        yield f"it never becomes active: {wanted}, and {reached} is the most it was seen to be", evidence.at(most.point)
+        yield f"it never becomes active: {wanted}, and {reached} is the most it was seen to be", evidence.at(most)
     else:
         condition = " ".join(activation.text.split())[:80]
         yield f"it never becomes active: `{condition}` was false at all of {len(probes)} moments", ""
@@ -57,7 +57,7 @@ def running_ignored(evidence: Evidence) -> Found:
     asleep = _asleep(evidence, running)
     if running and asleep and not _guarded(evidence):
         message = f"it becomes inactive while requests are running, and KEDA then ends them; {running} has to count"
-        yield message, evidence.at(asleep.point)
+        yield message, evidence.at(asleep)
 
 
 def running_guarded(evidence: Evidence) -> Found:
@@ -65,4 +65,4 @@ def running_guarded(evidence: Evidence) -> Found:
     asleep = _asleep(evidence, _running(evidence)) if _guarded(evidence) else None
     if asleep:
         message = "the activation does not count running requests; llm-scaler does, and keeps it active"
-        yield message, evidence.at(asleep.point)
+        yield message, evidence.at(asleep)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.probe import LOAD, Probe
+from scaler.check.probe import LOAD, REPLICAS, Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def _falls(evidence: Evidence) -> tuple[_Fall, ...]:
 
 
 def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
-    pairs = [pair for sweep in evidence.sweeps if sweep.moved == name for pair in sweep.pairs()]
+    pairs = list(evidence.pairs(name))
     falls = [(one, other) for one, other in pairs if other.replicas < one.replicas]
     slopes = [(one, other) for one, other in falls if other.asked or known]
     for pair in (slopes or falls)[:1]:
@@ -59,8 +59,19 @@ def cancels_itself(evidence: Evidence) -> Found:
         return
     room = {name for name, item in evidence.prober.read.items() if item.role == "room"}
     for name in sorted(room):
-        pairs = (pair for sweep in evidence.sweeps if sweep.moved == name for pair in sweep.pairs())
-        start = next(((one, other) for one, other in pairs if one.asked == 0 and other.asked), None)
+        start = next(((one, other) for one, other in evidence.pairs(name) if one.asked == 0 and other.asked), None)
         if start:
             message = f"it undoes itself: it asks for replicas while {name} is there, and they take {name} away"
             yield message, evidence.pair(*start)
+
+
+def divides_twice(evidence: Evidence) -> Found:
+    """It divides by the replicas what the target divides by them again: the more there are, the fewer it asks for."""
+    if evidence.spec.metric_type == "Value":
+        return
+    sizes = [name for name, item in evidence.prober.counted.items() if item.role == "size" and item.empty == 0]
+    for name in (REPLICAS, *sizes):
+        fall = next(((one, other) for one, other in evidence.pairs(name) if other.replicas < one.replicas), None)
+        if fall:
+            remedy = "drop the division, or say `metricType: Value`"
+            yield f"the same load asks for fewer replicas, the more there are: {remedy}", evidence.pair(*fall)

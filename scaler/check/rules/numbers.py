@@ -14,7 +14,7 @@ def fails_when_idle(evidence: Evidence) -> Found:
     if probe:
         where = "with nothing to do" if probe.point.ready else "without replicas"
         hint = "; say what its absence means: onMissing, or ??" if "no series" in probe.broken else ""
-        yield f"no answer {where}: {probe.broken}{hint}", evidence.at(probe.point)
+        yield f"no answer {where}: {probe.broken}{hint}", evidence.at(probe)
 
 
 def fails(evidence: Evidence) -> Found:
@@ -23,7 +23,7 @@ def fails(evidence: Evidence) -> Found:
         return
     probe = next((probe for probe in evidence.probes() if probe.broken), None)
     if probe:
-        yield f"no answer: {probe.broken}", evidence.at(probe.point)
+        yield f"no answer: {probe.broken}", evidence.at(probe)
 
 
 def lost_decimals(evidence: Evidence) -> Found:
@@ -32,7 +32,7 @@ def lost_decimals(evidence: Evidence) -> Found:
     loads = [probe for sweep in rising for probe in sweep.probes if probe.value > 0]
     tiny = [probe for probe in loads if probe.value < SMALLEST]
     carried = "KEDA carries three decimals (llm-scaler sends replicas and loses nothing; scalingModifiers would)"
-    example = f"{evidence.at(tiny[0].point)}: {number_text(tiny[0].value)}" if tiny else ""
+    example = f"{evidence.at(tiny[0])}: {number_text(tiny[0].value)}" if tiny else ""
     if evidence.spec.target < COARSE:
         yield f"a target of {evidence.spec.target:g} is hardly a number: {carried}", example
     elif len(tiny) * 2 > len(loads):

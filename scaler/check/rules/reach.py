@@ -5,10 +5,8 @@ from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found, replicas_text
 from scaler.check.meaning import BATCH_LIMIT, Meaning
-from scaler.check.probe import Point, Probe, Prober
+from scaler.check.probe import FLEETS, Point, Probe, Prober
 from scaler.explain import number_text
-
-FLEETS = (1, 2, 4, 10)  # replicas that are tried full
 
 
 def _stuck(evidence: Evidence, batch: float) -> tuple[int, Probe] | None:
@@ -37,7 +35,7 @@ def _overloads(prober: Prober, ready: int, batch: float) -> Iterator[Point]:
     def most(item: Meaning) -> float:
         return min(item.within(item.grid[-1] * 100), ready * batch if item.bounded_by else math.inf)
 
-    full = {name: most(item) for name, item in prober.read.items() if item.load}
+    full = {name: most(item) for name, item in prober.counted.items() if item.load}
     for start in prober.moments():
         within = {name: min(start.values[name] or 0.0, limit) for name, limit in full.items()}
         yield Point({**start.values, **full}, ready)
@@ -46,7 +44,7 @@ def _overloads(prober: Prober, ready: int, batch: float) -> Iterator[Point]:
 
 
 def _bounds(evidence: Evidence) -> str:
-    limits = [(name, item) for name, item in evidence.prober.read.items() if item.bound is not None]
+    limits = [(name, item) for name, item in evidence.prober.counted.items() if item.bound is not None]
     return ", ".join(f"{name} is at most {item.bound:g} ({item.bounded_by})" for name, item in limits)
 
 
@@ -56,7 +54,7 @@ def bounded(evidence: Evidence) -> Found:
     if stuck and bounds:
         target = f"the target is {evidence.spec.target:g}"
         most = replicas_text(stuck[1].replicas)
-        yield f"it asks for at most {most}, however large the load: {bounds}, and {target}", evidence.at(stuck[1].point)
+        yield f"it asks for at most {most}, however large the load: {bounds}, and {target}", evidence.at(stuck[1])
 
 
 def _one_replica(evidence: Evidence, *, switch: bool) -> Probe | None:
@@ -74,7 +72,7 @@ def target_out_of_reach(evidence: Evidence) -> Found:
     most = _one_replica(evidence, switch=False)
     if most:
         reached = f"{number_text(most.decision.value)} is the most it was seen to be"
-        yield f"the value never exceeds its target {evidence.spec.target:g}: {reached}", evidence.at(most.point)
+        yield f"the value never exceeds its target {evidence.spec.target:g}: {reached}", evidence.at(most)
 
 
 def switch(evidence: Evidence) -> Found:
@@ -88,15 +86,15 @@ def batch_limit(evidence: Evidence) -> Found:
     stuck = _stuck(evidence, BATCH_LIMIT)
     if stuck is None or _stuck(evidence, math.inf):
         return
-    limits = [f"{name} stops at {item.bounded_by}" for name, item in evidence.prober.read.items() if item.bounded_by]
+    limits = [f"{name} stops at {item.bounded_by}" for name, item in evidence.prober.counted.items() if item.bounded_by]
     message = f"full replicas ask for no more replicas, at {BATCH_LIMIT:g} running on each: {'; '.join(limits)}"
-    there = f"{evidence.at(stuck[1].point)} on {replicas_text(stuck[0])}"
+    there = f"{evidence.at(stuck[1])} on {replicas_text(stuck[0])}"
     yield message, f"{there}: {replicas_text(stuck[1].replicas)}"
 
 
 def saturates(evidence: Evidence) -> Found:
     """It grows with the fleet and no further, unless the target is below what a full replica shows."""
-    read = {name: item for name, item in evidence.prober.read.items() if item.load}
+    read = {name: item for name, item in evidence.prober.counted.items() if item.load}
     if not read or any(item.endless for item in read.values()) or _stuck(evidence, BATCH_LIMIT):
         return
     target = f"the target {evidence.spec.target:g} has to be below what a full replica shows"

@@ -1,7 +1,7 @@
 """Thresholds: a line at which the replicas jump is a line along which they flap."""
 
 from scaler.check.evidence import Evidence, Found, replicas_text
-from scaler.check.probe import LOAD, Probe, Prober, moved
+from scaler.check.probe import Probe, Prober, moved
 from scaler.explain import number_text
 
 JUMP = 2.0  # times as many replicas on the other side of a line
@@ -12,12 +12,13 @@ def hard_threshold(evidence: Evidence) -> Found:
     if evidence.spec.policy is not None:
         return
     prober = evidence.prober
-    jumps = ((sweep.moved, *pair) for sweep in evidence.sweeps for pair in sweep.pairs() if _jumps(*pair))
-    cliffs = (_cliff(prober, *jump) for jump in jumps if jump[0] != LOAD and prober.read[jump[0]].load)
+    loads = {name for name, item in prober.read.items() if item.load}
+    rises = ((sweep.moved, *pair) for sweep in evidence.sweeps if sweep.moved in loads for pair in sweep.pairs())
+    cliffs = (_cliff(prober, name, one, other) for name, one, other in rises if _jumps(one, other))
     cliff = next((cliff for cliff in cliffs if cliff), None)
     if cliff:
         name, one, other = cliff
-        line, there = number_text(other.point.values[name]), evidence.at(one.point, without=name)
+        line, there = number_text(other.point.values[name]), evidence.at(one, without=name)
         message = f"replicas jump where {name} crosses {line}, and flap while it stays near"
         remedy = "make the formula continuous, or use `policy: {kind: hysteresis}`"
         sides = f"{replicas_text(one.replicas)} below, {replicas_text(other.replicas)} above"

@@ -1,6 +1,6 @@
 """What is declared and read by nothing: mostly a slip of the pen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found
 from scaler.formula import Program
@@ -29,21 +29,9 @@ def unused_metric(evidence: Evidence) -> Found:
 
 def unused_parameter(evidence: Evidence) -> Found:
     """Settable, and without effect."""
-    used = _names(evidence.spec) | set(_references(evidence.file.body))
+    used = _names(evidence.spec) | set(REFERENCE.findall(str(evidence.file.body)))
     if any(isinstance(item.ask, SignalAsk) for item in evidence.spec.inputs):
         used |= {"engine", "model", "pods"}
     for parameter in evidence.file.parameters:
         if parameter.name not in used:
             yield f"the parameter {parameter.name} changes nothing: it is read nowhere", ""
-
-
-def _references(tree: object) -> Iterator[str]:
-    """Every `$name` of a template."""
-    if isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from _references(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _references(value)
-    elif isinstance(tree, str):
-        yield from REFERENCE.findall(tree)
