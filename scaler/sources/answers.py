@@ -68,8 +68,7 @@ def _one(answer: Answer, index: int, at: float) -> Measured:
 
 
 def _reading(stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, *, counted: bool) -> Measured:
-    missing = int(stats.get("missing", 0))
-    answered = int(stats.get("answered", 0))
+    missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     age = _number(stats.get("age"))
     doubts = [answer.warning] if answer.warning else []
     if missing:

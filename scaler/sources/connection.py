@@ -55,7 +55,7 @@ class Connection:
         try:
             rows = self._instant(text, times[0]) if len(times) == 1 else self._range(text, times)
             return Answer(rows, times, source, self._session.warning)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
 
     def cut(self) -> None:
@@ -73,7 +73,7 @@ class Connection:
             return [Row({}, {0: float(result[1])})]
         if kind != "vector":
             raise ConfigError("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
-        return [Row(row["metric"], {0: float(row["value"][1])}) for row in result]
+        return [Row(_labels(row), {0: float(row["value"][1])}) for row in result]
 
     def _range(self, text: str, times: Sequence[float]) -> list[Row]:
         first, last = times[0], times[-1]
@@ -83,13 +83,10 @@ class Connection:
             datetime.fromtimestamp(first, UTC),
             datetime.fromtimestamp(last, UTC),
             f"{step:.3f}",
-            params={
-                "start": _moment(first),
-                "end": _moment(last),
-                "timeout": self._patience,
-            },  # else rounded to seconds
+            # The library rounds its own start and end to seconds.
+            params={"start": _moment(first), "end": _moment(last), "timeout": self._patience},
         )
-        return [Row(row["metric"], dict(_indexed(row["values"], first, step))) for row in self._session.result]
+        return [Row(_labels(row), dict(_indexed(row["values"], first, step))) for row in self._session.result]
 
     @property
     def _patience(self) -> str:
@@ -238,6 +235,10 @@ def _reason(error: BaseException) -> str:
 
 def _moment(at: float) -> str:
     return f"{at:.3f}"
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    return {label: str(value) for label, value in row["metric"].items()}
 
 
 def _indexed(points: Sequence[tuple[float, str]], first: float, step: float) -> Iterator[tuple[int, float]]:

@@ -4,6 +4,7 @@ One tick is one batch: every distinct query is sent once, a few at a time, all w
 fails alone, with its reason; nothing is tried again before the next tick.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
 _GRACE = 1.1  # the connections' own time-outs know more than ours, so they come first
 
+_SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
 Measurements = Mapping[Ask, Sequence[Measured]]
 
 
@@ -47,9 +50,12 @@ class PrometheusSource:
         """Take an endpoint; nothing is opened yet.
 
         Raises:
-            ConfigError: its heartbeat is not PromQL.
+            ConfigError: its heartbeat is not PromQL, or a header cannot be sent.
         """
         insert(endpoint.heartbeat, ['job=""'])
+        for header, value in endpoint.headers.items():
+            if not _SENDABLE.fullmatch(value):
+                raise ConfigError(f"endpoint {endpoint.name}", f"headers.{header}", "holds characters no header can")
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"prometheus-{endpoint.name}")
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open

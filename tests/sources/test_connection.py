@@ -97,6 +97,12 @@ def result(kind, found):
             "answers in JSON that is not a query's result",
             False,
         ),
+        (
+            200,
+            result("vector", [{"metric": [], "value": [1, "1"]}]),
+            "answers in JSON that is not a query's result",
+            False,
+        ),
         (200, {**GOOD, "infos": [5]}, "answers in JSON that is not a query's result (AttributeError(", False),
         (200, result("scalar", []), "answers in JSON that is not a query's result (IndexError(", False),
         (400, {"status": "error", "errorType": "bad_data", "error": "no"}, "query: bad_data: no", True),
@@ -144,6 +150,15 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(wire):
     assert fetch(wire.url, max_bytes=1_000_000).reason.endswith("answers with more than 1000000 bytes")
 
 
+def test_points_at_times_that_nobody_asked_about(wire):
+    wire.says(result("matrix", [{"metric": {}, "values": [[1001.2, "5"], [5000, "6"]]}]))
+    source = PrometheusSource(Endpoint("prom", wire.url))
+    assert [one.value for one in source.fetch([ASK], [1000.0, 1001.0])[ASK]] == [None, 5]
+    wire.says(result("matrix", [{"metric": {}, "values": [[1e400, "5"]]}]))
+    assert isinstance(source.fetch([ASK], [1000.0, 1001.0])[ASK][1], Failure)
+    source.close()
+
+
 def test_an_answer_of_too_many_series_is_a_failure(wire):
     wire.says(result("vector", [{"metric": {"pod": str(at)}, "value": [1, "1"]} for at in range(11)]))
     assert fetch(wire.url, max_series=10).reason.endswith("answers with 11 series, more than 10")
@@ -162,6 +177,16 @@ def test_an_answer_of_too_many_series_is_a_failure(wire):
 def test_a_partial_answer_says_so(wire, more, partial):
     wire.says({**GOOD, **more})
     assert fetch(wire.url) == Reading(7.0, 1000.0, partial=partial, source="prom: sum(up)")
+
+
+def test_counts_that_no_server_should_give(wire):
+    stats = {"value": "NaN", "answered": "NaN", "missing": "+Inf", "age": "NaN"}
+    rows = [{"metric": {"namespace": ["odd"], "stat": "value"}, "value": [1, "1"]}]
+    rows += [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
+    wire.says(result("vector", rows))
+    reading = fetch(wire.url, SignalAsk("prom", "tgi", "waiting", (("namespace", "n"),)))
+    assert (reading.value, reading.answered, reading.age) == (None, 0, None)
+    assert reading.partial
 
 
 def test_doubts_about_a_signal_are_told_together(wire):

@@ -216,5 +216,13 @@ def test_a_heartbeat_that_is_not_promql_is_refused_at_the_start():
         PrometheusSource(Endpoint("prometheus", "http://127.0.0.1:1", heartbeat="up{"))
 
 
+def test_a_header_that_cannot_be_sent_is_refused_without_being_shown():
+    with pytest.raises(
+        ConfigError, match="endpoint prometheus: headers.X-Key: holds characters no header can"
+    ) as refused:
+        PrometheusSource(Endpoint("prometheus", "http://127.0.0.1:1", headers={"X-Key": "s3cret\n"}))
+    assert "s3cret" not in str(refused.value)
+
+
 def test_nothing_asked_is_nothing_answered(source):
     assert source.fetch([], [1000.0]) == {}
