@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scaler.errors import ConfigError, nearest
+from scaler.fields import show
 
 LENGTH_LIMIT = 20_000  # characters of a query; a page of PromQL has 2,000
 
@@ -90,15 +91,14 @@ def substitute(text: str, parameters: Mapping[str, str | float], where: str, key
     walk = _Walk(text, where, key)
     parts, done = [], 0
     for mark in walk.marks():
-        parts.append(text[done : mark.start])
+        written = text[mark.start : mark.end]
         if mark.kind == "number":
-            parts.append(_number(walk, _lookup(walk, parameters, mark.detail), mark.detail))
+            written = _number(walk, mark, parameters)
         elif mark.kind == "value":
-            parts.append(_filled(walk, text[mark.start : mark.end], mark.detail, parameters))
-        else:
-            if mark.kind == "string" and _names(text[mark.start : mark.end]):
-                raise walk.error(mark.start, f"${_names(text[mark.start : mark.end])[0]} {_PLACES}")
-            parts.append(text[mark.start : mark.end])
+            written = _filled(walk, mark, written, parameters)
+        elif mark.kind == "string" and _names(written):
+            raise walk.error(mark.start, f"${_names(written)[0]} {_PLACES}")
+        parts += [text[done : mark.start], written]
         done = mark.end
     return "".join(parts) + text[done:]
 
@@ -315,17 +315,20 @@ class _Walk:
         self._next()
 
 
-def _lookup(walk: _Walk, parameters: Mapping[str, str | float], name: str) -> str | float:
+def _lookup(walk: _Walk, mark: _Mark, parameters: Mapping[str, str | float], name: str) -> str | float:
     if name not in parameters:
-        raise walk.error(0, f"${name} is not a parameter{nearest(name, parameters)}")
+        raise walk.error(mark.start, f"${name} is not a parameter{nearest(name, parameters)}")
     return parameters[name]
 
 
-def _number(walk: _Walk, value: str | float, name: str) -> str:
+def _number(walk: _Walk, mark: _Mark, parameters: Mapping[str, str | float]) -> str:
+    name = mark.detail
+    value = _lookup(walk, mark, parameters, name)
     if isinstance(value, str):
-        raise walk.error(0, f"${name} is the text {value!r} where a number must stand; declare it with type: number")
+        problem = f"${name} is the text {show(value)} where a number must stand; declare it with type: number"
+        raise walk.error(mark.start, problem)
     if not math.isfinite(value):
-        raise walk.error(0, f"${name} is {value}, not a finite number")
+        raise walk.error(mark.start, f"${name} is {value}, not a finite number")
     written = _written(value)
     return f"({written})" if written.startswith("-") else written  # -2 ^ 2 would be -4
 
@@ -335,7 +338,7 @@ def _written(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
-def _filled(walk: _Walk, token: str, operator: str, parameters: Mapping[str, str | float]) -> str:
+def _filled(walk: _Walk, mark: _Mark, token: str, parameters: Mapping[str, str | float]) -> str:
     """A quoted label value with its parameters in place; backticks, which know no escapes, become double quotes."""
     names = _names(token)
     if not names:
@@ -348,10 +351,11 @@ def _filled(walk: _Walk, token: str, operator: str, parameters: Mapping[str, str
         if match[1] is None:
             continue
         before = inner[done : match.start()]
-        value = _lookup(walk, parameters, match[1])
+        value = _lookup(walk, mark, parameters, match[1])
         text = value if isinstance(value, str) else _written(value)
-        if operator in {"=~", "!~"}:
-            _literal_place(walk, inner[: match.start()], match[0], raw=raw)
+        if mark.detail in {"=~", "!~"}:
+            if not _is_literal_place(inner[: match.start()], raw=raw):
+                raise walk.error(mark.start, f"{match[0]} stands inside [...] or behind a backslash of an expression")
             text = quote_regex(text)
             if inner[match.end() : match.end() + 1] in {"*", "+", "?", "{"}:
                 text = f"(?:{text})"
@@ -361,11 +365,9 @@ def _filled(walk: _Walk, token: str, operator: str, parameters: Mapping[str, str
     return delimiter + "".join(parts) + (_escape(rest) if raw else rest) + delimiter
 
 
-def _literal_place(walk: _Walk, before: str, parameter: str, *, raw: bool) -> None:
-    """Refuse a parameter where a quoted text would not stand for itself: in `[...]` or behind a backslash."""
-    expression = before if raw else re.sub(r"\\(.)", r"\1", before)
-    if not _CLOSED.fullmatch(expression):
-        raise walk.error(0, f"{parameter} stands inside [...] or behind a backslash of a regular expression")
+def _is_literal_place(before: str, *, raw: bool) -> bool:
+    """Whether a quoted text stands for itself here: neither in `[...]` nor behind a backslash."""
+    return _CLOSED.fullmatch(before if raw else re.sub(r"\\(.)", r"\1", before)) is not None
 
 
 def _names(token: str) -> list[str]:
