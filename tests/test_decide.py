@@ -550,3 +550,13 @@ def test_the_epoch_is_a_time_like_any_other():
     for now in (0.0, 5.0, 10.0, 15.0):
         state, decision = decide(spec, state, row(now, load=None, replicas=3), now)
     assert (decision.held, decision.replicas) == (15.0, None)
+
+
+def test_what_no_replica_can_say_is_left_to_on_missing():
+    text = "name: slo\nmetrics: {ttft: {signal: time_to_first_token}}\nformula: ttft\ntarget: 1\nmetricType: Value\n"
+    row = {"ttft": None, "guards": {"waiting": None, "running": None}, "replicas": Replicas(0, 0, 0)}
+    _, [decision] = fold(workload(text), [row])
+    assert decision.problems == ("ttft: no series",)
+    text = text.replace("token}", "token, onMissing: zero}")
+    _, [decision] = fold(workload(text), [row])
+    assert (decision.certainty, decision.replicas) == ("certain", 0)
