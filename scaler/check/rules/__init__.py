@@ -1,7 +1,7 @@
 """The mistakes that users make in formulas: what is looked for, how bad it is, and a counter-example for each.
 
 `RULES` is the whole list. A rule looks at the probes of one formula (scaler.check.probe) and yields what it found. What
-it has not found is not proved absent: it was not there at any of some thousand moments. An error is a formula that
+it has not found is not proved absent: it was not there at any of several hundred moments. An error is a formula that
 cannot do its work, and makes `check` fail. A warning is likely a mistake, or one that only the engine's settings can
 decide. A note is worth knowing.
 """
