@@ -15,7 +15,7 @@ from scaler.catalog import Catalog
 from scaler.decide import Answer, Decision, State, decide
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
-from scaler.model import Ask, Failure, Measured, Request, Source, WorkloadKey
+from scaler.model import Ask, Failure, Measured, Reading, Request, Source, WorkloadKey
 from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind
 from scaler.trigger import Trigger, parse_trigger
 
@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 SETTLED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
+MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoint that hangs
 FOLDS_A_SLICE = 100  # folds of history between two turns of the event loop
+HISTORIES = 100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Workload:
     state: State
     first_asked: float
     last_asked: float
-    folded: float | None = None  # grid time of the newest fold; None: its history is not folded yet
+    folded: float | None = None  # grid time of the newest fold
+    knows_past: bool = False  # its history was measured and folded; until then every tick asks for it again
     decision: Decision | None = None
     notice: str = ""  # why an edit of its formula is not in force
     folding: bool = False
@@ -99,7 +102,7 @@ class Engine:
         self._workloads: dict[Request, Workload] = {}
         self._errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self._threads = ThreadPoolExecutor(max_workers=max(4, 2 * len(sources)), thread_name_prefix="source")
-        self._under_way: dict[Batch, asyncio.Future[Answers]] = {}
+        self._stuck = dict.fromkeys(sources, 0)  # threads of an endpoint that have not come back
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closed = False
@@ -228,7 +231,7 @@ class Engine:
                 continue
             item.notice = ""
             if spec != item.spec:
-                item.spec, item.folded = spec, None
+                item.spec, item.folded, item.knows_past = spec, None, False
                 item.state = _born(item.state.certain) if item.state.certain else State(floor=item.state.floor)
         self._wake.set()
 
@@ -267,11 +270,13 @@ class Engine:
         """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
         asks: dict[Batch, set[Ask]] = {}
+        new = sum(item.folding and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
             at = _grid(now, item.spec.interval)
-            if item.folding or (item.folded is not None and at == item.folded):
+            if item.folding or at == item.folded or (not item.knows_past and new >= HISTORIES):
                 continue
-            times = (at,) if item.folded is not None else _history(item.spec, at)
+            new += not item.knows_past
+            times = (at,) if item.knows_past else _history(item.spec, at)
             batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.spec.asks()}))
             for ask in item.spec.asks():
                 asks.setdefault((ask.endpoint, times), set()).add(ask)
@@ -294,17 +299,16 @@ class Engine:
         """Ask one endpoint in a thread; whatever goes wrong there becomes failures of these asks alone."""
         endpoint, grid_times = batch
         times = [time - self._limits.evaluation_delay for time in grid_times]
-        stuck = [other for other in self._under_way if other[0] == endpoint]
-        if len(stuck) >= 2:  # threads are few: do not pile up behind a source that hangs
+        if self._stuck[endpoint] >= MAX_STUCK:
             return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, self._sources[endpoint].fetch, asks, times)
-        self._under_way[batch] = future
-        future.add_done_callback(lambda _done: self._under_way.pop(batch, None))
         counts = self.fetches[endpoint]
         try:
             answers = await asyncio.wait_for(asyncio.shield(future), self._limits.patience)
         except TimeoutError:
+            self._stuck[endpoint] += 1
+            future.add_done_callback(lambda _done: self._unstick(endpoint))
             answers = _failed(asks, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
         except Exception as error:
             logger.exception("a source raised", extra={"endpoint": endpoint})
@@ -314,6 +318,9 @@ class Engine:
         counts.failed += failed
         counts.answered += len(answers) - failed
         return answers
+
+    def _unstick(self, endpoint: str) -> None:
+        self._stuck[endpoint] -= 1
 
     async def _fold(
         self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], times: Sequence[float]
@@ -333,6 +340,8 @@ class Engine:
         finally:
             for item in items:
                 item.folding = False
+            if len(times) > 1:
+                self._wake.set()  # more new workloads may wait for their turn
 
     def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
         spec, state, decision = item.spec, item.state, item.decision
@@ -348,7 +357,9 @@ class Engine:
             return
         if item.spec is not spec or decision is None:
             return  # an edit came in between: its own fold follows
-        before, item.state, item.decision, item.folded = item.decision, state, decision, times[-1]
+        before, item.decision, item.folded = item.decision, decision, times[-1]
+        if item.knows_past or any(isinstance(answers[ask][-1], Reading) for ask in wanted) or not wanted:
+            item.state, item.knows_past = state, True
         item.changed.set()
         item.changed = asyncio.Event()
         self._on_decision(before, decision)

@@ -10,7 +10,7 @@ from scaler.catalog import Catalog
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.errors import ConfigError, NoAnswer, UnknownFormula
-from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request
+from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -104,6 +104,38 @@ def test_a_history_that_cannot_be_had_is_not_an_outage_that_was_seen():
         engine = engine_of(lambda at: 40.0 if at >= START - 1 else "no history")
         decision = await first(engine)
         assert (decision.certainty, decision.replicas) == ("certain", 4)
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_past_that_could_not_be_asked_for_is_asked_for_again_at_the_next_tick():
+    async def scenario():
+        engine = engine_of(lambda _at: 0.0)
+        source = engine._sources["default"]
+        measure, source.measure = source.measure, lambda _ask, at: Failure("timed out", at)
+        with pytest.raises(NoAnswer, match="no certain answer yet: load: timed out"):
+            await first(engine)
+        await engine.tick(START + 4)
+        assert len(source.questions) == 1, "not before the next tick"
+        source.measure = measure
+        await engine.tick(START + 5)
+        assert (await engine.read(request())).active is False, "30 s of quiet were in the past"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
+    async def scenario():
+        engine = engine_of()
+        waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(250)]
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await engine.tick(START)
+        assert [(await one).replicas for one in waiting] == [4] * 250
+        asked = [sum(isinstance(ask, SignalAsk) for ask in asks) for asks, _ in engine._sources["default"].questions]
+        assert asked == [400, 400, 200], "four facts of each HPA"
         await engine.close()
 
     play(scenario())
@@ -260,7 +292,7 @@ def test_a_fold_that_fails_leaves_the_old_decision_to_age(caplog):
 def test_ten_thousand_made_up_workloads_do_not_drive_out_the_real_ones():
     async def scenario():
         clock = Clock()
-        engine = engine_of(clock=clock, limits=Limits(workloads=100, budget=0.001))
+        engine = engine_of(clock=clock, limits=Limits(workloads=100))
         await first(engine)
         clock.now += 70
         await engine.tick(clock.now)
