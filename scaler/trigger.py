@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scaler.errors import ConfigError, UnsupportedError
 from scaler.fields import show
@@ -39,7 +40,12 @@ def metric_name(metadata: Mapping[str, str]) -> str:
     the last reconcile.
     """
     named = metadata.get("formula") or metadata.get("formulaFromEnv") or ""
-    return re.sub(r"[^a-z0-9]+", "-", named[:100].lower()).strip("-")[:60] or "llm-scaler"
+    return _plain(named[:60])
+
+
+@lru_cache(maxsize=1024)
+def _plain(named: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", named.lower())[:60].strip("-") or "llm-scaler"
 
 
 def parse_trigger(request: Request) -> Trigger:

@@ -96,13 +96,13 @@ class Server:
             ConfigError: the address cannot be had.
         """
         _prefer_upb()
-        server = grpc.aio.server(interceptors=[self._boundary], options=self._listen.options())
+        server = grpc.aio.server(options=self._listen.options())
         scaler = ExternalScaler(self._engine, self.streams)
-        pb_grpc.add_ExternalScalerServicer_to_server(scaler, server)
+        pb_grpc.add_ExternalScalerServicer_to_server(self._boundary.around(scaler), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        await self._health.set(SERVICE.full_name, health_pb2.HealthCheckResponse.SERVING)
         if self._listen.reflection:
-            named = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+            named = (SERVICE.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME)
             reflection.enable_server_reflection(named, server)
         port = self._bind(server)
         await server.start()

@@ -1,28 +1,30 @@
-"""Where our errors become gRPC's: one interceptor around every call of ours, for status, metrics and the log.
+"""Where our errors become gRPC's: one guard around every call, for status, metrics and the log.
 
 An error of the tree carries its status and a sentence for the user. Anything else is a fault of ours: the log gets the
-traceback, the wire gets "internal error".
+traceback, the wire gets "internal error". It is put around the methods and not into gRPC as an interceptor, which costs
+some 10 us more for each call.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 
 from scaler.errors import ScalerError
+from scaler.pb import externalscaler_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
-SERVICE = "externalscaler.ExternalScaler"
+SERVICE = pb.DESCRIPTOR.services_by_name["ExternalScaler"]
 MAX_DETAIL_BYTES = 2000  # gRPC drops a call whose trailers, percent-encoded, go over 8 KB
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class Boundary(grpc.aio.ServerInterceptor):
-    """Answers with a status whatever a handler raises, and reports every call that ended.
+class Boundary:
+    """Answers with a status whatever a method raises, and reports every call that ended.
 
     Args:
         clock: seconds, for spans.
@@ -33,30 +35,17 @@ class Boundary(grpc.aio.ServerInterceptor):
         self.calls = 0  # that have come, streams not counted
         self._clock = clock
         self._observe = observe
-        self._guarded: dict[str, Handler] = {}  # a handful: only methods that exist
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        """Return the handler, guarded if it is ours."""
-        path = handler_call_details.method
-        if path in self._guarded:
-            return self._guarded[path]
-        handler = await continuation(handler_call_details)
-        service, _, method = path.lstrip("/").partition("/")
-        if handler is None or service != SERVICE:
-            return handler
-        return self._guarded.setdefault(path, self._guard(method, handler))
+    def around(self, servicer: object) -> SimpleNamespace:
+        """Return the service with all its methods guarded."""
+        return SimpleNamespace(
+            **{
+                method.name: self._guarded(method.name, getattr(servicer, method.name), not method.server_streaming)
+                for method in SERVICE.methods
+            }
+        )
 
-    def _guard(self, method: str, handler: Any) -> Any:
-        kind = "unary_stream" if handler.response_streaming else "unary_unary"
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        guarded = self._answer(method, getattr(handler, kind), 0 if handler.response_streaming else 1)
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
-
-    def _answer(self, method: str, behaviour: Behaviour, counts: int) -> Behaviour:
+    def _guarded(self, method: str, behaviour: Behaviour, counts: bool) -> Behaviour:
         clock, observe = self._clock, self._observe
 
         async def answer(request: Any, context: Any) -> Any:

@@ -15,10 +15,11 @@ from scaler.errors import ConfigError
 from scaler.server.listen import Listen, Server
 from scaler.server.status import SERVICE
 
+SCALER = SERVICE.full_name
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def health(address, name=SERVICE):
+async def health(address, name=SCALER):
     async with grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         return (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status
@@ -80,7 +81,7 @@ async def test_reflection_is_there_when_it_is_asked_for(shown):
             assert (await refused(call.read()))[0] == "UNIMPLEMENTED"
             return
         listed = {service.name for service in (await call.read()).list_services_response.service}
-        assert listed == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+        assert listed == {SCALER, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 # ---- staying ----

@@ -5,7 +5,7 @@ import re
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from server.world import asking, catalog, client, formula, ref, refused, world
 
@@ -44,6 +44,8 @@ async def test_the_spec_of_nothing_at_all_is_still_a_spec():
 
 
 @given(st.text(max_size=200))
+@example("İ" * 60)  # lower-case it is longer
+@example("a" * 59 + "--b")
 def test_the_name_is_one_that_kubernetes_takes_whatever_the_formula_is_called(name):
     assert re.fullmatch("[a-z0-9-]{1,60}", metric_name({"formula": name}))
 
