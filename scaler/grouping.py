@@ -5,7 +5,8 @@ for each workload and `stat`:
 
     value      the signal
     answered   pods behind it
-    missing    pods that reported within the last `recent` seconds and whose scrape fails now
+    missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
+               a series with its scrape, such as one behind remote write, counts them as answered too)
     age        seconds since the oldest sample behind it
 
 What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping
 
 import pytest
+from hypothesis import settings
 from prometheus_server import Pages, Prometheus, openmetrics
+
+settings.register_profile("tests", deadline=None)  # a busy machine is not a fault
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
