@@ -12,7 +12,8 @@ for each workload and `stat`:
 What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
 metric is read and no other, so that a rolling upgrade counts every pod once; series that are the same thing twice (two
 scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its pod, where `rate` alone would fade out
-over its whole window; series without a pod are left out, since nothing would tell them from a double scrape.
+over its whole window; an engine's series without a pod are left out, since nothing would tell them from a double
+scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an empty queue.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,7 +83,7 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     """
     shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
     for ask in asks:
-        shapes.setdefault(_shape(ask), []).append(ask)
+        shapes.setdefault(shape(ask), []).append(ask)
     return [
         _grouped(members[start : start + size], dialect, WIDE if exact else NARROW)
         for members in shapes.values()
@@ -90,7 +91,8 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     ]
 
 
-def _shape(ask: SignalAsk) -> tuple[object, ...]:
+def shape(ask: SignalAsk) -> tuple[object, ...]:
+    """What asks that share a query have in common."""
     return ask.engine, ask.signal, tuple(label for label, _ in ask.labels), ask.pods, ask.window, ask.quantile
 
 
@@ -202,7 +204,7 @@ class _Query:
         """The vector selector of a metric."""
         known = self.by if metric.through is None else self.by[:1]
         named = _any({label: self.named[label] for label in known if label in self.named})
-        pod = () if self.signal.scope == "object" else ((self.dialect.name("pod"), self.pods),)
+        pod = ((self.dialect.name("pod"), self.pods),) if self.signal.scope == "target" else ()
         fixed = _equal((*self.signal.where, *metric.where))
         return self.selector(metric.name + suffix, (*named, *pod, *fixed))
 
@@ -217,7 +219,7 @@ class _Query:
 
     @property
     def pods(self) -> str:
-        """Operator and value of the matcher of pods; a series must have one."""
+        """Operator and value of the matcher of an engine's pods; a series must have one."""
         return '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
 
     @property

@@ -314,6 +314,14 @@ SITUATIONS = [
         3,
     ),
     case(
+        "gateway-without-pod",  # scraped by address: not to be read as an empty queue
+        "llm-d",
+        "queued",
+        [("llm_d_epp_flow_control_queue_size", "", "5x40", {"target_model_name": "m", "pod": ""})],
+        5,
+        1,
+    ),
+    case(
         "odd",
         "vllm",
         "waiting",
