@@ -12,6 +12,7 @@ from prometheus_server import free_port
 from scaler.check import check_file
 from scaler.document import parse_yaml
 from scaler.model import Request
+from scaler.server.metrics import METRICS
 from scaler.settings import KEYS, read_settings
 from scaler.spec import RESERVED_KEYS, bind, parse_file
 from scaler.trigger import NOT_YET_KEYS, parse_trigger
@@ -72,6 +73,13 @@ def test_the_keys_that_the_readme_names_are_settings():
     named = re.findall(r"`((?:grpc|admin|defaults|limits|log)\.[\w.]+)`", README)
     assert named
     assert set(named) <= {key.path for key in KEYS}
+
+
+def test_the_table_of_metrics_is_whole():
+    for own in METRICS:
+        labels = ", ".join(own.labels).replace("namespace, scaled_object, trigger, formula", "*w*")
+        assert f"| `{own.name}` | {labels} | {own.help} |" in README
+    assert set(re.findall(r"llm_scaler_\w+", README)) <= {own.name for own in METRICS}
 
 
 def test_links_point_at_something():
