@@ -83,7 +83,7 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     """
     shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
     for ask in asks:
-        shapes.setdefault(shape(ask), []).append(ask)
+        shapes.setdefault(_shape(ask), []).append(ask)
     return [
         _grouped(members[start : start + size], dialect, WIDE if exact else NARROW)
         for members in shapes.values()
@@ -91,7 +91,7 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     ]
 
 
-def shape(ask: SignalAsk) -> tuple[object, ...]:
+def _shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     return ask.engine, ask.signal, tuple(label for label, _ in ask.labels), ask.pods, ask.window, ask.quantile
 
