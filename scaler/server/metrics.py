@@ -6,13 +6,16 @@ rest of a trigger's metadata, and at most so many workloads have series of their
 """
 
 import platform
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from scaler import __version__
@@ -102,28 +105,38 @@ class Server(Protocol):
         ...
 
 
-class Calls:
-    """Counts calls as they end. Its label children are kept: looking them up costs more than counting."""
+class Calls(Collector):
+    """Counts calls as they end: plain numbers, since all calls end on one event loop and each must cost little.
+
+    Args:
+        registry: where they are shown.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        ended, spans = _METRICS["llm_scaler_calls_total"], _METRICS["llm_scaler_call_seconds"]
-        self._ended = Counter(ended.name, ended.help, ended.labels, registry=registry)
-        self._spans = Histogram(spans.name, spans.help, spans.labels, registry=registry, buckets=DURATIONS)
-        self._counters: dict[tuple[str, str], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._ended: dict[tuple[str, str], int] = defaultdict(int)  # method and status -> calls
+        self._spans: dict[str, list[int]] = defaultdict(lambda: [0] * (len(DURATIONS) + 1))  # method -> calls by span
+        self._seconds: dict[str, float] = defaultdict(float)
+        registry.register(self)
 
     def observe(self, method: str, code: str, seconds: float) -> None:
         """Count one call; the methods are the five of the service, and the codes are gRPC's."""
-        counter = self._counters.get((method, code))
-        if counter is None:
-            counter = self._counters[method, code] = self._ended.labels(method, code)
-        counter.inc()
-        if method.startswith("Stream"):
-            return
-        histogram = self._histograms.get(method)
-        if histogram is None:
-            histogram = self._histograms[method] = self._spans.labels(method)
-        histogram.observe(seconds)
+        self._ended[method, code] += 1
+        if not method.startswith("Stream"):
+            self._spans[method][bisect_left(DURATIONS, seconds)] += 1
+            self._seconds[method] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Both metrics."""
+        ended, spans = _METRICS["llm_scaler_calls_total"], _METRICS["llm_scaler_call_seconds"]
+        counter = CounterMetricFamily(ended.name, ended.help, labels=ended.labels)
+        for labels, calls in list(self._ended.items()):
+            counter.add_metric(labels, calls)
+        histogram = HistogramMetricFamily(spans.name, spans.help, labels=spans.labels)
+        for method, counts in list(self._spans.items()):
+            bounds = (*map(str, DURATIONS), "+Inf")
+            buckets = list(zip(bounds, accumulate(counts), strict=True))
+            histogram.add_metric([method], buckets, self._seconds[method])
+        yield from (counter, histogram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,7 @@ class Page(Collector):
 
 def registry() -> CollectorRegistry:
     """A registry for what is counted as it happens, and for the process itself."""
-    own = CollectorRegistry(auto_describe=True)
+    own = CollectorRegistry()
     ProcessCollector(registry=own)
     return own
 

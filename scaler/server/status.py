@@ -64,7 +64,7 @@ class Boundary:
                 logger.exception("a call failed", extra={"method": method})
                 await context.abort(grpc.StatusCode.INTERNAL, "internal error")
             finally:
-                observe(method, code, clock() - started)
+                observe(method, code, max(clock() - started, 0.0))
 
         return answer
 
