@@ -7,12 +7,9 @@ Importing this module costs 150 ms; prometheus.py does it on first use.
 
 import contextlib
 import json
-import re
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -23,10 +20,10 @@ from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
 from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, Row
+from scaler.sources.credentials import authorization
 
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
-_SECRET = re.compile(r"[\x21-\x7e]{1,8192}")
 
 _CREDENTIALS = {401: "refuses the credentials (401)", 403: "forbids the query with these credentials (403)"}
 
@@ -119,7 +116,7 @@ class _Session(requests.Session):
                 method,
                 url,
                 data=params,
-                headers=_authorization(self._endpoint),
+                headers=authorization(self._endpoint),
                 timeout=timeout,
                 allow_redirects=False,
                 stream=True,
@@ -196,25 +193,6 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
     if fault.get("errorType") == "bad_data":
         raise ConfigError("query", "", problem)
     raise SourceError(f"answers {status} {problem}")
-
-
-def _authorization(endpoint: Endpoint) -> dict[str, str]:
-    if endpoint.bearer_token_file:
-        return {"Authorization": f"Bearer {_secret(endpoint.bearer_token_file)}"}
-    if endpoint.username and endpoint.password_file:
-        pair = f"{endpoint.username}:{_secret(endpoint.password_file)}"
-        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-    return {}
-
-
-def _secret(path: Path) -> str:
-    try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise SourceError(f"the secret in {path} cannot be read: {_reason(error)}") from error
-    if not _SECRET.fullmatch(secret):
-        raise SourceError(f"the secret in {path} is empty, too long, or holds characters that no header can")
-    return secret
 
 
 def _why(error: OSError, timeout: float) -> str:
