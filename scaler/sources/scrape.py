@@ -137,8 +137,7 @@ class ScrapeSource:
         with self._lock:
             reading = self._read([ask for ask in asks if isinstance(ask, SignalAsk)])
         at = times[-1]
-        measured: dict[Ask, Measured] = {}
-        measured.update(self._signals(asks, reading, at))
+        measured = self._signals(asks, reading, at)
         for ask in asks:
             if isinstance(ask, QueryAsk):
                 problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
@@ -156,7 +155,7 @@ class ScrapeSource:
         for reader in self._readers.values():
             reader.close()
 
-    def _signals(self, asks: Collection[Ask], reading: _Reading, at: float) -> Mapping[SignalAsk, Measured]:
+    def _signals(self, asks: Collection[Ask], reading: _Reading, at: float) -> dict[Ask, Measured]:
         signals = [ask for ask in asks if isinstance(ask, SignalAsk)]
         measured = measure(signals, reading.visits, self._endpoint.dialect, at, reading.at, self._endpoint.name)
         problem = f"{self._endpoint.name} keeps no more than {MAX_WINDOWS} windows of different length"

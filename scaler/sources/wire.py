@@ -73,13 +73,15 @@ class Wire:
 
     def _ask(self, headers: dict[str, str]) -> HTTPResponse:
         if self._http.sock is None:
-            self._http.connect()
-            self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = ipaddress.ip_address(self._http.sock.getpeername()[0].partition("%")[0])
-            if (getattr(peer, "ipv4_mapped", None) or peer).is_link_local:
-                raise SourceError(f"has the link-local address {peer}, which is never read")
+            self._connect()
         self._http.request("GET", self._target, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip", **headers})
         return self._http.getresponse()
+
+    def _connect(self) -> None:
+        self._http.connect()
+        peer = ipaddress.ip_address(self._http.sock.getpeername()[0].partition("%")[0])
+        if (getattr(peer, "ipv4_mapped", None) or peer).is_link_local:
+            raise SourceError(f"has the link-local address {peer}, which is never read")
 
     def _body(self, response: HTTPResponse) -> bytes:
         """The body of a good answer, unpacked."""
