@@ -6,6 +6,7 @@ address or a credential.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from scaler.errors import ConfigError
-from scaler.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
+from scaler.fields import Fields, boolean, choice, duration, matching, seconds, show, text, whole
 from scaler.grouping import Dialect
 from scaler.spec import Defaults
 
@@ -23,14 +24,27 @@ SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, 
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A server that speaks Prometheus' query API, as the settings describe it.
+class Page:
+    """A metrics page that is read directly. Pages are told apart by their address."""
 
-    Files of secrets are read at each use, so that they may be rotated.
+    url: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)  # of all its series; they win over its own
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT: what its pod is called when nothing says it."""
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A named place to measure: a server that speaks Prometheus' query API, or metrics pages that are read directly.
+
+    Files of secrets are read at each use, so that they may be rotated; a file of pages whenever it changes.
     """
 
     name: str
-    url: str  # without /api/v1
+    url: str = ""  # of the server, without /api/v1; empty where there are pages
     timeout: float = 2.0  # seconds for everything that one tick asks
     bearer_token_file: Path | None = None
     username: str | None = None  # of basic auth, with password_file
@@ -45,6 +59,8 @@ class Endpoint:
     stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
     max_series: int = 20_000  # of one answer
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
+    pages: tuple[Page, ...] = ()
+    pages_file: Path | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -52,8 +68,15 @@ class Endpoint:
         return Dialect(self.labels, self.matchers, self.heartbeat, self.stale_after)
 
     @property
+    def direct(self) -> bool:
+        """Whether it is read page by page."""
+        return not self.url
+
+    @property
     def address(self) -> str:
-        """The URL without user and password, for people."""
+        """Where it is, for people: the URL without user and password, or its pages."""
+        if self.direct:
+            return f"pages of {self.pages_file}" if self.pages_file else f"{len(self.pages)} pages"
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
@@ -82,6 +105,22 @@ def _url(raw: object) -> str:
 
 _ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
 
+
+
+def _words(raw: object) -> tuple[str, ...]:
+    """Names, as a list or with commas between."""
+    words = raw if isinstance(raw, list) else str(raw).split(",")
+    read = tuple(str(word).strip() for word in words)
+    if len(read) > 100 or not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", word) for word in read):
+        raise ValueError("at most 100 names, such as team-a,team-b")
+    return read
+
+
+def _switch(raw: object) -> str:
+    """A word of auto, true, false; YAML reads the last two as booleans."""
+    return choice("auto", "true", "false")(str(raw).lower())
+
+
 KEYS: tuple[Key, ...] = (
     Key("formulas", text, None, "folder of formula files; the shipped ones when not given"),
     Key("prometheus", _url, None, "URL of the endpoint `default`, for a start without a file"),
@@ -104,6 +143,10 @@ KEYS: tuple[Key, ...] = (
     Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
+    Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
+    Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
+    Key("kubernetes.namespaces", _words, (), "namespaces to watch; all when not given"),
+    Key("kubernetes.serviceNames", _words, (), "hosts of scalerAddress that are this service; any when not given"),
     Key("log.level", choice("debug", "info", "warning", "error"), "info", "the least that is logged"),
     Key("log.format", choice("json", "text"), "json", "one JSON object a line, or plain lines"),
 )
@@ -234,9 +277,18 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
     basic.close()
     if (username is None) != (password is None):
         raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
+    if sum(fields.has(key) for key in _PLACES) > 1:
+        raise fields.error("", f"has more than one of {', '.join(_PLACES)}", "one of them")
+    direct = fields.has("pages") or fields.has("pagesFile")
+    for key in ("matchers", "heartbeat") if direct else ():
+        if fields.has(key):
+            raise fields.error(key, "is for a Prometheus, not for pages")
+    no_pages: object = []
     endpoint = Endpoint(
         name=name,
-        url=fields.take("url", _url),
+        url="" if direct else fields.take("url", _url),
+        pages=read_pages(fields.take("pages", _as_it_is, no_pages), where, f"{path}.pages"),
+        pages_file=fields.take("pagesFile", _file, None),
         timeout=fields.take("timeout", duration(0.1, 4), 2.0),
         bearer_token_file=fields.take("bearerTokenFile", _file, None),
         username=username,
@@ -254,6 +306,49 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
     )
     fields.close()
     return endpoint
+
+
+_PLACES = ("url", "pages", "pagesFile")  # exactly one of them
+MAX_PAGES = 2_000
+
+
+def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
+    """Read a list of metrics pages: addresses, or mappings of `url` and labels such as `namespace` and `pod`.
+
+    Raises:
+        ConfigError: naming the item that is wrong.
+    """
+    if not isinstance(tree, list):
+        raise ConfigError(where, path, f"{show(tree)} is not a list", "addresses of metrics pages")
+    if len(tree) > MAX_PAGES:
+        raise ConfigError(where, path, f"lists {len(tree)} pages", f"at most {MAX_PAGES}")
+    pages = tuple(_page(where, f"{path}[{index}]", item) for index, item in enumerate(tree))
+    twice = [url for url, times in Counter(page.url for page in pages).items() if times > 1]
+    if twice:
+        raise ConfigError(where, path, f"{twice[0]} is listed twice", "every page once")
+    return pages
+
+
+def _page(where: str, path: str, tree: object) -> Page:
+    fields = Fields(where, tree if isinstance(tree, Mapping) else {"url": tree}, path)
+    url = fields.take("url", _page_url)
+    labels = {name: text(value) for name, value in fields.rest().items()}
+    for name in labels:
+        if not re.fullmatch(_LABEL_NAME, name):
+            raise fields.error(name, f"{name!r} is not a label's name", _LABEL_NAME)
+    return Page(url, MappingProxyType(labels))
+
+
+def _page_url(raw: object) -> str:
+    url = text(raw)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("an http or https URL without user or fragment, such as http://10.0.0.7:8000/metrics")
+    return url
+
+
+def _as_it_is(raw: object) -> object:
+    return raw
 
 
 def _file(raw: object) -> Path:
@@ -278,11 +373,13 @@ def shown(settings: Settings) -> dict[str, object]:
         place: dict[str, Any] = tree
         for section in sections:
             place = place.setdefault(section, {})
-        place[name] = seconds(value) if isinstance(value, float) else value
+        place[name] = seconds(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
     endpoints: dict[str, object] = {}
     for name, endpoint in settings.endpoints.items():
         headers = dict.fromkeys(endpoint.headers, "(hidden)")
-        given: dict[str, object] = {"url": endpoint.url, "timeout": seconds(endpoint.timeout)}
+        pages = [{"url": page.url, **page.labels} if page.labels else page.url for page in endpoint.pages]
+        given: dict[str, object] = {"url": endpoint.url, "pages": pages, "pagesFile": endpoint.pages_file}
+        given["timeout"] = seconds(endpoint.timeout)
         given |= {
             "bearerTokenFile": endpoint.bearer_token_file,
             "basicAuth": endpoint.username
@@ -293,7 +390,7 @@ def shown(settings: Settings) -> dict[str, object]:
             "headers": headers,
             "matchers": dict(endpoint.matchers),
             "labels": dict(endpoint.labels),
-            "heartbeat": endpoint.heartbeat,
+            "heartbeat": "" if endpoint.direct else endpoint.heartbeat,
             "staleAfter": seconds(endpoint.stale_after),
         }
         endpoints[name] = {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}
