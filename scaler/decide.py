@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from scaler.cluster import Scaled
 from scaler.errors import EvaluationError, NoAnswer
 from scaler.fields import seconds
 from scaler.formula import Program
@@ -107,6 +108,7 @@ class Decision:
     floor: int | None  # the least that may be said on uncertain grounds
     known: Replicas
     final: bool = False  # the configuration is at fault: no holding
+    scaled: Scaled | None = None  # what Kubernetes says of the object
 
     @property
     def key(self) -> WorkloadKey:
@@ -209,6 +211,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         floor=ground.floor,
         known=known,
         final=ground.final,
+        scaled=inputs.scaled,
     )
     return following, replace(decision, reason=_sentence(decision))
 
@@ -288,23 +291,24 @@ def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs,
         source=measured.source,
         unit=item.unit,
     )
-    young = item.ask.endpoint in inputs.young
     if measured.value is None:
-        return _missing(spec, item, fact, inputs, state, young, now)
+        return _missing(spec, item, fact, inputs, state, measured.partial, now)
     if not abs(measured.value) <= MAX_VALUE:
         return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
-    return replace(fact, problem=_incomplete(spec, item, measured, inputs.replicas, young))
+    return replace(fact, problem=_incomplete(spec, item, measured, inputs))
 
 
-def _incomplete(spec: WorkloadSpec, item: Input, reading: Reading, known: Replicas, young: bool) -> str:
+def _incomplete(spec: WorkloadSpec, item: Input, reading: Reading, inputs: Inputs) -> str:
     """Why a value may be too low or too old, or an empty text."""
     if reading.partial:
         return reading.partial
+    if item.of_target and inputs.replicas.doubt:
+        return inputs.replicas.doubt
     if reading.answered is not None:
-        expected = _most(reading.expected, known.ready if item.of_target else None)
+        expected = _most(reading.expected, inputs.replicas.ready if item.of_target else None)
         if expected is not None and reading.answered < expected:
             return f"{reading.answered} of {expected} pods answered"
-    return _young(spec, item) if young else ""
+    return _young(spec, item) if item.ask.endpoint in inputs.young else ""
 
 
 def _young(spec: WorkloadSpec, item: Input) -> str:
@@ -312,13 +316,16 @@ def _young(spec: WorkloadSpec, item: Input) -> str:
 
 
 def _missing(
-    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, young: bool, now: float
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, partial: str, now: float
 ) -> Fact:
     """A source answered, and there was no such series."""
+    young = item.ask.endpoint in inputs.young
     fact = replace(fact, stood_in=True)
-    if item.of_target and inputs.replicas.current == 0 and item.at_zero is not None:
-        rule = "0 replicas, so nothing is there to measure"
-        return replace(fact, value=item.at_zero, newest=item.at_zero, rule=rule)
+    nobody = _nobody(inputs.replicas) if item.of_target else ""
+    if nobody and item.at_zero is not None:
+        return replace(fact, value=item.at_zero, newest=item.at_zero, rule=f"{nobody}, so nothing is there to measure")
+    if partial:
+        return replace(fact, problem=f"no series, and absence means nothing while {partial}")
     match item.on_missing:
         case "zero" if young:
             return replace(fact, problem=f"no series, and absence is not zero while {_young(spec, item)}")
@@ -332,6 +339,18 @@ def _missing(
     if item.name in spec.program.nilable:
         return replace(fact, rule="no series, which ?? stands in for")
     return replace(fact, problem="no series")
+
+
+def _nobody(known: Replicas) -> str:
+    """Why no pod of the target can hold load, or an empty text.
+
+    A pod that was ready once and is not now may still hold some: what it does not say is not zero.
+    """
+    if known.doubt or known.serving:
+        return ""
+    if known.current == 0:
+        return "0 replicas"
+    return "no pod is ready yet" if known.serving == 0 else ""
 
 
 # ---- the formula, the policy, the activation -----------------------------------------------------------------------

@@ -5,18 +5,20 @@ decision and does nothing else. Everything but the sources runs on one event loo
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaler.catalog import Catalog
+from scaler.cluster import Cluster, Scaled, resolved
 from scaler.decide import Answer, Decision, State, decide
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
 from scaler.model import Ask, Failure, Measured, Reading, Request, Source, WorkloadKey
-from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind
+from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind, own_pods
 from scaler.trigger import Trigger, parse_trigger
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,15 @@ class Fetches:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one tick asks for a workload, and what Kubernetes says of it at that time."""
+
+    asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
+    scaled: Scaled | None = None
+    doubt: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class Workload:
     """One trigger that KEDA asks about."""
@@ -59,6 +70,9 @@ class Workload:
     state: State
     first_asked: float
     last_asked: float
+    view: View
+    scaled: Scaled | None = None  # what Kubernetes says of it, where it is known
+    listed: bool = False  # known from Kubernetes, whether or not KEDA has asked
     folded: float | None = None  # grid time of the newest fold
     knows_past: bool = False  # its history was measured and folded; until then every tick asks for it again
     decision: Decision | None = None
@@ -93,6 +107,7 @@ class Engine:
         on_decision: Callable[[Decision | None, Decision], None] | None = None,
     ) -> None:
         self.catalog = catalog
+        self.cluster = Cluster()
         self.fetches = {name: Fetches() for name in sources}
         self._sources = sources
         self._defaults = defaults
@@ -175,7 +190,8 @@ class Engine:
         if known and known[0] is self.catalog:
             raise known[1].with_traceback(None)
         try:
-            trigger = parse_trigger(request)
+            scaled = self._scaled(request)
+            trigger = _of_kind(parse_trigger(request), scaled)
             file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
             spec = bind(file, trigger, self._defaults)
         except ScalerError as error:
@@ -185,7 +201,8 @@ class Engine:
             self._errors[request] = (self.catalog, error)
             raise
         self._make_room(now)
-        workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now)
+        view = View(spec.asks_of(None))
+        workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now, view, scaled)
         self._workloads[request] = workload
         self._wake.set()
         return workload
@@ -213,6 +230,47 @@ class Engine:
 
     def _forget(self, request: Request) -> None:
         self._workloads.pop(request).changed.set()
+
+    def see(self, cluster: Cluster) -> None:
+        """Take a new picture of the cluster: know every workload before KEDA asks, and which object each belongs to."""
+        before, self.cluster = self.cluster, cluster
+        if cluster.objects is before.objects:
+            return
+        now = self._clock()
+        listed = {
+            Request(scaled.namespace, scaled.name, metadata)
+            for scaled in cluster
+            for metadata in scaled.triggers
+            if resolved(metadata)
+        }
+        for request in sorted(listed - self._workloads.keys(), key=lambda one: (one.namespace, one.name)):
+            if len(self._workloads) >= self._limits.workloads:
+                logger.warning("more workloads than limits.workloads", extra={"listed": len(listed)})
+                break
+            with contextlib.suppress(ScalerError):  # KEDA is told when it asks
+                self._register(request, now)
+        for request, item in list(self._workloads.items()):
+            gone = item.listed and request not in listed and item.trigger.key.kind in cluster.listed
+            if gone:
+                self._forget(request)
+                continue
+            if request in listed:
+                item.listed, item.last_asked = True, now
+            self._recognize(item, self._scaled(request))
+
+    def _scaled(self, request: Request) -> Scaled | None:
+        return self.cluster.find(request.namespace, request.name, request.metadata, dict(request.metadata).get("kind"))
+
+    def _recognize(self, item: Workload, scaled: Scaled | None) -> None:
+        """Take what Kubernetes says of a workload's object; another object of the same name is another workload."""
+        before, item.scaled = item.scaled, scaled
+        trigger = _of_kind(item.trigger, scaled)
+        another = before is not None and scaled is not None and before.uid != scaled.uid
+        if trigger == item.trigger and not another:
+            return
+        item.trigger, item.spec = trigger, replace(item.spec, key=trigger.key)
+        item.state, item.decision, item.folded, item.knows_past = State(), None, None, False
+        self._wake.set()
 
     def use(self, catalog: Catalog) -> None:
         """Take a new catalogue: bind again whose file has changed; a formula that no longer fits leaves the old one."""
@@ -277,8 +335,9 @@ class Engine:
                 continue
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
-            batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.spec.asks()}))
-            for ask in item.spec.asks():
+            item.view = self._view(item, now)
+            batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.view.asks}))
+            for ask in item.view.asks.values():
                 asks.setdefault((ask.endpoint, times), set()).add(ask)
             groups.setdefault(batches or (("", times),), []).append(item)
             item.folding = True
@@ -291,6 +350,13 @@ class Engine:
         for task in tasks:
             task.add_done_callback(self._tasks.discard)
         return tasks
+
+    def _view(self, item: Workload, now: float) -> View:
+        """What is asked now; made anew only where the spec or the pods have changed."""
+        own, asks = own_pods(item.scaled), item.view.asks
+        if own != own_pods(item.view.scaled) or item.spec.asks() != asks.keys():
+            asks = item.spec.asks_of(own)
+        return View(asks, item.scaled, self.cluster.doubt(now))
 
     def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":
         return asyncio.ensure_future(self._fetch(batch, asks, now))
@@ -344,25 +410,34 @@ class Engine:
                 self._wake.set()  # more new workloads may wait for their turn
 
     def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
-        spec, state, decision = item.spec, item.state, item.decision
-        wanted = spec.asks()
+        spec, state, decision, view = item.spec, item.state, item.decision, item.view
         try:
             for index, time in enumerate(times):
-                measured = {ask: answers[ask][index] for ask in wanted}
+                measured = {ask: answers[asked][index] for ask, asked in view.asks.items()}
                 if time != times[-1] and all(isinstance(one, Failure) for one in measured.values()):
                     continue  # history that could not be had is not an outage that was seen
-                state, decision = decide(spec, state, spec.inputs_of(measured), time)
+                told = (view.scaled, view.doubt) if time == times[-1] else ()  # of the past Kubernetes says nothing
+                state, decision = decide(spec, state, spec.inputs_of(measured, *told), time)
         except Exception:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
             return
         if item.spec is not spec or decision is None:
             return  # an edit came in between: its own fold follows
         before, item.decision, item.folded = item.decision, decision, times[-1]
-        if item.knows_past or any(isinstance(answers[ask][-1], Reading) for ask in wanted) or not wanted:
+        if item.knows_past or _any_reading(answers, view) or not view.asks:
             item.state, item.knows_past = state, True
         item.changed.set()
         item.changed = asyncio.Event()
         self._on_decision(before, decision)
+
+
+def _any_reading(answers: Answers, view: View) -> bool:
+    return any(isinstance(answers[ask][-1], Reading) for ask in view.asks.values())
+
+
+def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:
+    """A trigger of the kind that Kubernetes says its object is."""
+    return trigger if scaled is None else replace(trigger, key=replace(trigger.key, kind=scaled.kind))
 
 
 def _grid(now: float, interval: float) -> float:

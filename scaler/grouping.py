@@ -14,9 +14,13 @@ metric is read and no other, so that a rolling upgrade counts every pod once; se
 scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its pod, where `rate` alone would fade out
 over its whole window; an engine's series without a pod are left out, since nothing would tell them from a double
 scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an empty queue.
+
+Where Kubernetes says which pods are a target's own, only these count, and rows are of a single pod (of a ratio with its
+two halves, `value` and `per`), so that one query still serves all: `sources/answers.py` adds up the own ones. Quantiles
+cannot be added up; there the pods stand in a query of their own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -26,7 +30,7 @@ from scaler.model import SignalAsk
 from scaler.promql import enforce, insert, quote, quote_regex
 from scaler.signals import Metric, Pairs, Signal, find
 
-STATS = ("value", "answered", "missing", "age")
+STATS = ("value", "per", "answered", "missing", "age")
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
 
@@ -53,9 +57,11 @@ class Grouped:
     """One query, and whose its rows are."""
 
     text: str
-    by: tuple[str, ...]  # labels of a row, in the order of the keys of `asks`
-    asks: Mapping[tuple[str, ...], SignalAsk]
+    by: tuple[str, ...]  # labels of a row that say whose it is
+    asks: Mapping[SignalAsk, tuple[str, ...]]  # the values of these labels
     counted: bool  # whether it says how many pods answered
+    pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
+    adds: str = "sum"  # how rows of single pods become one: sum, mean, max
 
 
 def check(ask: SignalAsk) -> None:
@@ -78,32 +84,48 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     Args:
         asks: of one endpoint; each was checked.
         dialect: what the endpoint calls things.
-        size: how many asks share a query at most.
+        size: how many asks, or own pods of theirs, share a query at most.
         exact: name the workloads in the query also where that is long; for answers that hold many times.
     """
     shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
     for ask in asks:
         shapes.setdefault(_shape(ask), []).append(ask)
-    return [
-        _grouped(members[start : start + size], dialect, WIDE if exact else NARROW)
-        for members in shapes.values()
-        for start in range(0, len(members), size)
-    ]
+    limit = WIDE if exact else NARROW
+    return [_grouped(part, dialect, limit) for members in shapes.values() for part in _parts(members, size)]
+
+
+def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
+    """Cut where the rows of an answer would be more than `size`."""
+    part: list[SignalAsk] = []
+    rows = 0
+    for ask in members:
+        more = max(len(ask.own.names), 1) if ask.own else 1
+        if part and rows + more > size:
+            yield part
+            part, rows = [], 0
+        part.append(ask)
+        rows += more
+    yield part
 
 
 def _shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
-    return ask.engine, ask.signal, tuple(label for label, _ in ask.labels), ask.pods, ask.window, ask.quantile
+    labels = tuple(label for label, _ in ask.labels)
+    own = ask.own is not None if ask.quantile is None else ask.own
+    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, own
 
 
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     ask = members[0]
     signal = find(ask.engine, ask.signal)
     by = tuple(dialect.labels.get(label, dict(signal.label_names)[label]) for label, _ in ask.labels)
-    keys = {tuple(value for _, value in member.labels): member for member in members}
-    columns = zip(by, (sorted(set(column)) for column in zip(*keys, strict=True)), strict=True)
+    keys = {member: tuple(value for _, value in member.labels) for member in members}
+    columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
-    return Grouped(_Query(signal, ask, by, named, dialect).text(), by, MappingProxyType(keys), signal.scope != "object")
+    pod = dialect.name("pod") if ask.own and not signal.takes_quantile else ""
+    adds = "sum" if signal.per else signal.adds
+    query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
+    return Grouped(query.text(), by, MappingProxyType(keys), signal.scope != "object", pod, adds)
 
 
 def _one_of(values: Sequence[str]) -> str:
@@ -135,13 +157,15 @@ class _Query:
 
     signal: Signal
     ask: SignalAsk
-    by: tuple[str, ...]  # the labels of a workload
+    by: tuple[str, ...]  # the labels of a row
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Dialect
 
     def text(self) -> str:
         """All stats, joined by the label `stat`."""
         stats = {"value": self.value(), "age": f"time() - min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
+        if self.halves:
+            stats["per"] = self.total(self.signal.per)
         if self.signal.scope != "object":
             recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
             stats["answered"] = self.count_pods(self.present("{}"))
@@ -154,7 +178,7 @@ class _Query:
         text = self.total(self.signal.metrics)
         if self.signal.takes_quantile:
             text = f"histogram_quantile({self.ask.quantile!r}, {text})"
-        if self.signal.per:
+        if self.signal.per and not self.halves:
             text = f"{text} / {self.total(self.signal.per)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
 
@@ -204,7 +228,7 @@ class _Query:
         """The vector selector of a metric."""
         known = self.by if metric.through is None else self.by[:1]
         named = _any({label: self.named[label] for label in known if label in self.named})
-        pod = ((self.dialect.name("pod"), self.pods),) if self.signal.scope == "target" else ()
+        pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
         fixed = _equal((*self.signal.where, *metric.where))
         return self.selector(metric.name + suffix, (*named, *pod, *fixed))
 
@@ -218,14 +242,26 @@ class _Query:
         return f"count by ({_list(self.by)}) (group by ({_list(self.pod)}) ({series}))"
 
     @property
-    def pods(self) -> str:
-        """Operator and value of the matcher of an engine's pods; a series must have one."""
-        return '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
+    def halves(self) -> bool:
+        """Whether it is a ratio whose halves are added up by the reader."""
+        return bool(self.signal.per) and self.dialect.name("pod") in self.by
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """Operators and values of the matchers of an engine's pods; a series must have one."""
+        given = '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
+        own = self.ask.own
+        if own is None or not self.signal.takes_quantile:
+            return (given,)
+        names = [quote_regex(name) for name in sorted(own.names)]
+        return given, f"=~{quote('|'.join([*names, own.past] if own.past else names))}"
 
     @property
     def pod(self) -> tuple[str, ...]:
         """The labels of one pod, or of one object."""
-        return self.by if self.signal.scope == "object" else (*self.by, self.dialect.name("pod"))
+        if self.signal.scope == "object":
+            return self.by
+        return tuple(dict.fromkeys((*self.by, self.dialect.name("pod"))))
 
     @property
     def dead(self) -> str:

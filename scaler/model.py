@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from scaler.cluster import Scaled
+
 MAX_VALUE = 1e15  # larger numbers are sentinels ("blank" in DCGM) or faults, never loads
 
 
@@ -34,6 +36,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnPods:
+    """The pods of one scale target, where Kubernetes tells them."""
+
+    names: frozenset[str]  # that exist now
+    ready: frozenset[str]  # of these, the ones that must answer
+    past: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
+
+
+@dataclass(frozen=True, slots=True)
 class SignalAsk:
     """A signal of the engine catalogue, for one workload.
 
@@ -49,6 +60,7 @@ class SignalAsk:
     pods: str | None = None  # RE2, anchored at both ends: only these pods are the workload's
     window: float | None = None  # seconds looked back by rates and quantiles
     quantile: float | None = None  # in (0, 1)
+    own: OwnPods | None = None  # the pods it is measured on, and no others; None: all that the labels take
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +129,15 @@ class Source(Protocol):
 class Replicas:
     """What is known about the scale target. None is unknown, which is not zero."""
 
-    current: int | None = None
+    current: int | None = None  # asked of it (spec.replicas), whether or not there are that many pods
     ready: int | None = None
-    starting: int | None = None
+    starting: int | None = None  # not ready yet; where `pending` is known, without those
     minimum: int | None = None
     maximum: int | None = None
     source: str = ""
+    pending: int | None = None  # pods without a node
+    serving: int | None = None  # pods that are or were ready, so that they may hold load
+    doubt: str = ""  # why all this is too old to lower anything on
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,7 @@ class Inputs:
     guards: Mapping[str, Measured] = field(default_factory=dict)  # waiting and running of the target's own pods
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
+    scaled: Scaled | None = None  # what Kubernetes says of the object, for the explanation
 
 
 def replicas_for(value: float, target: float) -> int:

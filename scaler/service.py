@@ -8,23 +8,29 @@ Used by `serve`, and by the demo, which brings a world of its own.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp.web import AppRunner
 
 from scaler.catalog import load, shipped_formulas
+from scaler.cluster import Cluster
 from scaler.engine import Engine, Limits
+from scaler.errors import SourceError
 from scaler.model import Source
 from scaler.server import admin, logs, metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
 from scaler.settings import Endpoint, Settings
+from scaler.sources.kube import Kube, reachable
 from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.scrape import ScrapeSource
 
 logger = logging.getLogger(__name__)
 
 CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
+CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
+CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
 
 
 class Service:
@@ -39,13 +45,14 @@ class Service:
         self.settings = settings
         self._clock = clock
         self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
-        self._sources = {name: source_of(endpoint) for name, endpoint in settings.endpoints.items()}
+        self._sources = {name: source_of(endpoint, clock) for name, endpoint in settings.endpoints.items()}
         registry = metrics.registry()
         self.engine = Engine(
             self._sources, load(self._folder), settings.defaults(), clock, limits(settings), logs.log_decision
         )
         self.server = Server(self.engine, listen(settings), clock, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
+        self._kube = kube_of(settings, clock)
         self._admin: AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -59,7 +66,7 @@ class Service:
             logger.error("formula file not in force", extra={"file": name, "problem": problem})
         await self.server.start()
         self._admin = await admin.serve(self._pages, self.settings["admin.address"])
-        self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self._watch())]
+        self._tasks = [asyncio.create_task(self._decide()), asyncio.create_task(self._watch())]
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Wait until it is told to stop. A part that ends by itself is a fault, and ends the process: better a restart
@@ -75,11 +82,38 @@ class Service:
         """Drain and leave: no call that was sent is lost."""
         await self.server.stop()
         await self.engine.close()
+        if self._kube:
+            self._kube.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._admin:
             await self._admin.cleanup()
+
+    async def _decide(self) -> None:
+        """Decide, from the first picture of the cluster on, so that no load of others is ever taken for ours."""
+        if self._kube:
+            try:
+                await asyncio.to_thread(self._kube.start)
+            except SourceError as error:
+                logger.warning("no access to Kubernetes", extra={"problem": str(error)})
+                self.engine.see(Cluster(problems={"kubernetes": str(error)}))
+            else:
+                await asyncio.to_thread(self._kube.settle, CLUSTER_PATIENCE)
+                self.engine.see(await asyncio.to_thread(self._kube.snapshot))
+                self._tasks.append(asyncio.create_task(self._look(self._kube)))
+        await self.engine.run()
+
+    async def _look(self, kube: Kube) -> None:
+        """Take a new picture of the cluster again and again; what is not known is said once."""
+        said: Mapping[str, str] = {}
+        while True:
+            cluster = await asyncio.to_thread(kube.snapshot)
+            self.engine.see(cluster)
+            for resource, problem in sorted(set(cluster.problems.items()) - set(said.items())):
+                logger.warning("not known from Kubernetes", extra={"resource": resource, "problem": problem})
+            said = cluster.problems
+            await asyncio.sleep(CLUSTER_INTERVAL)
 
     async def _watch(self) -> None:
         """Look at the formulas again and again; what has changed is taken over, what is bad is said once."""
@@ -95,9 +129,19 @@ class Service:
             self.engine.use(catalog)
 
 
-def source_of(endpoint: Endpoint) -> Source:
+def source_of(endpoint: Endpoint, clock: Callable[[], float]) -> Source:
     """The source behind an endpoint of the settings."""
-    return PrometheusSource(endpoint)
+    return ScrapeSource(endpoint, clock) if endpoint.direct else PrometheusSource(endpoint)
+
+
+def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
+    """What watches Kubernetes; None where that is not wanted, or not possible and not asked for."""
+    given = settings["kubernetes.kubeconfig"]
+    kubeconfig = Path(given) if given else None
+    enabled = settings["kubernetes.enabled"]
+    if enabled == "false" or (enabled == "auto" and not reachable(kubeconfig)):
+        return None
+    return Kube(kubeconfig, settings["kubernetes.namespaces"], settings["kubernetes.serviceNames"], clock)
 
 
 def limits(settings: Settings) -> Limits:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from scaler import promql, signals
+from scaler.cluster import Scaled
 from scaler.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
 from scaler.fields import (
     Fields,
@@ -32,6 +33,7 @@ from scaler.model import (
     HistoryAsk,
     Inputs,
     Measured,
+    OwnPods,
     QueryAsk,
     Reading,
     Replicas,
@@ -147,21 +149,36 @@ class WorkloadSpec:
         """Names of the endpoints it measures."""
         return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards))
 
-    def inputs_of(self, answers: Mapping[Ask, Measured]) -> Inputs:
-        """Sort one tick's measurements into what `decide` reads."""
+    def inputs_of(self, answers: Mapping[Ask, Measured], scaled: Scaled | None = None, doubt: str = "") -> Inputs:
+        """Sort one tick's measurements into what `decide` reads.
+
+        Args:
+            answers: to all of `asks`.
+            scaled: what Kubernetes says of the object at this time.
+            doubt: why that is too old to lower anything on.
+        """
         failure = Failure("was not measured", 0.0)
         young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
+        known = _known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()})
         return Inputs(
             readings={item.name: answers.get(item.ask, failure) for item in self.inputs},
             guards={item.name: answers.get(item.ask, failure) for item in self.guards},
-            replicas=_known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()}),
+            replicas=_told(known, scaled, doubt) if scaled else known,
             young=frozenset(young),
+            scaled=scaled,
         )
 
     def asks(self) -> frozenset[Ask]:
         """All that is asked of the sources in one tick."""
         history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
         return frozenset({item.ask for item in (*self.inputs, *self.guards)} | set(self.replicas.values()) | history)
+
+    def asks_of(self, own: OwnPods | None) -> dict[Ask, Ask]:
+        """Every ask, and what is asked in its place where the target's own pods are known."""
+        narrow = {item.ask for item in (*self.inputs, *self.guards) if item.of_target} if own else set()
+        return {
+            ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask for ask in self.asks()
+        }
 
 
 def _says(measured: Measured | None) -> float | None:
@@ -175,6 +192,25 @@ def _known(counts: Mapping[str, float | None]) -> Replicas:
     starting = max(current - ready, 0) if current is not None and ready is not None else None
     source = "kube-state-metrics" if current is not None else ""
     return Replicas(current, ready, starting, known.get("minimum"), known.get("maximum"), source)
+
+
+def own_pods(scaled: Scaled | None) -> OwnPods | None:
+    """The pods that a signal of the target is measured on, where they are known."""
+    if scaled is None or scaled.pods is None:
+        return None
+    ready = frozenset(pod.name for pod in scaled.pods if pod.state == "ready")
+    return OwnPods(frozenset(pod.name for pod in scaled.pods if pod.state != "pending"), ready, scaled.past)
+
+
+def _told(known: Replicas, scaled: Scaled, doubt: str) -> Replicas:
+    """What Kubernetes itself says of the scale target, and where it does not, what was known anyway."""
+    if scaled.replicas is not None:
+        known = replace(known, current=scaled.replicas, source="Kubernetes")
+    if scaled.pods is not None:
+        ready, starting, pending = (scaled.count(state) for state in ("ready", "starting", "pending"))
+        serving = scaled.count("ready", "unready")
+        known = replace(known, ready=ready, starting=starting, pending=pending, serving=serving)
+    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=doubt)
 
 
 # ---- formula files -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from scaler.cluster import Cluster
 from scaler.decide import Decision
 from scaler.errors import nearest
 from scaler.explain import as_data, as_text
@@ -31,6 +32,8 @@ NAMED = 20  # objects that an answer names when it knows no such object
 
 class Engine(metrics.Engine, Protocol):
     """What the pages need of the engine."""
+
+    cluster: Cluster
 
     def find(self, namespace: str, name: str) -> Sequence[Decision]:
         """The newest decisions of all triggers of one scaled object."""
@@ -64,7 +67,8 @@ class Pages:
         files = {f"formula file {file}": problem for file, problem in sorted(self.engine.catalog.problems.items())}
         workloads = {f"workload {key}": notice for key, notice in self.engine.notices().items()}
         certificates = self.server.warning()
-        return files | workloads | ({"certificates": certificates} if certificates else {})
+        cluster = {f"kubernetes {name}": problem for name, problem in sorted(self.engine.cluster.problems.items())}
+        return files | workloads | cluster | ({"certificates": certificates} if certificates else {})
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""

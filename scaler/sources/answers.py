@@ -1,12 +1,13 @@
 """Answers of the query API, and the readings that are made of them. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.fields import seconds
 from scaler.grouping import Grouped
-from scaler.model import MAX_VALUE, Ask, Failure, Measured, Reading
+from scaler.model import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,62 @@ def read_history(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
 
 def read_grouped(grouped: Grouped, answer: Answer, stale_after: float) -> Mapping[Ask, Sequence[Measured]]:
     """Read the answer to a grouped query: for each workload its stats at each time."""
-    table: dict[tuple[str, ...], dict[int, dict[str, float]]] = {}
+    table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
     for row in answer.rows:
-        stats = table.setdefault(tuple(row.labels.get(label, "") for label in grouped.by), {})
+        pods = table.setdefault(tuple(row.labels.get(label, "") for label in grouped.by), {})
+        stats = pods.setdefault(row.labels.get(grouped.pod, ""), {})
         for index, value in row.values.items():
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
-    return {
-        ask: [
-            _reading(table.get(key, {}).get(index, {}), at, answer, stale_after, counted=grouped.counted)
-            for index, at in enumerate(answer.times)
-        ]
-        for key, ask in grouped.asks.items()
-    }
+    read: dict[Ask, Sequence[Measured]] = {}
+    for ask, key in grouped.asks.items():
+        pods = table.get(key, {})
+        if ask.own and grouped.pod:
+            read[ask] = _own_readings(ask.own, pods, grouped.adds, answer, stale_after)
+        else:
+            whole = pods.get("", {})
+            read[ask] = [
+                _reading(whole.get(index, {}), at, answer, stale_after, counted=grouped.counted)
+                for index, at in enumerate(answer.times)
+            ]
+    return read
+
+
+def _own_readings(
+    own: OwnPods,
+    pods: Mapping[str, Mapping[int, Mapping[str, float]]],
+    adds: str,
+    answer: Answer,
+    stale_after: float,
+) -> Sequence[Measured]:
+    """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
+    past = re.compile(own.past) if own.past else None
+    ever = {name for name in pods if name in own.names or (past and past.fullmatch(name))}
+    readings: list[Measured] = []
+    for index, at in enumerate(answer.times):
+        present = index == len(answer.times) - 1
+        names = own.names & pods.keys() if present else ever
+        rows = {name: pods[name][index] for name in names if index in pods[name]}
+        answered = {name for name, row in rows.items() if row.get("answered")}
+        missing = own.ready if present else {name for name, row in rows.items() if row.get("missing")}
+        silent = missing - answered
+        doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
+        stats = {"answered": float(len(answered)), **_together(list(rows.values()), adds)}
+        readings.append(_reading(stats, at, answer, stale_after, counted=True, doubt=doubt))
+    return readings
+
+
+def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:
+    """Value and age of several pods as one; of a ratio the halves are added up first."""
+    values, per, ages = (_numbers(rows, stat) for stat in ("value", "per", "age"))
+    stats = {"age": max(ages)} if ages else {}
+    if values and (sum(per) or not any("per" in row for row in rows)):
+        total = max(values) if adds == "max" else sum(values)
+        stats["value"] = total / (sum(per) if per else len(values) if adds == "mean" else 1)
+    return stats
+
+
+def _numbers(rows: Iterable[Mapping[str, float]], stat: str) -> list[float]:
+    return [value for row in rows if (value := _number(row.get(stat))) is not None]
 
 
 def _one(answer: Answer, index: int, at: float) -> Measured:
@@ -67,10 +112,17 @@ def _one(answer: Answer, index: int, at: float) -> Measured:
     return _checked(Reading(_number(values[0] if values else None), at, partial=answer.warning, source=answer.source))
 
 
-def _reading(stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, *, counted: bool) -> Measured:
+def _some(names: Collection[str]) -> str:
+    first = sorted(names)
+    return ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
+
+
+def _reading(
+    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, *, counted: bool, doubt: str = ""
+) -> Measured:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     age = _number(stats.get("age"))
-    doubts = [answer.warning] if answer.warning else []
+    doubts = [said for said in (answer.warning, doubt) if said]
     if missing:
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
     if age is not None and age > stale_after:

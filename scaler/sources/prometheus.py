@@ -99,7 +99,7 @@ class PrometheusSource:
         size = max(1, min(self._endpoint.max_bytes // (2 * ask_bytes), self._endpoint.max_series // (2 * len(STATS))))
         for grouped in group(asks, self._endpoint.dialect, size, exact=len(times) > 1):
             read = partial(read_grouped, grouped, stale_after=self._endpoint.stale_after)
-            yield _Question(grouped.text, tuple(grouped.asks.values()), read)
+            yield _Question(grouped.text, tuple(grouped.asks), read)
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Ask, Sequence[Measured]]:
         """Ask all at once; what is not there in time is cut off."""

@@ -1,0 +1,348 @@
+"""Kubernetes: every resource of RESOURCES is listed and watched in a thread of its own, and nothing is ever written.
+
+    list (pages of 500) ──▶ table ◀── watch (events, bookmarks; ends itself every 20 s and goes on where it was)
+
+What fails keeps what it had: a lost connection goes on from the last version, 410 Gone lists anew, and until then the
+old table stands, with its age. Only a server that goes on refusing (401, 403, 404) makes a table unknown, and the
+reason names verb and resource.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaler.cluster import Cluster
+from scaler.errors import SourceError
+from scaler.sources import objects
+from scaler.sources.objects import Key, Owner, PodRecord, Raw, Scale, ScaledRecord, Tables
+
+if TYPE_CHECKING:
+    from scaler.sources.api_server import ApiServer
+
+PAGE = 500  # objects of one answer to a list
+WATCH = 20  # seconds after which the server ends a watch, so that quiet is told from a dead connection
+SILENCE = 30.0  # seconds after which a watch counts as dead
+RESTS = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between tries, after so many failures in a row
+BELIEVED = 60.0  # seconds for which a refusal is taken for a server that is starting
+SCALES_EVERY = 5.0  # seconds between two looks at scale sub-resources, which cannot be watched
+MOST_SCALES = 500  # of them
+TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One thing that is read, and the verbs that takes; deploy/rbac.yaml grants exactly these."""
+
+    group: str
+    version: str
+    plural: str
+    gives: str  # what is not known without it
+    verbs: tuple[str, ...] = ("list", "watch")
+    selector: str = ""  # of labels, so that others are not even sent
+
+    def path(self, namespace: str | None) -> str:
+        """Its path, for one namespace or all."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
+
+    def __str__(self) -> str:
+        """Its name as kubectl knows it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "which ScaledObjects will ask")
+SCALED_JOBS = Resource("keda.sh", "v1alpha1", "scaledjobs", "which ScaledJobs will ask")
+HPAS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "what the HPA reports")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "replicas of Deployments")
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "replicas of StatefulSets")
+JOBS = Resource("batch", "v1", "jobs", "jobs of ScaledJobs", selector=objects.SCALED_JOB)
+PODS = Resource("", "v1", "pods", "which pods are whose")
+SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
+
+SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
+WATCHED = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
+RESOURCES = (*WATCHED, SCALES)
+
+
+def reachable(kubeconfig: Path | None) -> bool:
+    """Whether there is a way to an API server: a kubeconfig, or a pod's service account."""
+    return kubeconfig is not None or bool(os.environ.get("KUBECONFIG")) or TOKEN.exists()
+
+
+class Table:
+    """The records of one resource."""
+
+    def __init__(self) -> None:
+        self.records: dict[Key, Any] = {}
+        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # of pods, by what they belong to
+
+    def put(self, key: Key, record: Any) -> bool:
+        """Keep a record, or forget it if it is None; returns whether that changed anything."""
+        before = self.records.pop(key, None)
+        if isinstance(before, PodRecord):
+            group = self.groups[before.owner]
+            del group[key]
+            if not group:
+                del self.groups[before.owner]
+        if record is not None:
+            self.records[key] = record
+        if isinstance(record, PodRecord):
+            self.groups.setdefault(record.owner, {})[key] = record
+        return bool(before != record)
+
+
+def key_of(raw: Raw) -> Key:
+    """Namespace and name."""
+    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+class Watch:
+    """One resource, of one namespace or all; `run` is its thread.
+
+    Args:
+        server: the API server.
+        resource: what is watched.
+        namespace: None for all.
+        read: what is kept of an object; None for nothing.
+        key: under which key.
+        lock: of all tables.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        server: "ApiServer",
+        resource: Resource,
+        namespace: str | None,
+        read: Callable[[Raw], Any],
+        key: Callable[[Raw], Key],
+        lock: threading.Lock,
+        clock: Clock,
+    ) -> None:
+        self.resource = resource
+        self.table: Table | None = None  # None: not known
+        self.problem = ""
+        self.heard: float | None = None
+        self.changes = 0
+        self.tried = threading.Event()  # set once there was a first list, or a first failure
+        self._server, self._read, self._key, self._lock, self._clock = server, read, key, lock, clock
+        self._path = resource.path(namespace)
+        self._query = {"labelSelector": resource.selector} if resource.selector else {}
+        self._version = ""  # empty: to be listed
+        self._refused: float | None = None  # since when
+
+    def run(self, stopped: threading.Event) -> None:
+        """List and watch until stopped."""
+        failures = 0
+        while not stopped.is_set():
+            try:
+                self._turn()
+                failures, self.problem, self._refused = 0, "", None
+            except SourceError as error:
+                failures += 1
+                self._failed(error)
+            except Exception as error:  # noqa: BLE001 - whatever an object of somebody else's looks like
+                failures += 1
+                self._version = ""
+                self._say(f"cannot be read ({type(error).__name__}: {error})")
+            self.tried.set()
+            if failures:
+                stopped.wait(RESTS[min(failures, len(RESTS)) - 1])
+
+    def _turn(self) -> None:
+        if not self._version:
+            self._list()
+            self.problem, self._refused = "", None
+            self.tried.set()
+        self._follow()
+
+    def _list(self) -> None:
+        """Read all of it, page by page; the old table stands until the new one is whole."""
+        table, more = Table(), ""
+        while True:
+            page = self._server.get(self._path, {**self._query, "limit": PAGE, **({"continue": more} if more else {})})
+            for raw in page.get("items") or ():
+                table.put(self._key(raw), self._read(raw))
+            more = page["metadata"].get("continue") or ""
+            if not more:
+                break
+        with self._lock:
+            self.table, self.heard = table, self._clock()
+            self.changes += 1
+        self._version = str(page["metadata"]["resourceVersion"])
+
+    def _follow(self) -> None:
+        """Take in what changes, until the server ends the watch."""
+        from scaler.sources.api_server import Gone  # noqa: PLC0415 - 0.5 s, spent on first use
+
+        query = {"watch": "1", "resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH}
+        for event in self._server.events(self._path, {**self._query, **query}, SILENCE):
+            raw = event["object"]
+            if event["type"] == "ERROR":
+                said = f"{raw.get('code')}: {raw.get('message')}"
+                raise Gone(said) if raw.get("code") == 410 else SourceError(said)
+            self._take(event["type"], raw)
+            self._version = str(raw["metadata"]["resourceVersion"])
+        self.heard = self._clock()
+
+    def _take(self, kind: str, raw: Raw) -> None:
+        record = None if kind in {"DELETED", "BOOKMARK"} else self._read(raw)
+        with self._lock:
+            if kind != "BOOKMARK" and self.table and self.table.put(self._key(raw), record):
+                self.changes += 1
+            self.heard = self._clock()
+
+    def _failed(self, error: SourceError) -> None:
+        """Say what is wrong, and decide what is kept."""
+        from scaler.sources.api_server import Gone, Refused  # noqa: PLC0415
+
+        if isinstance(error, Gone):
+            self._version = ""
+            return
+        self._say(str(error))
+        if not isinstance(error, Refused):
+            self._refused = None
+            return
+        now, self._version = self._clock(), ""
+        self._refused = now if self._refused is None else self._refused
+        if now - self._refused >= BELIEVED:
+            with self._lock:
+                self.table, self.heard = None, None
+                self.changes += 1
+
+    def _say(self, problem: str) -> None:
+        verbs = " and ".join(self.resource.verbs)
+        self.problem = f"{self.resource.gives}: {verbs} {self.resource}: {problem}"
+
+
+class Kube:
+    """All that is watched, and the Cluster that it makes.
+
+    Args:
+        kubeconfig: None for the pod's service account, or else for what KUBECONFIG names.
+        namespaces: empty for all.
+        services: names under which triggers reach us; see `objects.Reader`.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, kubeconfig: Path | None, namespaces: Collection[str], services: Collection[str], clock: Clock
+    ) -> None:
+        self._kubeconfig, self._namespaces, self._clock = kubeconfig, namespaces, clock
+        self._reader = objects.Reader(services)
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._server: ApiServer | None = None
+        self._watches: list[Watch] = []
+        self._scales: dict[Owner, Scale] = {}
+        self._scale_problem = ""
+        self._made: tuple[object, Cluster] | None = None
+
+    def start(self) -> None:
+        """Begin to watch; blocks for the half second that the client takes to be imported.
+
+        Raises:
+            SourceError: there is no access.
+        """
+        from scaler.sources.api_server import ApiServer  # noqa: PLC0415 - 0.5 s, spent on first use
+
+        server = self._server = ApiServer(self._kubeconfig)
+        for resource in WATCHED:
+            read, key = self._reading(resource)
+            for namespace in self._namespaces or (None,):
+                watch = Watch(server, resource, namespace, read, key, self._lock, self._clock)
+                self._watches.append(watch)
+                name = f"kube-{resource.plural}"
+                threading.Thread(target=watch.run, args=(self._stopped,), name=name, daemon=True).start()
+        threading.Thread(target=self._look_at_scales, args=(server,), name="kube-scales", daemon=True).start()
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until everything was read once or has failed; returns whether that came within so many seconds."""
+        until = self._clock() + timeout
+        return all(watch.tried.wait(max(until - self._clock(), 0.0)) for watch in self._watches)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+        if self._server:
+            self._server.close()
+
+    def snapshot(self) -> Cluster:
+        """What is known now; cheap while nothing changes."""
+        with self._lock:
+            state = (sum(watch.changes for watch in self._watches), self._scales)
+            if self._made is None or self._made[0] != state:
+                self._made = state, objects.assemble(self._tables())
+            heard = [watch.heard for watch in self._watches if watch.table]
+        known = [time for time in heard if time is not None]
+        return replace(self._made[1], problems=self._problems(), heard=min(known, default=None))
+
+    def _reading(self, resource: Resource) -> tuple[Callable[[Raw], Any], Callable[[Raw], Key]]:
+        readings: Mapping[Resource, tuple[Callable[[Raw], Any], Callable[[Raw], Key]]] = {
+            SCALED_OBJECTS: (self._reader.scaled, key_of),
+            SCALED_JOBS: (self._reader.scaled, key_of),
+            HPAS: (objects.read_hpa, objects.hpa_of),
+            DEPLOYMENTS: (objects.read_replicas, key_of),
+            STATEFUL_SETS: (objects.read_replicas, key_of),
+            JOBS: (objects.read_job, key_of),
+            PODS: (self._reader.pod, key_of),
+        }
+        return readings[resource]
+
+    def _tables(self) -> Tables:
+        jobs, pods = self._records(JOBS), self._all(PODS)
+        return Tables(
+            scaled=self._scaled(),
+            listed=frozenset(kind for kind, resource in SCALED.items() if self._all(resource) is not None),
+            hpas=self._records(HPAS),
+            replicas={"Deployment": self._records(DEPLOYMENTS), "StatefulSet": self._records(STATEFUL_SETS)},
+            jobs=None if jobs is None else jobs.values(),
+            pods=None if pods is None else {of: own.values() for table in pods for of, own in table.groups.items()},
+            scales=self._scales,
+        )
+
+    def _all(self, resource: Resource) -> list[Table] | None:
+        """The tables of a resource, of all namespaces; None if one of them is not known."""
+        tables = [watch.table for watch in self._watches if watch.resource is resource]
+        known = [table for table in tables if table is not None]
+        return known if len(known) == len(tables) else None
+
+    def _records(self, resource: Resource) -> dict[Key, Any] | None:
+        tables = self._all(resource)
+        return None if tables is None else {key: one for table in tables for key, one in table.records.items()}
+
+    def _scaled(self) -> list[ScaledRecord]:
+        tables = [watch.table for watch in self._watches if watch.resource in SCALED.values()]
+        return [record for table in tables if table for record in table.records.values()]
+
+    def _problems(self) -> dict[str, str]:
+        problems = {str(watch.resource): watch.problem for watch in self._watches if watch.problem}
+        return problems | ({str(SCALES): self._scale_problem} if self._scale_problem else {})
+
+    def _look_at_scales(self, server: "ApiServer") -> None:
+        """Ask for the scale of every target whose kind is not watched, again and again."""
+        while not self._stopped.wait(SCALES_EVERY):
+            with self._lock:
+                paths = {record.target: record.scale_path for record in self._scaled() if record.scale_path}
+            if paths or self._scales:
+                self._scales = self._read_scales(server, dict(list(paths.items())[:MOST_SCALES]))
+
+    def _read_scales(self, server: "ApiServer", paths: Mapping[Owner, str]) -> dict[Owner, Scale]:
+        from scaler.sources.api_server import Refused  # noqa: PLC0415
+
+        read: dict[Owner, Scale] = {}
+        problem = ""
+        for target, path in paths.items():
+            try:
+                read[target] = objects.read_scale(server.get(path))
+            except (SourceError, ValueError, TypeError, AttributeError) as error:
+                problem = f"{SCALES.gives}: get {target[1]}/scale: {error}"
+                if target in self._scales and not isinstance(error, Refused):
+                    read[target] = self._scales[target]
+        self._scale_problem = problem
+        return read

@@ -1,0 +1,321 @@
+"""Kubernetes objects as JSON -> the few fields that are kept of each, and the Cluster that they make together. Pure.
+
+Which pods are a target's own: for a Deployment and a StatefulSet the pods that it controls, whatever their labels say,
+so that two of them with overlapping selectors do not count each other's; for a ScaledJob the pods of its jobs; for any
+other kind the pods that the selector of its scale sub-resource takes, which is what the HPA goes by (of a
+LeaderWorkerSet these are the leaders, one for each replica).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from scaler.cluster import Cluster, Condition, Hpa, Metadata, Pod, PodState, Scaled
+from scaler.sources.selector import selects
+
+Raw = Mapping[str, Any]
+Key = tuple[str, str]  # namespace and name
+Owner = tuple[str, str, str]  # namespace, kind and name of what a pod belongs to
+
+DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
+SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
+TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
+_PAUSES = "autoscaling.keda.sh/"
+_SHOWN = 300  # characters of a message that are kept
+_VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale selector uses
+    {TEMPLATE, "controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
+    | {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """What is kept of every pod."""
+
+    pod: Pod
+    owner: Owner
+    labels: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRecord:
+    """What is kept of a ScaledObject or ScaledJob: all that it says itself."""
+
+    scaled: Scaled
+    target: Owner
+    scale_path: str  # of the target's scale sub-resource; empty where its kind is watched, or is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A scale sub-resource."""
+
+    replicas: int
+    selector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All records; a table that could not be read is None."""
+
+    scaled: Iterable[ScaledRecord]
+    listed: frozenset[str]  # kinds of which all are there
+    hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
+    replicas: Mapping[str, Mapping[Key, int] | None]  # "Deployment", "StatefulSet" -> spec.replicas
+    jobs: Iterable[Owner] | None  # the ScaledJob of every unfinished job
+    pods: Mapping[Owner, Collection[PodRecord]] | None
+    scales: Mapping[Owner, Scale]
+
+
+# ---- one object ------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads objects, and keeps what many of them share only once."""
+
+    def __init__(self, services: Collection[str] = ()) -> None:
+        """Take the names under which triggers reach us, such as "llm-scaler.keda"; none: any trigger may be ours."""
+        self._services = tuple(services)
+        self._shared: dict[Any, Any] = {}
+
+    def scaled(self, raw: Raw) -> ScaledRecord | None:
+        """A ScaledObject or ScaledJob; None if it does not ask us."""
+        meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+        triggers = [trigger for trigger in spec.get("triggers") or () if isinstance(trigger, Mapping)]
+        ours = [trigger for trigger in triggers if self._ours(trigger)]
+        if not ours:
+            return None
+        kind, namespace, name = raw["kind"], meta["namespace"], meta["name"]
+        target, path = _target(kind, namespace, name, spec, status)
+        maximum = spec.get("maxReplicaCount")
+        scaled = Scaled(
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            triggers=tuple(tuple(sorted(trigger["metadata"].items())) for trigger in ours),
+            others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
+            target=f"{target[1]} {target[2]}",
+            minimum=spec.get("minReplicaCount") or 0,
+            maximum=DEFAULT_MAXIMUM if maximum is None else maximum,
+            idle=spec.get("idleReplicaCount"),
+            paused=_paused(meta.get("annotations") or {}),
+            fallback=_fallback(spec.get("fallback")),
+            conditions=_conditions(status),
+            past="" if path else _past(target),
+        )
+        return ScaledRecord(scaled, target, path)
+
+    def pod(self, raw: Raw) -> PodRecord | None:
+        """A pod; None if it has ended."""
+        meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
+        if status.get("phase") in {"Succeeded", "Failed"}:
+            return None
+        labels = meta.get("labels") or {}
+        state, since, reason = _pod_state(meta, spec, status)
+        kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
+        pod = Pod(meta["name"], state, since, self._once(reason))
+        return PodRecord(pod, self._once(_owner(meta, labels)), self._once(kept))
+
+    def _once(self, value: Any) -> Any:
+        if len(self._shared) > 100_000:  # of pods long gone
+            self._shared.clear()
+        return self._shared.setdefault(value, value)
+
+    def _ours(self, trigger: Raw) -> bool:
+        metadata = trigger.get("metadata")
+        if trigger.get("type") not in {"external", "external-push"} or not isinstance(metadata, Mapping):
+            return False
+        address = str(metadata.get("scalerAddress", "")).rpartition("//")[2].rpartition("/")[2]
+        host = address.rpartition(":")[0] or address
+        return not self._services or any(host == name or host.startswith(name + ".") for name in self._services)
+
+
+def read_hpa(raw: Raw) -> Hpa | None:
+    """An HPA; None if KEDA did not make it for a ScaledObject."""
+    if _controller(raw["metadata"]).get("kind") != "ScaledObject":
+        return None
+    spec, status = raw.get("spec", {}), raw.get("status", {})
+    return Hpa(
+        name=raw["metadata"]["name"],
+        current=status.get("currentReplicas"),
+        desired=status.get("desiredReplicas"),
+        minimum=spec.get("minReplicas", 1),
+        maximum=spec.get("maxReplicas"),
+        conditions=_conditions(status),
+    )
+
+
+def hpa_of(raw: Raw) -> Key:
+    """Namespace and name of the ScaledObject that an HPA was made for."""
+    return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
+
+
+def read_replicas(raw: Raw) -> int:
+    """The replicas that a Deployment or StatefulSet is asked for."""
+    return int(raw["spec"].get("replicas", 1))
+
+
+def read_job(raw: Raw) -> Owner | None:
+    """The ScaledJob of a job; None if it has ended or is no ScaledJob's."""
+    meta = raw["metadata"]
+    owner = _controller(meta)
+    conditions = _conditions(raw.get("status", {}))
+    ended = any(one.type in {"Complete", "Failed"} and one.status == "True" for one in conditions)
+    return None if ended or owner.get("kind") != "ScaledJob" else (meta["namespace"], "ScaledJob", owner["name"])
+
+
+def read_scale(raw: Raw) -> Scale:
+    """A scale sub-resource."""
+    return Scale(int(raw.get("spec", {}).get("replicas", 0)), str(raw.get("status", {}).get("selector", "")))
+
+
+def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tuple[Owner, str]:
+    """What is scaled, and the path of its scale sub-resource where that has to be asked."""
+    if kind == "ScaledJob":
+        return (namespace, "ScaledJob", name), ""
+    ref = spec.get("scaleTargetRef") or {}
+    group, _, _ = str(ref.get("apiVersion") or "apps/v1").rpartition("/")
+    target = (namespace, str(ref.get("kind") or "Deployment"), str(ref.get("name", "")))
+    if group == "apps" and target[1] in {"Deployment", "StatefulSet"}:
+        return target, ""
+    known = status.get("scaleTargetGVKR") or {}  # KEDA's: the plural is in no other place
+    words = [known.get(part) for part in ("group", "version", "resource")]
+    safe = all(isinstance(word, str) and re.fullmatch(r"[a-z0-9.-]+", word) for word in words)
+    path = f"/apis/{words[0]}/{words[1]}/namespaces/{namespace}/{words[2]}/{target[2]}/scale" if safe else ""
+    return target, path
+
+
+def _past(target: Owner) -> str:
+    """Names of all pods that a target ever had, as its controller makes them."""
+    name = re.escape(target[2]).replace(r"\-", "-")
+    return {
+        "Deployment": f"{name}-[a-z0-9]+-[a-z0-9]{{5}}",
+        "StatefulSet": f"{name}-[0-9]+",
+        "ScaledJob": f"{name}-[a-z0-9]{{5}}-[a-z0-9]{{5}}",
+    }.get(target[1], "")
+
+
+def _paused(annotations: Raw) -> str:
+    """The annotation that pauses an object; KEDA takes anything but a false for a true."""
+    replicas = annotations.get(f"{_PAUSES}paused-replicas")
+    if replicas is not None:
+        return f"paused-replicas: {replicas}"
+    for name in ("paused", "paused-scale-in", "paused-scale-out"):
+        value = annotations.get(_PAUSES + name)
+        if value is not None and value not in {"0", "f", "F", "false", "FALSE", "False"}:
+            return f"{name}: {value}"
+    return ""
+
+
+def _fallback(raw: Raw | None) -> str:
+    if not raw:
+        return ""
+    behavior = raw.get("behavior") or "static"
+    return f"{behavior}: {raw.get('replicas')} replicas after {raw.get('failureThreshold')} failures"
+
+
+def _conditions(status: Raw) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(raw["type"], raw.get("status", "Unknown"), raw.get("reason", ""), raw.get("message", "")[:_SHOWN])
+        for raw in status.get("conditions") or ()
+    )
+
+
+def _controller(meta: Raw) -> Raw:
+    return next((owner for owner in meta.get("ownerReferences") or () if owner.get("controller")), {})
+
+
+def _owner(meta: Raw, labels: Raw) -> Owner:
+    """What a pod belongs to: what it is scaled as, not the ReplicaSet or Job in between."""
+    namespace, controller = meta["namespace"], _controller(meta)
+    kind, name, template = controller.get("kind", ""), controller.get("name", ""), labels.get(TEMPLATE)
+    if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
+        return namespace, "Deployment", name.removesuffix(f"-{template}")
+    if kind == "Job" and SCALED_JOB in labels:
+        return namespace, "ScaledJob", labels[SCALED_JOB]
+    return namespace, kind, name
+
+
+def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
+    conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
+    created = _time(meta.get("creationTimestamp"))
+    if meta.get("deletionTimestamp"):
+        return "terminating", created, ""
+    if ready.get("status") == "True":
+        return "ready", created, ""
+    if not spec.get("nodeName"):
+        scheduled = conditions.get("PodScheduled", {})
+        since = _time(scheduled.get("lastTransitionTime"))
+        return "pending", created if since is None else since, str(scheduled.get("message") or "")[:_SHOWN]
+    # Kubelet moves Ready's time only when Ready changes, so one that came long after the start was True in between.
+    began, changed = (_time(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
+    was_ready = began is not None and changed is not None and changed > began + 1
+    return ("unready" if was_ready else "starting"), created, ""
+
+
+def _time(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+# ---- together --------------------------------------------------------------------------------------------------------
+
+
+def assemble(tables: Tables) -> Cluster:
+    """Put together what is known of every scaled object."""
+    jobs = None if tables.jobs is None else Counter(tables.jobs)
+    objects: dict[Key, tuple[Scaled, ...]] = {}
+    for record in tables.scaled:
+        scaled = replace(
+            record.scaled,
+            replicas=_replicas(record, tables, jobs),
+            pods=_pods(record, tables),
+            hpa=_hpa(record.scaled, tables),
+        )
+        key = scaled.namespace, scaled.name
+        objects[key] = (*objects.get(key, ()), scaled)
+    return Cluster(objects, listed=tables.listed)
+
+
+def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
+    if scaled.kind != "ScaledObject" or tables.hpas is None:
+        return None
+    return tables.hpas.get((scaled.namespace, scaled.name))
+
+
+def _replicas(record: ScaledRecord, tables: Tables, jobs: Counter[Owner] | None) -> int | None:
+    namespace, kind, name = record.target
+    if kind == "ScaledJob":
+        return None if jobs is None else jobs[record.target]
+    if record.target in tables.scales:
+        return tables.scales[record.target].replicas
+    return (tables.replicas.get(kind) or {}).get((namespace, name))
+
+
+def _pods(record: ScaledRecord, tables: Tables) -> tuple[Pod, ...] | None:
+    if tables.pods is None:
+        return None
+    if record.target in tables.scales:
+        wanted = selects(tables.scales[record.target].selector)
+        if wanted is None:
+            return None
+        own: Iterable[PodRecord] = (
+            one
+            for owner, pods in tables.pods.items()
+            if owner[0] == record.target[0]
+            for one in pods
+            if wanted(one.labels)
+        )
+    elif record.scaled.past:
+        own = tables.pods.get(record.target, ())
+    else:
+        return None
+    return tuple(sorted((one.pod for one in own), key=lambda pod: pod.name))
