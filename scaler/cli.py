@@ -92,9 +92,9 @@ def _serve(arguments: Arguments) -> int:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings, time.time))
+        asyncio.run(serve(settings, time.time, time.monotonic))
     else:
-        uvloop.run(serve(settings, time.time))
+        uvloop.run(serve(settings, time.time, time.monotonic))
     return 0
 
 

@@ -91,8 +91,7 @@ class Decision:
     spec: WorkloadSpec
     at: float
     certainty: Certainty
-    replicas: int | None  # None with `active` None: nothing can be said
-    active: bool | None
+    said: Answer | None  # None: nothing can be said
     wake: bool  # the activation was true on what was measured, certain or not
     reason: str  # one sentence
     value: float | None  # the formula's
@@ -125,18 +124,28 @@ class Decision:
         """Current replicas, where known."""
         return self.known.current
 
+    @property
+    def replicas(self) -> int | None:
+        """What GetMetrics says; None: nothing can be said."""
+        return self.said.replicas if self.said else None
+
+    @property
+    def active(self) -> bool | None:
+        """What IsActive says; None: nothing can be said."""
+        return self.said.active if self.said else None
+
     def answer(self) -> Answer:
         """What the wire may say.
 
         Raises:
             NoAnswer: nothing certain enough; the text is for the user.
         """
-        if self.replicas is None or self.active is None:
-            error = NoAnswer(self.reason)
-            if self.final:
-                error.code = "INVALID_ARGUMENT"
-            raise error
-        return Answer(self.replicas, self.active, self.at)
+        if self.said is not None:
+            return self.said
+        error = NoAnswer(self.reason)
+        if self.final:
+            error.code = "INVALID_ARGUMENT"
+        raise error
 
 
 def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
@@ -194,8 +203,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         spec=spec,
         at=now,
         certainty=_certainty(answer, ground),
-        replicas=answer.replicas if answer else None,
-        active=answer.active if answer else None,
+        said=answer,
         wake=activated,
         reason="",
         value=value,

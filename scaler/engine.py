@@ -19,7 +19,7 @@ from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
 from scaler.model import Ask, Failure, Measured, Reading, Request, Source, WorkloadKey
 from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind, own_pods
-from scaler.trigger import Trigger, parse_trigger
+from scaler.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +170,14 @@ class Engine:
         """The newest decisions of all triggers of one scaled object."""
         return [item for item in self.decisions() if (item.key.namespace, item.key.name) == (namespace, name)]
 
+    def refusals(self, namespace: str, name: str) -> list[str]:
+        """Why triggers of one scaled object were refused, the newest last."""
+        return [
+            str(error)
+            for request, (_, error) in self._errors.items()
+            if (request.namespace, request.name) == (namespace, name)
+        ]
+
     def notices(self) -> dict[WorkloadKey, str]:
         """Workloads that go on with an older formula, and why."""
         return {item.trigger.key: item.notice for item in self._workloads.values() if item.notice}
@@ -195,17 +203,23 @@ class Engine:
             file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
             spec = bind(file, trigger, self._defaults)
         except ScalerError as error:
-            self._errors.pop(request, None)
-            while len(self._errors) >= REMEMBERED_ERRORS:
-                self._errors.pop(next(iter(self._errors)))
-            self._errors[request] = (self.catalog, error)
+            self._remember(request, error)
             raise
-        self._make_room(now)
+        self._errors.pop(request, None)
+        self._make_room()
         view = View(spec.asks_of(None))
         workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now, view, scaled)
         self._workloads[request] = workload
         self._wake.set()
         return workload
+
+    def _remember(self, request: Request, error: ScalerError) -> None:
+        """Keep the error of a request, so that asking again is cheap and `explain` can show it."""
+        self._errors.pop(request, None)
+        while len(self._errors) >= REMEMBERED_ERRORS:
+            self._errors.pop(next(iter(self._errors)))
+        if size(request) <= MAX_METADATA_LENGTH:
+            self._errors[request] = (self.catalog, error)
 
     def _inherited(self, key: WorkloadKey) -> State:
         """An edited trigger is a new workload: what was said for its object before is not lowered on little sight."""
@@ -218,11 +232,16 @@ class Engine:
         ]
         return _born(max(answers, key=lambda answer: (answer.replicas, answer.active))) if answers else State()
 
-    def _make_room(self, now: float) -> None:
-        """Forget who has not called for long, and above the limit the oldest: first those who called only briefly."""
-        for request, item in list(self._workloads.items()):
-            if now - item.last_asked > self._limits.forget_after:
-                self._forget(request)
+    def _forget_the_silent(self, now: float) -> None:
+        """Forget who has not called for long."""
+        silent = [
+            request for request, item in self._workloads.items() if now - item.last_asked > self._limits.forget_after
+        ]
+        for request in silent:
+            self._forget(request)
+
+    def _make_room(self) -> None:
+        """Above the limit the oldest is forgotten: first those who called only briefly."""
         if len(self._workloads) >= self._limits.workloads:
             items = self._workloads.values()
             oldest = min(items, key=lambda item: (item.last_asked - item.first_asked >= SETTLED, item.last_asked))
@@ -326,6 +345,7 @@ class Engine:
 
     def _start(self, now: float) -> list[asyncio.Task[None]]:
         """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
+        self._forget_the_silent(now)
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
         asks: dict[Batch, set[Ask]] = {}
         new = sum(item.folding and not item.knows_past for item in self._workloads.values())

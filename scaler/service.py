@@ -39,9 +39,10 @@ class Service:
     Args:
         settings: what was set.
         clock: seconds since the epoch.
+        timer: seconds that never go back, for durations.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
         self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
@@ -50,7 +51,7 @@ class Service:
         self.engine = Engine(
             self._sources, load(self._folder), settings.defaults(), clock, limits(settings), logs.log_decision
         )
-        self.server = Server(self.engine, listen(settings), clock, metrics.Calls(registry).observe)
+        self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
         self._kube = kube_of(settings, clock)
         self._admin: AppRunner | None = None
@@ -170,7 +171,7 @@ def listen(settings: Settings) -> Listen:
     )
 
 
-async def serve(settings: Settings, clock: Callable[[], float]) -> None:
+async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
     """Run until SIGTERM or SIGINT, then drain.
 
     Raises:
@@ -180,7 +181,7 @@ async def serve(settings: Settings, clock: Callable[[], float]) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    service = Service(settings, clock)
+    service = Service(settings, clock, timer)
     try:
         await service.start()
         await service.run(stopped)

@@ -106,7 +106,6 @@ def _url(raw: object) -> str:
 _ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
 
 
-
 def _words(raw: object) -> tuple[str, ...]:
     """Names, as a list or with commas between."""
     words = raw if isinstance(raw, list) else str(raw).split(",")
@@ -126,9 +125,9 @@ KEYS: tuple[Key, ...] = (
     Key("prometheus", _url, None, "URL of the endpoint `default`, for a start without a file"),
     Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
     Key("grpc.budget", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
-    Key("grpc.maxConnectionAge", duration(10, 86400), 300.0, "after which a connection is asked to come anew"),
+    Key("grpc.maxConnectionAge", duration(10, 86400), 60.0, "after which a connection is asked to come anew"),
     Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
-    Key("grpc.grace", duration(0, 120), 20.0, "how long calls may finish after that"),
+    Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again how long to finish"),
     Key("grpc.reflection", boolean, False, "whether grpcurl can list the service"),
     Key("grpc.tls.cert", text, None, "certificate file; with grpc.tls.key turns TLS on"),
     Key("grpc.tls.key", text, None, "key file"),

@@ -288,10 +288,10 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
     if file is None:
         file = _inline(trigger, defaults)
     declared = {item.name: item for item in file.parameters}
+    known = {*declared, *RESERVED_KEYS} - set(NOT_YET_KEYS)
     for key in trigger.given:
-        if key not in declared and key not in RESERVED_KEYS:
-            allowed = ", ".join(sorted({*declared, *RESERVED_KEYS} - set(NOT_YET_KEYS)))
-            raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, {*declared, *RESERVED_KEYS})}", allowed)
+        if key not in known:
+            raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, known)}", ", ".join(sorted(known)))
     values: dict[str, Scalar] = {}
     for item in file.parameters:
         if item.name in trigger.given:
@@ -304,7 +304,10 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
         if key in trigger.given and key not in declared:
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
-    return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+    try:
+        return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+    except ConfigError as error:
+        raise _of_trigger(error, file, trigger) from None
 
 
 EXAMPLE = WorkloadKey("namespace", "name", "ScaledObject", "")
@@ -320,6 +323,15 @@ def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults
     """
     parameters = tuple(replace(item, default=_stand_in(item)) for item in file.parameters)
     return bind(replace(file, parameters=parameters), Trigger(EXAMPLE, file.name, None, given), defaults)
+
+
+def _of_trigger(error: ConfigError, file: FormulaFile, trigger: Trigger) -> ConfigError:
+    """The same error, said of the trigger where it was the trigger that gave the value."""
+    if error.where != file.where or error.key not in trigger.given:
+        return error
+    if isinstance(error, FormulaSyntaxError):
+        return error.placed(TRIGGER, error.key)
+    return ConfigError(TRIGGER, error.key, error.problem, error.allowed)
 
 
 def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:

@@ -94,15 +94,18 @@ def _bounded(request: Request) -> None:
         raise ConfigError(TRIGGER, "name", f"{show(request.name)} is not the name of an object", "a DNS subdomain")
     if len(request.metadata) > MAX_KEYS:
         raise ConfigError(TRIGGER, "metadata", f"has {len(request.metadata)} keys", f"at most {MAX_KEYS}")
-    total = 0
     for key, value in request.metadata:
         if len(key) > 128:
             raise ConfigError(TRIGGER, show(key, 40), f"a key of {len(key)} characters", "at most 128")
         if len(value) > MAX_VALUE_LENGTH:
             raise ConfigError(TRIGGER, key, f"a value of {len(value)} characters", f"at most {MAX_VALUE_LENGTH}")
-        total += len(key) + len(value)
-    if total > MAX_METADATA_LENGTH:
-        raise ConfigError(TRIGGER, "metadata", f"has {total} characters", f"at most {MAX_METADATA_LENGTH}")
+    if size(request) > MAX_METADATA_LENGTH:
+        raise ConfigError(TRIGGER, "metadata", f"has {size(request)} characters", f"at most {MAX_METADATA_LENGTH}")
+
+
+def size(request: Request) -> int:
+    """The characters of a request's metadata."""
+    return sum(len(key) + len(value) for key, value in request.metadata)
 
 
 def _digest(formula: str | None, expression: str | None, given: Mapping[str, str]) -> str:

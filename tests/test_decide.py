@@ -132,6 +132,14 @@ def test_absence_is_not_zero_on_an_endpoint_that_was_just_born():
     assert "absence is not zero while default holds no data older than 1m yet" in decisions[1].reason
 
 
+@pytest.mark.parametrize("on_missing", ["zero", "7", "last"])
+def test_absence_means_nothing_while_the_answer_is_partial(on_missing):
+    spec = workload(LOAD.replace("prometheus: load", f"prometheus: load, onMissing: {on_missing}"))
+    _, decisions = fold(spec, [load(40), load(Reading(None, START, partial="2 of 2 pods cannot be scraped"))])
+    assert said(decisions)[1] == (4, True)
+    assert "absence means nothing while 2 of 2 pods cannot be scraped" in decisions[1].reason
+
+
 def test_a_name_on_the_left_of_a_double_question_mark_is_nil_when_missing():
     spec = workload(LOAD.replace("formula: load", "formula: load ?? 20"))
     _, decisions = fold(spec, [load(None), DOWN])

@@ -172,6 +172,11 @@ def test_a_wrong_trigger_is_an_error_at_once_and_no_workload():
             with pytest.raises(ConfigError):
                 await engine.read(request(oops=str(number)))
         assert len(engine._errors) <= 512
+        assert engine.refusals("team", "llama")[-1].startswith("trigger: oops: unknown key")
+        assert engine.refusals("team", "other") == []
+        with pytest.raises(ConfigError, match="metadata: a value of 1000000 characters|oops"):
+            await engine.read(request(oops="x" * 1_000_000))
+        assert "x" * 100 not in str(engine._errors), "what is too large is not kept"
         await engine.close()
 
     play(scenario())
@@ -409,7 +414,7 @@ def test_changes_are_told_as_they_come_until_the_engine_closes():
 
         async def listen():
             async for decision in engine.changes(request()):
-                seen.append(decision.at)
+                seen.append(decision.at)  # noqa: PERF401 - what was seen counts also when it ends early
 
         listener = asyncio.ensure_future(listen())
         for now in (START, START + 5, START + 10):

@@ -90,7 +90,7 @@ def test_what_is_wrong_is_one_error(tree, environment, flags, problem):
 
 def test_the_settings_in_force_can_be_shown_and_read_again_without_secrets():
     tree = shown(read())
-    assert tree["grpc"]["maxConnectionAge"] == "5m"
+    assert tree["grpc"]["maxConnectionAge"] == "1m"
     assert tree["endpoints"]["mimir"]["headers"] == {"X-Scope-OrgID": "(hidden)"}
     again = read_settings(tree, "again.yaml", {}, {})
     assert again.values == read().values

@@ -212,6 +212,9 @@ def test_what_is_planned_is_refused_by_name(changed, key):
     [
         ({}, "trigger: model: is missing: mine needs it; allowed: the served model name"),
         ({"model": "m", "targt": "3"}, "trigger: targt: unknown key, did you mean target?"),
+        ({"modle": "m"}, "trigger: modle: unknown key, did you mean model?"),
+        ({"model": "m", "target": "-1"}, "trigger: target: -1.0 is not allowed"),
+        ({"model": "m", "holdFor": "2d"}, "trigger: holdFor: '2d' is not allowed"),
         ({"model": "m", "target": "many"}, "trigger: target: 'many' is not allowed; allowed: a number"),
         ({"model": "m", "engine": "vlm"}, "metrics.waiting.engine: 'vlm' is not in the catalogue, did you mean vllm?"),
         ({"model": "m", "endpoint": "10.0.0.1"}, "endpoint: '10.0.0.1' is not allowed; allowed: default"),
@@ -245,6 +248,12 @@ def test_a_syntax_error_says_where_it_stands():
         read("name: mine\nmetrics: {a: {prometheus: a}}\nformula: a + * 2\ntarget: 1\n")
     assert raised.value.key == "formula"
     assert "^" in str(raised.value)
+
+
+def test_a_condition_of_a_trigger_that_cannot_be_read_is_the_triggers_fault():
+    text = "name: plain\nmetrics: {a: {prometheus: a}}\nformula: a\ntarget: 1\n"
+    with pytest.raises(FormulaSyntaxError, match="trigger: activation: "):
+        workload(text, activation="a >")
 
 
 def test_a_scaling_modifiers_block_pastes_in_unchanged():

@@ -39,6 +39,10 @@ class Engine(metrics.Engine, Protocol):
         """The newest decisions of all triggers of one scaled object."""
         ...
 
+    def refusals(self, namespace: str, name: str) -> Sequence[str]:
+        """Why triggers of one scaled object were refused."""
+        ...
+
 
 class Server(metrics.Server, Protocol):
     """What the pages need of the gRPC server."""
@@ -112,7 +116,9 @@ class Pages:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         found = self.engine.find(namespace, name)
         if not found:
-            return web.json_response({"error": self._unknown(f"{namespace}/{name}")}, status=404, headers=HEADERS)
+            refused = "; ".join(self.engine.refusals(namespace, name))
+            error = f"{namespace}/{name} was refused: {refused}" if refused else self._unknown(f"{namespace}/{name}")
+            return web.json_response({"error": error}, status=404, headers=HEADERS)
         notices = self.engine.notices()
         data = [as_data(decision, notices.get(decision.key, "")) for decision in found]
         if request.query.get("format") == "text":
