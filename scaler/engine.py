@@ -130,7 +130,8 @@ class Engine:
         Raises:
             ScalerError: the trigger is wrong, or nothing certain can be said; the text is for the user.
         """
-        workload = self._asked(request)
+        now = self._clock()
+        workload = self._asked(request, now)
         if workload.decision is None:
             try:
                 await asyncio.wait_for(workload.changed.wait(), self._limits.budget)
@@ -140,7 +141,7 @@ class Engine:
         decision = workload.decision
         if decision is None:
             raise NoAnswer("no decision yet: the server is shutting down")
-        age = self._clock() - decision.at
+        age = now - decision.at
         if age > decision.spec.hold_for + 3 * decision.spec.interval:
             raise NoAnswer(f"the newest decision is {seconds(age)} old: this server has stopped deciding")
         decision.answer()
@@ -154,7 +155,7 @@ class Engine:
         """
         said: Decision | None = None
         while not self._closed:
-            workload = self._asked(request)
+            workload = self._asked(request, self._clock())
             changed = workload.changed
             if workload.decision is not None and workload.decision is not said:
                 said = workload.decision
@@ -184,9 +185,8 @@ class Engine:
 
     # ---- which workloads there are ----
 
-    def _asked(self, request: Request) -> Workload:
+    def _asked(self, request: Request, now: float) -> Workload:
         """The workload of a request, registered if it is new."""
-        now = self._clock()
         workload = self._workloads.get(request)
         if workload is None:
             workload = self._register(request, now)

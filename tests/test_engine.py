@@ -303,7 +303,7 @@ def test_ten_thousand_made_up_workloads_do_not_drive_out_the_real_ones():
         await engine.tick(clock.now)
         assert await engine.read(request())
         for number in range(10_000):
-            engine._asked(request(f"made-up-{number}"))
+            engine._asked(request(f"made-up-{number}"), clock.now)
         assert len(engine._workloads) == 100
         assert request() in engine._workloads
         await engine.close()
