@@ -61,6 +61,11 @@ PARTS = (
         # Without a version the API server reports v0.0.0, and clients that compare versions refuse it.
         link=f"-s -w -X {_K8S_VERSION}Version=v1.35.4 -X {_K8S_VERSION}Major=1 -X {_K8S_VERSION}Minor=35",
     ),
+    Part(
+        "kube-state-metrics",
+        {"kube-state-metrics": "k8s.io/kube-state-metrics/v2"},
+        {"kube-state-metrics": 60},
+    ),
     Part("karpenter", {"karpenter": "sigs.k8s.io/karpenter/kwok"}, {"karpenter": 80}),
     Part(
         "prometheus",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from cluster.lab import Lab
+from cluster.llm_scaler import LlmScaler
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Lab]:
             reporter.ensure_newline()
             reporter.write_line(line)
 
-    with Lab(say=say) as running:
+    with Lab(hpa_sync=5, scrape=2, say=say) as running:
         yield running
 
 
@@ -25,3 +26,11 @@ def lab(cluster: Lab) -> Iterator[Lab]:
     """The cluster, for one scenario."""
     yield cluster
     cluster.reset()
+
+
+@pytest.fixture
+def scaler(lab: Lab) -> LlmScaler:
+    """llm-scaler, running, with the settings that most scenarios share."""
+    process = LlmScaler(lab)
+    process.start()
+    return process

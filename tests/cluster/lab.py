@@ -248,7 +248,8 @@ class Lab:
         self._launch(parts.scheduler(site))
         self._launch(parts.prometheus(site, self.fleet.gateway))
         self._furnish()
-        for part in (parts.kwok, parts.keda_operator, parts.keda_adapter, parts.karpenter):
+        late = (parts.kwok, parts.keda_operator, parts.keda_adapter, parts.karpenter, parts.kube_state_metrics)
+        for part in late:
             self._launch(part(site))
         for name in self._processes:
             self._await(name)

@@ -88,22 +88,30 @@ def model(name: str, port: int, *, gpus: int = 1, load: str = "", replicas: int 
     }
 
 
+def trigger(scaler: str, *, push: bool = False, **metadata: str) -> Object:
+    """An external trigger; with `push`, one whose scaler may wake the workload without being polled."""
+    kind = "external-push" if push else "external"
+    return {"type": kind, "metadata": {"scalerAddress": scaler, **metadata}}
+
+
 def scaled_object(name: str, scaler: str, metadata: Mapping[str, str] | None = None, **spec: Any) -> Object:
     """A ScaledObject for the Deployment of the same name with one external trigger.
+
+    Its HPA lowers at once, so that nothing but the scaler's answer keeps replicas up.
 
     Args:
         scaler: the address of the external scaler.
         metadata: the trigger's further metadata.
         spec: more of the ScaledObject's spec, or other values in place of those below.
     """
-    trigger = {"type": "external", "metadata": {"scalerAddress": scaler, **(metadata or {})}}
     defaults = {
         "scaleTargetRef": {"name": name},
         "minReplicaCount": 0,
         "maxReplicaCount": 10,
         "pollingInterval": 5,
         "cooldownPeriod": 10,
-        "triggers": [trigger],
+        "triggers": [trigger(scaler, **(metadata or {}))],
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}},
     }
     return {
         "apiVersion": "keda.sh/v1alpha1",

@@ -24,6 +24,8 @@ PORTS = (
         "adapter-metrics",
         "karpenter-metrics",
         "karpenter-health",
+        "kube-state-metrics",
+        "kube-state-metrics-own",
     ),
 )
 POD_NETWORK = "127.64.0.0/16"
@@ -202,8 +204,22 @@ def karpenter(site: Site) -> Part:
     )
 
 
+def kube_state_metrics(site: Site) -> Part:
+    """The objects of the cluster as metrics, of the kinds that scale."""
+    return Part(
+        "kube-state-metrics",
+        (
+            *(str(site.bin / "kube-state-metrics"), f"--kubeconfig={site.kubeconfig}"),
+            *("--host=127.0.0.1", f"--port={site.ports['kube-state-metrics']}"),
+            *("--telemetry-host=127.0.0.1", f"--telemetry-port={site.ports['kube-state-metrics-own']}"),
+            "--resources=deployments,statefulsets,horizontalpodautoscalers",
+        ),
+        ready=answers(site.url("kube-state-metrics", "/metrics", "http")),
+    )
+
+
 def prometheus(site: Site, gateway: str) -> Part:
-    """Prometheus, scraping every running pod's port named http, and the gateway's page at `gateway`."""
+    """Prometheus, scraping every running pod's port named http, kube-state-metrics, and the gateway's page at `gateway`."""
     keep = [
         {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running", "action": "keep"},
         {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "http", "action": "keep"},
@@ -213,11 +229,13 @@ def prometheus(site: Site, gateway: str) -> Part:
         for source, target in {"namespace": "namespace", "pod_name": "pod", "pod_label_app": "app"}.items()
     ]
     pods = {"role": "pod", "kubeconfig_file": str(site.kubeconfig)}
+    objects = f"127.0.0.1:{site.ports['kube-state-metrics']}"
     config = {
         "global": {"scrape_interval": f"{site.scrape}s", "scrape_timeout": f"{min(site.scrape, 10)}s"},
         "scrape_configs": [
             {"job_name": "pods", "kubernetes_sd_configs": [pods], "relabel_configs": [*keep, *labels]},
             {"job_name": "gateway", "static_configs": [{"targets": [gateway], "labels": {"namespace": "default"}}]},
+            {"job_name": "kube-state-metrics", "static_configs": [{"targets": [objects]}]},
         ],
     }
     data = site.home / "prometheus"

@@ -97,7 +97,7 @@ class Simulation:
             while not self._over.wait(TICK):
                 try:
                     pods = self._lab.pods(self._app)
-                except requests.RequestException:
+                except (requests.RequestException, LabError):
                     pods = None  # without the API server the last known pods go on
                 with self._lock:
                     self._advance()

@@ -1,0 +1,152 @@
+"""What is not measured is not zero: whatever is down, replicas never fall, and the events and explanations say what is the matter.
+
+The HPA's own caution is switched off here: a single low answer would be seen at once.
+"""
+
+from cluster.fleet import Load
+from cluster.front import Front
+from cluster.lab import Lab, condition
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, scaled_object
+from cluster.watch import Watch
+
+COOLDOWN, IDLE, HOLD, FAILURES = 5, 10, 10, 3  # seconds, and KEDA's failureThreshold
+FALLBACK = {"failureThreshold": FAILURES, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+BUSY, QUIET = Load(running=4), Load()  # of every pod: at a target of 4 it asks for as many replicas as there are, or for none
+
+
+def workload(lab: Lab, scaler: LlmScaler | Front, name: str, hold: int) -> None:
+    """Deploy `name` with three replicas that are as busy as they should be."""
+    trigger = {"model": "llama", "pods": f"{name}-.*", "target": "4", "holdFor": f"{hold}s", "idleFor": f"{IDLE}s"}
+    trigger |= {"formula": "queue-depth"}
+    lab.apply(model(name, lab.fleet.port, gpus=0, replicas=3))
+    lab.wait(lambda: lab.ready(name) == 3, 30, f"{name} has three replicas")
+    lab.apply(scaled_object(name, scaler.address, trigger, cooldownPeriod=COOLDOWN, fallback=FALLBACK))
+
+
+def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
+    decision = scaler.explain(name)
+    return decision.get("certainty") == "certain" and decision["replicas"] == replicas
+
+
+def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: Lab, scaler: LlmScaler):
+    lab.fleet.load = BUSY
+    workload(lab, scaler, "patient", hold=60)
+    workload(lab, scaler, "hasty", hold=HOLD)
+    for pod in lab.pods("hasty"):
+        lab.fleet.loads[pod["status"]["podIP"]] = BUSY  # whatever the others are told to do below
+    with Watch(lab, "patient", "hasty") as watch:
+        lab.wait(lambda: certain(scaler, "patient") and certain(scaler, "hasty"), 90, "both are certain of 3 replicas")
+
+        lab.kill("prometheus")
+        killed = watch.now()
+        lab.fleet.load = QUIET
+        lab.wait(lambda: condition(lab.get("ScaledObject", "hasty") or {}, "Fallback"), 90, "KEDA falls back")
+        fell_back = watch.now() - killed
+        told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 10, "an event says why")
+        assert any(f"(holdFor is {HOLD}s)" in message and "gives no answer" in message for message in told), told
+        lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE + HOLD, 60, "the outage lasts longer than any patience")
+        assert scaler.explain("patient")["certainty"] == "held"
+        assert not condition(lab.get("ScaledObject", "patient") or {}, "Fallback")
+        lab.fleet.load = BUSY
+        lab.start("prometheus")
+        lab.wait(lambda: certain(scaler, "patient") and certain(scaler, "hasty"), 60, "it is back, and they are certain")
+        assert not watch.falls()
+        lab.say(f"Prometheus killed: 3 replicas held; KEDA's fallback after {fell_back:.0f} s (holdFor {HOLD} s)")
+        lab.say(f"  event: {told[-1]}")
+        assert fell_back >= HOLD
+
+        lab.pause("prometheus")
+        paused = watch.now()
+        lab.wait(lambda: watch.now() - paused > COOLDOWN + 5, 60, "Prometheus hangs")
+        reason = scaler.reason("patient")
+        assert scaler.explain("patient")["certainty"] == "held"
+        lab.resume("prometheus")
+        lab.wait(lambda: certain(scaler, "patient"), 60, "it goes on")
+        lab.say(f"Prometheus hung: {watch.seen('patient')} replicas; {reason}")
+
+        address = lab.pods("patient")[0]["status"]["podIP"]
+        lab.fleet.load, lab.fleet.loads[address] = QUIET, None
+        missing = watch.now()
+        lab.wait(lambda: "1 of 3 pods" in scaler.reason("patient"), 30, "llm-scaler misses a pod")
+        lab.wait(lambda: watch.now() - missing > COOLDOWN + IDLE, 60, "it stays away")
+        reason = scaler.reason("patient")
+        lab.fleet.load = BUSY
+        del lab.fleet.loads[address]
+        lab.wait(lambda: certain(scaler, "patient"), 60, "it is back")
+        lab.say(f"a pod that does not answer: {watch.seen('patient')} replicas; {reason}")
+
+        lab.kill("prometheus")
+        lab.fleet.load = QUIET
+        lab.start("prometheus", empty=True)
+        began = watch.now()
+        lab.wait(lambda: "no data older than 1m" in scaler.reason("patient"), 30, "llm-scaler finds it empty")
+        lab.wait(lambda: watch.now() - began > COOLDOWN + IDLE, 60, "it fills")
+        assert not watch.falls()
+        lab.say(f"Prometheus emptied: {watch.seen('patient')} replicas; {scaler.reason('patient')}")
+
+
+def test_after_an_outage_no_single_answer_takes_it_to_zero(lab: Lab, scaler: LlmScaler):
+    lab.fleet.load = BUSY
+    workload(lab, scaler, "llama", hold=20)
+    with Watch(lab, "llama") as watch:
+        lab.wait(lambda: certain(scaler, "llama"), 90, "it is certain of 3 replicas")
+        lab.kill("prometheus")
+        lab.fleet.load = QUIET
+        killed = watch.now()
+        lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE, 60, "an outage longer than cooldownPeriod")
+        lab.start("prometheus")
+        back = watch.now()
+        lab.wait(lambda: lab.replicas("llama") == 0, 120, "idle for long enough, it goes to 0")
+    assert watch.at("llama", 0) - back >= IDLE
+    steps = [f"{count} at {at - back:+.0f} s" for at, count in watch.changes["llama"]]
+    lab.say(f"after an outage of {back - killed:.0f} s: {', '.join(steps)} after it (idleFor {IDLE} s)")
+
+
+def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_server(lab: Lab, scaler: LlmScaler):
+    standby = LlmScaler(lab, name="standby", formulas=scaler.formulas)
+    standby.start()
+    lab.fleet.load = BUSY
+    with Front(scaler.address) as front, Watch(lab, "llama") as watch:
+        workload(lab, front, "llama", hold=20)
+        lab.wait(lambda: certain(scaler, "llama"), 90, "it is certain of 3 replicas")
+
+        scaler.kill()
+        killed = watch.now()
+        lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE, 60, "llm-scaler is away")
+        scaler.start()
+        lab.wait(lambda: certain(scaler, "llama"), 90, "it has come back, and is certain again")
+        lab.say(f"llm-scaler killed and restarted: {watch.seen('llama')} replicas, certain after {watch.now() - killed:.0f} s")
+
+        front.behind = standby.address
+        scaler.kill()
+        killed = watch.now()
+        lab.wait(lambda: certain(standby, "llama"), 90, "the standby answers")
+        lab.say(f"a standby takes over: {watch.seen('llama')} replicas, certain after {watch.now() - killed:.0f} s")
+
+        file = scaler.formulas / "queue-depth.yaml"
+        good = file.read_text()
+        file.write_text(good.replace("formula: queued + waiting + running", "formula: queued + waiting + runing"))
+        lab.wait(lambda: "runing" in standby.warnings(), 30, "the bad formula is noticed")
+        told = next(line for line in standby.warnings().splitlines() if "runing" in line)
+        lab.wait(lambda: certain(standby, "llama"), 10, "the last good one serves")
+        scaler.start()  # a rollout that meets only the bad file
+        front.behind = scaler.address
+        standby.kill()
+        why = lambda: [text for text in lab.events("llama", "KEDAScalerFailed") if "queue-depth" in text]  # noqa: E731
+        event = lab.wait(why, 60, "an event says so")[-1]
+        file.write_text(good)
+        lab.wait(lambda: certain(scaler, "llama"), 60, "the file is mended")
+        lab.say(f"a bad formula file: {watch.seen('llama')} replicas; {told.strip()}")
+        lab.say(f"  event where only the bad one is there: {event}")
+
+        lab.kill("apiserver")
+        killed = watch.now()
+        lab.wait(lambda: watch.now() - killed > COOLDOWN + 5, 60, "the API server is away")
+        assert certain(scaler, "llama")
+        lab.start("apiserver")
+        polls = scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}')
+        asked = lambda: scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}') > polls + 3  # noqa: E731
+        lab.wait(asked, 90, "KEDA and the HPA go on")
+        lab.say(f"the API server killed and restarted: {watch.seen('llama')} replicas")
+        assert not watch.falls()

@@ -1,0 +1,77 @@
+"""Requests queued, waiting and running decide (formula queue-depth): from zero, up with the queue, and back only when all is quiet.
+
+The need: a user whose long generations were killed by an empty queue.
+"""
+
+from cluster.front import Front
+from cluster.lab import Lab
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, scaled_object, trigger
+from cluster.simulation import Simulation
+from cluster.watch import Watch
+
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
+
+COOLDOWN, IDLE = 5, 10  # seconds: KEDA's cooldownPeriod, llm-scaler's idleFor
+QUEUE = {"formula": "queue-depth", "model": "llama", "target": "4", "holdFor": "20s", "idleFor": f"{IDLE}s"}
+
+
+def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(lab: Lab, scaler: LlmScaler):
+    lab.fleet.queued["llama"] = 0
+    lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    # The HPA's own caution is left as it is, so that only the word "inactive" can take a replica away.
+    lab.apply(scaled_object("llama", scaler.address, QUEUE, cooldownPeriod=COOLDOWN, advanced={}))
+    with Watch(lab, "llama") as watch, Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        lab.wait(lambda: scaler.explain("llama").get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        assert lab.replicas("llama") == 0
+
+        began = watch.now()
+        fleet.request(prompt=200, output=4000)
+        lab.wait(lambda: lab.replicas("llama") == 1, 30, "the first request wakes it")
+        woken = watch.now() - began
+        lab.wait(lambda: fleet.snapshot().running == 1, 30, "the request is worked on")
+        began = watch.now()
+        lab.wait(lambda: watch.now() - began > COOLDOWN + IDLE + 5, 60, "time goes by with an empty queue")
+        assert fleet.snapshot().running == 1, "the generation was to last longer than cooldownPeriod and idleFor"
+        assert scaler.explain("llama")["active"]
+
+        for _ in range(60):
+            fleet.request(prompt=200, output=1500)
+        lab.wait(lambda: lab.replicas("llama") >= 5, 60, "a long queue brings more replicas")
+        lab.wait(lambda: fleet.snapshot().finished == 61, 120, "all is done")
+        done, most = watch.now(), max(watch.seen("llama"))
+        lab.wait(lambda: lab.replicas("llama") == 0, 60, "it goes back to 0")
+    quiet = watch.at("llama", 0) - done
+    lab.say(
+        f"queue: 0 -> 1 {woken:.0f} s after the first request (polled every 5 s); 60 more brought {most} replicas; "
+        f"0 again {quiet:.0f} s after the last token (idleFor {IDLE} s); {fleet.snapshot().lost} requests lost"
+    )
+    assert quiet >= IDLE - 3  # Prometheus' last scrape with a running request may be as old as 2 s
+    assert fleet.snapshot().lost == 0
+
+
+def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab):
+    scaler = LlmScaler(lab, "--grpc-max-connection-age", "10s")
+    scaler.start()
+    lab.fleet.queued["llama"] = 0
+    lab.apply(model("llama", lab.fleet.port, gpus=0, replicas=0))
+    with Front(scaler.address) as front, Watch(lab, "llama") as watch:
+        push = trigger(front.address, push=True, **QUEUE)
+        lab.apply(scaled_object("llama", "", triggers=[push], pollingInterval=300))
+        listens = lambda: scaler.metric("llm_scaler_streams") == 1  # noqa: E731
+        lab.wait(listens, 30, "KEDA listens for pushes")
+        lab.wait(lambda: front.connections >= 4, 60, "the connection has come of age three times")
+        scaler.stop()  # as in a rollout
+        scaler.start()
+        lab.wait(listens, 60, "KEDA listens again")
+        for _ in range(2):
+            seen = front.connections
+            front.cut()
+            lab.wait(lambda: front.connections > seen and listens(), 60, "KEDA listens again")  # noqa: B023
+        lab.wait(lambda: scaler.explain("llama").get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        assert watch.seen("llama") == [0]
+        lab.fleet.queued["llama"], began = 1, watch.now()
+        lab.wait(lambda: lab.replicas("llama") == 1, 60, "a push wakes it")
+        lab.say(f"push: 0 -> 1 after {watch.now() - began:.0f} s (polled every 300 s), {front.connections} connections on")
+        assert scaler.explain("llama")["active"]
