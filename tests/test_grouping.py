@@ -128,6 +128,23 @@ EVERY_SIGNAL = [
         None,
     ),
     case(
+        "ksm-current-of-a-new-hpa",  # which has not looked yet
+        "kubernetes",
+        "current_replicas",
+        [
+            ("kube_horizontalpodautoscaler_status_current_replicas", "ksm", "0x40", {"horizontalpodautoscaler": "h"}),
+            (
+                "kube_horizontalpodautoscaler_info",
+                "ksm",
+                "1x40",
+                {"horizontalpodautoscaler": "h", "scaletargetref_kind": "Deployment", "scaletargetref_name": "llm"},
+            ),
+            ("kube_deployment_spec_replicas", "ksm", "3x40", {"deployment": "llm"}),
+        ],
+        3,
+        None,
+    ),
+    case(
         "ksm-min",
         "kubernetes",
         "min_replicas",
