@@ -20,6 +20,7 @@ from scaler.server.streams import End, Streams, before
 from scaler.trigger import metric_name
 
 TARGET = 1  # the value is a number of replicas already
+REMEMBERED_BYTES = 2048  # of a question; larger ones are taken apart each time
 ASK_AGAIN = 5.0  # seconds after which a stream looks whether its trigger is still wrong
 
 
@@ -63,23 +64,22 @@ class ExternalScaler:
         An empty name is unknown too. KEDA always sends one, and gives what it gets the name it asked for, so an answer
         to no question could only be added to the wrong sum.
         """
-        ref = request.scaledObjectRef
-        name = metric_name(ref.scalerMetadata)
+        asked, name = _asked(request.scaledObjectRef)
         if request.metricName != name:
             raise UnknownMetric(f"no metric {show(request.metricName)}: this trigger offers {name}")
-        decision = await self._engine.read(_request(ref))
+        decision = await self._engine.read(asked)
         return _value(name, decision.answer().replicas)
 
     async def IsActive(self, ref: Any, _context: object) -> Any:  # noqa: N802
         """Whether the workload is active."""
-        decision = await self._engine.read(_request(ref))
+        decision = await self._engine.read(_asked(ref)[0])
         return _ACTIVITY[decision.answer().active]
 
     async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
         """The activity of a workload, as `activity.speak` words it."""
         said = Said()
         with self._streams.open() as end:
-            async for decision in self._decisions(_request(ref), end):
+            async for decision in self._decisions(_asked(ref)[0], end):
                 said, word = speak(said, decision)
                 if word is not None:
                     await context.write(_ACTIVITY[word])
@@ -96,8 +96,23 @@ class ExternalScaler:
                 await before(end, asyncio.sleep(ASK_AGAIN))
 
 
-def _request(ref: Any) -> Request:
-    return Request(ref.namespace, ref.name, tuple(sorted(ref.scalerMetadata.items())))
+def _asked(ref: Any) -> tuple[Request, str]:
+    """What is asked about, and the name of its metric.
+
+    The same few questions come again and again, and Go sends the keys of a map in any order: their deterministic
+    encoding, which costs next to nothing, is what they are remembered by.
+    """
+    encoded = ref.SerializeToString(deterministic=True)
+    return _remembered(encoded) if len(encoded) <= REMEMBERED_BYTES else _decoded(encoded)
+
+
+def _decoded(encoded: bytes) -> tuple[Request, str]:
+    ref = pb.ScaledObjectRef.FromString(encoded)
+    metadata = dict(ref.scalerMetadata)
+    return Request(ref.namespace, ref.name, tuple(sorted(metadata.items()))), metric_name(metadata)
+
+
+_remembered = lru_cache(maxsize=4096)(_decoded)
 
 
 # Answers are few, and never changed once they are made: making them anew is a quarter of what GetMetrics takes.
