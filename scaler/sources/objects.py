@@ -106,7 +106,7 @@ class Reader:
             paused=_paused(meta.get("annotations") or {}),
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
-            past="" if path else _past(target),
+            past=_past(target),
         )
         return ScaledRecord(scaled, target, path)
 
@@ -180,14 +180,14 @@ def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tup
         return (namespace, "ScaledJob", name), ""
     ref = spec.get("scaleTargetRef") or {}
     group, _, _ = str(ref.get("apiVersion") or "apps/v1").rpartition("/")
-    target = (namespace, str(ref.get("kind") or "Deployment"), str(ref.get("name", "")))
-    if group == "apps" and target[1] in {"Deployment", "StatefulSet"}:
-        return target, ""
+    kind, name = str(ref.get("kind") or "Deployment"), str(ref.get("name", ""))
+    if group == "apps" and kind in {"Deployment", "StatefulSet"}:
+        return (namespace, kind, name), ""
     known = status.get("scaleTargetGVKR") or {}  # KEDA's: the plural is in no other place
     words = [known.get(part) for part in ("group", "version", "resource")]
     safe = all(isinstance(word, str) and re.fullmatch(r"[a-z0-9.-]+", word) for word in words)
-    path = f"/apis/{words[0]}/{words[1]}/namespaces/{namespace}/{words[2]}/{target[2]}/scale" if safe else ""
-    return target, path
+    path = f"/apis/{words[0]}/{words[1]}/namespaces/{namespace}/{words[2]}/{name}/scale" if safe else ""
+    return (namespace, f"{kind}.{group}", name), path
 
 
 def _past(target: Owner) -> str:

@@ -1,0 +1,273 @@
+"""Objects of Kubernetes, read for the few fields that are kept, and put together."""
+
+import pytest
+from kubernetes_objects import NOON, deployment, hpa, job, pod, scaled_job, scaled_object
+
+from scaler.cluster import Condition, Pod
+from scaler.sources.objects import (
+    Reader,
+    Scale,
+    Tables,
+    assemble,
+    hpa_of,
+    read_hpa,
+    read_job,
+    read_replicas,
+    read_scale,
+)
+
+EXTERNAL = {"type": "external", "metadata": {"scalerAddress": "llm-scaler.keda:6000", "formula": "load"}}
+ADDRESSED = "dns:///llm-scaler.keda.svc.cluster.local:6000"
+
+
+def read(raw, services=()):
+    return Reader(services).scaled(raw)
+
+
+def state(**status):
+    return Reader().pod(pod("a", **status)).pod
+
+
+def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), scales=None):
+    """A Cluster of raw objects."""
+    reader = Reader()
+    groups = {}
+    for record in map(reader.pod, pods):
+        groups.setdefault(record.owner, []).append(record)
+    replicas = {("team", raw["metadata"]["name"]): read_replicas(raw) for raw in deployments}
+    tables = Tables(
+        scaled=[reader.scaled(raw) for raw in scaled],
+        listed=frozenset({"ScaledObject"}),
+        hpas={hpa_of(raw): read_hpa(raw) for raw in hpas},
+        replicas={"Deployment": replicas, "StatefulSet": {}},
+        jobs=[owner for owner in map(read_job, jobs) if owner],
+        pods=groups,
+        scales=scales or {},
+    )
+    return assemble(tables)
+
+
+def only(made):
+    [scaled] = made
+    return scaled
+
+
+# ---- who asks us -------------------------------------------------------------------------------------------------------
+
+
+def test_a_scaled_object_says_who_it_is_and_what_it_allows():
+    raw = scaled_object(
+        minReplicaCount=1,
+        maxReplicaCount=8,
+        idleReplicaCount=0,
+        fallback={"replicas": 2, "failureThreshold": 3, "behavior": "currentReplicasIfHigher"},
+        triggers=[{"type": "cron", "metadata": {}}, EXTERNAL],
+        status={"conditions": [{"type": "Ready", "status": "True", "reason": "ScaledObjectReady"}]},
+    )
+    scaled = read(raw).scaled
+    assert (scaled.kind, scaled.namespace, scaled.name, scaled.uid) == ("ScaledObject", "team", "llama", "uid-of-llama")
+    assert (scaled.generation, scaled.minimum, scaled.maximum, scaled.idle) == (3, 1, 8, 0)
+    assert scaled.triggers == ((("formula", "load"), ("scalerAddress", "llm-scaler.keda:6000")),)
+    assert scaled.others == ("cron",)
+    assert scaled.target == "Deployment llama"
+    assert scaled.fallback == "currentReplicasIfHigher: 2 replicas after 3 failures"
+    assert scaled.conditions == (Condition("Ready", "True", "ScaledObjectReady"),)
+
+
+def test_what_a_scaled_object_leaves_out_is_kedas_default():
+    scaled = read(scaled_object()).scaled
+    assert (scaled.minimum, scaled.maximum, scaled.idle, scaled.fallback, scaled.paused) == (0, 100, None, "", "")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "paused"),
+    [
+        ("paused", "true", "paused: true"),
+        ("paused", "", "paused: "),
+        ("paused", "yes", "paused: yes"),
+        ("paused", "False", ""),
+        ("paused", "0", ""),
+        ("paused-replicas", "3", "paused-replicas: 3"),
+        ("paused-scale-in", "true", "paused-scale-in: true"),
+        ("paused-scale-out", "false", ""),
+    ],
+)
+def test_pauses_are_read_as_keda_reads_them(annotation, value, paused):
+    assert read(scaled_object(annotations={f"autoscaling.keda.sh/{annotation}": value})).scaled.paused == paused
+
+
+@pytest.mark.parametrize(
+    ("services", "address", "ours"),
+    [
+        ((), "anything:1", True),
+        (("llm-scaler.keda",), "llm-scaler.keda:6000", True),
+        (("llm-scaler.keda",), "llm-scaler.keda", True),
+        (("llm-scaler.keda",), ADDRESSED, True),
+        (("llm-scaler.keda",), "llm-scaler.kedax:6000", False),
+        (("other", "llm-scaler"), "llm-scaler.keda:6000", True),
+        (("llm-scaler",), "my-llm-scaler.keda:6000", False),
+    ],
+)
+def test_a_trigger_is_ours_by_its_address(services, address, ours):
+    raw = scaled_object(triggers=[{"type": "external-push", "metadata": {"scalerAddress": address, "formula": "load"}}])
+    assert (read(raw, services) is not None) is ours
+
+
+@pytest.mark.parametrize("trigger", [{"type": "prometheus", "metadata": {}}, {"type": "external"}, "odd", {}])
+def test_other_triggers_are_not_ours(trigger):
+    assert read(scaled_object(triggers=[trigger])) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "known", "path", "past"),
+    [
+        ({"name": "llama"}, None, "", "llama-[a-z0-9]+-[a-z0-9]{5}"),
+        ({"name": "a.b", "kind": "StatefulSet", "apiVersion": "apps/v1"}, None, "", r"a\.b-[0-9]+"),
+        ({"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}, None, "", ""),
+        (
+            {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"},
+            {"group": "leaderworkerset.x-k8s.io", "version": "v1", "resource": "leaderworkersets"},
+            "/apis/leaderworkerset.x-k8s.io/v1/namespaces/team/leaderworkersets/g/scale",
+            "",
+        ),
+        (
+            {"name": "g", "kind": "Odd", "apiVersion": "odd/v1"},
+            {"group": "../x", "version": "v", "resource": "r"},
+            "",
+            "",
+        ),
+        ({"name": "g", "kind": "Deployment", "apiVersion": "other/v1"}, None, "", ""),
+    ],
+)
+def test_replicas_of_unwatched_kinds_are_asked_of_their_scale(target, known, path, past):
+    record = read(scaled_object(target=target, status={"scaleTargetGVKR": known} if known else {}))
+    assert (record.scale_path, record.scaled.past) == (path, past)
+
+
+# ---- pods --------------------------------------------------------------------------------------------------------------
+
+LATE = {"Initialized": ("True", 1), "Ready": ("False", 300)}
+EARLY = {"Initialized": ("True", 1), "Ready": ("False", 1)}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, "ready"),
+        ({"conditions": EARLY}, "starting"),
+        ({"conditions": LATE}, "unready"),
+        ({"conditions": {}}, "starting"),
+        ({"deleted": True}, "terminating"),
+        ({"node": "", "conditions": {"PodScheduled": ("False", 30)}}, "pending"),
+    ],
+)
+def test_the_state_of_a_pod(status, expected):
+    assert state(**status).state == expected
+
+
+def test_a_pending_pod_says_since_when_and_why():
+    assert state(node="", conditions={"PodScheduled": ("False", 30)}) == Pod(
+        "a", "pending", NOON + 30, "PodScheduled is False"
+    )
+    assert state(node="", conditions={}).since == NOON, "the scheduler has not seen it: since it was made"
+
+
+def test_odd_times_are_not_known():
+    raw = pod("a")
+    raw["metadata"]["creationTimestamp"] = "yesterday"
+    assert Reader().pod(raw).pod.since is None
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_is_none(phase):
+    assert Reader().pod(pod("a", phase=phase)) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "labels", "expected"),
+    [
+        (("ReplicaSet", "llama-5d8f"), {}, ("team", "Deployment", "llama")),
+        (("ReplicaSet", "llama-5d8f"), {"pod-template-hash": "other"}, ("team", "ReplicaSet", "llama-5d8f")),
+        (("StatefulSet", "llama"), {}, ("team", "StatefulSet", "llama")),
+        (("Job", "train-x1"), {"scaledjob.keda.sh/name": "train"}, ("team", "ScaledJob", "train")),
+        (("Job", "train-x1"), {}, ("team", "Job", "train-x1")),
+    ],
+)
+def test_a_pod_belongs_to_what_is_scaled(owner, labels, expected):
+    assert Reader().pod(pod("a", owner, labels)).owner == expected
+
+
+def test_what_pods_share_is_kept_once_and_not_for_ever():
+    reader = Reader()
+    first, second = (reader.pod(pod(name)) for name in "ab")
+    assert first.labels is second.labels
+    assert first.owner is second.owner
+    assert dict(first.labels) == {"app": "llama"}, "labels that differ from pod to pod are left out"
+    for number in range(100_001):
+        reader._once(number)
+    assert len(reader._shared) <= 100_000
+
+
+# ---- together ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_deployment_has_the_pods_it_controls_whatever_their_labels():
+    pods = [
+        pod("llama-5d8f-b"),
+        pod("llama-5d8f-a", conditions=EARLY),
+        pod("llama-77aa-c", ("ReplicaSet", "llama-77aa")),
+        pod("llama-canary-9-d", ("ReplicaSet", "llama-canary-9"), labels={"app": "llama"}),
+        pod("stray", ("", "")),
+    ]
+    scaled = only(cluster(scaled_object(), pods=pods, deployments=[deployment(replicas=3)]))
+    assert scaled.replicas == 3
+    assert [one.name for one in scaled.pods] == ["llama-5d8f-a", "llama-5d8f-b", "llama-77aa-c"]
+    assert (scaled.count("ready"), scaled.count("starting"), scaled.count("pending")) == (2, 1, 0)
+
+
+def test_what_is_not_known_is_none_and_not_zero():
+    reader, nothing = Reader(), {"Deployment": None, "StatefulSet": None}
+    records = [reader.scaled(scaled_object()), reader.scaled(scaled_job())]
+    made = assemble(Tables(records, frozenset(), hpas=None, replicas=nothing, jobs=None, pods=None, scales={}))
+    for scaled in made:
+        assert (scaled.replicas, scaled.pods, scaled.hpa, scaled.count("ready")) == (None, None, None, None)
+
+
+def test_a_scaled_job_has_its_unfinished_jobs_and_their_pods():
+    jobs = [job("train-1"), job("train-2", done="Complete"), job("train-3", done="Failed"), job("x", kind="CronJob")]
+    pods = [pod("train-1-p", ("Job", "train-1"), {"scaledjob.keda.sh/name": "train"})]
+    scaled = only(cluster(scaled_job(), jobs=jobs, pods=pods))
+    assert (scaled.kind, scaled.replicas, scaled.target, scaled.hpa) == ("ScaledJob", 1, "ScaledJob train", None)
+    assert [one.name for one in scaled.pods] == ["train-1-p"]
+
+
+def test_another_kind_has_the_pods_that_its_scale_selects():
+    target = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
+    known = {"group": "leaderworkerset.x-k8s.io", "version": "v1", "resource": "leaderworkersets"}
+    raw = scaled_object("g", target=target, status={"scaleTargetGVKR": known})
+    lws = "leaderworkerset.sh/"
+    pods = [
+        pod("g-0", ("StatefulSet", "g"), {f"{lws}name": "g", f"{lws}worker-index": "0"}),
+        pod("g-0-1", ("StatefulSet", "g-0"), {f"{lws}name": "g", f"{lws}worker-index": "1"}),
+    ]
+    owner = ("team", "LeaderWorkerSet.leaderworkerset.x-k8s.io", "g")
+    leaders = read_scale({"spec": {"replicas": 1}, "status": {"selector": f"{lws}name=g,{lws}worker-index=0"}})
+    scaled = only(cluster(raw, pods=pods, scales={owner: leaders}))
+    assert (scaled.replicas, [one.name for one in scaled.pods]) == (1, ["g-0"])
+    assert only(cluster(raw, pods=pods)).pods is None, "its scale is not known yet"
+    assert only(cluster(raw, pods=pods, scales={owner: Scale(1, "")})).pods is None, "a selector of nothing"
+
+
+def test_the_hpa_of_a_scaled_object_is_the_one_it_controls():
+    limited = {"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas", "message": "m"}
+    made = cluster(scaled_object(), hpas=[hpa(conditions=[limited], name="any-name")])
+    found = only(made).hpa
+    assert (found.name, found.current, found.desired, found.minimum, found.maximum) == ("any-name", 2, 3, 1, 10)
+    assert found.conditions == (Condition("ScalingLimited", "True", "TooManyReplicas", "m"),)
+    assert read_hpa(hpa(kind="Rollout")) is None
+
+
+def test_namesakes_of_both_kinds_stand_side_by_side():
+    made = cluster(scaled_object("x"), scaled_job("x"))
+    assert [scaled.kind for scaled in made.objects["team", "x"]] == ["ScaledObject", "ScaledJob"]
+    assert made.listed == {"ScaledObject"}
