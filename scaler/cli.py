@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llm-scaler", description="A KEDA external scaler for LLM inference.")
     parser.add_argument("--version", action="version", version=f"llm-scaler {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_check, _add_eval, _add_ask, _add_explain):
+    for add in (_add_serve, _add_check, _add_eval, _add_ask, _add_explain, _add_demo):
         add(commands)
     return parser
 
@@ -229,3 +229,38 @@ def _get(url: str) -> Any:
         raise ScalerError(json.loads(body)["error"] if body.startswith('{"error"') else f"{url}: {error}") from error
     except (OSError, ValueError) as error:
         raise ScalerError(f"{url} did not answer: {error}") from error
+
+
+# ---- demo ----------------------------------------------------------------------------------------------------------
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", _demo, "See a simulated fleet scaled from 0 up and back, with every reason.")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="SECONDS", help="how long; 120 if not given")
+    parser.add_argument("--speed", type=float, metavar="TIMES", help="how much faster the world runs; 10, or as needed")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write plots of the run to one HTML page")
+    for what, meaning in (("--load", "more load comes then; may be given again"), ("--kill", "a replica dies then")):
+        parser.add_argument(what, action="append", type=float, default=[], metavar="SECOND", help=meaning)
+    parser.add_argument("--outage", action="append", type=_span, default=[], metavar="FROM-TO", help="no metrics then")
+    parser.add_argument("--calm", action="store_true", help="nothing goes wrong by itself")
+
+
+def _span(raw: str) -> tuple[float, float]:
+    start, _, end = raw.partition("-")
+    return float(start), float(end)
+
+
+def _demo(arguments: Arguments) -> int:
+    import asyncio
+
+    from rich.console import Console
+
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of every connection that ends, into the picture
+    from scaler.demo import Options, run
+    from scaler.sim.scenario import Incidents
+
+    own = Incidents(tuple(arguments.kill), tuple(arguments.outage), tuple(arguments.load))
+    usual = own == Incidents() and not arguments.calm
+    options = Options(arguments.seconds, arguments.speed, None if usual else own, arguments.report)
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=1000)
+    return asyncio.run(run(options, time.time, time.monotonic, console))
