@@ -28,12 +28,12 @@ from scaler.decide import Decision
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError
 from scaler.fields import seconds
-from scaler.keyboard import keyboard
 from scaler.server.poll import Poller, Refused
 from scaler.service import Service
 from scaler.settings import Settings, read_settings
 from scaler.sim import pages
 from scaler.sim.keda import Answer, Refusal
+from scaler.sim.keyboard import keyboard
 from scaler.sim.live import Live
 from scaler.sim.loop import HPA_SYNC
 from scaler.sim.picture import Frame, Said, line, picture, table
