@@ -71,7 +71,7 @@ class ApiServer:
         for chunk in self._chunks(path, query or {}, READ):
             body += chunk
             if len(body) > LONGEST_PAGE:
-                raise SourceError(f"sends a page of more than {LONGEST_PAGE} bytes")
+                raise SourceError(f"the API server sends a page of more than {LONGEST_PAGE} bytes")
         return _json(body)
 
     def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Raw]:
@@ -85,7 +85,7 @@ class ApiServer:
             *lines, rest = (rest + chunk).split(b"\n")
             yield from map(_json, filter(None, lines))
             if len(rest) > LONGEST_EVENT:
-                raise SourceError(f"sends an event of more than {LONGEST_EVENT} bytes")
+                raise SourceError(f"the API server sends an event of more than {LONGEST_EVENT} bytes")
 
     def close(self) -> None:
         """End what is being read, so that its threads are free again."""

@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 
 PAGE = 500  # objects of one answer to a list
 WATCH = 20  # seconds after which the server ends a watch, so that quiet is told from a dead connection
-SILENCE = 30.0  # seconds after which a watch counts as dead
-RESTS = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between tries, after so many failures in a row
-BELIEVED = 60.0  # seconds for which a refusal is taken for a server that is starting
-SCALES_EVERY = 5.0  # seconds between two looks at scale sub-resources, which cannot be watched
-MOST_SCALES = 500  # of them
+MOST_SCALES = 500  # scale sub-resources that are looked at
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long is waited, in seconds."""
+
+    rests: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)  # between tries, after so many failures in a row
+    silence: float = 30.0  # after which a watch counts as dead
+    believed: float = 60.0  # for which a refusal is taken for a server that is only starting
+    scales: float = 5.0  # between two looks at scale sub-resources, which cannot be watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Resource:
 
     def __str__(self) -> str:
         """Its name as kubectl knows it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        return self.plural if self.group in {"", "*"} else f"{self.plural}.{self.group}"
 
 
 SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "which ScaledObjects will ask")
@@ -101,28 +107,34 @@ def key_of(raw: Raw) -> Key:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all watches share."""
+
+    server: "ApiServer"
+    lock: threading.Lock  # of all tables
+    clock: Clock
+    pace: Pace
+
+
 class Watch:
     """One resource, of one namespace or all; `run` is its thread.
 
     Args:
-        server: the API server.
+        common: what it shares with the others.
         resource: what is watched.
         namespace: None for all.
         read: what is kept of an object; None for nothing.
         key: under which key.
-        lock: of all tables.
-        clock: seconds since the epoch.
     """
 
     def __init__(
         self,
-        server: "ApiServer",
+        common: Common,
         resource: Resource,
         namespace: str | None,
         read: Callable[[Raw], Any],
         key: Callable[[Raw], Key],
-        lock: threading.Lock,
-        clock: Clock,
     ) -> None:
         self.resource = resource
         self.table: Table | None = None  # None: not known
@@ -130,7 +142,8 @@ class Watch:
         self.heard: float | None = None
         self.changes = 0
         self.tried = threading.Event()  # set once there was a first list, or a first failure
-        self._server, self._read, self._key, self._lock, self._clock = server, read, key, lock, clock
+        self._server, self._lock, self._clock, self._pace = common.server, common.lock, common.clock, common.pace
+        self._read, self._key = read, key
         self._path = resource.path(namespace)
         self._query = {"labelSelector": resource.selector} if resource.selector else {}
         self._version = ""  # empty: to be listed
@@ -152,7 +165,7 @@ class Watch:
                 self._say(f"cannot be read ({type(error).__name__}: {error})")
             self.tried.set()
             if failures:
-                stopped.wait(RESTS[min(failures, len(RESTS)) - 1])
+                stopped.wait(self._pace.rests[min(failures, len(self._pace.rests)) - 1])
 
     def _turn(self) -> None:
         if not self._version:
@@ -181,7 +194,7 @@ class Watch:
         from scaler.sources.api_server import Gone  # noqa: PLC0415 - 0.5 s, spent on first use
 
         query = {"watch": "1", "resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH}
-        for event in self._server.events(self._path, {**self._query, **query}, SILENCE):
+        for event in self._server.events(self._path, {**self._query, **query}, self._pace.silence):
             raw = event["object"]
             if event["type"] == "ERROR":
                 said = f"{raw.get('code')}: {raw.get('message')}"
@@ -210,7 +223,7 @@ class Watch:
             return
         now, self._version = self._clock(), ""
         self._refused = now if self._refused is None else self._refused
-        if now - self._refused >= BELIEVED:
+        if now - self._refused >= self._pace.believed:
             with self._lock:
                 self.table, self.heard = None, None
                 self.changes += 1
@@ -228,12 +241,18 @@ class Kube:
         namespaces: empty for all.
         services: names under which triggers reach us; see `objects.Reader`.
         clock: seconds since the epoch.
+        pace: how long is waited.
     """
 
     def __init__(
-        self, kubeconfig: Path | None, namespaces: Collection[str], services: Collection[str], clock: Clock
+        self,
+        kubeconfig: Path | None,
+        namespaces: Collection[str],
+        services: Collection[str],
+        clock: Clock,
+        pace: Pace | None = None,
     ) -> None:
-        self._kubeconfig, self._namespaces, self._clock = kubeconfig, namespaces, clock
+        self._kubeconfig, self._namespaces, self._clock, self._pace = kubeconfig, namespaces, clock, pace or Pace()
         self._reader = objects.Reader(services)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -252,10 +271,11 @@ class Kube:
         from scaler.sources.api_server import ApiServer  # noqa: PLC0415 - 0.5 s, spent on first use
 
         server = self._server = ApiServer(self._kubeconfig)
+        common = Common(server, self._lock, self._clock, self._pace)
         for resource in WATCHED:
             read, key = self._reading(resource)
             for namespace in self._namespaces or (None,):
-                watch = Watch(server, resource, namespace, read, key, self._lock, self._clock)
+                watch = Watch(common, resource, namespace, read, key)
                 self._watches.append(watch)
                 name = f"kube-{resource.plural}"
                 threading.Thread(target=watch.run, args=(self._stopped,), name=name, daemon=True).start()
@@ -326,10 +346,10 @@ class Kube:
 
     def _look_at_scales(self, server: "ApiServer") -> None:
         """Ask for the scale of every target whose kind is not watched, again and again."""
-        while not self._stopped.wait(SCALES_EVERY):
+        while not self._stopped.wait(self._pace.scales):
             with self._lock:
                 paths = {record.target: record.scale_path for record in self._scaled() if record.scale_path}
-            if paths or self._scales:
+            if paths or self._scales or self._scale_problem:
                 self._scales = self._read_scales(server, dict(list(paths.items())[:MOST_SCALES]))
 
     def _read_scales(self, server: "ApiServer", paths: Mapping[Owner, str]) -> dict[Owner, Scale]:

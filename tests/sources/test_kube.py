@@ -1,0 +1,329 @@
+"""Lists and watches over a real socket, against a server that does everything that goes wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from kubernetes_objects import deployment, hpa, job, pod, scaled_job, scaled_object
+from kubernetes_server import Server
+from prometheus_server import until
+
+from scaler.errors import SourceError
+from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, reachable
+
+QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
+LWS = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
+KNOWN = {"scaleTargetGVKR": {"group": "leaderworkerset.x-k8s.io", "version": "v1", "resource": "leaderworkersets"}}
+SCALE = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/team/leaderworkersets/g/scale"
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    made.put("scaledobjects", scaled_object())
+    made.put("deployments", deployment())
+    made.put("pods", pod("llama-5d8f-a"), pod("llama-5d8f-b"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def start(server, tmp_path, clock):
+    """Watch the server; gives the watcher, which has read everything once."""
+    started = []
+
+    def begin(namespaces=(), pace=QUICK):
+        kube = Kube(server.kubeconfig(tmp_path), namespaces, (), clock, pace)
+        started.append(kube)
+        kube.start()
+        until(lambda: kube.settle(0.0))
+        return kube
+
+    yield begin
+    for kube in started:
+        kube.close()
+
+
+def one(kube, name="llama"):
+    [scaled] = kube.snapshot().objects.get(("team", name)) or [None]
+    return scaled
+
+
+def pods_of(kube):
+    scaled = one(kube)
+    return [pod.name for pod in scaled.pods] if scaled and scaled.pods is not None else None
+
+
+def lists(server, plural):
+    return [query for query in server.asked(plural) if "watch" not in query]
+
+
+# ---- what it gives --------------------------------------------------------------------------------------------------------
+
+
+def test_everything_that_is_watched_comes_together(server, start):
+    server.put("horizontalpodautoscalers", hpa())
+    server.put("scaledjobs", scaled_job())
+    server.put("jobs", job("train-1"))
+    kube = start()
+    snapshot = kube.snapshot()
+    scaled, training = one(kube), one(kube, "train")
+    assert (scaled.replicas, scaled.hpa.desired, pods_of(kube)) == (2, 3, ["llama-5d8f-a", "llama-5d8f-b"])
+    assert (training.kind, training.replicas) == ("ScaledJob", 1)
+    assert (snapshot.problems, snapshot.listed) == ({}, {"ScaledObject", "ScaledJob"})
+    assert {query["token"] for _, query in server.requests} == {"Bearer secret"}
+    assert {query.get("labelSelector") for query in server.asked("jobs")} == {"scaledjob.keda.sh/name"}
+
+
+def test_changes_come_by_the_watch_and_not_by_lists(server, start):
+    kube = start()
+    server.put("pods", pod("llama-5d8f-c"))
+    server.delete("pods", pod("llama-5d8f-a"))
+    server.put("deployments", deployment(replicas=5))
+    until(lambda: pods_of(kube) == ["llama-5d8f-b", "llama-5d8f-c"] and one(kube).replicas == 5)
+    server.delete("scaledobjects", scaled_object())
+    until(lambda: kube.snapshot().objects == {})
+    assert [len(lists(server, resource.plural)) for resource in WATCHED] == [1] * len(WATCHED)
+
+
+def test_a_picture_is_made_anew_only_when_something_changed(server, start):
+    kube = start()
+    before = kube.snapshot()
+    server.put("pods", pod("llama-5d8f-a"))  # the same as before
+    server.bookmark("pods")
+    until(lambda: server.asked("pods")[-1]["resourceVersion"] == str(server.version))
+    assert kube.snapshot().objects is before.objects
+
+
+def test_long_lists_come_in_pages(server, start):
+    server.put("pods", *(pod(f"llama-5d8f-{number}") for number in range(1201)))
+    kube = start()
+    assert len(pods_of(kube)) == 1203
+    pages = lists(server, "pods")
+    assert [page.get("continue") for page in pages] == [None, "500", "1000"]
+    assert {page["limit"] for page in pages} == {"500"}
+
+
+def test_a_pod_that_ends_or_changes_its_owner_leaves_its_group(server, start):
+    kube = start()
+    server.put("pods", pod("llama-5d8f-a", phase="Failed"), pod("llama-5d8f-b", ("ReplicaSet", "other-1a")))
+    until(lambda: pods_of(kube) == [])
+
+
+def test_only_some_namespaces_can_be_watched(server, start):
+    elsewhere = pod("llama-5d8f-z")
+    elsewhere["metadata"]["namespace"] = "elsewhere"
+    server.put("pods", elsewhere)
+    kube = start(namespaces=("team", "second"))
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+    assert {query["namespace"] for query in server.asked("pods")} == {"team", "second"}
+
+
+def test_other_kinds_are_asked_for_their_scale(server, start):
+    server.scales[SCALE] = {"spec": {"replicas": 2}, "status": {"selector": "app=g"}}
+    server.put("scaledobjects", scaled_object("g", target=LWS, status=KNOWN))
+    server.put("pods", pod("g-0", ("StatefulSet", "g"), {"app": "g"}))
+    kube = start()
+    until(lambda: one(kube, "g").replicas == 2)
+    assert [pod.name for pod in one(kube, "g").pods] == ["g-0"]
+    server.scales[SCALE] = {"spec": {"replicas": "odd"}}
+    until(lambda: "*/scale" in kube.snapshot().problems)
+    assert one(kube, "g").replicas == 2, "kept"
+    del server.scales[SCALE]
+    until(lambda: one(kube, "g").replicas is None)
+    assert kube.snapshot().problems["*/scale"].endswith("scale: 404: no such scale")
+    server.delete("scaledobjects", scaled_object("g", target=LWS))
+    until(lambda: kube.snapshot().problems == {})
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dropped_connection_goes_on_where_it_was(server, start):
+    server.quiet = 30.0
+    kube = start()
+    until(lambda: any("watch" in query for query in server.asked("pods")))
+    server.put("pods", pod("llama-5d8f-c"))
+    until(lambda: len(pods_of(kube)) == 3)
+    at = server.version
+    server.drop()
+    server.put("pods", pod("llama-5d8f-d"))
+    until(lambda: len(pods_of(kube)) == 4)
+    assert len(lists(server, "pods")) == 1
+    assert str(at) in {query.get("resourceVersion") for query in server.asked("pods")}
+
+
+def test_a_bookmark_moves_the_version_that_is_gone_on_from(server, start):
+    start()
+    server.bookmark("pods")
+    marked = str(server.version)
+    until(lambda: server.asked("pods")[-1].get("resourceVersion") == marked)
+
+
+def test_a_version_that_is_gone_is_listed_anew_and_nothing_is_missed(server, start):
+    kube = start()
+    server.quiet = 0.01
+    server.events["pods"] = []
+    server.objects["pods"] = {}
+    server.put("pods", pod("llama-5d8f-new"))
+    server.events["pods"] = []  # the deletions and the new pod were never told
+    server.compact()
+    until(lambda: pods_of(kube) == ["llama-5d8f-new"])
+    until(lambda: "pods" not in kube.snapshot().problems)
+
+
+def test_a_page_that_comes_too_late_is_listed_from_the_start(server, start):
+    server.put("pods", *(pod(f"llama-5d8f-{number}") for number in range(600)))
+    server.stale_pages = 1
+    kube = start()
+    until(lambda: len(pods_of(kube) or ()) == 602)
+    assert [page.get("continue") for page in lists(server, "pods")] == [None, "500", None, "500"]
+
+
+def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start, clock):
+    kube = start()
+    heard = kube.snapshot().heard
+    server.close()
+    until(lambda: len(kube.snapshot().problems) == len(WATCHED))
+    clock.now += 300
+    snapshot = kube.snapshot()
+    assert (snapshot.heard, snapshot.doubt(clock.now)) == (heard, "Kubernetes was last heard 300s ago")
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+    assert snapshot.problems["pods"].startswith(
+        "which pods are whose: list and watch pods: the API server cannot be reach"
+    )
+
+
+def test_quiet_is_no_silence(server, start, clock):
+    kube = start()
+    clock.now += 20
+    until(lambda: kube.snapshot().heard == clock.now)
+
+
+def test_a_silent_server_is_found_out(server, start):
+    server.quiet = 1000.0
+    kube = start(pace=Pace(rests=(0.02,), silence=0.3))
+    until(lambda: len(server.asked("pods")) > 3)
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+
+
+def test_what_is_refused_from_the_start_is_unknown_and_never_zero(server, start):
+    forbidden = 'pods is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope'
+    server.refused = {"pods": (403, forbidden), "deployments": (403, "no"), "scaledjobs": (404, "page not found")}
+    kube = start()
+    scaled, snapshot = one(kube), kube.snapshot()
+    assert (scaled.pods, scaled.replicas) == (None, None)
+    assert snapshot.problems["pods"] == f"which pods are whose: list and watch pods: 403: {forbidden}"
+    assert snapshot.problems["scaledjobs.keda.sh"].endswith("list and watch scaledjobs.keda.sh: 404: page not found")
+    assert snapshot.listed == {"ScaledObject"}
+    server.refused = {}
+    until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
+    until(lambda: kube.snapshot().problems == {})
+
+
+def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
+    kube = start()
+    server.refused["pods"] = (403, "RBAC: not ready yet")
+    until(lambda: "pods" in kube.snapshot().problems)
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+    clock.now += 61
+    until(lambda: pods_of(kube) is None)
+    assert one(kube).replicas == 2, "what is not refused is still known"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"<html>", "the API server sends what is not JSON: b'<html>'"),
+        (b"[]", "the API server sends list, not an object"),
+        (b'{"metadata": {}, "items": [{"metadata": {}}]}', "cannot be read (KeyError: 'namespace')"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, body, problem):
+    server.raw["pods"] = body
+    kube = start()
+    assert kube.snapshot().problems["pods"].endswith(problem)
+    assert pods_of(kube) is None
+    server.raw = {}
+    until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"oops\n",
+        json.dumps({"type": "ERROR", "object": {"code": 500, "message": "etcd"}}).encode() + b"\n",
+        json.dumps({"type": "ADDED", "object": {}}).encode() + b"\n",
+        b"x" * 200_000,
+    ],
+)
+def test_an_event_that_cannot_be_read_harms_nothing(server, start, line, monkeypatch):
+    monkeypatch.setattr("scaler.sources.api_server.LONGEST_EVENT", 100_000)
+    server.odd = [line] * len(WATCHED)
+    kube = start()
+    server.put("pods", pod("llama-5d8f-c"))
+    until(lambda: len(pods_of(kube) or ()) == 3)
+    until(lambda: kube.snapshot().problems == {})
+
+
+def test_a_page_without_end_is_not_read(server, start, monkeypatch):
+    monkeypatch.setattr("scaler.sources.api_server.LONGEST_PAGE", 1000)
+    server.put("pods", *(pod(f"llama-5d8f-{number}") for number in range(20)))
+    kube = start()
+    assert kube.snapshot().problems["pods"].endswith("the API server sends a page of more than 1000 bytes")
+
+
+def test_errors_of_the_server_are_told_in_its_words(server, start):
+    server.refused["pods"] = (503, "etcdserver: leader changed")
+    assert start().snapshot().problems["pods"].endswith("503: etcdserver: leader changed")
+
+
+# ---- access ----------------------------------------------------------------------------------------------------------------
+
+
+def test_without_access_it_says_so_at_the_start(tmp_path, monkeypatch, clock):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    for kubeconfig in (tmp_path / "nothing", None):
+        with pytest.raises(SourceError, match="no access to Kubernetes"):
+            Kube(kubeconfig, (), (), clock).start()
+
+
+def test_what_makes_it_reachable(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    assert not reachable(None)
+    assert reachable(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "somewhere")
+    assert reachable(None)
+
+
+def test_a_kubeconfig_named_by_the_environment_is_used(server, tmp_path, clock):
+    """In a process of its own, since the client reads the variable when it is imported."""
+    program = (
+        "import sys, time; from scaler.sources.kube import Kube\n"
+        "assert 'kubernetes' not in sys.modules, 'imported before it is used'\n"
+        "kube = Kube(None, (), (), time.time); kube.snapshot(); kube.start(); kube.settle(20)\n"
+        "print(len(list(kube.snapshot()))); kube.close()"
+    )
+    environment = {"KUBECONFIG": str(server.kubeconfig(tmp_path)), "PATH": ""}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout == "1\n", run.stderr
+
+
+def test_paths_and_names_of_resources():
+    assert PODS.path(None) == "/api/v1/pods"
+    assert PODS.path("team") == "/api/v1/namespaces/team/pods"
+    assert {str(resource) for resource in RESOURCES} >= {"pods", "deployments.apps", "scaledobjects.keda.sh"}
