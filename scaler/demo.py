@@ -32,6 +32,7 @@ from scaler.server.poll import Poller, Refused
 from scaler.service import Service
 from scaler.settings import Settings, read_settings
 from scaler.sim import pages
+from scaler.sim.fleet import Snapshot
 from scaler.sim.keda import Answer, Refusal
 from scaler.sim.keyboard import keyboard
 from scaler.sim.live import Live
@@ -46,7 +47,7 @@ from scaler.sim.web import Web
 NAMESPACE, NAME, MODEL = "demo", "llama", "llama-3.1-8b"
 SPEED = 10.0  # the usual; a short demo runs faster, so that there is time for the way up and down
 STEP = 0.1  # seconds between two steps of the world
-LISTED = 0.2  # seconds between two looks for new replicas
+LISTED = 0.1  # seconds between two looks for new replicas
 OVERTIME = 5.0  # seconds that the way down to 0 may take longer on a busy machine
 GATEWAY, CLUSTER = "gateway", "cluster"
 KEYS = "keys: l more load   k kill a replica   m metrics away or back   q end"
@@ -114,7 +115,7 @@ class _Demo:
         self._console = console
         self._live = Live(scenario(options.seconds * options.pace, _scaled(options.incidents, options.pace)))
         self._web = Web()
-        self._facts: Mapping[str, ReplicaFacts] = {}
+        self._seen = self._live.fleet.snapshot()  # as Kubernetes knows it: the listed pages are its replicas
         self._told: list[Told] = []
         self._began = 0.0
         self._stopped = asyncio.Event()
@@ -182,11 +183,12 @@ class _Demo:
         """Open and close pages as replicas come and go, and list them."""
         while True:
             seen = self._live.fleet.snapshot()
-            self._facts = {f"{NAME}-{one.serial}": one for one in seen.replicas if one.phase != "starting"}
-            for name in self._web.names - self._facts.keys() - {GATEWAY, CLUSTER}:
+            pods = _by_pod(seen)
+            for name in self._web.names - pods.keys() - {GATEWAY, CLUSTER}:
                 await self._web.close(name)
-            for name in self._facts.keys() - self._web.names:
+            for name in pods.keys() - self._web.names:
                 await self._web.open(name, partial(self._replica_page, name))
+            self._seen = seen
             self._list(folder)
             await asyncio.sleep(LISTED)
 
@@ -201,14 +203,14 @@ class _Demo:
         new.replace(folder / "pages.yaml")
 
     def _replica_page(self, name: str) -> str:
-        now = {f"{NAME}-{one.serial}": one for one in self._live.fleet.snapshot().replicas}
-        return pages.vllm(now.get(name, self._facts[name]), MODEL)
+        now = _by_pod(self._live.fleet.snapshot())
+        return pages.vllm(now[name] if name in now else _by_pod(self._seen)[name], MODEL)
 
     def _cluster_page(self) -> str:
-        return pages.kube_state(self._live.fleet.snapshot(), self._live.scenario.scaled, NAMESPACE, NAME)
+        return pages.kube_state(self._seen, self._live.scenario.scaled, NAMESPACE, NAME)
 
     async def _keda(self, keda: Poller, service: Service) -> None:
-        """KEDA polls and the HPA syncs, each at its own interval."""
+        """KEDA polls and the HPA syncs, each at its own interval; a push wakes from 0 without waiting for a poll."""
         polling = self._live.scenario.scaled.polling_interval / self._options.pace
 
         async def poll() -> None:
@@ -217,7 +219,13 @@ class _Demo:
         async def sync() -> None:
             self._live.sync(await self._ask(keda, service) if self._live.sync_reads() else None)
 
-        await asyncio.gather(_every(polling, poll), _every(HPA_SYNC / self._options.pace, sync))
+        async def listen() -> None:
+            async for active in keda.pushes():
+                if active:
+                    self._live.push()
+
+        syncing = HPA_SYNC / self._options.pace
+        await asyncio.gather(_every(polling, poll), _every(syncing, sync), _every(1.0, listen))
 
     async def _ask(self, keda: Poller, service: Service) -> Answer | Refusal:
         try:
@@ -301,6 +309,11 @@ class _Demo:
         else:
             self._console.print("the fleet was not scaled from 0 up and down again to 0")
         return 0 if good else 1
+
+
+def _by_pod(seen: Snapshot) -> Mapping[str, ReplicaFacts]:
+    """The replicas that serve a page, by the name of their pod."""
+    return {f"{NAME}-{one.serial}": one for one in seen.replicas if one.phase != "starting"}
 
 
 async def _every(interval: float, action: Callable[[], Awaitable[None]]) -> None:

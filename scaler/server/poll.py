@@ -1,6 +1,7 @@
-"""KEDA's three calls of one poll, over a connection that is kept, as KEDA keeps its own."""
+"""KEDA's calls for one external-push trigger, over a connection that is kept, as KEDA keeps its own."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
@@ -50,6 +51,12 @@ class Poller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._channel.close()
+
+    async def pushes(self) -> AsyncIterator[bool]:
+        """Yield what StreamIsActive says, until the server ends the stream; KEDA then opens it anew."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            async for answer in self._stub.StreamIsActive(self._ref):
+                yield answer.result
 
     async def poll(self) -> tuple[float, bool]:
         """Ask for the value, and whether it is active.

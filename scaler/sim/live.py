@@ -106,6 +106,10 @@ class Live:
         replicas, ready = self.fleet.desired, self.fleet.ready
         self._carry_out(keda.poll(self.scenario.scaled, self._state, answer, replicas, self.now, ready=ready))
 
+    def push(self) -> None:
+        """The scaler has pushed that it is active."""
+        self._carry_out(keda.push(self.scenario.scaled, self._state, self.fleet.desired, self.now))
+
     def sync_reads(self) -> bool:
         """Whether the HPA asks at all: it does not at 0 replicas."""
         return keda.reads(self.scenario.scaled, self.fleet.desired)

@@ -16,7 +16,7 @@ from scaler.sim.score import Slo
 
 HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs, wrong")
 BARS = " ▁▂▃▄▅▆▇█"
-WIDTH = 40  # points of a curve
+WIDTH = 36  # points of a curve
 _CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown": "red"}
 
 
@@ -66,17 +66,20 @@ def picture(frame: Frame) -> RenderableType:
         ("load", [view.load for view in views], f"[bold]{now.load:.1f}[/] requests/s", "blue"),
         ("queue", [view.queued + view.waiting for view in views], _queue(now), "magenta"),
         ("running", [view.running for view in views], f"[bold]{now.running}[/] in the engines", "cyan"),
-        ("replicas", [view.ready + view.starting for view in views], _replicas(now), "green"),
         ("first token", [view.ttft or 0.0 for view in views], _ttft(now, limit), "red" if late else "green"),
         ("cost", [view.cost for view in views], _cost(now, frame.price), "white"),
+        ("replicas", [view.ready + view.starting for view in views], _replicas(now), "green"),
     )
-    table = Table.grid(padding=(0, 2))
+    grid = Table.grid(padding=(0, 2))
+    for column in (12, WIDTH, 42):
+        grid.add_column(width=column, no_wrap=True)
     for name, values, text, colour in rows:
-        table.add_row(f"[dim]{name}[/]", Text(curve(values), style=colour), text)
+        grid.add_row(f"[dim]{name}[/]", Text(curve(values), style=colour), text)
+    grid.add_row("", "", f"[green]{'■' * now.ready}[/][yellow]{'□' * now.starting}[/][dim]{'·' * now.draining}[/]")
     head = f"{frame.seconds:.0f} s of {frame.of:.0f} s; the world runs {frame.speed:g} times faster"
     colour = _CERTAINTY[frame.said.certainty]
     why = Text.assemble(("why  ", "dim"), (frame.said.reason, colour))
-    lines: list[RenderableType] = [table, "", why, ""]
+    lines: list[RenderableType] = [grid, "", why, ""]
     lines += [Text(event, style="dim") for event in frame.events[-4:]] or [Text("")]
     lines += ["", f"[dim]{met or 'no request has ended yet'}[/]", f"[dim]{escape(frame.where)}[/]"]
     lines += [f"[dim]{escape(frame.keys)}[/]"] if frame.keys else []
@@ -90,13 +93,12 @@ def _queue(now: View) -> str:
 
 def _replicas(now: View) -> str:
     wanted = "?" if now.wanted is None else str(now.wanted)
-    boxes = f"[green]{'■' * now.ready}[/][yellow]{'□' * now.starting}[/][dim]{'·' * now.draining}[/]"
-    return f"[bold]{now.ready}[/] ready, [bold]{now.starting}[/] starting, [bold]{wanted}[/] wanted  {boxes}"
+    return f"[bold]{now.ready}[/] ready, [bold]{now.starting}[/] starting, [bold]{wanted}[/] wanted"
 
 
 def _ttft(now: View, limit: float) -> str:
     shown = "-" if now.ttft is None else f"{now.ttft:.2f} s"
-    return f"[bold]{shown}[/] at the 95th percentile; the SLO is {limit:g} s"
+    return f"[bold]{shown}[/] (95th percentile; SLO {limit:g} s)"
 
 
 def _cost(now: View, price: float) -> str:
