@@ -8,7 +8,7 @@ from prometheus_server import series
 from scaler import signals
 from scaler.errors import ConfigError
 from scaler.grouping import NARROW, Dialect, check, group
-from scaler.model import SignalAsk
+from scaler.model import OwnPods, SignalAsk
 from scaler.settings import Endpoint
 from scaler.sources.prometheus import PrometheusSource
 
@@ -476,3 +476,123 @@ def test_what_differs_in_more_than_label_values_is_asked_apart():
 def test_an_ask_for_what_no_engine_has_is_refused():
     with pytest.raises(ConfigError, match="tgi has no label 'model'; allowed: namespace"):
         check(SignalAsk("p", "tgi", "waiting", (("namespace", "a"), ("model", "m"))))
+
+
+# ---- a target's own pods ---------------------------------------------------------------------------------------------------
+
+
+def owning(ask, *names, ready=None, past=""):
+    """The same ask of these pods alone."""
+    return replace(ask, own=OwnPods(frozenset(names), frozenset(names if ready is None else ready), past))
+
+
+def on_target(case):
+    return signals.find(case.engine, case.signal).scope == "target" and case.pods is None
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if on_target(case)], ids=lambda case: case.name)
+def test_own_pods_that_are_all_pods_change_no_reading(case, source):
+    """Added up here or by the server, of one pod or many, it is the same number."""
+    ask = ask_of(case)
+    names = {pod for _, pod, _, labels in case.series for pod in [labels.get("pod", pod)] if pod}
+    own = owning(ask, *names, ready=())
+    times = [AT - 40, AT - 20, AT]
+    together, apart = source.fetch([ask], times)[ask], source.fetch([own], times)[own]
+    for whole, added in zip(together, apart, strict=True):
+        assert added.value == (None if whole.value is None else pytest.approx(whole.value))
+        assert (added.answered, added.age) == (whole.answered, whole.age)
+
+
+VARIANTS = {  # two targets that serve one model in one namespace
+    "llama": ("llama-5d8f-aaaaa", "llama-5d8f-bbbbb"),
+    "canary": ("llama-canary-77cc-ccccc",),
+}
+PAST = "llama-[a-z0-9]+-[a-z0-9]{5}"
+
+
+@pytest.fixture(scope="module")
+def variants(start_prometheus):
+    written = []
+    for target, pods in VARIANTS.items():
+        slow = target == "canary"
+        for number, pod in enumerate(pods):
+            known = {"job": "llm", "instance": pod, "pod": pod, "namespace": "two", "model_name": "m"}
+            for metric, values in {
+                "vllm:num_requests_waiting": "100x40" if slow else f"{number + 1}x40",
+                "vllm:kv_cache_usage_perc": "0.9x40" if slow else f"0.{number + 1}x40",
+                "vllm:generation_tokens_total": "0+1500x40" if slow else "0+15x40",
+            }.items():
+                written += series(metric, known, values, START)
+            for metric, pod_, values, labels in histogram(
+                "vllm:time_to_first_token_seconds", pod, SLOW if slow else FAST
+            ):
+                written += series(metric, {**known, **labels, "pod": pod_}, values, START)
+            written += series("up", {"job": "llm", "instance": pod, "namespace": "two"}, "1x40", START)
+    gone = {"job": "llm", "instance": "g", "pod": "llama-5d8f-ggggg", "namespace": "two", "model_name": "m"}
+    written += series("vllm:num_requests_waiting", gone, "50x16", START)
+    written += series("up", {"job": "llm", "instance": "g", "namespace": "two"}, "1x16", START)
+    return PrometheusSource(Endpoint("prometheus", start_prometheus(written).url, timeout=20))
+
+
+def asked(signal, **more):
+    labels = (("namespace", "two"), ("model", "m"))
+    window = signals.find("vllm", signal).window
+    return SignalAsk("prometheus", "vllm", signal, labels, window=window, **more)
+
+
+@pytest.mark.parametrize(
+    ("signal", "of_llama", "of_canary", "of_both"),
+    [
+        ("waiting", 3, 100, 103),
+        ("kv_cache_usage", 0.15, 0.9, 0.4),
+        ("generation_tokens_per_second", 2, 100, 102),
+        ("time_to_first_token", 0.05, 0.15, None),
+    ],
+)
+def test_variants_that_share_a_model_do_not_see_each_others_load(variants, signal, of_llama, of_canary, of_both):
+    both = asked(signal, quantile=0.5 if of_both is None else None)
+    llama, canary = (owning(both, *pods) for pods in VARIANTS.values())
+    readings = variants.fetch([both, llama, canary], [AT])
+    for ask, value in {llama: of_llama, canary: of_canary, both: of_both}.items():
+        assert value is None or readings[ask][0].value == pytest.approx(value)
+    assert [readings[ask][0].expected for ask in (llama, canary)] == [2, 1]
+    sources = {readings[ask][0].source for ask in (llama, canary)}
+    assert len(sources) == (1 if both.quantile is None else 2), "one query for what can be added up"
+
+
+def test_a_ready_pod_that_does_not_answer_makes_the_reading_partial(variants):
+    ask = owning(asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", "llama-5d8f-x", "llama-5d8f-y", "llama-5d8f-z")
+    [reading] = variants.fetch([ask], [AT])[ask]
+    assert (reading.value, reading.answered) == (3, 2)
+    told = "4 of its 6 pods do not answer: llama-5d8f-new, llama-5d8f-x, llama-5d8f-y, ..."
+    assert reading.partial == told
+
+
+def test_a_pod_that_is_not_ready_need_not_answer(variants):
+    ask = owning(asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", ready=VARIANTS["llama"])
+    [reading] = variants.fetch([ask], [AT])[ask]
+    assert (reading.value, reading.answered, reading.expected, reading.partial) == (3, 2, 2, "")
+
+
+def test_a_target_without_pods_has_no_value(variants):
+    ask = owning(asked("waiting"))
+    [reading] = variants.fetch([ask], [AT])[ask]
+    assert (reading.value, reading.answered, reading.expected) == (None, 0, 0)
+
+
+@pytest.mark.parametrize(("past", "then"), [(PAST, 53), ("", 3)])
+def test_pods_of_the_past_are_known_by_their_names(variants, past, then):
+    ask = owning(asked("waiting"), *VARIANTS["llama"], past=past)
+    before, now = variants.fetch([ask], [AT - 400, AT])[ask]
+    assert (before.value, now.value) == (then, 3)
+    assert now.partial == ""
+
+
+def test_own_pods_and_a_given_pattern_both_hold(variants):
+    ask = owning(asked("waiting", pods=".*-aaaaa"), *VARIANTS["llama"], ready=())
+    assert variants.fetch([ask], [AT])[ask][0].value == 1
+
+
+def test_rows_of_single_pods_count_against_the_size_of_a_query():
+    asks = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
+    assert [len(part.asks) for part in group(asks, Dialect(), 130)] == [2, 1]
