@@ -419,6 +419,8 @@ def _policy(
             problems.append("metricType Value needs the number of ready replicas, which is not known")
             return state.policy, None
         load *= known.ready
+        if value <= spec.target and known.current:  # the surge pods of a rollout are no reason for more replicas
+            load = min(load, float(known.current))
     algorithm = spec.algorithm
     if algorithm is None:
         return None, Outcome(load, True, "")

@@ -1,0 +1,427 @@
+"""The engine where Kubernetes tells it who asks, which pods are whose, and how many: timelines of pods that carry load."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from scaler.catalog import Catalog
+from scaler.cluster import Cluster, Hpa, Pod, Scaled
+from scaler.document import parse_yaml
+from scaler.engine import Engine, Limits
+from scaler.errors import NoAnswer
+from scaler.model import HistoryAsk, Reading, Request
+from scaler.spec import Defaults, parse_file
+
+START = 100_000.0
+LOAD = """
+name: load
+parameters: {model: {default: m}}
+metrics: {waiting: {signal: waiting}, running: {signal: running}, queued: {signal: queued, onMissing: zero}}
+formula: queued + waiting + running
+target: 10
+idleFor: 10s
+holdFor: 60s
+"""
+WINDOW = LOAD.replace("name: load", "name: window").replace("{signal: running}", "{signal: running, over: 60s}")
+RATIO = LOAD.replace("name: load", "name: ratio") + "metricType: Value\n"
+
+
+def catalog():
+    texts = {"load": LOAD, "window": WINDOW, "ratio": RATIO}
+    return Catalog({name: parse_file(parse_yaml(text, name), name) for name, text in texts.items()})
+
+
+@dataclass
+class World:
+    """Pods that carry load, as a Prometheus would have them, and what Kubernetes says."""
+
+    load: dict = field(default_factory=dict)  # pod -> requests running on it
+    queued: float = 0.0
+    now: float = START
+    asked: set = field(default_factory=set)
+
+    def __post_init__(self):
+        self.engine = Engine({"default": self}, catalog(), Defaults(), lambda: self.now, Limits(budget=0.01))
+
+    def fetch(self, asks, times):
+        self.asked |= set(asks)
+        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+
+    def measure(self, ask, at):
+        if isinstance(ask, HistoryAsk):
+            return Reading(1.0, at)
+        if ask.signal == "queued":
+            return Reading(self.queued, at)
+        if ask.signal not in {"waiting", "running"}:
+            return Reading(None, at)
+        own = {pod for pod in self.load if ask.own is None or pod in ask.own.names}
+        silent = ask.own.ready - own if ask.own else ()
+        value = sum(self.load[pod] for pod in own) if own else None
+        return Reading(
+            0.0 if own and ask.signal == "waiting" else value,
+            at,
+            answered=len(own),
+            expected=len(own) + len(silent),
+            partial=f"{len(silent)} pods do not answer" if silent else "",
+        )
+
+    async def at(self, seconds, cluster=None):
+        """Tick so many seconds past the start, after Kubernetes said this; gives the decision of each object."""
+        self.now = START + seconds
+        if cluster is not None:
+            self.engine.see(cluster)
+        await self.engine.tick(self.now)
+        return {f"{one.key.kind} {one.key.name}": one for one in self.engine.decisions()}
+
+
+def pods(*names, state="ready"):
+    return tuple(Pod(name, state) for name in names)
+
+
+def trigger(**metadata):
+    return tuple(sorted({"scalerAddress": "llm-scaler.keda:6000", "formula": "load", **metadata}.items()))
+
+
+def scaled(name="llama", replicas=1, own=(), *, kind="ScaledObject", uid="1", triggers=None, **more):
+    triggers = (trigger(),) if triggers is None else triggers
+    known = {"minimum": 0, "maximum": 20, "past": f"{name}-.*", **more}
+    return Scaled(kind, "team", name, uid, 1, triggers, (), f"Deployment {name}", replicas=replicas, pods=own, **known)
+
+
+def cluster(*objects, heard=None, now=START, **more):
+    named = {}
+    for one in objects:
+        named[one.namespace, one.name] = (*named.get((one.namespace, one.name), ()), one)
+    return Cluster(
+        named, heard=now if heard is None else heard, listed=frozenset({"ScaledObject", "ScaledJob"}), **more
+    )
+
+
+def request(name="llama", **metadata):
+    return Request("team", name, trigger(**metadata))
+
+
+def play(scenario):
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+# ---- who asks --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_process_knows_every_workload_before_keda_asks():
+    async def scenario():
+        world = World(load={"a": 25, "b": 20})
+        decided = await world.at(0, cluster(scaled(replicas=2, own=pods("a", "b"))))
+        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].active) == (5, True)
+        assert await world.engine.read(request()) is decided["ScaledObject llama"], (
+            "KEDA's own call is the same workload"
+        )
+        assert len(world.engine.decisions()) == 1
+
+    play(scenario)
+
+
+def test_a_trigger_that_is_wrong_harms_nobody_and_is_told_to_keda():
+    async def scenario():
+        world = World(load={"a": 5})
+        bad = scaled("bad", triggers=(trigger(formula="nothing"), trigger(oops="1")))
+        decided = await world.at(0, cluster(bad, scaled(own=pods("a"))))
+        assert list(decided) == ["ScaledObject llama"]
+
+    play(scenario)
+
+
+def test_a_trigger_with_values_of_the_environment_is_known_when_keda_asks():
+    async def scenario():
+        world = World(load={"a": 5})
+        written = scaled(own=pods("a"), triggers=(trigger(modelFromEnv="MODEL"),))
+        assert await world.at(0, cluster(written)) == {}
+        with pytest.raises(NoAnswer):
+            await world.engine.read(request(modelFromEnv="m"))
+        decided = await world.at(5)
+        assert decided["ScaledObject llama"].known.current == 1
+
+    play(scenario)
+
+
+def test_a_scaled_job_is_told_from_a_scaled_object_of_its_name_without_kind():
+    async def scenario():
+        world = World(load={"a": 5})
+        both = cluster(
+            scaled("x", own=pods("a")),
+            scaled("x", 0, (), kind="ScaledJob", uid="2", triggers=(trigger(formula="window"),)),
+        )
+        decided = await world.at(0, both)
+        assert set(decided) == {"ScaledObject x", "ScaledJob x"}
+        assert decided["ScaledJob x"].key.kind == "ScaledJob"
+        assert (await world.engine.read(request("x", formula="window"))).key.kind == "ScaledJob"
+
+    play(scenario)
+
+
+def test_a_workload_that_asked_before_kubernetes_was_known_is_recognized():
+    async def scenario():
+        world = World(load={"a": 5})
+        with pytest.raises(NoAnswer):
+            await world.engine.read(request())
+        decided = await world.at(0)
+        assert (decided["ScaledObject llama"].known.current, decided["ScaledObject llama"].scaled) == (None, None)
+        decided = await world.at(5, cluster(scaled(kind="ScaledJob", own=pods("a"))))
+        assert list(decided) == ["ScaledJob llama"]
+
+    play(scenario)
+
+
+def test_an_edited_trigger_takes_the_place_of_the_old_one_at_once():
+    async def scenario():
+        world = World(load={"a": 100})
+        before = await world.at(0, cluster(scaled(own=pods("a"))))
+        assert before["ScaledObject llama"].replicas == 10
+        world.load = {"a": 1}
+        edited = scaled(own=pods("a"), triggers=(trigger(formula="window"),))
+        decided = await world.at(5, cluster(edited))
+        assert [one.spec.formula for one in world.engine.decisions()] == ["window"]
+        assert decided["ScaledObject llama"].replicas == 1, "its past was measured"
+
+    play(scenario)
+
+
+def test_an_object_that_is_deleted_is_forgotten_and_one_that_comes_again_is_another():
+    async def scenario():
+        world = World(load={"a": 100})
+        await world.at(0, cluster(scaled(own=pods("a"))))
+        assert await world.at(5, cluster()) == {}
+        await world.at(10, cluster(scaled(own=pods("a"))))
+        world.load = {"b": 10}
+        decided = await world.at(15, cluster(scaled(own=pods("b"), uid="another")))
+        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].floor) == (1, 1)
+
+    play(scenario)
+
+
+def test_a_list_that_is_not_known_forgets_nobody():
+    async def scenario():
+        world = World(load={"a": 5})
+        await world.at(0, cluster(scaled(own=pods("a"))))
+        decided = await world.at(5, Cluster(problems={"scaledobjects.keda.sh": "403"}))
+        assert list(decided) == ["ScaledObject llama"]
+
+    play(scenario)
+
+
+def test_more_objects_than_the_limit_are_not_taken_in():
+    async def scenario():
+        world = World(load={"a": 5})
+        world.engine._limits = Limits(workloads=3)
+        decided = await world.at(0, cluster(*(scaled(f"o{number}", own=pods("a")) for number in range(9))))
+        assert sorted(decided) == ["ScaledObject o0", "ScaledObject o1", "ScaledObject o2"]
+
+    play(scenario)
+
+
+# ---- whose load ------------------------------------------------------------------------------------------------------------
+
+
+def test_two_variants_of_one_model_do_not_see_each_others_load():
+    async def scenario():
+        world = World(load={"llama-a": 10, "llama-b": 10, "canary-a": 50}, queued=0)
+        both = cluster(
+            scaled("llama", 2, pods("llama-a", "llama-b")),
+            scaled("canary", 1, pods("canary-a"), triggers=(trigger(model="m"),)),
+        )
+        decided = await world.at(0, both)
+        assert decided["ScaledObject llama"].replicas == 2
+        assert decided["ScaledObject canary"].replicas == 5
+        [gateway] = {ask for ask in world.asked if getattr(ask, "signal", "") == "queued"}
+        assert gateway.own is None, "the gateway is the whole model's"
+
+    play(scenario)
+
+
+def test_without_kubernetes_all_pods_of_the_labels_count_as_before():
+    async def scenario():
+        world = World(load={"llama-a": 10, "canary-a": 50})
+        with pytest.raises(NoAnswer):
+            await world.engine.read(request())
+        assert (await world.at(0))["ScaledObject llama"].replicas == 6
+
+    play(scenario)
+
+
+def test_pods_that_are_not_known_are_not_none():
+    async def scenario():
+        world = World(load={"a": 10, "b": 10})
+        decided = await world.at(0, cluster(scaled(replicas=2, own=None)))
+        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].known.ready) == (2, None)
+
+    play(scenario)
+
+
+def test_a_ready_pod_that_is_silent_forbids_to_lower_and_a_loading_one_does_not():
+    async def scenario():
+        world = World(load={"a": 25, "b": 25})
+        await world.at(0, cluster(scaled(replicas=2, own=pods("a", "b"))))
+        world.load = {"a": 3}
+        decision = (await world.at(5))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas) == ("held", 5)
+        loading = (*pods("a"), *pods("b", state="starting"))
+        decision = (await world.at(10, cluster(scaled(replicas=2, own=loading))))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas) == ("certain", 1)
+
+    play(scenario)
+
+
+# ---- how many --------------------------------------------------------------------------------------------------------------
+
+
+def test_from_zero_while_the_model_loads_the_queue_alone_decides():
+    async def scenario():
+        world = World(queued=3)
+        decision = (await world.at(0, cluster(scaled(replicas=0))))["ScaledObject llama"]
+        assert (decision.replicas, decision.active, decision.facts[0].rule) == (
+            1,
+            True,
+            "0 replicas, so nothing is there to measure",
+        )
+        pending = pods("a", state="pending")
+        decision = (await world.at(5, cluster(scaled(replicas=1, own=pending))))["ScaledObject llama"]
+        assert (decision.certainty, decision.known.pending, decision.known.starting) == ("certain", 1, 0)
+        starting = pods("a", state="starting")
+        world.queued = 0
+        for at in range(10, 200, 5):
+            decision = (await world.at(at, cluster(scaled(replicas=1, own=starting), now=START + at)))[
+                "ScaledObject llama"
+            ]
+            assert (decision.certainty, decision.replicas, decision.active) == ("certain", 0, True), "it still loads"
+        assert decision.facts[0].rule == "no pod is ready yet, so nothing is there to measure"
+        assert decision.idle.busy == ("1 starting",)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("state", ["ready", "unready"])
+def test_pods_that_may_hold_load_and_say_nothing_are_not_idle(state):
+    async def scenario():
+        world = World(load={"a": 5})
+        await world.at(0, cluster(scaled(replicas=3, own=pods("a"))))
+        world.load = {}
+        decision = (await world.at(5, cluster(scaled(replicas=3, own=pods("a", state=state)))))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas, decision.active) == ("held", 3, True)
+
+    play(scenario)
+
+
+def test_pods_that_end_at_zero_replicas_do_not_hold_up_the_end():
+    async def scenario():
+        world = World()
+        for at in range(0, 20, 5):
+            ending = cluster(scaled(replicas=0, own=pods("a", state="terminating")), now=START + at)
+            decision = (await world.at(at, ending))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas, decision.active) == ("certain", 0, False)
+
+    play(scenario)
+
+
+def test_a_rollout_with_surge_does_not_ratchet_replicas_up():
+    """While old and new pods run side by side there are more pods than replicas; load and replicas are what they were."""
+
+    async def scenario():
+        world = World()
+        said = []
+        old, new = [f"old-{number}" for number in range(4)], [f"new-{number}" for number in range(4)]
+        for step in range(40):
+            up, down = (
+                min(step // 4, 4),
+                max(0, min(step // 4 - 1, 4)),
+            )  # a new pod every 20 s, an old one goes 20 s later
+            running = old[down:] + new[:up]
+            world.load = {pod: 40 / len(running) for pod in running}  # the total stays 40
+            if step % 4 == 0 and up:
+                del world.load[new[up - 1]]  # and the newest is not scraped yet
+            own = (*pods(*old[down:]), *pods(*new[:up]), *pods(*old[max(down - 1, 0) : down], state="terminating"))
+            at = cluster(scaled(replicas=4, own=own), now=START + 5 * step)
+            decision = (await world.at(5 * step, at))["ScaledObject llama"]
+            said.append(decision.replicas)
+        assert set(said) == {4}
+        assert len(running) == 4
+
+    play(scenario)
+
+
+def test_a_rollout_does_not_ratchet_replicas_up_by_a_ratio_that_is_right_as_it_is():
+    """metricType Value multiplies by the ready pods, of which a surge has more than replicas."""
+
+    async def scenario():
+        world = World()
+        replicas = 4
+        for step in range(20):
+            own = pods(*(f"pod-{number}" for number in range(replicas + 2)))  # two more than replicas, all along
+            world.load = dict.fromkeys((pod.name for pod in own), 10 / len(own))
+            at = cluster(scaled(replicas=replicas, own=own, triggers=(trigger(formula="ratio"),)), now=START + 5 * step)
+            replicas = (await world.at(5 * step, at))["ScaledObject llama"].replicas
+            assert replicas == 4
+        world.load["pod-0"] += 10
+        assert (await world.at(100, replace(at, heard=START + 100)))["ScaledObject llama"].replicas == 12
+
+    play(scenario)
+
+
+def test_old_news_from_kubernetes_raises_and_does_not_lower():
+    async def scenario():
+        world = World(load={"a": 25, "b": 25})
+        told = cluster(scaled(replicas=5, own=pods("a", "b")))
+        await world.at(0, told)
+        world.load = {"a": 1, "b": 1}
+        decision = (await world.at(50, replace(told, heard=START)))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas) == ("held", 5)
+        assert "Kubernetes was last heard 50s ago" in decision.reason
+        world.load = {"a": 60, "b": 60}
+        assert (await world.at(55))["ScaledObject llama"].replicas == 12
+        world.load = {}
+        decision = (await world.at(60))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas) == ("held", 5)
+        back = replace(told, heard=START + 65)
+        world.load = {"a": 1, "b": 1}
+        decision = (await world.at(65, back))["ScaledObject llama"]
+        assert (decision.certainty, decision.replicas) == ("certain", 1)
+
+    play(scenario)
+
+
+def test_zero_replicas_on_old_news_is_no_proof_that_nothing_runs():
+    async def scenario():
+        world = World()
+        told = cluster(scaled(replicas=0))
+        await world.at(0, told)
+        decision = (await world.at(50))["ScaledObject llama"]
+        assert decision.certainty != "certain"
+
+    play(scenario)
+
+
+def test_what_kubernetes_says_is_in_the_decision():
+    async def scenario():
+        world = World(load={"a": 5})
+        hpa = Hpa("keda-hpa-llama", 1, 1, 1, 20)
+        told = scaled(replicas=3, own=(*pods("a"), *pods("b", state="pending")), hpa=hpa, minimum=1, maximum=6)
+        known = (await world.at(0, cluster(told)))["ScaledObject llama"]
+        assert known.scaled is told
+        assert (known.known.current, known.known.ready, known.known.pending) == (3, 1, 1)
+        assert (known.known.minimum, known.known.maximum, known.known.source) == (1, 6, "Kubernetes")
+
+    play(scenario)
+
+
+def test_an_unchanged_picture_costs_nothing():
+    async def scenario():
+        world = World(load={"a": 5})
+        told = cluster(scaled(own=pods("a")))
+        await world.at(0, told)
+        item = world.engine._workloads[request()]
+        asks = item.view.asks
+        await world.at(5, replace(told, heard=START + 5))
+        assert item.view.asks is asks
+        assert world.engine.cluster.heard == START + 5
+
+    play(scenario)
