@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from scaler.cluster import Condition, Scaled
 from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
@@ -17,14 +18,20 @@ from scaler.model import Ask, QueryAsk, SignalAsk
 Data = dict[str, Any]
 WIDTH = 100
 TOLERANCE = 0.1  # the HPA's own, where `behavior` sets none
+NAMED = 3  # pending pods that are named
+AS_IT_SHOULD_BE = {"Ready": "True", "AbleToScale": "True", "ScalingActive": "True", "ScalingLimited": "False"} | {
+    "Fallback": "False",
+    "Paused": "False",
+}
 
 
-def as_data(decision: Decision, notice: str = "") -> Data:
+def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | None = None) -> Data:
     """Return a decision as JSON-ready data.
 
     Args:
         decision: what was decided.
         notice: why an edit of the formula is not in force, if so.
+        unknown: what Kubernetes does not tell, and why.
     """
     spec, known = decision.spec, decision.known
     activation = spec.activation
@@ -71,8 +78,12 @@ def as_data(decision: Decision, notice: str = "") -> Data:
             "starting": known.starting,
             "minimum": known.minimum,
             "maximum": known.maximum,
+            "pending": known.pending,
             "source": known.source,
+            "doubt": known.doubt,
         },
+        "kubernetes": _kubernetes(decision.scaled, decision.at),
+        "unknown": dict(unknown or {}),
         "hpa": _hpa(decision),
     }
 
@@ -109,6 +120,51 @@ def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data
 def _step(step: Step) -> Data:
     value = list(step.value) if isinstance(step.value, tuple) else step.value
     return {"depth": step.depth, "text": step.text, "value": value, "error": step.error}
+
+
+# ---- what Kubernetes reports ----------------------------------------------------------------------------------------
+
+
+def _kubernetes(scaled: Scaled | None, at: float) -> Data | None:
+    if scaled is None:
+        return None
+    pending = [pod for pod in scaled.pods or () if pod.state == "pending"]
+    hpa = scaled.hpa
+    return {
+        "uid": scaled.uid,
+        "generation": scaled.generation,
+        "target": scaled.target,
+        "minimum": scaled.minimum,
+        "maximum": scaled.maximum,
+        "idle": scaled.idle,
+        "paused": scaled.paused,
+        "fallback": scaled.fallback,
+        "otherTriggers": list(scaled.others),
+        "conditions": [_condition(one) for one in scaled.conditions],
+        "pods": None if scaled.pods is None else {pod.name: pod.state for pod in scaled.pods},
+        "pending": [
+            {"pod": pod.name, "seconds": None if pod.since is None else max(at - pod.since, 0.0), "reason": pod.reason}
+            for pod in pending
+        ],
+        "hpa": hpa
+        and {
+            "name": hpa.name,
+            "current": hpa.current,
+            "desired": hpa.desired,
+            "minimum": hpa.minimum,
+            "maximum": hpa.maximum,
+            "conditions": [_condition(one) for one in hpa.conditions],
+        },
+    }
+
+
+def _condition(condition: Condition) -> Data:
+    return {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+    }
 
 
 # ---- the HPA's arithmetic ------------------------------------------------------------------------------------------
@@ -170,7 +226,9 @@ def as_text(data: Data, *, queries: bool = False) -> str:
         _titled(f"formula {data['formula']}", step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
         _titled("active", _active_lines(data)),
-        _titled("the HPA, given this", _hpa_lines(data["hpa"])),
+        _titled("the HPA, given this (reckoned here)", _hpa_lines(data["hpa"])),
+        _titled("Kubernetes reports", _report_lines(data["kubernetes"])),
+        _titled("not known", [f"{name}: {problem}" for name, problem in data["unknown"].items()]),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -233,7 +291,7 @@ def _replica_lines(data: Data) -> list[str]:
     known = data["target_known"]
     facts = [
         f"{known[fact]} {fact}"
-        for fact in ("current", "ready", "starting", "minimum", "maximum")
+        for fact in ("current", "ready", "starting", "pending", "minimum", "maximum")
         if known[fact] is not None
     ]
     told = f" (told by {known['source']})" if known["source"] else ""
@@ -258,6 +316,39 @@ def _hpa_lines(hpa: Data | None) -> list[str]:
     ]
     lines += [f"current {row['current']:>4}  desired {row['desired']:>4}   {row['why']}" for row in hpa["rows"]]
     return lines
+
+
+def _report_lines(told: Data | None) -> list[str]:
+    """What is worth saying: where it hurts, and what else decides."""
+    if told is None:
+        return []
+    lines = [f"{told['target']}: {told['minimum']} to {told['maximum']} replicas"]
+    if told["paused"]:
+        lines.append(f"! paused by the annotation {told['paused']}")
+    if told["otherTriggers"]:
+        lines.append(f"also triggered by {', '.join(told['otherTriggers'])}: the largest answer of all counts")
+    if told["fallback"]:
+        lines.append(f"fallback: {told['fallback']}")
+    for one in told["pending"][:NAMED]:
+        since = "" if one["seconds"] is None else f" for {seconds(round(one['seconds']))}"
+        lines.append(f"! {one['pod']} is pending{since}{': ' if one['reason'] else ''}{one['reason']}"[: 2 * WIDTH])
+    if len(told["pending"]) > NAMED:
+        lines.append(f"! and {len(told['pending']) - NAMED} more are pending")
+    lines += _condition_lines(told["conditions"])
+    hpa = told["hpa"]
+    if hpa:
+        lines.append(f"HPA {hpa['name']}: current {hpa['current']}, desired {hpa['desired']}")
+        lines += _condition_lines(hpa["conditions"])
+    return lines
+
+
+def _condition_lines(conditions: Sequence[Data]) -> list[str]:
+    """Conditions that are not as they should be."""
+    return [
+        f"! {one['type']} is {one['status']}: {one['reason']}: {one['message']}"[: 2 * WIDTH]
+        for one in conditions
+        if one["status"] != AS_IT_SHOULD_BE.get(one["type"], one["status"])
+    ]
 
 
 def number_text(value: float | Sequence[Any] | None) -> str:

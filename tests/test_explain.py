@@ -1,8 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
-from folding import START, fold, workload
+from folding import START, fold, row, workload
 
+from scaler.cluster import Condition, Hpa, Pod, Scaled
+from scaler.decide import State, decide
 from scaler.explain import as_data, as_text, number_text
 from scaler.model import Reading, Replicas
 
@@ -76,7 +79,7 @@ team/llama  6 replicas, active  (certain, 1970-01-01 02:46:45Z)
   active
     queued + waiting + running > 0 is true
 
-  the HPA, given this
+  the HPA, given this (reckoned here)
     gets 6 against a target of 1 (AverageValue, tolerance 10%)
     current    5  desired    6   6 / 5 = 1.2
 """
@@ -208,3 +211,69 @@ def test_the_data_is_json():
 )  # fmt: skip
 def test_values_are_shown_as_people_read_them(value, text):
     assert number_text(value) == text
+
+
+# ---- what Kubernetes reports -------------------------------------------------------------------------------------------------
+
+LIMITED = Condition("ScalingLimited", "True", "TooManyReplicas", "the desired replica count is more than the maximum")
+SCALED = Scaled(
+    kind="ScaledObject",
+    namespace="team",
+    name="llama",
+    uid="1-2-3",
+    generation=4,
+    triggers=(),
+    others=("cron",),
+    target="Deployment llama",
+    minimum=0,
+    maximum=6,
+    paused="paused-scale-in: true",
+    fallback="currentReplicasIfHigher: 2 replicas after 3 failures",
+    conditions=(Condition("Ready", "True"), Condition("Fallback", "True", "FallbackExists", "1 trigger fell back")),
+    replicas=6,
+    pods=(
+        Pod("a", "ready"),
+        Pod("b", "pending", START - 95, "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
+        Pod("c", "pending"),
+        *(Pod(name, "pending", START) for name in "defg"),
+    ),
+    hpa=Hpa("keda-hpa-llama", 5, 6, 1, 6, (Condition("AbleToScale", "True"), LIMITED)),
+)
+
+
+def told_by_kubernetes(scaled=SCALED, unknown=None, **more):
+    spec = workload(QUEUE)
+    inputs = replace(
+        row(START, **queue_rows(1)[0]), scaled=scaled, replicas=Replicas(6, 1, 0, 0, 6, "Kubernetes", **more)
+    )
+    return as_data(decide(spec, State(), inputs, START)[1], unknown=unknown)
+
+
+def test_the_hpas_own_status_stands_beside_our_arithmetic():
+    data = told_by_kubernetes(pending=6)
+    assert (data["kubernetes"]["uid"], data["kubernetes"]["hpa"]["desired"]) == ("1-2-3", 6)
+    assert json.loads(json.dumps(data)) == data
+    text = as_text(data)
+    assert "scale target: 6 current, 1 ready, 0 starting, 6 pending, 0 minimum, 6 maximum (told by Kubernetes)" in text
+    assert (
+        text.partition("  Kubernetes reports\n")[2]
+        == """\
+    Deployment llama: 0 to 6 replicas
+    ! paused by the annotation paused-scale-in: true
+    also triggered by cron: the largest answer of all counts
+    fallback: currentReplicasIfHigher: 2 replicas after 3 failures
+    ! b is pending for 1m35s: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.
+    ! c is pending
+    ! d is pending for 0s
+    ! and 3 more are pending
+    ! Fallback is True: FallbackExists: 1 trigger fell back
+    HPA keda-hpa-llama: current 5, desired 6
+    ! ScalingLimited is True: TooManyReplicas: the desired replica count is more than the maximum
+"""
+    )
+
+
+def test_what_kubernetes_does_not_tell_is_said():
+    bare = replace(SCALED, pods=None, hpa=None, others=(), fallback="", paused="", conditions=())
+    text = as_text(told_by_kubernetes(bare, {"pods": "which pods are whose: list and watch pods: 403: forbidden"}))
+    assert "    Deployment llama: 0 to 6 replicas\n\n  not known\n    pods: which pods are whose: list and" in text

@@ -119,8 +119,8 @@ class Pages:
             refused = "; ".join(self.engine.refusals(namespace, name))
             error = f"{namespace}/{name} was refused: {refused}" if refused else self._unknown(f"{namespace}/{name}")
             return web.json_response({"error": error}, status=404, headers=HEADERS)
-        notices = self.engine.notices()
-        data = [as_data(decision, notices.get(decision.key, "")) for decision in found]
+        notices, unknown = self.engine.notices(), self.engine.cluster.problems
+        data = [as_data(decision, notices.get(decision.key, ""), unknown) for decision in found]
         if request.query.get("format") == "text":
             queries = "queries" in request.query
             return web.Response(text="\n".join(as_text(one, queries=queries) for one in data), headers=HEADERS)
