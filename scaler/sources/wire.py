@@ -97,8 +97,10 @@ class Wire:
             body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack else chunk
             if len(body) > limit or (unpack and unpack.unconsumed_tail):
                 raise SourceError(f"is longer than {limit} bytes")
-        if unpack and not unpack.eof:
-            raise SourceError("ends before its end")
+        if self._cut:
+            raise TimeoutError
+        if response.length or (unpack and not unpack.eof):
+            raise SourceError("breaks off before its end")
         return bytes(body)
 
     def _why(self, error: Exception) -> str:

@@ -1,0 +1,89 @@
+"""The scanner says what prometheus_client says, of every page that both can read."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from scaler.sources.exposition import scan
+
+NAMES = ["vllm:num_requests_waiting", "x_bucket", "x_count", "a", "ab", "up"]
+
+
+def theirs(page, wanted):
+    """prometheus_client's samples; without TYPE lines, which make it rename counters."""
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    return [(one.name, dict(one.labels), one.value, one.timestamp) for one in samples if one.name in wanted]
+
+
+def ours(page, wanted):
+    return [(one.name, dict(one.labels), one.value, one.at) for one in scan(page, wanted)]
+
+
+def same(one, other):
+    """Equal, where NaN equals NaN."""
+    return repr([(n, lb, float(v), None if t is None else round(t, 6)) for n, lb, v, t in one]) == repr(
+        [(n, lb, float(v), None if t is None else round(t, 6)) for n, lb, v, t in other]
+    )
+
+
+def escaped(value):
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+values = st.one_of(
+    st.floats().map(repr), st.integers().map(str), st.sampled_from(["+Inf", "-Inf", "NaN", "1e3", ".5", "1.", "Inf"])
+)
+label_values = st.text(st.sampled_from('abc{}=,"\\\n #é\t'), max_size=8)
+labels = st.dictionaries(st.sampled_from(["le", "model_name", "engine", "_x"]), label_values, max_size=3)
+spaces = st.sampled_from(["", " ", "  "])
+
+
+@st.composite
+def lines(draw):
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from(["", "# HELP a b", "# just words", "   "]))
+    written = ",".join(f'{name}{draw(spaces)}="{escaped(value)}"' for name, value in draw(labels).items())
+    braces = (
+        draw(st.sampled_from(["{%s}", "{%s,}", "{ %s }"])) % written if written else draw(st.sampled_from(["", "{}"]))
+    )
+    time = draw(st.sampled_from(["", " 1700000000123", " -5"]))
+    return f"{draw(spaces)}{draw(st.sampled_from(NAMES))}{braces} {draw(spaces)}{draw(values)}{time}{draw(spaces)}"
+
+
+@given(st.lists(lines(), max_size=12), st.sets(st.sampled_from(NAMES)))
+def test_a_page_reads_as_prometheus_client_reads_it(page, wanted):
+    text = "\n".join(page)
+    assert same(ours(text, wanted), theirs(text, wanted))
+
+
+@given(st.text(st.sampled_from('a{}=",\\ 1.'), max_size=30))
+def test_what_is_read_of_any_line_is_read_alike(rest):
+    """Ours is the stricter one."""
+    try:
+        found = ours(f"a{rest}", {"a"})
+    except ValueError:
+        return
+    assert not found or same(found, theirs(f"a{rest}", {"a"}))
+
+
+@pytest.mark.parametrize(
+    "line", ["a", "a{", 'a{b="c" 1', 'a{b="c"}', "a x", "a 1_0", 'a{b="c",b="d"} 1', "a{b=c} 1", "a 1 2 3", 'a{="x"} 1']
+)
+def test_a_wanted_line_that_cannot_be_read_is_named(line):
+    with pytest.raises(ValueError, match="line 2 cannot be read"):
+        scan(f"up 1\n{line}", {"a"})
+    assert scan(f"up 1\n{line}", {"up"})[0].value == 1
+
+
+def test_an_exemplar_is_passed_over_and_a_time_of_openmetrics_is_in_seconds():
+    (sample,) = scan('x_bucket{le="1"} 5 1700000000.5 # {trace_id="}\\""} 0.3 1700000000', {"x_bucket"}, 1.0)
+    assert (sample.value, sample.at, dict(sample.labels)) == (5.0, 1700000000.5, {"le": "1"})
+    assert math.isnan(scan("a NaN # {} 1", {"a"})[0].value)
+
+
+def test_the_same_series_has_the_same_key_in_the_next_page():
+    first, second = scan('a{b="c"} 1\na{b="d"} 1', {"a"}), scan('a{b="c"} 2', {"a"})
+    assert first[0].key == second[0].key != first[1].key
