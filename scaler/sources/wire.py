@@ -101,6 +101,7 @@ class Wire:
             raise TimeoutError
         if response.length or (unpack and not unpack.eof):
             raise SourceError("breaks off before its end")
+        response.close()  # read1 does not see the end, and an open response would cost the connection
         return bytes(body)
 
     def _why(self, error: Exception) -> str:
