@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-cluster lab test-wheel check lock proto demo clean
+.PHONY: setup test test-cluster lab test-wheel check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -43,6 +43,10 @@ check: setup
 
 lock: setup
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header --upgrade --quiet -o requirements.lock
+
+# The page that lists the engine catalogue.
+signals: setup
+	@$(BIN)/llm-scaler signals -o markdown > formulas/SIGNALS.md
 
 proto: setup
 	@$(BIN)/python -m grpc_tools.protoc -Iscaler/pb=proto --python_out=. --pyi_out=. --grpc_python_out=. scaler/pb/externalscaler.proto

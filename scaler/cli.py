@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llm-scaler", description="A KEDA external scaler for LLM inference.")
     parser.add_argument("--version", action="version", version=f"llm-scaler {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_check, _add_eval, _add_ask, _add_explain, _add_demo):
+    for add in (_add_serve, _add_check, _add_eval, _add_ask, _add_explain, _add_signals, _add_demo):
         add(commands)
     return parser
 
@@ -155,6 +155,32 @@ def _number_or_nil(raw: str) -> float | None:
         return float(raw)
     except ValueError:
         raise ConfigError("argument", raw, "is not a number", "a number or nil") from None
+
+
+# ---- signals -------------------------------------------------------------------------------------------------------
+
+
+def _add_signals(commands: Any) -> None:
+    parser = _command(commands, "signals", _signals, "What each engine offers, and under which names.")
+    parser.add_argument("engine", nargs="?", metavar="ENGINE", help="one engine or gateway; all if none")
+    parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text")
+
+
+def _signals(arguments: Arguments) -> int:
+    from scaler.reference import as_data, as_lines, as_markdown, chosen, show
+
+    some = chosen(arguments.engine)
+    if arguments.output == "json":
+        print(json.dumps(as_data(some), indent=2))
+    elif arguments.output == "markdown":
+        print(as_markdown(), end="")
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        show(some, Console())
+    else:
+        print("\n".join(as_lines(some)))
+    return 0
 
 
 # ---- ask and explain -----------------------------------------------------------------------------------------------

@@ -51,6 +51,11 @@ class Dialect:
         """The endpoint's name of a label of the scrape."""
         return self.labels.get(label, label)
 
+    def label_of(self, signal: Signal, label: str) -> str:
+        """The endpoint's name of a label of a signal; a namespace that the gateway itself writes keeps its own."""
+        exported = dict(signal.label_names)[label]
+        return exported if label == "namespace" != exported else self.labels.get(label, exported)
+
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
@@ -118,7 +123,7 @@ def _shape(ask: SignalAsk) -> tuple[object, ...]:
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     ask = members[0]
     signal = find(ask.engine, ask.signal)
-    by = tuple(dialect.labels.get(label, dict(signal.label_names)[label]) for label, _ in ask.labels)
+    by = tuple(dialect.label_of(signal, label) for label, _ in ask.labels)
     keys = {member: tuple(value for _, value in member.labels) for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}

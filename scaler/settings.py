@@ -138,6 +138,8 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
     Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
     Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
+    Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
+    Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
     Key("defaults.endpoint", text, "default", "endpoint of triggers that name none"),
     Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
@@ -169,6 +171,8 @@ class Settings:
             hold_for=self["defaults.holdFor"],
             idle_for=self["defaults.idleFor"],
             engine=self["defaults.engine"],
+            gateway=self["defaults.gateway"],
+            gateway_namespace=self["defaults.gatewayNamespace"],
             endpoint=self["defaults.endpoint"],
             endpoints=tuple(sorted(self.endpoints)),
         )

@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError, nearest
-from scaler.fields import Fields, choice, listed, matching, number, show, text
+from scaler.fields import Fields, boolean, choice, listed, matching, number, show, text
 
 FILE = "engines.yaml"
 
@@ -58,7 +58,8 @@ class Signal:
     type: Type
     adds: Adds  # across pods
     scope: Scope
-    labels: tuple[str, ...]  # our names of the labels that identify a workload: "namespace", "model", "hpa"
+    shared: bool  # a gateway that may serve many namespaces, under the one of its own scrape
+    labels: tuple[str, ...]  # our names of the labels that identify a workload: "namespace", "model", "route", "hpa"
     label_names: Pairs  # our name -> the engine's
     where: Pairs  # label -> value, of every selector
     parts: tuple[str, ...] | None  # labels that add up within a pod; None: all of them
@@ -101,6 +102,27 @@ def names(engine: str) -> tuple[str, ...]:
     return tuple(engines()[engine])
 
 
+@cache
+def gateway_signals() -> frozenset[str]:
+    """The signals that only gateways have: what there is to say of a target without replicas."""
+    offered = [signal for own in engines().values() for signal in own.values()]
+    at_gateways = {signal.name for signal in offered if signal.scope == "gateway"}
+    return frozenset(at_gateways - {signal.name for signal in offered if signal.scope == "target"})
+
+
+def names_at_gateway(gateway: str) -> tuple[str, ...]:
+    """The signals of a gateway that no engine has.
+
+    Raises:
+        ConfigError: no such gateway.
+    """
+    known = [name for name, own in engines().items() if any(signal.scope == "gateway" for signal in own.values())]
+    if gateway not in known:
+        problem = f"{show(gateway)} is not a gateway{nearest(gateway, known)}"
+        raise ConfigError("signals", "gateway", problem, ", ".join(known))
+    return tuple(name for name in engines()[gateway] if name in gateway_signals())
+
+
 def find(engine: str, signal: str) -> Signal:
     """Look up a signal.
 
@@ -140,6 +162,8 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
     fields = Fields(FILE, {key: value for layer in layers for key, value in layer.items()}, path)
     kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
     label_names = _pairs(fields, "labels")
+    scope = cast("Scope", fields.take("scope", choice("target", "gateway", "object")))
+    at_zero = fields.take("atZero", number(), None)
     signal = Signal(
         engine=engine,
         name=name,
@@ -147,7 +171,8 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         unit=fields.take("unit", text),
         type=kind,
         adds=cast("Adds", fields.take("adds", choice("sum", "mean", "max", "quantile"))),
-        scope=cast("Scope", fields.take("scope", choice("target", "gateway", "object"))),
+        scope=scope,
+        shared=fields.take("shared", boolean, False),
         labels=tuple(ours for ours, _ in label_names),
         label_names=label_names,
         where=_pairs(fields, "where"),
@@ -157,7 +182,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         scale=fields.take("scale", number(), 1.0),
         bounded=fields.take("bounded", number(), None),
         bounded_by=fields.take("boundedBy", text, ""),
-        at_zero=fields.take("atZero", number(), None),
+        at_zero=at_zero if scope == "target" else None,
         window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),

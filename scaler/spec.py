@@ -44,7 +44,8 @@ from scaler.policy import PLANNED, POLICIES, Policy, PolicySpec
 from scaler.trigger import NOT_YET_KEYS, TRIGGER, Trigger
 
 OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval", "holdFor", "idleFor")
-RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, "formula", "expression", "engine", "model", "pods", "kind", "id"})
+MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
+RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
 FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
@@ -70,6 +71,7 @@ class Defaults:
     idle_for: float = 60.0  # seconds of quiet before "inactive"
     engine: str = "vllm"
     gateway: str = "llm-d"
+    gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
     endpoint: str = "default"
     endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
 
@@ -300,7 +302,7 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
             values[item.name] = item.default
         else:
             raise ConfigError(TRIGGER, item.name, f"is missing: {file.name} needs it", item.description or item.type)
-    for key in ("engine", "model", "pods"):
+    for key in MEASURED:
         if key in trigger.given and key not in declared:
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
@@ -344,9 +346,9 @@ def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
 def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
     """The formula file that a trigger with an expression stands for: every name is a signal of its engine."""
     expression = trigger.expression or ""
-    engine = trigger.given.get("engine", defaults.engine)
+    engine, gateway = trigger.given.get("engine", defaults.engine), trigger.given.get("gateway", defaults.gateway)
     try:
-        known = {*signals.names(engine), *signals.names(defaults.gateway)}
+        known = {*signals.names(engine), *signals.names_at_gateway(gateway)}
     except ConfigError as error:
         raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
     program = _program(expression, frozenset(known | set(TARGET_NAMES)), "number", TRIGGER, "expression")
@@ -488,23 +490,18 @@ def _on_missing(raw: object) -> OnMissing:
 
 
 def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk, bool]:
-    engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
-    name = fields.take("signal", text)
-    try:
-        if name in signals.names(scope.defaults.gateway) and name not in signals.names(engine):
-            engine = scope.defaults.gateway
-        signal = signals.find(engine, name)
-    except ConfigError as error:
-        raise fields.error(error.key, error.problem, error.allowed) from error
+    signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
-    known = {"namespace": scope.key.namespace, "model": model}
     pods = fields.take("pods", text, _optional_text(scope.values.get("pods")))
     of_target = signal.scope == "target" and model == own
+    route = fields.take("route", text, str(scope.values.get("route", scope.key.name)))
+    elsewhere = scope.defaults.gateway_namespace if signal.shared else None
+    known = {"namespace": elsewhere or scope.key.namespace, "model": model, "route": route}
     ask = SignalAsk(
         endpoint=endpoint,
-        engine=engine,
-        signal=name,
+        engine=signal.engine,
+        signal=signal.name,
         labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
         pods=pods if of_target else None,
         window=fields.take("window", duration(1, 86400), signal.window) if signal.takes_window else None,
@@ -513,6 +510,20 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signa
     if pods is not None and not _regular(pods):
         raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
     return signal, ask, of_target
+
+
+def _find(fields: Fields, scope: _Scope) -> signals.Signal:
+    """The engine's signal, or the gateway's where the engine has none of that name."""
+    engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
+    gateway = str(scope.values.get("gateway", scope.defaults.gateway))
+    name = fields.take("signal", text)
+    try:
+        if name in signals.names_at_gateway(gateway) and name not in signals.names(engine):
+            engine = gateway
+        return signals.find(engine, name)
+    except ConfigError as error:
+        nor = f"; nor has the gateway {gateway}" if name in signals.gateway_signals() else ""
+        raise fields.error(error.key, error.problem + nor, error.allowed) from error
 
 
 def _optional_text(value: Scalar | None) -> str | None:
@@ -568,9 +579,9 @@ def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     for name in GUARDS if asks else ():
         if name in own:
             guards.append(replace(own[name], name=name, over=0.0))
-        elif name in signals.names(asks[0].engine):
-            signal = signals.find(asks[0].engine, name)
-            ask = replace(asks[0], signal=name, window=None, quantile=None)
+        elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
+            signal = signals.find(ask.engine, name)
+            ask = replace(ask, signal=name, window=None, quantile=None)
             guards.append(Input(name, ask, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(guards)
 

@@ -31,16 +31,19 @@ def everything():
     return [signal for offered in signals.engines().values() for signal in offered.values()]
 
 
-def test_what_the_first_catalogue_offers():
-    offered = {engine: set(signals.names(engine)) for engine in signals.engines()}
-    served = {"waiting", "running", "kv_cache_usage", "prompt_tokens_per_second", "generation_tokens_per_second"}
-    latencies = {"time_to_first_token", "inter_token_latency"}
-    assert offered == {
-        "vllm": served | latencies,
-        "sglang": served | latencies,
-        "tgi": served | {"inter_token_latency"},
-        "llm-d": {"queued"},
-        "kubernetes": {"current_replicas", "ready_replicas", "min_replicas", "max_replicas"},
+def test_what_every_engine_must_offer():
+    """What the shipped formulas ask for; where an engine lacks it, the table in README.md has another trigger."""
+    lacking = {
+        engine: lacks
+        for engine, offered in signals.engines().items()
+        if any(one.scope == "target" for one in offered.values())
+        and (lacks := {"waiting", "running", "kv_cache_usage", "generation_tokens_per_second"} - set(offered))
+    }
+    assert lacking == {
+        "triton": {"running", "kv_cache_usage", "generation_tokens_per_second"},
+        "triton-trtllm": {"generation_tokens_per_second"},
+        "ray-serve": {"waiting", "kv_cache_usage", "generation_tokens_per_second"},
+        "kubernetes": {"waiting", "running", "kv_cache_usage", "generation_tokens_per_second"},
     }
 
 
@@ -53,8 +56,9 @@ def test_an_entry_is_whole(signal):
     assert signal.labels[0] == "namespace"
     assert signal.takes_window == (signal.window is not None) == (signal.type != "gauge")
     assert signal.takes_quantile == (signal.quantile is not None) == (signal.adds == "quantile")
-    latency = signal.unit == "seconds"
-    assert (signal.at_zero == 0) == (signal.scope == "target" and not latency)
+    of_requests = signal.unit == "seconds" or signal.name == "prefix_cache_hit_rate"  # without any there is none
+    assert (signal.at_zero == 0) == (signal.scope == "target" and not of_requests)
+    assert not signal.shared or signal.scope == "gateway"
     assert signal.bounded is None or signal.bounded_by
 
 
@@ -67,14 +71,29 @@ def test_what_bounds_a_signal_is_said():
 
 
 def test_the_labels_that_identify_a_workload():
-    labels = {engine: signals.find(engine, signals.names(engine)[0]).label_names for engine in signals.engines()}
-    assert labels == {
-        "vllm": (("namespace", "namespace"), ("model", "model_name")),
-        "sglang": (("namespace", "namespace"), ("model", "model_name")),
-        "tgi": (("namespace", "namespace"),),
-        "llm-d": (("namespace", "namespace"), ("model", "target_model_name")),
-        "kubernetes": (("namespace", "namespace"), ("hpa", "horizontalpodautoscaler")),
+    labels = {engine: dict(signals.find(engine, signals.names(engine)[-1]).label_names) for engine in signals.engines()}
+    assert labels["vllm"] == {"namespace": "namespace", "model": "model_name"}
+    assert {engine for engine, known in labels.items() if set(known) == {"namespace"}} == {
+        "tgi",
+        "trtllm-serve",
+        "llama-cpp",
+        "kubernetes",
     }
+    assert {engine for engine, known in labels.items() if "route" in known} == {
+        "ray-serve",
+        "knative",
+        "keda-http-add-on",
+    }
+
+
+def test_what_only_a_gateway_can_say():
+    assert signals.names_at_gateway("llm-d") == ("queued", "in_flight")
+    assert signals.names_at_gateway("production-stack") == ("arrivals_per_second",)
+    assert signals.names_at_gateway("envoy-ai-gateway") == ()
+    with pytest.raises(
+        ConfigError, match="gateway: 'vllm' is not a gateway, did you mean llm-d.; allowed: ray-serve, llm-d, envoy"
+    ):
+        signals.names_at_gateway("vllm")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +102,7 @@ def test_the_labels_that_identify_a_workload():
         (
             "vlm",
             "waiting",
-            "engine: 'vlm' is not in the catalogue, did you mean vllm?; allowed: vllm, sglang, tgi, llm-d",
+            "engine: 'vlm' is not in the catalogue, did you mean vllm?; allowed: vllm, sglang, tgi, triton",
         ),
         (
             "vllm",
@@ -91,7 +110,7 @@ def test_the_labels_that_identify_a_workload():
             "signal: vllm has no signal 'waitng', did you mean waiting?; allowed: waiting, running, kv_",
         ),
         ("tgi", "time_to_first_token", "signal: tgi has no signal 'time_to_first_token'; allowed: waiting, running"),
-        ("llm-d", "waiting", "signal: llm-d has no signal 'waiting'; allowed: queued"),
+        ("llm-d", "waiting", "signal: llm-d has no signal 'waiting'; allowed: queued, in_flight"),
     ],
 )
 def test_what_an_engine_does_not_have_is_said(engine, signal, problem):

@@ -144,7 +144,7 @@ class _Table:
         self._dialect = dialect
         self._at = at
         self._now = now
-        self._by = tuple(dialect.labels.get(label, dict(self._signal.label_names)[label]) for label, _ in ask.labels)
+        self._by = tuple(dialect.label_of(self._signal, label) for label, _ in ask.labels)
         self._pod = dialect.name("pod")
         self._meant = pods_matcher(ask.pods)
         here = [visit for visit in visits if not visit.problem]

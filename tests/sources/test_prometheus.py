@@ -196,7 +196,8 @@ def test_an_ask_for_what_is_not_in_the_catalogue_fails_for_good(source):
     assert source.fetch([ask, SUM_UP], [1000.0])[ask] == [
         Failure(
             "signals: signal: tgi has no signal 'time_to_first_token'; allowed: waiting, running, kv_cache_usage, "
-            "prompt_tokens_per_second, generation_tokens_per_second, inter_token_latency",
+            "prompt_tokens_per_second, generation_tokens_per_second, requests_per_second, inter_token_latency, "
+            "end_to_end_latency",
             1000.0,
             final=True,
             source="prometheus",

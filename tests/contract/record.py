@@ -1,0 +1,199 @@
+"""Write down which metric names released engine packages contain, in names.json beside this file.
+
+    python tests/contract/record.py                   the newest release of every package
+    python tests/contract/record.py vllm==0.34.0 ...  these releases
+
+Records add up; run the tests afterwards: they compare the catalogue with the record. Of a wheel only the directory and
+the few files with names are read, by range requests; a source archive is read as a stream. Nothing is kept on disk, and
+nothing of a package is run. Where packages come from is uv's affair.
+"""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import urllib.request
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+FILE = Path(__file__).with_name("names.json")
+Names = dict[str, list[str]]  # name -> the recorded versions that have it
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Where a package writes its metric names."""
+
+    files: (
+        str  # a regular expression for paths inside the archive, without the folder that holds all of a source archive
+    )
+    names: str  # one whose first group is a name, in the text of such a file
+    prefix: str = ""  # what the engine puts before it
+
+
+PACKAGES: Mapping[str, Package] = {
+    "vllm": Package(r"^vllm/(v1|engine)/(.+/)?metrics[^/]*(/[^/]+)?\.py$", r'["\'](vllm:\w+)["\']'),
+    "sglang": Package(r"^sglang/srt/.*metrics.*\.py$", r'["\'](sglang:\w+)["\']'),
+    "ray": Package(r"^ray/serve/_private/.*\.py$", r'["\'](serve_\w+)["\']', "ray_"),
+    "lmdeploy": Package(r"^lmdeploy/metrics/.*\.py$", r'["\'](lmdeploy:\w+)["\']'),
+    "litellm": Package(r"^litellm/(.*prometheus.*|proxy/middleware/.*)\.py$", r'["\'](litellm_\w+)["\']'),
+    "ai-dynamo-runtime": Package(
+        r"^dynamo/prometheus_names\.py$", r'^    [A-Z_]+ = ["\']([a-z]\w+)["\']', "dynamo_frontend_"
+    ),
+    "llama-cpp-python": Package(
+        r"^vendor/llama\.cpp/(tools|examples)/server/server[^/]*\.cpp$",
+        r'^\s*(?:\{"name",\s*)?"([a-z]+_[a-z_]+)",?\}?,?$',
+        "llamacpp:",
+    ),
+}
+
+
+class Remote(io.RawIOBase):
+    """A file behind HTTP, of which only the parts that are read are fetched."""
+
+    def __init__(self, url: str) -> None:
+        """Ask for its size."""
+        self._url, self._at = url, 0
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=60) as answer:
+            self._size = int(answer.headers["Content-Length"])
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go there; nothing is fetched."""
+        self._at = (0, self._at, self._size)[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fetch the next part."""
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        part = urllib.request.Request(self._url, headers={"Range": f"bytes={self._at}-{end - 1}"})
+        with urllib.request.urlopen(part, timeout=60) as answer:
+            if answer.status != 206:
+                sys.exit(f"{self._url} is not to be had in parts")
+            data = answer.read()
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def release(requirement: str) -> Mapping[str, Any]:
+    """The lock entry of one package: `name`, `version`, `wheels`, `sdist`."""
+    command = ["uv", "pip", "compile", "--quiet", "--no-deps", "--python-version", "3.11"]
+    command += ["--python-platform", "x86_64-manylinux_2_40", "--format", "pylock.toml", "-"]
+    done = subprocess.run(command, input=requirement, text=True, capture_output=True, timeout=300, check=False)
+    if done.returncode:
+        sys.exit(f"{requirement}: {done.stderr.strip()}")
+    entry: Mapping[str, Any] = tomllib.loads(done.stdout)["packages"][0]
+    return entry
+
+
+def texts(entry: Mapping[str, Any], files: str) -> Iterator[str]:
+    """The text of each file of a release whose path matches."""
+    if not entry.get("wheels"):
+        with (
+            urllib.request.urlopen(entry["sdist"]["url"], timeout=120) as answer,
+            tarfile.open(fileobj=answer, mode="r|gz") as archive,
+        ):
+            for member in archive:
+                if member.isfile() and re.search(files, member.name.partition("/")[2]):
+                    yield archive.extractfile(member).read().decode()  # type: ignore[union-attr]
+        return
+    remote = io.BufferedReader(Remote(entry["wheels"][0]["url"]), 1 << 20)
+    with zipfile.ZipFile(remote) as wheel:
+        for path in wheel.namelist():
+            if re.search(files, path):
+                yield wheel.read(path).decode()
+
+
+def names(package: Package, text: str) -> set[str]:
+    """The metric names in one file."""
+    return {package.prefix + name for name in re.findall(package.names, text, re.MULTILINE)}
+
+
+def read() -> dict[str, tuple[list[str], Names]]:
+    """The record: package -> its recorded versions, and which of them have a name."""
+    tree = json.loads(FILE.read_text()) if FILE.exists() else {}
+    return {
+        package: (
+            entry["versions"],
+            {name: _expanded(runs, entry["versions"]) for name, runs in entry["names"].items()},
+        )
+        for package, entry in tree.items()
+    }
+
+
+def write(record: Mapping[str, tuple[list[str], Names]]) -> None:
+    """Write the record; consecutive versions become `first..last`."""
+    tree = {
+        package: {"versions": versions, "names": {name: _runs(known[name], versions) for name in sorted(known)}}
+        for package, (versions, known) in sorted(record.items())
+    }
+    FILE.write_text(json.dumps(tree, indent=1) + "\n")
+
+
+def _runs(some: Iterable[str], versions: list[str]) -> str:
+    runs: list[list[str]] = []
+    for at, version in enumerate(versions):
+        if version in set(some):
+            if runs and runs[-1][-1] == versions[at - 1]:
+                runs[-1].append(version)
+            else:
+                runs.append([version])
+    return " ".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def _expanded(runs: str, versions: list[str]) -> list[str]:
+    found = []
+    for run in runs.split():
+        first, _, last = run.partition("..")
+        found += versions[versions.index(first) : versions.index(last or first) + 1]
+    return found
+
+
+def add(record: dict[str, tuple[list[str], Names]], requirement: str) -> str:
+    """Look into one release and add it to the record; returns what was found, for people."""
+    entry = release(requirement)
+    package, version = entry["name"], entry["version"]
+    found = {name for text in texts(entry, PACKAGES[package].files) for name in names(PACKAGES[package], text)}
+    if not found:
+        sys.exit(f"{package} {version}: no names at all; its files have moved, see PACKAGES")
+    versions, known = record.get(package, ([], {}))
+    versions = sorted({*versions, version}, key=Version)
+    known = {name: [one for one in have if one != version] for name, have in known.items()}
+    for name in found:
+        known.setdefault(name, []).append(version)
+    record[package] = versions, {name: have for name, have in known.items() if have}
+    return f"{package} {version}: {len(found)} names"
+
+
+def main(requirements: list[str]) -> None:
+    """Record each; what was recorded before an error stays."""
+    record = read()
+    for requirement in requirements or PACKAGES:
+        print(add(record, requirement), flush=True)
+        write(record)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

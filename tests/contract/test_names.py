@@ -1,0 +1,96 @@
+"""The catalogue against the record of released packages: every name where its entry says it is, and only there.
+
+After `python tests/contract/record.py` a renamed metric fails here, beside the names that the new release has instead.
+"""
+
+import difflib
+import re
+
+import pytest
+from contract import record
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from scaler import signals
+
+RECORD = record.read()
+PACKAGES = {
+    "vllm": "vllm",
+    "ray-llm": "vllm",  # names its metrics itself, through vllm/v1/metrics/ray_wrappers.py
+    "sglang": "sglang",
+    "ray-serve": "ray",
+    "lmdeploy": "lmdeploy",
+    "litellm": "litellm",
+    "dynamo": "ai-dynamo-runtime",
+    "llama-cpp": "llama-cpp-python",
+}
+WITHOUT = {  # nothing of theirs is on the package index; their facts were read in the sources that the entries name
+    *("tgi", "triton", "triton-trtllm", "trtllm-serve", "nim", "kubernetes"),
+    *("llm-d", "envoy-ai-gateway", "production-stack", "kthena", "knative", "keda-http-add-on"),
+}
+ENTRIES = sorted(
+    {
+        (engine, metric.name, metric.versions)
+        for engine, offered in signals.engines().items()
+        for signal in offered.values()
+        for metric in (*signal.metrics, *signal.per)
+    }
+)
+
+
+def spellings(exported):
+    """How the source may write a name: the client library adds _total, a histogram _sum and _count."""
+    written = re.sub(r"^ray_vllm[_:]", "vllm:", exported)
+    return {written, *(written.removesuffix(suffix) for suffix in ("_total", "_sum", "_count"))}
+
+
+def test_every_engine_has_a_package_or_is_known_to_have_none():
+    assert set(PACKAGES) | WITHOUT == set(signals.engines())
+    assert set(PACKAGES.values()) == set(RECORD) == set(record.PACKAGES)
+
+
+@pytest.mark.parametrize(("engine", "name", "versions"), ENTRIES)
+def test_what_an_entry_claims_can_be_read_by_a_machine(engine, name, versions):
+    claimed, _, words = versions.partition(";")
+    assert len(SpecifierSet(claimed)) > 0
+    assert words == (words and f" {words.strip()}")
+
+
+@pytest.mark.parametrize(("engine", "name", "versions"), [entry for entry in ENTRIES if entry[0] in PACKAGES])
+def test_a_name_is_in_the_versions_that_claim_it_and_in_no_other(engine, name, versions):
+    recorded, names = RECORD[PACKAGES[engine]]
+    claimed = SpecifierSet(versions.partition(";")[0])
+    has = {version for spelling in spellings(name) for version in names.get(spelling, ())}
+    if engine in {"ray-llm", "ray-serve"}:  # one text, which becomes one name or the other by version
+        has &= {version for version in recorded if Version(version) in claimed}
+    lacking = [version for version in recorded if Version(version) in claimed and version not in has]
+    beyond = [version for version in recorded if Version(version) not in claimed and version in has]
+    newest = [one for one, versions in names.items() if recorded[-1] in versions]
+    like = difflib.get_close_matches(min(spellings(name), key=len), newest, n=5)
+    assert (lacking, beyond) == ([], []), f"{recorded[-1]} has {like}"
+
+
+def test_several_releases_of_each_package_are_recorded():
+    assert all(len(versions) >= 4 for versions, _ in RECORD.values())
+
+
+def test_the_record_is_read_as_it_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "FILE", tmp_path / "names.json")
+    known = {"a": (["1", "2", "3", "4"], {"x": ["1", "2", "4"], "y": ["3"]})}
+    record.write(known)
+    assert '"x": "1..2 4"' in record.FILE.read_text()
+    assert record.read() == known
+
+
+@pytest.mark.parametrize(
+    ("package", "text", "found"),
+    [
+        ("vllm", 'name="vllm:kv_cache_usage_perc",  # vllm:other', {"vllm:kv_cache_usage_perc"}),
+        ("ray", 'metrics.Gauge(\n "serve_deployment_queued_queries"', {"ray_serve_deployment_queued_queries"}),
+        ("ai-dynamo-runtime", '    QUEUED = "queued_requests"\n', {"dynamo_frontend_queued_requests"}),
+        ("llama-cpp-python", '            "requests_deferred",\n', {"llamacpp:requests_deferred"}),
+        ("llama-cpp-python", '{"name",  "requests_deferred"},\n', {"llamacpp:requests_deferred"}),
+    ],
+)
+def test_names_are_found_in_source_text(package, text, found):
+    assert record.names(record.PACKAGES[package], text) == found

@@ -1,0 +1,117 @@
+"""Every engine's real metrics page, read through a real Prometheus: each signal, and the trigger that README.md gives."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_server import series
+
+from scaler import signals
+from scaler.catalog import shipped_formulas
+from scaler.document import parse_yaml
+from scaler.model import Request, SignalAsk
+from scaler.settings import Endpoint, read_settings
+from scaler.sources.prometheus import PrometheusSource
+from scaler.spec import bind, parse_file
+from scaler.trigger import parse_trigger
+
+HERE = Path(__file__).parent
+README = (HERE.parent / "README.md").read_text()
+PAGES = yaml.safe_load((HERE / "pages.yaml").read_text())
+TRIGGERS = {
+    engine: yaml.safe_load(text) for engine, text in re.findall(r"^\| `([\w-]+)` \|.* `(\{.*\})` \|$", README, re.M)
+}
+EXPECTED = [(engine, name, value) for engine, page in PAGES.items() for name, value in page["expect"].items()]
+
+START = 1_790_000_000.0
+AT = START + 600
+HISTOGRAMS = {"slow": ("0.1", "0.2"), "slow_ms": ("100", "200")}  # bounds in the unit of the engine
+LABELS = {"model": "m", "route": "r"}
+
+
+def lines(engine):
+    """The samples of both pods of an engine, which has a namespace of its own."""
+    written = []
+    for pod in ("llm-0", "llm-1"):
+        scrape = {"job": engine, "instance": pod, "pod": pod, "namespace": engine}
+        written += series("up", scrape, "1x40", START)
+        for line in PAGES[engine]["page"].splitlines():
+            exported, values = line.replace("$namespace", engine).rsplit(" ", 1)
+            name, _, inner = exported.partition("{")
+            labels = {**scrape, **dict(re.findall(r'(\w+)="([^"]*)"', inner))}
+            for suffix, more, samples in expanded(values):
+                written += series(name + suffix, {**labels, **more}, samples, START)
+    return written
+
+
+def expanded(values):
+    if values not in HISTOGRAMS:
+        return [("", {}, values)]
+    fast, slow = HISTOGRAMS[values]
+    buckets = [("_bucket", {"le": le}, f"0+{count}x40") for le, count in ((fast, 0), (slow, 10), ("+Inf", 10))]
+    return [*buckets, ("_count", {}, "0+10x40"), ("_sum", {}, "0+1.5x40")]
+
+
+@pytest.fixture(scope="module")
+def source(start_prometheus):
+    server = start_prometheus([line for engine in PAGES for line in lines(engine)])
+    return PrometheusSource(Endpoint("default", server.url, timeout=20))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("engine", "name", "value"), EXPECTED)
+def test_a_signal_of_an_engine(engine, name, value, source):
+    signal = signals.find(engine, name)
+    known = {"namespace": engine, **LABELS}
+    ask = SignalAsk(
+        endpoint="default",
+        engine=engine,
+        signal=name,
+        labels=tuple((label, known[label]) for label in signal.labels),
+        window=signal.window,
+        quantile=signal.quantile,
+    )
+    reading = source.fetch([ask], [AT])[ask][0]
+    assert reading.value == pytest.approx(value)
+    assert (reading.answered, reading.expected, reading.partial) == (2, 2, "")
+
+
+def test_every_signal_is_on_a_page():
+    offered = {(engine, name) for engine, own in signals.engines().items() for name in own}
+    objects = {
+        (one.engine, one.name) for own in signals.engines().values() for one in own.values() if one.scope == "object"
+    }
+    assert {(engine, name) for engine, name, _ in EXPECTED} == offered - objects
+
+
+def test_every_engine_has_a_trigger_in_the_readme():
+    assert set(TRIGGERS) == set(signals.engines()) == set(PAGES)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("engine", PAGES)
+def test_the_trigger_of_the_readme_reads_the_page(engine, source):
+    written = TRIGGERS[engine]
+    assert all(isinstance(value, str) for value in written.values()), "KEDA wants text"
+    assert len(written) <= 6, "a ScaledObject with it has ten lines more"
+    renamed = {**written, **{key: value for key, value in LABELS.items() if key in written}}
+    trigger = parse_trigger(Request(engine, "llm", tuple(sorted(renamed.items()))))
+    spec = bind(formula(trigger.formula), trigger, read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults())
+    answers = {ask: readings[0] for ask, readings in source.fetch([item.ask for item in spec.inputs], [AT]).items()}
+    values = {item.name: number(answers[item.ask], item) for item in spec.inputs}
+    assert spec.program.evaluate({**values, **spec.parameters}) == pytest.approx(PAGES[engine]["load"])
+
+
+def formula(name):
+    if name is None:
+        return None
+    path = shipped_formulas() / f"{name}.yaml"
+    return parse_file(parse_yaml(path.read_text(), path.name), path.name, path.stem)
+
+
+def number(reading, item):
+    """What a formula reads; behind a gateway there is no replica, since it is the waking that it is there for."""
+    if reading.value is not None:
+        return reading.value
+    return 0.0 if item.on_missing == "zero" else item.at_zero
