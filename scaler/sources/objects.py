@@ -142,7 +142,7 @@ def read_hpa(raw: Raw) -> Hpa | None:
     spec, status = raw.get("spec", {}), raw.get("status", {})
     return Hpa(
         name=raw["metadata"]["name"],
-        current=status.get("currentReplicas"),
+        current=status.get("currentReplicas", 0) if "desiredReplicas" in status else None,  # a 0 is left out
         desired=status.get("desiredReplicas"),
         minimum=spec.get("minReplicas", 1),
         maximum=spec.get("maxReplicas"),

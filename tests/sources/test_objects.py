@@ -265,6 +265,10 @@ def test_the_hpa_of_a_scaled_object_is_the_one_it_controls():
     assert (found.name, found.current, found.desired, found.minimum, found.maximum) == ("any-name", 2, 3, 1, 10)
     assert found.conditions == (Condition("ScalingLimited", "True", "TooManyReplicas", "m"),)
     assert read_hpa(hpa(kind="Rollout")) is None
+    at_zero, new = hpa(desiredReplicas=0), hpa()
+    del at_zero["status"]["currentReplicas"]
+    new["status"] = {}
+    assert (read_hpa(at_zero).current, read_hpa(new).current) == (0, None)
 
 
 def test_namesakes_of_both_kinds_stand_side_by_side():

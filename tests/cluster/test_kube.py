@@ -1,0 +1,162 @@
+"""What is read of the real API server: with the shipped rules and no more, over restarts, and for every kind of target."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from cluster.api import Object
+from cluster.lab import Lab
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, scaled_object
+from cluster.process import LabError
+
+from scaler.cluster import Scaled
+from scaler.sources.kube import Kube
+
+RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
+TRIGGER = {"formula": "queue-depth", "model": "llama"}
+NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
+Watching = Callable[[Path], Kube]
+
+
+@pytest.fixture
+def watching(lab: Lab) -> Iterator[Watching]:
+    """Start a watcher with a kubeconfig; it has read everything once, or was refused."""
+    started: list[Kube] = []
+
+    def begin(kubeconfig: Path) -> Kube:
+        kube = Kube(kubeconfig, (), (), time.time)
+        started.append(kube)
+        kube.start()
+        lab.wait(lambda: kube.settle(0.0), 20, "everything was read once")
+        return kube
+
+    yield begin
+    for kube in started:
+        kube.close()
+
+
+def rules(*left_out: str) -> list[Object]:
+    """The shipped rules, without some resources."""
+    documents = list(yaml.safe_load_all(RULES.read_text()))
+    for role in documents:
+        for rule in role.get("rules", ()):
+            rule["resources"] = [resource for resource in rule["resources"] if resource not in left_out]
+        if "rules" in role:
+            role["rules"] = [rule for rule in role["rules"] if rule["resources"]]
+    return documents
+
+
+def known(kube: Kube, name: str) -> Scaled | None:
+    return next((one for one in kube.snapshot() if one.name == name), None)
+
+
+def states(kube: Kube, name: str) -> list[str]:
+    scaled = known(kube, name)
+    return sorted(pod.state for pod in scaled.pods or ()) if scaled else []
+
+
+def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab, watching: Watching):
+    lab.apply(rules())
+    account = lab.account("llm-scaler")
+    lab.apply([model("llama", lab.fleet.port, gpus=0, load="2s", replicas=2), scaled_object("llama", NOWHERE, TRIGGER)])
+    kube = watching(account)
+    lab.wait(lambda: states(kube, "llama") == ["starting", "starting"], 20, "both pods load")
+    lab.wait(lambda: states(kube, "llama") == ["ready", "ready"], 30, "both pods are ready")
+    scaled = known(kube, "llama")
+    assert scaled is not None
+    assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment llama")
+    assert kube.snapshot().problems == {}
+    lab.apply(rules("pods", "horizontalpodautoscalers"))
+    poor = watching(account)
+    problems = poor.snapshot().problems
+    lab.say(problems["pods"])
+    assert set(problems) == {"pods", "horizontalpodautoscalers.autoscaling"}
+    assert 'cannot list resource "pods"' in problems["pods"]
+    scaled = known(poor, "llama")
+    assert scaled is not None
+    assert (scaled.replicas, scaled.pods, scaled.hpa) == (2, None, None), "unknown, and not zero"
+
+
+def test_the_api_server_gone_for_a_while(lab: Lab, watching: Watching):
+    lab.apply([model("llama", lab.fleet.port, gpus=0, replicas=2), scaled_object("llama", NOWHERE, TRIGGER)])
+    kube = watching(lab.kubeconfig)
+    lab.wait(lambda: states(kube, "llama") == ["ready", "ready"], 30, "both pods are ready")
+    lab.kill("apiserver")
+    lab.wait(lambda: "pods" in kube.snapshot().problems, 20, "the watch is lost")
+    assert states(kube, "llama") == ["ready", "ready"]
+    lab.start("apiserver")
+    began = time.monotonic()
+    lab.kubectl("scale", "deployment/llama", "--replicas=3")
+    lab.wait(lambda: states(kube, "llama") == ["ready"] * 3, 90, "the third pod is known")
+    lab.say(f"API server back: the new pod known {time.monotonic() - began:.0f} s after it was asked for")
+    lab.wait(lambda: kube.snapshot().problems == {}, 60, "nothing is the matter any more")
+    lab.pause("apiserver")
+    began = time.monotonic()
+    lab.wait(lambda: kube.snapshot().doubt(time.time()), 90, "its silence is noticed")
+    lab.resume("apiserver")
+    lab.say(f"API server frozen: doubted after {time.monotonic() - began:.0f} s")
+
+
+def test_another_kind_of_target_by_its_scale_and_a_scaled_job_by_its_jobs(lab: Lab, watching: Watching):
+    lab.apply(GANGS)
+    gang = {"apiVersion": "lab.llm/v1", "kind": "Gang", "metadata": {"name": "gang", "namespace": "default"}}
+    lab.wait(lambda: _applied(lab, {**gang, "spec": {"replicas": 2}}), 30, "the kind is served")
+    lab.api.patch("Gang", "gang", {"status": {"replicas": 2, "selector": "app=leader"}}, subresource="status")
+    lab.apply(model("leader", lab.fleet.port, gpus=0, replicas=1))
+    target = {"apiVersion": "lab.llm/v1", "kind": "Gang", "name": "gang"}
+    lab.apply(scaled_object("gang", NOWHERE, TRIGGER, scaleTargetRef=target))
+    lab.apply(rules())
+    kube = watching(lab.account("llm-scaler"))
+    lab.wait(lambda: states(kube, "gang") == ["ready"], 60, "the pod that its selector takes is known")
+    scaled = known(kube, "gang")
+    assert scaled is not None
+    assert (scaled.replicas, scaled.target) == (2, "Gang.lab.llm gang")
+    lab.kubectl("delete", "gang", "gang")
+    lab.kubectl("delete", "crd", "gangs.lab.llm")
+
+
+def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: Lab):
+    lab.apply([model("llama", lab.fleet.port, gpus=0, replicas=1), scaled_object("llama", NOWHERE, TRIGGER)])
+    scaler = LlmScaler(lab, "--log-level", "debug")
+    scaler.start()
+    lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "it has decided")
+    told = scaler.explain("llama")
+    assert told["target_known"]["source"] == "Kubernetes"
+    assert [fact["expected"] for fact in told["guards"]] == [1, 1]
+    lab.apply(scaled_object("llama", scaler.address, TRIGGER))
+    lab.wait(lambda: (scaler.explain("llama").get("kubernetes") or {}).get("hpa"), 90, "KEDA asks, and makes an HPA")
+    lab.wait(lambda: scaler.explain("llama")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
+    decisions = requests.get(f"{scaler.admin}/api/v1/decisions", timeout=5).json()["decisions"]
+    assert len(decisions) == 1, "what was known before is what KEDA asks about"
+    lab.say(scaler.text("llama"))
+
+
+GANGS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gangs.lab.llm}
+spec:
+  group: lab.llm
+  names: {kind: Gang, plural: gangs, singular: gang}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+    subresources:
+      status: {}
+      scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas, labelSelectorPath: .status.selector}
+"""
+
+
+def _applied(lab: Lab, item: Object) -> bool:
+    try:
+        lab.apply(item)
+    except LabError:
+        return False
+    return True
