@@ -13,6 +13,12 @@ from scaler import signals
 from scaler.fields import seconds
 from scaler.signals import Metric, Signal
 
+INTRODUCTION = """\
+What each engine, gateway and exporter offers, and under which names. Written by `make signals` from
+`scaler/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
+
+Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what a sum
+is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown."""
 HEAD = ("engine", "signal", "unit", "measured as", "name", "versions")
 
 
@@ -85,10 +91,7 @@ def as_markdown() -> str:
     """The page formulas/SIGNALS.md."""
     parts = [
         "# Signals",
-        "What each engine, gateway and exporter offers, and under which names. Written by `make signals` from\n"
-        "`scaler/engines.yaml`; `llm-scaler signals ENGINE` shows the same.",
-        "Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what\n"
-        "a sum is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown.",
+        INTRODUCTION,
         *(_section(engine) for engine in signals.engines()),
     ]
     return "\n\n".join(parts) + "\n"

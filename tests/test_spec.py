@@ -105,6 +105,49 @@ def test_pods_and_engine_of_a_trigger_reach_every_signal_of_the_target():
     assert (queued.ask.engine, queued.ask.pods) == ("llm-d", None)
 
 
+def test_a_trigger_names_its_gateway_and_what_that_calls_it():
+    spec = workload(expression="queued + waiting", target="4", model="m", gateway="knative", route="llm-00001")
+    queued, waiting = spec.inputs
+    assert queued.ask.engine == "knative"
+    assert dict(queued.ask.labels) == {"namespace": spec.key.namespace, "route": "llm-00001"}
+    assert waiting.ask.engine == "vllm"
+    [in_flight] = workload(expression="in_flight", target="4", gateway="keda-http-add-on").inputs
+    assert dict(in_flight.ask.labels)["route"] == spec.key.name, "as the http-add-on calls its own after its object"
+    assert (in_flight.of_target, in_flight.at_zero) == (False, None), "it outlives the target's pods"
+
+
+def test_a_signal_that_engines_have_is_never_taken_from_a_gateway():
+    text = "name: t\nmetrics: {t: {signal: generation_tokens_per_second}}\nformula: t\ntarget: 1\n"
+    with pytest.raises(ConfigError, match="triton has no signal 'generation_tokens_per_second'; allowed: waiting"):
+        workload(text, model="m", engine="triton")
+    there = workload(text.replace("second}", "second, engine: llm-d}"), model="m", engine="triton")
+    assert there.inputs[0].ask.engine == "llm-d"
+
+
+def test_a_gateway_that_cannot_say_it_is_named():
+    text = "name: q\nmetrics: {q: {signal: queued}}\nformula: q\ntarget: 1\n"
+    with pytest.raises(ConfigError, match="vllm has no signal 'queued'; nor has the gateway litellm; allowed: waiting"):
+        workload(text, gateway="litellm")
+    with pytest.raises(ConfigError, match="'sglang' is not a gateway.*; allowed: ray-serve, llm-d"):
+        workload(text, gateway="sglang")
+
+
+def test_only_the_settings_say_where_a_shared_gateway_runs():
+    settings = Defaults(gateway="kthena", gateway_namespace="kthena-system")
+    spec = workload(None, settings, expression="queued + waiting", target="4", model="m")
+    assert [dict(item.ask.labels)["namespace"] for item in spec.inputs] == ["kthena-system", spec.key.namespace]
+    own = workload(None, settings, expression="queued", target="4", model="m", gateway="llm-d")
+    assert dict(own.inputs[0].ask.labels)["namespace"] == spec.key.namespace, "a pool has its picker beside it"
+
+
+def test_what_guards_a_workload_is_asked_of_the_engine_that_has_it():
+    text = "name: c\nmetrics: {c: {signal: cpu_usage, engine: kubernetes}, g: {signal: waiting}}\nformula: c + g\ntarget: 1\n"
+    assert [(guard.name, guard.ask.engine) for guard in workload(text).guards] == [
+        ("waiting", "vllm"),
+        ("running", "vllm"),
+    ]
+
+
 def test_a_signal_of_another_model_is_not_of_this_target():
     spec = workload(
         "name: other\nmetrics: {a: {signal: waiting, model: large}}\nformula: a\ntarget: 1\nparameters: {model: {example: m}}\n",

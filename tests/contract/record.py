@@ -1,7 +1,7 @@
 """Write down which metric names released engine packages contain, in names.json beside this file.
 
-    python tests/contract/record.py                   the newest release of every package
-    python tests/contract/record.py vllm==0.34.0 ...  these releases
+    .venv/bin/python tests/contract/record.py                   the newest release of every package
+    .venv/bin/python tests/contract/record.py vllm==0.34.0 ...  these releases
 
 Records add up; run the tests afterwards: they compare the catalogue with the record. Of a wheel only the directory and
 the few files with names are read, by range requests; a source archive is read as a stream. Nothing is kept on disk, and
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
+from uv import find_uv_bin
 
 FILE = Path(__file__).with_name("names.json")
 Names = dict[str, list[str]]  # name -> the recorded versions that have it
@@ -99,7 +100,7 @@ class Remote(io.RawIOBase):
 
 def release(requirement: str) -> Mapping[str, Any]:
     """The lock entry of one package: `name`, `version`, `wheels`, `sdist`."""
-    command = ["uv", "pip", "compile", "--quiet", "--no-deps", "--python-version", "3.11"]
+    command = [find_uv_bin(), "pip", "compile", "--quiet", "--no-deps", "--python-version", "3.11"]
     command += ["--python-platform", "x86_64-manylinux_2_40", "--format", "pylock.toml", "-"]
     done = subprocess.run(command, input=requirement, text=True, capture_output=True, timeout=300, check=False)
     if done.returncode:
