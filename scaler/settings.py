@@ -32,8 +32,9 @@ class Page:
 
     @property
     def address(self) -> str:
-        """HOST:PORT: what its pod is called when nothing says it."""
-        return urlsplit(self.url).netloc
+        """HOST:PORT, with the path where it is not the usual one: what its pod is called when nothing says it."""
+        parts = urlsplit(self.url)
+        return parts.netloc + parts.path.removesuffix("/metrics")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """An HTTP server on loopback that answers every path as a test wants, and remembers who asked for what."""
 
+import contextlib
 import gzip
 import http.server
+import socket
 import threading
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ class Web:
         self.paths: dict[str, str | Callable[[http.server.BaseHTTPRequestHandler], None]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.connections = 0
+        self._open: list[socket.socket] = []
         self.over = threading.Event()  # lets answers that hang end
         web = self
 
@@ -23,6 +26,7 @@ class Web:
             def setup(self) -> None:
                 web.connections += 1
                 super().setup()
+                web._open.append(self.connection)
 
             def do_GET(self) -> None:
                 web.asked.append((self.path, dict(self.headers)))
@@ -46,6 +50,9 @@ class Web:
     def close(self) -> None:
         self.over.set()
         self._server.shutdown()
+        for connection in self._open:
+            with contextlib.suppress(OSError):  # it is closed
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
 
 

@@ -1,0 +1,369 @@
+"""Pages read directly, over real HTTP; beside a real Prometheus that scrapes the same ones."""
+
+import os
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_server import until
+from sources.web import Web, send
+
+from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, SignalAsk
+from scaler.settings import Endpoint, Page
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.scrape import MAX_WINDOWS, SHARED, ScrapeSource
+
+LABELS = (("namespace", "demo"), ("model", "m"))
+HPA = (("namespace", "demo"), ("hpa", "keda-hpa-llama"))
+WAITING = SignalAsk("pages", "vllm", "waiting", LABELS)
+RUNNING = SignalAsk("pages", "vllm", "running", LABELS)
+CACHE = SignalAsk("pages", "vllm", "kv_cache_usage", LABELS)
+TOKENS = SignalAsk("pages", "vllm", "generation_tokens_per_second", LABELS, window=60.0)
+TTFT = SignalAsk("pages", "vllm", "time_to_first_token", LABELS, window=60.0, quantile=0.5)
+QUEUED = SignalAsk("pages", "llm-d", "queued", LABELS)
+READY = SignalAsk("pages", "kubernetes", "ready_replicas", HPA)
+CURRENT = SignalAsk("pages", "kubernetes", "current_replicas", HPA)
+
+KUBERNETES = """
+kube_horizontalpodautoscaler_info{namespace="demo",horizontalpodautoscaler="keda-hpa-llama",scaletargetref_kind="Deployment",scaletargetref_name="llama"} 1
+kube_horizontalpodautoscaler_info{namespace="other",horizontalpodautoscaler="keda-hpa-llama",scaletargetref_kind="Deployment",scaletargetref_name="llama"} 1
+kube_horizontalpodautoscaler_status_current_replicas{namespace="demo",horizontalpodautoscaler="keda-hpa-llama"} 3
+kube_deployment_status_replicas_ready{namespace="demo",deployment="llama"} 2
+kube_deployment_status_replicas_ready{namespace="other",deployment="llama"} 9
+"""
+GATEWAY = """
+llm_d_epp_flow_control_queue_size{fairness_id="a",priority="0",target_model_name="m"} 3
+llm_d_epp_flow_control_queue_size{fairness_id="b",priority="0",target_model_name="m"} 4
+inference_extension_flow_control_queue_size{fairness_id="a",target_model_name="m"} 3
+"""
+
+
+def vllm(waiting=0, running=0, tokens=0, slow=0, model="m", cache="vllm:kv_cache_usage_perc"):
+    """A page of two data-parallel ranks; `slow` requests had their first token after 0.4 s, as many after 0.05 s."""
+    ranks = (
+        f"""
+vllm:num_requests_waiting{{model_name="{model}",engine="{rank}"}} {waiting}
+vllm:num_requests_waiting{{model_name="{model}",engine="{rank}",server="router"}} 1000
+vllm:num_requests_running{{model_name="{model}",engine="{rank}"}} {running}
+{cache}{{model_name="{model}",engine="{rank}"}} 0.{rank + 1}
+vllm:generation_tokens_total{{model_name="{model}",engine="{rank}"}} {tokens}
+vllm:time_to_first_token_seconds_bucket{{le="0.1",model_name="{model}",engine="{rank}"}} {slow}
+vllm:time_to_first_token_seconds_bucket{{le="0.5",model_name="{model}",engine="{rank}"}} {2 * slow}
+vllm:time_to_first_token_seconds_bucket{{le="+Inf",model_name="{model}",engine="{rank}"}} {2 * slow}
+vllm:time_to_first_token_seconds_count{{model_name="{model}",engine="{rank}"}} {2 * slow}
+"""
+        for rank in (0, 1)
+    )
+    return "".join(ranks)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def scraping(web):
+    """Gives a function that makes a source of these paths; its clock is `clock`."""
+    sources = []
+
+    def start(paths=(), clock=None, **changes):
+        pages = tuple(Page(web.url(path), {"namespace": "demo", "pod": path.strip("/")}) for path in paths)
+        endpoint = replace(Endpoint("pages", timeout=1.0, pages=pages), **changes)
+        sources.append(ScrapeSource(endpoint, clock or Clock()))
+        return sources[-1]
+
+    yield start
+    for source in sources:
+        source.close()
+
+
+def one(source, ask, at=1000.0):
+    return source.fetch([ask], [at])[ask][0]
+
+
+def test_gauges_count_every_rank_once_and_no_router(web, scraping):
+    web.paths = {"/a": vllm(waiting=1, running=5), "/b": vllm(waiting=2, running=7, cache="vllm:gpu_cache_usage_perc")}
+    source = scraping(["/a", "/b"])
+    found = source.fetch([WAITING, RUNNING, CACHE], [1000.0])
+    assert [found[ask][0].value for ask in (WAITING, RUNNING, CACHE)] == [6.0, 24.0, pytest.approx(0.15)]
+    reading = found[WAITING][0]
+    assert (reading.answered, reading.expected, reading.partial, reading.age, reading.at) == (2, 2, "", 0.0, 1000.0)
+    assert reading.source == "pages: vllm:num_requests_waiting on 2 of 2 pages"
+
+
+def test_the_gateway_is_read_by_its_newest_name_and_the_target_through_its_hpa(web, scraping):
+    web.paths = {"/gateway": GATEWAY, "/cluster": KUBERNETES}
+    pages = (Page(web.url("/gateway"), {"namespace": "demo"}), Page(web.url("/cluster")))
+    found = scraping(pages=pages).fetch([QUEUED, READY, CURRENT, WAITING], [1000.0])
+    assert [found[ask][0].value for ask in (QUEUED, READY, CURRENT, WAITING)] == [7.0, 2.0, 3.0, None]
+    assert (found[READY][0].answered, found[READY][0].expected) == (None, None)
+    assert (found[WAITING][0].answered, found[WAITING][0].expected) == (0, 0)
+
+
+@pytest.mark.real
+def test_a_real_prometheus_that_scrapes_the_same_pages_says_the_same(web, scraping, start_prometheus):
+    web.paths = {
+        "/a": vllm(waiting=1, running=5),
+        "/b": vllm(waiting=2, running=7, cache="vllm:gpu_cache_usage_perc"),
+        "/c": vllm(waiting=40, model="other"),
+        "/gateway": GATEWAY,
+        "/cluster": KUBERNETES,
+    }
+    jobs = [
+        {
+            "job_name": path.strip("/"),
+            "metrics_path": path,
+            "honor_labels": path == "/cluster",
+            "static_configs": [
+                {"targets": [f"127.0.0.1:{web.port}"], "labels": {"namespace": "demo", "pod": path[1:]}}
+            ],
+        }
+        for path in web.paths
+    ]
+    server = start_prometheus(jobs=jobs)
+    prometheus = PrometheusSource(Endpoint("pages", server.url))
+    asks = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, replace(WAITING, pods="a|c")]
+    until(lambda: one(prometheus, CACHE, time.time()).answered == 2 and one(prometheus, READY, time.time()).value)
+    pages = [
+        Page(web.url(path), {"namespace": "demo", "pod": path[1:]} if path != "/cluster" else {}) for path in web.paths
+    ]
+    ours = scraping(pages=tuple(pages)).fetch(asks, [1000.0])
+    theirs = prometheus.fetch(asks, [time.time()])
+    prometheus.close()
+    facts = {ask: (found[0].value, found[0].answered, found[0].expected) for ask, found in ours.items()}
+    assert facts == {ask: (found[0].value, found[0].answered, found[0].expected) for ask, found in theirs.items()}
+
+
+def test_rates_and_quantiles_are_over_what_was_read_within_their_window(web, scraping):
+    clock = Clock()
+    source = scraping(["/a", "/b"], clock)
+    for at, tokens, slow in ((1000, 0, 0), (1010, 100, 5), (1020, 200, 10)):
+        clock.now = float(at)
+        web.paths = {"/a": vllm(tokens=tokens, slow=slow), "/b": vllm(tokens=3 * tokens, slow=slow)}
+        found = source.fetch([TOKENS, TTFT], [clock.now])
+    assert found[TOKENS][0].value == pytest.approx(2 * 10 + 2 * 30)
+    assert found[TTFT][0].value == pytest.approx(0.1)  # half are below the first bound
+    clock.now = 1030.0  # /b restarted, /a stands still
+    web.paths = {"/a": vllm(tokens=200, slow=10), "/b": vllm(tokens=60, slow=0)}
+    assert one(source, TOKENS).value == pytest.approx(2 * 200 / 30 + 2 * 660 / 30)
+
+
+def test_a_quantile_over_no_requests_is_none(web, scraping):
+    clock = Clock()
+    source = scraping(["/a"], clock)
+    web.paths["/a"] = vllm(slow=5)
+    assert one(source, TTFT).value is None
+    clock.now += 10
+    assert one(source, TTFT).value is None
+
+
+def test_a_pod_that_was_read_once_makes_the_rate_partial(web, scraping):
+    clock = Clock()
+    source = scraping(["/a", "/b"], clock)
+    web.paths["/a"] = vllm(tokens=0)
+    assert isinstance(one(source, TOKENS), Failure)  # /b never answered, and may be one of ours
+    clock.now += 10
+    web.paths |= {"/a": vllm(tokens=100), "/b": vllm(tokens=5000)}
+    reading = one(source, TOKENS)
+    assert (reading.value, reading.partial) == (20.0, "1 of 2 pods were read only once, so their rate is not known")
+
+
+def test_a_listed_page_that_does_not_answer_is_missing_for_its_own_workload_alone(web, scraping):
+    clock = Clock()
+    web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2), "/other": vllm(waiting=5, model="other")}
+    source = scraping(["/a", "/b", "/other"], clock)
+    other = replace(WAITING, labels=(("namespace", "demo"), ("model", "other")))
+    assert (one(source, WAITING).value, one(source, other).value) == (6.0, 10.0)
+    clock.now += 1
+    web.paths["/b"] = lambda handler: send(handler, b"", 503)
+    reading = one(source, WAITING)
+    assert (reading.value, reading.answered, reading.expected) == (2.0, 1, 2)
+    assert reading.partial == f"1 of 2 pods did not answer: 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
+    assert one(source, other).partial == ""
+
+
+def test_without_any_page_there_is_a_failure_and_no_zero(web, scraping):
+    clock = Clock()
+    source = scraping(["/a"], clock)
+    web.paths["/a"] = vllm(waiting=1)
+    assert one(source, WAITING).value == 2.0
+    clock.now += 1
+    del web.paths["/a"]
+    failure = one(source, WAITING)
+    assert (failure.final, failure.reason) == (
+        False,
+        f"1 of 1 pods did not answer: 127.0.0.1:{web.port}/a answers 404 Not Found",
+    )
+
+
+def test_a_refused_connection_and_a_hanging_page_are_missing_and_cost_one_time_out(web, scraping):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        web.paths = {"/a": vllm(waiting=1), "/hangs": lambda handler: web.over.wait(5)}
+        urls = [web.url("/a"), web.url("/hangs"), f"http://127.0.0.1:{nobody.getsockname()[1]}/metrics"]
+        source = scraping(pages=tuple(Page(url) for url in urls), timeout=0.3)
+        reading = one(source, WAITING)
+    assert (reading.value, reading.answered, reading.expected) == (2.0, 1, 3)
+    web.over.set()
+
+
+def test_a_page_that_cannot_be_read_is_missing_with_its_line(web, scraping):
+    web.paths = {"/a": vllm(waiting=1), "/b": 'vllm:num_requests_waiting{model_name="m"} many\n'}
+    reading = one(scraping(["/a", "/b"]), WAITING)
+    assert reading.value == 2.0
+    assert "line 1 cannot be read" in reading.partial
+
+
+@pytest.mark.parametrize(
+    ("labels", "pods", "expected"),
+    [
+        ({"namespace": "demo"}, None, 2.0),
+        ({}, None, 2.0),  # who does not say a namespace is everybody's
+        ({"namespace": "other"}, None, None),
+        ({"namespace": "demo", "pod": "llama-0"}, "llama-.*", 2.0),
+        ({"namespace": "demo", "pod": "llama-0"}, "llama", None),
+    ],
+)
+def test_a_page_belongs_to_the_workload_that_its_labels_name(web, scraping, labels, pods, expected):
+    web.paths["/a"] = vllm(waiting=1)
+    source = scraping(pages=(Page(web.url("/a"), labels),))
+    assert one(source, replace(WAITING, pods=pods)).value == expected
+
+
+def test_replicas_come_and_go_with_the_file_that_lists_them(web, scraping, tmp_path):
+    clock = Clock()
+    web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2)}
+    file = tmp_path / "pages.yaml"
+
+    def listed(*paths):
+        rows = [{"url": web.url(path), "namespace": "demo", "pod": path.strip("/")} for path in paths]
+        new = tmp_path / "new"
+        new.write_text(yaml.safe_dump(rows))
+        new.replace(file)
+        clock.now += 1
+        reading = one(source, WAITING)
+        return reading.value, reading.answered, reading.expected
+
+    source = scraping(clock=clock, pages_file=file)
+    failure = one(source, WAITING)
+    assert isinstance(failure, Failure)
+    assert "the list of pages cannot be read" in failure.reason
+    assert listed() == (None, 0, 0)
+    assert listed("/a") == (2.0, 1, 1)
+    assert listed("/a", "/b") == (6.0, 2, 2)
+    assert listed("/b") == (4.0, 1, 1)
+
+
+@pytest.mark.parametrize("written", ["- http://x/\n- [", "pages: 5", "- file:///etc/passwd", "x" * 5_000_000])
+def test_a_list_that_turns_bad_leaves_the_last_one_and_nothing_whole(web, scraping, tmp_path, written):
+    clock = Clock()
+    web.paths["/a"] = vllm(waiting=1)
+    file = tmp_path / "pages.yaml"
+    file.write_text(f"[{web.url('/a')}]")
+    source = scraping(clock=clock, pages_file=file)
+    assert one(source, WAITING).partial == ""
+    file.write_text(written)
+    for _ in range(2):
+        clock.now += 1
+        reading = one(source, WAITING)
+        assert reading.value == 2.0
+        assert reading.partial.startswith("the list of pages cannot be read")
+    os.utime(file)
+    file.write_text(f"[{web.url('/a')}]  # good again")
+    clock.now += 1
+    assert one(source, WAITING).partial == ""
+
+
+def test_the_past_that_was_not_seen_is_a_failure_and_history_is_how_long_it_has_read(web, scraping):
+    clock = Clock()
+    web.paths["/a"] = vllm()
+    source = scraping(["/a"], clock)
+    ask = HistoryAsk("pages", 30.0)
+    found = source.fetch([WAITING, ask], [990.0, 995.0, 1000.0])
+    assert [type(one) for one in found[WAITING]] == [type(one) for one in found[ask]] == [Failure, Failure, Reading]
+    assert found[ask][-1].value is None
+    for now, expected in ((1029.0, None), (1030.0, 1.0)):
+        clock.now = now
+        assert one(source, ask).value == expected
+
+
+def test_history_begins_with_the_first_page_that_answers(scraping, web):
+    clock = Clock()
+    source = scraping(["/a"], clock)
+    assert one(source, HistoryAsk("pages", 0.0)).value is None
+    web.paths["/a"] = vllm()
+    clock.now += 1
+    assert one(source, HistoryAsk("pages", 0.0)).value == 1.0
+
+
+def test_questions_that_pages_cannot_answer_are_refused_for_good(web, scraping):
+    web.paths["/a"] = vllm()
+    asks = {
+        QueryAsk("pages", "up"): "pages reads metrics pages, which know no PromQL; use a signal",
+        replace(WAITING, pods="(a+)+b"): "repeats a group",
+        replace(WAITING, signal="wating"): "did you mean waiting?",
+    }
+    found = scraping(["/a"]).fetch(list(asks), [1000.0])
+    for ask, reason in asks.items():
+        assert found[ask][0].final
+        assert reason in found[ask][0].reason
+
+
+def test_ticks_that_come_together_share_one_reading(web, scraping):
+    clock = Clock()
+    web.paths["/a"] = vllm()
+    source = scraping(["/a"], clock)
+    for now in (1000.0, 1000.1, 1000.0 + SHARED + 0.01):
+        clock.now = now
+        one(source, WAITING)
+    assert len(web.asked) == 2
+    one(source, RUNNING)  # was not looked for before
+    assert len(web.asked) == 3
+    assert web.connections == 1
+
+
+def test_windows_are_bounded(web, scraping):
+    web.paths["/a"] = vllm()
+    asks = [replace(TOKENS, window=60.0 + at) for at in range(MAX_WINDOWS + 1)]
+    found = scraping(["/a"]).fetch(asks, [1000.0])
+    (refused,) = (one[0].reason for one in found.values() if isinstance(one[0], Failure))
+    assert refused == f"pages keeps no more than {MAX_WINDOWS} windows of different length"
+
+
+def test_credentials_go_with_every_page_and_a_secret_that_is_gone_is_said(web, scraping, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    web.paths["/a"] = vllm(waiting=1)
+    clock = Clock()
+    source = scraping(["/a"], clock, bearer_token_file=token, headers={"X-Scope-OrgID": "team"})
+    assert one(source, WAITING).value == 2.0
+    headers = web.asked[0][1]
+    assert (headers["Authorization"], headers["X-Scope-OrgID"]) == ("Bearer s3cret", "team")
+    Path(token).unlink()
+    clock.now += 1
+    assert f"the secret in {token} cannot be read" in one(source, WAITING).reason
+
+
+def test_an_impossible_value_is_a_failure(web, scraping):
+    web.paths["/a"] = 'vllm:num_requests_waiting{model_name="m"} 1e300\n'
+    assert one(scraping(["/a"]), WAITING).reason == "the value is 1e+300, which no load can be"
+
+
+def test_samples_with_old_times_are_doubted(web, scraping):
+    web.paths["/a"] = 'vllm:num_requests_waiting{model_name="m"} 5 880000\n'
+    reading = one(scraping(["/a"]), WAITING)
+    assert (reading.value, reading.age, reading.partial) == (5.0, 120.0, "its oldest sample is 2m old")
