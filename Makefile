@@ -17,6 +17,11 @@ setup: .venv/ready
 test: setup
 	@$(BIN)/python -m pytest -q
 
+# A simulated fleet, scaled from 0 up and back before your eyes; SECONDS=20 for a short one.
+SECONDS := 120
+demo: setup
+	@$(BIN)/llm-scaler demo --seconds $(SECONDS)
+
 # The same tests, but for those that need a real Prometheus, against the wheel that users install.
 test-wheel: setup
 	@rm -rf dist .cache/wheel && $(BIN)/uv build --quiet --wheel --out-dir dist
