@@ -347,6 +347,31 @@ SITUATIONS = [
         1,
         labels={"model": "meta/Llama-3.1+8B (v2)|x"},
     ),
+    case(
+        "cpu-of-containers",  # one pod has a total of its own, of the other only the containers are left
+        "kubernetes",
+        "cpu_usage",
+        [
+            ("container_cpu_usage_seconds_total", "a", "0+30x40", {"id": "/pod"}),
+            ("container_cpu_usage_seconds_total", "a", "0+29x40", {"id": "/pod/1", "container": "llm"}),
+            ("container_cpu_usage_seconds_total", "b", "0+15x40", {"id": "/pod/1", "container": "llm"}),
+            ("container_cpu_usage_seconds_total", "b", "0+15x40", {"id": "/pod/2", "container": "proxy"}),
+        ],
+        4,
+        2,
+    ),
+    case(
+        "router-beside-engines",  # the production-stack's router has the engines' counts too, and one of its own
+        "production-stack",
+        "arrivals_per_second",
+        [
+            ("vllm:num_incoming_requests_total", "router", "0+30x40", {"model": "m"}),
+            ("vllm:num_requests_waiting", "router", "3x40", {"server": "http://a"}),
+            *gauge("vllm:num_requests_waiting", a=3),
+        ],
+        2,
+        1,
+    ),
     case("absent", "vllm", "waiting", [], None, 0, age=None),
 ]
 CASES = [*EVERY_SIGNAL, *SITUATIONS]
@@ -444,6 +469,13 @@ def test_labels_that_a_cluster_calls_otherwise(server):
     ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "relabelled"), ("model", "m")))
     reading = PrometheusSource(endpoint).fetch([ask], [AT])[ask][0]
     assert (reading.value, reading.answered) == (3, 1)
+
+
+def test_a_namespace_that_a_gateway_writes_itself_is_not_the_one_of_its_scrape():
+    ask = SignalAsk("p", "keda-http-add-on", "in_flight", (("namespace", "team"), ("route", "llm")))
+    (grouped,) = group([ask], Dialect(labels={"namespace": "exported_namespace", "route": "exported_route"}))
+    assert grouped.by == ("route_namespace", "exported_route")
+    assert 'interceptor_request_concurrency{route_namespace="team",exported_route="llm"}' in grouped.text
 
 
 def test_an_ask_without_a_model_takes_all_models(source):
