@@ -15,7 +15,7 @@ def meta(name, namespace="team", **more):
 
 
 def controlled(kind, name):
-    return [{"kind": kind, "name": name, "uid": f"uid-of-{name}", "controller": True}]
+    return [{"apiVersion": "v1", "kind": kind, "name": name, "uid": f"uid-of-{name}", "controller": True}]
 
 
 def scaled_object(name="llama", *, target=None, status=None, annotations=None, triggers=None, **spec):

@@ -1,8 +1,8 @@
 """The Kubernetes API server: GET alone, in plain JSON, through the official client's own connection.
 
 The client gives what is hard: the service account's token and its rotation, kubeconfig with certificates and exec
-plug-ins, proxies. Its model objects are left out; they cost ten times as much as the JSON they are made of.
-Importing it costs half a second and 20 MB; kube.py does it on first use.
+plug-ins, proxies. Its model objects are left out; they cost six times as much as the JSON they are made of.
+Importing it costs 0.2 s or more and 20 MB; kube.py does it on first use.
 """
 
 import json

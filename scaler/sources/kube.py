@@ -191,7 +191,7 @@ class Watch:
 
     def _follow(self) -> None:
         """Take in what changes, until the server ends the watch."""
-        from scaler.sources.api_server import Gone  # noqa: PLC0415 - 0.5 s, spent on first use
+        from scaler.sources.api_server import Gone  # noqa: PLC0415 - 0.2 s, spent on first use
 
         query = {"watch": "1", "resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH}
         for event in self._server.events(self._path, {**self._query, **query}, self._pace.silence):
@@ -263,12 +263,12 @@ class Kube:
         self._made: tuple[object, Cluster] | None = None
 
     def start(self) -> None:
-        """Begin to watch; blocks for the half second that the client takes to be imported.
+        """Begin to watch; blocks while the client is imported.
 
         Raises:
             SourceError: there is no access.
         """
-        from scaler.sources.api_server import ApiServer  # noqa: PLC0415 - 0.5 s, spent on first use
+        from scaler.sources.api_server import ApiServer  # noqa: PLC0415 - 0.2 s, spent on first use
 
         server = self._server = ApiServer(self._kubeconfig)
         common = Common(server, self._lock, self._clock, self._pace)
