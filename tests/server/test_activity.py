@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaler.decide import Answer
 from scaler.model import Replicas
 from scaler.server.activity import PATIENCE, REPEAT, Said, speak
 
@@ -20,7 +21,8 @@ def words(states, replicas, interval=5.0):
     for index, (active, wake) in enumerate(states):
         known = replicas[index] if isinstance(replicas, list) else replicas
         at = 1000.0 + index * interval
-        said, word = speak(said, replace(BASE, at=at, active=active, wake=wake, known=Replicas(current=known)))
+        answer = None if active is None else Answer(1, active, at)
+        said, word = speak(said, replace(BASE, at=at, said=answer, wake=wake, known=Replicas(current=known)))
         sent.append(word)
     return sent
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import folding
 import pytest
 
+from scaler.decide import Answer
 from scaler.server import logs
 
 CALM = folding.fold(folding.workload(expression="waiting", target="1"), [{"waiting": 3.0}])[1][0]
@@ -94,10 +95,11 @@ def test_what_looks_like_a_credential_is_blacked_out(logged, form, text, shown):
     [
         ({}, False),
         ({"at": 5.0, "reason": "other words", "value": 2.5, "held": 3.0}, False),
-        ({"replicas": 4}, True),
-        ({"active": False}, True),
+        ({"said": Answer(4, True, 0.0)}, True),
+        ({"said": Answer(3, False, 0.0)}, True),
+        ({"said": Answer(3, True, 5.0)}, False),
         ({"certainty": "held"}, True),
-        ({"replicas": None, "active": None, "certainty": "unknown"}, True),
+        ({"said": None, "certainty": "unknown"}, True),
     ],
 )
 def test_a_decision_has_changed_when_the_wire_says_something_else(change, changed):
