@@ -7,6 +7,9 @@ import yaml
 from scaler.errors import ConfigError
 
 MAX_NODES = 20_000
+MAX_DIGITS = 100  # of a number; YAML 1.1 also reads 1:30:00 as one, in a time that grows with the square of its parts
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,7 +25,10 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
+            raise yaml.MarkedYAMLError(problem=f"a number of {len(node.value)} characters", problem_mark=mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Refuse a key that stands twice: one of the two would be lost."""
@@ -48,7 +54,8 @@ def parse_yaml(text: str, where: str) -> object:
         mark = error.problem_mark
         place = f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
         raise ConfigError(where, "", f"is not YAML we can read: {error.problem}{place}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(where, "", f"is not YAML we can read: {str(error)[:200]}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A value that does not fit its tag, as in `!!bool maybe`, is no YAMLError.
+        raise ConfigError(where, "", f"is not YAML we can read: {str(error)[:200]}") from error

@@ -18,6 +18,13 @@ from scaler.errors import ConfigError
         ("[" + "1," * 20_001 + "]", "more than 20000 values"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: 2024-99-99", "month must be in 1..12"),
+        ("a: !!bool maybe", "maybe"),
+        ("a: !!int ''", "index out of range"),
+        ("a: !!float ''", "index out of range"),
+        ("a: !!timestamp x", "groupdict"),
+        ("a: 0x" + "f" * 5000, r"a number of 5002 characters \(at 1:4\)"),
+        ("a: 1" + ":1" * 300 + ".5", "a number of 603 characters"),
+        ("a: 1" + ":1" * 100_000, "a number of 200001 characters"),
     ],
 )
 def test_what_is_not_plain_bounded_yaml_is_one_clear_error(content, problem):
