@@ -532,10 +532,9 @@ def _optional_text(value: Scalar | None) -> str | None:
 
 def _regular(pattern: str) -> bool:
     try:
-        re.compile(pattern)
-    except re.error:
+        return len(pattern) <= 500 and re.compile(pattern) is not None
+    except (re.error, OverflowError, RecursionError):
         return False
-    return len(pattern) <= 500
 
 
 def _distinct(where: str, measured: frozenset[str], parameters: frozenset[str]) -> None:
