@@ -418,7 +418,7 @@ def _policy(
         if known.ready is None:
             problems.append("metricType Value needs the number of ready replicas, which is not known")
             return state.policy, None
-        load *= known.ready
+        load = load * known.ready if known.ready else 0.0  # the load may be too large for a float, and 0 x inf is NaN
         if value <= spec.target and known.current:  # the surge pods of a rollout are no reason for more replicas
             load = min(load, float(known.current))
     algorithm = spec.algorithm

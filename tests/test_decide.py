@@ -63,6 +63,13 @@ def test_the_ready_replicas_multiply_a_value_that_is_per_replica():
     assert decisions[0].reason == "5 replicas: 3 ready x 15 / 10"
 
 
+def test_a_load_that_no_float_holds_asks_for_nothing_where_nothing_is_ready():
+    spec = workload(LOAD.replace("target: 10", "target: 1e-320") + "metricType: Value\n")
+    _, decisions = fold(spec, [load(15, replicas=Replicas(current=2, ready=ready)) for ready in (0, 1)])
+    assert [decision.asked for decision in decisions] == [0, None]
+    assert "more than 1,000,000 replicas" in decisions[1].reason
+
+
 def test_a_value_that_is_per_replica_is_uncertain_where_the_ready_replicas_are_not_known():
     spec = workload(LOAD + "metricType: Value\n")
     _, [decision] = fold(spec, [load(15)])
