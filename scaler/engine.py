@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SETTLED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
 MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoint that hangs
-FOLDS_A_SLICE = 100  # folds of history between two turns of the event loop
+FOLDS_A_SLICE = 100  # folds between two turns of the event loop
 HISTORIES = 100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
 
 
@@ -118,6 +118,7 @@ class Engine:
         self._errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self._threads = ThreadPoolExecutor(max_workers=max(4, 2 * len(sources)), thread_name_prefix="source")
         self._stuck = dict.fromkeys(sources, 0)  # threads of an endpoint that have not come back
+        self._folds = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closed = False
@@ -416,20 +417,15 @@ class Engine:
             answers: dict[Ask, Sequence[Measured]] = {}
             for task in fetched:
                 answers.update(await asyncio.shield(task))
-            folds = 0
             for item in items:
-                self._fold_one(item, answers, times)
-                folds += len(times)
-                if folds >= FOLDS_A_SLICE:
-                    folds = 0
-                    await asyncio.sleep(0)
+                await self._fold_one(item, answers, times)
         finally:
             for item in items:
                 item.folding = False
             if len(times) > 1:
                 self._wake.set()  # more new workloads may wait for their turn
 
-    def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
+    async def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
         spec, state, decision, view = item.spec, item.state, item.decision, item.view
         try:
             for index, time in enumerate(times):
@@ -438,6 +434,7 @@ class Engine:
                     continue  # history that could not be had is not an outage that was seen
                 told = (view.scaled, view.doubt) if time == times[-1] else ()  # of the past Kubernetes says nothing
                 state, decision = decide(spec, state, spec.inputs_of(measured, *told), time)
+                await self._breathe()
         except Exception:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
             return
@@ -449,6 +446,12 @@ class Engine:
         item.changed.set()
         item.changed = asyncio.Event()
         self._on_decision(before, decision)
+
+    async def _breathe(self) -> None:
+        """Let others run after so many folds: a long past is thousands of them."""
+        self._folds += 1
+        if self._folds % FOLDS_A_SLICE == 0:
+            await asyncio.sleep(0)
 
 
 def _any_reading(answers: Answers, view: View) -> bool:

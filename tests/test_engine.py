@@ -8,7 +8,7 @@ import pytest
 
 from scaler.catalog import Catalog
 from scaler.document import parse_yaml
-from scaler.engine import Engine, Limits
+from scaler.engine import FOLDS_A_SLICE, Engine, Limits
 from scaler.errors import ConfigError, NoAnswer, UnknownFormula
 from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.spec import Defaults, parse_file
@@ -104,6 +104,29 @@ def test_a_history_that_cannot_be_had_is_not_an_outage_that_was_seen():
         engine = engine_of(lambda at: 40.0 if at >= START - 1 else "no history")
         decision = await first(engine)
         assert (decision.certainty, decision.replicas) == ("certain", 4)
+        await engine.close()
+
+    play(scenario())
+
+
+def test_calls_are_answered_while_a_long_past_is_folded():
+    class Telling(Timeline):
+        answered = False
+
+        def fetch(self, asks, times):
+            answers = super().fetch(asks, times)
+            self.answered = True
+            return answers
+
+    async def scenario():
+        source = Telling(lambda _at: 40.0)
+        engine = engine_of(sources={"default": source})
+        deciding = asyncio.ensure_future(first(engine, request(interval="1s", idleFor="1h")))
+        turns = 0
+        while not deciding.done():
+            await asyncio.sleep(0)
+            turns += source.answered
+        assert turns > 3600 / FOLDS_A_SLICE
         await engine.close()
 
     play(scenario())
