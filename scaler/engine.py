@@ -80,6 +80,11 @@ class Workload:
     folding: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is no passing call."""
+        return self.listed or self.last_asked - self.first_asked >= SETTLED
+
 
 Batch = tuple[str, tuple[float, ...]]  # endpoint and grid times
 Answers = Mapping[Ask, Sequence[Measured]]
@@ -234,9 +239,11 @@ class Engine:
         return _born(max(answers, key=lambda answer: (answer.replicas, answer.active))) if answers else State()
 
     def _forget_the_silent(self, now: float) -> None:
-        """Forget who has not called for long."""
+        """Forget who has not called for long, and whom Kubernetes does not list."""
         silent = [
-            request for request, item in self._workloads.items() if now - item.last_asked > self._limits.forget_after
+            request
+            for request, item in self._workloads.items()
+            if not item.listed and now - item.last_asked > self._limits.forget_after
         ]
         for request in silent:
             self._forget(request)
@@ -245,7 +252,7 @@ class Engine:
         """Above the limit the oldest is forgotten: first those who called only briefly."""
         if len(self._workloads) >= self._limits.workloads:
             items = self._workloads.values()
-            oldest = min(items, key=lambda item: (item.last_asked - item.first_asked >= SETTLED, item.last_asked))
+            oldest = min(items, key=lambda item: (item.settled, item.last_asked))
             self._forget(oldest.request)
 
     def _forget(self, request: Request) -> None:
@@ -254,12 +261,14 @@ class Engine:
     def see(self, cluster: Cluster) -> None:
         """Take a new picture of the cluster: know every workload before KEDA asks, and which object each belongs to."""
         before, self.cluster = self.cluster, cluster
-        if cluster.objects is before.objects:
-            return
-        now = self._clock()
+        if cluster.objects is not before.objects:
+            self._take_in(self._clock())
+
+    def _take_in(self, now: float) -> None:
+        """Register whom Kubernetes lists, recognize who has asked, and forget whose object is gone."""
         listed = {
             Request(scaled.namespace, scaled.name, metadata)
-            for scaled in cluster
+            for scaled in self.cluster
             for metadata in scaled.triggers
             if resolved(metadata)
         }
@@ -270,12 +279,11 @@ class Engine:
             with contextlib.suppress(ScalerError):  # KEDA is told when it asks
                 self._register(request, now)
         for request, item in list(self._workloads.items()):
-            gone = item.listed and request not in listed and item.trigger.key.kind in cluster.listed
-            if gone:
+            if item.listed and request not in listed and item.trigger.key.kind in self.cluster.listed:
                 self._forget(request)
                 continue
-            if request in listed:
-                item.listed, item.last_asked = True, now
+            item.last_asked = now if item.listed or request in listed else item.last_asked
+            item.listed = request in listed
             self._recognize(item, self._scaled(request))
 
     def _scaled(self, request: Request) -> Scaled | None:
@@ -311,6 +319,7 @@ class Engine:
             if spec != item.spec:
                 item.spec, item.folded, item.knows_past = spec, None, False
                 item.state = _born(item.state.certain) if item.state.certain else State(floor=item.state.floor)
+        self._take_in(self._clock())  # a formula that was missing may be there now
         self._wake.set()
 
     # ---- the tick ----

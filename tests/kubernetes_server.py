@@ -101,6 +101,9 @@ class _Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     world = None
 
+    def handle_error(self, request, client_address):
+        """A connection that was cut, as tests want it."""
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

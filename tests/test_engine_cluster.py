@@ -210,6 +210,41 @@ def test_a_list_that_is_not_known_forgets_nobody():
     play(scenario)
 
 
+def test_whom_kubernetes_lists_is_kept_however_long_nobody_asks():
+    async def scenario():
+        world = World(load={"a": 5})
+        await world.at(0, cluster(scaled(own=pods("a"))))
+        assert list(await world.at(8000)) == ["ScaledObject llama"]
+        await world.at(8005, Cluster(problems={"scaledobjects.keda.sh": "403"}))
+        assert list(await world.at(15000)) == ["ScaledObject llama"]
+        assert list(await world.at(15300)) == [], "no list, and nobody has asked for two hours"
+
+    play(scenario)
+
+
+def test_a_formula_that_comes_later_is_taken_by_those_who_wait_for_it():
+    async def scenario():
+        world = World(load={"a": 5})
+        world.engine.use(Catalog({}))
+        assert await world.at(0, cluster(scaled(own=pods("a")))) == {}
+        world.engine.use(catalog())
+        assert list(await world.at(5)) == ["ScaledObject llama"]
+
+    play(scenario)
+
+
+def test_whom_kubernetes_lists_is_not_driven_out():
+    async def scenario():
+        world = World(load={"a": 5})
+        world.engine._limits = Limits(workloads=10, budget=0.001)
+        await world.at(0, cluster(scaled(own=pods("a"))))
+        for number in range(50):
+            world.engine._asked(request(f"made-up-{number}"), world.now)
+        assert request() in world.engine._workloads
+
+    play(scenario)
+
+
 def test_more_objects_than_the_limit_are_not_taken_in():
     async def scenario():
         world = World(load={"a": 5})
