@@ -200,6 +200,20 @@ def test_an_object_that_is_deleted_is_forgotten_and_one_that_comes_again_is_anot
     play(scenario)
 
 
+def test_another_object_that_comes_while_the_old_one_is_measured_is_measured_itself():
+    async def scenario():
+        world = World(load={"a": 100, "b": 10})
+        world.engine.see(cluster(scaled(own=pods("a"))))
+        ticking = asyncio.ensure_future(world.engine.tick(START))
+        await asyncio.sleep(0)
+        world.engine.see(cluster(scaled(own=pods("b"), uid="another")))
+        await ticking
+        assert world.engine.decisions() == []
+        assert (await world.at(5))["ScaledObject llama"].replicas == 1
+
+    play(scenario)
+
+
 def test_a_list_that_is_not_known_forgets_nobody():
     async def scenario():
         world = World(load={"a": 5})

@@ -94,3 +94,21 @@ def test_the_settings_in_force_can_be_shown_and_read_again_without_secrets():
     assert tree["endpoints"]["mimir"]["headers"] == {"X-Scope-OrgID": "(hidden)"}
     again = read_settings(tree, "again.yaml", {}, {})
     assert again.values == read().values
+
+
+@pytest.mark.parametrize(("given", "expected"), [(True, "true"), (False, "false"), ("auto", "auto"), (None, "auto")])
+def test_kubernetes_is_switched_by_a_word_or_a_boolean(given, expected):
+    assert read({**FILE, "kubernetes": {"enabled": given}})["kubernetes.enabled"] == expected
+
+
+@pytest.mark.parametrize("given", [["team-a", "team-b"], "team-a, team-b"])
+def test_names_are_a_list_or_a_text_with_commas(given):
+    settings = read({**FILE, "kubernetes": {"namespaces": given}})
+    assert settings["kubernetes.namespaces"] == ("team-a", "team-b")
+    assert shown(settings)["kubernetes"]["namespaces"] == ["team-a", "team-b"]
+
+
+@pytest.mark.parametrize("given", ["", "Team", ["a/b"], ["a"] * 101, {"a": 1}])
+def test_what_names_nothing_is_refused(given):
+    with pytest.raises(ConfigError, match=r"kubernetes\.serviceNames: .* at most 100 names, such as team-a,team-b"):
+        read({**FILE, "kubernetes": {"serviceNames": given}})
