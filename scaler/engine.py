@@ -54,6 +54,7 @@ class Fetches:
 class View:
     """What one tick asks for a workload, and what Kubernetes says of it at that time."""
 
+    spec: WorkloadSpec
     asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
     scaled: Scaled | None = None
     doubt: str = ""
@@ -213,7 +214,7 @@ class Engine:
             raise
         self._errors.pop(request, None)
         self._make_room()
-        view = View(spec.asks_of(None))
+        view = View(spec, spec.asks_of(None))
         workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now, view, scaled)
         self._workloads[request] = workload
         self._wake.set()
@@ -384,9 +385,9 @@ class Engine:
     def _view(self, item: Workload, now: float) -> View:
         """What is asked now; made anew only where the spec or the pods have changed."""
         own, asks = own_pods(item.scaled), item.view.asks
-        if own != own_pods(item.view.scaled) or item.spec.asks() != asks.keys():
+        if own != own_pods(item.view.scaled) or item.spec is not item.view.spec:
             asks = item.spec.asks_of(own)
-        return View(asks, item.scaled, self.cluster.doubt(now))
+        return View(item.spec, asks, item.scaled, self.cluster.doubt(now))
 
     def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":
         return asyncio.ensure_future(self._fetch(batch, asks, now))
@@ -435,7 +436,8 @@ class Engine:
                 self._wake.set()  # more new workloads may wait for their turn
 
     async def _fold_one(self, item: Workload, answers: Answers, times: Sequence[float]) -> None:
-        spec, state, decision, view = item.spec, item.state, item.decision, item.view
+        state, decision, view = item.state, item.decision, item.view
+        spec = view.spec
         try:
             for index, time in enumerate(times):
                 measured = {ask: answers[asked][index] for ask, asked in view.asks.items()}
@@ -448,6 +450,7 @@ class Engine:
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
             return
         if item.spec is not spec or decision is None:
+            self._wake.set()
             return  # an edit came in between: its own fold follows
         before, item.decision, item.folded = item.decision, decision, times[-1]
         if item.knows_past or _any_reading(answers, view) or not view.asks:

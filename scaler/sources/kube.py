@@ -7,6 +7,7 @@ old table stands, with its age. Only a server that goes on refusing (401, 403, 4
 reason names verb and resource.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -21,6 +22,8 @@ from scaler.sources.objects import Key, Owner, PodRecord, Raw, Scale, ScaledReco
 
 if TYPE_CHECKING:
     from scaler.sources.api_server import ApiServer
+
+logger = logging.getLogger(__name__)
 
 PAGE = 500  # objects of one answer to a list
 WATCH = 20  # seconds after which the server ends a watch, so that quiet is told from a dead connection
@@ -180,7 +183,7 @@ class Watch:
         while True:
             page = self._server.get(self._path, {**self._query, "limit": PAGE, **({"continue": more} if more else {})})
             for raw in page.get("items") or ():
-                table.put(self._key(raw), self._read(raw))
+                table.put(self._key(raw), self._record(raw))
             more = page["metadata"].get("continue") or ""
             if not more:
                 break
@@ -204,11 +207,20 @@ class Watch:
         self.heard = self._clock()
 
     def _take(self, kind: str, raw: Raw) -> None:
-        record = None if kind in {"DELETED", "BOOKMARK"} else self._read(raw)
+        record = None if kind in {"DELETED", "BOOKMARK"} else self._record(raw)
         with self._lock:
             if kind != "BOOKMARK" and self.table and self.table.put(self._key(raw), record):
                 self.changes += 1
             self.heard = self._clock()
+
+    def _record(self, raw: Raw) -> Any:
+        """What is kept of an object; one that is odd must not hide the others."""
+        try:
+            return self._read(raw)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            told = {"resource": str(self.resource), "object": "/".join(self._key(raw)), "problem": repr(error)}
+            logger.warning("an object cannot be read", extra=told)
+            return None
 
     def _failed(self, error: SourceError) -> None:
         """Say what is wrong, and decide what is kept."""

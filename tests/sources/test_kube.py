@@ -262,6 +262,14 @@ def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, bo
     until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
 
 
+def test_one_odd_object_does_not_hide_the_others(server, start, caplog):
+    odd = scaled_object("odd", fallback=["no", "mapping"])
+    server.put("scaledobjects", odd)
+    kube = start()
+    assert list(kube.snapshot().objects) == [("team", "llama")]
+    assert [record.object for record in caplog.records if record.msg == "an object cannot be read"] == ["team/odd"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
