@@ -128,7 +128,7 @@ KEYS: tuple[Key, ...] = (
     Key("grpc.budget", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
     Key("grpc.maxConnectionAge", duration(10, 86400), 60.0, "after which a connection is asked to come anew"),
     Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
-    Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again how long to finish"),
+    Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again to finish"),
     Key("grpc.reflection", boolean, False, "whether grpcurl can list the service"),
     Key("grpc.tls.cert", text, None, "certificate file; with grpc.tls.key turns TLS on"),
     Key("grpc.tls.key", text, None, "key file"),

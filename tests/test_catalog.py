@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from scaler.catalog import MAX_FILE_BYTES, load, shipped_formulas
@@ -82,7 +80,7 @@ def test_the_swap_of_a_mounted_config_map_is_seen(tmp_path):
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
     first = load(tmp_path)
     (tmp_path / "..data_tmp").symlink_to("..new")
-    os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
+    (tmp_path / "..data_tmp").replace(tmp_path / "..data")
     assert (target(first, "a"), target(load(tmp_path, first), "a")) == (1, 2)
 
 
