@@ -15,6 +15,9 @@ from scaler.sim.rivals import Row
 from scaler.sim.score import Slo
 
 HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs, wrong")
+CAPTION = (
+    "The dying replica and the missing metrics happened to llm-scaler alone; the others are played in virtual time."
+)
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 36  # points of a curve
 _CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown": "red"}
@@ -121,7 +124,7 @@ def line(frame: Frame) -> str:
 
 def table(rows: Sequence[Row]) -> Table:
     """The comparison at the end."""
-    shown = Table(title="the same load, three ways", title_justify="left")
+    shown = Table(title="the same load, three ways", caption=CAPTION, title_justify="left", caption_justify="left")
     for heading in HEADINGS:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:

@@ -11,12 +11,13 @@ from html import escape
 from itertools import pairwise
 
 from scaler.sim.live import Live, View
-from scaler.sim.picture import HEADINGS, cells
+from scaler.sim.picture import CAPTION, HEADINGS, cells
 from scaler.sim.rivals import Row
 
 WIDTH, LEFT, RIGHT = 960.0, 56.0, 12.0  # of a plot, in its own units
 TOP, BOTTOM = 8.0, 22.0
 MAX_LISTED = 200  # decisions
+NAMED = "Load"  # the plot in which what went wrong is said in words
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #fbfbfd; --card: #ffffff; --ink: #1c1e26; --dim: #6a7080; --line: #e3e6ee;
@@ -29,7 +30,7 @@ body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 s
 main { max-width: 1040px; margin: 0 auto; padding: 32px 20px 48px; }
 h1 { font-size: 26px; margin: 0 0 4px; letter-spacing: -0.01em; }
 h2 { font-size: 15px; margin: 0 0 6px; }
-p { margin: 0 0 20px; color: var(--dim); }
+p { margin: 0 0 20px; color: var(--dim); } section p { margin: 8px 0 0; font-size: 13px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px;
   margin: 0 0 16px; overflow-x: auto; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; margin: 0 0 16px; }
@@ -137,10 +138,9 @@ class _Plot:
 
 
 def _plots(live: Live, told: Sequence[Told], speed: float) -> Iterable[str]:
-    marks = _marks(live)
     for plot in (_load(live.views), _work(live.views), _replicas(live, told), _latency(live)):
         frame = _Frame(max(live.now / speed, 1.0), speed, plot.height, plot.top, plot.low)
-        inside = "".join(draw(frame) for draw in (_axes, *plot.drawings, marks))
+        inside = "".join(draw(frame) for draw in (_axes, *plot.drawings, _marks(live, named=plot.title == NAMED)))
         key = "".join(f'<i style="background:var(--{colour})"></i>{escape(what)}' for colour, what in plot.key)
         yield f'<section><h2>{plot.title}<span class="key">{key}</span></h2>'
         box = f'viewBox="0 0 {WIDTH:g} {plot.height:g}" role="img" aria-label="{plot.title}"'
@@ -258,7 +258,7 @@ def _dots(told: Sequence[Told]) -> Drawing:
     return draw
 
 
-def _marks(live: Live) -> Drawing:
+def _marks(live: Live, *, named: bool) -> Drawing:
     """What went wrong: a band while the metrics were away, a line where a replica died or load came."""
 
     def draw(frame: _Frame) -> str:
@@ -270,7 +270,8 @@ def _marks(live: Live) -> Drawing:
             parts.append(
                 f'<rect {box} fill="var(--amber)" fill-opacity="0.13"><title>the metrics are away</title></rect>'
             )
-            parts.append(f'<text class="what" x="{x + 4:.1f}" y="{TOP + 11:g}">metrics away</text>')
+            if named:
+                parts.append(f'<text class="what" x="{x + 4:.1f}" y="{TOP + 11:g}">metrics away</text>')
         for at, what in live.notes:
             if "metrics" not in what:
                 x = frame.x(at)
@@ -278,7 +279,7 @@ def _marks(live: Live) -> Drawing:
                     f'<path d="M{x:.1f} {TOP:g}V{TOP + height:g}" stroke="var(--red)" stroke-dasharray="2 3"/>'
                 )
                 place = f'x="{x - 4:.1f}" y="{TOP + 11:g}" text-anchor="end"'
-                parts.append(f'<text class="what" {place}>{escape(what)}</text>')
+                parts += [f'<text class="what" {place}>{escape(what)}</text>'] if named else []
         return "".join(parts)
 
     return draw
@@ -306,7 +307,7 @@ def _comparison(rows: Sequence[Row]) -> str:
         + "</tr>"
         for place, row in enumerate(rows)
     )
-    return f"<section><h2>The same load, three ways</h2><table><tr>{head}</tr>{lines}</table></section>"
+    return f"<section><h2>The same load, three ways</h2><table><tr>{head}</tr>{lines}</table><p>{CAPTION}</p></section>"
 
 
 def _decisions(told: Sequence[Told], speed: float) -> str:

@@ -6,6 +6,7 @@ dozen times the slice, a quiet evening. What the wave does not reach is left for
 
 import random
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scaler.hpa import Behavior, RatePolicy, Rules
@@ -18,7 +19,7 @@ from scaler.sim.trace import Trace
 
 WAVE = ((0.0, 0.2), (0.2, 1.0), (0.35, 2.0), (0.5, 12.0), (0.6, 12.0), (0.7, 3.0), (0.85, 1.0), (1.0, 0.2))
 SLICE = 180.0  # seconds of the packaged trace
-DAY = 1200.0  # seconds of a whole one; a shorter one has a lower peak, and replicas that start faster
+DAY = 1200.0  # seconds of a whole one; a shorter one has a flatter wave, and replicas that start faster
 SHORTEST = 400.0  # seconds in which there is time for all of it
 LEAD_IN = 20.0  # seconds before the first request
 OUTAGE = 45.0  # seconds without metrics; shorter than holdFor
@@ -61,7 +62,7 @@ def scenario(span: float, incidents: Incidents | None = None) -> Scenario:
     falling = LEAD_IN + 0.64 * busy
     usual = Incidents(kills=(LEAD_IN + 0.57 * busy,), outages=((falling, falling + OUTAGE),))
     return Scenario(
-        trace=tuple(replace(arrival, at=arrival.at + LEAD_IN) for arrival in wave(busy, 6.0 + 6.0 * size)),
+        trace=tuple(replace(arrival, at=arrival.at + LEAD_IN) for arrival in wave(busy, 0.25 + 0.75 * size)),
         end=span,
         incidents=usual if incidents is None else incidents,
         fleet=FleetSpec(hardware("a100-8b-bf16"), startup=max(30.0 * size, 15.0)),
@@ -76,25 +77,27 @@ def scenario(span: float, incidents: Incidents | None = None) -> Scenario:
     )
 
 
-def wave(span: float, peak: float, seed: int = 1) -> Trace:
+def wave(span: float, steepness: float, seed: int = 1) -> Trace:
     """The load, over `span` seconds.
 
     Args:
         span: from the first to the last request.
-        peak: at most so many times the slice.
+        steepness: 1 is the wave as it stands above, 0 would be no wave at all.
         seed: of what is thinned out.
     """
     chance = random.Random(seed)
+    heights = [(share, height**steepness) for share, height in WAVE]
+    top = max(height for _, height in heights)
     slice_ = traces.azure_slice()
     rounds = (replace(one, at=one.at + SLICE * turn) for turn in range(int(span / SLICE) + 1) for one in slice_)
-    full = traces.multiply(tuple(rounds), peak, seed=seed)
-    return tuple(one for one in full if one.at < span and chance.random() * peak < _height(one.at / span))
+    full = traces.multiply(tuple(rounds), top, seed=seed)
+    return tuple(one for one in full if one.at < span and chance.random() * top < _height(heights, one.at / span))
 
 
-def _height(share: float) -> float:
-    """The wave's height at a share of its time, in times the slice."""
-    place = min(bisect_right(WAVE, share, key=lambda point: point[0]), len(WAVE) - 1)
-    (start, low), (end, high) = WAVE[place - 1], WAVE[place]
+def _height(wave: Sequence[tuple[float, float]], share: float) -> float:
+    """A wave's height at a share of its time."""
+    place = min(bisect_right(wave, share, key=lambda point: point[0]), len(wave) - 1)
+    (start, low), (end, high) = wave[place - 1], wave[place]
     return low + (high - low) * (share - start) / (end - start)
 
 
