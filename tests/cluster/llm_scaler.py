@@ -22,15 +22,24 @@ class LlmScaler:
         flags: of `llm-scaler serve`, over those below.
         name: tells it from other processes of the laboratory.
         formulas: the folder of formula files; a copy of the shipped ones, for the scenario to edit, unless given.
+        kubernetes: whether it may watch the cluster; without, it knows what kube-state-metrics says.
     """
 
-    def __init__(self, lab: Lab, *flags: str, name: str = "llm-scaler", formulas: Path | None = None) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        *flags: str,
+        name: str = "llm-scaler",
+        formulas: Path | None = None,
+        kubernetes: bool = True,
+    ) -> None:
         ports = free_ports()
         self.name = name
         self.address = f"localhost:{next(ports)}"  # what a trigger names
         self.admin = f"http://127.0.0.1:{next(ports)}"
         self.formulas = formulas or _copied(lab.home / "formulas")
         self._lab = lab
+        watched = ("--kubernetes-kubeconfig", str(lab.kubeconfig)) if kubernetes else ("--kubernetes-enabled", "false")
         self._part = Part(
             name,
             (
@@ -38,7 +47,9 @@ class LlmScaler:
                 *("--prometheus", lab.prometheus_url, "--formulas", str(self.formulas)),
                 *("--grpc-address", self.address.replace("localhost", "127.0.0.1")),
                 *("--admin-address", self.admin.removeprefix("http://"), "--grpc-drain", "1s", "--log-format", "text"),
-                *("--defaults-interval", "1s", "--defaults-hold-for", "60s", "--defaults-idle-for", "10s", *flags),
+                *("--defaults-interval", "1s", "--defaults-hold-for", "60s", "--defaults-idle-for", "10s"),
+                *watched,
+                *flags,
             ),
             ready=answers(f"{self.admin}/readyz"),
         )

@@ -10,18 +10,24 @@ from cluster.llm_scaler import LlmScaler
 from cluster.objects import model, scaled_object
 from cluster.watch import Watch
 
-COOLDOWN, IDLE, HOLD, FAILURES = 5, 10, 10, 3  # seconds, and KEDA's failureThreshold
+COOLDOWN, IDLE, HOLD, PATIENCE, FAILURES = 5, 10, 10, 45, 3  # seconds, and KEDA's failureThreshold
+# KEDA 2.20.2 may take an error for "inactive": the HPA's failed query closes the cache of scalers that a poll is just
+# using, and the poll skips a closed cache without an error (pkg/scaling/scale_handler.go:975). Then only its cooldown
+# keeps replicas up, and before the first activity the initial one. Where errors are meant to happen, both are long.
+LONG = 600
 FALLBACK = {"failureThreshold": FAILURES, "replicas": 1, "behavior": "currentReplicasIfHigher"}
 BUSY, QUIET = Load(running=4), Load()  # of every pod: at a target of 4 it asks for as many replicas as there are, or for none
 
 
-def workload(lab: Lab, scaler: LlmScaler | Front, name: str, hold: int) -> None:
+def workload(
+    lab: Lab, scaler: LlmScaler | Front, name: str, hold: int, cooldown: int = COOLDOWN, **formula: str
+) -> None:
     """Deploy `name` with three replicas that are as busy as they should be."""
-    trigger = {"model": "llama", "pods": f"{name}-.*", "target": "4", "holdFor": f"{hold}s", "idleFor": f"{IDLE}s"}
-    trigger |= {"formula": "queue-depth"}
+    trigger = {"model": "llama", "target": "4", "holdFor": f"{hold}s", "idleFor": f"{IDLE}s", **formula}
     lab.apply(model(name, lab.fleet.port, gpus=0, replicas=3))
     lab.wait(lambda: lab.ready(name) == 3, 30, f"{name} has three replicas")
-    lab.apply(scaled_object(name, scaler.address, trigger, cooldownPeriod=COOLDOWN, fallback=FALLBACK))
+    cooldowns = {"cooldownPeriod": cooldown, "initialCooldownPeriod": LONG}
+    lab.apply(scaled_object(name, scaler.address, trigger, fallback=FALLBACK, **cooldowns))
 
 
 def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
@@ -31,8 +37,8 @@ def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
 
 def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: Lab, scaler: LlmScaler):
     lab.fleet.load = BUSY
-    workload(lab, scaler, "patient", hold=60)
-    workload(lab, scaler, "hasty", hold=HOLD)
+    workload(lab, scaler, "patient", hold=PATIENCE, expression="waiting + running")
+    workload(lab, scaler, "hasty", hold=HOLD, cooldown=LONG, expression="waiting + running")
     for pod in lab.pods("hasty"):
         lab.fleet.loads[pod["status"]["podIP"]] = BUSY  # whatever the others are told to do below
     with Watch(lab, "patient", "hasty") as watch:
@@ -44,7 +50,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.wait(lambda: condition(lab.get("ScaledObject", "hasty") or {}, "Fallback"), 90, "KEDA falls back")
         fell_back = watch.now() - killed
         told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 10, "an event says why")
-        assert any(f"(holdFor is {HOLD}s)" in message and "gives no answer" in message for message in told), told
+        assert any(f"(holdFor is {HOLD}s)" in message and "Connection refused" in message for message in told), told
         lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE + HOLD, 60, "the outage lasts longer than any patience")
         assert scaler.explain("patient")["certainty"] == "held"
         assert not condition(lab.get("ScaledObject", "patient") or {}, "Fallback")
@@ -66,9 +72,9 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.say(f"Prometheus hung: {watch.seen('patient')} replicas; {reason}")
 
         address = lab.pods("patient")[0]["status"]["podIP"]
-        lab.fleet.load, lab.fleet.loads[address] = QUIET, None
-        missing = watch.now()
-        lab.wait(lambda: "1 of 3 pods" in scaler.reason("patient"), 30, "llm-scaler misses a pod")
+        lab.fleet.loads[address] = None
+        lab.wait(lambda: "1 of its 3 pods do not answer" in scaler.reason("patient"), 30, "llm-scaler misses a pod")
+        lab.fleet.load, missing = QUIET, watch.now()
         lab.wait(lambda: watch.now() - missing > COOLDOWN + IDLE, 60, "it stays away")
         reason = scaler.reason("patient")
         lab.fleet.load = BUSY
@@ -78,29 +84,21 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
 
         lab.kill("prometheus")
         lab.fleet.load = QUIET
-        lab.start("prometheus", empty=True)
-        began = watch.now()
-        lab.wait(lambda: "no data older than 1m" in scaler.reason("patient"), 30, "llm-scaler finds it empty")
-        lab.wait(lambda: watch.now() - began > COOLDOWN + IDLE, 60, "it fills")
-        assert not watch.falls()
-        lab.say(f"Prometheus emptied: {watch.seen('patient')} replicas; {scaler.reason('patient')}")
-
-
-def test_after_an_outage_no_single_answer_takes_it_to_zero(lab: Lab, scaler: LlmScaler):
-    lab.fleet.load = BUSY
-    workload(lab, scaler, "llama", hold=20)
-    with Watch(lab, "llama") as watch:
-        lab.wait(lambda: certain(scaler, "llama"), 90, "it is certain of 3 replicas")
-        lab.kill("prometheus")
-        lab.fleet.load = QUIET
+        lab.fleet.loads.clear()
         killed = watch.now()
-        lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE, 60, "an outage longer than cooldownPeriod")
-        lab.start("prometheus")
+        lab.wait(lambda: watch.now() - killed > COOLDOWN + 5, 60, "an outage longer than cooldownPeriod")
+        lab.start("prometheus", empty=True)
         back = watch.now()
-        lab.wait(lambda: lab.replicas("llama") == 0, 120, "idle for long enough, it goes to 0")
-    assert watch.at("llama", 0) - back >= IDLE
-    steps = [f"{count} at {at - back:+.0f} s" for at, count in watch.changes["llama"]]
-    lab.say(f"after an outage of {back - killed:.0f} s: {', '.join(steps)} after it (idleFor {IDLE} s)")
+        lab.wait(lambda: "no data older than 45s" in scaler.reason("patient"), 30, "llm-scaler finds it empty")
+        reason = scaler.reason("patient")
+        lab.wait(lambda: scaler.explain("hasty")["certainty"] == "certain", 60, "what trusts 10 s of data is certain again")
+        lab.api.patch("ScaledObject", "hasty", {"spec": {"cooldownPeriod": COOLDOWN}})
+        lab.wait(lambda: lab.replicas("hasty") == 0, 120, "it goes to 0")
+        assert watch.at("hasty", 0) - back >= HOLD + IDLE - 2
+        assert not watch.falls(["patient"])
+        steps = ", ".join(f"{count} {at - back:+.0f} s" for at, count in watch.changes["hasty"] if at > killed)
+        lab.say(f"Prometheus emptied: {watch.seen('patient')} replicas; {reason}")
+        lab.say(f"  and what trusts {HOLD} s of data and {IDLE} s of quiet falls slowly after it is back: {steps}")
 
 
 def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_server(lab: Lab, scaler: LlmScaler):
@@ -108,7 +106,7 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
     standby.start()
     lab.fleet.load = BUSY
     with Front(scaler.address) as front, Watch(lab, "llama") as watch:
-        workload(lab, front, "llama", hold=20)
+        workload(lab, front, "llama", hold=20, cooldown=LONG, formula="queue-depth")
         lab.wait(lambda: certain(scaler, "llama"), 90, "it is certain of 3 replicas")
 
         scaler.kill()

@@ -1,0 +1,113 @@
+"""Tokens, not traffic: more load gives more replicas and idleness fewer, and two models hand over to each other without flapping."""
+
+import time
+from collections.abc import Callable
+
+import yaml
+from cluster.fleet import Load
+from cluster.lab import Lab
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, scaled_object
+from cluster.simulation import Simulation
+from cluster.watch import Watch
+
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
+
+SHORT = {"holdFor": "20s", "idleFor": "10s"}
+
+
+def shortened(scaler: LlmScaler, name: str, seconds: int) -> None:
+    """Let a shipped formula look back no further than so long, since nobody waits ten minutes here."""
+    file = scaler.formulas / f"{name}.yaml"
+    tree = yaml.safe_load(file.read_text())
+    for metric in tree["metrics"].values():
+        metric |= {key: f"{seconds}s" for key in ("window", "over") if key in metric}
+    if "policy" in tree:
+        tree["policy"]["memory"] = f"{2 * seconds}s"
+    file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))
+
+
+def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab, scaler: LlmScaler):
+    shortened(scaler, "token-latency", 15)
+    metadata = SHORT | {"formula": "token-latency", "model": "llama", "slo": "0.02", "concurrency": "16"}
+    lab.fleet.queued["llama"] = 0
+    lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    lab.apply(scaled_object("llama", scaler.address, metadata, minReplicaCount=1))
+    with Watch(lab, "llama") as watch, Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        lab.wait(lambda: fleet.snapshot().ready == 1, 60, "one replica serves")
+        loads, seen = ((2.0, "quiet"), (12.0, "busy"), (0.0, "idle")), {}
+        fleet.send(rate=loads[0][0], prompt=300, output=200)
+        lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "llm-scaler is certain")
+        quiet = lab.replicas("llama")
+        fleet.send(rate=loads[1][0], prompt=300, output=200)
+        lab.wait(lambda: lab.replicas("llama") >= quiet + 2, 90, "more load gives more replicas")
+        busy = scaler.explain("llama")
+        fleet.send(rate=0)
+        lab.wait(lambda: lab.replicas("llama") <= quiet, 120, "idle, it needs fewer")
+    assert busy["value"] > quiet
+    seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
+    lab.say(
+        f"token-latency: {watch.seen('llama')} replicas for 2, 12 and 0 requests/s; "
+        f"at 12/s {seen['running']:.0f} running, {seen['tokens']:.0f} tokens/s"
+    )
+
+
+def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab, scaler: LlmScaler):
+    shortened(scaler, "cheaper-model", 8)
+    common = SHORT | {"formula": "cheaper-model", "above": "5000", "below": "4000", "overlap": "10s", "target": "4"}
+    sides = {"small": ("large", "above"), "large": ("small", "below")}
+    lab.fleet.queued |= dict.fromkeys(sides, 0)
+    lab.fleet.load = None
+    for name, (other, serves) in sides.items():
+        lab.apply(model(name, lab.fleet.port, gpus=0, replicas=int(name == "large")))
+        metadata = common | {"model": name, "other": other, "serves": serves}
+        lab.apply(scaled_object(name, scaler.address, metadata, cooldownPeriod=5, initialCooldownPeriod=600))
+    with Watch(lab, *sides) as watch:
+        tokens = Tokens(lab)
+        sure = lambda: all(scaler.explain(name).get("certainty") == "certain" for name in sides)  # noqa: E731
+        tokens.flow((3000,), sure, "llm-scaler is certain of both")
+        assert settled(lab, {"large": 1, "small": 0})
+        tokens.flow((7000,), lambda: settled(lab, {"large": 0, "small": 1}), "the cheaper model takes over")
+        said = scaler.reason("small")
+        turned = watch.now()
+        tokens.flow((4300, 4900, 4100, 4700), lambda: watch.now() - turned > 20, "noise between the thresholds")
+        assert settled(lab, {"large": 0, "small": 1})
+        tokens.flow((3000,), lambda: settled(lab, {"large": 1, "small": 0}), "the large model takes over again")
+    lab.say(f"cheaper model: {said}")
+    lab.say(f"  large {watch.seen('large')}, small {watch.seen('small')}")
+    assert watch.seen("large") == [1, 0, 1]
+    assert watch.seen("small") == [0, 1, 0]
+    assert watch.changes["small"][1][0] < watch.changes["large"][1][0], "the one starts before the other goes"
+
+
+def settled(lab: Lab, wanted: dict[str, int]) -> bool:
+    return all(lab.replicas(name) == count for name, count in wanted.items())
+
+
+class Tokens:
+    """One request after the other, worked on by the small model where it is ready and else by the large one."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._made = {"small": 0.0, "large": 0.0}  # tokens
+        self._at = time.monotonic()
+
+    def flow(self, rates: tuple[int, ...], until: Callable[[], bool], what: str) -> None:
+        """Make tokens at these rates (per minute), a second each and in turn, until it is so."""
+
+        def step() -> bool:
+            now = time.monotonic()
+            self._serve(rates[int(now) % len(rates)] / 60 * (now - self._at))
+            self._at = now
+            return until()
+
+        self._lab.wait(step, 120, what)
+
+    def _serve(self, tokens: float) -> None:
+        serving = next((name for name in self._made if self._lab.ready(name)), "")
+        for name in self._made:
+            self._made[name] += tokens if name == serving else 0.0
+            load = Load(model=name, running=int(name == serving), generation_tokens=int(self._made[name]))
+            for pod in self._lab.pods(name):
+                self._lab.fleet.loads[pod["status"].get("podIP", "")] = load
