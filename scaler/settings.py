@@ -282,7 +282,7 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
     if (username is None) != (password is None):
         raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
     if sum(fields.has(key) for key in _PLACES) > 1:
-        raise fields.error("", f"has more than one of {', '.join(_PLACES)}", "one of them")
+        raise ConfigError(where, path, f"has more than one of {', '.join(_PLACES)}", "one of them")
     direct = fields.has("pages") or fields.has("pagesFile")
     for key in ("matchers", "heartbeat") if direct else ():
         if fields.has(key):

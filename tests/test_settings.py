@@ -18,6 +18,8 @@ FILE = {
     },
 }
 
+PAGES = {"pages": ["http://127.0.0.1:9101/metrics"]}
+
 
 def read(tree=None, environment=None, **flags):
     return read_settings(FILE if tree is None else tree, "s.yaml", environment or {}, flags)
@@ -80,12 +82,36 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({"endpoints": {"a": {"url": "http://p", "basicAuth": {"username": "u"}}}}, {}, {}, "has only one of username"),
         ({"endpoints": {"a": {"url": "http://p", "matchers": {"a-b": "x"}}}}, {}, {}, "endpoints.a.matchers.a-b"),
         ([], {}, {}, "s.yaml: [] is not a mapping"),
+        (PAGES | {"url": "http://p"}, {}, {}, "s.yaml: endpoints.a: has more than one of url, pages, pagesFile"),
+        (PAGES | {"matchers": {"a": "b"}}, {}, {}, "endpoints.a.matchers: is for a Prometheus, not for pages"),
+        ({"pages": "http://p"}, {}, {}, "endpoints.a.pages: 'http://p' is not a list"),
+        ({"pages": ["http://p", {"url": "http://p"}]}, {}, {}, "endpoints.a.pages: http://p is listed twice"),
+        ({"pages": ["ftp://p"]}, {}, {}, "endpoints.a.pages[0].url: 'ftp://p' is not allowed"),
+        ({"pages": [{"pod": "p"}]}, {}, {}, "endpoints.a.pages[0].url: is missing"),
+        ({"pages": [{"url": "http://p", "a-b": "c"}]}, {}, {}, "endpoints.a.pages[0].a-b: 'a-b' is not a label's name"),
+        ({"pages": [f"http://p/{at}" for at in range(2001)]}, {}, {}, "endpoints.a.pages: lists 2001 pages"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_error(tree, environment, flags, problem):
+    if "pages" in tree:
+        tree = {"endpoints": {"a": tree}}
     with pytest.raises(ConfigError) as raised:
         read(tree, environment, **flags)
     assert problem in str(raised.value)
+
+
+def test_an_endpoint_may_be_pages_or_a_file_that_lists_them():
+    pages = ["http://127.0.0.1:9101/metrics", {"url": "http://127.0.0.1:9102/", "namespace": "demo", "pod": "a"}]
+    tree = {"endpoints": {"default": {"pages": pages}, "listed": {"pagesFile": "/pages.yaml", "timeout": "1s"}}}
+    settings = read(tree)
+    first, second = settings.endpoints["default"].pages
+    assert (first.address, dict(first.labels)) == ("127.0.0.1:9101", {})
+    assert (second.address, dict(second.labels)) == ("127.0.0.1:9102/", {"namespace": "demo", "pod": "a"})
+    assert settings.endpoints["listed"].pages_file == Path("/pages.yaml")
+    assert [one.direct for one in settings.endpoints.values()] == [True, True]
+    assert [one.address for one in settings.endpoints.values()] == ["2 pages", "pages of /pages.yaml"]
+    assert shown(settings)["endpoints"]["default"] == {"pages": pages, "timeout": "2s", "staleAfter": "1m30s"}
+    assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints == settings.endpoints
 
 
 def test_the_settings_in_force_can_be_shown_and_read_again_without_secrets():

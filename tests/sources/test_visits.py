@@ -1,0 +1,122 @@
+"""Signals of pages, as far as no HTTP is needed: quantiles, expressions for pods, pods with two pages, own pods."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaler.errors import ConfigError
+from scaler.model import OwnPods, QueryAsk, SignalAsk
+from scaler.settings import Endpoint, Page
+from scaler.sources.exposition import scan
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.visits import Visit, histogram_quantile, measure, pods_matcher
+
+INF = math.inf
+WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+NAME = "vllm:num_requests_waiting"
+
+
+QUANTILES = [
+    (0.5, {0.1: 5, 0.5: 10, INF: 10}, 0.1),
+    (0.75, {0.1: 5, 0.5: 10, INF: 10}, 0.3),
+    (0.25, {0.1: 5, 0.5: 10, INF: 10}, 0.05),
+    (0.99, {0.1: 0, 0.5: 1, INF: 10}, 0.5),  # beyond the last finite bound
+    (0.5, {-1.0: 5, 0.5: 6, INF: 6}, -1.0),  # no lower bound is known there
+    (0.5, {0.1: 5, 0.5: 4, 1.0: 10, INF: 10}, 0.1),  # a bucket that was read late is not lower than the one below
+    (0.5, {0.1: 0, INF: 0}, None),
+    (0.5, {0.1: 1, 0.5: 2}, None),  # without +Inf
+    (0.5, {INF: 2}, None),
+    (0.5, {}, None),
+]
+
+
+@pytest.mark.parametrize(("quantile", "buckets", "expected"), QUANTILES)
+def test_a_quantile_is_linear_within_its_bucket(quantile, buckets, expected):
+    found = histogram_quantile(quantile, buckets)
+    assert found is expected if expected is None else found == pytest.approx(expected)
+
+
+@pytest.mark.real
+def test_a_real_prometheus_has_the_same_quantiles(start_prometheus):
+    source = PrometheusSource(Endpoint("prometheus", start_prometheus().url))
+    asks = {
+        QueryAsk("prometheus", f"histogram_quantile({quantile}, {promql(buckets)})"): expected
+        for quantile, buckets, expected in QUANTILES
+        if buckets
+    }
+    found = source.fetch(list(asks), [1000.0])
+    source.close()
+    assert {ask: found[ask][0].value for ask in asks} == {
+        ask: None if expected is None else pytest.approx(expected) for ask, expected in asks.items()
+    }
+
+
+def promql(buckets):
+    """The buckets as a vector."""
+    bounds = {bound: "+Inf" if bound == INF else repr(bound) for bound in buckets}
+    return " or ".join(f'label_replace(vector({buckets[at]}), "le", "{le}", "", "")' for at, le in bounds.items())
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=50), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_quantile_lies_in_the_bucket_of_the_true_one_and_rises_with_its_rank(values, one, other):
+    bounds = [0.01, 0.1, 1.0, 10.0, 100.0]
+    buckets = {bound: float(sum(value <= bound for value in values)) for bound in (*bounds, INF)}
+    low, high = (histogram_quantile(rank, buckets) for rank in sorted((one, other)))
+    assert 0 <= low <= high <= 100.0
+    true = sorted(values)[max(math.ceil(one * len(values) - 1e-9) - 1, 0)]
+    holding = next(bound for bound in bounds if true <= bound)
+    assert histogram_quantile(one, buckets) <= holding
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "meant"),
+    [(None, "anything", True), (None, "", False), ("a|b", "b", True), ("a|b", "ab", False), (r"a-\d+-x{5}", "a-12-xxxxx", True)],
+)  # fmt: skip
+def test_an_expression_for_pods_is_anchored_at_both_ends(pattern, name, meant):
+    assert bool(pods_matcher(pattern)(name)) is meant
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|aa)*b", "a*a*a*a*b", "(a){3}"])
+def test_an_expression_that_may_take_long_is_refused(pattern):
+    with pytest.raises(ConfigError, match="repeats a group, or more than 3 times"):
+        pods_matcher(pattern)
+
+
+def visit(url, text, problem="", known=True, **labels):
+    samples = {}
+    for sample in scan(text, {NAME}):
+        samples.setdefault(sample.name, []).append(sample)
+    return Visit(Page(url, labels), samples, lambda _window: {}, problem, known)
+
+
+def read(visits, ask=WAITING):
+    return measure([ask], visits, Endpoint("pages").dialect, 50.0, 50.0, "pages")[ask]
+
+
+def test_two_pages_of_one_pod_are_the_same_thing_twice():
+    pages = [visit(f"http://p:{port}/", f'{NAME}{{model_name="m"}} {port}', pod="llama-0") for port in (3, 5)]
+    assert (read(pages).value, read(pages).answered) == (5.0, 1)
+
+
+def test_the_list_s_labels_stand_over_the_page_s_own():
+    pages = [visit("http://p:1/", f'{NAME}{{model_name="m",namespace="demo"}} 7', namespace="other")]
+    assert read(pages).value is None
+
+
+def test_only_the_target_s_own_pods_count_and_its_ready_ones_must_answer():
+    pages = [visit(f"http://{pod}:1/", f'{NAME}{{model_name="m"}} 7', pod=pod) for pod in ("a", "b", "stranger")]
+    own = OwnPods(frozenset({"a", "b", "c"}), frozenset({"a", "c"}))
+    found = read(pages, replace(WAITING, own=own))
+    assert (found.value, found.answered, found.expected) == (14.0, 2, 3)
+    assert found.partial == "1 of 3 pods did not answer"
+
+
+def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
+    gone = visit("http://p:1/", "", "p:1 is away", known=False, namespace="demo", pod="b-0")
+    here = visit("http://p:2/", f'{NAME}{{model_name="m"}} 7', pod="a-0")
+    assert read([here, gone]).partial == "1 of 2 pods did not answer: p:1 is away"
+    assert read([here, gone], replace(WAITING, pods="a-.*")).partial == ""
+    assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).partial == ""
