@@ -14,7 +14,7 @@ from scaler.sim.live import View
 from scaler.sim.rivals import Row
 from scaler.sim.score import Slo
 
-HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs, wrong")
+HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs")
 CAPTION = (
     "The dying replica and the missing metrics happened to llm-scaler alone; the others are played in virtual time."
 )
@@ -141,5 +141,5 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{score.attainment:.1%}",
         f"{score.replica_hours:.2f}",
         f"${score.cost:.2f}",
-        f"{score.scale_downs}, {score.wrong_scale_downs}",
+        f"{score.scale_downs}, {score.wrong_scale_downs} wrong",
     )
