@@ -17,7 +17,6 @@ from scaler.catalog import load, shipped_formulas
 from scaler.cluster import Cluster
 from scaler.engine import Engine, Limits
 from scaler.errors import SourceError
-from scaler.model import Source
 from scaler.server import admin, logs, metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
@@ -83,6 +82,8 @@ class Service:
         """Drain and leave: no call that was sent is lost."""
         await self.server.stop()
         await self.engine.close()
+        for source in self._sources.values():
+            source.close()
         if self._kube:
             self._kube.close()
         for task in self._tasks:
@@ -130,7 +131,7 @@ class Service:
             self.engine.use(catalog)
 
 
-def source_of(endpoint: Endpoint, clock: Callable[[], float]) -> Source:
+def source_of(endpoint: Endpoint, clock: Callable[[], float]) -> PrometheusSource | ScrapeSource:
     """The source behind an endpoint of the settings."""
     return ScrapeSource(endpoint, clock) if endpoint.direct else PrometheusSource(endpoint)
 
