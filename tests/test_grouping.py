@@ -565,6 +565,10 @@ def variants(start_prometheus):
     gone = {"job": "llm", "instance": "g", "pod": "llama-5d8f-ggggg", "namespace": "two", "model_name": "m"}
     written += series("vllm:num_requests_waiting", gone, "50x16", START)
     written += series("up", {"job": "llm", "instance": "g", "namespace": "two"}, "1x16", START)
+    for pod, up in (("fine", "1x40"), ("stuck", "1x38 0x1")):  # no scrape since a restart: the last sample stays
+        known = {"job": "llm", "instance": pod, "pod": pod, "namespace": "restarted", "model_name": "m"}
+        written += series("vllm:num_requests_waiting", known, "2x40", START)
+        written += series("up", {"job": "llm", "instance": pod, "namespace": "restarted"}, up, START)
     return PrometheusSource(Endpoint("prometheus", start_prometheus(written).url, timeout=20))
 
 
@@ -600,6 +604,13 @@ def test_a_ready_pod_that_does_not_answer_makes_the_reading_partial(variants):
     assert (reading.value, reading.answered) == (3, 2)
     told = "4 of its 6 pods do not answer: llama-5d8f-new, llama-5d8f-x, llama-5d8f-y, ..."
     assert reading.partial == told
+
+
+def test_a_pod_whose_scrape_fails_does_not_answer_though_its_last_sample_is_still_there(variants):
+    labels = (("namespace", "restarted"), ("model", "m"))
+    ask = owning(SignalAsk("prometheus", "vllm", "waiting", labels), "fine", "stuck")
+    [reading] = variants.fetch([ask], [AT])[ask]
+    assert (reading.answered, reading.partial) == (1, "1 of its 2 pods do not answer: stuck")
 
 
 def test_a_pod_that_is_not_ready_need_not_answer(variants):

@@ -81,9 +81,10 @@ def _own_readings(
         present = index == len(answer.times) - 1
         names = own.names & pods.keys() if present else ever
         rows = {name: pods[name][index] for name in names if index in pods[name]}
-        answered = {name for name, row in rows.items() if row.get("answered")}
-        missing = own.ready if present else {name for name, row in rows.items() if row.get("missing")}
-        silent = missing - answered
+        # Where Prometheus was restarted meanwhile, a pod whose scrape fails keeps its last sample for minutes.
+        failing = {name for name, row in rows.items() if row.get("missing")}
+        answered = {name for name, row in rows.items() if row.get("answered")} - failing
+        silent = own.ready - answered if present else failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), adds)}
         readings.append(_reading(stats, at, answer, stale_after, counted=True, doubt=doubt))

@@ -12,6 +12,7 @@ from cluster.process import Part, answers, free_ports
 from scaler.catalog import shipped_formulas
 
 Data = dict[str, Any]
+RBAC = Path(__file__).resolve().parents[2] / "deploy" / "rbac.yaml"
 
 
 class LlmScaler:
@@ -39,7 +40,7 @@ class LlmScaler:
         self.admin = f"http://127.0.0.1:{next(ports)}"
         self.formulas = formulas or _copied(lab.home / "formulas")
         self._lab = lab
-        watched = ("--kubernetes-kubeconfig", str(lab.kubeconfig)) if kubernetes else ("--kubernetes-enabled", "false")
+        watched = ("--kubernetes-kubeconfig", str(_account(lab))) if kubernetes else ("--kubernetes-enabled", "false")
         self._part = Part(
             name,
             (
@@ -88,6 +89,12 @@ class LlmScaler:
         page = requests.get(f"{self.admin}/metrics", headers={"Accept": "text/plain"}, timeout=5).text
         lines = [line for line in page.splitlines() if line.startswith((f"{name} ", f"{name.rstrip('}')}"))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def _account(lab: Lab) -> Path:
+    """A kubeconfig with exactly the rights that users are told to give."""
+    lab.apply(RBAC.read_text())
+    return lab.account("llm-scaler")
 
 
 def _copied(folder: Path) -> Path:

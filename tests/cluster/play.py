@@ -1,16 +1,32 @@
-"""Start the laboratory with a simulated model, say where everything is, and stop it all on Ctrl-C (`make lab`)."""
+"""The laboratory to play with (`make lab`): a simulated model that llm-scaler scales, until Ctrl-C."""
 
+import shlex
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import requests
 from cluster.build import BuildError
 from cluster.lab import LOGS, Lab
-from cluster.objects import model, node_pool
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, node_pool, scaled_object
 from cluster.process import LabError
 from cluster.simulation import Simulation
 
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
+
+NAME = "llama"
+TRIGGER = {"formula": "queue-depth", "model": NAME, "target": "8", "idleFor": "30s"}
+HELP = """\
+RATE                     so many requests a second arrive from now on, such as 5 or 0.5
+explain                  why so many replicas
+nodes                    the machines
+cordon NODE, uncordon NODE
+kill PART, start PART    such as prometheus, llm-scaler, apiserver, keda-operator
+pause PART, resume PART  frozen: it accepts connections and does not answer
+help"""
 
 
 def main() -> None:
@@ -19,37 +35,86 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     try:
         with Lab() as lab:
-            lab.apply([*node_pool(), model("llama", lab.fleet.port, load="20s", replicas=1)])
-            with Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
-                _tell(lab)
-                _obey(fleet)
+            scaler = LlmScaler(lab)
+            scaler.start()
+            lab.fleet.queued[NAME] = 0
+            lab.apply([*node_pool(), model(NAME, lab.fleet.port, load="20s", replicas=0)])
+            lab.apply(scaled_object(NAME, scaler.address, TRIGGER, cooldownPeriod=30))
+            with Simulation(lab, NAME, FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+                _tell(lab, scaler)
+                _obey(Console(lab, scaler, fleet))
     except KeyboardInterrupt:
         print(f"\nlab: stopped; the logs are in {LOGS}")
     except (BuildError, LabError) as error:
         sys.exit(f"lab: {error}")
 
 
-def _tell(lab: Lab) -> None:
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What can be typed."""
+
+    lab: Lab
+    scaler: LlmScaler
+    fleet: Simulation
+
+    def obey(self, words: list[str]) -> str:
+        """Do what is typed and return what there is to say."""
+        verb, *rest = words
+        one: dict[str, Callable[[str], object]] = {
+            "kill": self.lab.kill,
+            "start": self.lab.start,
+            "pause": self.lab.pause,
+            "resume": self.lab.resume,
+            "cordon": lambda node: self.lab.kubectl("cordon", node),
+            "uncordon": lambda node: self.lab.kubectl("uncordon", node),
+        }
+        none: dict[str, Callable[[], str]] = {
+            "explain": lambda: self.scaler.text(NAME),
+            "nodes": lambda: self.lab.kubectl("get", "nodes"),
+            "help": lambda: HELP,
+        }
+        if verb in none and not rest:
+            return none[verb]()
+        if verb in one and len(rest) == 1:
+            return str(one[verb](rest[0]) or f"{verb} {rest[0]}: done")
+        self.fleet.send(rate=float(verb))
+        return self.state()
+
+    def state(self) -> str:
+        """The fleet in one line."""
+        seen = self.fleet.snapshot()
+        return (
+            f"replicas {self.lab.replicas(NAME)}, ready {seen.ready}; "
+            f"requests at the gateway {seen.queued}, waiting {seen.waiting}, running {seen.running}"
+        )
+
+
+def _tell(lab: Lab, scaler: LlmScaler) -> None:
     print(
         f"kubectl     {lab.site.bin}/kubectl --kubeconfig={lab.kubeconfig}",
+        f"explain     llm-scaler explain default/{NAME} --server {scaler.admin} --watch",
+        f"llm-scaler  {scaler.admin}/metrics (gRPC on {scaler.address}; its formulas, to edit: {scaler.formulas})",
         f"Prometheus  {lab.prometheus_url}",
         f"gateway     http://{lab.fleet.gateway}/metrics",
         f"logs        {lab.home}/logs",
-        "Type a number to have so many requests per second arrive; Ctrl-C stops everything.",
+        "",
+        HELP,
+        "Enter alone shows the fleet; Ctrl-C stops everything.",
         sep="\n",
         flush=True,
     )
 
 
-def _obey(fleet: Simulation) -> None:
-    """Set the load to what is typed; wait for the end of time when nobody can type."""
+def _obey(console: Console) -> None:
+    """Do what is typed; wait for the end of time when nobody can type."""
     for line in sys.stdin:
         try:
-            fleet.send(rate=float(line))
-        except ValueError:
-            print("a number, please: requests per second")
-        seen = fleet.snapshot()
-        print(f"ready {seen.ready}, queued {seen.queued}, waiting {seen.waiting}, running {seen.running}", flush=True)
+            words = shlex.split(line)
+            print(console.obey(words) if words else console.state(), flush=True)
+        except (LabError, requests.RequestException) as error:
+            print(error, flush=True)
+        except (ValueError, KeyError):
+            print(f"{line.strip()!r} is not understood\n{HELP}", flush=True)
     while True:
         signal.pause()
 

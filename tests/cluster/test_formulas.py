@@ -86,7 +86,7 @@ def settled(lab: Lab, wanted: dict[str, int]) -> bool:
 
 
 class Tokens:
-    """One request after the other, worked on by the small model where it is ready and else by the large one."""
+    """One request after the other, worked on by the model that a router would prefer at that rate, or else by the other."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -98,14 +98,15 @@ class Tokens:
 
         def step() -> bool:
             now = time.monotonic()
-            self._serve(rates[int(now) % len(rates)] / 60 * (now - self._at))
+            first = ("small", "large") if max(rates) > 4000 else ("large", "small")
+            self._serve(first, rates[int(now) % len(rates)] / 60 * (now - self._at))
             self._at = now
             return until()
 
         self._lab.wait(step, 120, what)
 
-    def _serve(self, tokens: float) -> None:
-        serving = next((name for name in self._made if self._lab.ready(name)), "")
+    def _serve(self, models: tuple[str, str], tokens: float) -> None:
+        serving = next((name for name in models if self._lab.ready(name)), "")
         for name in self._made:
             self._made[name] += tokens if name == serving else 0.0
             load = Load(model=name, running=int(name == serving), generation_tokens=int(self._made[name]))

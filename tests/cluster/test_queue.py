@@ -73,5 +73,6 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
         assert watch.seen("llama") == [0]
         lab.fleet.queued["llama"], began = 1, watch.now()
         lab.wait(lambda: lab.replicas("llama") == 1, 60, "a push wakes it")
-        lab.say(f"push: 0 -> 1 after {watch.now() - began:.0f} s (polled every 300 s), {front.connections} connections on")
+        woken = watch.now() - began
+        lab.say(f"push: 0 -> 1 after {woken:.0f} s (polled every 300 s), on connection {front.connections}")
         assert scaler.explain("llama")["active"]

@@ -7,10 +7,13 @@ from cluster.llm_scaler import LlmScaler
 from cluster.objects import Object, model, scaled_object, trigger
 from cluster.watch import Watch
 
-QUEUED = {"expression": "queued", "target": "1", "holdFor": "5s", "idleFor": "5s"}  # as many replicas as requests queued
+# As many replicas as requests queued.
+QUEUED = {"expression": "queued", "target": "1", "holdFor": "5s", "idleFor": "5s"}
 
 
-def queued(lab: Lab, scaler: LlmScaler, name: str, requests: int, metadata: Mapping[str, str] | None = None, **spec: object) -> None:
+def queued(
+    lab: Lab, scaler: LlmScaler, name: str, requests: int, metadata: Mapping[str, str] | None = None, **spec: object
+) -> None:
     """Deploy `name`, which has as many replicas as requests are queued for it."""
     lab.fleet.queued[name] = requests
     lab.apply(model(name, lab.fleet.port, gpus=0, replicas=0))
@@ -41,7 +44,7 @@ def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: Ll
         metrics = lab.get("HorizontalPodAutoscaler", "keda-hpa-llama") or {}
         assert metrics["spec"]["metrics"][0]["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
         assert not watch.falls()
-    lab.say(f"targets edited: {watch.seen('llama')} replicas for 12 queued at 6, 3 (file) and 2 (trigger); the HPA's target stays 1")
+    lab.say(f"targets edited: {watch.seen('llama')} replicas for 12 queued at 6, 3 (file) and 2 (trigger)")
 
 
 def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: Lab, scaler: LlmScaler):
@@ -68,11 +71,11 @@ def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: 
 def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler: LlmScaler):
     queued(lab, scaler, "paused", 2)
     job = {"template": {"spec": {"containers": [{"name": "train", "image": "train"}], "restartPolicy": "Never"}}}
-    other = {"type": "prometheus", "metadata": {"serverAddress": lab.prometheus_url, "query": "vector(3)", "threshold": "1"}}
+    other = {"serverAddress": lab.prometheus_url, "query": "vector(3)", "threshold": "1"}
     ours = trigger(scaler.address, **QUEUED, model="beside")
     lab.fleet.queued |= {"beside": 0, "train": 0}
     lab.apply(model("beside", lab.fleet.port, gpus=0, replicas=0))
-    lab.apply(scaled_object("beside", "", triggers=[ours, other]))
+    lab.apply(scaled_object("beside", "", triggers=[ours, {"type": "prometheus", "metadata": other}]))
     lab.apply(
         {
             "apiVersion": "keda.sh/v1alpha1",
@@ -105,7 +108,10 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         scaler.kill()
         hold(lab, watch, 15)
         assert lab.replicas("beside") == 6, "one of two triggers fails, and the other asks for less"
-    lab.say(f"beside a trigger that asks for 3: {watch.seen('beside')}, also when llm-scaler dies; paused: {watch.seen('paused')}; 2 jobs")
+    lab.say(f"beside a trigger that asks for 3: {watch.seen('beside')} replicas, also when llm-scaler dies")
+    lab.say(
+        f"paused at 2 while 5 are asked for: {watch.seen('paused')} replicas; a ScaledJob with 2 queued: 2 jobs a poll"
+    )
 
 
 def test_mutual_tls_by_trigger_authentication(lab: Lab):

@@ -17,7 +17,8 @@ class Watch:
     """The replicas asked for of some Deployments, from entering the block until leaving it."""
 
     def __init__(self, lab: Lab, *names: str) -> None:
-        self.changes: dict[str, list[tuple[float, int]]] = {name: [] for name in names}  # seconds since the start, replicas
+        # Seconds since the start, and replicas.
+        self.changes: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
         self._lab = lab
         self._began = time.monotonic()
         self._over = threading.Event()
