@@ -12,7 +12,7 @@ from scaler.check.probe import Prober
 from scaler.errors import ConfigError
 from scaler.spec import Defaults, bind_example
 
-PUBLISHED = Path(__file__).parent.parent / "formulas_seed004"
+PUBLISHED = Path(__file__).parent.parent / "published"
 
 
 def file(formula, target="8", *metrics, **more):
