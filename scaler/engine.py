@@ -27,6 +27,7 @@ SETTLED = 60.0  # seconds between the first and the newest call after which a wo
 REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
 MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoint that hangs
 FOLDS_A_SLICE = 100  # folds between two turns of the event loop
+ARRIVAL = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
 HISTORIES = 100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
 
 
@@ -293,6 +294,8 @@ class Engine:
     def _recognize(self, item: Workload, scaled: Scaled | None) -> None:
         """Take what Kubernetes says of a workload's object; another object of the same name is another workload."""
         before, item.scaled = item.scaled, scaled
+        if before is None and scaled is not None and item.decision is None:
+            self._wake.set()  # it waited for this
         trigger = _of_kind(item.trigger, scaled)
         another = before is not None and scaled is not None and before.uid != scaled.uid
         if trigger == item.trigger and not another:
@@ -352,7 +355,13 @@ class Engine:
 
     def _until_next(self, now: float) -> float:
         intervals = {item.spec.interval for item in self._workloads.values()} or {1.0}
-        return max(min(_grid(now, interval) + interval for interval in intervals) - now, 0.01)
+        ends = [item.first_asked + ARRIVAL for item in self._workloads.values() if self._unheard(item, now)]
+        return max(min([*ends, *(_grid(now, interval) + interval for interval in intervals)]) - now, 0.01)
+
+    def _unheard(self, item: Workload, now: float) -> bool:
+        """Whether Kubernetes is about to say whose pods are its own: KEDA may ask before our watch has heard of it."""
+        foreign = bool(self.cluster.listed) and item.scaled is None
+        return foreign and item.decision is None and now - item.first_asked < ARRIVAL
 
     def _start(self, now: float) -> list[asyncio.Task[None]]:
         """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
@@ -362,7 +371,8 @@ class Engine:
         new = sum(item.folding and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
             at = _grid(now, item.spec.interval)
-            if item.folding or at == item.folded or (not item.knows_past and new >= HISTORIES):
+            crowded = not item.knows_past and new >= HISTORIES
+            if item.folding or at == item.folded or crowded or self._unheard(item, now):
                 continue
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
@@ -445,6 +455,8 @@ class Engine:
                     continue  # history that could not be had is not an outage that was seen
                 told = (view.scaled, view.doubt) if time == times[-1] else ()  # of the past Kubernetes says nothing
                 state, decision = decide(spec, state, spec.inputs_of(measured, *told), time)
+                if time != times[-1] and state.certain is None:
+                    state = replace(state, started=None)  # nor is it time for which we gave no answer
                 await self._breathe()
         except Exception:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})

@@ -39,6 +39,7 @@ class World:
     load: dict = field(default_factory=dict)  # pod -> requests running on it
     queued: float = 0.0
     now: float = START
+    old: float | None = 1.0  # None: the Prometheus holds no data older than holdFor
     asked: set = field(default_factory=set)
 
     def __post_init__(self):
@@ -50,7 +51,7 @@ class World:
 
     def measure(self, ask, at):
         if isinstance(ask, HistoryAsk):
-            return Reading(1.0, at)
+            return Reading(self.old, at)
         if ask.signal == "queued":
             return Reading(self.queued, at)
         if ask.signal not in {"waiting", "running"}:
@@ -118,6 +119,44 @@ def test_a_fresh_process_knows_every_workload_before_keda_asks():
             "KEDA's own call is the same workload"
         )
         assert len(world.engine.decisions()) == 1
+
+    play(scenario)
+
+
+def test_a_fresh_process_before_a_fresh_prometheus_may_raise_for_as_long_as_hold_for():
+    async def scenario():
+        world = World(load={"a": 25}, old=None)
+        llama = scaled(replicas=1, own=pods("a"))
+        decided = (await world.at(0, cluster(llama)))["ScaledObject llama"]
+        assert (decided.certainty, decided.replicas, decided.active, decided.held) == ("held", 3, True, 0)
+        decided = [(await world.at(at, cluster(llama, now=START + at)))["ScaledObject llama"] for at in range(5, 70, 5)]
+        assert [one.at - START for one in decided if one.replicas is None] == [65]
+
+    play(scenario)
+
+
+def test_an_object_that_keda_knows_first_waits_a_moment_for_kubernetes_and_takes_no_load_of_others():
+    async def scenario():
+        world = World(load={"a": 25, "b": 20})
+        other = scaled("other", replicas=1, own=pods("b"))
+        await world.at(0, cluster(other))
+        with pytest.raises(NoAnswer):
+            await world.engine.read(request())
+        assert "ScaledObject llama" not in await world.at(1)
+        decided = await world.at(1.2, cluster(other, scaled(own=pods("a"))))
+        assert decided["ScaledObject llama"].replicas == 3
+
+    play(scenario)
+
+
+def test_a_request_for_an_object_that_kubernetes_never_lists_is_answered_all_the_same():
+    async def scenario():
+        world = World(load={"a": 25})
+        await world.at(0, cluster())
+        with pytest.raises(NoAnswer):
+            await world.engine.read(request())
+        assert await world.at(1) == {}
+        assert (await world.at(2))["ScaledObject llama"].value == 25
 
     play(scenario)
 
