@@ -36,11 +36,10 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
     lab.apply(scaled_object("llama", scaler.address, metadata, minReplicaCount=1))
     with Watch(lab, "llama") as watch, Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         lab.wait(lambda: fleet.snapshot().ready == 1, 60, "one replica serves")
-        loads, seen = ((2.0, "quiet"), (12.0, "busy"), (0.0, "idle")), {}
-        fleet.send(rate=loads[0][0], prompt=300, output=200)
+        fleet.send(rate=2, prompt=300, output=200)
         lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "llm-scaler is certain")
         quiet = lab.replicas("llama")
-        fleet.send(rate=loads[1][0], prompt=300, output=200)
+        fleet.send(rate=12, prompt=300, output=200)
         lab.wait(lambda: lab.replicas("llama") >= quiet + 2, 90, "more load gives more replicas")
         busy = scaler.explain("llama")
         fleet.send(rate=0)

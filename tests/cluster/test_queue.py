@@ -41,7 +41,7 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
         lab.wait(lambda: lab.replicas("llama") >= 5, 60, "a long queue brings more replicas")
         lab.wait(lambda: fleet.snapshot().finished == 61, 120, "all is done")
         done, most = watch.now(), max(watch.seen("llama"))
-        lab.wait(lambda: lab.replicas("llama") == 0, 60, "it goes back to 0")
+        lab.wait(lambda: watch.came_to("llama", 0), 60, "it goes back to 0")
     quiet = watch.at("llama", 0) - done
     lab.say(
         f"queue: 0 -> 1 {woken:.0f} s after the first request (polled every 5 s); 60 more brought {most} replicas; "

@@ -40,7 +40,7 @@ def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: Ll
         file.write_text(file.read_text().replace("target: 6", "target: 3"))
         lab.wait(lambda: lab.replicas("llama") == 4, 60, "the file says 3 now, and KEDA was told nothing")
         lab.apply(scaled_object("llama", scaler.address, metadata | {"target": "2"}))
-        lab.wait(lambda: watch.seen("llama")[-1] == 6, 60, "the trigger says 2 now")
+        lab.wait(lambda: watch.came_to("llama", 6), 60, "the trigger says 2 now")
         metrics = lab.get("HorizontalPodAutoscaler", "keda-hpa-llama") or {}
         assert metrics["spec"]["metrics"][0]["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
         assert not watch.falls()
@@ -131,8 +131,8 @@ def test_mutual_tls_by_trigger_authentication(lab: Lab):
         lab.apply(scaled_object(name, "", triggers=[asks]))
     lab.wait(lambda: lab.replicas("with") == 2, 90, "a client with a certificate is answered")
     assert lab.replicas("without") == 0
-    told = "; ".join(dict.fromkeys(lab.events("without")))
-    lab.say(f"mutual TLS: 2 replicas with a certificate, 0 without; KEDA says of it: {told}")
+    told = [one["message"] for one in (lab.get("ScaledObject", "without") or {})["status"].get("conditions", [])]
+    lab.say(f"mutual TLS: 2 replicas with a certificate, 0 without; KEDA says of it: {'; '.join(dict.fromkeys(told))}")
 
 
 def test_forty_at_once(lab: Lab, scaler: LlmScaler):
@@ -141,7 +141,7 @@ def test_forty_at_once(lab: Lab, scaler: LlmScaler):
     lab.apply([model(name, lab.fleet.port, gpus=0, replicas=0) for name in names])
     with Watch(lab, *names) as watch:
         lab.apply([scaled_object(name, scaler.address, QUEUED | {"model": name}) for name in names])
-        lab.wait(lambda: all(watch.changes[name][-1][1] == 2 for name in names), 150, "40 of them have 2 replicas each")
+        lab.wait(lambda: all(watch.came_to(name, 2) for name in names), 150, "40 of them have 2 replicas each")
         took = watch.now()
     calls = scaler.metric("llm_scaler_calls_total")
     lab.say(f"40 ScaledObjects at once: all at 2 replicas after {took:.0f} s, {calls:.0f} calls")

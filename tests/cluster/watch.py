@@ -38,6 +38,10 @@ class Watch:
         """Return the replicas in the order in which they were seen, without repetitions."""
         return [count for _, count in self.changes[name]]
 
+    def came_to(self, name: str, replicas: int) -> bool:
+        """Return whether that is what a Deployment has now."""
+        return self.seen(name)[-1:] == [replicas]
+
     def falls(self, names: Iterable[str] = ()) -> dict[str, list[int]]:
         """Return what was seen of every Deployment that had fewer replicas at some time than before."""
         seen = {name: self.seen(name) for name in names or self.changes}
