@@ -367,7 +367,7 @@ class Engine:
         """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
         self._forget_the_silent(now)
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
-        asks: dict[Batch, set[Ask]] = {}
+        asks: dict[Batch, dict[Ask, None]] = {}  # in the order of the workloads: who came first is asked about first
         new = sum(item.folding and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
             at = _grid(now, item.spec.interval)
@@ -379,7 +379,7 @@ class Engine:
             item.view = self._view(item, now)
             batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.view.asks}))
             for ask in item.view.asks.values():
-                asks.setdefault((ask.endpoint, times), set()).add(ask)
+                asks.setdefault((ask.endpoint, times), {})[ask] = None
             groups.setdefault(batches or (("", times),), []).append(item)
             item.folding = True
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}

@@ -94,7 +94,7 @@ def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, e
     """
     shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
     for ask in asks:
-        shapes.setdefault(_shape(ask), []).append(ask)
+        shapes.setdefault(shape(ask), []).append(ask)
     limit = WIDE if exact else NARROW
     return [_grouped(part, dialect, limit) for members in shapes.values() for part in _parts(members, size)]
 
@@ -113,7 +113,7 @@ def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
     yield part
 
 
-def _shape(ask: SignalAsk) -> tuple[object, ...]:
+def shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     labels = tuple(label for label, _ in ask.labels)
     own = ask.own is not None if ask.quantile is None else ask.own

@@ -182,6 +182,26 @@ def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
     play(scenario())
 
 
+def test_who_came_first_is_asked_about_first():
+    class Ordered(Timeline):
+        def fetch(self, asks, times):
+            self.models = [dict(ask.labels).get("model") for ask in asks if isinstance(ask, SignalAsk)]
+            return super().fetch(asks, times)
+
+    async def scenario():
+        source = Ordered(lambda _at: 40.0)
+        engine = engine_of(sources={"default": source})
+        models = [f"m{number}" for number in (7, 3, 9, 1, 5)]
+        for model in models:
+            metadata = (("expression", "waiting"), ("model", model), ("target", "1"))
+            engine._asked(Request("team", model, metadata), START)
+        await engine.tick(START)
+        assert [model for model in dict.fromkeys(source.models) if model] == models
+        await engine.close()
+
+    play(scenario())
+
+
 def test_a_wrong_trigger_is_an_error_at_once_and_no_workload():
     async def scenario():
         engine = engine_of()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scaler.errors import ConfigError, ScalerError
 from scaler.fields import seconds
-from scaler.grouping import STATS, check, group
+from scaler.grouping import STATS, check, group, shape
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.promql import enforce, insert
 from scaler.settings import Endpoint
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scaler.sources.connection import Connection
 
 CONNECTIONS = 4  # more did not make a tick faster (1,000 queries to a server of 2 cores)
+MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
 _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
@@ -66,9 +67,13 @@ class PrometheusSource:
         if len(times) > MAX_TIMES:
             parts = [self.fetch(asks, times[at : at + MAX_TIMES]) for at in range(0, len(times), MAX_TIMES)]
             return {ask: [one for part in parts for one in part[ask]] for ask in asks}
-        measured: dict[Ask, Sequence[Measured]] = {}
+        asks, left = _first(asks)
+        reason = (
+            f"{self._endpoint.name}: more than {MAX_QUERIES} different queries; workloads that share them cost less"
+        )
+        measured: dict[Ask, Sequence[Measured]] = {ask: [Failure(reason, at) for at in times] for ask in left}
         questions: list[_Question] = []
-        for ask in dict.fromkeys(asks):
+        for ask in asks:
             try:
                 if isinstance(ask, SignalAsk):
                     check(ask)
@@ -142,3 +147,18 @@ class PrometheusSource:
             self._opened = True
             for _ in range(CONNECTIONS):
                 self._idle.put(Connection(self._endpoint))
+
+
+def _first(asks: Collection[Ask]) -> tuple[list[Ask], list[Ask]]:
+    """The asks that the first `MAX_QUERIES` queries answer, and the others: so many strangers cannot starve who came
+    before them, as long as the asks come in that order.
+    """
+    first: list[Ask] = []
+    left: list[Ask] = []
+    queries: set[object] = set()
+    for ask in dict.fromkeys(asks):
+        query = shape(ask) if isinstance(ask, SignalAsk) else ask
+        if len(queries) < MAX_QUERIES:
+            queries.add(query)
+        (first if query in queries else left).append(ask)
+    return first, left

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from prometheus_server import series, until
@@ -9,7 +10,7 @@ from prometheus_server import series, until
 from scaler.errors import ConfigError
 from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, SignalAsk
 from scaler.settings import Endpoint
-from scaler.sources.prometheus import MAX_TIMES, PrometheusSource
+from scaler.sources.prometheus import MAX_QUERIES, MAX_TIMES, PrometheusSource
 
 LABELS = (("namespace", "team"), ("model", "m"))
 WAITING = SignalAsk("prometheus", "vllm", "waiting", LABELS)
@@ -223,6 +224,18 @@ def test_a_header_that_cannot_be_sent_is_refused_without_being_shown():
     ) as refused:
         PrometheusSource(Endpoint("prometheus", "http://127.0.0.1:1", headers={"X-Key": "s3cret\n"}))
     assert "s3cret" not in str(refused.value)
+
+
+def test_who_asks_first_is_answered_whatever_comes_after(live):
+    flood = [
+        SignalAsk("prometheus", "vllm", "waiting", LABELS, pods=f"a-{number}") for number in range(3 * MAX_QUERIES)
+    ]
+    measured = live.fetch(
+        [WAITING, *flood, SUM_UP, replace(WAITING, labels=(("namespace", "a"), ("model", "b")))], [time.time()]
+    )
+    refused = [ask for ask in measured if "more than 2000 different queries" in getattr(measured[ask][0], "reason", "")]
+    assert isinstance(measured[WAITING][0], Reading)
+    assert refused == [*flood[MAX_QUERIES - 1 :], SUM_UP]
 
 
 def test_nothing_asked_is_nothing_answered(source):
