@@ -22,7 +22,7 @@ Arguments = argparse.Namespace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 good, 1 the answer is no, 2 the question was wrong."""
+    """Run one command; returns the exit code: 0 good; 1 what was given is wrong, or the answer is no; 2 no answer."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     # argparse does not let positional words follow options that stand between them: `ask HOST:PORT --name a key=value`.
