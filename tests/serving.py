@@ -13,6 +13,8 @@ from prometheus_server import free_port, until
 
 from scaler.server.ask import Tls, ask
 
+COMMAND = str(Path(sys.executable).with_name("llm-scaler"))  # of the package that is under test, not of this folder
+
 
 @dataclass
 class Serving:
@@ -42,7 +44,7 @@ def serving(folder, prometheus_url, *flags, **environment):
     """Start it, wait until it is ready, and stop it."""
     grpc, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "scaler", "serve", "--prometheus", prometheus_url, "--grpc-address", grpc]
+    command = [COMMAND, "serve", "--prometheus", prometheus_url, "--grpc-address", grpc]
     command += ["--admin-address", admin, "--grpc-drain", "0s", *flags]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stderr=out, env={**os.environ, **environment})

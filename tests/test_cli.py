@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_server import free_port
-from serving import serving
+from serving import COMMAND, serving
 
 from scaler import __version__
 from scaler.cli import main
@@ -170,7 +170,7 @@ def test_a_server_is_asked_and_explains(run, tmp_path):
 
 def test_a_port_in_use_is_one_clear_error(tmp_path):
     with serving(tmp_path, "http://127.0.0.1:1") as server:
-        command = [sys.executable, "-m", "scaler", "serve", "--prometheus", "http://127.0.0.1:1"]
+        command = [COMMAND, "serve", "--prometheus", "http://127.0.0.1:1"]
         for flags, key in (
             (["--grpc-address", server.grpc, "--admin-address", "127.0.0.1:0"], "grpc.address"),
             (
@@ -194,8 +194,6 @@ def test_a_folder_of_formulas_that_is_not_there_is_one_clear_error(run, tmp_path
 
 
 def test_output_that_nobody_reads_is_no_error():
-    done = subprocess.run(
-        f"{sys.executable} -m scaler serve --help | true", shell=True, capture_output=True, check=False
-    )
+    done = subprocess.run(f"{COMMAND} serve --help | true", shell=True, capture_output=True, check=False)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
