@@ -17,7 +17,7 @@ from prometheus_server import until
 from scaler.cli import main
 from scaler.demo import formula
 
-COMMAND = [sys.executable, "-m", "scaler"]
+COMMAND = [str(Path(sys.executable).with_name("llm-scaler"))]
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --hide-scrollbars --window-size=1100,1500""".split()
 
