@@ -251,7 +251,7 @@ def _get(url: str) -> Any:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the user's own address
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        body = error.read(4000).decode(errors="replace")
+        body = error.read().decode(errors="replace")
         raise ScalerError(json.loads(body)["error"] if body.startswith('{"error"') else f"{url}: {error}") from error
     except (OSError, ValueError) as error:
         raise ScalerError(f"{url} did not answer: {error}") from error

@@ -98,10 +98,19 @@ class Key:
 
 def _url(raw: object) -> str:
     url = text(raw)
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if not _plain(url) or urlsplit(url).query:
         raise ValueError("an http or https URL without user, query or fragment")
     return url.rstrip("/")
+
+
+def _plain(url: str) -> bool:
+    """Whether it is an http or https URL without user or fragment."""
+    try:
+        parts = urlsplit(url)
+        address = parts.hostname is not None and parts.port != 0  # above 65535 it raises
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and address and not (parts.username or parts.fragment)
 
 
 _ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
@@ -345,8 +354,7 @@ def _page(where: str, path: str, tree: object) -> Page:
 
 def _page_url(raw: object) -> str:
     url = text(raw)
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
+    if not _plain(url):
         raise ValueError("an http or https URL without user or fragment, such as http://10.0.0.7:8000/metrics")
     return url
 

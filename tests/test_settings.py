@@ -79,6 +79,8 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({"endpoints": {"a": {}}}, {}, {}, "s.yaml: endpoints.a.url: is missing"),
         ({"endpoints": {"a": {"url": "http://u:p@h"}}}, {}, {}, "endpoints.a.url: 'http://u:p@h' is not allowed"),
         ({"endpoints": {"a": {"url": "file:///etc/passwd"}}}, {}, {}, "allowed: an http or https URL"),
+        ({"endpoints": {"a": {"url": "http://h:99999"}}}, {}, {}, "'http://h:99999' is not allowed; allowed: an http or https"),
+        ({"endpoints": {"a": {"url": "http://[::1"}}}, {}, {}, "'http://[::1' is not allowed; allowed: an http or https"),
         ({"endpoints": {"a": {"url": "http://p", "basicAuth": {"username": "u"}}}}, {}, {}, "has only one of username"),
         ({"endpoints": {"a": {"url": "http://p", "matchers": {"a-b": "x"}}}}, {}, {}, "endpoints.a.matchers.a-b"),
         ([], {}, {}, "s.yaml: [] is not a mapping"),
