@@ -56,6 +56,7 @@ def parse_yaml(text: str, where: str) -> object:
         raise ConfigError(where, "", f"is not YAML we can read: {error.problem}{place}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error
-    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # A value that does not fit its tag, as in `!!bool maybe`, is no YAMLError.
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(where, "", f"is not YAML we can read: {str(error)[:200]}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # as of `!!bool maybe`, `!!int ""`
+        raise ConfigError(where, "", f"has a value that does not fit its tag ({error})") from error

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from folding import workload
 
+from scaler.cluster import Scaled
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError, FormulaSyntaxError, ScalerError, UnsupportedError
 from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Replicas, SignalAsk
@@ -65,6 +68,16 @@ def test_the_answers_are_sorted_into_inputs():
     assert isinstance(inputs.readings["drift"], Failure)
     assert inputs.replicas == Replicas(3, 2, 1, 0, None, "kube-state-metrics")
     assert inputs.young == frozenset()
+
+
+def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
+    spec = workload(FILE, model="m")
+    answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in {"current": 3.0, "ready": 2.0}.items()}
+    scaled = Scaled("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
+    assert spec.inputs_of(answers, scaled, "old").replicas == Replicas(
+        3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", doubt="old"
+    )
+    assert spec.inputs_of(answers, replace(scaled, replicas=5)).replicas.current == 5
 
 
 def test_an_endpoint_that_shows_no_past_is_young():
