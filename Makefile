@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-cluster lab test-wheel check lock signals proto demo clean
+.PHONY: setup test test-cluster test-outages test-scenarios lab test-wheel check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -31,8 +31,16 @@ test-wheel: setup
 	@.cache/wheel/bin/pytest -q -m "not real"
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
+# In two clusters side by side, since most of the time is waiting.
 test-cluster: setup
-	@$(BIN)/python -m pytest -q tests/cluster
+	@PYTHONPATH=tests $(BIN)/python -m cluster.build
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync test-outages test-scenarios
+
+OUTAGES := tests/cluster/test_outages.py tests/cluster/test_kube.py tests/cluster/test_queue.py
+test-outages:
+	@$(BIN)/python -m pytest -q $(OUTAGES)
+test-scenarios:
+	@$(BIN)/python -m pytest -q tests/cluster $(OUTAGES:%=--ignore=%)
 
 # The same cluster to play with, until Ctrl-C.
 lab: setup

@@ -29,10 +29,11 @@ from cluster.objects import node
 from cluster.process import LabError, Part, Process, free_ports
 
 T = TypeVar("T")
-LOGS = build.CACHE / "logs"  # of the last run that ended
-_SCENERY = (  # what scenarios put in, owners of pods first
-    *("ScaledObject", "ScaledJob", "Deployment", "StatefulSet", "Job", "TriggerAuthentication", "Secret"),
-    *("NodePool", "NodeClaim", "KWOKNodeClass"),
+LOGS = build.CACHE / "logs"  # of the last runs that ended, a folder each
+_KEPT = 4  # of them
+_SCENERY = (  # what scenarios put in and what came of it, owners first
+    *("ScaledObject", "ScaledJob", "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"),
+    *("HorizontalPodAutoscaler", "TriggerAuthentication", "Secret", "NodePool", "NodeClaim", "KWOKNodeClass"),
 )
 
 
@@ -77,9 +78,11 @@ class Lab:
             process.kill()
         if self._pods:
             self._pods.close()
-        shutil.rmtree(LOGS, ignore_errors=True)
+        LOGS.mkdir(exist_ok=True)
         if (self.home / "logs").exists():
-            (self.home / "logs").rename(LOGS)
+            (self.home / "logs").rename(LOGS / self.home.name)
+        for old in sorted(LOGS.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
         self._claim.close()
 
@@ -276,7 +279,7 @@ class Lab:
         return {item["metadata"]["name"] for item in stored if condition(item, "Established")}
 
     def _scenery(self) -> list[Object]:
-        return [item for kind in (*_SCENERY, "Pod") for item in self.api.items(kind, "default")]
+        return [item for kind in _SCENERY for item in self.api.items(kind, "default")]
 
     def _launch(self, part: Part) -> None:
         if part.name in self._processes and self._processes[part.name].alive():

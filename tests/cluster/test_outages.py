@@ -145,6 +145,8 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
         lab.wait(lambda: watch.now() - killed > COOLDOWN + 5, 60, "the API server is away")
         assert certain(scaler, "llama")
         lab.start("apiserver")
+        lab.kill("controllers")  # a real one has lost its lease by now and starts anew
+        lab.start("controllers")
         polls = scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}')
         asked = lambda: scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}') > polls + 3  # noqa: E731
         lab.wait(asked, 90, "KEDA and the HPA go on")
