@@ -217,7 +217,9 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--server", default=default, metavar="URL", help="admin address of the server")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--queries", action="store_true", help="show the very queries too")
-    parser.add_argument("--watch", action="store_true", help="show it again whenever it changes")
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again whenever it changes, also after the server was away"
+    )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often --watch looks")
 
 
@@ -226,15 +228,29 @@ def _explain(arguments: Arguments) -> int:
     if not slash or not namespace or not name:
         raise ConfigError("argument", arguments.workload, "is not NAMESPACE/NAME")
     place = f"/api/v1/explain/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
-    shown = None
-    while True:
-        decisions = _get(arguments.server.rstrip("/") + place)["decisions"]
-        if decisions != shown:
-            shown = decisions
-            _show(decisions, arguments)
-        if not arguments.watch:
-            return 0
+    url = arguments.server.rstrip("/") + place
+    shown: object = None
+    while arguments.watch:
+        shown = _show_news(url, shown, arguments)
         time.sleep(arguments.every)
+    _show(_get(url)["decisions"], arguments)
+    return 0
+
+
+def _show_news(url: str, shown: object, arguments: Arguments) -> object:
+    """Show what has changed, and return it; a server that is away is said once, and watched on."""
+    try:
+        seen = _get(url)["decisions"]
+    except ScalerError as error:
+        if shown is None:
+            raise
+        seen = str(error)
+        if seen != shown:
+            print(seen, file=sys.stderr, flush=True)
+        return seen
+    if seen != shown:
+        _show(seen, arguments)
+    return seen
 
 
 def _show(decisions: list[dict[str, Any]], arguments: Arguments) -> None:

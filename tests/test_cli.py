@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -150,20 +149,16 @@ def test_a_server_is_asked_and_explains(run, tmp_path):
         code, _, err = run("explain", "demo/lama", "--server", server.admin)
         assert code == 2
         assert "did you mean demo/llama?" in err
-        watching = [
-            sys.executable,
-            "-m",
-            "scaler",
-            "explain",
-            "demo/llama",
-            "--server",
-            server.admin,
-            "--watch",
-            "--every",
-            "0.1",
-        ]
-        with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as process:
+
+
+def test_explain_watches_on_while_the_server_is_away(run, tmp_path):
+    with serving(tmp_path, f"http://127.0.0.1:{free_port()}") as server:
+        run("ask", server.grpc, "--namespace", "demo", "--name", "llama", *QUEUE)
+        watching = [COMMAND, "explain", "demo/llama", "--server", server.admin, "--watch", "--every", "0.1"]
+        with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline().startswith("demo/llama  no answer")
+            server.process.kill()
+            assert "did not answer" in process.stderr.readline()
             process.send_signal(2)
             assert process.wait(20) == 130
 
