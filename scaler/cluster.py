@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scaler.hardware import Amounts, Hardware, Template
+
 Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
 
@@ -68,6 +70,8 @@ class Scaled:
     pods: tuple[Pod, ...] | None = None
     past: str = ""  # RE2 for the names of all pods it ever had; empty: not known
     hpa: Hpa | None = None
+    template: Template | None = None  # the pods of one replica
+    held: Amounts | None = None  # by its own pods that have a node
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""
@@ -82,6 +86,7 @@ class Cluster:
     problems: Mapping[str, str] = field(default_factory=dict)  # resource -> why it is not known
     heard: float | None = None  # all of it was true at this time; None: nothing was ever heard
     listed: frozenset[str] = frozenset()  # kinds of which all objects are here
+    hardware: Hardware | None = None
 
     def __iter__(self) -> Iterator[Scaled]:
         """Every scaled object."""

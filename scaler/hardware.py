@@ -1,0 +1,137 @@
+"""What machines have and what pods ask of them, as nouns: all that a scheduler looks at, and nothing else.
+
+Amounts are whole numbers: `cpu` in thousandths of a core, memory and storage in bytes, everything else in pieces. A pod
+is one piece of the resource `pods`, as on a node. What is not known is None, which is never zero.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Amounts = tuple[tuple[str, int], ...]  # of resources, sorted by name; none is 0
+Labels = tuple[tuple[str, str], ...]  # sorted by key
+Owner = tuple[str, str, str]  # namespace, kind and name of what a pod belongs to
+
+POOL = "karpenter.sh/nodepool"  # the label of a node that a NodePool of Karpenter made
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """What keeps pods off a node."""
+
+    key: str
+    value: str
+    effect: str  # NoSchedule | NoExecute | PreferNoSchedule
+
+    @property
+    def hard(self) -> bool:
+        """Whether the scheduler obeys it."""
+        return self.effect in {"NoSchedule", "NoExecute"}
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """What lets a pod pass a taint; an empty key, or effect, stands for all."""
+
+    key: str = ""
+    operator: str = "Equal"  # or Exists
+    value: str = ""
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One expression about a node's label, or about its name where `key` is metadata.name and `field` is set."""
+
+    key: str
+    operator: str  # In | NotIn | Exists | DoesNotExist | Gt | Lt
+    values: tuple[str, ...] = ()
+    field: bool = False
+
+
+Term = tuple[Requirement, ...]  # all of them hold; an empty one holds nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a pod asks of a node. Pods of one template share one."""
+
+    requests: Amounts  # of the whole pod, `pods` among them
+    selector: Labels = ()
+    affinity: tuple[Term, ...] | None = None  # required: one of them holds
+    tolerations: tuple[Toleration, ...] = ()
+    ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
+    priority: int = 0
+    bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
+
+    def asks(self, resource: str) -> int:
+        """How much of a resource it asks for."""
+        return dict(self.requests).get(resource, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What one replica consists of."""
+
+    pods: tuple[tuple[Shape, int], ...]  # and how many of each
+
+    @property
+    def size(self) -> int:
+        """Pods of one replica."""
+        return sum(count for _, count in self.pods)
+
+    def asks(self, resource: str) -> int:
+        """How much of a resource all of them ask for."""
+        return sum(shape.asks(resource) * count for shape, count in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    allocatable: Mapping[str, int]
+    ready: bool = True
+    unschedulable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the pods on a node hold, terminating ones among them."""
+
+    requests: Mapping[str, int]
+    ports: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pod without a node."""
+
+    name: str
+    owner: Owner
+    shape: Shape
+    seen: bool  # by the scheduler, which found no node for it
+    gated: bool = False  # somebody holds it back from the scheduler
+    nominated: str = ""  # the node that is being made free for it
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A ResourceQuota: what its namespace may still create."""
+
+    name: str
+    hard: Mapping[str, int]
+    used: Mapping[str, int]
+    scoped: bool = False  # it speaks of some pods only
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """All machines, and all pods on them; each part may be unknown."""
+
+    nodes: Mapping[str, Node] | None = None
+    loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
+    waiting: Iterable[Waiting] = ()
+    quotas: Mapping[str, tuple[Quota, ...]] | None = field(default_factory=dict)  # by namespace
+    partial: str = ""  # why there are pods that are not seen

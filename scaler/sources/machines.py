@@ -1,0 +1,196 @@
+"""Nodes, pods and quotas as JSON -> what the scheduler looks at in them. Pure.
+
+Source of the sums: Kubernetes 1.35.4, component-helpers/resource/helpers.go (PodRequests, AggregateContainerRequests,
+determineEffectiveRequests) and kubernetes/pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request is
+the request; a template has not been through that yet).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from scaler.hardware import Amounts, Labels, Node, Quota, Requirement, Shape, Taint, Term, Toleration
+
+Raw = Mapping[str, Any]
+
+_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
+    letters: Decimal(base**power)
+    for power, pair in enumerate((("k", "Ki"), ("M", "Mi"), ("G", "Gi"), ("T", "Ti"), ("P", "Pi"), ("E", "Ei")), 1)
+    for letters, base in zip(pair, (1000, 1024), strict=True)
+}
+_POD_LEVEL = ("cpu", "memory", "hugepages-")  # what spec.resources of a pod may speak of
+
+
+@lru_cache(10_000)
+def amount(resource: str, written: str | float) -> int:
+    """A quantity in the units of `scaler.hardware`, rounded up as the scheduler does.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _QUANTITY.fullmatch(str(written))
+    try:
+        value = Decimal(found[1]) * _SCALE.get(found[2] or "", Decimal(1)) if found else None
+    except InvalidOperation:
+        value = None
+    if value is None:
+        raise ValueError(f"{written!r} is no quantity")
+    return int((value * (1000 if resource == "cpu" else 1)).to_integral_value(ROUND_CEILING))
+
+
+def read_node(raw: Raw) -> Node:
+    """A node."""
+    meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    ready = (one.get("status") for one in status.get("conditions") or () if one["type"] == "Ready")
+    return Node(
+        name=meta["name"],
+        labels=meta.get("labels") or {},
+        taints=tuple(_taint(one) for one in spec.get("taints") or ()),
+        allocatable=amounts(status.get("allocatable")),
+        ready=next(ready, "True") == "True",
+        unschedulable=bool(spec.get("unschedulable")),
+    )
+
+
+def read_shape(spec: Raw, status: Raw | None = None) -> Shape:
+    """What a pod, or a pod template, asks for.
+
+    Args:
+        spec: of the pod.
+        status: of a pod on a node, since its resources may have been changed there.
+    """
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return Shape(
+        requests=_requests(spec, status or {}),
+        selector=_pairs(spec.get("nodeSelector")),
+        affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
+        tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
+        ports=_ports(spec),
+        priority=spec.get("priority") or 0,
+        bounds=tuple(_bounds(spec)),
+    )
+
+
+def read_quota(raw: Raw) -> Quota:
+    """A ResourceQuota."""
+    spec, status = raw["spec"], raw.get("status", {})
+    scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
+    return Quota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
+
+
+def amounts(raw: Raw | None) -> dict[str, int]:
+    """A list of resources."""
+    return {name: amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
+
+
+def _requests(spec: Raw, status: Raw) -> Amounts:
+    """What a pod takes from a node: its containers and sidecars together, or an init container that takes more."""
+    stated = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    states: dict[str, Raw] = {one["name"]: one for one in stated if one.get("resources") is not None}
+    stuck = _infeasible(status)
+    total: Counter[str] = Counter()
+    for container in spec.get("containers") or ():
+        total.update(_effective(container, states, stuck))
+    sidecars: Counter[str] = Counter()
+    peak: dict[str, int] = {}
+    for container in spec.get("initContainers") or ():
+        if container.get("restartPolicy") == "Always":
+            own = _effective(container, states, stuck)
+            total.update(own)
+            sidecars.update(own)
+            now: Mapping[str, int] = sidecars
+        else:
+            now = sidecars + Counter(_asked(container.get("resources")))
+        peak = _greatest(peak, now)
+    whole = _greatest(total, peak)
+    of_pod = _asked(spec.get("resources"))
+    whole |= {name: value for name, value in of_pod.items() if name.startswith(_POD_LEVEL)}
+    for name, value in amounts(spec.get("overhead")).items():
+        whole[name] = whole.get(name, 0) + value
+    return tuple(sorted({**{name: value for name, value in whole.items() if value > 0}, "pods": 1}.items()))
+
+
+def _asked(resources: Raw | None) -> dict[str, int]:
+    """The requests of a container; what has only a limit requests that."""
+    resources = resources or {}
+    return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
+
+
+def _effective(container: Raw, states: Mapping[str, Raw], stuck: bool) -> dict[str, int]:
+    """The requests of a container that may have been resized while it runs."""
+    asked, state = _asked(container.get("resources")), states.get(container.get("name", ""))
+    if state is None:
+        return asked
+    given = _greatest(amounts(state["resources"].get("requests")), amounts(state.get("allocatedResources")))
+    return given if stuck else _greatest(asked, given)
+
+
+def _infeasible(status: Raw) -> bool:
+    """Whether a resize was asked for that the node can never give."""
+    pending = (one for one in status.get("conditions") or () if one["type"] == "PodResizePending")
+    return next((one.get("reason") == "Infeasible" for one in pending), False)
+
+
+def _greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {*one, *other}}
+
+
+def _ports(spec: Raw) -> tuple[tuple[str, str, int], ...]:
+    sidecars = (one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always")
+    ports = (port for one in (*(spec.get("containers") or ()), *sidecars) for port in one.get("ports") or ())
+    host = bool(spec.get("hostNetwork"))  # then the API server makes every port of a pod one of its host
+    asked = ((port, port.get("hostPort") or (port["containerPort"] if host else 0)) for port in ports)
+    taken = ((port.get("protocol") or "TCP", _address(port), number) for port, number in asked if number)
+    return tuple(sorted(set(taken)))
+
+
+def _address(port: Raw) -> str:
+    """The address of a host port; empty for all of them."""
+    written = port.get("hostIP") or ""
+    return "" if written == "0.0.0.0" else written  # noqa: S104
+
+
+def _bounds(spec: Raw) -> Iterable[str]:
+    """What a pod asks for that is not counted here; each can only take places away."""
+    affinity = spec.get("affinity") or {}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    if (affinity.get("podAffinity") or {}).get(required):
+        yield "pod affinity is not counted"
+    if (affinity.get("podAntiAffinity") or {}).get(required):
+        yield "pod anti-affinity is not counted"
+    if any(one.get("whenUnsatisfiable") == "DoNotSchedule" for one in spec.get("topologySpreadConstraints") or ()):
+        yield "topology spread is not counted"
+    if any("persistentVolumeClaim" in one or "ephemeral" in one for one in spec.get("volumes") or ()):
+        yield "where its volumes can be attached is not counted"
+    if spec.get("resourceClaims"):
+        yield "its resource claims are not counted"
+    if spec.get("runtimeClassName") and "overhead" not in spec:
+        yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
+
+
+def _taint(raw: Raw) -> Taint:
+    return Taint(raw["key"], raw.get("value") or "", raw["effect"])
+
+
+def _toleration(raw: Raw) -> Toleration:
+    return Toleration(
+        raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
+    )
+
+
+def _term(raw: Raw) -> Term:
+    labels = (_requirement(one, False) for one in raw.get("matchExpressions") or ())
+    return (*labels, *(_requirement(one, True) for one in raw.get("matchFields") or ()))
+
+
+def _requirement(raw: Raw, field: bool) -> Requirement:
+    return Requirement(raw["key"], raw["operator"], tuple(raw.get("values") or ()), field)
+
+
+def _pairs(raw: Raw | None) -> Labels:
+    return tuple(sorted((raw or {}).items()))
