@@ -24,6 +24,8 @@ class Pod:
     state: PodState  # unready: was ready once, so it may still hold load; pending: has no node
     since: float | None = None  # when it was created, or for a pending one when it began to wait for a node
     reason: str = ""  # why it is pending, in the scheduler's words
+    ip: str = ""  # empty: it has none yet
+    scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class PodPlace:
+    """Where a pod is, and where its annotations say that its metrics page is."""
+
+    namespace: str
+    name: str
+    ip: str
+    scrape: tuple[tuple[str, str], ...] = ()  # annotations prometheus.io/KEY, by KEY: strangers' words
+
+
+@dataclass(frozen=True, slots=True)
 class OwnPods:
     """The pods of one scale target, where Kubernetes tells them."""
 
     names: frozenset[str]  # that exist now
     ready: frozenset[str]  # of these, the ones that must answer
     past: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
+    places: frozenset[PodPlace] = frozenset()  # of those that may hold load
 
 
 @dataclass(frozen=True, slots=True)

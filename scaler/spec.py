@@ -34,6 +34,7 @@ from scaler.model import (
     Inputs,
     Measured,
     OwnPods,
+    PodPlace,
     QueryAsk,
     Reading,
     Replicas,
@@ -201,7 +202,13 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
     if scaled is None or scaled.pods is None:
         return None
     ready = frozenset(pod.name for pod in scaled.pods if pod.state == "ready")
-    return OwnPods(frozenset(pod.name for pod in scaled.pods if pod.state != "pending"), ready, scaled.past)
+    names = frozenset(pod.name for pod in scaled.pods if pod.state != "pending")
+    places = frozenset(
+        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape)
+        for pod in scaled.pods
+        if pod.ip and pod.state not in {"pending", "starting"}
+    )
+    return OwnPods(names, ready, scaled.past, places)
 
 
 def _told(known: Replicas, scaled: Scaled, doubt: str) -> Replicas:

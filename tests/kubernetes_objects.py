@@ -39,8 +39,9 @@ def pod(name, owner=("ReplicaSet", "llama-5d8f"), labels=None, **status):
     conditions = status.pop("conditions", {"Initialized": ("True", 0), "Ready": ("True", 60)})
     deleted = status.pop("deleted", False)
     node = status.pop("node", "gpu-1")
+    annotations = status.pop("annotations", {})
     return {
-        "metadata": meta(name, labels=labels, ownerReferences=controlled(kind, of))
+        "metadata": meta(name, labels=labels, annotations=annotations, ownerReferences=controlled(kind, of))
         | ({"deletionTimestamp": stamp(90)} if deleted else {}),
         "spec": {"nodeName": node} if node else {},
         "status": {
@@ -69,3 +70,14 @@ def deployment(name="llama", replicas=2):
 def job(name, of="train", kind="ScaledJob", done=None):
     conditions = [{"type": done, "status": "True"}] if done else []
     return {"metadata": meta(name, ownerReferences=controlled(kind, of)), "status": {"conditions": conditions}}
+
+
+def endpoint_slice(service, *addresses, unready=(), name=None, namespace="team", kind="IPv4"):
+    endpoints = [{"addresses": [address]} for address in addresses]
+    endpoints += [{"addresses": [address], "conditions": {"ready": False}} for address in unready]
+    labels = {"kubernetes.io/service-name": service}
+    return {
+        "metadata": meta(name or f"{service}-x", namespace, labels=labels),
+        "addressType": kind,
+        "endpoints": endpoints,
+    }

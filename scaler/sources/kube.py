@@ -71,11 +71,12 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "replicas of Deployments")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "replicas of StatefulSets")
 JOBS = Resource("batch", "v1", "jobs", "jobs of ScaledJobs", selector=objects.SCALED_JOB)
 PODS = Resource("", "v1", "pods", "which pods are whose")
+SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "the addresses of Services that endpoints name")
 SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
 
 SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 WATCHED = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
-RESOURCES = (*WATCHED, SCALES)
+RESOURCES = (*WATCHED, SLICES, SCALES)
 
 
 def reachable(kubeconfig: Path | None) -> bool:
@@ -254,6 +255,7 @@ class Kube:
         services: names under which triggers reach us; see `objects.Reader`.
         clock: seconds since the epoch.
         pace: how long is waited.
+        behind: namespace and name of Services whose addresses are wanted.
     """
 
     def __init__(
@@ -263,6 +265,7 @@ class Kube:
         services: Collection[str],
         clock: Clock,
         pace: Pace | None = None,
+        behind: Collection[Key] = (),
     ) -> None:
         self._kubeconfig, self._namespaces, self._clock, self._pace = kubeconfig, namespaces, clock, pace or Pace()
         self._reader = objects.Reader(services)
@@ -270,6 +273,7 @@ class Kube:
         self._lock = threading.Lock()
         self._server: ApiServer | None = None
         self._watches: list[Watch] = []
+        self._behind: dict[Key, Watch | None] = dict.fromkeys(behind)  # None: not watched yet
         self._scales: dict[Owner, Scale] = {}
         self._scale_problem = ""
         self._made: tuple[object, Cluster] | None = None
@@ -287,11 +291,18 @@ class Kube:
         for resource in WATCHED:
             read, key = self._reading(resource)
             for namespace in self._namespaces or (None,):
-                watch = Watch(common, resource, namespace, read, key)
-                self._watches.append(watch)
-                name = f"kube-{resource.plural}"
-                threading.Thread(target=watch.run, args=(self._stopped,), name=name, daemon=True).start()
+                self._watch(Watch(common, resource, namespace, read, key))
+        for namespace, name in self._behind:
+            of_service = replace(SLICES, selector=f"kubernetes.io/service-name={name}")
+            watch = Watch(common, of_service, namespace, objects.read_slice, key_of)
+            self._watch(watch)
+            self._behind[namespace, name] = watch
         threading.Thread(target=self._look_at_scales, args=(server,), name="kube-scales", daemon=True).start()
+
+    def _watch(self, watch: Watch) -> None:
+        self._watches.append(watch)
+        name = f"kube-{watch.resource.plural}"
+        threading.Thread(target=watch.run, args=(self._stopped,), name=name, daemon=True).start()
 
     def settle(self, timeout: float) -> bool:
         """Wait until everything was read once or has failed; returns whether that came within so many seconds."""
@@ -313,6 +324,18 @@ class Kube:
             heard = [watch.heard for watch in self._watches if watch.table]
         known = [time for time in heard if time is not None]
         return replace(self._made[1], problems=self._problems(), heard=min(known, default=None))
+
+    def addresses(self, namespace: str, name: str) -> tuple[frozenset[str], str]:
+        """The ready addresses behind a Service of `behind`, and why they may be others by now."""
+        watch = self._behind[namespace, name]
+        if watch is None:
+            return frozenset(), "Kubernetes is not watched"
+        with self._lock:
+            slices = watch.table.records.values() if watch.table else ()
+            found = frozenset(address for one in slices for address in one)
+        if watch.table is None or watch.heard is None:
+            return found, watch.problem or "Kubernetes was not heard yet"
+        return found, Cluster(heard=watch.heard).doubt(self._clock())
 
     def _reading(self, resource: Resource) -> tuple[Callable[[Raw], Any], Callable[[Raw], Key]]:
         readings: Mapping[Resource, tuple[Callable[[Raw], Any], Callable[[Raw], Key]]] = {

@@ -24,6 +24,8 @@ DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go a
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
 _PAUSES = "autoscaling.keda.sh/"
+_SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
+_LONGEST = 256  # characters of such an annotation; of a longer one enough is kept to refuse it
 _SHOWN = 300  # characters of a message that are kept
 _VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale selector uses
     {TEMPLATE, "controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
@@ -118,7 +120,8 @@ class Reader:
         labels = meta.get("labels") or {}
         state, since, reason = _pod_state(meta, spec, status)
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
-        pod = Pod(meta["name"], state, since, self._once(reason))
+        ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
+        pod = Pod(meta["name"], state, since, self._once(reason), ip, scrape)
         return PodRecord(pod, self._once(_owner(meta, labels)), self._once(kept))
 
     def _once(self, value: Any) -> Any:
@@ -172,6 +175,14 @@ def read_job(raw: Raw) -> Owner | None:
 def read_scale(raw: Raw) -> Scale:
     """A scale sub-resource."""
     return Scale(int(raw.get("spec", {}).get("replicas", 0)), str(raw.get("status", {}).get("selector", "")))
+
+
+def read_slice(raw: Raw) -> tuple[str, ...]:
+    """The addresses of an EndpointSlice that are ready; one of which nothing is said is ready, as its API has it."""
+    if raw.get("addressType") not in {"IPv4", "IPv6"}:
+        return ()
+    ready = [one for one in raw.get("endpoints") or () if (one.get("conditions") or {}).get("ready") is not False]
+    return tuple(str(one["addresses"][0]) for one in ready)  # the others are of no meaning (discovery/v1, types.go)
 
 
 def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tuple[Owner, str]:
@@ -239,6 +250,11 @@ def _owner(meta: Raw, labels: Raw) -> Owner:
     if kind == "Job" and SCALED_JOB in labels:
         return namespace, "ScaledJob", labels[SCALED_JOB]
     return namespace, kind, name
+
+
+def _scrape(annotations: Raw) -> Metadata:
+    given = ((key, annotations.get(f"prometheus.io/{key}")) for key in _SCRAPE)
+    return tuple((key, str(value)[: _LONGEST + 1]) for key, value in given if value is not None)
 
 
 def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:

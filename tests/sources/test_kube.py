@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from kubernetes_objects import deployment, hpa, job, pod, scaled_job, scaled_object
+from kubernetes_objects import deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object
 from kubernetes_server import Server
 from prometheus_server import until
 
@@ -46,8 +46,8 @@ def start(server, tmp_path, clock):
     """Watch the server; gives the watcher, which has read everything once."""
     started = []
 
-    def begin(namespaces=(), pace=QUICK):
-        kube = Kube(server.kubeconfig(tmp_path), namespaces, (), clock, pace)
+    def begin(namespaces=(), pace=QUICK, behind=()):
+        kube = Kube(server.kubeconfig(tmp_path), namespaces, (), clock, pace, behind)
         started.append(kube)
         kube.start()
         until(lambda: kube.settle(0.0))
@@ -122,6 +122,33 @@ def test_a_pod_that_ends_or_changes_its_owner_leaves_its_group(server, start):
     kube = start()
     server.put("pods", pod("llama-5d8f-a", phase="Failed"), pod("llama-5d8f-b", ("ReplicaSet", "other-1a")))
     until(lambda: pods_of(kube) == [])
+
+
+def test_the_addresses_behind_a_service_follow_its_slices_and_nothing_else_is_read(server, start, clock):
+    server.put(
+        "endpointslices", endpoint_slice("epp", "10.0.0.1"), endpoint_slice("epp", "fd00::1", name="6", kind="IPv6")
+    )
+    kube = start(behind=[("team", "epp")])
+    assert kube.addresses("team", "epp") == ({"10.0.0.1", "fd00::1"}, "")
+    server.put("endpointslices", endpoint_slice("epp", "10.0.0.2", unready=["10.0.0.1"]))
+    until(lambda: kube.addresses("team", "epp") == ({"10.0.0.2", "fd00::1"}, ""))
+    assert {(query["namespace"], query["labelSelector"]) for query in server.asked("endpointslices")} == {
+        ("team", "kubernetes.io/service-name=epp")
+    }
+    clock.now += 100
+    server.refused["endpointslices"] = (500, "away")
+    server.drop()
+    until(lambda: kube.addresses("team", "epp")[1].startswith("Kubernetes was last heard"))
+    assert kube.addresses("team", "epp")[0] == {"10.0.0.2", "fd00::1"}, "the old ones stand"
+
+
+def test_addresses_that_may_not_be_read_are_not_known_and_name_the_right(server, start):
+    server.refused["endpointslices"] = (403, "forbidden")
+    kube = start(behind=[("team", "epp")])
+    assert kube.addresses("team", "epp") == (
+        frozenset(),
+        "the addresses of Services that endpoints name: list and watch endpointslices.discovery.k8s.io: 403: forbidden",
+    )
 
 
 def test_only_some_namespaces_can_be_watched(server, start):

@@ -1,7 +1,7 @@
 """Objects of Kubernetes, read for the few fields that are kept, and put together."""
 
 import pytest
-from kubernetes_objects import NOON, deployment, hpa, job, pod, scaled_job, scaled_object
+from kubernetes_objects import NOON, deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object
 
 from scaler.cluster import Condition, Pod
 from scaler.sources.objects import (
@@ -14,6 +14,7 @@ from scaler.sources.objects import (
     read_job,
     read_replicas,
     read_scale,
+    read_slice,
 )
 
 EXTERNAL = {"type": "external", "metadata": {"scalerAddress": "llm-scaler.keda:6000", "formula": "load"}}
@@ -170,6 +171,32 @@ def test_a_pending_pod_says_since_when_and_why():
         "a", "pending", NOON + 30, "PodScheduled is False"
     )
     assert state(node="", conditions={}).since == NOON, "the scheduler has not seen it: since it was made"
+
+
+def test_a_pod_has_an_address_and_what_its_annotations_say_of_a_page():
+    scrape = {
+        "prometheus.io/port": "9000",
+        "prometheus.io/path": "/" + "x" * 1000,
+        "prometheus.io/other": "1",
+        "a": "b",
+    }
+    found = state(podIP="10.0.0.7", annotations=scrape)
+    assert (found.ip, [key for key, _ in found.scrape]) == ("10.0.0.7", ["path", "port"])
+    assert [len(value) for _, value in found.scrape] == [257, 4], "bounded, and too long to be taken"
+    assert (state().ip, state().scrape) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (endpoint_slice("epp", "10.0.0.1", "10.0.0.2", unready=["10.0.0.3"]), ("10.0.0.1", "10.0.0.2")),
+        (endpoint_slice("epp", "fd00::1", kind="IPv6"), ("fd00::1",)),
+        (endpoint_slice("epp", "example.com", kind="FQDN"), ()),
+        ({**endpoint_slice("epp"), "endpoints": None}, ()),
+    ],
+)
+def test_the_ready_addresses_of_a_slice(raw, expected):
+    assert read_slice(raw) == expected
 
 
 def test_odd_times_are_not_known():
