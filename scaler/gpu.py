@@ -6,12 +6,12 @@ places are still its own.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from scaler.cluster import Cluster, Scaled
-from scaler.hardware import Hardware, Load, Shape, Template, Waiting
-from scaler.placement import EMPTY, places
+from scaler.hardware import Hardware, Template, Waiting
+from scaler.placement import EMPTY, places, with_pod
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
     re.compile(name)
@@ -105,7 +105,7 @@ def _schedulable(hardware: Hardware, scaled: Scaled, template: Template) -> Coun
     ahead = [pod for pod in hardware.waiting if not _is_own(pod, scaled) and not pod.gated]
     for pod in ahead:
         if pod.nominated:
-            loads[pod.nominated] = _with(loads.get(pod.nominated, EMPTY), pod.shape)
+            loads[pod.nominated] = with_pod(loads.get(pod.nominated, EMPTY), pod.shape)
     found = [(places(shape, nodes, loads), count) for shape, count in template.pods]
     fits = min(place.total // count for place, count in found)
     reasons = [place.why() for place, _ in found if place.why()]
@@ -140,13 +140,6 @@ def _quota(hardware: Hardware, scaled: Scaled, template: Template) -> tuple[int 
 def _counted(name: str) -> str:
     """The resource of which a quota's entry speaks."""
     return {"count/pods": "pods"}.get(name, name.removeprefix("requests."))
-
-
-def _with(load: Load, shape: Shape) -> Load:
-    requests = dict(load.requests)
-    for resource, amount in shape.requests:
-        requests[resource] = requests.get(resource, 0) + amount
-    return replace(load, requests=requests, ports=load.ports + shape.ports)
 
 
 def _free(hardware: Hardware, template: Template, gpu: str) -> Count:

@@ -4,7 +4,7 @@ Amounts are whole numbers: `cpu` in thousandths of a core, memory and storage in
 is one piece of the resource `pods`, as on a node. What is not known is None, which is never zero.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Amounts = tuple[tuple[str, int], ...]  # of resources, sorted by name; none is 0
@@ -132,6 +132,7 @@ class Hardware:
 
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
-    waiting: Iterable[Waiting] = ()
+    waiting: tuple[Waiting, ...] = ()
     quotas: Mapping[str, tuple[Quota, ...]] | None = field(default_factory=dict)  # by namespace
     partial: str = ""  # why there are pods that are not seen
+    heard: float | None = None  # all of it was true at this time

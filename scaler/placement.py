@@ -8,7 +8,7 @@ nodeunschedulable, nodeports; component-helpers/scheduling/corev1.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.hardware import Load, Node, Requirement, Shape, Taint, Term, Toleration
@@ -74,6 +74,39 @@ def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
         taken = any(_clash(own, other) for own in shape.ports for other in load.ports)
         return (0, "host ports") if taken else (min(fits, 1), "host ports")
     return fits, binding
+
+
+def with_pod(load: Load, shape: Shape) -> Load:
+    """The load of a node that has one pod more."""
+    requests = dict(load.requests)
+    for resource, amount in shape.requests:
+        requests[resource] = requests.get(resource, 0) + amount
+    return Load(requests, load.ports + shape.ports)
+
+
+def without_pod(load: Load, shape: Shape) -> Load:
+    """The load of a node that has one pod less; nothing is left of the last one."""
+    requests = dict(load.requests)
+    for resource, amount in shape.requests:
+        requests[resource] -= amount
+        if not requests[resource]:
+            del requests[resource]
+    ports = list(load.ports)
+    for port in shape.ports:
+        ports.remove(port)
+    return Load(requests, tuple(ports))
+
+
+def joined(parts: Sequence[Mapping[str, Load]]) -> dict[str, Load]:
+    """The loads of nodes whose pods are known in several parts."""
+    whole = dict(parts[0]) if parts else {}
+    for part in parts[1:]:
+        for name, load in part.items():
+            before = whole.get(name, EMPTY)
+            requests = Counter(before.requests)
+            requests.update(load.requests)
+            whole[name] = Load(requests, before.ports + load.ports)
+    return whole
 
 
 def closed(shape: Shape, node: Node) -> str:

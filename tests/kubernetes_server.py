@@ -83,7 +83,7 @@ class Server:
         return [query for name, query in self.requests if name == plural]
 
     def _key(self, raw):
-        return raw["metadata"]["namespace"], raw["metadata"]["name"]
+        return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
     def _change(self, plural, raw, kind):
         with self.changed:
@@ -174,7 +174,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 new = [event for event in self.world.events.get(plural, []) if event[0] > since]
             for version, kind, raw in new:
                 since = version
-                if kind == "BOOKMARK" or namespace in (None, raw["metadata"]["namespace"]):
+                if kind == "BOOKMARK" or namespace in (None, self.world._key(raw)[0]):
                     line = json.dumps({"type": kind, "object": raw}).encode() + b"\n"
                     self.chunk(line[:7])  # an event may come in pieces
                     self.chunk(line[7:])

@@ -32,6 +32,10 @@ class Refused(SourceError):
     """The server answered, and will not give it: 401, 403 or 404."""
 
 
+class Missing(Refused):
+    """There is no such thing (404)."""
+
+
 class Gone(SourceError):
     """The version is too old to go on from (410)."""
 
@@ -138,8 +142,8 @@ def _refusal(status: int, body: bytes) -> SourceError:
         said = str(_json(body).get("message", ""))
     except SourceError:
         said = repr(body[:80])
-    kind = {401: Refused, 403: Refused, 404: Refused, 410: Gone}.get(status, SourceError)
-    return kind(f"{status}: {said[:_SHOWN]}")
+    kinds: Mapping[int, type[SourceError]] = {401: Refused, 403: Refused, 404: Missing, 410: Gone}
+    return kinds.get(status, SourceError)(f"{status}: {said[:_SHOWN]}")
 
 
 def _why(error: Exception) -> str:

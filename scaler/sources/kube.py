@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
-from scaler.sources import objects
-from scaler.sources.objects import Key, Owner, PodRecord, Raw, Scale, ScaledRecord, Tables
+from scaler.hardware import Hardware, Load, Owner, Quota, Waiting
+from scaler.placement import EMPTY, joined, with_pod, without_pod
+from scaler.sources import machines, objects
+from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
 
 if TYPE_CHECKING:
     from scaler.sources.api_server import ApiServer
@@ -53,6 +55,8 @@ class Resource:
     gives: str  # what is not known without it
     verbs: tuple[str, ...] = ("list", "watch")
     selector: str = ""  # of labels, so that others are not even sent
+    namespaced: bool = True
+    optional: bool = False  # its API need not be installed; a cluster without it has none of these
 
     def path(self, namespace: str | None) -> str:
         """Its path, for one namespace or all."""
@@ -67,15 +71,23 @@ class Resource:
 SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "which ScaledObjects will ask")
 SCALED_JOBS = Resource("keda.sh", "v1alpha1", "scaledjobs", "which ScaledJobs will ask")
 HPAS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "what the HPA reports")
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "replicas of Deployments")
-STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "replicas of StatefulSets")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "replicas and pod templates of Deployments")
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "replicas and pod templates of StatefulSets")
 JOBS = Resource("batch", "v1", "jobs", "jobs of ScaledJobs", selector=objects.SCALED_JOB)
 PODS = Resource("", "v1", "pods", "which pods are whose")
+LEADER_WORKER_SETS = Resource(
+    "leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "pods of one replica of LeaderWorkerSets", optional=True
+)
+NODES = Resource("", "v1", "nodes", "which machines there are", namespaced=False)
+QUOTAS = Resource("", "v1", "resourcequotas", "what quotas leave")
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "the addresses of Services that endpoints name")
 SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
 
 SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
-WATCHED = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
+REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, objects.GROUPS: LEADER_WORKER_SETS}
+WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
+HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS)
+WATCHED = WORKLOADS + HARDWARE
 RESOURCES = (*WATCHED, SLICES, SCALES)
 
 
@@ -89,26 +101,59 @@ class Table:
 
     def __init__(self) -> None:
         self.records: dict[Key, Any] = {}
-        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # of pods, by what they belong to
 
     def put(self, key: Key, record: Any) -> bool:
         """Keep a record, or forget it if it is None; returns whether that changed anything."""
         before = self.records.pop(key, None)
-        if isinstance(before, PodRecord):
+        if record is not None:
+            self.records[key] = record
+        return bool(before != record)
+
+
+class PodTable(Table):
+    """Pods, and what many of them come to, kept up with every change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
+        self.loads: dict[str, Load] = {}  # by node
+        self.waiting: dict[Key, Waiting] = {}
+
+    def put(self, key: Key, record: PodRecord | None) -> bool:
+        """As `Table.put`."""
+        before: PodRecord | None = self.records.get(key)
+        if before is not None:
             group = self.groups[before.owner]
             del group[key]
             if not group:
                 del self.groups[before.owner]
         if record is not None:
-            self.records[key] = record
-        if isinstance(record, PodRecord):
             self.groups.setdefault(record.owner, {})[key] = record
-        return bool(before != record)
+        self._wait(key, record.waiting if record else None)
+        self._carry(before, record)
+        return super().put(key, record)
+
+    def _wait(self, key: Key, waiting: Waiting | None) -> None:
+        self.waiting.pop(key, None)
+        if waiting:
+            self.waiting[key] = waiting
+
+    def _carry(self, before: PodRecord | None, now: PodRecord | None) -> None:
+        """Move a pod's load; a Load is replaced, never changed, since pictures share it."""
+        if before and now and before.node == now.node and before.shape == now.shape:
+            return
+        if before and before.node:
+            left = without_pod(self.loads[before.node], before.shape)
+            self.loads[before.node] = left
+            if left == EMPTY:
+                del self.loads[before.node]
+        if now and now.node:
+            self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
 
 
 def key_of(raw: Raw) -> Key:
-    """Namespace and name."""
-    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+    """Namespace (empty for what has none) and name."""
+    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +225,7 @@ class Watch:
 
     def _list(self) -> None:
         """Read all of it, page by page; the old table stands until the new one is whole."""
-        table, more = Table(), ""
+        table, more = PodTable() if self.resource is PODS else Table(), ""
         while True:
             page = self._server.get(self._path, {**self._query, "limit": PAGE, **({"continue": more} if more else {})})
             for raw in page.get("items") or ():
@@ -225,10 +270,13 @@ class Watch:
 
     def _failed(self, error: SourceError) -> None:
         """Say what is wrong, and decide what is kept."""
-        from scaler.sources.api_server import Gone, Refused  # noqa: PLC0415
+        from scaler.sources.api_server import Gone, Missing, Refused  # noqa: PLC0415
 
         if isinstance(error, Gone):
             self._version = ""
+            return
+        if isinstance(error, Missing) and self.resource.optional:
+            self._none()
             return
         self._say(str(error))
         if not isinstance(error, Refused):
@@ -240,6 +288,13 @@ class Watch:
             with self._lock:
                 self.table, self.heard = None, None
                 self.changes += 1
+
+    def _none(self) -> None:
+        """The cluster has no such API, so it has no such objects; it may be installed later."""
+        with self._lock:
+            self.changes += self.table is None or bool(self.table.records)
+            self.table, self.heard = Table(), self._clock()
+        self.problem, self._version, self._refused = "", "", None
 
     def _say(self, problem: str) -> None:
         verbs = " and ".join(self.resource.verbs)
@@ -290,7 +345,7 @@ class Kube:
         common = Common(server, self._lock, self._clock, self._pace)
         for resource in WATCHED:
             read, key = self._reading(resource)
-            for namespace in self._namespaces or (None,):
+            for namespace in (self._namespaces if resource.namespaced else ()) or (None,):
                 self._watch(Watch(common, resource, namespace, read, key))
         for namespace, name in self._behind:
             of_service = replace(SLICES, selector=f"kubernetes.io/service-name={name}")
@@ -321,9 +376,13 @@ class Kube:
             state = (sum(watch.changes for watch in self._watches), self._scales)
             if self._made is None or self._made[0] != state:
                 self._made = state, objects.assemble(self._tables())
-            heard = [watch.heard for watch in self._watches if watch.table]
-        known = [time for time in heard if time is not None]
-        return replace(self._made[1], problems=self._problems(), heard=min(known, default=None))
+            heard = self._heard(WORKLOADS)
+        return replace(self._made[1], problems=self._problems(), heard=heard)
+
+    def _heard(self, resources: Collection[Resource]) -> float | None:
+        """Since when nothing of these is known."""
+        times = (watch.heard for watch in self._watches if watch.table and watch.resource in resources)
+        return min((time for time in times if time is not None), default=None)
 
     def addresses(self, namespace: str, name: str) -> tuple[frozenset[str], str]:
         """The ready addresses behind a Service of `behind`, and why they may be others by now."""
@@ -342,10 +401,13 @@ class Kube:
             SCALED_OBJECTS: (self._reader.scaled, key_of),
             SCALED_JOBS: (self._reader.scaled, key_of),
             HPAS: (objects.read_hpa, objects.hpa_of),
-            DEPLOYMENTS: (objects.read_replicas, key_of),
-            STATEFUL_SETS: (objects.read_replicas, key_of),
+            DEPLOYMENTS: (self._reader.replicated, key_of),
+            STATEFUL_SETS: (self._reader.replicated, key_of),
+            LEADER_WORKER_SETS: (self._reader.group, key_of),
             JOBS: (objects.read_job, key_of),
             PODS: (self._reader.pod, key_of),
+            NODES: (machines.read_node, key_of),
+            QUOTAS: (machines.read_quota, key_of),
         }
         return readings[resource]
 
@@ -355,13 +417,28 @@ class Kube:
             scaled=self._scaled(),
             listed=frozenset(kind for kind, resource in SCALED.items() if self._all(resource) is not None),
             hpas=self._records(HPAS),
-            replicas={"Deployment": self._records(DEPLOYMENTS), "StatefulSet": self._records(STATEFUL_SETS)},
+            replicated={kind: self._records(resource) for kind, resource in REPLICATED.items()},
             jobs=None if jobs is None else jobs.values(),
             pods=None if pods is None else {of: own.values() for table in pods for of, own in table.groups.items()},
             scales=self._scales,
+            hardware=self._hardware(),
         )
 
-    def _all(self, resource: Resource) -> list[Table] | None:
+    def _hardware(self) -> Hardware:
+        nodes, pods = self._records(NODES), self._all(PODS)
+        quotas: dict[str, tuple[Quota, ...]] = {}
+        for (namespace, _), quota in (self._records(QUOTAS) or {}).items():
+            quotas[namespace] = (*quotas.get(namespace, ()), quota)
+        alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
+        return Hardware(
+            nodes=None if nodes is None else {name: node for (_, name), node in nodes.items()},
+            loads=None if pods is None else joined([table.loads for table in pods]),
+            waiting=tuple(one for table in pods or () for one in table.waiting.values()),
+            quotas=quotas,
+            partial=alone,
+        )
+
+    def _all(self, resource: Resource) -> list[Any] | None:
         """The tables of a resource, of all namespaces; None if one of them is not known."""
         tables = [watch.table for watch in self._watches if watch.resource is resource]
         known = [table for table in tables if table is not None]

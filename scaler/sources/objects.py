@@ -8,20 +8,23 @@ LeaderWorkerSet these are the leaders, one for each replica).
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from scaler.cluster import Cluster, Condition, Hpa, Metadata, Pod, PodState, Scaled
+from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
+from scaler.sources.machines import read_shape
 from scaler.sources.selector import selects
 
 Raw = Mapping[str, Any]
 Key = tuple[str, str]  # namespace and name
-Owner = tuple[str, str, str]  # namespace, kind and name of what a pod belongs to
 
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
+GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
+GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
 _PAUSES = "autoscaling.keda.sh/"
 _SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
@@ -40,6 +43,17 @@ class PodRecord:
     pod: Pod
     owner: Owner
     labels: Metadata
+    shape: Shape
+    node: str = ""
+    waiting: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """What is kept of a Deployment, a StatefulSet or a LeaderWorkerSet."""
+
+    replicas: int
+    template: Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +80,11 @@ class Tables:
     scaled: Iterable[ScaledRecord]
     listed: frozenset[str]  # kinds of which all are there
     hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
-    replicas: Mapping[str, Mapping[Key, int] | None]  # "Deployment", "StatefulSet" -> spec.replicas
+    replicated: Mapping[str, Mapping[Key, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
     jobs: Iterable[Owner] | None  # the ScaledJob of every unfinished job
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
+    hardware: Hardware | None = None
 
 
 # ---- one object ------------------------------------------------------------------------------------------------------
@@ -109,6 +124,7 @@ class Reader:
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
             past=_past(target),
+            template=self._job_template(spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
         return ScaledRecord(scaled, target, path)
 
@@ -122,7 +138,37 @@ class Reader:
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         pod = Pod(meta["name"], state, since, self._once(reason), ip, scrape)
-        return PodRecord(pod, self._once(_owner(meta, labels)), self._once(kept))
+        owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
+        shape = self._once(read_shape(spec, status if node else None))
+        waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
+        return PodRecord(pod, owner, self._once(kept), shape, self._once(node), waiting)
+
+    def replicated(self, raw: Raw) -> Replicated:
+        """A Deployment or StatefulSet."""
+        spec = raw["spec"]
+        return Replicated(int(spec.get("replicas", 1)), Template(((self._template(spec.get("template")), 1),)))
+
+    def group(self, raw: Raw) -> Replicated:
+        """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
+        spec = raw["spec"]
+        group = spec["leaderWorkerTemplate"]
+        worker = self._template(group["workerTemplate"])
+        leader = self._template(group["leaderTemplate"]) if group.get("leaderTemplate") else worker
+        size = int(group.get("size", 1))
+        pods = ((leader, 1), (worker, size - 1)) if leader != worker and size > 1 else ((leader, size),)
+        return Replicated(int(spec.get("replicas", 1)), Template(pods))
+
+    def _job_template(self, job: Raw | None) -> Template | None:
+        """What one job of a ScaledJob runs at a time."""
+        if not job:
+            return None
+        most = job.get("completions")
+        wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
+        return Template(((self._template(job.get("template")), max(int(wide), 1)),))
+
+    def _template(self, raw: Raw | None) -> Shape:
+        shape: Shape = self._once(read_shape((raw or {}).get("spec") or {}))
+        return shape
 
     def _once(self, value: Any) -> Any:
         if len(self._shared) > 100_000:  # of pods long gone
@@ -156,11 +202,6 @@ def read_hpa(raw: Raw) -> Hpa | None:
 def hpa_of(raw: Raw) -> Key:
     """Namespace and name of the ScaledObject that an HPA was made for."""
     return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
-
-
-def read_replicas(raw: Raw) -> int:
-    """The replicas that a Deployment or StatefulSet is asked for."""
-    return int(raw["spec"].get("replicas", 1))
 
 
 def read_job(raw: Raw) -> Owner | None:
@@ -249,6 +290,8 @@ def _owner(meta: Raw, labels: Raw) -> Owner:
         return namespace, "Deployment", name.removesuffix(f"-{template}")
     if kind == "Job" and SCALED_JOB in labels:
         return namespace, "ScaledJob", labels[SCALED_JOB]
+    if kind == "StatefulSet" and GROUP in labels:
+        return namespace, GROUPS, labels[GROUP]
     return namespace, kind, name
 
 
@@ -275,6 +318,18 @@ def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | Non
     return ("unready" if was_ready else "starting"), created, ""
 
 
+def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Waiting:
+    reasons = {raw.get("reason") for raw in status.get("conditions") or () if raw["type"] == "PodScheduled"}
+    return Waiting(
+        name=pod.name,
+        owner=owner,
+        shape=shape,
+        seen="Unschedulable" in reasons,
+        gated="SchedulingGated" in reasons or bool(spec.get("schedulingGates")),
+        nominated=status.get("nominatedNodeName") or "",
+    )
+
+
 def _time(text: str | None) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
@@ -290,15 +345,18 @@ def assemble(tables: Tables) -> Cluster:
     jobs = None if tables.jobs is None else Counter(tables.jobs)
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
+        selected = _selected(record, tables)
         scaled = replace(
             record.scaled,
             replicas=_replicas(record, tables, jobs),
-            pods=_pods(record, tables),
+            pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
             hpa=_hpa(record.scaled, tables),
+            template=_template(record, tables, selected or ()),
+            held=_held(record, tables, selected),
         )
         key = scaled.namespace, scaled.name
         objects[key] = (*objects.get(key, ()), scaled)
-    return Cluster(objects, listed=tables.listed)
+    return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
 def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
@@ -308,30 +366,53 @@ def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
 
 
 def _replicas(record: ScaledRecord, tables: Tables, jobs: Counter[Owner] | None) -> int | None:
-    namespace, kind, name = record.target
-    if kind == "ScaledJob":
+    if record.target[1] == "ScaledJob":
         return None if jobs is None else jobs[record.target]
     if record.target in tables.scales:
         return tables.scales[record.target].replicas
-    return (tables.replicas.get(kind) or {}).get((namespace, name))
+    known = _known(record.target, tables)
+    return None if known is None else known.replicas
 
 
-def _pods(record: ScaledRecord, tables: Tables) -> tuple[Pod, ...] | None:
+def _known(target: Owner, tables: Tables) -> Replicated | None:
+    namespace, kind, name = target
+    return (tables.replicated.get(kind) or {}).get((namespace, name))
+
+
+def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | None:
+    """The pods of a scale target, of a LeaderWorkerSet its leaders; None: not known."""
     if tables.pods is None:
         return None
     if record.target in tables.scales:
         wanted = selects(tables.scales[record.target].selector)
         if wanted is None:
             return None
-        own: Iterable[PodRecord] = (
-            one
-            for owner, pods in tables.pods.items()
-            if owner[0] == record.target[0]
-            for one in pods
-            if wanted(one.labels)
-        )
-    elif record.scaled.past:
-        own = tables.pods.get(record.target, ())
-    else:
+        there = (pods for owner, pods in tables.pods.items() if owner[0] == record.target[0])
+        return [one for pods in there for one in pods if wanted(one.labels)]
+    return tuple(tables.pods.get(record.target, ())) if record.scaled.past else None
+
+
+def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
+    """The pods of one replica, as the API server makes them: admission may have added to what the template says."""
+    known = _known(record.target, tables)
+    written = known.template if known else record.scaled.template
+    made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
+    if written is None and made and record.target[1] not in tables.replicated:
+        return Template(((made.shape, 1),))
+    if written is None or made is None or len(written.pods) > 1:
+        return written
+    [(shape, count)] = written.pods
+    grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
+    return Template(((made.shape, count),)) if grown else written
+
+
+def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:
+    """What its pods with a node hold, of a group all of them."""
+    if tables.pods is None or selected is None:
         return None
-    return tuple(sorted((one.pod for one in own), key=lambda pod: pod.name))
+    own = tuple(tables.pods.get(record.target, ())) or selected
+    held: Counter[str] = Counter()
+    for one in own:
+        if one.node:
+            held.update(dict(one.shape.requests))
+    return tuple(sorted(held.items()))

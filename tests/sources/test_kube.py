@@ -277,7 +277,7 @@ def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
     [
         (b"<html>", "the API server sends what is not JSON: b'<html>'"),
         (b"[]", "the API server sends list, not an object"),
-        (b'{"metadata": {}, "items": [{"metadata": {}}]}', "cannot be read (KeyError: 'namespace')"),
+        (b'{"metadata": {}, "items": [{"metadata": {}}]}', "cannot be read (KeyError: 'name')"),
     ],
 )
 def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, body, problem):

@@ -12,7 +12,6 @@ from scaler.sources.objects import (
     hpa_of,
     read_hpa,
     read_job,
-    read_replicas,
     read_scale,
     read_slice,
 )
@@ -35,12 +34,12 @@ def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), scales=None):
     groups = {}
     for record in map(reader.pod, pods):
         groups.setdefault(record.owner, []).append(record)
-    replicas = {("team", raw["metadata"]["name"]): read_replicas(raw) for raw in deployments}
+    replicated = {("team", raw["metadata"]["name"]): reader.replicated(raw) for raw in deployments}
     tables = Tables(
         scaled=[reader.scaled(raw) for raw in scaled],
         listed=frozenset({"ScaledObject"}),
         hpas={hpa_of(raw): read_hpa(raw) for raw in hpas},
-        replicas={"Deployment": replicas, "StatefulSet": {}},
+        replicated={"Deployment": replicated, "StatefulSet": {}},
         jobs=[owner for owner in map(read_job, jobs) if owner],
         pods=groups,
         scales=scales or {},
@@ -255,7 +254,7 @@ def test_a_deployment_has_the_pods_it_controls_whatever_their_labels():
 def test_what_is_not_known_is_none_and_not_zero():
     reader, nothing = Reader(), {"Deployment": None, "StatefulSet": None}
     records = [reader.scaled(scaled_object()), reader.scaled(scaled_job())]
-    made = assemble(Tables(records, frozenset(), hpas=None, replicas=nothing, jobs=None, pods=None, scales={}))
+    made = assemble(Tables(records, frozenset(), hpas=None, replicated=nothing, jobs=None, pods=None, scales={}))
     for scaled in made:
         assert (scaled.replicas, scaled.pods, scaled.hpa, scaled.count("ready")) == (None, None, None, None)
 
