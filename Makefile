@@ -34,7 +34,7 @@ test-wheel: setup
 # In two clusters side by side, since most of the time is waiting.
 test-cluster: setup
 	@PYTHONPATH=tests $(BIN)/python -m cluster.build
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync test-outages test-scenarios
+	@$(MAKE) --no-print-directory --jobs=2 test-outages test-scenarios
 
 OUTAGES := tests/cluster/test_outages.py tests/cluster/test_kube.py tests/cluster/test_queue.py
 test-outages:

@@ -1,5 +1,9 @@
-"""One cluster for all scenarios, since it takes seconds to start; each scenario finds it empty and whole."""
+"""One cluster for all scenarios, since it takes seconds to start; each scenario finds it empty and whole.
 
+What is seen is printed in whole lines, as it is seen, so that two clusters can share a terminal.
+"""
+
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,17 +18,18 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
     def say(line: str) -> None:  # what was seen is part of the report, also when the scenario passes
         with capture.global_and_fixture_disabled():
-            reporter.ensure_newline()
-            reporter.write_line(line)
+            reporter.write_line(line, flush=True)
 
     with Lab(hpa_sync=5, scrape=2, say=say) as running:
         yield running
 
 
 @pytest.fixture
-def lab(cluster: Lab) -> Iterator[Lab]:
+def lab(cluster: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The cluster, for one scenario."""
+    began = time.monotonic()
     yield cluster
+    cluster.say(f"  {time.monotonic() - began:.0f} s for {request.node.name}")
     cluster.reset()
 
 
@@ -34,3 +39,8 @@ def scaler(lab: Lab) -> LlmScaler:
     process = LlmScaler(lab)
     process.start()
     return process
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """No dot for a passed scenario: lines say more, and dots of two clusters would run into them."""
+    return ("passed", "", "PASSED") if report.passed and report.when == "call" else None

@@ -38,18 +38,22 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
         lab.wait(lambda: fleet.snapshot().ready == 1, 60, "one replica serves")
         fleet.send(rate=2, prompt=300, output=200)
         lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "llm-scaler is certain")
-        quiet = lab.replicas("llama")
+        lab.wait(lambda: (watch.seen("llama") or [0])[-1] == scaler.explain("llama")["replicas"], 60, "it has settled")
+        quiet = watch.seen("llama")[-1]
         fleet.send(rate=12, prompt=300, output=200)
-        lab.wait(lambda: lab.replicas("llama") >= quiet + 2, 90, "more load gives more replicas")
+        lab.wait(lambda: watch.seen("llama")[-1] >= quiet + 2, 90, "more load gives more replicas")
         busy = scaler.explain("llama")
         fleet.send(rate=0)
-        lab.wait(lambda: lab.replicas("llama") <= quiet, 120, "idle, it needs fewer")
-    assert busy["value"] > quiet
+        lab.wait(lambda: watch.came_to("llama", 1), 120, "idle, one is enough")
+        idle = scaler.explain("llama")
+    assert busy["replicas"] >= quiet + 2
+    assert idle["replicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
-        f"token-latency: {watch.seen('llama')} replicas for 2, 12 and 0 requests/s; "
+        f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('llama')} over 2, 12 and 0 requests/s; "
         f"at 12/s {seen['running']:.0f} running, {seen['tokens']:.0f} tokens/s"
     )
+    lab.say(f"  {' '.join(busy['reason'].split())}")
 
 
 def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab, scaler: LlmScaler):

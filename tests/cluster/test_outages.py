@@ -49,6 +49,9 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.fleet.load = QUIET
         lab.wait(lambda: condition(lab.get("ScaledObject", "hasty") or {}, "Fallback"), 90, "KEDA falls back")
         fell_back = watch.now() - killed
+        health = (lab.get("ScaledObject", "hasty") or {})["status"]["health"]
+        failures = max(one["numberOfFailures"] for one in health.values())
+        assert failures > FAILURES, health
         told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 10, "an event says why")
         assert any(f"(holdFor is {HOLD}s)" in message and "Connection refused" in message for message in told), told
         lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE + HOLD, 60, "the outage lasts longer than any patience")
@@ -58,7 +61,9 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.start("prometheus")
         lab.wait(lambda: certain(scaler, "patient") and certain(scaler, "hasty"), 60, "they are certain again")
         assert not watch.falls()
-        lab.say(f"Prometheus killed: 3 replicas held; KEDA's fallback after {fell_back:.0f} s (holdFor {HOLD} s)")
+        lab.say(
+            f"Prometheus killed: 3 replicas held; KEDA's fallback after {fell_back:.0f} s and {failures} failures (holdFor {HOLD} s, failureThreshold {FAILURES})"
+        )
         lab.say(f"  event: {told[-1]}")
         assert fell_back >= HOLD
 

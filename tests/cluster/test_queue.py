@@ -14,37 +14,48 @@ from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 
 COOLDOWN, IDLE = 5, 10  # seconds: KEDA's cooldownPeriod, llm-scaler's idleFor
-QUEUE = {"formula": "queue-depth", "model": "llama", "target": "4", "holdFor": "20s", "idleFor": f"{IDLE}s"}
+QUEUE = {"formula": "queue-depth", "target": "4", "holdFor": "20s", "idleFor": f"{IDLE}s"}
 
 
 def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(lab: Lab, scaler: LlmScaler):
-    lab.fleet.queued["llama"] = 0
-    lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    lab.fleet.queued["chat"] = 0
+    lab.apply(model("chat", lab.fleet.port, gpus=0, load="2s", replicas=0))
     # The HPA's own caution is left as it is, so that only the word "inactive" can take a replica away.
-    lab.apply(scaled_object("llama", scaler.address, QUEUE, cooldownPeriod=COOLDOWN, advanced={}))
-    with Watch(lab, "llama") as watch, Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
-        lab.wait(lambda: scaler.explain("llama").get("active") is False, 60, "llm-scaler is sure that nothing is there")
-        assert lab.replicas("llama") == 0
+    lab.apply(scaled_object("chat", scaler.address, QUEUE | {"model": "chat"}, cooldownPeriod=COOLDOWN, advanced={}))
+    with Watch(lab, "chat") as watch, Simulation(lab, "chat", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        lab.wait(lambda: scaler.explain("chat").get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        assert lab.replicas("chat") == 0
 
         began = watch.now()
         fleet.request(prompt=200, output=4000)
-        lab.wait(lambda: lab.replicas("llama") == 1, 30, "the first request wakes it")
+        lab.wait(lambda: lab.replicas("chat") == 1, 30, "the first request wakes it")
         woken = watch.now() - began
         lab.wait(lambda: fleet.snapshot().running == 1, 30, "the request is worked on")
         began = watch.now()
-        lab.wait(lambda: watch.now() - began > COOLDOWN + IDLE + 5, 60, "time goes by with an empty queue")
+        lab.wait(lambda: watch.now() - began > 3 * IDLE, 60, "time goes by with an empty queue")
         assert fleet.snapshot().running == 1, "the generation was to last longer than cooldownPeriod and idleFor"
-        assert scaler.explain("llama")["active"]
+        assert watch.seen("chat") == [0, 1]
+        told = scaler.explain("chat")
+        assert (told["replicas"], told["active"], told["idle"]["against"]) == (1, True, ["running is 1"]), told
+        lab.say(
+            f"queue: a generation longer than {3 * IDLE} s (idleFor {IDLE} s, cooldownPeriod {COOLDOWN} s): {told['reason']}"
+        )
 
         for _ in range(60):
             fleet.request(prompt=200, output=1500)
-        lab.wait(lambda: lab.replicas("llama") >= 5, 60, "a long queue brings more replicas")
+        lab.wait(lambda: lab.replicas("chat") >= 5, 60, "a long queue brings more replicas")
+        told = scaler.explain("chat")
+        assert told["replicas"] >= 5, told["reason"]
+        lab.say(f"  60 more: {told['reason']}")
         lab.wait(lambda: fleet.snapshot().finished == 61, 120, "all is done")
-        done, most = watch.now(), max(watch.seen("llama"))
-        lab.wait(lambda: watch.came_to("llama", 0), 60, "it goes back to 0")
-    quiet = watch.at("llama", 0) - done
+        done, most = watch.now(), max(watch.seen("chat"))
+        quietly = lambda: scaler.explain("chat").get("active") is False and scaler.explain("chat")  # noqa: E731
+        told = lab.wait(quietly, 90, "llm-scaler says that it is inactive")
+        assert told["idle"]["seconds"] >= told["idle"]["needed"] == IDLE
+        lab.wait(lambda: watch.came_to("chat", 0), 60, "it goes back to 0")
+    quiet = watch.at("chat", 0) - done
     lab.say(
-        f"queue: 0 -> 1 {woken:.0f} s after the first request (polled every 5 s); 60 more brought {most} replicas; "
+        f"  0 -> 1 {woken:.0f} s after the first request (polled every 5 s); 60 more brought {most} replicas; "
         f"0 again {quiet:.0f} s after the last token (idleFor {IDLE} s); {fleet.snapshot().lost} requests lost"
     )
     assert quiet >= IDLE - 3  # Prometheus' last scrape with a running request may be as old as 2 s
@@ -54,11 +65,11 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
 def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab):
     scaler = LlmScaler(lab, "--grpc-max-connection-age", "10s")
     scaler.start()
-    lab.fleet.queued["llama"] = 0
-    lab.apply(model("llama", lab.fleet.port, gpus=0, replicas=0))
-    with Front(scaler.address) as front, Watch(lab, "llama") as watch:
-        push = trigger(front.address, push=True, **QUEUE)
-        lab.apply(scaled_object("llama", "", triggers=[push], pollingInterval=300))
+    lab.fleet.queued["pushed"] = 0
+    lab.apply(model("pushed", lab.fleet.port, gpus=0, replicas=0))
+    with Front(scaler.address) as front, Watch(lab, "pushed") as watch:
+        push = trigger(front.address, push=True, **QUEUE, model="pushed")
+        lab.apply(scaled_object("pushed", "", triggers=[push], pollingInterval=300))
         listens = lambda: scaler.metric("llm_scaler_streams") == 1  # noqa: E731
         lab.wait(listens, 30, "KEDA listens for pushes")
         lab.wait(lambda: front.connections >= 4, 60, "the connection has come of age three times")
@@ -69,10 +80,13 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
             seen = front.connections
             front.cut()
             lab.wait(lambda: front.connections > seen and listens(), 60, "KEDA listens again")  # noqa: B023
-        lab.wait(lambda: scaler.explain("llama").get("active") is False, 60, "llm-scaler is sure that nothing is there")
-        assert watch.seen("llama") == [0]
-        lab.fleet.queued["llama"], began = 1, watch.now()
-        lab.wait(lambda: lab.replicas("llama") == 1, 60, "a push wakes it")
+        lab.wait(
+            lambda: scaler.explain("pushed").get("active") is False, 60, "llm-scaler is sure that nothing is there"
+        )
+        assert watch.seen("pushed") == [0]
+        lab.fleet.queued["pushed"], began = 1, watch.now()
+        lab.wait(lambda: lab.replicas("pushed") == 1, 60, "a push wakes it")
         woken = watch.now() - began
         lab.say(f"push: 0 -> 1 after {woken:.0f} s (polled every 300 s), on connection {front.connections}")
-        assert scaler.explain("llama")["active"]
+        told = scaler.explain("pushed")
+        assert (told["replicas"], told["active"]) == (1, True), told["reason"]

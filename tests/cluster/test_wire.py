@@ -36,11 +36,15 @@ def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: Ll
     lab.apply(scaled_object("llama", scaler.address, metadata))
     with Watch(lab, "llama") as watch:
         lab.wait(lambda: lab.replicas("llama") == 2, 90, "12 queued at 6 a replica are 2 replicas")
+        reasons = [scaler.reason("llama")]
         file = scaler.formulas / "team.yaml"
         file.write_text(file.read_text().replace("target: 6", "target: 3"))
         lab.wait(lambda: lab.replicas("llama") == 4, 60, "the file says 3 now, and KEDA was told nothing")
+        reasons.append(scaler.reason("llama"))
         lab.apply(scaled_object("llama", scaler.address, metadata | {"target": "2"}))
         lab.wait(lambda: watch.came_to("llama", 6), 60, "the trigger says 2 now")
+        reasons.append(scaler.reason("llama"))
+        assert reasons == [f"{12 // at} replicas: queued = 12, at {at} a replica" for at in (6, 3, 2)]
         metrics = lab.get("HorizontalPodAutoscaler", "keda-hpa-llama") or {}
         assert metrics["spec"]["metrics"][0]["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
         assert not watch.falls()
@@ -103,6 +107,11 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         lab.wait(lambda: len(lab.api.items("Job", "default")) >= 2, 60, "2 queued, 2 jobs")
         assert scaler.explain("train")["workload"]["kind"] == "ScaledJob"
         assert lab.replicas("paused") == 2
+        assert scaler.explain("paused")["replicas"] == 5
+        assert "! paused by the annotation paused: true" in scaler.text("paused")
+        assert "also triggered by prometheus: the largest answer of all counts" in scaler.text("beside")
+        lab.fleet.queued["train"] = 0
+        lab.wait(lambda: scaler.explain("train")["replicas"] == 0, 30, "nothing more to train")
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
         scaler.kill()
@@ -131,8 +140,10 @@ def test_mutual_tls_by_trigger_authentication(lab: Lab):
         lab.apply(scaled_object(name, "", triggers=[asks]))
     lab.wait(lambda: lab.replicas("with") == 2, 90, "a client with a certificate is answered")
     assert lab.replicas("without") == 0
-    told = [one["message"] for one in (lab.get("ScaledObject", "without") or {})["status"].get("conditions", [])]
-    lab.say(f"mutual TLS: 2 replicas with a certificate, 0 without; KEDA says of it: {'; '.join(dict.fromkeys(told))}")
+    assert scaler.explain("with")["replicas"] == 2
+    refused = lambda: [line for line in lab.log("keda-operator", 2000).splitlines() if "certificate required" in line]  # noqa: E731
+    lab.wait(refused, 60, "KEDA logs that without a certificate it is refused")
+    lab.say(f"mutual TLS: 2 replicas with a certificate: {scaler.reason('with')}; 0 without: tls: certificate required")
 
 
 def test_forty_at_once(lab: Lab, scaler: LlmScaler):
@@ -144,6 +155,8 @@ def test_forty_at_once(lab: Lab, scaler: LlmScaler):
         lab.wait(lambda: all(watch.came_to(name, 2) for name in names), 150, "40 of them have 2 replicas each")
         took = watch.now()
     calls = scaler.metric("llm_scaler_calls_total")
+    told = [scaler.explain(name) for name in names]
+    assert {(one["replicas"], one["certainty"], one["value"]) for one in told} == {(2, "certain", 2.0)}
     lab.say(f"40 ScaledObjects at once: all at 2 replicas after {took:.0f} s, {calls:.0f} calls")
     assert all(set(watch.seen(name)) <= {0, 1, 2} for name in names)
 
