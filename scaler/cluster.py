@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scaler.hardware import Amounts, Hardware, Template
+from scaler.hpa import Behavior
 
 Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
@@ -48,6 +49,7 @@ class Hpa:
     minimum: int | None
     maximum: int | None
     conditions: tuple[Condition, ...] = ()
+    behavior: Behavior | None = None  # None: its manifest has none
 
 
 @dataclass(frozen=True, slots=True)

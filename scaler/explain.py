@@ -12,13 +12,28 @@ from scaler.cluster import Condition, Scaled
 from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
-from scaler.hpa import replicas_for_average_value
+from scaler.hpa import (
+    MAX_REPLICAS,
+    NO_BEHAVIOR_WINDOW,
+    Behavior,
+    HpaSpec,
+    HpaState,
+    Metric,
+    RatePolicy,
+    Reason,
+    Rule,
+    Rules,
+    Sample,
+)
+from scaler.hpa import step as hpa_step
 from scaler.model import Ask, QueryAsk, SignalAsk
 
 Data = dict[str, Any]
 WIDTH = 100
-TOLERANCE = 0.1  # the HPA's own, where `behavior` sets none
 NAMED = 3  # pending pods that are named
+NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and at its minimum
+# Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
+UNSEEN = Behavior(*[Rules((RatePolicy("Pods", 1_000_000, 15.0),), window=0.0)] * 2)
 AS_IT_SHOULD_BE = {"Ready": "True", "AbleToScale": "True", "ScalingActive": "True", "ScalingLimited": "False"} | {
     "Fallback": "False",
     "Paused": "False",
@@ -177,33 +192,60 @@ def _hpa(decision: Decision) -> Data | None:
     known = decision.known
     asked = decision.replicas
     around = {1, asked - 1, asked, asked + 1, 2 * asked} if known.current is None else {known.current}
-    rows = [_row(asked, current, decision) for current in sorted(around | {0} if known.current is None else around)]
+    spec = _hpa_spec(decision)
+    rows = [
+        _row(asked, current, spec, decision)
+        for current in sorted(around | {0} if known.current is None else around)
+        if current >= 0
+    ]
+    down, up = spec.tolerances
     return {
         "value": asked,
         "target": 1,
         "type": "AverageValue",
-        "tolerance": TOLERANCE,
-        "rows": [row for row in rows if row["current"] >= 0],
+        "tolerance": {"down": down, "up": up},
+        "stabilization": spec.behavior.down.window if spec.behavior else NO_BEHAVIOR_WINDOW,
+        "rows": rows,
     }
 
 
-def _row(asked: int, current: int, decision: Decision) -> Data:
-    if current <= 0:
-        minimum = max(decision.known.minimum or 1, 1)
-        word = f"KEDA: active, so {minimum} first" if decision.active else "KEDA: inactive, so it stays 0"
-        return {"current": current, "desired": minimum if decision.active else 0, "why": word}
-    desired, within = replicas_for_average_value(float(asked), 1.0, current, TOLERANCE)
-    ratio = asked / current
-    why = f"{asked} / {current} = {ratio:.3g}" + (", within the tolerance: no change" if within else "")
-    bounded = desired
-    if decision.known.maximum is not None and desired > decision.known.maximum:
-        bounded, why = decision.known.maximum, f"{why}; maxReplicaCount is {decision.known.maximum}"
-    minimum = decision.known.minimum or 1
-    if bounded < minimum:
-        bounded, why = minimum, f"{why}; at least {minimum}"
+def _hpa_spec(decision: Decision) -> HpaSpec:
+    """The HPA as it is set, as far as that is known."""
+    known, hpa = decision.known, decision.scaled.hpa if decision.scaled else None
+    maximum = MAX_REPLICAS if known.maximum is None else known.maximum
+    return HpaSpec(max(known.minimum or 1, 1), maximum, hpa.behavior if hpa else UNSEEN)
+
+
+def _row(asked: int, current: int, spec: HpaSpec, decision: Decision) -> Data:
+    """The HPA's next step from `current` replicas."""
+    if current == 0:
+        word = f"KEDA: active, so {spec.minimum} first" if decision.active else "KEDA: inactive, so it stays 0"
+        return {"current": current, "desired": spec.minimum if decision.active else 0, "why": word}
+    # As if we had always said the same: what it has read from us before it remembers, and we do not.
+    before = HpaState((Sample(asked, decision.at),))
+    _, outcome = hpa_step(spec, before, [Metric("replicas", 1.0, float(asked))], current, decision.at)
+    why = f"{asked} / {current} = {asked / current:.3g}{''.join(map(_hpa_rule, outcome.reasons))}"
     if decision.active is False:
         why += "; inactive: KEDA takes it to 0 after cooldownPeriod, unless minReplicaCount is above 0"
-    return {"current": current, "desired": bounded, "why": why}
+    return {"current": current, "desired": outcome.replicas, "why": why}
+
+
+def _hpa_rule(reason: Reason) -> str:
+    """One rule of the HPA as it goes on in a sentence."""
+    match reason.rule:
+        case Rule.PROPOSED:
+            return ""
+        case Rule.WITHIN_TOLERANCE:
+            return ", within the tolerance: no change"
+        case Rule.LIMITED:
+            policy = reason.policy
+            allowed = f"{policy.value} {policy.kind.lower()} in {seconds(policy.period)}" if policy else "no behavior"
+            return f"; no further than {reason.replicas} in one step ({allowed})"
+        case Rule.TOO_MANY:
+            return f"; maxReplicaCount is {reason.replicas}"
+        case Rule.TOO_FEW:
+            return f"; at least {reason.replicas}"
+    return f"; {reason.rule.value}"
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------
@@ -311,10 +353,12 @@ def _active_lines(data: Data) -> list[str]:
 def _hpa_lines(hpa: Data | None) -> list[str]:
     if hpa is None:
         return []
-    lines = [
-        f"gets {hpa['value']} against a target of {hpa['target']} ({hpa['type']}, tolerance {hpa['tolerance']:.0%})"
-    ]
+    down, up = hpa["tolerance"]["down"], hpa["tolerance"]["up"]
+    tolerance = f"{100 * up:g}%" + ("" if up == down else f" up and {100 * down:g}% down")
+    lines = [f"gets {hpa['value']} against a target of {hpa['target']} ({hpa['type']}, tolerance {tolerance})"]
     lines += [f"current {row['current']:>4}  desired {row['desired']:>4}   {row['why']}" for row in hpa["rows"]]
+    if hpa["stabilization"]:
+        lines.append(f"and goes down only to the highest that it was asked for in {seconds(hpa['stabilization'])}")
     return lines
 
 
@@ -347,7 +391,7 @@ def _condition_lines(conditions: Sequence[Data]) -> list[str]:
     return [
         f"! {one['type']} is {one['status']}: {one['reason']}: {one['message']}"[: 2 * WIDTH]
         for one in conditions
-        if one["status"] != AS_IT_SHOULD_BE.get(one["type"], one["status"])
+        if one["status"] != AS_IT_SHOULD_BE.get(one["type"], one["status"]) and one["reason"] not in NORMAL
     ]
 
 

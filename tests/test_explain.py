@@ -7,6 +7,7 @@ from folding import START, fold, row, workload
 from scaler.cluster import Condition, Hpa, Pod, Scaled
 from scaler.decide import State, decide
 from scaler.explain import as_data, as_text, number_text
+from scaler.hpa import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model import Reading, Replicas
 
 QUEUE = """
@@ -140,6 +141,38 @@ def test_the_hpas_arithmetic(known, rows):
     assert [(row["current"], row["desired"], row["why"]) for row in hpa["rows"]] == rows
 
 
+@pytest.mark.parametrize(
+    ("behavior", "current", "desired", "why"),
+    [
+        (None, 1, 4, "6 / 1 = 6; no further than 4 in one step (no behavior)"),
+        (Behavior(), 1, 5, "6 / 1 = 6; no further than 5 in one step (4 pods in 15s)"),
+        (Behavior(up=Rules((), 0.0, "Disabled")), 5, 5, "6 / 5 = 1.2; selectPolicy Disabled forbids this direction"),
+        (Behavior(up=replace(SCALE_UP, tolerance=0.3)), 5, 5, "6 / 5 = 1.2, within the tolerance: no change"),
+    ],
+)  # fmt: skip
+def test_the_hpas_own_behavior_is_part_of_the_arithmetic(behavior, current, desired, why):
+    scaled = replace(SCALED, hpa=replace(SCALED.hpa, behavior=behavior))
+    data = told_by_kubernetes(scaled, current=current, maximum=20)
+    assert data["hpa"]["rows"] == [{"current": current, "desired": desired, "why": why}]
+
+
+def test_what_the_hpa_remembers_is_said():
+    strict = Rules((RatePolicy("Percent", 100, 15.0),), window=60.0, tolerance=0.0)
+    scaled = replace(SCALED, hpa=replace(SCALED.hpa, behavior=Behavior(down=strict)))
+    text = as_text(told_by_kubernetes(scaled))
+    assert "gets 6 against a target of 1 (AverageValue, tolerance 10% up and 0% down)\n" in text
+    assert "    and goes down only to the highest that it was asked for in 1m\n" in text
+
+
+def test_an_hpa_at_0_replicas_and_one_at_its_minimum_are_as_they_should_be():
+    normal = (
+        Condition("ScalingActive", "False", "ScalingDisabled", "the replica count of the target is zero"),
+        Condition("ScalingLimited", "True", "TooFewReplicas", "less than the minimum"),
+    )
+    text = as_text(told_by_kubernetes(replace(SCALED, hpa=replace(SCALED.hpa, conditions=normal))))
+    assert text.endswith("    HPA keda-hpa-llama: current 5, desired 6\n")
+
+
 def test_the_hpas_arithmetic_is_a_table_where_the_current_replicas_are_not_known():
     hpa = as_data(decide_last(workload(QUEUE), *queue_rows(3, replicas=Replicas())))["hpa"]
     assert [(row["current"], row["desired"]) for row in hpa["rows"]] == [
@@ -243,9 +276,8 @@ SCALED = Scaled(
 
 def told_by_kubernetes(scaled=SCALED, unknown=None, **more):
     spec = workload(QUEUE)
-    inputs = replace(
-        row(START, **queue_rows(1)[0]), scaled=scaled, replicas=Replicas(6, 1, 0, 0, 6, "Kubernetes", **more)
-    )
+    known = replace(Replicas(6, 1, 0, 0, 6, "Kubernetes"), **more)
+    inputs = replace(row(START, **queue_rows(1)[0]), scaled=scaled, replicas=known)
     return as_data(decide(spec, State(), inputs, START)[1], unknown=unknown)
 
 

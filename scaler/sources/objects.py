@@ -15,7 +15,8 @@ from typing import Any
 
 from scaler.cluster import Cluster, Condition, Hpa, Metadata, Pod, PodState, Scaled
 from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
-from scaler.sources.machines import read_shape
+from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.sources.machines import amount, read_shape
 from scaler.sources.selector import selects
 
 Raw = Mapping[str, Any]
@@ -196,6 +197,7 @@ def read_hpa(raw: Raw) -> Hpa | None:
         minimum=spec.get("minReplicas", 1),
         maximum=spec.get("maxReplicas"),
         conditions=_conditions(status),
+        behavior=_behavior(spec.get("behavior")),
     )
 
 
@@ -269,6 +271,24 @@ def _fallback(raw: Raw | None) -> str:
         return ""
     behavior = raw.get("behavior") or "static"
     return f"{behavior}: {raw.get('replicas')} replicas after {raw.get('failureThreshold')} failures"
+
+
+def _behavior(raw: Raw | None) -> Behavior | None:
+    """The behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
+    if raw is None:
+        return None
+    return Behavior(_rules(raw.get("scaleUp") or {}, SCALE_UP), _rules(raw.get("scaleDown") or {}, SCALE_DOWN))
+
+
+def _rules(raw: Raw, default: Rules) -> Rules:
+    policies = tuple(RatePolicy(one["type"], one["value"], one["periodSeconds"]) for one in raw.get("policies") or ())
+    window, tolerance = raw.get("stabilizationWindowSeconds"), raw.get("tolerance")
+    return Rules(
+        policies=policies or default.policies,
+        window=default.window if window is None else window,
+        select=raw.get("selectPolicy") or default.select,
+        tolerance=None if tolerance is None else amount("cpu", tolerance) / 1000,  # counted in thousandths, like cpu
+    )
 
 
 def _conditions(status: Raw) -> tuple[Condition, ...]:

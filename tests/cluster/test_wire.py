@@ -69,6 +69,8 @@ def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: 
                 assert both() == (plain, asked)
                 assert "within the tolerance" in scaler.explain("plain")["hpa"]["rows"][0]["why"]
             seen.append(f"{asked}: {plain} and {asked}")
+        assert scaler.explain("plain")["hpa"]["tolerance"] == {"down": 0.1, "up": 0.1}
+        assert scaler.explain("strict")["hpa"]["tolerance"] == {"down": 0.0, "up": 0.0}
     lab.say(f"asked for so many, the HPA gives with a tolerance of 10 % and of 0: {', '.join(seen)}")
 
 

@@ -4,6 +4,7 @@ import pytest
 from kubernetes_objects import NOON, deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object
 
 from scaler.cluster import Condition, Pod
+from scaler.hpa import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.sources.objects import (
     Reader,
     Scale,
@@ -295,6 +296,21 @@ def test_the_hpa_of_a_scaled_object_is_the_one_it_controls():
     del at_zero["status"]["currentReplicas"]
     new["status"] = {}
     assert (read_hpa(at_zero).current, read_hpa(new).current) == (0, None)
+
+
+def test_the_behavior_of_an_hpa_as_the_api_server_fills_it_in():
+    down = {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Min",
+        "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+        "tolerance": "50m",
+    }
+    raw = hpa()
+    assert read_hpa(raw).behavior is None
+    raw["spec"]["behavior"] = {"scaleDown": down}
+    assert read_hpa(raw).behavior == Behavior(
+        up=SCALE_UP, down=Rules((RatePolicy("Pods", 2, 60),), window=0, select="Min", tolerance=0.05)
+    )
 
 
 def test_namesakes_of_both_kinds_stand_side_by_side():
