@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -135,12 +136,11 @@ def _build_one(part: Part, program: str, package: str) -> float:
 def _go(part: str, *args: str, env: Mapping[str, str] | None = None) -> str:
     # -mod=readonly: a build must never edit the pins. -buildvcs=false: our own history is no part of their programs.
     environment = {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", **(env or {})}
-    try:
-        run = subprocess.run(
-            ["nice", "go", *args], cwd=TOOLS / part, env=environment, text=True, capture_output=True, check=False
-        )
-    except FileNotFoundError as exc:
-        raise BuildError(f"{exc.filename} is not installed; the laboratory needs Go 1.26 and nice") from exc
+    for needed in ("go", "setpriv"):
+        if not shutil.which(needed):
+            raise BuildError(f"{needed} is not installed; the laboratory needs Go 1.26 and util-linux")
+    command = ["setpriv", "--pdeathsig", "TERM", "--", "nice", "go", *args]  # not to go on when nobody waits for it
+    run = subprocess.run(command, cwd=TOOLS / part, env=environment, text=True, capture_output=True, check=False)
     if run.returncode:
         raise BuildError(f"go {args[0]} in tools/{part} failed:\n{run.stderr[-4000:]}")
     return run.stdout

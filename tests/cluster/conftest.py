@@ -3,6 +3,7 @@
 What is seen is printed in whole lines, as it is seen, so that two clusters can share a terminal.
 """
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Lab]:
         with capture.global_and_fixture_disabled():
             reporter.write_line(line, flush=True)
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # killed, it cleans up as after Ctrl-C
     with Lab(hpa_sync=5, scrape=2, say=say) as running:
         yield running
 
