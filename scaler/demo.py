@@ -131,7 +131,7 @@ class _Demo:
         self._where = f"in a second terminal: llm-scaler explain {NAMESPACE}/{NAME}{server}"
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._web)
-            await self._web.open(GATEWAY, lambda: pages.gateway(self._live.fleet.snapshot().queued, MODEL))
+            await self._web.open(GATEWAY, lambda: pages.gateway({MODEL: self._live.fleet.snapshot().queued}))
             await self._web.open(CLUSTER, self._cluster_page)
             self._list(folder)
             service = Service(settings, clock, self._timer)

@@ -33,11 +33,14 @@ def vllm(replica: ReplicaFacts, model: str) -> str:
     return "".join(families)
 
 
-def gateway(queued: int, model: str) -> str:
-    """The gateway's page: what waits outside, which is all there is at 0 replicas."""
+def gateway(queued: Mapping[str, int]) -> str:
+    """The gateway's page: what waits outside, by model, which is all there is at 0 replicas."""
     name = "llm_d_epp_flow_control_queue_size"
-    labels = {"inference_pool": model, "model_name": model, "target_model_name": model, "priority": "0"}
-    return _family(name, "gauge", [(name, labels, queued)])
+    rows: list[tuple[str, Labels, float]] = [
+        (name, {"inference_pool": model, "model_name": model, "target_model_name": model, "priority": "0"}, count)
+        for model, count in sorted(queued.items())
+    ]
+    return _family(name, "gauge", rows)
 
 
 def kube_state(seen: Snapshot, scaled: ScaledObject, namespace: str, name: str) -> str:

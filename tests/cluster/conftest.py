@@ -19,6 +19,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
     def say(line: str) -> None:  # what was seen is part of the report, also when the scenario passes
         with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
             reporter.write_line(line, flush=True)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # killed, it cleans up as after Ctrl-C

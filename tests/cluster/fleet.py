@@ -6,29 +6,32 @@ has an address of its own outside that network.
 
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from scaler.sim.histogram import Buckets
+from scaler.sim import pages
+from scaler.sim.histogram import ITL, TTFT, Buckets, Histogram
+from scaler.sim.replica import ReplicaFacts
 
 GATEWAY = "127.65.0.1"
+_NO_TTFT, _NO_ITL = Histogram(TTFT).buckets(), Histogram(ITL).buckets()
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one pod's vLLM has to do, and has done."""
+    """What one pod's vLLM has to do, and has done; the numbers are those of the simulator's ReplicaFacts."""
 
     model: str = "llama"
     waiting: int = 0  # requests
     running: int = 0  # requests
-    kv: float = 0.0  # used share of the KV cache, 0..1
+    kv_usage: float = 0.0  # share of the KV cache, 0..1
     prompt_tokens: int = 0  # since it started, as all below
     generation_tokens: int = 0
     finished: int = 0  # requests
     preemptions: int = 0
-    ttft: Buckets | None = None
-    itl: Buckets | None = None
+    ttft: Buckets = _NO_TTFT
+    itl: Buckets = _NO_ITL
 
 
 @dataclass(slots=True)
@@ -56,41 +59,14 @@ class Fleet:
     def page(self, address: str) -> str | None:
         """Return the metrics page of whoever is at `address`, None if it is not up."""
         if address == GATEWAY:
-            return _gateway(dict(self.queued))
+            return pages.gateway(dict(self.queued))
         load = self.loads.get(address, self.load)
         return _vllm(load) if load else None
 
 
-def _gateway(queued: Mapping[str, int]) -> str:
-    """The flow control queue of llm-d's endpoint picker."""
-    name = "llm_d_epp_flow_control_queue_size"
-    label = 'inference_pool="{0}",model_name="{0}",target_model_name="{0}",fairness_id="default",priority="0"'
-    lines = (f"{name}{{{label.format(model)}}} {count}\n" for model, count in sorted(queued.items()))
-    return f"# TYPE {name} gauge\n" + "".join(lines)
-
-
 def _vllm(load: Load) -> str:
-    """The part of vLLM's page that scalers look at (vllm 0.12 and later, vllm/v1/metrics/loggers.py)."""
-    labels = f'model_name="{load.model}",engine="0"'
-    scalars = (
-        ("num_requests_waiting", "gauge", load.waiting),
-        ("num_requests_running", "gauge", load.running),
-        ("kv_cache_usage_perc", "gauge", load.kv),
-        ("prompt_tokens_total", "counter", load.prompt_tokens),
-        ("generation_tokens_total", "counter", load.generation_tokens),
-        ("num_preemptions_total", "counter", load.preemptions),
-        ("request_success_total", "counter", load.finished),
-    )
-    histograms = (("time_to_first_token_seconds", load.ttft), ("inter_token_latency_seconds", load.itl))
-    lines = [f"# TYPE vllm:{name} {kind}\nvllm:{name}{{{labels}}} {value}\n" for name, kind, value in scalars]
-    return "".join(lines + [_histogram(f"vllm:{name}", labels, seen) for name, seen in histograms if seen])
-
-
-def _histogram(name: str, labels: str, seen: Buckets) -> str:
-    steps = [*zip(map(float, seen.bounds), seen.cumulative, strict=True), ("+Inf", seen.count)]
-    lines = [f'{name}_bucket{{{labels},le="{bound}"}} {count}\n' for bound, count in steps]
-    tail = f"{name}_count{{{labels}}} {seen.count}\n{name}_sum{{{labels}}} {seen.sum}\n"
-    return f"# TYPE {name} histogram\n" + "".join(lines) + tail
+    numbers = {item.name: getattr(load, item.name) for item in fields(load) if item.name != "model"}
+    return pages.vllm(ReplicaFacts(serial=0, phase="ready", ordered=0.0, **numbers), load.model)
 
 
 class Pods:

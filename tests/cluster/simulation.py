@@ -153,7 +153,7 @@ def _load(replica: ReplicaFacts, model: str) -> Load:
         model=model,
         waiting=replica.waiting,
         running=replica.running,
-        kv=replica.kv_usage,
+        kv_usage=replica.kv_usage,
         prompt_tokens=replica.prompt_tokens,
         generation_tokens=replica.generation_tokens,
         finished=replica.finished,

@@ -30,7 +30,7 @@ def seen():
 @pytest.fixture(scope="module")
 def texts(seen):
     replicas = [pages.vllm(one, "llama") for one in seen.replicas if one.phase == "ready"]
-    return [*replicas, pages.gateway(5, "llama"), pages.kube_state(seen, SCALED, "demo", "llama")]
+    return [*replicas, pages.gateway({"llama": 5}), pages.kube_state(seen, SCALED, "demo", "llama")]
 
 
 def test_a_real_parser_reads_them(texts):
