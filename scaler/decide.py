@@ -535,7 +535,8 @@ def _shown(decision: Decision) -> str:
     spec = decision.spec
     if spec.metric_type == "Value":
         return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
-    return f"{' '.join(spec.program.text.split())[:120]} = {decision.value:g}, at {spec.target:g} a replica"
+    text = " ".join(spec.program.text.split())
+    return f"{text if len(text) <= 120 else text[:117] + '...'} = {decision.value:g}, at {spec.target:g} a replica"
 
 
 def _activity(decision: Decision) -> str:

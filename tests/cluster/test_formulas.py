@@ -40,7 +40,7 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
         lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "llm-scaler is certain")
         lab.wait(lambda: (watch.seen("llama") or [0])[-1] == scaler.explain("llama")["replicas"], 60, "it has settled")
         quiet = watch.seen("llama")[-1]
-        fleet.send(rate=12, prompt=300, output=200)
+        fleet.send(rate=24, prompt=300, output=200)
         lab.wait(lambda: watch.seen("llama")[-1] >= quiet + 2, 90, "more load gives more replicas")
         busy = scaler.explain("llama")
         fleet.send(rate=0)
@@ -50,8 +50,8 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
     assert idle["replicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
-        f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('llama')} over 2, 12 and 0 requests/s; "
-        f"at 12/s {seen['running']:.0f} running, {seen['tokens']:.0f} tokens/s"
+        f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('llama')} over 2, 24 and 0 requests/s; "
+        f"at 24/s {seen['running']:.0f} running, {seen['tokens']:.0f} tokens/s"
     )
     lab.say(f"  {' '.join(busy['reason'].split())}")
 
