@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from scaler.cluster import Cluster, Scaled
+from scaler import karpenter
+from scaler.cluster import OLD, Cluster, Scaled
 from scaler.hardware import Hardware, Template, Waiting
 from scaler.placement import EMPTY, places, with_pod
 
@@ -28,6 +29,14 @@ GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon
         r"(qualcomm\.com/qaic|cambricon\.com/.+|metax-tech\.com/.+|mthreads\.com/.+|iluvatar\.(ai|com)/.+)",
     )
 )
+
+
+TEMPLATES = {  # where the pod templates of a kind are read
+    "Deployment": "deployments.apps",
+    "StatefulSet": "statefulsets.apps",
+    "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
+}
+NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,10 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
     none = Count(None, reason="its pods ask for no GPU")
     return Availability(
         resource,
-        schedulable=_schedulable(hardware, scaled, template),
+        schedulable=_schedulable(cluster, hardware, scaled, template),
         free=_free(hardware, template, gpu) if gpu else none,
         pending=_pending(hardware, scaled, gpu) if gpu else none,
-        provisionable=Count(None, reason="what a provisioner may add is not known"),
+        provisionable=_provisionable(cluster, hardware, template, gpu),
         own=_own(cluster, scaled, gpu) if gpu else none,
     )
 
@@ -91,16 +100,15 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
     if hardware.loads is None:
         return cluster.problems.get("pods", "which pods there are is not known yet")
     if scaled.template is None:
-        problems = [text for name, text in cluster.problems.items() if name.split("s.")[0] == _kind(scaled).lower()]
-        return (problems or [f"the pod template of {scaled.target} is not known"])[0]
+        kind = scaled.target.partition(" ")[0]
+        return cluster.problems.get(TEMPLATES.get(kind, ""), f"the pod template of {scaled.target} is not known")
+    age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
+    if age > OLD:
+        return f"machines were last heard of {age:.0f}s before all else"
     return ""
 
 
-def _kind(scaled: Scaled) -> str:
-    return scaled.target.split(" ")[0].split(".")[0]
-
-
-def _schedulable(hardware: Hardware, scaled: Scaled, template: Template) -> Count:
+def _schedulable(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> Count:
     nodes, loads = (hardware.nodes or {}).values(), dict(hardware.loads or {})
     ahead = [pod for pod in hardware.waiting if not _is_own(pod, scaled) and not pod.gated]
     for pod in ahead:
@@ -114,6 +122,8 @@ def _schedulable(hardware: Hardware, scaled: Scaled, template: Template) -> Coun
         doubts.append("pods of several shapes share the nodes")
     if hardware.partial:
         doubts.append(hardware.partial)
+    if hardware.quotas is None:
+        doubts.append(cluster.problems.get("resourcequotas", "what quotas leave is not known yet"))
     left, quota = _quota(hardware, scaled, template)
     if left is not None and left < fits:
         fits, reasons = left, [quota]
@@ -153,6 +163,24 @@ def _free(hardware: Hardware, template: Template, gpu: str) -> Count:
 def _pending(hardware: Hardware, scaled: Scaled, gpu: str) -> Count:
     asked = (pod.shape.asks(gpu) for pod in hardware.waiting if not pod.gated and not _is_own(pod, scaled))
     return Count(sum(asked), "lower" if hardware.partial else "exact", hardware.partial)
+
+
+def _provisionable(cluster: Cluster, hardware: Hardware, template: Template, gpu: str) -> Count:
+    if not hardware.pools:
+        return Count(None, reason=cluster.problems.get("nodepools.karpenter.sh", NO_KARPENTER))
+    for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
+        if part is None:
+            return Count(None, reason=cluster.problems.get(resource, f"{resource} are not known yet"))
+    nodes, loads = (hardware.nodes or {}).values(), hardware.loads or {}
+    coming = min(
+        karpenter.ordered(hardware, shape, places(shape, nodes, loads).by_node) // count
+        for shape, count in template.pods
+    )
+    offer = karpenter.purchasable(hardware, template, gpu, hardware.heard or 0.0)
+    if offer.pods is None:
+        return Count(None, reason=offer.reason)
+    reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
+    return Count(coming + offer.pods, "upper" if coming + offer.pods else "exact", reason)
 
 
 def _own(cluster: Cluster, scaled: Scaled, gpu: str) -> Count:

@@ -127,12 +127,54 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class NodePool:
+    """What Karpenter may buy."""
+
+    name: str
+    requirements: tuple[Requirement, ...] = ()  # of its machines, labels of its template among them
+    taints: tuple[Taint, ...] = ()  # that stay; those of the start-up are left out
+    limits: Mapping[str, int] = field(default_factory=dict)  # of all its machines together, `nodes` among them
+    used: Mapping[str, int] = field(default_factory=dict)  # capacity of its machines, ordered ones among them
+    static: bool = False  # it has a fixed number of machines
+    problem: str = ""  # why it cannot buy anything, in its own words
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClaim:
+    """A machine that Karpenter has ordered."""
+
+    name: str
+    pool: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    capacity: Mapping[str, int]  # empty until it is known which type it will be
+    allocatable: Mapping[str, int]  # until then: what the pods need that it was ordered for
+    node: str = ""  # once it has joined
+    launched: float | None = None  # when it was to be had
+    initialized: bool = False  # its node has all that it promised
+    problem: str = ""  # why it cannot be had
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A machine that could not be had."""
+
+    pool: str
+    time: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware:
     """All machines, and all pods on them; each part may be unknown."""
 
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     waiting: tuple[Waiting, ...] = ()
-    quotas: Mapping[str, tuple[Quota, ...]] | None = field(default_factory=dict)  # by namespace
+    quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
+    pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
+    claims: tuple[NodeClaim, ...] | None = None
+    shortages: tuple[Shortage, ...] | None = None
     partial: str = ""  # why there are pods that are not seen
     heard: float | None = None  # all of it was true at this time

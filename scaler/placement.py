@@ -7,6 +7,7 @@ Source: Kubernetes 1.35.4, pkg/scheduler/framework/plugins: noderesources/fit.go
 nodeunschedulable, nodeports; component-helpers/scheduling/corev1.
 """
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from scaler.hardware import Load, Node, Requirement, Shape, Taint, Term, Tolerat
 CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # put on by a controller, a moment later
 EMPTY = Load({})
+_COMPARES = {"Gt": operator.gt, "Lt": operator.lt, "Gte": operator.ge, "Lte": operator.le}  # the last two: Karpenter's
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,8 @@ def _taints(node: Node) -> Iterable[Taint]:
         yield NOT_READY
 
 
-def _holds(requirement: Requirement, node: Node) -> bool:
-    value = node.name if requirement.field else node.labels.get(requirement.key)
+def accepts(requirement: Requirement, value: str | None) -> bool:
+    """Whether a label's value is accepted; None for a label that is not there."""
     match requirement.operator:
         case "In":
             return value in requirement.values
@@ -155,17 +157,15 @@ def _holds(requirement: Requirement, node: Node) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-        case "Gt" | "Lt":
-            return _compares(value, requirement)
-    return False
-
-
-def _compares(value: str | None, requirement: Requirement) -> bool:
+    compare = _COMPARES.get(requirement.operator)
     try:
-        own, bound = int(value or ""), int(requirement.values[0])
+        return bool(compare and compare(int(value or ""), int(requirement.values[0])))
     except (ValueError, IndexError):
         return False
-    return own > bound if requirement.operator == "Gt" else own < bound
+
+
+def _holds(requirement: Requirement, node: Node) -> bool:
+    return accepts(requirement, node.name if requirement.field else node.labels.get(requirement.key))
 
 
 def _clash(own: tuple[str, str, int], other: tuple[str, str, int]) -> bool:

@@ -55,6 +55,7 @@ class Resource:
     gives: str  # what is not known without it
     verbs: tuple[str, ...] = ("list", "watch")
     selector: str = ""  # of labels, so that others are not even sent
+    fields: str = ""  # a selector of fields
     namespaced: bool = True
     optional: bool = False  # its API need not be installed; a cluster without it has none of these
 
@@ -80,13 +81,25 @@ LEADER_WORKER_SETS = Resource(
 )
 NODES = Resource("", "v1", "nodes", "which machines there are", namespaced=False)
 QUOTAS = Resource("", "v1", "resourcequotas", "what quotas leave")
+NODE_POOLS = Resource("karpenter.sh", "v1", "nodepools", "what Karpenter may buy", namespaced=False, optional=True)
+NODE_CLAIMS = Resource(
+    "karpenter.sh", "v1", "nodeclaims", "what Karpenter has ordered", namespaced=False, optional=True
+)
+SHORTAGES = Resource(
+    "",
+    "v1",
+    "events",
+    "which machines Karpenter could not get",
+    fields="reason=InsufficientCapacityError",
+    namespaced=False,
+)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "the addresses of Services that endpoints name")
 SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
 
 SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, objects.GROUPS: LEADER_WORKER_SETS}
 WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
-HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS)
+HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, NODE_POOLS, NODE_CLAIMS, SHORTAGES)
 WATCHED = WORKLOADS + HARDWARE
 RESOURCES = (*WATCHED, SLICES, SCALES)
 
@@ -156,6 +169,14 @@ def key_of(raw: Raw) -> Key:
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
+def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:
+    """Quotas of each namespace."""
+    found: dict[str, tuple[Quota, ...]] = {}
+    for (namespace, _), quota in quotas.items():
+        found[namespace] = (*found.get(namespace, ()), quota)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
     """What all watches share."""
@@ -194,7 +215,8 @@ class Watch:
         self._server, self._lock, self._clock, self._pace = common.server, common.lock, common.clock, common.pace
         self._read, self._key = read, key
         self._path = resource.path(namespace)
-        self._query = {"labelSelector": resource.selector} if resource.selector else {}
+        narrowed = {"labelSelector": resource.selector, "fieldSelector": resource.fields}
+        self._query = {name: selector for name, selector in narrowed.items() if selector}
         self._version = ""  # empty: to be listed
         self._refused: float | None = None  # since when
 
@@ -376,8 +398,9 @@ class Kube:
             state = (sum(watch.changes for watch in self._watches), self._scales)
             if self._made is None or self._made[0] != state:
                 self._made = state, objects.assemble(self._tables())
-            heard = self._heard(WORKLOADS)
-        return replace(self._made[1], problems=self._problems(), heard=heard)
+            heard, hardware = self._heard(WORKLOADS), self._made[1].hardware
+            hardware = hardware and replace(hardware, heard=self._heard(HARDWARE))
+        return replace(self._made[1], problems=self._problems(), heard=heard, hardware=hardware)
 
     def _heard(self, resources: Collection[Resource]) -> float | None:
         """Since when nothing of these is known."""
@@ -408,6 +431,9 @@ class Kube:
             PODS: (self._reader.pod, key_of),
             NODES: (machines.read_node, key_of),
             QUOTAS: (machines.read_quota, key_of),
+            NODE_POOLS: (machines.read_pool, key_of),
+            NODE_CLAIMS: (machines.read_claim, key_of),
+            SHORTAGES: (machines.read_shortage, key_of),
         }
         return readings[resource]
 
@@ -425,16 +451,18 @@ class Kube:
         )
 
     def _hardware(self) -> Hardware:
-        nodes, pods = self._records(NODES), self._all(PODS)
-        quotas: dict[str, tuple[Quota, ...]] = {}
-        for (namespace, _), quota in (self._records(QUOTAS) or {}).items():
-            quotas[namespace] = (*quotas.get(namespace, ()), quota)
+        nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
+        claims, shortages = self._records(NODE_CLAIMS), self._records(SHORTAGES)
+        quotas = self._records(QUOTAS)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         return Hardware(
             nodes=None if nodes is None else {name: node for (_, name), node in nodes.items()},
             loads=None if pods is None else joined([table.loads for table in pods]),
             waiting=tuple(one for table in pods or () for one in table.waiting.values()),
-            quotas=quotas,
+            quotas=None if quotas is None else by_namespace(quotas),
+            pools=None if pools is None else {name: pool for (_, name), pool in pools.items()},
+            claims=None if claims is None else tuple(claims.values()),
+            shortages=None if shortages is None else tuple(shortages.values()),
             partial=alone,
         )
 

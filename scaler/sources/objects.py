@@ -10,13 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from scaler.cluster import Cluster, Condition, Hpa, Metadata, Pod, PodState, Scaled
 from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
 from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.sources.machines import amount, read_shape
+from scaler.sources.machines import amount, moment, read_shape
 from scaler.sources.selector import selects
 
 Raw = Mapping[str, Any]
@@ -323,17 +322,17 @@ def _scrape(annotations: Raw) -> Metadata:
 def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
     conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
     ready = conditions.get("Ready", {})
-    created = _time(meta.get("creationTimestamp"))
+    created = moment(meta.get("creationTimestamp"))
     if meta.get("deletionTimestamp"):
         return "terminating", created, ""
     if ready.get("status") == "True":
         return "ready", created, ""
     if not spec.get("nodeName"):
         scheduled = conditions.get("PodScheduled", {})
-        since = _time(scheduled.get("lastTransitionTime"))
+        since = moment(scheduled.get("lastTransitionTime"))
         return "pending", created if since is None else since, str(scheduled.get("message") or "")[:_SHOWN]
     # Kubelet moves Ready's time only when Ready changes, so one that came long after the start was True in between.
-    began, changed = (_time(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
+    began, changed = (moment(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
     was_ready = began is not None and changed is not None and changed > began + 1
     return ("unready" if was_ready else "starting"), created, ""
 
@@ -348,13 +347,6 @@ def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Wa
         gated="SchedulingGated" in reasons or bool(spec.get("schedulingGates")),
         nominated=status.get("nominatedNodeName") or "",
     )
-
-
-def _time(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None
 
 
 # ---- together --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""A Cluster of raw Kubernetes objects, put together as sources/kube.py does it, without a server."""
+
+from kubernetes_objects import scaled_object
+
+from scaler.hardware import Hardware
+from scaler.sources.kube import PodTable, by_namespace, key_of
+from scaler.sources.machines import read_claim, read_node, read_pool, read_quota, read_shortage
+from scaler.sources.objects import Reader, Tables, assemble
+
+GPU = "nvidia.com/gpu"
+
+
+def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), problems=None, **hardware):
+    """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it."""
+    reader, table = Reader(), PodTable()
+    for raw in pods:
+        table.put(key_of(raw), reader.pod(raw))
+    known = [read_node(raw) for raw in nodes]
+    specs = specs or {}
+    templates = {
+        ("team", name): reader.replicated({"spec": {"template": {"spec": spec}}}) for name, spec in specs.items()
+    }
+    everything = {
+        "nodes": {node.name: node for node in known},
+        "loads": table.loads,
+        "waiting": tuple(table.waiting.values()),
+        "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
+        "pools": {raw["metadata"]["name"]: read_pool(raw) for raw in pools},
+        "claims": tuple(map(read_claim, claims)),
+        "shortages": tuple(filter(None, map(read_shortage, events))),
+    }
+    tables = Tables(
+        scaled=[reader.scaled(scaled_object(name)) for name in specs],
+        listed=frozenset(),
+        hpas=None,
+        replicated={"Deployment": templates},
+        jobs=None,
+        pods={owner: group.values() for owner, group in table.groups.items()},
+        scales={},
+        hardware=Hardware(**everything | hardware),
+    )
+    return assemble(tables)
+
+
+def node(name="n", gpus=8, *, labels=None, taints=(), ready="True", cordoned=False, **room):
+    """A machine; `room` by resource, where `_` and `__` in a name stand for `-` and `/`."""
+    room = (
+        {"cpu": "64", "memory": "512Gi", "pods": "110"} | ({GPU: str(gpus)} if gpus is not None else {}) | named(room)
+    )
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+        "spec": {"taints": list(taints), "unschedulable": cordoned},
+        "status": {"capacity": room, "allocatable": room, "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+def spec(gpus=1, **more):
+    """A pod with one container that has so many GPUs as its limit."""
+    limits = {GPU: str(gpus)} if gpus else {}
+    return {"containers": [{"name": "engine", "resources": {"limits": limits}}], **more}
+
+
+def on(name, where, of=None, *, labels=None, phase="Running", owner=("ReplicaSet", "other-5d8f"), **status):
+    """A pod on a node (empty: on none), of other people unless said otherwise."""
+    return {
+        "metadata": {
+            "namespace": "team",
+            "name": name,
+            "labels": {"pod-template-hash": owner[1].rpartition("-")[2], **(labels or {})},
+            "ownerReferences": [{"kind": owner[0], "name": owner[1], "controller": True}],
+        },
+        "spec": {**(of or spec()), **({"nodeName": where} if where else {})},
+        "status": {"phase": phase, **status},
+    }
+
+
+def named(room):
+    return {name.replace("__", "/").replace("_", "-"): value for name, value in room.items()}

@@ -1,0 +1,360 @@
+"""GPUs that can really be had: each of the ways in which the sum of what is free is not the answer."""
+
+import dataclasses
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from picturing import GPU, node, on, picture, spec
+
+from scaler.cluster import OLD, Cluster, Scaled
+from scaler.gpu import NO_KARPENTER, Count, availability
+from scaler.hardware import Hardware, Load, Node, Shape, Template, Waiting
+
+MINE = ("ReplicaSet", "llama-77aa")
+UNSCHEDULABLE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+
+
+def asked(nodes, pods=(), pod=None, **more):
+    """The availability of Deployment llama, whose pods are `pod`."""
+    cluster = picture(nodes, pods, {"llama": pod or spec()}, **more)
+    [scaled] = cluster
+    return availability(cluster, scaled)
+
+
+def fits(*args, **more):
+    found = asked(*args, **more).schedulable
+    assert found.bound == "exact"
+    return found.value
+
+
+def limits(**resources):
+    return [{"name": "c", "resources": {"limits": resources}}]
+
+
+# ---- what is on the nodes --------------------------------------------------------------------------------------------------
+
+
+def test_places_are_counted_node_by_node_since_a_pod_is_on_one():
+    nodes = [node("a", 5), node("b", 0), node("c", 2)]
+    assert [fits(nodes, pod=spec(gpus)) for gpus in (1, 2, 4)] == [7, 3, 1]
+    assert asked(nodes).free == Count(7)
+
+
+def test_what_pods_hold_is_taken_off_and_what_ended_pods_held_is_not():
+    pods = [on("a", "n", spec(2)), on("b", "n", spec(4), phase="Succeeded"), on("c", "n", spec(4), phase="Failed")]
+    assert fits([node()], pods) == 6
+
+
+def test_a_pod_that_is_ending_holds_its_gpus_until_it_is_gone():
+    ending = on("a", "n", spec(2))
+    ending["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+    assert fits([node()], [ending]) == 6
+
+
+def test_init_containers_hold_the_most_that_one_of_them_does_and_sidecars_hold_on():
+    def container(gpus, **more):
+        return {"name": f"c{gpus}", "resources": {"limits": {GPU: str(gpus)}}, **more}
+
+    sidecar = container(1, restartPolicy="Always")
+    cases = {
+        4: {"containers": [container(1)], "initContainers": [container(4), container(2)]},
+        3: {"containers": [container(1), container(2)], "initContainers": [container(2)]},
+        2: {"containers": [container(1)], "initContainers": [sidecar]},
+        5: {"containers": [container(1)], "initContainers": [sidecar, container(4)]},
+        6: {"containers": [container(5)], "initContainers": [container(4), sidecar]},
+    }
+    for gpus, pod in cases.items():
+        assert asked([node()], pod=pod).resource == f"{gpus} {GPU}"
+        assert fits([node()], [on("a", "n", pod)]) == 8 - gpus
+
+
+def test_what_counts_is_allocatable_not_capacity():
+    sick = node()
+    sick["status"]["allocatable"] = {**sick["status"]["capacity"], GPU: "7"}  # the device plugin took one back
+    assert fits([sick]) == 7
+
+
+def test_a_new_node_is_ready_before_its_gpus_are_there():
+    assert fits([node(gpus=0)]) == 0
+    assert fits([node(gpus=None)]) == 0
+    assert asked([node(gpus=None)]).schedulable.reason == "insufficient nvidia.com/gpu on 1 node"
+
+
+@pytest.mark.parametrize(
+    ("barred", "reason"),
+    [
+        ({"cordoned": True}, "cordoned on 1 node"),
+        ({"ready": "False"}, "not ready on 1 node"),
+        ({"ready": "Unknown"}, "not ready on 1 node"),
+        ({"taints": [{"key": "team", "value": "red", "effect": "NoSchedule"}]}, "taint team on 1 node"),
+        (
+            {"taints": [{"key": "node.cilium.io/agent-not-ready", "effect": "NoExecute"}]},
+            "taint node.cilium.io/agent-not-ready on 1 node",
+        ),
+        ({"labels": {"product": "l4"}}, "node selector on 1 node"),
+    ],
+)
+def test_nodes_that_its_pods_may_not_use_are_left_out_and_the_reason_is_told(barred, reason):
+    pod = spec(nodeSelector={"product": "h100"})
+    good = node("good", 2, labels={"product": "h100"})
+    found = asked([node(**{"labels": {"product": "h100"}, **barred}), good], pod=pod)
+    assert found.schedulable == Count(2, reason=f"{reason}")
+    assert found.free == Count(2)
+
+
+def test_a_taint_that_is_tolerated_or_soft_bars_nobody():
+    tainted = node(
+        taints=[{"key": GPU, "value": "present", "effect": "NoSchedule"}, {"key": "x", "effect": "PreferNoSchedule"}]
+    )
+    assert fits([tainted]) == 0
+    assert fits([tainted], pod=spec(tolerations=[{"key": GPU, "operator": "Exists"}])) == 8
+
+
+def test_another_resource_may_be_the_bottleneck():
+    pod = {"containers": limits(**{GPU: "1", "cpu": "10", "rdma/hca": "1"})}
+    found = asked([node("a", rdma__hca="3"), node("b", cpu="25", rdma__hca="8"), node("c")], pod=pod)
+    assert found.schedulable == Count(5, reason="insufficient rdma/hca on 1 node")
+    assert fits([node(pods="3")]) == 3
+
+
+def test_a_gpu_that_is_shared_is_a_resource_of_its_own():
+    nodes = [node("whole", 2), node("shared", None, **{"nvidia.com/gpu.shared": "40"})]
+    shared = {"containers": limits(**{"nvidia.com/gpu.shared": "1"})}
+    assert (fits(nodes), fits(nodes, pod=shared)) == (2, 40)
+    assert asked(nodes, pod=shared).free == Count(40)
+
+
+def test_a_slice_of_a_gpu_is_a_resource_of_its_own():
+    sliced = node(gpus=1, **{"nvidia.com/mig-1g.10gb": "7"})
+    pod = {"containers": limits(**{"nvidia.com/mig-1g.10gb": "2"})}
+    found = asked([sliced], pod=pod)
+    assert (found.resource, found.schedulable.value, found.free) == ("2 nvidia.com/mig-1g.10gb", 3, Count(7))
+
+
+@pytest.mark.parametrize(
+    ("asks", "counted"),
+    [
+        ({"aws.amazon.com/neuroncore": "2", "aws.amazon.com/neuron": "1"}, "1 aws.amazon.com/neuron"),
+        ({"amd.com/gpu": "1"}, "1 amd.com/gpu"),
+        ({"google.com/tpu": "4"}, "4 google.com/tpu"),
+        ({"gpu.intel.com/xe": "1"}, "1 gpu.intel.com/xe"),
+        ({"habana.ai/gaudi": "8"}, "8 habana.ai/gaudi"),
+        ({"huawei.com/Ascend910": "1"}, "1 huawei.com/Ascend910"),
+        ({"rdma/hca": "1"}, ""),
+    ],
+)
+def test_silicon_of_every_vendor_is_counted_once(asks, counted):
+    assert asked([node()], pod={"containers": limits(**asks)}).resource == counted
+
+
+def test_a_pod_without_gpus_has_places_and_no_gpus():
+    found = asked([node(cpu="3")], pod={"containers": limits(cpu="1")})
+    assert (found.resource, found.schedulable.value) == ("", 3)
+    assert found.free == found.own == found.pending == Count(None, reason="its pods ask for no GPU")
+
+
+def test_a_node_that_holds_too_much_has_nothing_left_and_takes_nothing_from_others():
+    assert fits([node("a", 1), node("b", 2)], [on("x", "a", spec(4))]) == 2
+    assert asked([node("a", 1), node("b", 2)], [on("x", "a", spec(4))]).free == Count(2)
+
+
+# ---- whose pods --------------------------------------------------------------------------------------------------------------
+
+
+def test_own_pods_are_own_and_never_count_against_their_workload():
+    pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
+    found = asked([node()], pods, spec(2))
+    assert (found.own, found.pending, found.schedulable.value) == (Count(2), Count(0), 3)
+
+
+def test_others_that_wait_are_pending_but_take_no_place_that_they_could_not_have():
+    others = [on("big", "", spec(16), conditions=UNSCHEDULABLE), on("held", "", spec(4))]
+    others[1]["spec"]["schedulingGates"] = [{"name": "kueue"}]
+    found = asked([node()], others)
+    assert (found.pending, found.schedulable) == (Count(16), Count(8))
+
+
+def test_a_node_that_is_being_made_free_for_others_is_theirs():
+    nominated = on("big", "", spec(6), conditions=UNSCHEDULABLE, nominatedNodeName="n")
+    assert fits([node()], [nominated]) == 2
+
+
+# ---- quotas -------------------------------------------------------------------------------------------------------------------
+
+
+def quota(name="gpus", namespace="team", scopes=None, **sizes):
+    hard, used = ({key: pair[index] for key, pair in sizes["of"].items()} for index in (0, 1))
+    spec = {"hard": hard, **({"scopes": scopes} if scopes else {})}
+    return {"metadata": {"namespace": namespace, "name": name}, "spec": spec, "status": {"hard": hard, "used": used}}
+
+
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [
+        ({f"requests.{GPU}": ("6", "2")}, 2),
+        ({f"requests.{GPU}": ("2", "6")}, 0),
+        ({"pods": ("10", "9")}, 1),
+        ({"count/pods": ("10", "8")}, 2),
+        ({"requests.cpu": ("1", "1")}, 4),
+        ({"services": ("1", "1")}, 4),
+    ],
+)
+def test_a_quota_binds_what_it_speaks_of(of, value):
+    found = asked([node()], pod=spec(2), quotas=[quota(of=of)]).schedulable
+    assert found.value == value
+    assert ("ResourceQuota gpus: " in found.reason) is (value < 4)
+
+
+def test_pods_that_wait_are_within_their_quota_already():
+    waiting = [on("llama-1", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
+    assert fits([node()], waiting, spec(2), quotas=[quota(of={f"requests.{GPU}": ("4", "2")})]) == 2
+
+
+def test_quotas_of_other_namespaces_bind_nothing_here():
+    assert fits([node()], quotas=[quota(namespace="other", of={"pods": ("1", "1")})]) == 8
+
+
+# ---- what is not known -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_permission_nothing_is_zero():
+    told = {"nodes": "which machines there are: list and watch nodes: 403"}
+    [scaled] = picture([], specs={"llama": spec()})
+    cluster = Cluster(hardware=Hardware(), problems=told)
+    found = availability(cluster, scaled)
+    assert {found.schedulable, found.free, found.pending, found.provisionable, found.own} == {
+        Count(None, reason=told["nodes"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("hardware", "template", "problems", "reason"),
+    [
+        (None, True, {}, "Kubernetes is not watched"),
+        (None, True, {"kubernetes": "no access"}, "no access"),
+        (Hardware(), True, {}, "which nodes there are is not known yet"),
+        (Hardware(nodes={}), True, {"pods": "list and watch pods: 403"}, "list and watch pods: 403"),
+        (Hardware({}, {}), False, {}, "the pod template of Deployment llama is not known"),
+        (Hardware({}, {}), False, {"deployments.apps": "403"}, "403"),
+        (
+            Hardware({}, {}, heard=1000.0 - OLD - 5),
+            True,
+            {},
+            f"machines were last heard of {OLD + 5:.0f}s before all else",
+        ),
+    ],
+)
+def test_why_it_is_not_known(hardware, template, problems, reason):
+    made = Template(((Shape((("pods", 1),)), 1),)) if template else None
+    scaled = Scaled("ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=made)
+    cluster = Cluster(hardware=hardware, problems=problems, heard=1000.0)
+    assert availability(cluster, scaled).schedulable == Count(None, reason=reason)
+
+
+def test_what_is_seen_in_part_is_a_bound():
+    found = asked([node()], partial="pods outside of team are not seen")
+    assert found.schedulable == found.free == Count(8, "upper", "pods outside of team are not seen")
+    assert found.pending.bound == "lower"
+
+
+def test_quotas_that_may_not_be_read_make_it_a_bound():
+    cluster = picture([node()], (), {"llama": spec()})
+    [scaled] = cluster
+    unknown = Cluster(hardware=Hardware(cluster.hardware.nodes, {}), problems={"resourcequotas": "403"})
+    assert availability(unknown, scaled).schedulable == Count(8, "upper", "403")
+
+
+def test_without_karpenter_what_may_be_bought_is_not_known():
+    assert asked([node()]).provisionable == Count(None, reason=NO_KARPENTER)
+
+
+# ---- groups ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_of_several_pods_is_had_whole_or_not():
+    cluster = picture([node("a", 5), node("b", 4)], specs={"llama": spec(2)})
+    [scaled] = cluster
+    [(shape, _)] = scaled.template.pods
+    values = {}
+    for size in (1, 2, 3, 5):
+        group = Template(((shape, size),))
+        values[size] = availability(cluster, with_template(scaled, group)).schedulable.value
+    assert values == {1: 4, 2: 2, 3: 1, 5: 0}
+
+
+def test_pods_of_several_shapes_are_an_upper_bound():
+    leader, worker = Shape((("cpu", 1000), ("pods", 1))), Shape(((GPU, 4), ("pods", 1)))
+    cluster = picture([node("a", 9)], specs={"llama": spec()})
+    [scaled] = cluster
+    found = availability(cluster, with_template(scaled, Template(((leader, 1), (worker, 2)))))
+    assert (found.resource, found.schedulable.value, found.schedulable.bound) == (f"8 {GPU}", 1, "upper")
+
+
+def with_template(scaled, template):
+    return dataclasses.replace(scaled, template=template)
+
+
+# ---- laws ----------------------------------------------------------------------------------------------------------------------------
+
+RESOURCES = ("cpu", GPU, "pods")
+amounts = st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 4))
+shapes = amounts.map(lambda asks: Shape(tuple(sorted({**{k: v for k, v in asks.items() if v}, "pods": 1}.items()))))
+machines = st.lists(st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 5)), max_size=3)
+
+
+def counted(rooms, shape, others=()):
+    nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
+    loads = {}
+    for name, other in others:
+        before = loads.get(name, Load({})).requests
+        loads[name] = Load({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
+    template = Template(((shape, 1),))
+    scaled = Scaled(
+        "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=template, held=()
+    )
+    return availability(Cluster(hardware=Hardware(nodes, loads, quotas={})), scaled).schedulable.value
+
+
+def brute(rooms, shape):
+    """The most pods that any placement of them one by one comes to."""
+    asks = dict(shape.requests)
+    best = 0
+    for number, room in enumerate(rooms):
+        if all(room.get(resource, 0) >= amount for resource, amount in asks.items()):
+            left = {resource: room.get(resource, 0) - asks.get(resource, 0) for resource in RESOURCES}
+            best = max(best, 1 + brute([*rooms[:number], left, *rooms[number + 1 :]], shape))
+            break  # pods are alike, so which node is filled first changes nothing: the test below shows it
+    return best
+
+
+@given(machines, shapes)
+def test_the_count_is_what_placing_pods_one_by_one_comes_to(rooms, shape):
+    answers = {brute(list(order), shape) for order in itertools.permutations(rooms)}
+    assert answers == {counted(rooms, shape)}
+
+
+@given(machines, shapes, st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 5)))
+def test_one_more_node_never_takes_a_place_away(rooms, shape, more):
+    assert counted([*rooms, more], shape) >= counted(rooms, shape)
+
+
+@given(machines, shapes, shapes, st.integers(0, 2))
+def test_one_more_pod_of_others_never_makes_a_place(rooms, shape, other, where):
+    assert counted(rooms, shape, [(f"n{where}", other)]) <= counted(rooms, shape)
+
+
+@given(machines, shapes, shapes)
+def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other):
+    nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
+    scaled = Scaled(
+        "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=Template(((shape, 1),))
+    )
+    for waiting in (
+        Waiting("x", ("team", "Deployment", "other"), other, seen=False),
+        Waiting("x", ("team", "Deployment", "other"), other, seen=True),
+        Waiting("x", ("team", "Deployment", "other"), other, seen=True, nominated="n0"),
+    ):
+        hardware = Hardware(nodes, {}, (waiting,), quotas={})
+        assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)

@@ -1,0 +1,239 @@
+"""What Karpenter has ordered and may still buy, from its own objects as it writes them."""
+
+import dataclasses
+
+import pytest
+from kubernetes_objects import NOON, stamp
+from picturing import GPU, node, on, picture, spec
+
+from scaler.gpu import Count, availability
+
+G5 = {"node.kubernetes.io/instance-type": "g5.48xlarge"}
+PINNED = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g5.48xlarge"]}]
+TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+
+
+def pool(name="gpu", limits=None, used=None, *, requirements=(), labels=None, taints=(), replicas=None, ready="True"):
+    spec = {
+        "requirements": list(requirements),
+        "taints": list(taints),
+        "startupTaints": [{"key": "x", "effect": "NoSchedule"}],
+    }
+    made = {
+        "metadata": {"name": name},
+        "spec": {"template": {"metadata": {"labels": labels or {}}, "spec": spec}, "limits": limits or {}},
+        "status": {
+            "resources": used or {},
+            "conditions": [{"type": "Ready", "status": ready, "reason": "NodeClassNotReady", "message": "no subnets"}],
+        },
+    }
+    if replicas is not None:
+        made["spec"]["replicas"] = replicas
+    return made
+
+
+def claim(name="gpu-x1a2b", gpus=8, *, launched=("True", 0, ""), initialized="False", on_node="", **more):
+    room = {"cpu": "192", GPU: str(gpus)}
+    status, at, reason = launched
+    known = {"capacity": room, "allocatable": room} if status == "True" else {}
+    return {
+        "metadata": {"name": name, "labels": {"karpenter.sh/nodepool": "gpu", **G5, **more.pop("labels", {})}, **more},
+        "spec": {"requirements": [], "resources": {"requests": {GPU: "2", "cpu": "1"}}},
+        "status": {
+            **known,
+            "nodeName": on_node,
+            "conditions": [
+                {
+                    "type": "Launched",
+                    "status": status,
+                    "reason": reason,
+                    "message": "m",
+                    "lastTransitionTime": stamp(at),
+                },
+                {"type": "Initialized", "status": initialized},
+            ],
+        },
+    }
+
+
+def shortage(name="gpu-x1a2b", at=0, kind="NodeClaim"):
+    return {
+        "metadata": {"name": f"{name}.1", "namespace": "default"},
+        "involvedObject": {"kind": kind, "name": name},
+        "reason": "InsufficientCapacityError",
+        "message": "NodeClaim gpu-x1a2b event: no g5",
+        "lastTimestamp": stamp(at),
+    }
+
+
+def bought(pools, pod=None, nodes=(), pods=(), now=100, **more):
+    cluster = picture(nodes, pods, {"llama": pod or spec(2)}, pools=pools, heard=NOON + now, **more)
+    [scaled] = cluster
+    return availability(cluster, scaled).provisionable
+
+
+# ---- limits ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_less_what_is_used_is_what_may_be_bought():
+    found = bought([pool(limits={GPU: "16", "cpu": "1k"}, used={GPU: "8", "cpu": "192"})])
+    assert found == Count(4, "upper", f"NodePool gpu: limit {GPU} 16")
+
+
+def test_a_limit_that_is_used_up_is_certain():
+    assert bought([pool(limits={GPU: "8"}, used={GPU: "8"})]) == Count(0, reason=f"NodePool gpu: limit {GPU} 8")
+    assert bought([pool(limits={GPU: "8"}, used={GPU: "10"})]).value == 0, "parallel launches may go beyond it"
+
+
+def test_without_a_limit_it_is_not_known():
+    found = bought([pool(used={GPU: "8"})])
+    assert found == Count(None, reason="NodePool gpu: it has no limit that binds its pods")
+
+
+def test_only_whole_machines_are_bought_where_their_size_is_known():
+    large = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    limits, used = {GPU: "20"}, {GPU: "8", "nodes": "1"}
+    assert bought([pool(limits=limits, used=used)], nodes=[large]).value == 6, "any type may come"
+    assert bought([pool(limits=limits, used=used, requirements=PINNED)], nodes=[large]).value == 4
+    assert bought([pool(limits={"nodes": "3"}, used=used, requirements=PINNED)], nodes=[large]).value == 8
+
+
+def test_limits_on_machines_and_cores_bind_too():
+    assert bought([pool(limits={"nodes": "2", GPU: "9"}, used={"nodes": "2"})]).reason == "NodePool gpu: limit nodes 2"
+    pod = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
+    found = bought([pool(limits={"cpu": "20", GPU: "9"})], pod)
+    assert found == Count(2, "upper", "NodePool gpu: limit cpu 20")
+
+
+def test_pools_add_up_and_one_that_is_not_known_makes_all_unknown():
+    pools = [pool("a", {GPU: "4"}), pool("b", {GPU: "2"})]
+    assert bought(pools) == Count(3, "upper", f"NodePool a: limit {GPU} 4; NodePool b: limit {GPU} 2")
+    assert bought([*pools, pool("c", used={GPU: "1"})]).value is None
+
+
+# ---- which pools ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "pod"),
+    [
+        ({"taints": [TAINT]}, {}),
+        ({"labels": {"product": "l4"}}, {"nodeSelector": {"product": "h100"}}),
+        ({}, {"nodeSelector": {"nvidia.com/gpu.product": "H100"}}),
+        ({}, {"nodeSelector": {"karpenter.sh/nodepool": "other"}}),
+        ({"requirements": [{"key": "zone", "operator": "DoesNotExist"}]}, {"nodeSelector": {"zone": "a"}}),
+        ({"requirements": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}, {"nodeSelector": {"zone": "a"}}),
+    ],
+)
+def test_a_pool_whose_machines_would_not_take_its_pods_does_not_count(made, pod):
+    assert bought([pool(limits={GPU: "16"}, **made)], spec(2, **pod)) == Count(0, reason="no NodePool takes its pods")
+
+
+@pytest.mark.parametrize(
+    ("made", "pod"),
+    [
+        ({"taints": [TAINT]}, {"tolerations": [{"key": GPU, "operator": "Exists"}]}),
+        ({"taints": [{"key": "soft", "effect": "PreferNoSchedule"}]}, {}),
+        ({"labels": {"product": "h100"}}, {"nodeSelector": {"product": "h100"}}),
+        ({}, {"nodeSelector": {"topology.kubernetes.io/zone": "a"}}),
+        ({}, {"nodeSelector": {"karpenter.sh/nodepool": "gpu"}}),
+        ({"requirements": [{"key": "zone", "operator": "Exists"}]}, {"nodeSelector": {"zone": "a"}}),
+        ({"requirements": [{"key": "gen", "operator": "Gt", "values": ["4"]}]}, {"nodeSelector": {"gen": "5"}}),
+    ],
+)
+def test_a_pool_whose_machines_may_take_its_pods_counts(made, pod):
+    assert bought([pool(limits={GPU: "16"}, **made)], spec(2, **pod)).value == 8
+
+
+def test_terms_of_an_affinity_are_alternatives():
+    terms = [{"matchExpressions": [{"key": "product", "operator": "In", "values": [one]}]} for one in ("a100", "h100")]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    pod = spec(2, affinity={"nodeAffinity": required})
+    assert bought([pool(limits={GPU: "16"}, labels={"product": "h100"})], pod).value == 8
+    assert bought([pool(limits={GPU: "16"}, labels={"product": "l4"})], pod).value == 0
+
+
+def test_a_pool_that_was_only_ever_without_gpus_has_none():
+    plain = node("m", None, labels={"karpenter.sh/nodepool": "cpu", "node.kubernetes.io/instance-type": "m5.large"})
+    cpu = pool("cpu", {"cpu": "1000"}, {"cpu": "64", "nodes": "1"})
+    assert bought([cpu, pool(limits={GPU: "4"})], nodes=[plain]) == Count(2, "upper", f"NodePool gpu: limit {GPU} 4")
+    asks_cores = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
+    untried = bought([pool("cpu", {"cpu": "1000"})], asks_cores)
+    assert untried == Count(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"replicas": 3, "used": {GPU: "8"}}, "NodePool gpu: its number of machines is fixed"),
+        ({"ready": "False", "limits": {GPU: "8"}}, "NodePool gpu: NodeClassNotReady: no subnets"),
+    ],
+)
+def test_a_pool_that_cannot_buy_says_why(made, reason):
+    assert bought([pool(**made)]) == Count(0, reason=reason)
+
+
+# ---- what could not be had -----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_failed_of_late_closes_its_pool():
+    found = bought([pool(limits={GPU: "16"})], events=[shortage(at=40)])
+    assert found == Count(0, reason="NodePool gpu: 60s ago NodeClaim gpu-x1a2b event: no g5")
+
+
+@pytest.mark.parametrize(
+    ("event", "now", "claims"),
+    [
+        (shortage(at=0), 1000, []),
+        (shortage("other-x1a2b"), 100, []),
+        (shortage(kind="Pod"), 100, []),
+        (shortage(at=0), 100, [claim(launched=("True", 50, ""), initialized="True")]),
+    ],
+)
+def test_old_failures_of_others_and_those_before_a_success_are_forgotten(event, now, claims):
+    assert bought([pool(limits={GPU: "16"})], events=[event], now=now, claims=claims).value == 8
+
+
+def test_a_claim_that_cannot_be_launched_closes_its_pool_and_is_not_on_its_way():
+    stuck = claim(launched=("Unknown", 0, "LaunchFailed"))
+    found = bought([pool(limits={GPU: "16"})], claims=[stuck])
+    assert found == Count(0, reason="NodePool gpu: gpu-x1a2b: LaunchFailed: m")
+
+
+# ---- what is on its way --------------------------------------------------------------------------------------------------------
+
+
+def test_machines_on_their_way_count_before_they_are_nodes():
+    full = pool(limits={GPU: "8"}, used={GPU: "8"})
+    found = bought([full], claims=[claim()])
+    assert found == Count(4, "upper", f"4 on machines that are ordered; NodePool gpu: limit {GPU} 8")
+    unlaunched = claim(launched=("Unknown", 0, "AwaitingReconciliation"))
+    assert bought([full], claims=[unlaunched]).value == 1, "no more is known than what it is ordered for"
+    assert bought([full], claims=[claim(initialized="True")]).value == 0
+    assert bought([full], claims=[claim(deletionTimestamp=stamp(0))]).value == 0
+
+
+def test_a_machine_that_has_joined_counts_once():
+    full = pool(limits={GPU: "8"}, used={GPU: "8"})
+    joined = [claim(on_node="n")]
+    starting = node("n", 0, taints=[{"key": "karpenter.sh/unregistered", "effect": "NoExecute"}])
+    assert bought([full], nodes=[starting], claims=joined).value == 4
+    assert bought([full], nodes=[node("n", 8)], claims=joined).value == 0, "it is schedulable by now"
+    assert bought([full], nodes=[starting], claims=joined, pods=[on("x", "n", spec(2))]).value == 3
+
+
+# ---- what is not known -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "resource"),
+    [("pools", "nodepools.karpenter.sh"), ("claims", "nodeclaims.karpenter.sh"), ("shortages", "events")],
+)
+def test_what_may_not_be_read_is_told(part, resource):
+    told = {resource: f"list and watch {resource}: 403"}
+    cluster = picture([], specs={"llama": spec()}, pools=[pool(limits={GPU: "8"})])
+    cluster = dataclasses.replace(
+        cluster, hardware=dataclasses.replace(cluster.hardware, **{part: None}), problems=told
+    )
+    [scaled] = cluster
+    assert availability(cluster, scaled).provisionable == Count(None, reason=told[resource])
