@@ -13,6 +13,7 @@ from scaler.hpa import Behavior
 
 Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
+JobState = Literal["unfinished", "succeeded", "failed"]
 
 OLD = 45.0  # seconds without news after which nothing is lowered on a cluster's word; a quiet watch ends every 20 s
 
@@ -27,6 +28,17 @@ class Pod:
     reason: str = ""  # why it is pending, in the scheduler's words
     ip: str = ""  # empty: it has none yet
     scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One Job of a ScaledJob."""
+
+    name: str
+    created: float  # by the API server's clock, in whole seconds
+    state: JobState = "unfinished"  # also while it is suspended
+    ended: float | None = None  # when it succeeded or failed
+    kept: bool = True  # False: Kubernetes deletes it some time after its end (ttlSecondsAfterFinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,9 @@ class Scaled:
     pods: tuple[Pod, ...] | None = None
     past: str = ""  # RE2 for the names of all pods it ever had; empty: not known
     hpa: Hpa | None = None
+    jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first
+    failed_kept: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
+    last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
 

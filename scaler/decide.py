@@ -18,7 +18,7 @@ from scaler.errors import EvaluationError, NoAnswer
 from scaler.fields import seconds
 from scaler.formula import Program
 from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, WorkloadKey, replicas_for
-from scaler.policy.outcome import Outcome
+from scaler.policy.outcome import Outcome, Seen
 from scaler.spec import REDUCTIONS, Input, WorkloadSpec
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
@@ -92,7 +92,8 @@ class Decision:
     at: float
     certainty: Certainty
     said: Answer | None  # None: nothing can be said
-    wake: bool  # the activation was true on what was measured, certain or not
+    condition: bool  # the activation was true on what was measured, certain or not
+    wake: bool  # and the policy agrees; for Jobs, certain only
     reason: str  # one sentence
     value: float | None  # the formula's
     asked: int | None  # replicas by formula and policy, before any rule of certainty
@@ -167,23 +168,27 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     scope = _scope(spec, facts, known)
     problems = [f"{fact.name}: {fact.problem}" for fact in facts if fact.problem]
     value = _evaluate(spec.program, scope, problems)
-    policy_state, outcome = _policy(spec, state, value, scope, known, problems, now)
+    condition = _activated(spec, value, scope, problems)
+    policy_state, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
+    folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
-    activated = _activated(spec, value, scope, problems) and (outcome is None or outcome.active)
 
     certain = not problems
+    trusted = certain or not spec.for_jobs
+    activated = trusted and condition and (outcome is None or outcome.active)
     started = now if state.started is None else state.started
     since = (now if state.since is None else state.since) if certain else state.since
     seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
     idle = _idle(spec, state, guards, known, certain and not activated, now)
     ground = _Ground(
         certain=certain,
-        ripe=certain and seen >= spec.memory,
+        ripe=certain and (seen >= spec.memory or spec.for_jobs),
         final=any(fact.final for fact in facts),
         held=0.0 if certain else now - (state.certain.at if state.certain else started),
-        floor=_most(state.certain.replicas if state.certain else None, state.floor, known.current),
+        floor=_floor(spec, state, known),
     )
-    replicas, active = _replicas(spec, ground, asked), _active(state, activated, idle, known)
+    replicas = _replicas(spec, ground, asked if trusted else None)
+    active = activated if spec.for_jobs else _active(state, activated, idle, known)
     # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
     following = replace(
@@ -197,13 +202,14 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         idle_since=now - idle.seen if idle.quiet else None,
         windows=_windows(spec, state, facts, now),
         last=_last(state, facts, now),
-        policy=policy_state if certain else state.policy,
+        policy=policy_state if folded else state.policy,
     )
     decision = Decision(
         spec=spec,
         at=now,
         certainty=_certainty(answer, ground),
         said=answer,
+        condition=condition,
         wake=activated,
         reason="",
         value=value,
@@ -398,36 +404,50 @@ def _evaluate(program: Program, scope: Mapping[str, float | None], problems: lis
     return float(value)
 
 
-def _policy(
+def _seen(
     spec: WorkloadSpec,
-    state: State,
     value: float | None,
+    condition: bool,
     scope: Mapping[str, float | None],
-    known: Replicas,
+    inputs: Inputs,
     problems: list[str],
-    now: float,
-) -> tuple[object, Outcome | None]:
-    """Replicas before rounding, by the policy or by plain division."""
+) -> Seen | None:
+    """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
+    known, algorithm = inputs.replicas, spec.algorithm
     if value is None:
-        return state.policy, None
-    if value < 0:
+        return None
+    if value < 0 and not (algorithm and algorithm.jobs):
         problems.append(f"the formula came to {value:g}, and a load cannot be negative")
-        return state.policy, None
+        return None
     load = value / spec.target
     if spec.metric_type == "Value":
         if known.ready is None:
             problems.append("metricType Value needs the number of ready replicas, which is not known")
-            return state.policy, None
+            return None
         load = load * known.ready if known.ready else 0.0  # the load may be too large for a float, and 0 x inf is NaN
         if value <= spec.target and known.current:  # the surge pods of a rollout are no reason for more replicas
             load = min(load, float(known.current))
+    metrics = {}
+    for text, program in spec.policy_programs.items():
+        metric = _evaluate(program, scope, problems)
+        if metric is None:
+            return None
+        metrics[text] = metric
+    inactive = "" if condition else _inactive(spec, scope)
+    return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt)
+
+
+def _policy(
+    spec: WorkloadSpec, state: State, seen: Seen | None, problems: list[str], now: float
+) -> tuple[object, Outcome | None]:
+    """Replicas before rounding, by the policy or by plain division."""
     algorithm = spec.algorithm
-    if algorithm is None:
-        return None, Outcome(load, True, "")
-    metrics = {text: _evaluate(program, scope, problems) for text, program in spec.policy_programs.items()}
-    if None in metrics.values():
-        return state.policy, None
-    return algorithm.step(spec.policy, state.policy or algorithm.initial, load, metrics, now)  # type: ignore[arg-type]
+    if seen is None or algorithm is None:
+        return state.policy, None if seen is None else Outcome(seen.load, True, "")
+    policy, outcome = algorithm.step(spec.policy, state.policy or algorithm.initial, seen, now)
+    if outcome.problem:
+        problems.append(outcome.problem)
+    return policy, outcome
 
 
 def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, problems: list[str]) -> int | None:
@@ -448,6 +468,16 @@ def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, floa
         if value is not None:
             problems.append(f"activation: {error}")
         return False
+
+
+def _inactive(spec: WorkloadSpec, scope: Mapping[str, float | None]) -> str:
+    """Why the activation is not true, in words."""
+    activation = spec.activation
+    if isinstance(activation, float):
+        return f"the value is not above {activation:g}"
+    values = {name: scope.get(name) for name in sorted(activation.names)}
+    seen = ", ".join(f"{name} {'nil' if value is None else f'{value:g}'}" for name, value in values.items())
+    return f"{' '.join(activation.text.split())[:120]} is false ({seen})"
 
 
 # ---- what may be said ----------------------------------------------------------------------------------------------
@@ -475,6 +505,14 @@ def _idle(
     quiet = resting and not busy and not unread
     seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
     return Idle(quiet, tuple(busy), tuple(unread), seen, spec.idle_for)
+
+
+def _floor(spec: WorkloadSpec, state: State, known: Replicas) -> int | None:
+    """The least that may be said on uncertain grounds; of Jobs none is started then, and none that runs is ended."""
+    said = _most(state.certain.replicas if state.certain else None, state.floor)
+    if spec.for_jobs:
+        return None if said is None else 0
+    return _most(said, known.current)
 
 
 def _replicas(spec: WorkloadSpec, ground: _Ground, asked: int | None) -> int | None:
@@ -519,11 +557,10 @@ def _sentence(decision: Decision) -> str:
     why = "; ".join(decision.problems[:3])
     if decision.certainty == "unknown":
         return _no_answer(decision, why)
-    count = f"{decision.replicas} replica{'' if decision.replicas == 1 else 's'}"
+    noun = "job" if decision.spec.for_jobs else "replica"
+    count = f"{decision.replicas} {noun}{'' if decision.replicas == 1 else 's'}"
     if decision.certainty == "held":
-        rise = " (raised by what was measured)" if decision.asked == decision.replicas else ""
-        limit = seconds(decision.spec.hold_for)
-        return f"{count}{rise}, held for {seconds(decision.held)} of at most {limit}: {why}"
+        return f"{count}{_held(decision)}: {why}"
     sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
     if decision.certainty == "raising" and decision.asked != decision.replicas:
         need = f"{seconds(decision.memory_seen)} of the formula's {seconds(decision.spec.memory)} seen"
@@ -531,15 +568,29 @@ def _sentence(decision: Decision) -> str:
     return f"{count}: {sum_of}{_activity(decision)}"
 
 
+def _held(decision: Decision) -> str:
+    span = f"for {seconds(decision.held)} of at most {seconds(decision.spec.hold_for)}"
+    if decision.spec.for_jobs:
+        return f", since nothing is started on uncertain data, {span}"
+    rise = " (raised by what was measured)" if decision.asked == decision.replicas else ""
+    return f"{rise}, held {span}"
+
+
 def _shown(decision: Decision) -> str:
     spec = decision.spec
     if spec.metric_type == "Value":
         return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
     text = " ".join(spec.program.text.split())
-    return f"{text if len(text) <= 120 else text[:117] + '...'} = {decision.value:g}, at {spec.target:g} a replica"
+    value = f"{text if len(text) <= 120 else text[:117] + '...'} = {decision.value:g}"
+    if spec.algorithm and spec.algorithm.jobs:
+        return value
+    return f"{value}, at {spec.target:g} a {'job' if spec.for_jobs else 'replica'}"
 
 
 def _activity(decision: Decision) -> str:
+    if decision.spec.for_jobs:
+        told = decision.condition or decision.policy  # which says itself what it waits for
+        return "" if told else f", inactive: {_inactive(decision.spec, decision.scope)}"
     if not decision.active:
         return ", inactive"
     if decision.wake or decision.replicas:

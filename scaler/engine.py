@@ -296,6 +296,8 @@ class Engine:
         before, item.scaled = item.scaled, scaled
         if before is None and scaled is not None and item.decision is None:
             self._wake.set()  # it waited for this
+        if _outdated(item):
+            self._wake.set()
         trigger = _of_kind(item.trigger, scaled)
         another = before is not None and scaled is not None and before.uid != scaled.uid
         if trigger == item.trigger and not another:
@@ -372,7 +374,8 @@ class Engine:
         for item in self._workloads.values():
             at = _grid(now, item.spec.interval)
             crowded = not item.knows_past and new >= HISTORIES
-            if item.folding or at == item.folded or crowded or self._unheard(item, now):
+            done = at == item.folded and not _outdated(item)
+            if item.folding or done or crowded or self._unheard(item, now):
                 continue
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
@@ -480,6 +483,14 @@ class Engine:
 
 def _any_reading(answers: Answers, view: View) -> bool:
     return any(isinstance(answers[ask][-1], Reading) for ask in view.asks.values())
+
+
+def _outdated(item: Workload) -> bool:
+    """Whether a Job has come or ended since its policy counted Jobs: the next poll must not be told of before."""
+    told, algorithm = item.view.scaled, item.spec.algorithm
+    if algorithm is None or not algorithm.jobs or item.scaled is None or told is None:
+        return False
+    return item.scaled.jobs != told.jobs
 
 
 def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.cluster import Condition, Scaled
+from scaler.cluster import Condition, Job, Scaled
 from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
@@ -30,7 +30,7 @@ from scaler.model import Ask, QueryAsk, SignalAsk
 
 Data = dict[str, Any]
 WIDTH = 100
-NAMED = 3  # pending pods that are named
+NAMED = 3  # pending pods, and Jobs, that are named
 NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and at its minimum
 # Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
 UNSEEN = Behavior(*[Rules((RatePolicy("Pods", 1_000_000, 15.0),), window=0.0)] * 2)
@@ -60,6 +60,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "at": decision.at,
         "formula": spec.formula,
         "notice": notice,
+        "unit": "jobs" if spec.for_jobs else "replicas",
         "certainty": decision.certainty,
         "replicas": decision.replicas,
         "active": decision.active,
@@ -75,7 +76,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "policy": {"kind": spec.policy_kind, "says": decision.policy} if spec.policy_kind else None,
         "activation": {
             "text": f"value > {activation:g}" if isinstance(activation, float) else activation.text,
-            "value": decision.wake,
+            "value": decision.condition,
             "steps": [] if isinstance(activation, float) else steps_data(activation, decision.scope),
         },
         "idle": {
@@ -156,6 +157,7 @@ def _kubernetes(scaled: Scaled | None, at: float) -> Data | None:
         "fallback": scaled.fallback,
         "otherTriggers": list(scaled.others),
         "conditions": [_condition(one) for one in scaled.conditions],
+        "jobs": None if scaled.jobs is None else [_job(job, at) for job in scaled.jobs[:NAMED]],
         "pods": None if scaled.pods is None else {pod.name: pod.state for pod in scaled.pods},
         "pending": [
             {"pod": pod.name, "seconds": None if pod.since is None else max(at - pod.since, 0.0), "reason": pod.reason}
@@ -171,6 +173,11 @@ def _kubernetes(scaled: Scaled | None, at: float) -> Data | None:
             "conditions": [_condition(one) for one in hpa.conditions],
         },
     }
+
+
+def _job(job: Job, at: float) -> Data:
+    ended = None if job.ended is None else max(at - job.ended, 0.0)
+    return {"name": job.name, "state": job.state, "started": max(at - job.created, 0.0), "ended": ended}
 
 
 def _condition(condition: Condition) -> Data:
@@ -278,7 +285,7 @@ def as_text(data: Data, *, queries: bool = False) -> str:
 def _answer(data: Data) -> str:
     if data["replicas"] is None:
         return "no answer"
-    return f"{data['replicas']} replicas, {'active' if data['active'] else 'inactive'}"
+    return f"{data['replicas']} {data['unit']}, {'active' if data['active'] else 'inactive'}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
@@ -322,13 +329,12 @@ def _replica_lines(data: Data) -> list[str]:
     if data["policy"]:
         lines.append(f"policy {data['policy']['kind']}: {data['policy']['says'] or 'not reached'}: {data['asked']}")
     memory, hold = data["memory"], data["hold"]
-    if memory["seconds"] < memory["needed"]:
+    lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"
+    if memory["seconds"] < memory["needed"] and data["unit"] == "replicas":
         seen = f"{seconds(memory['seconds'])} of the {seconds(memory['needed'])} that the formula remembers"
         lines.append(f"seen {seen}: may raise, not lower (floor {number_text(hold['floor'])})")
     if data["problems"]:
-        lines.append(
-            f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: may raise, not lower"
-        )
+        lines.append(f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: {lowers}")
         lines += [f"! {problem}" for problem in data["problems"]]
     known = data["target_known"]
     facts = [
@@ -344,7 +350,7 @@ def _replica_lines(data: Data) -> list[str]:
 def _active_lines(data: Data) -> list[str]:
     activation, idle = data["activation"], data["idle"]
     lines = [f"{' '.join(activation['text'].split())[:80]} is {str(activation['value']).lower()}"]
-    if not activation["value"]:
+    if not activation["value"] and data["unit"] == "replicas":
         against = ", ".join(idle["against"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")
     return lines
@@ -367,6 +373,9 @@ def _report_lines(told: Data | None) -> list[str]:
     if told is None:
         return []
     lines = [f"{told['target']}: {told['minimum']} to {told['maximum']} replicas"]
+    for job in told["jobs"] or ():
+        ended = "" if job["ended"] is None else f", {seconds(round(job['ended']))} ago"
+        lines.append(f"job {job['name']} started {seconds(round(job['started']))} ago: {job['state']}{ended}")
     if told["paused"]:
         lines.append(f"! paused by the annotation {told['paused']}")
     if told["otherTriggers"]:

@@ -143,6 +143,16 @@ class WorkloadSpec:
         return POLICIES[self.policy_kind] if self.policy_kind else None
 
     @property
+    def for_jobs(self) -> bool:
+        """Whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
+        return self.key.kind == "ScaledJob" or (self.algorithm is not None and self.algorithm.jobs)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Names that the formula and the policy read, as against those of the activation alone."""
+        return self.program.names.union(*(program.names for program in self.policy_programs.values()))
+
+    @property
     def memory(self) -> float:
         """Seconds of past that must have been seen before an answer may lower anything."""
         return max([item.over for item in self.inputs] + [self.policy.memory if self.policy else 0.0])
@@ -398,12 +408,13 @@ def _read(
     names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
     program = _program(fields.take("formula", text), names, "number", file.where, "formula")
     policy_kind, policy, policy_programs = _policy(fields, names)
+    counted = policy_kind is not None and POLICIES[policy_kind].jobs
     spec = WorkloadSpec(
         key=key,
         formula=file.name,
         where=file.where,
         program=program,
-        target=fields.take("target", number(0, above=True)),
+        target=1.0 if counted else fields.take("target", number(0, above=True)),
         activation=_activation(fields, names),
         metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
         inputs=inputs,

@@ -67,9 +67,10 @@ def deployment(name="llama", replicas=2):
     return {"metadata": meta(name), "spec": {"replicas": replicas}, "status": {}}
 
 
-def job(name, of="train", kind="ScaledJob", done=None):
-    conditions = [{"type": done, "status": "True"}] if done else []
-    return {"metadata": meta(name, ownerReferences=controlled(kind, of)), "status": {"conditions": conditions}}
+def job(name, of="train", kind="ScaledJob", done=None, ended=30, created=0, **spec):
+    conditions = [{"type": done, "status": "True", "lastTransitionTime": stamp(ended)}] if done else []
+    known = meta(name, ownerReferences=controlled(kind, of), creationTimestamp=stamp(created))
+    return {"metadata": known, "spec": spec, "status": {"conditions": conditions}}
 
 
 def endpoint_slice(service, *addresses, unready=(), name=None, namespace="team", kind="IPv4"):

@@ -7,6 +7,7 @@ from folding import START, fold, row, said, workload
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaler.cluster import Job, Scaled
 from scaler.decide import Answer, State, decide
 from scaler.errors import NoAnswer
 from scaler.model import MAX_VALUE, Failure, Reading, Replicas
@@ -361,6 +362,81 @@ policy: {kind: hysteresis, metric: load, above: 100, below: 50, overlap: 0s, mem
         (6, True),
         (0, False),
     ]
+
+
+# ---- Jobs ------------------------------------------------------------------------------------------------------------------
+
+LATCH = """
+name: retrain
+metrics: {drift: {prometheus: drift}, free: {prometheus: free}}
+formula: drift
+activation: drift > 0.3 && free >= 2
+holdFor: 60s
+policy: {kind: latch, resetBelow: 0.2}
+"""
+TRAIN = Scaled("ScaledJob", "team", "llama", "uid", 1, ((),), (), "ScaledJob llama", 0, 1, jobs=())
+
+
+def drift(value, free=4, scaled=TRAIN):
+    return {"drift": value, "free": free, "scaled": scaled}
+
+
+def test_jobs_are_started_on_certain_data_alone():
+    """A queue of which some is unread may bring replicas; a Job that was started cannot be taken back."""
+    spec = workload(LOAD, kind="ScaledJob")
+    _, decisions = fold(spec, [DOWN, load(40), load(Reading(80, START, partial="warning")), DOWN, load(0), load(5)])
+    assert said(decisions) == [(None, None), (4, True), (0, False), (0, False), (0, False), (1, True)]
+    assert decisions[2].reason == (
+        "0 jobs, since nothing is started on uncertain data, for 5s of at most 1m: load: warning"
+    )
+    assert [decision.wake for decision in decisions] == [False, True, False, False, False, True]
+
+
+def test_without_certain_data_for_long_a_scaled_job_gets_an_error():
+    _, decisions = fold(workload(LOAD, kind="ScaledJob"), [load(40)] + [DOWN] * 13)
+    assert [decision.replicas for decision in decisions] == [4] + [0] * 12 + [None]
+    assert decisions[-1].reason == "no certain answer for 1m5s (holdFor is 1m): load: timed out"
+
+
+def test_jobs_may_be_fewer_at_once_whatever_was_said_and_remembered():
+    spec = workload(WINDOW, kind="ScaledJob")
+    assert said(fold(spec, [load(100), load(0)], State(floor=9))[1]) == [(10, True), (5, True)]
+
+
+def test_a_latch_asks_for_one_job_and_says_why():
+    running = replace(TRAIN, jobs=(Job("llama-x", START + 5),))
+    rows = [drift(0.1), drift(0.4), drift(0.4, free=0, scaled=running), drift(0.4, free=1)]
+    _, decisions = fold(workload(LATCH), rows)
+    assert said(decisions) == [(0, False), (1, True), (0, False), (0, False)]
+    assert [decision.reason for decision in decisions] == [
+        "0 jobs: drift = 0.1, below 0.2, ready for the next rise",
+        "1 job: drift = 0.4, no job was ever started",
+        "0 jobs: drift = 0.4, job llama-x started 5s ago and has not ended",
+        "0 jobs: drift = 0.4, no job was ever started; "
+        "not yet, since drift > 0.3 && free >= 2 is false (drift 0.4, free 1)",
+    ]
+
+
+def test_a_job_that_no_activation_asks_for_is_not_started():
+    spec = workload(LOAD + "activationTarget: 5\n", kind="ScaledJob")
+    [decision] = fold(spec, [load(5)])[1]
+    assert (decision.replicas, decision.active) == (1, False)
+    assert decision.reason == "1 job: load = 5, at 10 a job, inactive: the value is not above 5"
+
+
+def test_a_latch_remembers_the_value_also_while_something_else_is_not_known():
+    """As in history, where neither GPUs nor Jobs can be asked for."""
+    ended = replace(TRAIN, jobs=(Job("llama-x", START - 3600, "succeeded", START - 3000),))
+    rows = [drift(0.1, "no history", None), drift(0.4, "no history", None), drift(0.4, scaled=ended)]
+    _, decisions = fold(workload(LATCH), rows)
+    assert said(decisions) == [(None, None), (None, None), (1, True)]
+    assert decisions[2].policy == "risen since job llama-x started 1h ago: was below 0.2 10s ago"
+
+
+def test_a_latch_starts_nothing_while_its_data_or_the_jobs_are_not_known():
+    spec = workload(LATCH)
+    rows = [drift(0.1), drift("timed out"), drift(0.4, "timed out"), drift(0.4, scaled=None), drift(0.4)]
+    assert said(fold(spec, rows)[1]) == [(0, False)] * 4 + [(1, True)]
 
 
 # ---- active --------------------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from scaler.catalog import Catalog
-from scaler.cluster import Cluster, Hpa, Pod, Scaled
+from scaler.cluster import Cluster, Hpa, Job, Pod, Scaled
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.errors import NoAnswer
-from scaler.model import HistoryAsk, Reading, Request
+from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -24,11 +24,18 @@ idleFor: 10s
 holdFor: 60s
 """
 WINDOW = LOAD.replace("name: load", "name: window").replace("{signal: running}", "{signal: running, over: 60s}")
+RETRAIN = """
+name: retrain
+metrics: {drift: {prometheus: drift}, free: {prometheus: free}}
+formula: drift
+activation: drift > 0.3 && free >= 1
+policy: {kind: latch, resetBelow: 0.2, memory: 5m}
+"""
 RATIO = LOAD.replace("name: load", "name: ratio") + "metricType: Value\n"
 
 
 def catalog():
-    texts = {"load": LOAD, "window": WINDOW, "ratio": RATIO}
+    texts = {"load": LOAD, "window": WINDOW, "ratio": RATIO, "retrain": RETRAIN}
     return Catalog({name: parse_file(parse_yaml(text, name), name) for name, text in texts.items()})
 
 
@@ -41,6 +48,7 @@ class World:
     now: float = START
     old: float | None = 1.0  # None: the Prometheus holds no data older than holdFor
     asked: set = field(default_factory=set)
+    drift: dict = field(default_factory=dict)  # seconds past the start -> the drift from then on
 
     def __post_init__(self):
         self.engine = Engine({"default": self}, catalog(), Defaults(), lambda: self.now, Limits(budget=0.01))
@@ -52,6 +60,8 @@ class World:
     def measure(self, ask, at):
         if isinstance(ask, HistoryAsk):
             return Reading(self.old, at)
+        if isinstance(ask, QueryAsk):
+            return self.query(ask.text, at)
         if ask.signal == "queued":
             return Reading(self.queued, at)
         if ask.signal not in {"waiting", "running"}:
@@ -66,6 +76,11 @@ class World:
             expected=len(own) + len(silent),
             partial=f"{len(silent)} pods do not answer" if silent else "",
         )
+
+    def query(self, text, at):
+        if text == "free":
+            return Failure("of the past nobody knows", at) if at < self.now - 6 else Reading(4.0, at)
+        return Reading(max((since, drift) for since, drift in self.drift.items() if START + since <= at)[1], at)
 
     async def at(self, seconds, cluster=None):
         """Tick so many seconds past the start, after Kubernetes said this; gives the decision of each object."""
@@ -511,5 +526,39 @@ def test_an_unchanged_picture_costs_nothing():
         await world.at(5, replace(told, heard=START + 5))
         assert item.view.asks is asks
         assert world.engine.cluster.heard == START + 5
+
+    play(scenario)
+
+
+# ---- Jobs -------------------------------------------------------------------------------------------------------------------
+
+
+def train(*jobs):
+    return cluster(scaled("train", 0, (), kind="ScaledJob", triggers=(trigger(formula="retrain"),), jobs=jobs))
+
+
+def test_a_job_that_has_come_or_ended_is_counted_before_the_next_tick():
+    async def scenario():
+        world = World(drift={-1000: 0.1, -10: 0.4})
+        job = Job("train-a", START + 2)
+        assert (await world.at(0, train()))["ScaledJob train"].replicas == 1
+        assert (await world.at(3, train(job)))["ScaledJob train"].reason.endswith("started 0s ago and has not ended")
+        ended = replace(job, state="succeeded", ended=START + 4)
+        decided = (await world.at(4.5, train(ended)))["ScaledJob train"]
+        assert (decided.replicas, decided.active, decided.at) == (0, False, START)
+        assert decided.reason.endswith("has not fallen below 0.2 since job train-a started 0s ago")
+        before = decided
+        assert (await world.at(4.9, train(ended)))["ScaledJob train"] is before, "nothing has changed"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("fell", "jobs"), [(-100, 1), (-200, 0), (-2000, 0)])
+def test_after_a_restart_history_says_whether_the_drift_has_risen_since_the_last_job(fell, jobs):
+    async def scenario():
+        world = World(drift={-10_000: 0.4, fell: 0.1, fell + 30: 0.4})
+        ended = Job("train-a", START - 150, "succeeded", START - 120)
+        decided = (await world.at(0, train(ended)))["ScaledJob train"]
+        assert (decided.certainty, decided.replicas) == ("certain", jobs)
 
     play(scenario)

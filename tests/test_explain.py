@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from folding import START, fold, row, workload
 
-from scaler.cluster import Condition, Hpa, Pod, Scaled
+from scaler.cluster import Condition, Hpa, Job, Pod, Scaled
 from scaler.decide import State, decide
 from scaler.explain import as_data, as_text, number_text
 from scaler.hpa import SCALE_UP, Behavior, RatePolicy, Rules
@@ -309,3 +309,30 @@ def test_what_kubernetes_does_not_tell_is_said():
     bare = replace(SCALED, pods=None, hpa=None, others=(), fallback="", paused="", conditions=())
     text = as_text(told_by_kubernetes(bare, {"pods": "which pods are whose: list and watch pods: 403: forbidden"}))
     assert "    Deployment llama: 0 to 6 replicas\n\n  not known\n    pods: which pods are whose: list and" in text
+
+
+def test_the_story_of_a_scaled_job_names_its_jobs_and_what_it_waits_for():
+    spec = workload("""
+name: retrain
+metrics: {drift: {prometheus: drift}}
+formula: drift
+activation: drift > 0.3
+policy: {kind: latch, resetBelow: 0.2}
+""")
+    jobs = (Job("train-b", START - 600, "failed", START - 300), Job("train-a", START - 7200, "succeeded", START - 3600))
+    train = Scaled("ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_kept=100)
+    data = as_data(decide_last(spec, {"drift": 0.4, "scaled": train}))
+    text = as_text(data)
+    assert "team/llama  0 jobs, inactive  (certain" in text
+    assert "policy latch: job train-b failed 5m ago: retry 1 of 2 in 25m: 0\n" in text
+    assert "  active\n    drift > 0.3 is true\n" in text
+    assert "may raise" not in text
+    assert "    ScaledJob train: 0 to 1 replicas\n    job train-b started 10m ago: failed, 5m ago\n" in text
+    assert json.loads(json.dumps(data))["kubernetes"]["jobs"][1] == {
+        "name": "train-a",
+        "state": "succeeded",
+        "started": 7200.0,
+        "ended": 3600.0,
+    }
+    unread = as_text(as_data(decide_last(spec, {"drift": 0.4, "scaled": train}, {"drift": "timed out"})))
+    assert "uncertain for 5s of at most 2m: start nothing" in unread

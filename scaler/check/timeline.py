@@ -11,17 +11,22 @@ metric may be left out of `given` where the formula says what its absence means 
 The guards (waiting and running of the target's pods, where the formula does not read them) are 0 when left out. When
 `replicas` is given, `ready` is as many and `starting` is the difference of the two, unless the test says otherwise.
 
+For a formula that starts Jobs the test says which came of it, and how they ended:
+
+      jobs: [{started: 6m, succeeded: 36m}, {started: 2h, failed: 3h}, {started: 4h}]
+
 Before its first tick the past counts as seen, since most tests are about a workload that is long there: an answer may
 be lowered at once. All other clocks (idleFor, holdFor, the policy's) start with the test.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, get_args
 
 from scaler.check.series import Series, read_series
+from scaler.cluster import Job, JobState, Scaled
 from scaler.decide import Certainty, Decision
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
@@ -30,6 +35,8 @@ from scaler.spec import TARGET_NAMES, Defaults, FormulaFile, Input, WorkloadSpec
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
 MAX_EXPECTATIONS = 1_000  # of one test
+MAX_JOBS = 50  # of one test
+ENDS: tuple[JobState, ...] = ("succeeded", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class Timeline:
     interval: float  # seconds between samples
     given: Mapping[str, Series]
     expect: tuple[Expectation, ...]  # in the order of time
+    jobs: tuple[Job, ...] = ()  # the latest first, each as it is in the end
 
     @property
     def ticks(self) -> int:
@@ -101,7 +109,19 @@ class Timeline:
             readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
             guards={name: self._reading(series, now) for name, series in guards.items()},
             replicas=self._replicas(now),
+            scaled=self._scaled(now) if self.spec.for_jobs else None,
         )
+
+    def _scaled(self, now: float) -> Scaled:
+        """A ScaledJob with the Jobs that there are by then."""
+        key = self.spec.key
+        jobs = tuple(
+            job if job.ended is None or job.ended <= now else replace(job, state="unfinished", ended=None)
+            for job in self.jobs
+            if job.created <= now
+        )
+        target = f"ScaledJob {key.name}"
+        return Scaled("ScaledJob", key.namespace, key.name, "", 1, ((),), (), target, 0, 1, jobs=jobs, failed_kept=100)
 
     def _reading(self, series: Series, now: float) -> Reading:
         return Reading(self._sample(series, now), now)
@@ -136,6 +156,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
         interval=fields.take("interval", duration(1, 86400), spec.interval),
         given=_given(fields.inside("given"), spec),
         expect=_expect(fields),
+        jobs=_jobs(fields) if spec.for_jobs else (),
     )
     fields.close()
     _check_ends(timeline, file.where, path)
@@ -181,6 +202,25 @@ def _expectation(fields: Fields) -> Expectation:
     if not wanted:
         raise ConfigError(fields.where, fields.path, "expects nothing", ", ".join(WORDS))
     return Expectation(at, wanted)
+
+
+def _jobs(fields: Fields) -> tuple[Job, ...]:
+    nothing: tuple[object, ...] = ()
+    raws = fields.take("jobs", listed(lambda raw: raw), nothing)
+    if len(raws) > MAX_JOBS:
+        raise fields.error("jobs", f"has {len(raws)} items", f"at most {MAX_JOBS}")
+    jobs = [_job(Fields(fields.where, raw, f"{fields.path}.jobs[{i}]"), f"job-{i + 1}") for i, raw in enumerate(raws)]
+    return tuple(sorted(jobs, key=lambda job: job.created, reverse=True))
+
+
+def _job(fields: Fields, name: str) -> Job:
+    started = fields.take("started", duration(0, 30 * 86400))
+    ends = {end: fields.take(end, duration(started, 30 * 86400)) for end in ENDS if fields.has(end)}
+    fields.close()
+    if len(ends) > 1:
+        raise fields.error("failed", "and succeeded are both given", "one of them, or neither while it runs")
+    state: JobState = next(iter(ends), "unfinished")
+    return Job(name, started, state, ends.get(state))
 
 
 def _check_ends(timeline: Timeline, where: str, path: str) -> None:

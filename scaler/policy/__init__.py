@@ -3,6 +3,9 @@
 Without a policy the answer is ceil(value / target). A policy is chosen by its `kind` in a formula file; `POLICIES` is
 the whole list. A policy's state changes only on certain data; `memory` says how many seconds of past it needs before
 it may be believed to lower anything.
+
+hysteresis.py   a gate with two thresholds: which of two sides serves
+latch.py        one Job for every rise
 """
 
 from collections.abc import Callable, Mapping
@@ -10,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scaler.fields import Fields
-from scaler.policy import hysteresis
-from scaler.policy.outcome import Outcome
+from scaler.policy import hysteresis, latch
+from scaler.policy.outcome import Outcome, Seen
 
 
 class PolicySpec(Protocol):
@@ -34,12 +37,12 @@ class Policy:
 
     parse: Callable[[Fields], PolicySpec]
     initial: object
-    step: Callable[[Any, Any, float, Mapping[str, float], float], tuple[Any, Outcome]]
+    step: Callable[[Any, Any, Seen, float], tuple[Any, Outcome]]
+    jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
 
 
 POLICIES: Mapping[str, Policy] = {
     "hysteresis": Policy(hysteresis.parse, hysteresis.INITIAL, hysteresis.step),
+    "latch": Policy(latch.parse, latch.INITIAL, latch.step, jobs=True),
 }
-PLANNED = frozenset(
-    {"apa", "kpa", "latch", "ongoing", "token-velocity", "window"}
-)  # known to the design, not built yet
+PLANNED = frozenset({"apa", "kpa", "ongoing", "token-velocity", "window"})  # known to the design, not built yet

@@ -11,11 +11,10 @@ Source of the need: the third formula of "Use KEDA Scaling Modifiers to Manage A
 at one hard threshold; a Schmitt trigger is the classical remedy.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scaler.fields import Fields, choice, duration, number, seconds, text
-from scaler.policy.outcome import Outcome
+from scaler.policy.outcome import Outcome, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +64,29 @@ def parse(fields: Fields) -> Hysteresis:
     return spec
 
 
-def step(spec: Hysteresis, gate: Gate, load: float, metrics: Mapping[str, float], now: float) -> tuple[Gate, Outcome]:
+def step(spec: Hysteresis, gate: Gate, seen: Seen, now: float) -> tuple[Gate, Outcome]:
     """Move the gate by one tick and answer for this side.
 
     Args:
         spec: what the side was set to.
         gate: the gate after the last tick.
-        load: the formula's value over its target, in replicas.
-        metrics: the values of the formulas it reads, by their text; must hold `spec.metric`.
+        seen: the load, and the value of `spec.metric`.
         now: seconds.
 
     Returns:
-        The gate, and `load` replicas while this side serves, 0 otherwise.
+        The gate, and the load in replicas while this side serves, 0 otherwise.
     """
-    seen = metrics[spec.metric]
-    opened = seen >= spec.above if not gate.open else seen >= spec.below
+    value = seen.metrics[spec.metric]
+    opened = value >= spec.above if not gate.open else value >= spec.below
     turned = now if opened != gate.open else gate.turned
     mine = opened == (spec.serves == "above")
     state = "open" if opened else "closed"
     thresholds = f"opens at {spec.above:g}, closes below {spec.below:g}"
-    at = f"gate {state}: {' '.join(spec.metric.split())} is {seen:g} ({thresholds})"
+    at = f"gate {state}: {' '.join(spec.metric.split())} is {value:g} ({thresholds})"
     gate = Gate(opened, turned)
     if mine:
-        return gate, Outcome(load, True, f"{at}, this side serves")
+        return gate, Outcome(seen.load, True, f"{at}, this side serves")
     if turned is not None and now - turned < spec.overlap:
         left = seconds(spec.overlap - (now - turned))
-        return gate, Outcome(load, True, f"{at}, this side serves for another {left} while the other starts")
+        return gate, Outcome(seen.load, True, f"{at}, this side serves for another {left} while the other starts")
     return gate, Outcome(0.0, False, f"{at}, the other side serves")

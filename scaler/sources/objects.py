@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scaler.cluster import Cluster, Condition, Hpa, Metadata, Pod, PodState, Scaled
+from scaler.cluster import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
 from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.sources.machines import amount, moment, read_shape
@@ -20,7 +20,10 @@ from scaler.sources.selector import selects
 
 Raw = Mapping[str, Any]
 Key = tuple[str, str]  # namespace and name
+Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
 
+MOST_JOBS = 50  # of one ScaledJob that are looked at
+DEFAULT_FAILED_KEPT = 100  # KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:40
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
 GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
@@ -57,6 +60,14 @@ class Replicated:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What is kept of every Job of a ScaledJob."""
+
+    job: Job
+    owner: Owner  # the ScaledJob
+
+
+@dataclass(frozen=True, slots=True)
 class ScaledRecord:
     """What is kept of a ScaledObject or ScaledJob: all that it says itself."""
 
@@ -81,7 +92,7 @@ class Tables:
     listed: frozenset[str]  # kinds of which all are there
     hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
     replicated: Mapping[str, Mapping[Key, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
-    jobs: Iterable[Owner] | None  # the ScaledJob of every unfinished job
+    jobs: Iterable[JobRecord] | None
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
     hardware: Hardware | None = None
@@ -107,7 +118,6 @@ class Reader:
             return None
         kind, namespace, name = raw["kind"], meta["namespace"], meta["name"]
         target, path = _target(kind, namespace, name, spec, status)
-        maximum = spec.get("maxReplicaCount")
         scaled = Scaled(
             kind=kind,
             namespace=namespace,
@@ -118,7 +128,7 @@ class Reader:
             others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
             target=f"{target[1]} {target[2]}",
             minimum=spec.get("minReplicaCount") or 0,
-            maximum=DEFAULT_MAXIMUM if maximum is None else maximum,
+            maximum=_or(spec.get("maxReplicaCount"), DEFAULT_MAXIMUM),
             idle=spec.get("idleReplicaCount"),
             paused=_paused(meta.get("annotations") or {}),
             fallback=_fallback(spec.get("fallback")),
@@ -126,6 +136,9 @@ class Reader:
             past=_past(target),
             template=self._job_template(spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
+        if kind == "ScaledJob":
+            kept = _or(spec.get("failedJobsHistoryLimit"), DEFAULT_FAILED_KEPT)
+            scaled = replace(scaled, failed_kept=kept, last_active=moment(status.get("lastActiveTime")))
         return ScaledRecord(scaled, target, path)
 
     def pod(self, raw: Raw) -> PodRecord | None:
@@ -205,13 +218,24 @@ def hpa_of(raw: Raw) -> Key:
     return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
 
 
-def read_job(raw: Raw) -> Owner | None:
-    """The ScaledJob of a job; None if it has ended or is no ScaledJob's."""
-    meta = raw["metadata"]
-    owner = _controller(meta)
-    conditions = _conditions(raw.get("status", {}))
-    ended = any(one.type in {"Complete", "Failed"} and one.status == "True" for one in conditions)
-    return None if ended or owner.get("kind") != "ScaledJob" else (meta["namespace"], "ScaledJob", owner["name"])
+_ENDS: Mapping[str, JobState] = {"Complete": "succeeded", "Failed": "failed"}  # conditions that end a Job
+
+
+def read_job(raw: Raw) -> JobRecord | None:
+    """A Job; None if it is no ScaledJob's."""
+    meta, status = raw["metadata"], raw.get("status", {})
+    owner, created = _controller(meta), moment(meta.get("creationTimestamp"))
+    if owner.get("kind") != "ScaledJob" or created is None:
+        return None
+    ends = [one for one in status.get("conditions") or () if one["type"] in _ENDS and one["status"] == "True"]
+    job = Job(
+        name=meta["name"],
+        created=created,
+        state=_ENDS[ends[0]["type"]] if ends else "unfinished",
+        ended=moment(ends[0].get("lastTransitionTime")) if ends else None,
+        kept=raw.get("spec", {}).get("ttlSecondsAfterFinished") is None,
+    )
+    return JobRecord(job, (meta["namespace"], "ScaledJob", owner["name"]))
 
 
 def read_scale(raw: Raw) -> Scale:
@@ -349,18 +373,23 @@ def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Wa
     )
 
 
+def _or(given: int | None, default: int) -> int:
+    return default if given is None else given
+
+
 # ---- together --------------------------------------------------------------------------------------------------------
 
 
 def assemble(tables: Tables) -> Cluster:
     """Put together what is known of every scaled object."""
-    jobs = None if tables.jobs is None else Counter(tables.jobs)
+    jobs = None if tables.jobs is None else _by_owner(tables.jobs)
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
         selected = _selected(record, tables)
         scaled = replace(
             record.scaled,
             replicas=_replicas(record, tables, jobs),
+            jobs=_newest(record, jobs),
             pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
             hpa=_hpa(record.scaled, tables),
             template=_template(record, tables, selected or ()),
@@ -371,15 +400,29 @@ def assemble(tables: Tables) -> Cluster:
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
+def _by_owner(records: Iterable[JobRecord]) -> Jobs:
+    jobs: dict[Owner, list[Job]] = {}
+    for record in records:
+        jobs.setdefault(record.owner, []).append(record.job)
+    return jobs
+
+
+def _newest(record: ScaledRecord, jobs: Jobs | None) -> tuple[Job, ...] | None:
+    if record.scaled.kind != "ScaledJob" or jobs is None:
+        return None
+    found = jobs.get(record.target, ())
+    return tuple(sorted(found, key=lambda job: (job.created, job.name), reverse=True)[:MOST_JOBS])
+
+
 def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
     if scaled.kind != "ScaledObject" or tables.hpas is None:
         return None
     return tables.hpas.get((scaled.namespace, scaled.name))
 
 
-def _replicas(record: ScaledRecord, tables: Tables, jobs: Counter[Owner] | None) -> int | None:
+def _replicas(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> int | None:
     if record.target[1] == "ScaledJob":
-        return None if jobs is None else jobs[record.target]
+        return None if jobs is None else sum(job.state == "unfinished" for job in jobs.get(record.target, ()))
     if record.target in tables.scales:
         return tables.scales[record.target].replicas
     known = _known(record.target, tables)

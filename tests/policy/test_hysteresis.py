@@ -4,6 +4,7 @@ from scaler.errors import ConfigError
 from scaler.fields import Fields
 from scaler.policy import hysteresis
 from scaler.policy.hysteresis import INITIAL, step
+from scaler.policy.outcome import Seen
 
 TREE = {"metric": "tokens", "above": 5000, "below": 4000, "overlap": "60s"}
 
@@ -15,11 +16,15 @@ def spec(**changed):
     return read
 
 
+def seen(tokens, load=2.0):
+    return Seen(load, load, metrics={"tokens": tokens})
+
+
 def play(side, tokens, every=30.0, load=2.0):
     """Fold a timeline; returns the replicas of every step."""
     gate, answers = INITIAL, []
     for index, value in enumerate(tokens):
-        gate, outcome = step(side, gate, load, {"tokens": value}, index * every)
+        gate, outcome = step(side, gate, seen(value, load), index * every)
         answers.append(outcome.replicas)
     return answers
 
@@ -51,10 +56,10 @@ def test_a_side_that_never_served_does_not_begin_with_an_overlap():
 
 
 def test_the_outcome_says_why():
-    gate, outcome = step(spec(), INITIAL, 2.0, {"tokens": 5000}, 0.0)
+    gate, outcome = step(spec(), INITIAL, seen(5000), 0.0)
     assert outcome.active
     assert outcome.reason == "gate open: tokens is 5000 (opens at 5000, closes below 4000), this side serves"
-    _, outcome = step(spec(), gate, 2.0, {"tokens": 100}, 20.0)
+    _, outcome = step(spec(), gate, seen(100), 20.0)
     assert outcome.reason.endswith("this side serves for another 1m while the other starts")
 
 

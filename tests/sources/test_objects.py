@@ -1,9 +1,9 @@
 """Objects of Kubernetes, read for the few fields that are kept, and put together."""
 
 import pytest
-from kubernetes_objects import NOON, deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object
+from kubernetes_objects import NOON, deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object, stamp
 
-from scaler.cluster import Condition, Pod
+from scaler.cluster import Condition, Job, Pod
 from scaler.hpa import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.sources.objects import (
     Reader,
@@ -41,7 +41,7 @@ def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), scales=None):
         listed=frozenset({"ScaledObject"}),
         hpas={hpa_of(raw): read_hpa(raw) for raw in hpas},
         replicated={"Deployment": replicated, "StatefulSet": {}},
-        jobs=[owner for owner in map(read_job, jobs) if owner],
+        jobs=[record for record in map(read_job, jobs) if record],
         pods=groups,
         scales=scales or {},
     )
@@ -266,6 +266,38 @@ def test_a_scaled_job_has_its_unfinished_jobs_and_their_pods():
     scaled = only(cluster(scaled_job(), jobs=jobs, pods=pods))
     assert (scaled.kind, scaled.replicas, scaled.target, scaled.hpa) == ("ScaledJob", 1, "ScaledJob train", None)
     assert [one.name for one in scaled.pods] == ["train-1-p"]
+
+
+def test_a_scaled_job_has_its_jobs_the_newest_first_and_how_they_ended():
+    jobs = [
+        job("train-1", done="Complete", created=-60, ended=-30),
+        job("train-3", created=10, suspend=True),
+        job("train-2", done="Failed", ended=5, ttlSecondsAfterFinished=600),
+    ]
+    raw = scaled_job(failedJobsHistoryLimit=0, status={"lastActiveTime": stamp(9)})
+    scaled = only(cluster(raw, jobs=jobs))
+    assert scaled.jobs == (
+        Job("train-3", NOON + 10),
+        Job("train-2", NOON, "failed", NOON + 5, kept=False),
+        Job("train-1", NOON - 60, "succeeded", NOON - 30),
+    )
+    assert (scaled.failed_kept, scaled.last_active) == (0, NOON + 9)
+
+
+def test_of_many_jobs_the_newest_are_looked_at():
+    jobs = [job(f"train-{number}", done="Complete", created=number) for number in range(200)]
+    scaled = only(cluster(scaled_job(), jobs=jobs))
+    assert (len(scaled.jobs), scaled.jobs[0].name, scaled.failed_kept, scaled.last_active) == (
+        50,
+        "train-199",
+        100,
+        None,
+    )
+
+
+def test_keda_s_last_active_time_of_a_scaled_object_is_no_news():
+    """KEDA writes it at every poll, and every change makes a new picture of the cluster."""
+    assert only(cluster(scaled_object(status={"lastActiveTime": stamp(9)}))).last_active is None
 
 
 def test_another_kind_has_the_pods_that_its_scale_selects():

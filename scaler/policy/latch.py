@@ -1,0 +1,181 @@
+"""One Job for every rise: a model that has drifted is trained again once, not for as long as it stays drifted.
+
+A Job is started when the activation is true and the value has been below `resetBelow` since the last Job started.
+
+    activation: drift > 0.3, resetBelow 0.2
+
+    drift   0.1    0.4 ────────────── 0.4   0.25   0.4   0.1   0.4
+    Jobs           starts ··· ends     no    no     no   no    starts
+
+When the last Job started is read from the Jobs, and where these are gone from the ScaledJob's `lastActiveTime`, which
+KEDA writes whenever it starts one; so neither a restart nor an edit starts a second. When the value was last low is
+folded, from history after a restart; a fall further back than `memory` is not known, and what is not known starts
+nothing. Because only the value resets, the activation may wait for anything else as well (free GPUs, a quiet hour):
+that a Job takes the GPUs it waited for, and gives them back, is no new rise.
+
+A Job that failed is tried again after `retryAfter`, `maxRetries` times for each rise. The attempts are counted in the
+failed Jobs, so no more are made than KEDA keeps of these (failedJobsHistoryLimit).
+
+KEDA asks again at every poll and subtracts unfinished Jobs (v2.20.2, pkg/scaling/executor/scale_jobs.go), so the wish
+for a Job stands until the Job is seen, and no longer: the first poll after its end would start the next one.
+
+Source of the need: the first formula of "Use KEDA Scaling Modifiers to Manage AI Infrastructure" (2024), which starts a
+Job at every poll while the drift is high and GPUs are free.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from scaler.cluster import Job, Scaled
+from scaler.fields import Fields, duration, number, seconds, whole
+from scaler.policy.outcome import Outcome, Seen
+
+CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
+UNDERWAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """What it was set to."""
+
+    reset_below: float  # the value that ends a rise, in the formula's unit
+    retry_after: float  # seconds after a Job failed
+    max_retries: int  # for each rise
+    memory: float  # seconds of past in which a fresh process looks for a fall
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """None but the formula's own."""
+        return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was seen of the value, and what was asked for."""
+
+    since: float | None = None  # the first tick
+    low: float | None = None  # the newest tick with a value below resetBelow
+    wish: float | None = None  # a Job has been asked for since then, and none has come
+
+
+INITIAL = Past()
+
+
+def parse(fields: Fields) -> Latch:
+    """Read `policy: {kind: latch, ...}`.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    return Latch(
+        reset_below=fields.take("resetBelow", number()),
+        retry_after=fields.take("retryAfter", duration(0, 7 * 86400), 1800.0),
+        max_retries=fields.take("maxRetries", whole(0, 20), 2),
+        memory=fields.take("memory", duration(0, 7 * 86400), 6 * 3600.0),
+    )
+
+
+def step(spec: Latch, past: Past, seen: Seen, now: float) -> tuple[Past, Outcome]:
+    """Ask for one Job, or for none.
+
+    Args:
+        spec: what it was set to.
+        past: what the last tick left.
+        seen: the value, the activation and the Jobs. Without the Jobs the value is still remembered.
+        now: seconds.
+
+    Returns:
+        The past, and 1 or 0 Jobs.
+    """
+    past = replace(past, since=now if past.since is None else past.since)
+    if seen.value < spec.reset_below:
+        past = replace(past, low=now, wish=None)
+    scaled = seen.scaled
+    problem = _unknown(scaled, seen.doubt)
+    if scaled is None or scaled.jobs is None or problem:
+        return past, Outcome(0.0, False, "", problem)
+    came = past.wish is not None and any(job.created >= past.wish - CLOCKS for job in scaled.jobs)
+    past = replace(past, wish=None) if came else past
+    wanted, reason = _judge(spec, past, seen, scaled, scaled.jobs, now)
+    if not wanted:
+        return past, Outcome(0.0, False, reason)
+    if seen.inactive:
+        return past, Outcome(0.0, False, f"{reason}; not yet, since {seen.inactive}")
+    return replace(past, wish=now if past.wish is None else past.wish), Outcome(1.0, True, reason)
+
+
+def _unknown(scaled: Scaled | None, doubt: str) -> str:
+    """Why its Jobs are not known, or an empty text."""
+    if scaled is None:
+        return "its Jobs are not known, since Kubernetes does not tell of the ScaledJob"
+    if scaled.kind != "ScaledJob":
+        return f"policy latch starts Jobs, and this is a {scaled.kind}"
+    return doubt or ("its Jobs are not known: may llm-scaler list and watch jobs.batch?" if scaled.jobs is None else "")
+
+
+def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
+    """Whether another Job may be started at this value, and why."""
+    last = jobs[0] if jobs else None
+    running = next((job for job in jobs if job.state == "unfinished"), None)
+    if running:
+        return False, f"job {running.name} started {_ago(running.created, now)} ago and has not ended"
+    started = _started(past, scaled, last)
+    if seen.value < spec.reset_below:
+        return False, f"below {spec.reset_below:g}, ready for the next rise"
+    if started is None:
+        return True, "no job was ever started"
+    which = f"job {last.name}" if last and started - last.created <= UNDERWAY else "a job that is gone"
+    since = f"{which} started {_ago(started, now)} ago"
+    if past.low is not None and past.low > started + CLOCKS:
+        return True, f"risen since {since}: was below {spec.reset_below:g} {_ago(past.low, now)} ago"
+    if last and last.state == "failed" and started - last.created <= UNDERWAY:
+        return _again(spec, past, scaled, jobs, now)
+    return False, f"has not fallen below {spec.reset_below:g} since {since}{_horizon(past, started, now)}"
+
+
+def _started(past: Past, scaled: Scaled, last: Job | None) -> float | None:
+    """When the last Job started, whether or not it is still there; None: never.
+
+    KEDA's word counts where nothing but this trigger can have started the Job, and not while our own wish is open: it
+    is given for every try, also for one that an admission webhook or a quota refused.
+    """
+    alone = not scaled.others and len(scaled.triggers) == 1 and scaled.minimum == 0
+    said = scaled.last_active if alone else None
+    if said is not None and past.wish is not None and said >= past.wish - CLOCKS:
+        said = None
+    return max((time for time in (said, last.created if last else None) if time is not None), default=None)
+
+
+def _again(spec: Latch, past: Past, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
+    """Whether the last Job, which failed, is tried again."""
+    since = past.low if past.low is not None else float("-inf")
+    failed = list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs))
+    done, most = max(len(failed) - 1, 0), min(spec.max_retries, scaled.failed_kept - 1)
+    last, limit = jobs[0], ""
+    if not last.kept:
+        most, limit = 0, ", since Jobs with ttlSecondsAfterFinished cannot be counted"
+    elif most < spec.max_retries:
+        most, limit = max(most, 0), f", since failedJobsHistoryLimit is {scaled.failed_kept}"
+    ended = last.created if last.ended is None else last.ended
+    what = f"job {last.name} failed {_ago(ended, now)} ago"
+    if done >= most:
+        again = f"not tried again before the value has fallen below {spec.reset_below:g}"
+        return False, f"{what} after {done} of {most} retries{limit}: {again}"
+    retry = f"retry {done + 1} of {most}{limit}"
+    if now - ended < spec.retry_after:
+        return False, f"{what}: {retry} in {_ago(now, ended + spec.retry_after)}"
+    return True, f"{what}: {retry}"
+
+
+def _horizon(past: Past, started: float, now: float) -> str:
+    """How far back was looked, where that is less than it should be."""
+    if past.since is None or past.since <= started:
+        return ""
+    return f", as far as is known: the past was seen for {_ago(past.since, now)}"
+
+
+def _ago(time: float, now: float) -> str:
+    """A span, as coarse as a person would say it."""
+    span = max(now - time, 0.0)
+    return seconds(span if span < 600 else span - span % (60 if span < 86400 else 3600))
