@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import requests
 from cluster.build import BuildError
@@ -92,7 +93,7 @@ class Console:
 def _tell(lab: Lab, scaler: LlmScaler) -> None:
     print(
         f"kubectl     {lab.site.bin}/kubectl --kubeconfig={lab.kubeconfig}",
-        f"explain     llm-scaler explain default/{NAME} --server {scaler.admin} --watch",
+        f"explain     {Path(sys.executable).parent}/llm-scaler explain default/{NAME} --server {scaler.admin} --watch",
         f"llm-scaler  {scaler.admin}/metrics (gRPC on {scaler.address}; its formulas, to edit: {scaler.formulas})",
         f"Prometheus  {lab.prometheus_url}",
         f"gateway     http://{lab.fleet.gateway}/metrics",
