@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 from cluster.fleet import Load
@@ -28,6 +29,12 @@ def shortened(scaler: LlmScaler, name: str, seconds: int) -> None:
     file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))
 
 
+def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
+    """The explanation of a certain answer of so many replicas or more, if that is what it is."""
+    told = scaler.explain(name)
+    return told if told.get("certainty") == "certain" and told["replicas"] >= least else None
+
+
 def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab, scaler: LlmScaler):
     shortened(scaler, "token-latency", 15)
     metadata = SHORT | {"formula": "token-latency", "model": "llama", "slo": "0.02", "concurrency": "16"}
@@ -42,11 +49,11 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
         quiet = watch.seen("llama")[-1]
         fleet.send(rate=24, prompt=300, output=200)
         lab.wait(lambda: watch.seen("llama")[-1] >= quiet + 2, 90, "more load gives more replicas")
-        busy = scaler.explain("llama")
+        more = lambda: certain(scaler, "llama", quiet + 2)  # noqa: E731
+        busy = lab.wait(more, 60, "that is certain once the new pods answer")
         fleet.send(rate=0)
         lab.wait(lambda: watch.came_to("llama", 1), 120, "idle, one is enough")
         idle = scaler.explain("llama")
-    assert busy["replicas"] >= quiet + 2
     assert idle["replicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
