@@ -57,11 +57,15 @@ class Watch:
 
     def _run(self) -> None:
         while not self._over.wait(PAUSE):
-            try:
-                found = {item["metadata"]["name"]: item for item in self._lab.api.items("Deployment", "default")}
-            except (requests.RequestException, LabError):
-                continue  # the API server is down; a scenario may want it so
-            for name, changes in self.changes.items():
-                count = found[name]["spec"]["replicas"] if name in found else 0
-                if not changes or changes[-1][1] != count:
-                    changes.append((self.now(), count))
+            self._look()
+        self._look()  # what the block has just waited for is part of it
+
+    def _look(self) -> None:
+        try:
+            found = {item["metadata"]["name"]: item for item in self._lab.api.items("Deployment", "default")}
+        except (requests.RequestException, LabError):
+            return  # the API server is down; a scenario may want it so
+        for name, changes in self.changes.items():
+            count = found[name]["spec"]["replicas"] if name in found else 0
+            if not changes or changes[-1][1] != count:
+                changes.append((self.now(), count))
