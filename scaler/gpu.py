@@ -6,13 +6,14 @@ places are still its own.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from scaler import karpenter
 from scaler.cluster import OLD, Cluster, Scaled
-from scaler.hardware import Hardware, Template, Waiting
-from scaler.placement import EMPTY, places, with_pod
+from scaler.hardware import Hardware, Load, Shape, Template, Waiting
+from scaler.placement import EMPTY, Ledger, Loads, Nodes, Places, place, with_pod
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
     re.compile(name)
@@ -36,6 +37,9 @@ TEMPLATES = {  # where the pod templates of a kind are read
     "StatefulSet": "statefulsets.apps",
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
+UNBOUNDED = 10**9  # replicas
+_CROWD = 20  # pods of others that are about to be placed, and are counted
+_LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
 NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 
 
@@ -72,13 +76,13 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
         missing = Count(None, reason=unknown)
         return Availability("", missing, missing, missing, missing, missing)
     gpu = accelerator(template)
-    resource = f"{template.asks(gpu)} {gpu}" if gpu else ""
+    own, others = _queues(hardware, scaled)
     none = Count(None, reason="its pods ask for no GPU")
     return Availability(
-        resource,
-        schedulable=_schedulable(cluster, hardware, scaled, template),
+        f"{template.asks(gpu)} {gpu}" if gpu else "",
+        schedulable=_schedulable(cluster, hardware, scaled, gpu, own, others),
         free=_free(hardware, template, gpu) if gpu else none,
-        pending=_pending(hardware, scaled, gpu) if gpu else none,
+        pending=_pending(hardware, gpu, others) if gpu else none,
         provisionable=_provisionable(cluster, hardware, template, gpu),
         own=_own(cluster, scaled, gpu) if gpu else none,
     )
@@ -103,84 +107,132 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
         kind = scaled.target.partition(" ")[0]
         return cluster.problems.get(TEMPLATES.get(kind, ""), f"the pod template of {scaled.target} is not known")
     age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
-    if age > OLD:
-        return f"machines were last heard of {age:.0f}s before all else"
-    return ""
+    return f"machines were last heard of {age:.0f}s before all else" if age > OLD else ""
 
 
-def _schedulable(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> Count:
-    nodes, loads = (hardware.nodes or {}).values(), dict(hardware.loads or {})
-    ahead = [pod for pod in hardware.waiting if not _is_own(pod, scaled) and not pod.gated]
-    for pod in ahead:
-        if pod.nominated:
-            loads[pod.nominated] = with_pod(loads.get(pod.nominated, EMPTY), pod.shape)
-    found = [(places(shape, nodes, loads), count) for shape, count in template.pods]
-    fits = min(place.total // count for place, count in found)
-    reasons = [place.why() for place, _ in found if place.why()]
-    doubts = [*dict.fromkeys(bound for shape, _ in template.pods for bound in shape.bounds)]
-    if len(found) > 1:
-        doubts.append("pods of several shapes share the nodes")
-    if hardware.partial:
-        doubts.append(hardware.partial)
-    if hardware.quotas is None:
-        doubts.append(cluster.problems.get("resourcequotas", "what quotas leave is not known yet"))
-    left, quota = _quota(hardware, scaled, template)
-    if left is not None and left < fits:
-        fits, reasons = left, [quota]
-    if doubts:
-        return Count(fits, "upper", "; ".join(doubts + reasons))
-    return Count(fits, reason="; ".join(reasons))
+# ---- pods without a node ---------------------------------------------------------------------------------------------
 
 
-def _quota(hardware: Hardware, scaled: Scaled, template: Template) -> tuple[int | None, str]:
-    """Replicas that a ResourceQuota lets the namespace have, pods that wait for a node among them; None: any number."""
-    waiting = sum(_is_own(pod, scaled) for pod in hardware.waiting)
-    best: tuple[int | None, str] = (None, "")
-    for quota in (hardware.quotas or {}).get(scaled.namespace, ()):
-        for name, hard in quota.hard.items():
-            asked = template.asks(_counted(name))
-            if not asked or quota.scoped:
-                continue
-            fits = (waiting + max(hard - quota.used.get(name, 0), 0) * template.size // asked) // template.size
-            if best[0] is None or fits < best[0]:
-                best = fits, f"ResourceQuota {quota.name}: {name} {hard}"
+def _queues(hardware: Hardware, scaled: Scaled) -> tuple[list[Waiting], list[Waiting]]:
+    """Own pods that wait for a node, and others'; not those that somebody holds back from the scheduler."""
+    names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
+    own: list[Waiting] = []
+    others: list[Waiting] = []
+    for pod in hardware.waiting:
+        namespace, kind, name = pod.owner
+        mine = namespace == scaled.namespace and (pod.name in names or f"{kind} {name}" == scaled.target)
+        if not pod.gated:
+            (own if mine else others).append(pod)
+    return own, others
+
+
+def _first(others: list[Waiting]) -> tuple[list[Waiting], str]:
+    """Pods of others that get their places before ours, and what is uncertain about that.
+
+    A pod that the scheduler found no node for waits without harm to others, unless a node is being made free for it.
+    One that it has not tried yet will be placed in a moment; nobody knows where.
+    """
+    nominated = [pod for pod in others if pod.nominated]
+    untried = [pod for pod in others if not pod.nominated and not pod.tried]
+    untried.sort(key=lambda pod: -sum(amount for _, amount in pod.shape.requests))
+    return nominated + untried[:_CROWD], f"{len(untried)} pods of others are about to be placed" if untried else ""
+
+
+def _reserve(hardware: Hardware, shape: Shape, pods: list[Waiting]) -> dict[str, Load]:
+    """The loads of nodes once these pods are placed: where they must be, or else where they cost us least."""
+    nodes, loads = hardware.nodes or {}, hardware.loads or {}
+    taken: dict[str, Load] = {}
+    for pod in pods:
+        there = {**loads, **taken}
+        name = pod.nominated if pod.nominated in nodes else _cheapest(shape, pod.shape, nodes, there)
+        if name:
+            taken[name] = with_pod(there.get(name, EMPTY), pod.shape)
+    return taken
+
+
+def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
+    """The node on which a pod of others costs us the fewest places; empty if it fits on none."""
+    best, least = "", -1
+    for name, node in nodes.items():
+        load = loads.get(name, EMPTY)
+        if not place(other, "", node, load).fits:
+            continue
+        cost = place(shape, "", node, load).fits - place(shape, "", node, with_pod(load, other)).fits
+        if least < 0 or cost < least:
+            best, least = name, cost
+        if not cost:
+            break
     return best
 
 
-def _counted(name: str) -> str:
-    """The resource of which a quota's entry speaks."""
-    return {"count/pods": "pods"}.get(name, name.removeprefix("requests."))
+# ---- places on the machines that are there ---------------------------------------------------------------------------
+
+
+def _schedulable(
+    cluster: Cluster, hardware: Hardware, scaled: Scaled, gpu: str, own: list[Waiting], others: list[Waiting]
+) -> Count:
+    template = scaled.template or Template(())
+    first, crowd = _first(others)
+    taken = _reserve(hardware, template.pods[0][0], first)
+    found = [(_places(hardware, shape, gpu, taken), count) for shape, count in template.pods]
+    fits = min(places.fits // count for places, count in found)
+    left, quota = _quota(hardware, scaled.namespace, template, len(own))
+    reasons = [quota] if left < fits else [places.why() for places, _ in found if places.obstacles]
+    doubts = [
+        *dict.fromkeys(bound for shape, _ in template.pods for bound in shape.bounds),
+        *_doubts(cluster, template),
+    ]
+    doubts += [crowd] if crowd else []
+    return Count(min(fits, left), "upper" if doubts else "exact", "; ".join(doubts + reasons))
+
+
+def _places(hardware: Hardware, shape: Shape, gpu: str, taken: Mapping[str, Load]) -> Places:
+    """What all nodes have for pods of a shape once some loads are others."""
+    nodes, loads = hardware.nodes or {}, hardware.loads or {}
+    found = _LEDGER.places(shape, gpu, nodes, loads)
+    if not taken:
+        return found
+    return found.changed(
+        (place(shape, gpu, nodes.get(name), loads.get(name)), place(shape, gpu, nodes.get(name), load))
+        for name, load in taken.items()
+    )
+
+
+def _doubts(cluster: Cluster, template: Template) -> list[str]:
+    """Why there may be fewer places than are counted."""
+    hardware = cluster.hardware or Hardware()
+    quotas = cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
+    doubts = {
+        "pods of several shapes share the nodes": len(template.pods) > 1,
+        hardware.partial: bool(hardware.partial),
+        quotas: hardware.quotas is None,
+    }
+    return [reason for reason, holds in doubts.items() if holds]
+
+
+def _quota(hardware: Hardware, namespace: str, template: Template, waiting: int) -> tuple[int, str]:
+    """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
+    best, reason = UNBOUNDED, ""
+    for quota in (hardware.quotas or {}).get(namespace, ()):
+        for name, hard in quota.hard.items():
+            asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
+            if not asked or quota.scoped:
+                continue
+            more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
+            if (waiting + more) // template.size < best:
+                best, reason = (waiting + more) // template.size, f"ResourceQuota {quota.name}: {name} {hard}"
+    return best, reason
 
 
 def _free(hardware: Hardware, template: Template, gpu: str) -> Count:
-    nodes, loads = hardware.nodes or {}, hardware.loads or {}
     shape = next(shape for shape, _ in template.pods if shape.asks(gpu))
-    usable = places(shape, nodes.values(), loads).usable
-    left = (nodes[name].allocatable.get(gpu, 0) - loads.get(name, EMPTY).requests.get(gpu, 0) for name in usable)
-    return Count(sum(max(one, 0) for one in left), "upper" if hardware.partial else "exact", hardware.partial)
+    free = _places(hardware, shape, gpu, {}).free
+    return Count(free, "upper" if hardware.partial else "exact", hardware.partial)
 
 
-def _pending(hardware: Hardware, scaled: Scaled, gpu: str) -> Count:
-    asked = (pod.shape.asks(gpu) for pod in hardware.waiting if not pod.gated and not _is_own(pod, scaled))
-    return Count(sum(asked), "lower" if hardware.partial else "exact", hardware.partial)
-
-
-def _provisionable(cluster: Cluster, hardware: Hardware, template: Template, gpu: str) -> Count:
-    if not hardware.pools:
-        return Count(None, reason=cluster.problems.get("nodepools.karpenter.sh", NO_KARPENTER))
-    for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
-        if part is None:
-            return Count(None, reason=cluster.problems.get(resource, f"{resource} are not known yet"))
-    nodes, loads = (hardware.nodes or {}).values(), hardware.loads or {}
-    coming = min(
-        karpenter.ordered(hardware, shape, places(shape, nodes, loads).by_node) // count
-        for shape, count in template.pods
-    )
-    offer = karpenter.purchasable(hardware, template, gpu, hardware.heard or 0.0)
-    if offer.pods is None:
-        return Count(None, reason=offer.reason)
-    reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
-    return Count(coming + offer.pods, "upper" if coming + offer.pods else "exact", reason)
+def _pending(hardware: Hardware, gpu: str, others: list[Waiting]) -> Count:
+    asked = sum(pod.shape.asks(gpu) for pod in others)
+    return Count(asked, "lower" if hardware.partial else "exact", hardware.partial)
 
 
 def _own(cluster: Cluster, scaled: Scaled, gpu: str) -> Count:
@@ -189,8 +241,19 @@ def _own(cluster: Cluster, scaled: Scaled, gpu: str) -> Count:
     return Count(dict(scaled.held).get(gpu, 0))
 
 
-def _is_own(pod: Waiting, scaled: Scaled) -> bool:
-    namespace, kind, name = pod.owner
-    if namespace != scaled.namespace:
-        return False
-    return f"{kind} {name}" == scaled.target or any(own.name == pod.name for own in scaled.pods or ())
+# ---- places on machines to come --------------------------------------------------------------------------------------
+
+
+def _provisionable(cluster: Cluster, hardware: Hardware, template: Template, gpu: str) -> Count:
+    if not hardware.pools:
+        return Count(None, reason=cluster.problems.get("nodepools.karpenter.sh", NO_KARPENTER))
+    for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
+        if part is None:
+            return Count(None, reason=cluster.problems.get(resource, f"{resource} are not known yet"))
+    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in template.pods)
+    offer = karpenter.purchasable(hardware, template, gpu, hardware.heard or 0.0)
+    if offer.replicas is None:
+        return Count(None, reason=offer.reason)
+    total = coming + offer.replicas
+    reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
+    return Count(total, "upper" if total else "exact", reason)

@@ -22,11 +22,6 @@ class Taint:
     value: str
     effect: str  # NoSchedule | NoExecute | PreferNoSchedule
 
-    @property
-    def hard(self) -> bool:
-        """Whether the scheduler obeys it."""
-        return self.effect in {"NoSchedule", "NoExecute"}
-
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
@@ -111,7 +106,7 @@ class Waiting:
     name: str
     owner: Owner
     shape: Shape
-    seen: bool  # by the scheduler, which found no node for it
+    tried: bool  # the scheduler found no node for it
     gated: bool = False  # somebody holds it back from the scheduler
     nominated: str = ""  # the node that is being made free for it
 

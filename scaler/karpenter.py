@@ -12,12 +12,16 @@ and an event stays).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scaler.hardware import POOL, Hardware, Node, NodePool, Requirement, Shape, Template
-from scaler.placement import EMPTY, accepts, closed, room, tolerates
+from scaler.placement import EMPTY, accepts, closed, passes, place, room
 
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
+INITIALIZED = "karpenter.sh/initialized"
+Machine = tuple[Mapping[str, str], Mapping[str, int]]  # labels and capacity
+_LAST: list[Any] = [None, ()]  # the nodes that were looked at last, and one of each kind of them
 _KNOWN = ("kubernetes.io/", "karpenter.sh/", "karpenter.k8s.", "karpenter.azure.com/", "cloud.google.com/")  # domains
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
@@ -26,25 +30,19 @@ _MOST = 1_000_000  # pods on one machine: more than there ever are
 class Offer:
     """What one pool, or all together, may still give."""
 
-    pods: int | None  # None: not known
+    replicas: int | None  # None: not known
     reason: str  # what binds, or why it is not known
 
 
-def ordered(hardware: Hardware, shape: Shape, placed: Mapping[str, int]) -> int:
-    """Pods that fit on machines which are ordered and not whole yet.
-
-    Args:
-        hardware: all there is.
-        shape: of the pods.
-        placed: pods counted already on nodes, by name: a machine that has joined may take some before it is whole.
-    """
-    total = 0
+def ordered(hardware: Hardware, shape: Shape) -> int:
+    """Pods that fit on machines which are ordered and not whole yet, less those that fit there already."""
+    total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
     for claim in hardware.claims or ():
         if claim.initialized or claim.leaving or claim.problem:
             continue
         machine = Node(claim.node or claim.name, claim.labels, claim.taints, {"pods": _MOST, **claim.allocatable})
-        fits, _ = room(shape, machine, (hardware.loads or {}).get(claim.node, EMPTY))
-        total += 0 if closed(shape, machine) else max(fits - placed.get(claim.node, 0), 0)
+        whole, now = (place(shape, "", node, loads.get(claim.node)) for node in (machine, nodes.get(claim.node)))
+        total += max(whole.fits - now.fits, 0)
     return total
 
 
@@ -59,11 +57,11 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
     """
     pools = (hardware.pools or {}).values()
     offers = [offer for offer in (_offer(hardware, pool, template, gpu, now) for pool in pools) if offer]
-    unknown = [offer.reason for offer in offers if offer.pods is None]
+    unknown = [offer.reason for offer in offers if offer.replicas is None]
     if unknown:
         return Offer(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
-    return Offer(sum(offer.pods or 0 for offer in offers), "; ".join(dict.fromkeys(reasons)))
+    return Offer(sum(offer.replicas or 0 for offer in offers), "; ".join(dict.fromkeys(reasons)))
 
 
 def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now: float) -> Offer | None:
@@ -83,7 +81,7 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
     if short:
         return Offer(0, f"{name}: {short}")
     bound = _bound(pool, template, types)
-    if bound.pods == 0:
+    if bound.replicas == 0:
         return bound
     if offers is None:
         return Offer(None, f"{name}: whether it offers {gpu} is not known")
@@ -92,7 +90,7 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
 
 def compatible(shape: Shape, pool: NodePool) -> bool:
     """Whether a pool may make a node that takes such a pod."""
-    if not all(any(tolerates(one, taint) for one in shape.tolerations) for taint in pool.taints if taint.hard):
+    if not all(passes(shape, taint) for taint in pool.taints if taint.effect != "PreferNoSchedule"):
         return False
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
     terms = ((),) if shape.affinity is None else shape.affinity
@@ -114,7 +112,7 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
 def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity."""
     seen: dict[str, Node] = {}
-    for labels, capacity in _machines(hardware):
+    for labels, capacity in _seen(hardware):
         name = labels.get(TYPE, "")
         fits = all(
             accepts(one, labels.get(one.key))
@@ -127,12 +125,14 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     return seen
 
 
-def _machines(hardware: Hardware) -> Iterable[tuple[Mapping[str, str], Mapping[str, int]]]:
-    for node in (hardware.nodes or {}).values():
-        if POOL in node.labels and node.labels.get("karpenter.sh/initialized", "true") == "true":
-            yield node.labels, node.allocatable
-    for claim in hardware.claims or ():
-        yield claim.labels, claim.capacity
+def _seen(hardware: Hardware) -> Iterable[Machine]:
+    """One machine of every pool and type that is here, and what Karpenter has ordered."""
+    if _LAST[0] is not hardware.nodes:
+        whole = (node for node in (hardware.nodes or {}).values() if node.labels.get(INITIALIZED, "true") == "true")
+        kinds = {(node.labels[POOL], node.labels.get(TYPE)): node for node in whole if POOL in node.labels}
+        _LAST[:] = hardware.nodes, tuple((node.labels, node.allocatable) for node in kinds.values())
+    yield from _LAST[1]
+    yield from ((claim.labels, claim.capacity) for claim in hardware.claims or ())
 
 
 def _offers(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
@@ -168,7 +168,7 @@ def _bound(pool: NodePool, template: Template, types: Mapping[str, Node]) -> Off
             fits = left // template.asks(resource)
         else:
             fits = 0 if resource == "nodes" and not left else None
-        if fits is not None and (best is None or (best.pods or 0) > fits):
+        if fits is not None and (best is None or (best.replicas or 0) > fits):
             best = Offer(fits, f"NodePool {pool.name}: limit {resource} {_written(resource, limit)}")
     return best or Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
 

@@ -11,56 +11,129 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from scaler.hardware import Load, Node, Requirement, Shape, Taint, Term, Toleration
+
+Nodes = Mapping[str, Node]  # by name
+Loads = Mapping[str, Load]  # by the node's name
+State = tuple[Node | None, Load | None]
+Change = tuple[State, State]  # of one node: before and now
 
 CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # put on by a controller, a moment later
 EMPTY = Load({})
+_REASONS = 5  # that are told
 _COMPARES = {"Gt": operator.gt, "Lt": operator.lt, "Gte": operator.ge, "Lte": operator.le}  # the last two: Karpenter's
+
+
+class Place(NamedTuple):
+    """One node, for pods of one shape."""
+
+    fits: int  # pods
+    free: int  # of one resource, where they may use the node
+    obstacle: str  # why none fits
+
+
+NOWHERE = Place(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where pods of one shape fit."""
+    """All nodes, for pods of one shape."""
 
-    by_node: Mapping[str, int] = field(default_factory=dict)  # nodes on which at least one fits
-    usable: tuple[str, ...] = ()  # nodes that it may use, with room or without
+    fits: int = 0  # pods
+    free: int = 0  # of one resource, on the nodes that they may use
     obstacles: Mapping[str, int] = field(default_factory=dict)  # on how many nodes none fits, by the reason
 
-    @property
-    def total(self) -> int:
-        """Pods that fit."""
-        return sum(self.by_node.values())
-
     def why(self) -> str:
-        """Why there are no more, most frequent reason first."""
+        """Why there are no more, the most frequent reason first."""
         ranked = sorted(self.obstacles.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:5])
+        return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:_REASONS])
+
+    def changed(self, pairs: Iterable[tuple[Place, Place]]) -> "Places":
+        """The same where some nodes are no longer what they were."""
+        fits, free, obstacles = self.fits, self.free, Counter(self.obstacles)
+        for before, now in pairs:
+            fits, free = fits + now.fits - before.fits, free + now.free - before.free
+            obstacles[before.obstacle] -= 1
+            obstacles[now.obstacle] += 1
+        del obstacles[""]
+        return Places(fits, free, +obstacles)
 
 
-def places(shape: Shape, nodes: Iterable[Node], loads: Mapping[str, Load]) -> Places:
-    """Count the pods of a shape that fit on each node.
+def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> Place:
+    """What one node has for pods of a shape.
 
     Args:
         shape: of the pods.
-        nodes: all there are.
-        loads: what is taken, by the node's name; nothing for a name that is missing.
+        resource: whose free pieces are counted.
+        node: None for one that is not there.
+        load: None for an empty node.
     """
-    by_node: dict[str, int] = {}
-    usable: list[str] = []
-    obstacles: Counter[str] = Counter()
-    for node in nodes:
-        load = loads.get(node.name, EMPTY)
-        fits, short = room(shape, node, load)
-        barrier = closed(shape, node)
-        if not barrier:
-            usable.append(node.name)
-        if fits and not barrier:
-            by_node[node.name] = fits
-        else:
-            obstacles[barrier or f"insufficient {short}"] += 1
-    return Places(by_node, tuple(usable), obstacles)
+    if node is None:
+        return NOWHERE
+    barrier = closed(shape, node)
+    if barrier:
+        return Place(0, 0, barrier)
+    load = load or EMPTY
+    fits, binding = room(shape, node, load)
+    free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
+    return Place(fits, free, "" if fits else f"insufficient {binding}")
+
+
+class Ledger:
+    """Places of many shapes in one cluster after another; only nodes that changed are counted anew.
+
+    The answer depends on the arguments alone. Memory: a few numbers for each of the shapes that were asked for last.
+    """
+
+    def __init__(self, shapes: int = 5000) -> None:
+        """Keep up to so many shapes."""
+        self._most = shapes
+        self._at: tuple[Nodes, Loads] = ({}, {})
+        self._version = 0
+        self._changed: tuple[Change, ...] = ()  # from the version before to this one
+        self._known: dict[tuple[Shape, str], tuple[int, Places]] = {}
+
+    def places(self, shape: Shape, resource: str, nodes: Nodes, loads: Loads) -> Places:
+        """Count what all nodes have for pods of a shape.
+
+        Args:
+            shape: of the pods.
+            resource: whose free pieces are counted.
+            nodes: all there are, by name.
+            loads: what pods hold, by the node's name; a node without pods may be left out.
+        """
+        self._see(nodes, loads)
+        version, found = self._known.pop((shape, resource), (-1, Places()))
+        if version == self._version - 1:
+            found = found.changed(
+                (place(shape, resource, *before), place(shape, resource, *now)) for before, now in self._changed
+            )
+        elif version != self._version:
+            whole = (place(shape, resource, node, loads.get(name)) for name, node in nodes.items())
+            found = Places().changed((NOWHERE, one) for one in whole)
+        self._known[shape, resource] = self._version, found
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+        return found
+
+    def _see(self, nodes: Nodes, loads: Loads) -> None:
+        before, held = self._at
+        if nodes is before and loads is held:
+            return
+        names = [
+            name
+            for name, node in nodes.items()
+            if before.get(name) is not node or held.get(name) is not loads.get(name)
+        ]
+        names += before.keys() - nodes.keys()
+        self._changed = tuple(
+            ((before.get(name), held.get(name)), (nodes.get(name), loads.get(name))) for name in names
+        )
+        self._version += 1
+        self._at = nodes, loads
 
 
 def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
@@ -99,7 +172,7 @@ def without_pod(load: Load, shape: Shape) -> Load:
     return Load(requests, tuple(ports))
 
 
-def joined(parts: Sequence[Mapping[str, Load]]) -> dict[str, Load]:
+def joined(parts: Sequence[Loads]) -> dict[str, Load]:
     """The loads of nodes whose pods are known in several parts."""
     whole = dict(parts[0]) if parts else {}
     for part in parts[1:]:
@@ -114,14 +187,22 @@ def joined(parts: Sequence[Mapping[str, Load]]) -> dict[str, Load]:
 def closed(shape: Shape, node: Node) -> str:
     """Why a pod may not use a node however empty it is, or an empty text."""
     labels = node.labels
-    if any(labels.get(key) != value for key, value in shape.selector):
-        return "node selector"
+    for key, value in shape.selector:
+        if labels.get(key) != value:
+            return "node selector"
     if shape.affinity is not None and not any(holds(term, node) for term in shape.affinity):
         return "node affinity"
-    for taint in _taints(node):
-        if taint.hard and not any(tolerates(one, taint) for one in shape.tolerations):
-            return "cordoned" if taint is CORDONED else "not ready" if taint is NOT_READY else f"taint {taint.key}"
-    return ""
+    for taint in node.taints:
+        if taint.effect != "PreferNoSchedule" and not passes(shape, taint):
+            return f"taint {taint.key}"
+    if node.unschedulable and not passes(shape, CORDONED):
+        return "cordoned"
+    return "" if node.ready or passes(shape, NOT_READY) else "not ready"
+
+
+def passes(shape: Shape, taint: Taint) -> bool:
+    """Whether a pod tolerates a taint."""
+    return any(tolerates(one, taint) for one in shape.tolerations)
 
 
 def holds(term: Term, node: Node) -> bool:
@@ -136,14 +217,6 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
     if toleration.operator == "Exists":
         return True
     return bool(toleration.key) and toleration.operator in {"", "Equal"} and toleration.value == taint.value
-
-
-def _taints(node: Node) -> Iterable[Taint]:
-    yield from node.taints
-    if node.unschedulable:
-        yield CORDONED
-    if not node.ready:
-        yield NOT_READY
 
 
 def accepts(requirement: Requirement, value: str | None) -> bool:

@@ -352,9 +352,9 @@ def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other)
         "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=Template(((shape, 1),))
     )
     for waiting in (
-        Waiting("x", ("team", "Deployment", "other"), other, seen=False),
-        Waiting("x", ("team", "Deployment", "other"), other, seen=True),
-        Waiting("x", ("team", "Deployment", "other"), other, seen=True, nominated="n0"),
+        Waiting("x", ("team", "Deployment", "other"), other, tried=False),
+        Waiting("x", ("team", "Deployment", "other"), other, tried=True),
+        Waiting("x", ("team", "Deployment", "other"), other, tried=True, nominated="n0"),
     ):
         hardware = Hardware(nodes, {}, (waiting,), quotas={})
         assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
-from scaler.hardware import Hardware, Load, Owner, Quota, Waiting
+from scaler.hardware import Hardware, Load, Node, Owner, Quota, Waiting
 from scaler.placement import EMPTY, joined, with_pod, without_pod
 from scaler.sources import machines, objects
 from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
@@ -117,10 +117,14 @@ class Table:
 
     def put(self, key: Key, record: Any) -> bool:
         """Keep a record, or forget it if it is None; returns whether that changed anything."""
-        before = self.records.pop(key, None)
-        if record is not None:
+        before = self.records.get(key)
+        if before == record:
+            return False  # the old one stays: pictures share it, and know it by its identity
+        if record is None:
+            del self.records[key]
+        else:
             self.records[key] = record
-        return bool(before != record)
+        return True
 
 
 class PodTable(Table):
@@ -353,6 +357,7 @@ class Kube:
         self._behind: dict[Key, Watch | None] = dict.fromkeys(behind)  # None: not watched yet
         self._scales: dict[Owner, Scale] = {}
         self._scale_problem = ""
+        self._nodes: dict[str, Node] = {}
         self._made: tuple[object, Cluster] | None = None
 
     def start(self) -> None:
@@ -456,7 +461,7 @@ class Kube:
         quotas = self._records(QUOTAS)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         return Hardware(
-            nodes=None if nodes is None else {name: node for (_, name), node in nodes.items()},
+            nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             loads=None if pods is None else joined([table.loads for table in pods]),
             waiting=tuple(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),
@@ -465,6 +470,12 @@ class Kube:
             shortages=None if shortages is None else tuple(shortages.values()),
             partial=alone,
         )
+
+    def _same(self, nodes: dict[str, Node]) -> dict[str, Node]:
+        """The dict of before if nothing changed, so that others see by its identity that they know it."""
+        if self._nodes != nodes:
+            self._nodes = nodes
+        return self._nodes
 
     def _all(self, resource: Resource) -> list[Any] | None:
         """The tables of a resource, of all namespaces; None if one of them is not known."""

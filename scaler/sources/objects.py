@@ -367,7 +367,7 @@ def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Wa
         name=pod.name,
         owner=owner,
         shape=shape,
-        seen="Unschedulable" in reasons,
+        tried="Unschedulable" in reasons,
         gated="SchedulingGated" in reasons or bool(spec.get("schedulingGates")),
         nominated=status.get("nominatedNodeName") or "",
     )
