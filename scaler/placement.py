@@ -156,7 +156,7 @@ def with_pod(load: Load, shape: Shape) -> Load:
     requests = dict(load.requests)
     for resource, amount in shape.requests:
         requests[resource] = requests.get(resource, 0) + amount
-    return Load(requests, load.ports + shape.ports)
+    return Load(requests, tuple(sorted(load.ports + shape.ports)))
 
 
 def without_pod(load: Load, shape: Shape) -> Load:
@@ -180,7 +180,7 @@ def joined(parts: Sequence[Loads]) -> dict[str, Load]:
             before = whole.get(name, EMPTY)
             requests = Counter(before.requests)
             requests.update(load.requests)
-            whole[name] = Load(requests, before.ports + load.ports)
+            whole[name] = Load(requests, tuple(sorted(before.ports + load.ports)))
     return whole
 
 

@@ -1,0 +1,142 @@
+"""The scheduler's filters, one by one, and the ledger that counts only what changed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaler.hardware import Load, Node, Requirement, Shape, Taint, Toleration
+from scaler.placement import (
+    EMPTY,
+    NOWHERE,
+    Ledger,
+    Places,
+    accepts,
+    closed,
+    holds,
+    joined,
+    place,
+    room,
+    tolerates,
+    with_pod,
+    without_pod,
+)
+
+RED = Taint("team", "red", "NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("toleration", "passed"),
+    [
+        (Toleration("team", "Equal", "red", "NoSchedule"), True),
+        (Toleration("team", "Equal", "red"), True),
+        (Toleration("team", "", "red"), True),
+        (Toleration("team", "Equal", "blue"), False),
+        (Toleration("team", "Equal", "red", "NoExecute"), False),
+        (Toleration("team", "Exists"), True),
+        (Toleration("other", "Exists"), False),
+        (Toleration("", "Exists"), True),
+        (Toleration("", "Exists", "", "NoExecute"), False),
+        (Toleration("", "Equal", "red"), False),
+        (Toleration("team", "Gt", "1"), False),
+    ],
+)
+def test_what_tolerates_a_taint(toleration, passed):
+    assert tolerates(toleration, RED) is passed
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "accepted"),
+    [
+        ("In", ("5", "7"), {"5"}),
+        ("NotIn", ("5",), {"80", "big", None}),
+        ("Exists", (), {"5", "80", "big"}),
+        ("DoesNotExist", (), {None}),
+        ("Gt", ("5",), {"80"}),
+        ("Lt", ("80",), {"5"}),
+        ("Gte", ("5",), {"5", "80"}),
+        ("Lte", ("5",), {"5"}),
+        ("Gt", (), set()),
+        ("Gt", ("many",), set()),
+        ("Near", ("5",), set()),
+    ],
+)
+def test_which_values_of_a_label_a_requirement_accepts(operator, values, accepted):
+    requirement = Requirement("memory", operator, values)
+    assert {value for value in ("5", "80", "big", None) if accepts(requirement, value)} == accepted
+
+
+def test_all_of_a_term_and_one_of_an_affinity_hold():
+    node = Node("n", {"product": "h100", "zone": "a"}, (), {})
+    h100, zone_b = Requirement("product", "In", ("h100",)), Requirement("zone", "In", ("b",))
+    by_name = Requirement("metadata.name", "In", ("n",), field=True)
+    assert [holds(term, node) for term in ((h100,), (h100, zone_b), (by_name,), ())] == [True, False, True, False]
+    shape = Shape((("pods", 1),), affinity=((zone_b,), (h100,)))
+    assert closed(shape, node) == ""
+    assert closed(Shape((("pods", 1),), affinity=()), node) == "node affinity", "no term is no node"
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "clash"),
+    [
+        (("TCP", "", 80), ("TCP", "", 80), True),
+        (("TCP", "", 80), ("UDP", "", 80), False),
+        (("TCP", "", 80), ("TCP", "", 81), False),
+        (("TCP", "10.0.0.1", 80), ("TCP", "", 80), True),
+        (("TCP", "", 80), ("TCP", "10.0.0.1", 80), True),
+        (("TCP", "10.0.0.1", 80), ("TCP", "10.0.0.2", 80), False),
+    ],
+)
+def test_a_port_of_the_host_is_had_once(own, other, clash):
+    node = Node("n", {}, (), {"pods": 10})
+    shape = Shape((("pods", 1),), ports=(own,))
+    assert room(shape, node, Load({}, (other,))) == (0 if clash else 1, "host ports")
+
+
+def test_reasons_are_counted_by_the_nodes_they_hold_on():
+    obstacles = {f"taint {number}": number + 1 for number in range(7)}
+    assert Places(obstacles=obstacles).why().startswith("taint 6 on 7 nodes, taint 5 on 6 nodes")
+    assert Places(obstacles=obstacles).why().count("taint") == 5
+    assert Places(obstacles={"cordoned": 1}).why() == "cordoned on 1 node"
+
+
+def test_loads_known_in_parts_are_added():
+    one, two = {"a": Load({"cpu": 1}), "b": Load({"cpu": 2})}, {"b": Load({"cpu": 3, "pods": 1}, (("TCP", "", 1),))}
+    assert joined([one, two]) == {"a": Load({"cpu": 1}), "b": Load({"cpu": 5, "pods": 1}, (("TCP", "", 1),))}
+    assert joined([]) == {}
+
+
+# ---- laws ----------------------------------------------------------------------------------------------------------------
+
+requests = st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(1, 3)).map(lambda of: tuple(sorted(of.items())))
+ports = st.lists(st.sampled_from([("TCP", "", 1), ("TCP", "", 2)]), max_size=2).map(tuple)
+shapes = st.builds(Shape, requests, ports=ports)
+nodes = st.builds(
+    lambda room, cordoned: Node("", {}, (), room, unschedulable=cordoned),
+    st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(0, 9)),
+    st.booleans(),
+)
+names = st.sampled_from("abc")
+pictures = st.tuples(
+    st.dictionaries(names, nodes), st.dictionaries(names, st.builds(Load, st.just({"cpu": 2, "gpu": 1})))
+)
+
+
+@given(st.lists(shapes, min_size=1))
+def test_a_load_is_the_pods_on_it_however_they_came_and_went(pods):
+    load = EMPTY
+    for pod in pods:
+        load = with_pod(load, pod)
+    first = with_pod(EMPTY, pods[0])
+    for pod in pods[1:]:
+        load = without_pod(load, pod)
+    assert load == first
+    assert without_pod(load, pods[0]) == EMPTY
+
+
+@given(st.lists(pictures, min_size=1, max_size=6), st.lists(shapes, min_size=1, max_size=3), st.data())
+def test_the_ledger_says_what_counting_all_anew_says(timeline, wanted, data):
+    ledger = Ledger(shapes=2)
+    for there, loads in timeline:
+        for shape in data.draw(st.lists(st.sampled_from(wanted))):
+            whole = [place(shape, "gpu", node, loads.get(name)) for name, node in there.items()]
+            assert ledger.places(shape, "gpu", there, loads) == Places().changed((NOWHERE, one) for one in whole)
