@@ -103,6 +103,8 @@ def _section(engine: str) -> str:
     lines = [f"## {engine}", "", usual, ""]
     lines += ["| signal | unit | measured as | names and versions | meaning |", "|---|---|---|---|---|"]
     lines += [_row(signal, usual) for signal in offered]
+    pages = {f"Its page is usually `:{signal.page.port}{signal.page.path}`." for signal in offered if signal.page}
+    lines += ["", *sorted(pages)] if pages else []
     sources = dict.fromkeys(signal.source for signal in offered)
     lines += ["", f"{'Sources' if len(sources) > 1 else 'Source'}: {'; '.join(sources)}."]
     return "\n".join(lines)

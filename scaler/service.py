@@ -16,12 +16,13 @@ from aiohttp.web import AppRunner
 from scaler.catalog import load, shipped_formulas
 from scaler.cluster import Cluster
 from scaler.engine import Engine, Limits
-from scaler.errors import SourceError
+from scaler.errors import ConfigError, SourceError
 from scaler.server import admin, logs, metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
 from scaler.settings import Endpoint, Settings
 from scaler.sources.kube import Kube, reachable
+from scaler.sources.lists import Addresses
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.scrape import ScrapeSource
 
@@ -45,14 +46,15 @@ class Service:
         self.settings = settings
         self._clock = clock
         self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
-        self._sources = {name: source_of(endpoint, clock) for name, endpoint in settings.endpoints.items()}
+        self._kube = kube_of(settings, clock)
+        addresses = self._kube.addresses if self._kube else None
+        self._sources = {name: source_of(one, clock, addresses) for name, one in settings.endpoints.items()}
         registry = metrics.registry()
         self.engine = Engine(
             self._sources, load(self._folder), settings.defaults(), clock, limits(settings), logs.log_decision
         )
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
-        self._kube = kube_of(settings, clock)
         self._admin: AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -131,19 +133,30 @@ class Service:
             self.engine.use(catalog)
 
 
-def source_of(endpoint: Endpoint, clock: Callable[[], float]) -> PrometheusSource | ScrapeSource:
+def source_of(
+    endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None
+) -> PrometheusSource | ScrapeSource:
     """The source behind an endpoint of the settings."""
-    return ScrapeSource(endpoint, clock) if endpoint.direct else PrometheusSource(endpoint)
+    return ScrapeSource(endpoint, clock, addresses) if endpoint.direct else PrometheusSource(endpoint)
 
 
 def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
-    """What watches Kubernetes; None where that is not wanted, or not possible and not asked for."""
+    """What watches Kubernetes; None where that is not wanted, or not possible and not asked for.
+
+    Raises:
+        ConfigError: workloads are measured by what only Kubernetes tells.
+    """
     given = settings["kubernetes.kubeconfig"]
     kubeconfig = Path(given) if given else None
     enabled = settings["kubernetes.enabled"]
     if enabled == "false" or (enabled == "auto" and not reachable(kubeconfig)):
+        if settings.endpoints[settings["defaults.endpoint"]].pods:
+            problem = "pods are found through Kubernetes, to which there is no access"
+            raise ConfigError("settings", "defaults.endpoint", problem, "`prometheus: URL`, or kubernetes.kubeconfig")
         return None
-    return Kube(kubeconfig, settings["kubernetes.namespaces"], settings["kubernetes.serviceNames"], clock)
+    behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
+    names = settings["kubernetes.serviceNames"]
+    return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind)
 
 
 def limits(settings: Settings) -> Limits:

@@ -8,19 +8,23 @@ address or a credential.
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from scaler.errors import ConfigError
-from scaler.fields import Fields, boolean, choice, duration, matching, seconds, show, text, whole
+from scaler.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, text, whole
 from scaler.grouping import Dialect
 from scaler.spec import Defaults
 
 ENVIRONMENT = "LLM_SCALER_"
+PODS = "pods"  # the endpoint that is there without being named, wherever Kubernetes is
 SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,39 @@ class Page:
 
     url: str
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)  # of all its series; they win over its own
+    ip: str = ""  # where the host of the URL was found; empty: the name service says it
+    of_pod: bool = False  # a pod's own, which strangers may have named: it gets no credentials
 
     @property
     def address(self) -> str:
         """HOST:PORT, with the path where it is not the usual one: what its pod is called when nothing says it."""
         parts = urlsplit(self.url)
-        return parts.netloc + parts.path.removesuffix("/metrics")
+        place = host_and_port(self.ip, parts.port) if self.ip else parts.netloc
+        return place + parts.path.removesuffix("/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Pages behind one name: the same URL at every address that the name has."""
+
+    kind: Literal["service", "dns"]
+    url: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def service(self) -> tuple[str, str]:
+        """Namespace and name of the Service."""
+        name, namespace, *_ = (urlsplit(self.url).hostname or "").split(".")
+        return namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class PodPages:
+    """Where the pages of a target's own pods are, as far as their annotations do not say it."""
+
+    port: int | None = None  # None: the engine's usual one
+    path: str | None = None  # likewise
+    scheme: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +93,9 @@ class Endpoint:
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
     pages: tuple[Page, ...] = ()
     pages_file: Path | None = None
+    named: tuple[Named, ...] = ()  # more pages, by name
+    pods: PodPages | None = None  # the target's own pods are read, wherever Kubernetes says that they are
+    networks: tuple[Network, ...] = ()  # what was found must lie in one of them; empty: anywhere but on loopback
 
     @property
     def dialect(self) -> Dialect:
@@ -77,7 +111,9 @@ class Endpoint:
     def address(self) -> str:
         """Where it is, for people: the URL without user and password, or its pages."""
         if self.direct:
-            return f"pages of {self.pages_file}" if self.pages_file else f"{len(self.pages)} pages"
+            listed = f"pages of {self.pages_file}" if self.pages_file else f"{len(self.pages) + len(self.named)} pages"
+            own = "the target's pods" if self.pods else ""
+            return " and ".join(filter(None, (own, "" if own and listed == "0 pages" else listed)))
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
@@ -150,7 +186,7 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
     Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
-    Key("defaults.endpoint", text, "default", "endpoint of triggers that name none"),
+    Key("defaults.endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
     Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
@@ -228,6 +264,10 @@ def read_settings(
         if "default" in endpoints:
             raise ConfigError(where, "prometheus", "and endpoints.default are both given", "one of them")
         endpoints["default"] = Endpoint("default", values["prometheus"])
+    if values["kubernetes.enabled"] != "false":
+        endpoints.setdefault(PODS, Endpoint(PODS, pods=PodPages(), max_series=POD_SERIES))
+    if values["defaults.endpoint"] is None:
+        values["defaults.endpoint"] = PODS if "default" not in endpoints and PODS in endpoints else "default"
     settings = Settings(MappingProxyType(values), MappingProxyType(endpoints))
     _check(settings, where)
     return settings
@@ -292,16 +332,23 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
         raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
     if sum(fields.has(key) for key in _PLACES) > 1:
         raise ConfigError(where, path, f"has more than one of {', '.join(_PLACES)}", "one of them")
-    direct = fields.has("pages") or fields.has("pagesFile")
-    for key in ("matchers", "heartbeat") if direct else ():
+    direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
+    if direct and fields.has("url"):
+        raise fields.error("pods", "stands beside url", "one of them")
+    for key in ("matchers", "heartbeat") if direct else ("networks",):
         if fields.has(key):
-            raise fields.error(key, "is for a Prometheus, not for pages")
+            raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
     no_pages: object = []
+    pages, named = _listed(fields.take("pages", _as_it_is, no_pages), where, f"{path}.pages")
+    pods = _pods(fields.inside("pods")) if fields.has("pods") else None
     endpoint = Endpoint(
         name=name,
         url="" if direct else fields.take("url", _url),
-        pages=read_pages(fields.take("pages", _as_it_is, no_pages), where, f"{path}.pages"),
+        pages=pages,
         pages_file=fields.take("pagesFile", _file, None),
+        named=named,
+        pods=pods,
+        networks=fields.take("networks", _networks, ()),
         timeout=fields.take("timeout", duration(0.1, 4), 2.0),
         bearer_token_file=fields.take("bearerTokenFile", _file, None),
         username=username,
@@ -314,15 +361,34 @@ def _endpoint(where: str, name: str, tree: object) -> Endpoint:
         labels=_texts(fields, "labels", _LABEL_NAME),
         heartbeat=fields.take("heartbeat", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
         stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
-        max_series=fields.take("maxSeries", whole(1, 1_000_000), 20_000),
+        max_series=fields.take("maxSeries", whole(1, 1_000_000), POD_SERIES if pods else 20_000),
         max_bytes=fields.take("maxBytes", whole(1024, 1 << 30), 8 * 1024 * 1024),
     )
     fields.close()
     return endpoint
 
 
-_PLACES = ("url", "pages", "pagesFile")  # exactly one of them
+_PLACES = ("url", "pages", "pagesFile")  # not more than one of them
 MAX_PAGES = 2_000
+MAX_NAMED = 50
+POD_SERIES = 5_000  # that are wanted of one pod's page, whose owner nobody knows
+
+
+def _pods(fields: Fields) -> PodPages:
+    pods = PodPages(
+        port=fields.take("port", whole(1, 65535), None),
+        path=fields.take("path", matching(PAGE_PATH, "a path, such as /metrics"), None),
+        scheme=fields.take("scheme", choice("http", "https"), "http"),
+    )
+    fields.close()
+    return pods
+
+
+def _networks(raw: object) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(text(one)) for one in listed(_as_it_is)(raw))
+    except ValueError:
+        raise ValueError("a list of networks, such as [10.0.0.0/8]") from None
 
 
 def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
@@ -331,25 +397,58 @@ def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
     Raises:
         ConfigError: naming the item that is wrong.
     """
+    pages, named = _listed(tree, where, path)
+    if named:
+        raise ConfigError(
+            where, path, f"{named[0].url} is no page but a name of many", "pages, where a file lists them"
+        )
+    return pages
+
+
+def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tuple[Named, ...]]:
+    """Pages, and names of several: `service` and `dns` instead of `url`."""
     if not isinstance(tree, list):
         raise ConfigError(where, path, f"{show(tree)} is not a list", "addresses of metrics pages")
     if len(tree) > MAX_PAGES:
         raise ConfigError(where, path, f"lists {len(tree)} pages", f"at most {MAX_PAGES}")
-    pages = tuple(_page(where, f"{path}[{index}]", item) for index, item in enumerate(tree))
-    twice = [url for url, times in Counter(page.url for page in pages).items() if times > 1]
+    items = [_page(where, f"{path}[{index}]", item) for index, item in enumerate(tree)]
+    twice = [url for url, times in Counter(item.url for item in items).items() if times > 1]
     if twice:
         raise ConfigError(where, path, f"{twice[0]} is listed twice", "every page once")
-    return pages
+    named = tuple(item for item in items if isinstance(item, Named))
+    if len(named) > MAX_NAMED:
+        raise ConfigError(where, path, f"lists {len(named)} services and DNS names", f"at most {MAX_NAMED}")
+    return tuple(item for item in items if isinstance(item, Page)), named
 
 
-def _page(where: str, path: str, tree: object) -> Page:
+def _page(where: str, path: str, tree: object) -> Page | Named:
     fields = Fields(where, tree if isinstance(tree, Mapping) else {"url": tree}, path)
-    url = fields.take("url", _page_url)
+    kind = next((kind for kind in _KINDS if fields.has(kind)), None)
+    url = fields.take(kind or "url", _page_url)
     labels = {name: text(value) for name, value in fields.rest().items()}
     for name in labels:
         if not re.fullmatch(_LABEL_NAME, name):
             raise fields.error(name, f"{name!r} is not a label's name", _LABEL_NAME)
-    return Page(url, MappingProxyType(labels))
+    if kind is None:
+        return Page(url, MappingProxyType(labels))
+    if kind == "service":
+        host = urlsplit(url).hostname or ""
+        if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+(\.svc(\.[a-z0-9.-]+)?)?", host):
+            raise fields.error(
+                kind, f"{url!r} names no Service", "http://NAME.NAMESPACE:PORT/PATH, PORT being the pods'"
+            )
+        labels.setdefault("namespace", host.split(".")[1])  # as a scrape would have it
+    return Named(kind, url, MappingProxyType(labels))
+
+
+_KINDS: tuple[Literal["service", "dns"], ...] = ("service", "dns")
+PAGE_PATH = r"(?!//)/[\w.~!$&'()*+,;=:@%/-]{0,255}"
+
+
+def host_and_port(ip: str, port: int | None) -> str:
+    """An address and a port as a URL has them."""
+    host = f"[{ip}]" if ":" in ip else ip
+    return host if port is None else f"{host}:{port}"
 
 
 def _page_url(raw: object) -> str:
@@ -390,7 +489,10 @@ def shown(settings: Settings) -> dict[str, object]:
     for name, endpoint in settings.endpoints.items():
         headers = dict.fromkeys(endpoint.headers, "(hidden)")
         pages = [{"url": page.url, **page.labels} if page.labels else page.url for page in endpoint.pages]
-        given: dict[str, object] = {"url": endpoint.url, "pages": pages, "pagesFile": endpoint.pages_file}
+        named = [{one.kind: one.url, **one.labels} for one in endpoint.named]
+        given: dict[str, object] = {"url": endpoint.url, "pages": pages + named, "pagesFile": endpoint.pages_file}
+        given["pods"] = endpoint.pods and {key: value for key, value in asdict(endpoint.pods).items() if value}
+        given["networks"] = [str(network) for network in endpoint.networks]
         given["timeout"] = seconds(endpoint.timeout)
         given |= {
             "bearerTokenFile": endpoint.bearer_token_file,

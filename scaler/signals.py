@@ -4,6 +4,7 @@ The facts are in engines.yaml, whose head explains the keys. This file only read
 not know; grouping.py makes queries of them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,14 @@ class Through:
     where: Pairs  # matchers of it
     label: str  # its label that names the thing
     names: str  # the label of the thing's own metric that names it
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Where an engine has its metrics page, unless somebody moved it."""
+
+    port: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class Signal:
     window: float | None  # seconds, the default; None: it takes none
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
+    page: Usual | None = None  # None: nothing is usual there
 
     @property
     def takes_window(self) -> bool:
@@ -186,6 +196,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),
+        page=fields.take("page", _page, None),
     )
     fields.close()
     if not signal.metrics:
@@ -218,6 +229,13 @@ def _through(fields: Fields) -> Through:
     )
     fields.close()
     return through
+
+
+def _page(raw: object) -> Usual:
+    found = re.fullmatch(r":(\d{1,5})(/[\w/]+)", text(raw))
+    if found is None:
+        raise ValueError(":PORT/PATH")
+    return Usual(int(found[1]), found[2])
 
 
 def _pairs(fields: Fields, key: str) -> Pairs:

@@ -59,7 +59,7 @@ def test_the_formula_file_passes_its_own_tests():
 
 def test_the_settings_are_read():
     tree, _ = of_kind("settings")
-    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "direct"}
+    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "direct", "pods"}
 
 
 def test_the_table_of_trigger_keys_is_whole():

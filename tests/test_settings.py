@@ -44,7 +44,7 @@ def test_endpoints_are_named_places():
     assert settings.endpoints["mimir"].password_file == Path("/p")
     assert hash(settings.endpoints["mimir"])
     defaults = settings.defaults()
-    assert (defaults.endpoints, defaults.hold_for) == (("default", "mimir"), 90.0)
+    assert (defaults.endpoints, defaults.hold_for) == (("default", "mimir", "pods"), 90.0)
 
 
 def test_one_url_is_enough_to_start():
@@ -71,7 +71,7 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         (FILE, {"LLM_SCALER_LOG_LEVL": "info"}, {}, "environment: LLM_SCALER_LOG_LEVL: unknown variable"),
         (FILE, {"LLM_SCALER_GRPC_BUDGET": "1y"}, {}, "environment: LLM_SCALER_GRPC_BUDGET: '1y' is not allowed"),
         (FILE, {}, {"grpc.budget": "x"}, "flag: --grpc-budget: 'x' is not allowed; allowed: a duration from 100ms to 10s"),
-        ({}, {}, {}, "s.yaml: defaults.endpoint: 'default' is not an endpoint; allowed: none yet"),
+        ({"kubernetes": {"enabled": False}}, {}, {}, "s.yaml: defaults.endpoint: 'default' is not an endpoint; allowed: none yet"),
         (FILE, {"LLM_SCALER_PROMETHEUS": "http://p"}, {}, "prometheus: and endpoints.default are both given"),
         ({**FILE, "grpc": {"tls": {"cert": "/c"}}}, {}, {}, "s.yaml: grpc.tls: has only one of cert and key"),
         ({**FILE, "grpc": {"tls": {"clientCA": "/c"}}}, {}, {}, "grpc.tls.clientCA: is given without cert and key"),
@@ -110,8 +110,10 @@ def test_an_endpoint_may_be_pages_or_a_file_that_lists_them():
     assert (first.address, dict(first.labels)) == ("127.0.0.1:9101", {})
     assert (second.address, dict(second.labels)) == ("127.0.0.1:9102/", {"namespace": "demo", "pod": "a"})
     assert settings.endpoints["listed"].pages_file == Path("/pages.yaml")
-    assert [one.direct for one in settings.endpoints.values()] == [True, True]
-    assert [one.address for one in settings.endpoints.values()] == ["2 pages", "pages of /pages.yaml"]
+    assert [one.direct for one in settings.endpoints.values()] == [True, True, True]
+    assert [one.address for one in settings.endpoints.values()] == [
+        "2 pages", "pages of /pages.yaml", "the target's pods",
+    ]  # fmt: skip
     assert shown(settings)["endpoints"]["default"] == {"pages": pages, "timeout": "2s", "staleAfter": "1m30s"}
     assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints == settings.endpoints
 

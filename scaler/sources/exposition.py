@@ -32,7 +32,7 @@ class Sample:
     key: str  # name and labels as they are written: the same series has the same key in the next page
 
 
-def scan(page: str, wanted: Collection[str], unit: float = MILLISECONDS) -> list[Sample]:
+def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS) -> list[Sample]:
     """Return the samples whose name is in `wanted`, in the order of the page.
 
     Args:
@@ -44,14 +44,14 @@ def scan(page: str, wanted: Collection[str], unit: float = MILLISECONDS) -> list
         ValueError: a wanted line cannot be read; the text names it.
     """
     found = []
-    for number, line in enumerate(page.split("\n"), start=1):
+    for number, line in enumerate(page.decode("utf-8", "replace").split("\n"), start=1):
         stripped = line.strip()
         name = _NAME.match(stripped)
         if name and name[0] in wanted:
             try:
                 found.append(_sample(stripped, name[0], unit))
             except ValueError:
-                raise ValueError(f"line {number} cannot be read: {stripped[:80]!r}") from None
+                raise ValueError(f"line {number} cannot be read ({name[0]})") from None
     return found
 
 

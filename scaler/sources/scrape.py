@@ -1,44 +1,211 @@
 """Metrics pages that are read directly, for those who have no Prometheus or want seconds.
 
-Every tick reads all pages once, some at a time and each with a time-out of its own; ticks that come together share one
-reading. Gauges are what the pages say now; rates and quantiles are over what was read before, within their window. The
-past is not kept beyond that: a time before now is a failure, so a workload that is new here may at first only rise.
+Pages that the settings list are read at every tick of anybody's. What is the target's own is read on its own pods where
+the endpoint says `pods`: their addresses come with the question, from Kubernetes, so that nobody can name another's.
+Each page has a time-out of its own, and ticks that come together share one reading of it.
 
-A list of pages in the settings is what must answer. A list in a file, which is read again whenever it changes, says
-besides which replicas there are: one that is not listed is gone. A list that cannot be read leaves the last one in
-force, and nothing measured on it is whole.
+Gauges are what the pages say now; rates and quantiles are over what was read before, within their window. The past is
+not kept beyond that: a time before now is a failure, so a workload that is new here may at first only rise.
+
+A listed page, and a ready pod, must answer. What is not listed any more is gone: a file of pages, which is read again
+whenever it changes, says which replicas there are.
 """
 
-import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from functools import lru_cache, partial
 
-from scaler.document import parse_yaml
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
 from scaler.grouping import check
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint, Page, read_pages
+from scaler.settings import Endpoint, Page
 from scaler.signals import Signal, find
 from scaler.sources.counters import Counters
 from scaler.sources.credentials import authorization
 from scaler.sources.exposition import MILLISECONDS, Sample, scan
+from scaler.sources.lists import Addresses, Lists
+from scaler.sources.places import pod_page
 from scaler.sources.visits import Visit, counted, measure, wanted
 from scaler.sources.wire import OPEN_METRICS, Wire
 
-logger = logging.getLogger(__name__)
-
 READERS = 16  # pages that are read at once
 FORGOTTEN = 3600.0  # seconds after which nobody asks for a signal any more; the longest interval is ten minutes
+LEFT = 660.0  # seconds after which a pod that nobody asks about is gone; likewise
 SHARED = 0.4  # seconds for which a reading serves other ticks too; the shortest interval is a second
 MAX_WINDOWS = 16  # of different length, of all workloads together
-MAX_LIST_BYTES = 4 * 1024 * 1024
+MAX_PODS = 5_000  # pods' pages that are kept at a time
 
 _GRACE = 1.1  # the pages' own time-outs know more than ours, so they come first
+
+
+class ScrapeSource:
+    """One endpoint of pages; see `model.Source`. `fetch` may be called from several threads.
+
+    Args:
+        endpoint: with pages of some kind.
+        clock: seconds since the epoch.
+        addresses: the ready addresses behind a Service; see `kube.Kube.addresses`.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._lists = Lists(endpoint, addresses or _no_cluster)
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix=f"pages-{endpoint.name}")
+        self._listed: dict[Page, _Reader] = {}
+        self._pods: dict[Page, _Reader] = {}
+        self._page_of = lru_cache(2 * MAX_PODS)(partial(pod_page, endpoint=endpoint))
+        self._interest = _Interest()
+        self._began: float | None = None  # since when there is nothing to read that was never read
+        self._lock = threading.Lock()  # of the readers, and of all that is kept here
+
+    def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Mapping[Ask, Sequence[Measured]]:
+        """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
+        signals = [ask for ask in asks if isinstance(ask, SignalAsk)]
+        at, name = times[-1], self._endpoint.name
+        look = self._look(signals)
+        measured: dict[Ask, Measured] = dict(self._signals(signals, look, at).items())
+        for ask in asks:
+            if isinstance(ask, QueryAsk):
+                problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
+                measured[ask] = Failure(f"{name} {problem}", at, final=True, source=name)
+            elif isinstance(ask, HistoryAsk):
+                old = look.began is not None and look.began <= look.at - ask.seconds
+                measured[ask] = Reading(1.0 if old else None, at, source=name)
+        past = f"{name} reads metrics pages, which know nothing of the past"
+        before = [Failure(past, time, source=name) for time in times[:-1]]
+        return {ask: [*before, one] for ask, one in measured.items()}
+
+    def close(self) -> None:
+        """Release threads and connections."""
+        self._lists.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for reader in (*self._listed.values(), *self._pods.values()):
+            reader.close()
+
+    # ---- what was read, to signals ----
+
+    def _signals(self, asks: Collection[SignalAsk], look: "_Look", at: float) -> dict[SignalAsk, Measured]:
+        name, dialect = self._endpoint.name, self._endpoint.dialect
+        own = {ask for ask in asks if self._on_pods(ask)}
+        measured = measure([ask for ask in asks if ask not in own], look.listed, dialect, at, look.at, name)
+        measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
+        measured |= measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name)
+        whose = (
+            f"{name} reads the target's own pods, and Kubernetes has not said which these are; or it is another's model"
+        )
+        measured |= {ask: Failure(whose, at, source=name) for ask in own if not ask.own}
+        full = Failure(f"{name} keeps no more than {MAX_WINDOWS} windows of different length", at, source=name)
+        return {ask: full if ask.window and ask.window not in look.windows else one for ask, one in measured.items()}
+
+    def _on_pods(self, ask: SignalAsk) -> bool:
+        """Whether it is measured on the target's own pods, and not on what is listed."""
+        signal = _signal(ask)
+        return self._endpoint.pods is not None and signal is not None and signal.scope == "target"
+
+    # ---- pages ----
+
+    def _look(self, asks: Sequence[SignalAsk]) -> "_Look":
+        """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
+        now = self._clock()
+        listed, doubt = self._lists.pages(now)
+        own = [ask for ask in asks if ask.own and self._on_pods(ask)]
+        with self._lock:
+            self._interest.note(asks, now)
+            pages, problems = self._own_pages(own)
+            on_list, on_pods = self._keep(listed, pages, now)
+        self._read([*on_list, *on_pods], now)
+        with self._lock:
+            if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
+                self._began = now
+            return _Look(
+                at=now,
+                began=self._began,
+                windows=self._interest.wanted.windows,
+                listed=[reader.visit() for reader in on_list],
+                pods=[*(reader.visit() for reader in on_pods), *problems],
+                doubt=doubt,
+            )
+
+    def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
+        """The pages of the pods that are asked about, and what is wrong with the others."""
+        pages: list[Page] = []
+        problems: list[Visit] = []
+        places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
+        for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
+            page, problem = self._page_of(place, usual)
+            if not problem and len(pages) >= MAX_PODS:
+                problem = f"{self._endpoint.name} reads no more than {MAX_PODS} pods"
+            if problem:
+                problems.append(Visit(page, {}, _no_rates, problem, known=False))
+            else:
+                pages.append(page)
+        return pages, problems
+
+    def _keep(
+        self, listed: Sequence[Page], pods: Sequence[Page], now: float
+    ) -> tuple[list["_Reader"], list["_Reader"]]:
+        """Readers of these pages; those of others are let go, of pods after nobody has asked for long."""
+        for page in self._listed.keys() - set(listed):
+            self._listed.pop(page).close()
+        for page in pods:
+            self._pods.setdefault(page, _Reader(page, self._endpoint)).wanted_at = now
+        left = [page for page, reader in self._pods.items() if not 0 <= now - reader.wanted_at <= LEFT]
+        for page in left:
+            self._pods.pop(page).close()
+        on_list = [self._listed.setdefault(page, _Reader(page, self._endpoint)) for page in listed]
+        return on_list, [self._pods[page] for page in dict.fromkeys(pods)]
+
+    def _read(self, readers: Sequence["_Reader"], now: float) -> None:
+        """Read what is due, some at a time and what was slow last; what is not there in time is cut off."""
+        try:
+            headers: dict[str, str] | str = {**self._endpoint.headers, **authorization(self._endpoint)}
+        except SourceError as error:
+            headers = str(error)
+        with self._lock:
+            wanted = self._interest.wanted
+            for reader in sorted((one for one in readers if one.due(wanted, now)), key=lambda one: one.slow):
+                reader.begun = now, wanted
+                reader.under_way = self._pool.submit(self._visit, reader, wanted, headers, now)
+            awaited = {reader.under_way: reader for reader in readers if reader.under_way}
+        done, late = wait(awaited, timeout=self._endpoint.timeout * _GRACE)
+        for future in late:
+            awaited[future].slow = True
+            if not future.cancel():
+                awaited[future].cut()
+        for future in done:
+            if not future.cancelled():
+                future.result()
+
+    def _visit(self, reader: "_Reader", wanted: "_Wanted", headers: dict[str, str] | str, now: float) -> None:
+        """Read one page; in a thread of its own."""
+        found = reader.read(wanted.names, headers)
+        with self._lock:
+            reader.take(found, wanted, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the pages said, when they were looked at."""
+
+    at: float
+    began: float | None  # since when there is nothing to read that was never read
+    windows: frozenset[float]  # that rates are known over
+    listed: Sequence[Visit]
+    pods: Sequence[Visit]
+    doubt: str  # why the list of pages is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is looked for on a page."""
+
+    names: frozenset[str] = frozenset()
+    flows: frozenset[str] = frozenset()  # of these, the counters
+    windows: frozenset[float] = frozenset()  # over which their rates are kept
 
 
 class _Reader:
@@ -46,232 +213,113 @@ class _Reader:
 
     def __init__(self, page: Page, endpoint: Endpoint) -> None:
         self.page = page
-        self.wire: Wire | None = None
-        self.counters = Counters()
-        self.samples: Mapping[str, Sequence[Sample]] = {}
-        self.problem = ""
-        self.read_at: float | None = None  # when it last answered
-        self.under_way: Future[list[Sample] | str] | None = None
+        self.begun: tuple[float, _Wanted] | None = None  # the newest reading
+        self.under_way: Future[None] | None = None  # the same
+        self.slow = False  # whether it was not there in time
+        self.wanted_at = 0.0
         self._endpoint = endpoint
+        self._wire: Wire | None = None
+        self._counters = Counters()
+        self._samples: Mapping[str, Sequence[Sample]] = {}
+        self._ended: float | None = None  # the newest reading that did
+        self._problem = ""  # of that one
+        self._read_at: float | None = None  # when it answered
 
-    def read(self, names: Collection[str], headers: dict[str, str]) -> list[Sample] | str:
-        """Read the page; an error is its text."""
+    def due(self, wanted: _Wanted, now: float) -> bool:
+        """Whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
+        if self.under_way and not self.under_way.done():
+            return False
+        return self.begun is None or self.begun[1] != wanted or not 0 <= now - self.begun[0] < SHARED
+
+    def read(self, names: Collection[str], headers: dict[str, str] | str) -> list[Sample] | str:
+        """Read the page; an error is its text.
+
+        Args:
+            names: of the samples to look for.
+            headers: with the endpoint's credentials, which pods do not get; or why there are none.
+        """
+        if isinstance(headers, str) and not self.page.of_pod:
+            return headers
         try:
-            self.wire = self.wire or Wire(self.page.url, self._endpoint)
-            kind, text = self.wire.read(headers)
-            samples = scan(text, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS)
+            self._wire = self._wire or Wire(self.page, self._endpoint)
+            kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
+            samples = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS)
         except SourceError as error:
             return f"{self.page.address} {error}"
         except ValueError as error:
             return f"{self.page.address}: {error}"
-        if len(samples) > self._endpoint.max_series:
-            return (
-                f"{self.page.address} has {len(samples)} series that are wanted, more than {self._endpoint.max_series}"
-            )
+        most = self._endpoint.max_series
+        if len(samples) > most:
+            return f"{self.page.address} has {len(samples)} series that are wanted, more than {most}"
         return samples
 
-    def take(self, found: list[Sample] | str, flows: Collection[str], windows: Collection[float], now: float) -> None:
+    def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
         """Remember what was read."""
-        self.problem = found if isinstance(found, str) else ""
+        self._ended, self._problem = now, found if isinstance(found, str) else ""
         if isinstance(found, str):
             return
         named: dict[str, list[Sample]] = {}
         for sample in found:
             named.setdefault(sample.name, []).append(sample)
-        self.samples, self.read_at = named, now
-        self.counters.note((sample for sample in found if sample.name in flows), windows, now)
+        self._samples, self._read_at, self.slow = named, now, False
+        self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
 
     @property
-    def busy(self) -> bool:
-        """Whether an earlier reading, which was given up, has not come back yet."""
-        return self.under_way is not None and not self.under_way.done()
+    def good(self) -> bool:
+        """Whether the newest reading is there."""
+        return self.begun is not None and self._read_at == self.begun[0]
+
+    def visit(self) -> Visit:
+        """What is known of it after its newest reading."""
+        ended = self.begun is not None and self._ended == self.begun[0]
+        slow = f"{self.page.address} gives no answer within {seconds(self._endpoint.timeout)}"
+        rates = partial(self._counters.rates, now=self._read_at or 0.0)
+        return Visit(self.page, self._samples, rates, self._problem if ended else slow, self._read_at is not None)
 
     def cut(self) -> None:
         """End what is being read."""
-        if self.wire:
-            self.wire.cut()
+        if self._wire:
+            self._wire.cut()
 
     def close(self) -> None:
-        """Release the connection."""
-        if self.wire and not self.busy:
-            self.wire.close()
-
-    def visit(self, now: float) -> Visit:
-        """What is known of it at the time of its newest reading."""
-        rates = partial(self.counters.rates, now=now)
-        return Visit(self.page, self.samples, rates, self.problem, self.read_at is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """All pages, read at one time."""
-
-    at: float
-    began: float | None  # when a page answered for the first time
-    windows: frozenset[float]  # that rates are known over
-    visits: tuple[Visit, ...]
-    doubt: str  # why the list of pages is not believed
-
-
-class ScrapeSource:
-    """One endpoint of pages; see `model.Source`. `fetch` may be called from several threads.
-
-    Args:
-        endpoint: with `pages` or `pages_file`.
-        clock: seconds since the epoch.
-    """
-
-    def __init__(self, endpoint: Endpoint, clock: Callable[[], float]) -> None:
-        self._endpoint = endpoint
-        self._clock = clock
-        self._list = _List(endpoint)
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix=f"pages-{endpoint.name}")
-        self._readers: dict[Page, _Reader] = {}
-        self._interest = _Interest()
-        self._newest: _Reading | None = None
-        self._began: float | None = None  # when a page answered for the first time
-        self._lock = threading.Lock()
-
-    def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Mapping[Ask, Sequence[Measured]]:
-        """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
-        with self._lock:
-            reading = self._read([ask for ask in asks if isinstance(ask, SignalAsk)])
-        at = times[-1]
-        measured = self._signals(asks, reading, at)
-        for ask in asks:
-            if isinstance(ask, QueryAsk):
-                problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
-                measured[ask] = Failure(f"{self._endpoint.name} {problem}", at, final=True, source=self._endpoint.name)
-            elif isinstance(ask, HistoryAsk):
-                old = reading.began is not None and reading.began <= reading.at - ask.seconds
-                measured[ask] = Reading(1.0 if old else None, at, source=self._endpoint.name)
-        past = f"{self._endpoint.name} reads metrics pages, which know nothing of the past"
-        before = [Failure(past, time, source=self._endpoint.name) for time in times[:-1]]
-        return {ask: [*before, one] for ask, one in measured.items()}
-
-    def close(self) -> None:
-        """Release threads and connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for reader in self._readers.values():
-            reader.close()
-
-    def _signals(self, asks: Collection[Ask], reading: _Reading, at: float) -> dict[Ask, Measured]:
-        signals = [ask for ask in asks if isinstance(ask, SignalAsk)]
-        measured = measure(signals, reading.visits, self._endpoint.dialect, at, reading.at, self._endpoint.name)
-        problem = f"{self._endpoint.name} keeps no more than {MAX_WINDOWS} windows of different length"
-        full = Failure(problem, at, source=self._endpoint.name)
-        return {
-            ask: full if ask.window and ask.window not in reading.windows else _doubted(one, reading.doubt)
-            for ask, one in measured.items()
-        }
-
-    def _read(self, asks: Sequence[SignalAsk]) -> _Reading:
-        """Read all pages, unless that was done just now, for these asks too."""
-        now = self._clock()
-        news = self._interest.note(asks, now)
-        if self._newest and not news and 0 <= now - self._newest.at < SHARED:
-            return self._newest
-        pages, doubt = self._list.pages()
-        for page in self._readers.keys() - set(pages):
-            self._readers.pop(page).close()
-        for page in pages:
-            self._readers.setdefault(page, _Reader(page, self._endpoint))
-        self._visit_all(now)
-        if self._began is None and any(not reader.problem for reader in self._readers.values()):
-            self._began = now
-        visits = tuple(reader.visit(now) for reader in self._readers.values())
-        self._newest = _Reading(now, self._began, self._interest.windows, visits, doubt)
-        return self._newest
-
-    def _visit_all(self, now: float) -> None:
-        """Read every page; what is not there in time is cut off."""
-        names, flows, windows = self._interest.names, self._interest.flows, self._interest.windows
-        try:
-            headers = authorization(self._endpoint)
-        except SourceError as error:
-            for reader in self._readers.values():
-                reader.take(str(error), flows, windows, now)
-            return
-        headers = {**self._endpoint.headers, **headers}
-        idle = [reader for reader in self._readers.values() if not reader.busy]
-        asked = {self._pool.submit(reader.read, names, headers): reader for reader in idle}
-        for future, reader in asked.items():
-            reader.under_way = future
-        done, late = wait(asked, timeout=self._endpoint.timeout * _GRACE)
-        for future in late:
-            if not future.cancel():
-                asked[future].cut()
-        answers = {asked[future]: future.result() for future in done}
-        slow = f"gives no answer within {seconds(self._endpoint.timeout)}"
-        for reader in self._readers.values():
-            reader.take(answers.get(reader, f"{reader.page.address} {slow}"), flows, windows, now)
+        """Release the connection, or leave that to what is being read."""
+        if self.under_way and not self.under_way.done():
+            self.cut()
+        elif self._wire:
+            self._wire.close()
 
 
 class _Interest:
-    """What was asked for lately: the names to read, and the windows to keep."""
+    """What was asked for lately."""
 
     def __init__(self) -> None:
-        self.names: frozenset[str] = frozenset()
-        self.flows: frozenset[str] = frozenset()  # of these, the counters
-        self.windows: frozenset[float] = frozenset()
+        self.wanted = _Wanted()
         self._asked: dict[tuple[Signal, float | None], float] = {}
 
-    def note(self, asks: Collection[SignalAsk], now: float) -> bool:
-        """Note what is asked for; whether any of it was not, before."""
-        fresh = {(find(ask.engine, ask.signal), ask.window): now for ask in asks if _valid(ask)}
-        news = bool(fresh.keys() - self._asked.keys())
+    def note(self, asks: Collection[SignalAsk], now: float) -> None:
+        """Note what is asked for."""
+        fresh = {(signal, ask.window): now for ask in asks if (signal := _signal(ask))}
         self._asked = {what: at for what, at in self._asked.items() if now - at < FORGOTTEN} | fresh
         signals = [signal for signal, _ in self._asked]
-        self.names, self.flows = wanted(signals), counted(signals)
         windows = dict.fromkeys(window for _, window in self._asked if window)  # the oldest first
-        self.windows = frozenset([*windows][:MAX_WINDOWS])
-        return news
+        self.wanted = _Wanted(wanted(signals), counted(signals), frozenset([*windows][:MAX_WINDOWS]))
 
 
-class _List:
-    """The list of pages, read again whenever its file changes."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._file = endpoint.pages_file
-        self._pages = endpoint.pages
-        self._seen: tuple[int, int, int] | None = None
-        self._problem = ""
-
-    def pages(self) -> tuple[tuple[Page, ...], str]:
-        """The pages, and why they may be others by now."""
-        if self._file is None:
-            return self._pages, ""
-        try:
-            stat = self._file.stat()
-            seen = stat.st_mtime_ns, stat.st_size, stat.st_ino
-            if seen != self._seen:
-                self._seen, self._problem = seen, ""
-                self._pages = _read_list(self._file)
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
-            problem = f"the list of pages cannot be read ({error})"
-            if problem != self._problem:
-                logger.error("the list of pages cannot be read", extra={"file": str(self._file), "problem": str(error)})
-            self._problem = problem
-            if isinstance(error, OSError):
-                self._seen = None
-        return self._pages, self._problem
-
-
-def _read_list(file: Path) -> tuple[Page, ...]:
-    with file.open("rb") as opened:
-        raw = opened.read(MAX_LIST_BYTES + 1)
-    if len(raw) > MAX_LIST_BYTES:
-        raise ConfigError(str(file), "", f"is longer than {MAX_LIST_BYTES} bytes")
-    return read_pages(parse_yaml(raw.decode("utf-8"), str(file)) or [], str(file))
-
-
-def _valid(ask: SignalAsk) -> bool:
-    """Whether there is such a signal; `measure` says why not."""
+def _signal(ask: SignalAsk) -> Signal | None:
+    """The signal that is asked for, if there is one; `measure` says why not."""
     try:
         check(ask)
     except ConfigError:
-        return False
-    return True
+        return None
+    return find(ask.engine, ask.signal)
+
+
+def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
+    return frozenset(), "Kubernetes is not watched"
+
+
+def _no_rates(_window: float) -> Mapping[str, float]:
+    return {}
 
 
 def _doubted(measured: Measured, doubt: str) -> Measured:

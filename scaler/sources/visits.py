@@ -194,7 +194,8 @@ class _Table:
             page.labels.get(name, value) == value for name, (_, value) in zip(self._by, ask.labels, strict=True)
         )
         name = page.labels.get(self._pod) or page.address
-        return agrees and bool(self._meant(name)) and _own(ask, name)
+        must = ask.own is None or name in ask.own.ready or ":" in name
+        return agrees and bool(self._meant(name)) and must
 
     # ---- series to pods ----
 

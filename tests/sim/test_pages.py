@@ -53,7 +53,7 @@ def test_every_gauge_of_the_catalogue_says_what_the_fleet_says(seen, texts):
     visits = []
     for place, text in enumerate(texts):
         samples = {}
-        for sample in scan(text, names):
+        for sample in scan(text.encode(), names):
             samples.setdefault(sample.name, []).append(sample)
         visits.append(Visit(Page(f"http://127.0.0.1:{place}/metrics"), samples, lambda _window: {}))
     for (engine, signal), expected in asks.items():
@@ -64,11 +64,13 @@ def test_every_gauge_of_the_catalogue_says_what_the_fleet_says(seen, texts):
 
 
 def test_histograms_count_every_request_that_began(seen, texts):
-    counts = [sample.value for text in texts for sample in scan(text, {"vllm:time_to_first_token_seconds_count"})]
+    counts = [
+        sample.value for text in texts for sample in scan(text.encode(), {"vllm:time_to_first_token_seconds_count"})
+    ]
     buckets = [
         sample.value
         for text in texts
-        for sample in scan(text, {"vllm:time_to_first_token_seconds_bucket"})
+        for sample in scan(text.encode(), {"vllm:time_to_first_token_seconds_bucket"})
         if sample.labels["le"] == "+Inf"
     ]
     assert counts == buckets

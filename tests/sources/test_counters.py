@@ -11,7 +11,7 @@ def rates(readings, window=60.0):
     counters = Counters()
     for at, series in readings:
         page = "\n".join(f"{name} {value}" for name, value in series.items())
-        counters.note(scan(page, series), [window], at)
+        counters.note(scan(page.encode(), series), [window], at)
     return counters.rates(window, readings[-1][0])
 
 
@@ -41,13 +41,13 @@ def test_a_steady_rate_is_found_whatever_the_interval(interval):
 def test_a_window_keeps_no_more_readings_than_it_needs():
     counters = Counters()
     for at in range(1000):
-        counters.note(scan(f"a {at}", {"a"}), [60.0, 120.0], float(at))
+        counters.note(scan(f"a {at}".encode(), {"a"}), [60.0, 120.0], float(at))
     assert all(len(readings) <= STEPS + 1 for readings in counters._windows.values())
     assert counters.rates(60.0, 999.0) == counters.rates(120.0, 999.0) == {"a": 1.0}
 
 
 def test_a_window_that_nobody_asks_about_is_forgotten():
     counters = Counters()
-    counters.note(scan("a 1", {"a"}), [60.0], 0.0)
-    counters.note(scan("a 2", {"a"}), [120.0], 10.0)
+    counters.note(scan(b"a 1", {"a"}), [60.0], 0.0)
+    counters.note(scan(b"a 2", {"a"}), [120.0], 10.0)
     assert counters.rates(60.0, 10.0) == {}

@@ -19,7 +19,7 @@ def theirs(page, wanted):
 
 
 def ours(page, wanted):
-    return [(one.name, dict(one.labels), one.value, one.at) for one in scan(page, wanted)]
+    return [(one.name, dict(one.labels), one.value, one.at) for one in scan(page.encode(), wanted)]
 
 
 def same(one, other):
@@ -74,16 +74,16 @@ def test_what_is_read_of_any_line_is_read_alike(rest):
 )
 def test_a_wanted_line_that_cannot_be_read_is_named(line):
     with pytest.raises(ValueError, match="line 2 cannot be read"):
-        scan(f"up 1\n{line}", {"a"})
-    assert scan(f"up 1\n{line}", {"up"})[0].value == 1
+        scan(f"up 1\n{line}".encode(), {"a"})
+    assert scan(f"up 1\n{line}".encode(), {"up"})[0].value == 1
 
 
 def test_an_exemplar_is_passed_over_and_a_time_of_openmetrics_is_in_seconds():
-    (sample,) = scan('x_bucket{le="1"} 5 1700000000.5 # {trace_id="}\\""} 0.3 1700000000', {"x_bucket"}, 1.0)
+    (sample,) = scan(b'x_bucket{le="1"} 5 1700000000.5 # {trace_id="}\\""} 0.3 1700000000', {"x_bucket"}, 1.0)
     assert (sample.value, sample.at, dict(sample.labels)) == (5.0, 1700000000.5, {"le": "1"})
-    assert math.isnan(scan("a NaN # {} 1", {"a"})[0].value)
+    assert math.isnan(scan(b"a NaN # {} 1", {"a"})[0].value)
 
 
 def test_the_same_series_has_the_same_key_in_the_next_page():
-    first, second = scan('a{b="c"} 1\na{b="d"} 1', {"a"}), scan('a{b="c"} 2', {"a"})
+    first, second = scan(b'a{b="c"} 1\na{b="d"} 1', {"a"}), scan(b'a{b="c"} 2', {"a"})
     assert first[0].key == second[0].key != first[1].key

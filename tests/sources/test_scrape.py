@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import yaml
 from prometheus_server import until
 from sources.web import Web, send
 
-from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint, Page
+from scaler.model import Failure, HistoryAsk, OwnPods, PodPlace, QueryAsk, Reading, SignalAsk
+from scaler.settings import Endpoint, Named, Page, PodPages
 from scaler.sources.prometheus import PrometheusSource
-from scaler.sources.scrape import MAX_WINDOWS, SHARED, ScrapeSource
+from scaler.sources.scrape import MAX_WINDOWS, READERS, SHARED, ScrapeSource
 
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 LABELS = (("namespace", "demo"), ("model", "m"))
 HPA = (("namespace", "demo"), ("hpa", "keda-hpa-llama"))
 WAITING = SignalAsk("pages", "vllm", "waiting", LABELS)
@@ -80,10 +82,10 @@ def scraping(web):
     """Gives a function that makes a source of these paths; its clock is `clock`."""
     sources = []
 
-    def start(paths=(), clock=None, **changes):
+    def start(paths=(), clock=None, addresses=None, **changes):
         pages = tuple(Page(web.url(path), {"namespace": "demo", "pod": path.strip("/")}) for path in paths)
         endpoint = replace(Endpoint("pages", timeout=1.0, pages=pages), **changes)
-        sources.append(ScrapeSource(endpoint, clock or Clock()))
+        sources.append(ScrapeSource(endpoint, clock or Clock(), addresses))
         return sources[-1]
 
     yield start
@@ -367,3 +369,140 @@ def test_samples_with_old_times_are_doubted(web, scraping):
     web.paths["/a"] = 'vllm:num_requests_waiting{model_name="m"} 5 880000\n'
     reading = one(scraping(["/a"]), WAITING)
     assert (reading.value, reading.age, reading.partial) == (5.0, 120.0, "its oldest sample is 2m old")
+
+
+# ---- the target's own pods ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pods(web, scraping):
+    """Gives a source that reads pods; those of tests live on loopback, each at a path of its own."""
+
+    def start(clock=None, **changes):
+        settings = {"pods": PodPages(port=web.port), "networks": LOOPBACK, **changes}
+        return scraping(clock=clock, **settings)
+
+    return start
+
+
+def own(*names, ready=None, silent=(), **annotations):
+    """The pods of a target: those of `silent` do not say where they are."""
+    places = [
+        PodPlace("demo", name, "127.0.0.1", tuple(sorted({"path": f"/{name}", **annotations}.items())))
+        for name in names
+        if name not in silent
+    ]
+    return OwnPods(frozenset(names), frozenset(names if ready is None else ready), places=frozenset(places))
+
+
+def counts(measured):
+    return (measured.value, measured.answered, measured.expected) if isinstance(measured, Reading) else measured.reason
+
+
+def test_a_target_is_measured_on_its_own_pods_and_on_no_others(web, pods):
+    web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2), "/c": vllm(waiting=50)}
+    source = pods()
+    asks = {replace(WAITING, own=own("a", "b")): (6.0, 2, 2), replace(WAITING, own=own("c")): (100.0, 1, 1)}
+    found = source.fetch(list(asks), [1000.0])
+    assert {ask: counts(one[0]) for ask, one in found.items()} == asks
+    assert sorted(path for path, _ in web.asked) == ["/a", "/b", "/c"]
+
+
+def test_every_ready_pod_must_answer_and_no_other(web, pods):
+    web.paths = {"/a": vllm(waiting=1), "/b": lambda handler: send(handler, b"", 503)}
+    source = pods()
+    assert counts(one(source, replace(WAITING, own=own("a", "b")))) == (2.0, 1, 2)
+    reading = one(source, replace(WAITING, own=own("a", "b")))
+    assert reading.partial == f"1 of 2 pods did not answer: 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
+    assert counts(one(source, replace(WAITING, own=own("a", "b", ready=["a"])))) == (2.0, 1, 1), "it was never ready"
+    assert counts(one(source, replace(WAITING, own=own("a", "c", silent=["c"])))) == (2.0, 1, 2), "it has no address"
+
+
+def test_a_pod_that_held_load_and_is_silent_is_missing_until_kubernetes_says_that_it_is_gone(web, pods):
+    clock = Clock()
+    source = pods(clock)
+    web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2)}
+    assert counts(one(source, replace(WAITING, own=own("a", "b")))) == (6.0, 2, 2)
+    del web.paths["/b"]
+    clock.now += 5
+    assert counts(one(source, replace(WAITING, own=own("a", "b", ready=["a"])))) == (2.0, 1, 2)
+    assert counts(one(source, replace(WAITING, own=own("a")))) == (2.0, 1, 1)
+
+
+def test_without_any_pod_there_is_no_value_and_nobody_is_missing(pods):
+    assert counts(one(pods(), replace(WAITING, own=own()))) == (None, 0, 0)
+
+
+def test_pods_that_nobody_knows_are_a_failure_and_no_zero(web, pods):
+    assert "Kubernetes has not said which these are" in counts(one(pods(), WAITING))
+
+
+def test_an_annotation_that_is_refused_makes_the_pod_a_missing_one(web, pods):
+    web.paths = {"/a": vllm(waiting=1)}
+    both = own("a")
+    evil = own("b", path="//evil.com/")
+    ask = replace(WAITING, own=OwnPods(both.names | evil.names, both.ready | evil.ready, "", both.places | evil.places))
+    reading = one(pods(), ask)
+    assert counts(reading) == (2.0, 1, 2)
+    told = "1 of 2 pods did not answer: b has no path to read: annotate prometheus.io/path, or set it"
+    assert reading.partial == told
+    assert [path for path, _ in web.asked] == ["/a"]
+
+
+def test_a_pod_on_loopback_is_not_read_unless_the_settings_name_it(web, pods):
+    web.paths["/a"] = vllm(waiting=1)
+    assert "loopback address 127.0.0.1" in counts(one(pods(networks=()), replace(WAITING, own=own("a"))))
+    assert web.asked == []
+
+
+def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    web.paths = {"/a": vllm(waiting=1), "/gateway": GATEWAY}
+    gateway = Named("service", f"http://epp.demo:{web.port}/gateway", {"namespace": "demo"})
+    secret = {"bearer_token_file": token, "headers": {"X-Scope-OrgID": "team"}}
+    source = pods(named=(gateway,), addresses=lambda *_: (frozenset({"127.0.0.1"}), ""), **secret)
+    waiting = replace(WAITING, own=own("a"))
+    found = source.fetch([waiting, QUEUED], [1000.0])
+    assert (found[waiting][0].value, found[QUEUED][0].value) == (2.0, 7.0)
+    sent = {path: headers.get("Authorization", headers.get("X-Scope-OrgID")) for path, headers in web.asked}
+    assert sent == {"/a": None, "/gateway": "Bearer s3cret"}
+    assert {headers["Host"] for path, headers in web.asked if path == "/gateway"} == {f"epp.demo:{web.port}"}
+
+
+def test_a_gateway_that_nobody_is_ready_behind_is_not_an_empty_queue(pods):
+    gateway = Named("service", "http://epp.demo:9090/metrics", {"namespace": "demo"})
+    source = pods(named=(gateway,), addresses=lambda *_: (frozenset(), ""))
+    assert counts(one(source, QUEUED)) == "nobody is ready behind epp.demo"
+
+
+def test_where_no_gateway_is_named_there_is_none_and_history_begins_at_once(pods):
+    clock = Clock()
+    source = pods(clock)
+    assert one(source, QUEUED).value is None
+    clock.now += 60
+    assert one(source, HistoryAsk("pages", 60.0)).value == 1.0
+
+
+def test_only_who_asks_has_its_pods_read(web, pods):
+    clock = Clock()
+    web.paths = {"/a": vllm(), "/b": vllm(), "/gateway": GATEWAY}
+    source = pods(clock, pages=(Page(web.url("/gateway"), {"namespace": "demo"}),))
+    source.fetch([replace(WAITING, own=own("a")), replace(WAITING, own=own("b"))], [1000.0])
+    for _ in range(4):  # seconds of one that has no pod
+        clock.now += 1
+        source.fetch([QUEUED, replace(WAITING, own=own())], [clock.now])
+    asked = [path for path, _ in web.asked]
+    assert (asked.count("/a"), asked.count("/b"), asked.count("/gateway")) == (1, 1, 5)
+
+
+def test_pods_that_hang_delay_the_others_once(web, pods):
+    clock = Clock()
+    hanging = [f"h{number}" for number in range(READERS)]
+    web.paths = {"/z": vllm(waiting=1)} | {f"/{name}": lambda handler: web.over.wait(20) for name in hanging}
+    source = pods(clock, timeout=0.3)
+    ask = replace(WAITING, own=own(*hanging, "z"))
+    one(source, ask)
+    clock.now += 5
+    assert counts(one(source, ask)) == (2.0, 1, READERS + 1)
+    web.over.set()

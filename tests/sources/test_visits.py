@@ -87,7 +87,7 @@ def test_an_expression_that_may_take_long_is_refused(pattern):
 
 def visit(url, text, problem="", known=True, **labels):
     samples = {}
-    for sample in scan(text, {NAME}):
+    for sample in scan(text.encode(), {NAME}):
         samples.setdefault(sample.name, []).append(sample)
     return Visit(Page(url, labels), samples, lambda _window: {}, problem, known)
 

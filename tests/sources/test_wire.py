@@ -1,14 +1,17 @@
 """One page over real HTTP: what may come from it, and what it cannot do."""
 
+import contextlib
 import gzip
 import socket
 import threading
+from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from sources.web import Web, send, zipped
 
 from scaler.errors import SourceError
-from scaler.settings import Endpoint
+from scaler.settings import Endpoint, Page
 from scaler.sources.wire import Wire
 
 LIMITED = Endpoint("pages", timeout=0.5, max_bytes=10_000)
@@ -21,8 +24,8 @@ def web():
     server.close()
 
 
-def read(url, endpoint=LIMITED, **headers):
-    wire = Wire(url, endpoint)
+def read(page, endpoint=LIMITED, **headers):
+    wire = Wire(Page(page) if isinstance(page, str) else page, endpoint)
     try:
         return wire.read(headers)
     finally:
@@ -44,18 +47,18 @@ def drip(web):
 
 def test_a_page_is_read_plain_and_packed_over_one_connection(web):
     web.paths = {"/plain?a=b": "x 1\n", "/packed": zipped(b"y 2\n" * 2000)}
-    wire = Wire(web.url("/plain?a=b"), LIMITED)
-    assert [wire.read({"X-Scope": "a"})[1] for _ in range(3)] == ["x 1\n"] * 3
+    wire = Wire(Page(web.url("/plain?a=b")), LIMITED)
+    assert [wire.read({"X-Scope": "a"})[1] for _ in range(3)] == [b"x 1\n"] * 3
     wire.close()
     assert web.connections == 1
     path, headers = web.asked[0]
     assert (path, headers["X-Scope"], headers["Accept-Encoding"]) == ("/plain?a=b", "a", "gzip")
-    assert read(web.url("/packed")) == ("text/plain", "y 2\n" * 2000)
+    assert read(web.url("/packed")) == ("text/plain", b"y 2\n" * 2000)
 
 
 def test_the_type_of_a_page_is_told(web):
     web.paths["/"] = lambda handler: send(handler, b"x 1", Content_Type="application/openmetrics-text; version=1.0.0")
-    assert read(web.url("/")) == ("application/openmetrics-text", "x 1")
+    assert read(web.url("/")) == ("application/openmetrics-text", b"x 1")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_the_type_of_a_page_is_told(web):
         (lambda h: send(h, b"x" * 10_001), "longer than 10000 bytes"),
         (zipped(b"x" * 10_000_000), "longer than 10000 bytes"),  # 10 kB on the wire
         (lambda h: send(h, b"not gzip at all", Content_Encoding="gzip"), "incorrect header check"),
-        (lambda h: send(h, b"x 1", Content_Encoding="br"), "packed with 'br'"),
+        (lambda h: send(h, b"x 1", Content_Encoding="br"), "is packed, and not with gzip"),
         (lambda h: h.connection.shutdown(socket.SHUT_RDWR), "closed connection without response"),
     ],
 )
@@ -102,10 +105,10 @@ def test_a_packed_page_that_is_not_whole_is_no_page(web):
 
 def test_a_connection_that_was_closed_meanwhile_is_opened_again(web):
     web.paths["/"] = "x 1\n"
-    wire = Wire(web.url("/"), LIMITED)
+    wire = Wire(Page(web.url("/")), LIMITED)
     wire.read({})
     wire._http.sock.shutdown(socket.SHUT_RDWR)
-    assert wire.read({})[1] == "x 1\n"
+    assert wire.read({})[1] == b"x 1\n"
     wire.close()
     assert web.connections == 2
 
@@ -118,7 +121,7 @@ def test_a_page_that_hangs_costs_its_time_out(web):
 
 def test_a_page_that_drips_is_cut(web):
     web.paths["/"] = drip(web)
-    wire = Wire(web.url("/"), LIMITED)
+    wire = Wire(Page(web.url("/")), LIMITED)
     threading.Timer(0.3, wire.cut).start()
     with pytest.raises(SourceError, match="gives no answer within"):
         wire.read({})
@@ -131,20 +134,69 @@ def test_nobody_there_is_an_error_with_its_reason():
             read(f"http://127.0.0.1:{taken.getsockname()[1]}/metrics")
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254"])
-def test_a_link_local_address_gets_no_request(web, address):
-    class Link(socket.socket):
-        def getpeername(self):
-            return (address, 80)
-
-    def connect(address, *_args, **_kwargs):
-        sock = Link()
-        sock.connect(address)
-        return sock
-
-    web.paths["/"] = "secret 1\n"
-    wire = Wire(web.url("/"), LIMITED)
-    wire._http._create_connection = connect  # the only place where a test cannot have the real thing
-    with pytest.raises(SourceError, match="link-local"):
-        wire.read({})
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        (Page("http://gateway/metrics", ip="169.254.169.254"), "link-local"),
+        (Page("http://10.0.0.7/metrics", ip="::ffff:169.254.169.254"), "link-local"),
+        (Page("http://169.254.169.254/latest/meta-data"), "link-local"),
+        (Page("http://[fd00:ec2::254]/latest"), "metadata service"),
+        (Page("http://PORT/metrics", ip="127.0.0.1"), "loopback address 127.0.0.1, which the endpoint's networks"),
+    ],
+)
+def test_an_address_that_is_never_read_gets_no_request(web, page, problem):
+    page = replace(page, url=page.url.replace("PORT", f"gateway:{web.port}"))
+    with pytest.raises(SourceError, match=problem):
+        read(page)
     assert web.asked == []
+
+
+def test_a_found_page_is_asked_for_under_its_name(web):
+    web.paths["/m"] = "x 1\n"
+    endpoint = replace(LIMITED, networks=(ip_network("127.0.0.0/8"),))
+    assert read(Page(f"http://gateway.team:{web.port}/m", ip="127.0.0.1"), endpoint)[1] == b"x 1\n"
+    assert web.asked[0][1]["Host"] == f"gateway.team:{web.port}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-secret\r\n",
+        b"secret\r\n\r\n",
+        b"HTTP/1.1 500 secret\r\nContent-Length: 6\r\n\r\nsecret",
+        b"HTTP/1.1 799 secret\r\n\r\n",
+        b"HTTP/9.secret 200 secret\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: secret\r\n\r\nsecret",
+        b"HTTP/1.1 302 secret\r\nLocation: http://secret/\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\nsecret",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nsecret",
+        b"HTTP/1.1 200 OK\r\n" + b"secret: secret\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nsecret: " + b"secret" * 20_000 + b"\r\n\r\n",
+    ],
+)
+def test_nothing_of_what_is_answered_is_in_the_error(web, answer):
+    def write(handler):
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    web.paths["/"] = write
+    with pytest.raises(SourceError) as raised:
+        read(web.url("/"))
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"]
+)
+def test_whatever_drips_is_cut(web, head):
+    def drip(handler):
+        handler.wfile.write(head)
+        with contextlib.suppress(OSError):
+            while not web.over.wait(0.05):
+                handler.wfile.write(b"x")
+
+    web.paths["/"] = drip
+    wire = Wire(Page(web.url("/")), LIMITED)
+    threading.Timer(0.3, wire.cut).start()
+    with pytest.raises(SourceError, match="gives no answer within"):
+        wire.read({})
