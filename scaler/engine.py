@@ -28,6 +28,7 @@ REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant 
 MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoint that hangs
 FOLDS_A_SLICE = 100  # folds between two turns of the event loop
 ARRIVAL = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
+WAKING = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait for us too
 HISTORIES = 100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
 
 
@@ -88,7 +89,7 @@ class Workload:
         return self.listed or self.last_asked - self.first_asked >= SETTLED
 
 
-Batch = tuple[str, tuple[float, ...]]  # endpoint and grid times
+Batch = tuple[str, tuple[float, ...], bool]  # endpoint, grid times, and whether it is for those that may have to wake
 Answers = Mapping[Ask, Sequence[Measured]]
 
 
@@ -102,6 +103,7 @@ class Engine:
         clock: seconds since the epoch.
         limits: bounds.
         on_decision: called with every decision and the one before it.
+        direct: endpoints that are read directly, which may be done every second.
     """
 
     def __init__(
@@ -112,11 +114,13 @@ class Engine:
         clock: Callable[[], float],
         limits: Limits | None = None,
         on_decision: Callable[[Decision | None, Decision], None] | None = None,
+        direct: Collection[str] = (),
     ) -> None:
         self.catalog = catalog
         self.cluster = Cluster()
         self.fetches = {name: Fetches() for name in sources}
         self._sources = sources
+        self._direct = frozenset(direct)
         self._defaults = defaults
         self._clock = clock
         self._limits = limits or Limits()
@@ -356,9 +360,20 @@ class Engine:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _until_next(self, now: float) -> float:
-        intervals = {item.spec.interval for item in self._workloads.values()} or {1.0}
+        intervals = {self._pace(item) for item in self._workloads.values()} or {1.0}
         ends = [item.first_asked + ARRIVAL for item in self._workloads.values() if self._unheard(item, now)]
         return max(min([*ends, *(_grid(now, interval) + interval for interval in intervals)]) - now, 0.01)
+
+    def _pace(self, item: Workload) -> float:
+        """Seconds between its ticks: fewer while it has no replica, where that costs a few pages and no query."""
+        return WAKING if self._asleep(item) and item.spec.endpoints <= self._direct else item.spec.interval
+
+    def _asleep(self, item: Workload) -> bool:
+        """Whether it is known to have no replica."""
+        replicas = item.scaled.replicas if item.scaled else None
+        if replicas is None and item.decision:
+            replicas = item.decision.known.current
+        return replicas == 0
 
     def _unheard(self, item: Workload, now: float) -> bool:
         """Whether Kubernetes is about to say whose pods are its own: KEDA may ask before our watch has heard of it."""
@@ -372,7 +387,8 @@ class Engine:
         asks: dict[Batch, dict[Ask, None]] = {}  # in the order of the workloads: who came first is asked about first
         new = sum(item.folding and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
-            at = _grid(now, item.spec.interval)
+            pace = self._pace(item)
+            at = _time(item, now, pace)
             crowded = not item.knows_past and new >= HISTORIES
             done = at == item.folded and not _outdated(item)
             if item.folding or done or crowded or self._unheard(item, now):
@@ -380,10 +396,11 @@ class Engine:
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
             item.view = self._view(item, now)
-            batches = tuple((endpoint, times) for endpoint in sorted({ask.endpoint for ask in item.view.asks}))
+            waking = pace < item.spec.interval  # in a batch of their own: others' pods that hang must not delay them
+            batches = tuple((endpoint, times, waking) for endpoint in sorted({ask.endpoint for ask in item.view.asks}))
             for ask in item.view.asks.values():
-                asks.setdefault((ask.endpoint, times), {})[ask] = None
-            groups.setdefault(batches or (("", times),), []).append(item)
+                asks.setdefault((ask.endpoint, times, waking), {})[ask] = None
+            groups.setdefault(batches or (("", times, waking),), []).append(item)
             item.folding = True
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
         tasks = [
@@ -407,7 +424,7 @@ class Engine:
 
     async def _fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> Answers:
         """Ask one endpoint in a thread; whatever goes wrong there becomes failures of these asks alone."""
-        endpoint, grid_times = batch
+        endpoint, grid_times, _ = batch
         times = [time - self._limits.evaluation_delay for time in grid_times]
         if self._stuck[endpoint] >= MAX_STUCK:
             return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
@@ -496,6 +513,12 @@ def _outdated(item: Workload) -> bool:
 def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:
     """A trigger of the kind that Kubernetes says its object is."""
     return trigger if scaled is None else replace(trigger, key=replace(trigger.key, kind=scaled.kind))
+
+
+def _time(item: Workload, now: float, pace: float) -> float:
+    """The newest grid time; never one before the newest fold, which was on a finer grid, unless the clock went back."""
+    at = _grid(now, pace)
+    return item.folded if item.folded is not None and 0 <= item.folded - at < item.spec.interval else at
 
 
 def _grid(now: float, interval: float) -> float:

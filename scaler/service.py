@@ -51,7 +51,13 @@ class Service:
         self._sources = {name: source_of(one, clock, addresses) for name, one in settings.endpoints.items()}
         registry = metrics.registry()
         self.engine = Engine(
-            self._sources, load(self._folder), settings.defaults(), clock, limits(settings), logs.log_decision
+            self._sources,
+            load(self._folder),
+            settings.defaults(),
+            clock,
+            limits(settings),
+            logs.log_decision,
+            direct=[name for name, endpoint in settings.endpoints.items() if endpoint.direct],
         )
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])

@@ -476,7 +476,7 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
             where, path, f"{show(name)} cannot name a metric", f"a name other than {', '.join(TARGET_NAMES)}"
         )
     fields = Fields(where, tree, path)
-    for planned in ("gpus", "from"):
+    for planned in ("gpus",):
         if fields.has(planned):
             raise UnsupportedError(where, f"{path}.{planned}")
     if fields.has("signal") == fields.has("prometheus"):

@@ -41,10 +41,10 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(folder, prometheus_url, *flags, **environment):
-    """Start it, wait until it is ready, and stop it."""
+    """Start it, wait until it is ready, and stop it; without a Prometheus where its URL is None."""
     grpc, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
     log = folder / "serve.log"
-    command = [COMMAND, "serve", "--prometheus", prometheus_url, "--grpc-address", grpc]
+    command = [COMMAND, "serve", *(["--prometheus", prometheus_url] if prometheus_url else []), "--grpc-address", grpc]
     command += ["--admin-address", admin, "--grpc-drain", "0s", *flags]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stderr=out, env={**os.environ, **environment})

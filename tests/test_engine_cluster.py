@@ -49,12 +49,16 @@ class World:
     old: float | None = 1.0  # None: the Prometheus holds no data older than holdFor
     asked: set = field(default_factory=set)
     drift: dict = field(default_factory=dict)  # seconds past the start -> the drift from then on
+    fetched: list = field(default_factory=list)  # seconds past the start, one for each call
+    direct: tuple = ()
 
     def __post_init__(self):
-        self.engine = Engine({"default": self}, catalog(), Defaults(), lambda: self.now, Limits(budget=0.01))
+        limits = Limits(budget=0.01)
+        self.engine = Engine({"default": self}, catalog(), Defaults(), lambda: self.now, limits, direct=self.direct)
 
     def fetch(self, asks, times):
         self.asked |= set(asks)
+        self.fetched.append(self.now - START)
         return {ask: [self.measure(ask, at) for at in times] for ask in asks}
 
     def measure(self, ask, at):
@@ -560,5 +564,65 @@ def test_after_a_restart_history_says_whether_the_drift_has_risen_since_the_last
         ended = Job("train-a", START - 150, "succeeded", START - 120)
         decided = (await world.at(0, train(ended)))["ScaledJob train"]
         assert (decided.certainty, decided.replicas) == ("certain", jobs)
+
+    play(scenario)
+
+
+# ---- nobody there yet ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("direct", "replicas", "seen_at"),
+    [
+        (("default",), 0, 2),  # pages, and nobody who works: every second
+        ((), 0, 5),  # a Prometheus is asked as ever
+        (("default",), 1, 5),
+        (("default",), None, 5),  # what is not known is not zero
+        (("other",), 0, 5),
+    ],
+)
+def test_what_waits_for_a_target_without_replicas_is_seen_within_a_second(direct, replicas, seen_at):
+    async def scenario():
+        world = World(direct=direct)
+        told = cluster(scaled(replicas=replicas, own=pods("a") if replicas else ()))
+        await world.at(0, told)
+        await world.at(1)
+        world.queued = 3.0
+        seen = [at for at in range(2, 7) if (await world.at(at))["ScaledObject llama"].value == 3.0]
+        assert seen[0] == seen_at
+
+    play(scenario)
+
+
+def test_one_question_a_second_serves_all_that_sleep_and_none_that_work():
+    async def scenario():
+        world = World({"a": 1}, direct=("default",))
+        sleeping = [scaled(name, replicas=0) for name in ("one", "two", "three")]
+        decided = await world.at(0, cluster(*sleeping, scaled("awake", replicas=1, own=pods("a"))))
+        world.fetched.clear()
+        for at in range(1, 11):
+            world.asked.clear()
+            decided = await world.at(at)
+            assert {one.at - START for name, one in decided.items() if "awake" not in name} == {at}
+        assert decided["ScaledObject awake"].at == START + 10
+        assert world.fetched == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 10], (
+            "who works is asked about apart, so that none waits"
+        )
+
+    play(scenario)
+
+
+def test_who_wakes_goes_on_in_its_own_time_and_never_back():
+    async def scenario():
+        world = World(direct=("default",))
+        await world.at(0, cluster(scaled(replicas=0)))
+        at = []
+        for second in range(1, 13):
+            now = scaled(replicas=1 if second > 3 else 0, own=pods("a", state="starting") if second > 3 else ())
+            decided = await world.at(second, cluster(now, now=START + second))
+            at.append(decided["ScaledObject llama"].at - START)
+        assert at == [1, 2, 3, 3, 5, 5, 5, 5, 5, 10, 10, 10]
+        await world.at(-600)
+        assert world.engine.decisions()[0].at == START - 600, "a clock that was set back stops nobody"
 
     play(scenario)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scaler.errors import ConfigError
-from scaler.settings import KEYS, flag, read_settings, shown, variable
+from scaler.settings import KEYS, PodPages, flag, read_settings, shown, variable
 
 FILE = {
     "grpc": {"address": "127.0.0.1:7000", "tls": {"cert": "/c", "key": "/k"}},
@@ -18,6 +18,7 @@ FILE = {
     },
 }
 
+PODS = {"pods": {}}
 PAGES = {"pages": ["http://127.0.0.1:9101/metrics"]}
 
 
@@ -91,11 +92,22 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({"pages": ["ftp://p"]}, {}, {}, "endpoints.a.pages[0].url: 'ftp://p' is not allowed"),
         ({"pages": [{"pod": "p"}]}, {}, {}, "endpoints.a.pages[0].url: is missing"),
         ({"pages": [{"url": "http://p", "a-b": "c"}]}, {}, {}, "endpoints.a.pages[0].a-b: 'a-b' is not a label's name"),
+        (PODS | {"url": "http://p"}, {}, {}, "endpoints.a.pods: stands beside url"),
+        (PODS | {"matchers": {"a": "b"}}, {}, {}, "endpoints.a.matchers: is for a Prometheus, not for pages"),
+        ({"pods": {"port": 0}}, {}, {}, "endpoints.a.pods.port: 0 is not allowed; allowed: a whole number from 1 to 65535"),
+        ({"pods": {"path": "//p/"}}, {}, {}, "endpoints.a.pods.path: '//p/' is not allowed; allowed: a path"),
+        ({"pods": {"prot": 1}}, {}, {}, "endpoints.a.pods.prot: unknown key, did you mean port?"),
+        ({"pods": {}, "networks": ["10.0.0.0/33"]}, {}, {}, "endpoints.a.networks: ['10.0.0.0/33'] is not allowed"),
+        ({"pages": [{"service": "http://p:9090/metrics"}]}, {}, {}, "names no Service; allowed: http://NAME.NAMESPACE:PORT/PATH"),
+        ({"pages": [{"service": "http://10.0.0.1/metrics"}]}, {}, {}, "names no Service"),
+        ({"pages": [{"dns": "p:9090"}]}, {}, {}, "endpoints.a.pages[0].dns: 'p:9090' is not allowed"),
+        ({"pages": [{"dns": f"http://p{at}"} for at in range(51)]}, {}, {}, "lists 51 services and DNS names; allowed: at most 50"),
+        ({"pages": [{"dns": "http://p"}, "http://p"]}, {}, {}, "endpoints.a.pages: http://p is listed twice"),
         ({"pages": [f"http://p/{at}" for at in range(2001)]}, {}, {}, "endpoints.a.pages: lists 2001 pages"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_error(tree, environment, flags, problem):
-    if "pages" in tree:
+    if tree and tree.keys() & {"pages", "pods"}:
         tree = {"endpoints": {"a": tree}}
     with pytest.raises(ConfigError) as raised:
         read(tree, environment, **flags)
@@ -116,6 +128,43 @@ def test_an_endpoint_may_be_pages_or_a_file_that_lists_them():
     ]  # fmt: skip
     assert shown(settings)["endpoints"]["default"] == {"pages": pages, "timeout": "2s", "staleAfter": "1m30s"}
     assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints == settings.endpoints
+
+
+def test_an_endpoint_may_be_the_target_s_pods_and_pages_by_name():
+    pages = [
+        {"service": "http://epp.gateways:9090/metrics"},
+        {"dns": "http://gateway:9090/metrics", "namespace": "team"},
+        "http://10.0.0.7:8000/metrics",
+    ]
+    tree = {"endpoints": {"a": {"pods": {"port": 8001, "path": "/m"}, "pages": pages, "networks": ["10.0.0.0/8"]}}}
+    settings = read({**tree, "defaults": {"endpoint": "a"}})
+    endpoint = settings.endpoints["a"]
+    assert endpoint.pods == PodPages(8001, "/m", "http")
+    assert [(one.kind, dict(one.labels)) for one in endpoint.named] == [
+        ("service", {"namespace": "gateways"}),
+        ("dns", {"namespace": "team"}),
+    ]
+    assert endpoint.named[0].service == ("gateways", "epp")
+    assert (endpoint.direct, endpoint.address) == (True, "the target's pods and 3 pages")
+    assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints["a"] == endpoint
+
+
+@pytest.mark.parametrize(
+    ("tree", "default", "own"),
+    [
+        ({}, "pods", True),  # with nothing but Kubernetes
+        ({"prometheus": "http://p"}, "default", True),
+        ({"endpoints": {"default": {"url": "http://p"}}}, "default", True),
+        ({"endpoints": {"pods": {"url": "http://p"}}}, "pods", False),
+        ({"prometheus": "http://p", "kubernetes": {"enabled": False}}, "default", None),
+        ({"prometheus": "http://p", "defaults": {"endpoint": "pods"}}, "pods", True),
+    ],
+)
+def test_the_target_s_pods_are_an_endpoint_wherever_kubernetes_is(tree, default, own):
+    settings = read(tree)
+    assert settings["defaults.endpoint"] == default
+    found = settings.endpoints.get("pods")
+    assert (found and found.pods is not None) is own
 
 
 def test_the_settings_in_force_can_be_shown_and_read_again_without_secrets():

@@ -264,7 +264,6 @@ def test_a_wrong_file_is_one_error_that_names_file_key_value_and_what_is_allowed
         ({"capacity": "clamp"}, "capacity"),
         ({"mode": "shadow"}, "mode"),
         ({"metrics": {"a": {"gpus": "free"}}}, "metrics.a.gpus"),
-        ({"metrics": {"a": {"from": "pods", "signal": "waiting"}}}, "metrics.a.from"),
         ({"policy": {"kind": "kpa"}}, "policy.kind.kpa"),
     ],
 )

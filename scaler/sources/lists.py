@@ -5,6 +5,7 @@ A list that cannot be read anew leaves the last one in force, and says so: nothi
 
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -39,12 +40,22 @@ class Lists:
         self._addresses = addresses
         self._file = _File(endpoint.pages_file) if endpoint.pages_file else None
         self._names = {named: _Name(named) for named in endpoint.named if named.kind == "dns"}
+        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"names-{endpoint.name}")
 
     def pages(self, now: float) -> Pages:
         """The pages now; blocks while a name is looked up for the first time, for no longer than the time-out."""
-        first = [name.look(self._pool, now) for name in self._names.values()]
-        wait(filter(None, first), timeout=self._endpoint.timeout / 2)
+        with self._lock:
+            first = [name.look(self._pool, now) for name in self._names.values()]
+        wait([one for one in first if one], timeout=self._endpoint.timeout / 2)
+        with self._lock:
+            return self._known(now)
+
+    def close(self) -> None:
+        """Look no more names up."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _known(self, now: float) -> Pages:
         pages, doubts = [*self._endpoint.pages], []
         if self._file:
             found, doubt = self._file.pages()
@@ -53,10 +64,6 @@ class Lists:
             found, doubt = self._behind(named, now)
             pages, doubts = [*pages, *found], [*doubts, doubt]
         return tuple(dict.fromkeys(pages)), "; ".join(filter(None, doubts))
-
-    def close(self) -> None:
-        """Look no more names up."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _behind(self, named: Named, now: float) -> Pages:
         """The pages behind one name."""
