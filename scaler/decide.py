@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from scaler.capacity import Capacity, capacity
 from scaler.cluster import Scaled
 from scaler.errors import EvaluationError, NoAnswer
 from scaler.fields import seconds
@@ -96,7 +97,8 @@ class Decision:
     wake: bool  # and the policy agrees; for Jobs, certain only
     reason: str  # one sentence
     value: float | None  # the formula's
-    asked: int | None  # replicas by formula and policy, before any rule of certainty
+    asked: int | None  # replicas by formula and policy, before any other rule
+    wanted: int | None  # of these, what can be had
     facts: tuple[Fact, ...]
     guards: tuple[Fact, ...]
     scope: Mapping[str, float | None]  # every name the formula could use, with its value
@@ -109,6 +111,7 @@ class Decision:
     known: Replicas
     final: bool = False  # the configuration is at fault: no holding
     scaled: Scaled | None = None  # what Kubernetes says of the object
+    capacity: Capacity | None = None  # what can be had
 
     @property
     def key(self) -> WorkloadKey:
@@ -172,6 +175,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     policy_state, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
     folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
+    room = capacity(spec.capacity, inputs, now)
+    wanted = room.within(asked) if room else asked
 
     certain = not problems
     trusted = certain or not spec.for_jobs
@@ -187,7 +192,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         held=0.0 if certain else now - (state.certain.at if state.certain else started),
         floor=_floor(spec, state, known),
     )
-    replicas = _replicas(spec, ground, asked if trusted else None)
+    replicas = _replicas(spec, ground, wanted if trusted else None)
     active = activated if spec.for_jobs else _active(state, activated, idle, known)
     # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
@@ -214,6 +219,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         reason="",
         value=value,
         asked=asked,
+        wanted=wanted,
         facts=facts,
         guards=guards,
         scope=scope,
@@ -226,6 +232,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         known=known,
         final=ground.final,
         scaled=inputs.scaled,
+        capacity=room,
     )
     return following, replace(decision, reason=_sentence(decision))
 
@@ -299,6 +306,7 @@ def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs,
         item.name,
         measured.value,
         measured.value,
+        rule=measured.note,
         age=measured.age,
         answered=measured.answered,
         expected=measured.expected,
@@ -515,13 +523,13 @@ def _floor(spec: WorkloadSpec, state: State, known: Replicas) -> int | None:
     return _most(said, known.current)
 
 
-def _replicas(spec: WorkloadSpec, ground: _Ground, asked: int | None) -> int | None:
-    """Certain and ripe: what was asked. Otherwise the floor or more, and nothing without a floor."""
+def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None) -> int | None:
+    """Certain and ripe: what is wanted. Otherwise the floor or more, and nothing without a floor."""
     if ground.ripe:
-        return asked
+        return wanted
     if ground.floor is None or ground.final or ground.held > spec.hold_for:
         return None
-    return _most(asked, ground.floor)
+    return _most(wanted, ground.floor)
 
 
 def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool | None:
@@ -562,17 +570,17 @@ def _sentence(decision: Decision) -> str:
     if decision.certainty == "held":
         return f"{count}{_held(decision)}: {why}"
     sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
-    if decision.certainty == "raising" and decision.asked != decision.replicas:
+    if decision.certainty == "raising" and decision.wanted != decision.replicas:
         need = f"{seconds(decision.memory_seen)} of the formula's {seconds(decision.spec.memory)} seen"
-        return f"{count}, not lowered to {decision.asked} before {need}: {sum_of}"
-    return f"{count}: {sum_of}{_activity(decision)}"
+        return f"{count}, not lowered to {decision.wanted} before {need}: {sum_of}"
+    return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
 
 
 def _held(decision: Decision) -> str:
     span = f"for {seconds(decision.held)} of at most {seconds(decision.spec.hold_for)}"
     if decision.spec.for_jobs:
         return f", since nothing is started on uncertain data, {span}"
-    rise = " (raised by what was measured)" if decision.asked == decision.replicas else ""
+    rise = " (raised by what was measured)" if decision.wanted == decision.replicas else ""
     return f"{rise}, held {span}"
 
 
@@ -585,6 +593,14 @@ def _shown(decision: Decision) -> str:
     if spec.algorithm and spec.algorithm.jobs:
         return value
     return f"{value}, at {spec.target:g} a {'job' if spec.for_jobs else 'replica'}"
+
+
+def _short(decision: Decision) -> str:
+    """What of it cannot be had."""
+    short = decision.capacity.says(decision.asked) if decision.capacity and decision.asked is not None else ""
+    if not short:
+        return ""
+    return f", though {short}" if decision.wanted == decision.asked else f", not {decision.asked}, since {short}"
 
 
 def _activity(decision: Decision) -> str:

@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from scaler.capacity import unknown
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Scaled, resolved
 from scaler.decide import Answer, Decision, State, decide
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
+from scaler.gpu import Availability, availability
 from scaler.model import Ask, Failure, Measured, Reading, Request, Source, WorkloadKey
 from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind, own_pods
 from scaler.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
@@ -60,6 +62,12 @@ class View:
     asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
     scaled: Scaled | None = None
     doubt: str = ""
+    available: Availability | None = None  # what can be had; None: nobody wants to know
+
+    @property
+    def told(self) -> tuple[Scaled | None, str, Availability | None]:
+        """What Kubernetes says."""
+        return self.scaled, self.doubt, self.available
 
 
 @dataclass(slots=True, eq=False)
@@ -126,6 +134,7 @@ class Engine:
         self._limits = limits or Limits()
         self._on_decision = on_decision or (lambda _old, _new: None)
         self._workloads: dict[Request, Workload] = {}
+        self._available: dict[tuple[str, str, str], Availability] = {}  # by object, in this picture of the cluster
         self._errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self._threads = ThreadPoolExecutor(max_workers=max(4, 2 * len(sources)), thread_name_prefix="source")
         self._stuck = dict.fromkeys(sources, 0)  # threads of an endpoint that have not come back
@@ -267,6 +276,7 @@ class Engine:
     def see(self, cluster: Cluster) -> None:
         """Take a new picture of the cluster: know every workload before KEDA asks, and which object each belongs to."""
         before, self.cluster = self.cluster, cluster
+        self._available = {}
         if cluster.objects is not before.objects:
             self._take_in(self._clock())
 
@@ -417,7 +427,17 @@ class Engine:
         own, asks = own_pods(item.scaled), item.view.asks
         if own != own_pods(item.view.scaled) or item.spec is not item.view.spec:
             asks = item.spec.asks_of(own)
-        return View(item.spec, asks, item.scaled, self.cluster.doubt(now))
+        available = self._reckoned(item.scaled) if item.spec.needs_gpus else None
+        return View(item.spec, asks, item.scaled, self.cluster.doubt(now), available)
+
+    def _reckoned(self, scaled: Scaled | None) -> Availability:
+        """What can be had for an object; reckoned once in each picture of the cluster."""
+        if scaled is None:
+            return unknown(self.cluster.problems.get("kubernetes", "Kubernetes says nothing of this object"))
+        key = scaled.kind, scaled.namespace, scaled.name
+        if key not in self._available:
+            self._available[key] = availability(self.cluster, scaled)
+        return self._available[key]
 
     def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":
         return asyncio.ensure_future(self._fetch(batch, asks, now))
@@ -473,7 +493,7 @@ class Engine:
                 measured = {ask: answers[asked][index] for ask, asked in view.asks.items()}
                 if time != times[-1] and all(isinstance(one, Failure) for one in measured.values()):
                     continue  # history that could not be had is not an outage that was seen
-                told = (view.scaled, view.doubt) if time == times[-1] else ()  # of the past Kubernetes says nothing
+                told = view.told if time == times[-1] else ()  # of the past Kubernetes says nothing
                 state, decision = decide(spec, state, spec.inputs_of(measured, *told), time)
                 if time != times[-1] and state.certain is None:
                     state = replace(state, started=None)  # nor is it time for which we gave no answer

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from scaler.capacity import Capacity
 from scaler.cluster import Condition, Job, Scaled
 from scaler.decide import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
+from scaler.gpu import Count
 from scaler.hpa import (
     MAX_REPLICAS,
     NO_BEHAVIOR_WINDOW,
@@ -26,7 +28,7 @@ from scaler.hpa import (
     Sample,
 )
 from scaler.hpa import step as hpa_step
-from scaler.model import Ask, QueryAsk, SignalAsk
+from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
 
 Data = dict[str, Any]
 WIDTH = 100
@@ -73,6 +75,8 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "metricType": spec.metric_type,
         "target": decision.target,
         "asked": decision.asked,
+        "wanted": decision.wanted,
+        "capacity": _capacity(decision.capacity),
         "policy": {"kind": spec.policy_kind, "says": decision.policy} if spec.policy_kind else None,
         "activation": {
             "text": f"value > {activation:g}" if isinstance(activation, float) else activation.text,
@@ -104,7 +108,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
     }
 
 
-def _fact(fact: Fact, ask: Ask) -> Data:
+def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
     return {
         "name": fact.name,
         "value": fact.value,
@@ -120,11 +124,13 @@ def _fact(fact: Fact, ask: Ask) -> Data:
     }
 
 
-def _ask(ask: Ask) -> str:
+def _ask(ask: Ask | GpuAsk) -> str:
     """What was asked, in a few words."""
     if isinstance(ask, SignalAsk):
         where = ", ".join(f"{name}={value}" for name, value in ask.labels)
         return f"{ask.engine} {ask.signal} of {where}"
+    if isinstance(ask, GpuAsk):
+        return f"gpus: {ask.count.replace('_', ' ')}"
     return ask.text if isinstance(ask, QueryAsk) else type(ask).__name__
 
 
@@ -136,6 +142,31 @@ def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data
 def _step(step: Step) -> Data:
     value = list(step.value) if isinstance(step.value, tuple) else step.value
     return {"depth": step.depth, "text": step.text, "value": value, "error": step.error}
+
+
+# ---- what can be had -------------------------------------------------------------------------------------------------
+
+
+def _capacity(capacity: Capacity | None) -> Data | None:
+    if capacity is None:
+        return None
+    seen = capacity.available
+    return {
+        "mode": capacity.mode,
+        "resource": seen.resource,
+        "onNodes": capacity.bound,
+        "replicas": {"schedulable": _count(seen.schedulable), "provisionable": _count(seen.provisionable)},
+        "gpus": {"free": _count(seen.free), "pending": _count(seen.pending), "own": _count(seen.own)},
+        "canBeHad": capacity.replicas,
+        "reason": capacity.reason,
+        "limit": capacity.limit,
+        "pending": {"replicas": capacity.pending, "seconds": capacity.pending_for},
+        "says": capacity.waiting() if capacity.pending else "",
+    }
+
+
+def _count(count: Count) -> Data:
+    return {"value": count.value, "bound": count.bound, "reason": count.reason}
 
 
 # ---- what Kubernetes reports ----------------------------------------------------------------------------------------
@@ -274,6 +305,7 @@ def as_text(data: Data, *, queries: bool = False) -> str:
         _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact, queries)]),
         _titled(f"formula {data['formula']}", step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
+        _titled("what can be had", _capacity_lines(data["capacity"])),
         _titled("active", _active_lines(data)),
         _titled("the HPA, given this (reckoned here)", _hpa_lines(data["hpa"])),
         _titled("Kubernetes reports", _report_lines(data["kubernetes"])),
@@ -345,6 +377,34 @@ def _replica_lines(data: Data) -> list[str]:
     told = f" (told by {known['source']})" if known["source"] else ""
     lines.append(f"scale target: {', '.join(facts) or 'replicas not known'}{told}")
     return lines
+
+
+def _capacity_lines(told: Data | None) -> list[str]:
+    if told is None:
+        return []
+    if told["canBeHad"] is None and told["replicas"]["schedulable"]["value"] is None:
+        return [f"not known: {told['reason']}"[: 2 * WIDTH]]
+    lines = [f"a replica asks for {told['resource']}"] if told["resource"] else []
+    lines.append(_count_line("on nodes", "replicas", {"value": told["onNodes"], "bound": "exact", "reason": ""}))
+    lines += [_count_line(name, "replicas", count) for name, count in told["replicas"].items()]
+    if told["resource"]:
+        lines += [_count_line(f"GPUs {name}", "", count) for name, count in told["gpus"].items()]
+    lines.append(_limit_line(told))
+    return lines + ([f"! {told['says']}"] if told["says"] else [])
+
+
+def _count_line(name: str, unit: str, count: Data) -> str:
+    bound = {"exact": "", "upper": "at most", "lower": "at least"}[count["bound"]]
+    notes = ": ".join(part for part in (bound, count["reason"]) if part)
+    shown = "not known" if count["value"] is None else f"{count['value']} {unit}".rstrip()
+    return f"{name:<22} {shown:>10}   {notes}".rstrip()[: 2 * WIDTH]
+
+
+def _limit_line(told: Data) -> str:
+    if told["canBeHad"] is None:
+        return f"together not known, so nothing is limited: {told['reason']}"[: 2 * WIDTH]
+    limit = f"the answer is at most {told['limit']}" if told["limit"] is not None else "nothing is limited"
+    return f"together {told['canBeHad']}: {limit} (capacity: {told['mode']})"
 
 
 def _active_lines(data: Data) -> list[str]:

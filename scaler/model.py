@@ -6,9 +6,10 @@ Times are seconds since the epoch, spans are seconds, both floats; they are hand
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from scaler.cluster import Scaled
+from scaler.gpu import Availability
 
 MAX_VALUE = 1e15  # larger numbers are sentinels ("blank" in DCGM) or faults, never loads
 
@@ -90,7 +91,15 @@ class HistoryAsk:
     seconds: float
 
 
-Ask = SignalAsk | QueryAsk | HistoryAsk
+@dataclass(frozen=True, slots=True)
+class GpuAsk:
+    """What can be had of GPUs for one scale target: reckoned from the picture of the cluster; no source is asked."""
+
+    endpoint: ClassVar[str] = ""
+    count: str  # "free", "schedulable_replicas", ...: a key of spec.GPU_COUNTS
+
+
+Ask = SignalAsk | QueryAsk | HistoryAsk  # of a source
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class Reading:
     expected: int | None = None  # pods that should have answered, where known
     partial: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
+    note: str = ""  # how far the value may be believed, and what binds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,8 @@ class Inputs:
     guards: Mapping[str, Measured] = field(default_factory=dict)  # waiting and running of the target's own pods
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
-    scaled: Scaled | None = None  # what Kubernetes says of the object, for the explanation
+    scaled: Scaled | None = None  # what Kubernetes says of the object
+    available: Availability | None = None  # what can be had for it; None: nobody has looked
 
 
 def replicas_for(value: float, target: float) -> int:

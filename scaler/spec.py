@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from scaler import promql, signals
+from scaler.capacity import Mode
 from scaler.cluster import Scaled
 from scaler.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
 from scaler.fields import (
@@ -27,9 +28,11 @@ from scaler.fields import (
     text,
 )
 from scaler.formula import Program, parse
+from scaler.gpu import Availability, Count
 from scaler.model import (
     Ask,
     Failure,
+    GpuAsk,
     HistoryAsk,
     Inputs,
     Measured,
@@ -44,19 +47,27 @@ from scaler.model import (
 from scaler.policy import PLANNED, POLICIES, Policy, PolicySpec
 from scaler.trigger import NOT_YET_KEYS, TRIGGER, Trigger
 
-OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval", "holdFor", "idleFor")
+OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval", "holdFor", "idleFor", "capacity")
 MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
 RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
 FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 
+SOURCES = ("signal", "prometheus", "gpus")  # of a metric
 TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
 REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
     "mean": lambda values: sum(values) / len(values),
     "max": max,
     "min": min,
+}
+GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = {  # what `gpus` counts, and its unit
+    "schedulable_replicas": (lambda seen: seen.schedulable, "replicas"),
+    "free": (lambda seen: seen.free, "GPUs"),
+    "pending": (lambda seen: seen.pending, "GPUs"),
+    "provisionable": (lambda seen: seen.provisionable, "replicas"),
+    "own": (lambda seen: seen.own, "GPUs"),
 }
 
 OnMissing = Literal["error", "zero", "last"] | float
@@ -106,7 +117,7 @@ class Input:
     """One number that is measured every tick."""
 
     name: str
-    ask: Ask
+    ask: Ask | GpuAsk
     on_missing: OnMissing = "error"
     over: float = 0.0  # seconds of grid samples to reduce; 0: the newest alone
     reduce: str = "mean"
@@ -136,6 +147,7 @@ class WorkloadSpec:
     interval: float
     hold_for: float
     idle_for: float
+    capacity: Mode = "report"  # what is made of replicas that cannot be had
 
     @property
     def algorithm(self) -> Policy | None:
@@ -160,31 +172,50 @@ class WorkloadSpec:
     @property
     def endpoints(self) -> frozenset[str]:
         """Names of the endpoints it measures."""
-        return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards))
+        return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk))
 
-    def inputs_of(self, answers: Mapping[Ask, Measured], scaled: Scaled | None = None, doubt: str = "") -> Inputs:
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether it matters what can be had."""
+        return self.capacity != "off" or any(isinstance(item.ask, GpuAsk) for item in self.inputs)
+
+    def inputs_of(
+        self,
+        answers: Mapping[Ask, Measured],
+        scaled: Scaled | None = None,
+        doubt: str = "",
+        available: Availability | None = None,
+    ) -> Inputs:
         """Sort one tick's measurements into what `decide` reads.
 
         Args:
             answers: to all of `asks`.
             scaled: what Kubernetes says of the object at this time.
             doubt: why that is too old to lower anything on.
+            available: what can be had for the object at this time.
         """
-        failure = Failure("was not measured", 0.0)
+
+        def said(ask: Ask | GpuAsk) -> Measured:
+            if isinstance(ask, GpuAsk):
+                return _counted(ask, available, doubt)
+            return answers.get(ask, Failure("was not measured", 0.0))
+
         young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
         known = _known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()})
         return Inputs(
-            readings={item.name: answers.get(item.ask, failure) for item in self.inputs},
-            guards={item.name: answers.get(item.ask, failure) for item in self.guards},
+            readings={item.name: said(item.ask) for item in self.inputs},
+            guards={item.name: said(item.ask) for item in self.guards},
             replicas=_told(known, scaled, doubt) if scaled else known,
             young=frozenset(young),
             scaled=scaled,
+            available=available,
         )
 
     def asks(self) -> frozenset[Ask]:
         """All that is asked of the sources in one tick."""
         history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
-        return frozenset({item.ask for item in (*self.inputs, *self.guards)} | set(self.replicas.values()) | history)
+        measured = {item.ask for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk)}
+        return frozenset(measured | set(self.replicas.values()) | history)
 
     def asks_of(self, own: OwnPods | None) -> dict[Ask, Ask]:
         """Every ask, and what is asked in its place where the target's own pods are known."""
@@ -192,6 +223,19 @@ class WorkloadSpec:
         return {
             ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask for ask in self.asks()
         }
+
+
+def _counted(ask: GpuAsk, available: Availability | None, doubt: str) -> Measured:
+    """A count as a measurement: what is not known is an error, never 0. Of times gone by nothing is known."""
+    if available is None:
+        return Failure("what GPUs there were is not known", 0.0)
+    count = GPU_COUNTS[ask.count][0](available)
+    if count.value is None:
+        return Failure(count.reason, 0.0)
+    bound = {"exact": "", "upper": "at most", "lower": "at least"}[count.bound]
+    return Reading(
+        float(count.value), 0.0, partial=doubt, note=": ".join(part for part in (bound, count.reason) if part)
+    )
 
 
 def _says(measured: Measured | None) -> float | None:
@@ -396,7 +440,7 @@ def _read(
     body = {name: _fill(file.where, name, value, place) for name, value in file.body.items()}
     body.update(overrides or {})
     fields = Fields(file.where, body)
-    for name in ("outputs", "capacity", "mode"):
+    for name in ("outputs", "mode"):
         if fields.has(name):
             raise UnsupportedError(file.where, name)
     endpoint = fields.take("endpoint", _endpoint(defaults), defaults.endpoint)
@@ -427,6 +471,7 @@ def _read(
         interval=fields.take("interval", duration(1, 600), defaults.interval),
         hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
+        capacity=fields.take("capacity", _mode, _REPORT),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
@@ -476,14 +521,15 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
             where, path, f"{show(name)} cannot name a metric", f"a name other than {', '.join(TARGET_NAMES)}"
         )
     fields = Fields(where, tree, path)
-    for planned in ("gpus",):
-        if fields.has(planned):
-            raise UnsupportedError(where, f"{path}.{planned}")
-    if fields.has("signal") == fields.has("prometheus"):
-        raise ConfigError(where, path, "needs exactly one source", "signal, prometheus")
-    on_missing = fields.take("onMissing", _on_missing, _ERROR)
+    if sum(fields.has(source) for source in SOURCES) != 1:
+        raise ConfigError(where, path, "needs exactly one source", ", ".join(SOURCES))
     over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
+    if fields.has("gpus"):
+        count = fields.take("gpus", choice(*GPU_COUNTS))
+        fields.close()
+        return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1])
+    on_missing = fields.take("onMissing", _on_missing, _ERROR)
     endpoint = fields.take("endpoint", _endpoint(scope.defaults), scope.endpoint)
     if fields.has("prometheus"):
         ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
@@ -496,6 +542,16 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
 
 
 _ERROR: OnMissing = "error"
+_REPORT: Mode = "report"
+
+
+def _mode(raw: object) -> Mode:
+    """A mode; YAML reads a bare `off` as a boolean."""
+    if raw is False:
+        return "off"
+    if raw == "clamp" or raw == "report" or raw == "off":  # noqa: PLR1714 - so that the type is seen
+        return raw
+    raise ValueError("clamp, report, off")
 
 
 def _on_missing(raw: object) -> OnMissing:

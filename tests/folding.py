@@ -25,7 +25,7 @@ def measured(value, at):
     return Failure(value, at) if isinstance(value, str) else Reading(value, at)
 
 
-def row(at, replicas=None, young=False, guards=None, scaled=None, **readings):
+def row(at, replicas=None, young=False, guards=None, available=None, scaled=None, **readings):
     """What one tick was told: numbers, None for no series, a text for a source that failed."""
     known = replicas if isinstance(replicas, Replicas) else Replicas(current=replicas)
     return Inputs(
@@ -33,6 +33,7 @@ def row(at, replicas=None, young=False, guards=None, scaled=None, **readings):
         guards={name: measured(value, at) for name, value in (guards or {}).items()},
         replicas=known,
         young=frozenset({"default"} if young else ()),
+        available=available,
         scaled=scaled,
     )
 

@@ -55,7 +55,7 @@ def test_what_is_wrong_is_said(metadata, problem):
         trigger(**metadata)
 
 
-@pytest.mark.parametrize("key", ["output", "capacity", "mode"])
+@pytest.mark.parametrize("key", ["output", "mode"])
 def test_what_is_planned_is_refused_by_name(key):
     with pytest.raises(UnsupportedError, match=f"trigger: {key}: {key} is not supported yet"):
         trigger(formula="f", **{key: "x"})

@@ -40,6 +40,9 @@ class Own:
 METRICS = (
     Own("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
     Own("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
+    Own("llm_scaler_asked_replicas", "gauge", WORKLOAD, "Replicas that the formula and its policy ask for."),
+    Own("llm_scaler_available_replicas", "gauge", WORKLOAD, "Replicas that can be had; absent when that is not known."),
+    Own("llm_scaler_pending_replicas", "gauge", WORKLOAD, "Replicas without a node."),
     Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to."),
     Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
     Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
@@ -210,6 +213,9 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
     numbers: tuple[tuple[str, float | None], ...] = (
         ("llm_scaler_replicas", decision.replicas),
         ("llm_scaler_active", decision.active),
+        ("llm_scaler_asked_replicas", decision.asked),
+        ("llm_scaler_available_replicas", decision.capacity.replicas if decision.capacity else None),
+        ("llm_scaler_pending_replicas", decision.known.pending),
         ("llm_scaler_value", decision.value),
         ("llm_scaler_target", decision.target),
         ("llm_scaler_certain", decision.certainty == "certain"),

@@ -1,0 +1,115 @@
+"""What can be had, beside what is asked for: a replica without a machine is nothing but a pod that waits.
+
+    can be had = own pods on machines + places on the machines that are there + replicas on machines still to be bought
+
+Its law: it limits growth alone. It never asks for fewer replicas than there are, and always for at least one more than
+can be had, the probe: a pool that was out of stock is only tried again when somebody waits for it, and a limit that
+was reckoned too low is seen through. What is not known limits nothing, and neither does what is only known to be at
+least so much: there may be more. What is known to be at most so much does limit, since more than that cannot be had
+anyway; if it is too high, some replicas wait that need not.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scaler.cluster import Scaled
+from scaler.fields import seconds
+from scaler.gpu import Availability, Count
+from scaler.hpa import HpaSpec, replicas_for_average_value
+from scaler.model import Inputs
+
+Mode = Literal["clamp", "report", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What can be had for one scale target, and what that makes of an answer."""
+
+    mode: Mode
+    available: Availability
+    bound: int | None  # own pods that have a node
+    replicas: int | None  # that can be had; None: not known
+    reason: str  # why that is not known, or what binds it
+    most: int | None  # what a clamp lets through; None: any number
+    pending: int | None  # own pods without a node
+    pending_for: float | None  # seconds, of the one that waits longest
+
+    @property
+    def limit(self) -> int | None:
+        """The largest answer; None: any."""
+        return self.most if self.mode == "clamp" else None
+
+    def within(self, asked: int | None) -> int | None:
+        """What is asked for, or the limit if that is less."""
+        return asked if asked is None or self.limit is None else min(asked, self.limit)
+
+    def says(self, asked: int) -> str:
+        """Why so many cannot be had, in words; empty when they can, or when that is not known."""
+        if self.replicas is None or asked <= self.replicas:
+            return ""
+        terms = ((self.bound, "on nodes"), (self.available.schedulable.value, "schedulable"))
+        parts = [f"{count} {name}" for count, name in (*terms, (self.available.provisionable.value, "provisionable"))]
+        had = f"{self.replicas} can be had ({', '.join(parts)}{'; ' if self.reason else ''}{self.reason})"
+        return f"{had}{f', {self.waiting()}' if self.pending else ''}"
+
+    def waiting(self) -> str:
+        """How many replicas wait for a node, and for how long."""
+        since = "" if self.pending_for is None else f" for {seconds(round(self.pending_for))}"
+        return f"{self.pending} pending{since}"
+
+
+def unknown(reason: str) -> Availability:
+    """What can be had where that cannot be told."""
+    missing = Count(None, reason=reason)
+    return Availability("", missing, missing, missing, missing, missing)
+
+
+def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
+    """Reckon what can be had; None where nobody wants to know, or nobody has looked."""
+    available, known = inputs.available, inputs.replicas
+    if mode == "off" or available is None:
+        return None
+    scaled = inputs.scaled
+    bound = scaled.count("ready", "unready", "starting") if scaled else None
+    terms = (Count(bound, reason="its own pods are not known"), available.schedulable, available.provisionable)
+    doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
+    replicas = None if doubt else sum(count.value or 0 for count in terms)
+    since = [pod.since for pod in (scaled.pods if scaled else None) or () if pod.state == "pending" and pod.since]
+    return Capacity(
+        mode=mode,
+        available=available,
+        bound=bound,
+        replicas=replicas,
+        reason=doubt or "; ".join(count.reason for count in terms[1:] if count.reason),
+        most=None if replicas is None or known.current is None else _most(replicas, known.current, _tolerance(scaled)),
+        pending=known.pending,
+        pending_for=max(now - min(since), 0.0) if since else None,
+    )
+
+
+def _doubt(count: Count) -> str:
+    """Why a count limits nothing, or an empty text."""
+    if count.value is None:
+        return count.reason or "not known"
+    return f"at least {count.value}: {count.reason}" if count.bound == "lower" else ""
+
+
+def _tolerance(scaled: Scaled | None) -> float:
+    """The share by which an answer must be above the replicas before the HPA acts; a ScaledJob has none."""
+    if scaled and scaled.kind == "ScaledJob":
+        return 0.0
+    return HpaSpec(behavior=scaled.hpa.behavior if scaled and scaled.hpa else None).tolerances[1]
+
+
+def _most(replicas: int, current: int, tolerance: float) -> int:
+    """The largest answer: one more than can be had, or where the HPA's tolerance would swallow that, what it would not.
+
+    Where more is asked of the scale target already than can be had, that is the probe.
+    """
+    if current > replicas:
+        return current
+    most = max(replicas + 1, math.floor(current * (1 + tolerance)))
+    while replicas_for_average_value(float(most), 1.0, current, tolerance)[1]:
+        most += 1
+    return most
