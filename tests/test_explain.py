@@ -7,6 +7,7 @@ from folding import START, fold, row, workload
 from scaler.cluster import Condition, Hpa, Job, Pod, Scaled
 from scaler.decide import State, decide
 from scaler.explain import as_data, as_text, number_text
+from scaler.gpu import Availability, Count
 from scaler.hpa import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model import Reading, Replicas
 
@@ -336,3 +337,51 @@ policy: {kind: latch, resetBelow: 0.2}
     }
     unread = as_text(as_data(decide_last(spec, {"drift": 0.4, "scaled": train}, {"drift": "timed out"})))
     assert "uncertain for 5s of at most 2m: start nothing" in unread
+
+
+# ---- what can be had ---------------------------------------------------------------------------------------------------
+
+LIMITED = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\n"
+
+
+def had(mode, schedulable, provisionable):
+    pods = (Pod("a", "ready"), Pod("b", "starting"), Pod("c", "pending", START - 90))
+    told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
+    available = Availability("2 nvidia.com/gpu", schedulable, Count(3), Count(4), provisionable, Count(4))
+    row = {"load": 90, "replicas": Replicas(3, 1, 1, pending=1), "scaled": told, "available": available}
+    return as_data(decide_last(workload(LIMITED, capacity=mode), row))
+
+
+def test_what_can_be_had_is_counted_and_what_binds_is_named():
+    text = as_text(had("clamp", Count(0, "upper", "topology spread"), Count(1, reason="NodePool gpu: limits")))
+    assert (
+        """
+  what can be had
+    a replica asks for 2 nvidia.com/gpu
+    on nodes               2 replicas
+    schedulable            0 replicas   at most: topology spread
+    provisionable          1 replicas   NodePool gpu: limits
+    GPUs free                       3
+    GPUs pending                    4
+    GPUs own                        4
+    together 3: the answer is at most 4 (capacity: clamp)
+    ! 1 pending for 1m30s
+"""
+        in text
+    )
+    assert "  4 replicas, not 9, since 3 can be had (2 on nodes, 0 schedulable, 1 provisionable; " in text
+
+
+def test_a_report_limits_nothing_and_what_is_not_known_is_said():
+    text = as_text(had("report", Count(0), Count(None, reason="no Karpenter")))
+    assert "    provisionable           not known   no Karpenter\n" in text
+    assert "    together not known, so nothing is limited: no Karpenter\n" in text
+    unknown = as_text(had("report", Count(None, reason="list and watch nodes: 403"), Count(None)))
+    assert "  what can be had\n    not known: list and watch nodes: 403\n" in unknown
+
+
+def test_what_can_be_had_is_in_the_data():
+    data = json.loads(json.dumps(had("clamp", Count(0, "upper", "topology spread"), Count(1))["capacity"]))
+    assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "reason": "topology spread"}
+    assert (data["onNodes"], data["canBeHad"], data["limit"]) == (2, 3, 4)
+    assert data["pending"] == {"replicas": 1, "seconds": 90}

@@ -52,6 +52,27 @@ def test_what_is_refused_is_a_warning_that_names_verb_and_resource(tmp_path, kub
         assert '"event": "not known from Kubernetes"' in server.log.read_text()
 
 
+def test_a_count_of_gpus_that_is_refused_is_an_error_that_names_the_verb(tmp_path, kubernetes):
+    kubernetes.refused["nodes"] = (
+        403,
+        'nodes is forbidden: User "u" cannot list resource "nodes" at the cluster scope',
+    )
+    given = flags(tmp_path, kubernetes)
+    metrics = "{places: {gpus: schedulable_replicas}}"
+    (tmp_path / "formulas" / "load.yaml").write_text(f"name: load\nmetrics: {metrics}\nformula: places\ntarget: 1\n")
+    with serving(tmp_path, NOBODY, *given) as server:
+        until(lambda: json.loads(server.get("/api/v1/decisions"))["decisions"])
+        told = lambda: server.get("/api/v1/explain/team/llama?format=text")  # noqa: E731
+        until(lambda: "list and watch nodes: 403: nodes is forbidden" in told())
+        assert "held for" in told().splitlines()[1] or "no certain answer" in told().splitlines()[1]
+        data = json.loads(server.get("/api/v1/explain/team/llama"))["decisions"][0]
+        assert data["inputs"][0]["value"] is None
+        assert "list and watch nodes: 403" in data["inputs"][0]["problem"]
+        assert data["capacity"]["canBeHad"] is None
+        assert "list and watch nodes: 403" in data["capacity"]["reason"]
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("given", ["no-such-file", None])
 def test_without_access_everything_else_works_and_it_is_said(tmp_path, given):
     wanted = ["--kubernetes-kubeconfig", given] if given else ["--kubernetes-enabled", "true"]

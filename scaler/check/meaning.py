@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scaler import signals
-from scaler.model import SignalAsk
+from scaler.model import GpuAsk, SignalAsk
 from scaler.spec import Input
 
 # demand      rises with load and wants more replicas: what waits, runs, is late or full
@@ -69,8 +69,23 @@ class Meaning:
         return value if self.bound is None else min(value, self.bound)
 
 
+def _gpus(role: Role, idle: float, empty: float) -> Meaning:
+    return Meaning(role, True, (0, 1, 2, 4, 16, 100), idle, empty, None, "")
+
+
+_COUNTS: dict[str, Meaning] = {  # of GPUs
+    "schedulable_replicas": _gpus("room", 0.0, 0.0),
+    "free": _gpus("room", 0.0, 0.0),
+    "provisionable": _gpus("room", 0.0, 0.0),
+    "own": _gpus("size", 1.0, 0.0),
+    "pending": _gpus("size", 0.0, 1.0),  # others' pods do not end with ours
+}
+
+
 def meaning_of(item: Input) -> Meaning:
     """Say what a metric stands for."""
+    if isinstance(item.ask, GpuAsk):
+        return _COUNTS[item.ask.count]
     if isinstance(item.ask, SignalAsk):
         return _of_signal(item, signals.find(item.ask.engine, item.ask.signal))
     words = set(re.split(r"[^a-z]+", f"{item.name} {item.unit}".lower()))

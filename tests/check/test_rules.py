@@ -50,6 +50,7 @@ TWINS = [
     ("ends-with-load", file("request_rate < 100 ? request_rate : 0", "10", query("request_rate")), file("request_rate", "10", query("request_rate"))),
     ("cancels-itself", file(RETRAIN, "1", query("drift"), query("free")), file(RETRAIN, "1", query("drift"), query("free"), policy="{kind: hysteresis, metric: drift, above: 0.1, below: 0.05}")),
     ("cancels-itself", file(RETRAIN, "1", query("drift"), query("free")), file("min(drift, 1 + free)", "1", query("drift"), query("free"))),
+    ("cancels-itself", file(RETRAIN, "1", query("drift"), "free: {gpus: free}"), file(RETRAIN.replace("free", "free + own"), "1", query("drift"), "free: {gpus: free}", "own: {gpus: own}")),
     ("divides-twice", file("waiting / max(ready, 1)", "8", "waiting"), file("waiting / max(ready, 1)", "8", "waiting", metricType="Value")),
     ("divides-twice", file("load / max(pod_count, 1)", "8", query("load"), query("pod_count")), file("load", "8", query("load"), query("pod_count"))),
     # numbers

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.probe import LOAD, REPLICAS, Probe
+from scaler.check.probe import LOAD, REPLICAS, Point, Probe
+from scaler.model import GpuAsk
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,19 @@ def cancels_itself(evidence: Evidence) -> Found:
         return
     room = {name for name, item in evidence.prober.read.items() if item.role == "room"}
     for name in sorted(room):
-        start = next(((one, other) for one, other in evidence.pairs(name) if one.asked == 0 and other.asked), None)
+        starts = ((one, other) for one, other in evidence.pairs(name) if one.asked == 0 and other.asked)
+        start = next((pair for pair in starts if not _once_held(evidence, name, *pair).asked), None)
         if start:
             message = f"it undoes itself: it asks for replicas while {name} is there, and they take {name} away"
             yield message, evidence.pair(*start)
+
+
+def _once_held(evidence: Evidence, name: str, one: Probe, other: Probe) -> Probe:
+    """The moment before, but that the room is gone because its own replicas have taken it."""
+    own = [item.name for item in evidence.spec.inputs if item.ask == GpuAsk("own")]
+    taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)
+    held = {metric: (one.point.values[metric] or 0.0) + taken for metric in own}
+    return evidence.prober.probe(Point({**one.point.values, **held}, one.point.ready))
 
 
 def divides_twice(evidence: Evidence) -> Found:
