@@ -68,11 +68,11 @@ def cancels_itself(evidence: Evidence) -> Found:
 
 
 def _once_held(evidence: Evidence, name: str, one: Probe, other: Probe) -> Probe:
-    """The moment before, but that the room is gone because its own replicas have taken it."""
+    """The moment before, but that the room is gone because there are more of its own replicas, which have taken it."""
     own = [item.name for item in evidence.spec.inputs if item.ask == GpuAsk("own")]
     taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)
     held = {metric: (one.point.values[metric] or 0.0) + taken for metric in own}
-    return evidence.prober.probe(Point({**one.point.values, **held}, one.point.ready))
+    return evidence.prober.probe(Point({**one.point.values, **held}, one.point.ready + round(taken)))
 
 
 def divides_twice(evidence: Evidence) -> Found:
