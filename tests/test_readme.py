@@ -13,7 +13,7 @@ from scaler.check import check_file
 from scaler.document import parse_yaml
 from scaler.model import Request
 from scaler.server.metrics import METRICS
-from scaler.settings import KEYS, read_settings
+from scaler.settings import KEYS, PodPages, read_settings
 from scaler.spec import RESERVED_KEYS, bind, parse_file
 from scaler.trigger import NOT_YET_KEYS, parse_trigger
 
@@ -33,7 +33,8 @@ def of_kind(kind):
 
 def test_every_block_says_what_it_is():
     assert {kind for kind, _ in BLOCKS} <= {"sh", "yaml", "text"}
-    assert all(re.match(r"# (ScaledObject|formula|settings)\n", body) for body in blocks("yaml"))
+    kinds = r"# (ScaledObject|formula|settings|settings without Prometheus)\n"
+    assert all(re.match(kinds, body) for body in blocks("yaml"))
 
 
 def test_the_scaled_object_names_a_formula_that_takes_its_trigger():
@@ -59,7 +60,23 @@ def test_the_formula_file_passes_its_own_tests():
 
 def test_the_settings_are_read():
     tree, _ = of_kind("settings")
-    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "direct", "pods"}
+    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "pods"}
+
+
+def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
+    tree, _ = of_kind("settings without Prometheus")
+    settings = read_settings(tree, "README.md", {}, {})
+    endpoint = settings.endpoints["pods"]
+    assert (endpoint.pods, [one.kind for one in endpoint.named], len(endpoint.pages)) == (
+        PodPages(),
+        ["service", "dns"],
+        1,
+    )
+    assert read_settings({}, "README.md", {}, {})["defaults.endpoint"] == "pods"
+    trigger = parse_trigger(
+        Request("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
+    )
+    assert bind(None, trigger, settings.defaults()).endpoints == {"pods"}
 
 
 def test_the_table_of_trigger_keys_is_whole():
