@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from kubernetes_objects import deployment, hpa, job, meta, pod, scaled_job, scaled_object
+from kubernetes_objects import deployment, endpoint_slice, hpa, job, meta, pod, scaled_job, scaled_object
 from kubernetes_server import Server
 from picturing import GPU, node, on, spec
 from prometheus_server import until
