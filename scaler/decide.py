@@ -483,9 +483,7 @@ def _inactive(spec: WorkloadSpec, scope: Mapping[str, float | None]) -> str:
     activation = spec.activation
     if isinstance(activation, float):
         return f"the value is not above {activation:g}"
-    values = {name: scope.get(name) for name in sorted(activation.names)}
-    seen = ", ".join(f"{name} {'nil' if value is None else f'{value:g}'}" for name, value in values.items())
-    return f"{' '.join(activation.text.split())[:120]} is false ({seen})"
+    return activation.why_false(scope)
 
 
 # ---- what may be said ----------------------------------------------------------------------------------------------

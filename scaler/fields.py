@@ -139,10 +139,11 @@ def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Ca
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:
-    """A reader of whole numbers in [low, high]; also as text."""
+    """A reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
     allowed = f"a whole number from {low} to {high}"
 
     def read(raw: object) -> int:
+        raw = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
         if isinstance(raw, bool) or not isinstance(raw, (str, int)) or not re.fullmatch(r"-?\d{1,18}", str(raw)):
             raise ValueError(allowed)
         if not low <= int(raw) <= high:

@@ -412,8 +412,7 @@ def test_a_latch_asks_for_one_job_and_says_why():
         "0 jobs: drift = 0.1, below 0.2, ready for the next rise",
         "1 job: drift = 0.4, no job was ever started",
         "0 jobs: drift = 0.4, job llama-x started 5s ago and has not ended",
-        "0 jobs: drift = 0.4, no job was ever started; "
-        "not yet, since drift > 0.3 && free >= 2 is false (drift 0.4, free 1)",
+        "0 jobs: drift = 0.4, no job was ever started; not yet, since `free >= 2` is false with free = 1",
     ]
 
 

@@ -14,6 +14,7 @@ from scaler.fields import Fields, boolean, choice, duration, listed, matching, n
         (number(), "1.5", 1.5),
         (number(0, 10), 10, 10.0),
         (whole(1, 9), "9", 9),
+        (whole(1, 9), 2.0, 2),
         (duration(), "1h30m", 5400.0),
         (duration(), "500ms", 0.5),
         (duration(), 7.25, 7.25),

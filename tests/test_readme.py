@@ -33,12 +33,13 @@ def of_kind(kind):
 
 def test_every_block_says_what_it_is():
     assert {kind for kind, _ in BLOCKS} <= {"sh", "yaml", "text"}
-    kinds = r"# (ScaledObject|formula|settings|settings without Prometheus)\n"
+    kinds = r"# (ScaledObject|ScaledJob|formula|settings|settings without Prometheus)\n"
     assert all(re.match(kinds, body) for body in blocks("yaml"))
 
 
-def test_the_scaled_object_names_a_formula_that_takes_its_trigger():
-    tree, _ = of_kind("ScaledObject")
+def bound(kind):
+    """The spec of the trigger of the README's ScaledObject or ScaledJob."""
+    tree, _ = of_kind(kind)
     [trigger] = tree["spec"]["triggers"]
     assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
     request = Request(
@@ -47,7 +48,16 @@ def test_the_scaled_object_names_a_formula_that_takes_its_trigger():
     path = REPO / "formulas" / f"{trigger['metadata']['formula']}.yaml"
     file = parse_file(parse_yaml(path.read_text(), path.name), path.name, path.stem)
     settings = read_settings({"prometheus": "http://p"}, "s", {}, {})
-    assert bind(file, parse_trigger(request), settings.defaults()).target == 8
+    return bind(file, parse_trigger(request), settings.defaults())
+
+
+def test_the_scaled_object_names_a_formula_that_takes_its_trigger():
+    assert bound("ScaledObject").target == 8
+
+
+def test_the_scaled_job_names_a_formula_that_takes_its_trigger():
+    spec = bound("ScaledJob")
+    assert (spec.for_jobs, spec.policy_kind, spec.parameters["gpus"]) == (True, "latch", 2)
 
 
 def test_the_formula_file_passes_its_own_tests():

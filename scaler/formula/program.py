@@ -9,7 +9,7 @@ from scaler.formula.check import check
 from scaler.formula.evaluator import Evaluator, Tracer
 from scaler.formula.lower import Lowered, Part, lower
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Kind, Name, Node, Pointer, Type
+from scaler.formula.tree import Binary, Kind, Name, Node, Pointer, Type
 from scaler.formula.values import Value, boolean, number, show
 
 ResultKind = Literal["number", "boolean"]
@@ -70,6 +70,26 @@ class Program:
         result, error, tracer = self._traced(values)
         return result, tuple(self._steps(tracer, error))
 
+    def why_false(self, values: Mapping[str, float | None]) -> str:
+        """Say what makes a condition false: of `x && y` the first that is, with the values of its names."""
+        _result, _error, tracer = self._traced(values)
+        if not self._lowered.parts:
+            return f"`{self.text}` is false"
+        place = self._false(tracer, 0)
+        known = self._known(tracer, place)
+        return f"{self._quote(self._lowered.parts[place].node)} is false" + (f" with {known}" if known else "")
+
+    def _false(self, tracer: Tracer, place: int) -> int:
+        """The innermost part of a chain of `&&` that is false."""
+        parts = self._lowered.parts
+        node = parts[place].node
+        if isinstance(node, Binary) and node.operator == "&&":
+            for inner in range(place + 1, len(parts)):
+                half = parts[inner].node is node.left or parts[inner].node is node.right
+                if half and tracer.reached.get(inner) == [False]:
+                    return self._false(tracer, inner)
+        return place
+
     def _inputs(self, values: Mapping[str, float | None]) -> dict[str, Value]:
         return {name: None if (value := values.get(name)) is None else float(value) for name in self.names}
 
@@ -102,16 +122,20 @@ class Program:
     def _explain(self, problem: str, values: Mapping[str, float | None]) -> str:
         """The problem with its place: the part that failed, and what the names in it stood for."""
         _result, _error, tracer = self._traced(values)
-        parts, failed = self._lowered.parts, tracer.failed or 0
-        shown: dict[str, str] = {}
-        for place in range(failed + 1, len(parts)):
-            part, seen = parts[place], tracer.reached.get(place)
-            if part.depth <= parts[failed].depth:
+        failed = tracer.failed or 0
+        known = self._known(tracer, failed)
+        return f"{problem} in {self._quote(self._lowered.parts[failed].node)}" + (f" with {known}" if known else "")
+
+    def _known(self, tracer: Tracer, place: int) -> str:
+        """What the names in one part stood for."""
+        parts, shown = self._lowered.parts, dict[str, str]()
+        for inner in range(place + 1, len(parts)):
+            part, seen = parts[inner], tracer.reached.get(inner)
+            if part.depth <= parts[place].depth:
                 break
             if isinstance(part.node, Name | Pointer) and seen:
                 shown[self._source(part.node)] = show(seen[-1])
-        known = ", ".join(f"{name} = {value}" for name, value in list(shown.items())[:_MAX_SHOWN])
-        return f"{problem} in {self._quote(parts[failed].node)}" + (f" with {known}" if known else "")
+        return ", ".join(f"{name} = {value}" for name, value in list(shown.items())[:_MAX_SHOWN])
 
     def _source(self, node: Node) -> str:
         return self.text[node.offset : node.end]

@@ -2,6 +2,7 @@ import pytest
 from check.checking import QUEUE, read, with_tests
 
 from scaler.check.timeline import WORDS, read_timeline
+from scaler.cluster import Job
 from scaler.errors import ConfigError
 from scaler.model import Reading, Replicas
 from scaler.spec import Defaults
@@ -76,6 +77,50 @@ def test_the_guards_are_the_same_series_and_0_where_nobody_gives_them():
 def test_the_replicas_are_given_like_metrics(given, known):
     one = timeline(f"{{given: {{waiting: 0, running: 0{given}}}, expect: [{{at: 0s, value: 0}}]}}")
     assert one.inputs(0.0).replicas == known
+
+
+LATCH = """
+name: t
+metrics: {drift: {prometheus: drift}}
+formula: drift
+activation: drift > 3
+policy: {kind: latch, resetBelow: 2}
+"""
+
+
+def test_the_jobs_that_came_are_told_as_they_were_at_each_time():
+    one = timeline(
+        "{given: {drift: 4}, jobs: [{started: 5s, failed: 9s}, {started: 15s}], expect: [{at: 0s, value: 4}]}", LATCH
+    )
+    assert [one.inputs(now).scaled.jobs for now in (0.0, 5.0, 9.0, 20.0)] == [
+        (),
+        (Job("job-1", 5.0),),
+        (Job("job-1", 5.0, "failed", 9.0),),
+        (Job("job-2", 15.0), Job("job-1", 5.0, "failed", 9.0)),
+    ]
+    assert timeline("{given: {waiting: 1, running: 1}, expect: [{at: 0s, value: 2}]}").inputs(0.0).scaled is None
+
+
+@pytest.mark.parametrize(
+    ("jobs", "problem"),
+    [
+        ("7", "tests[0].jobs: 7 is not allowed; allowed: a list"),
+        ("[{succeeded: 1m}]", "tests[0].jobs[0].started: is missing"),
+        ("[{started: 2m, failed: 1m}]", "tests[0].jobs[0].failed: '1m' is not allowed; allowed: a duration from 2m to"),
+        ("[{started: 1m, failed: 2m, succeeded: 2m}]", "tests[0].jobs[0].failed: and succeeded are both given"),
+        ("[{started: 1m, ended: 2m}]", "tests[0].jobs[0].ended: unknown key"),
+        (f"[{'{started: 1m}, ' * 51}]", "tests[0].jobs: has 51 items; allowed: at most 50"),
+    ],
+)
+def test_wrong_jobs_are_one_error(jobs, problem):
+    with pytest.raises(ConfigError) as raised:
+        timeline(f"{{given: {{drift: 4}}, jobs: {jobs}, expect: [{{at: 0s, value: 4}}]}}", LATCH)
+    assert problem in str(raised.value)
+
+
+def test_jobs_belong_to_formulas_that_start_jobs():
+    with pytest.raises(ConfigError, match=r"tests\[0\].jobs: unknown key"):
+        timeline("{given: {waiting: 1, running: 1}, jobs: [], expect: [{at: 0s, value: 2}]}")
 
 
 @pytest.mark.parametrize(

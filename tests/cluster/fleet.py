@@ -45,12 +45,14 @@ class Fleet:
     load: Load | None = Load()
     loads: dict[str, Load | None] = field(default_factory=dict)  # by pod address
     queued: dict[str, int] = field(default_factory=dict)  # requests at the gateway, by model
+    drift: dict[str, float] = field(default_factory=dict)  # of validation, by model; told on the gateway's page
 
     def reset(self) -> None:
         """Nothing to do, nowhere, and every server is up."""
         self.load = Load()
         self.loads.clear()
         self.queued.clear()
+        self.drift.clear()
 
     @property
     def gateway(self) -> str:
@@ -59,7 +61,8 @@ class Fleet:
     def page(self, address: str) -> str | None:
         """Return the metrics page of whoever is at `address`, None if it is not up."""
         if address == GATEWAY:
-            return pages.gateway(dict(self.queued))
+            drift = (f'validation_drift{{model="{model}"}} {value}\n' for model, value in dict(self.drift).items())
+            return pages.gateway(dict(self.queued)) + "".join(drift)
         load = self.loads.get(address, self.load)
         return _vllm(load) if load else None
 

@@ -116,6 +116,23 @@ def test_a_trace_tells_what_a_closure_gave_for_each_element():
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "values", "why"),
+    [
+        ("a > 1 && b > 1 && c > 1", {"a": 2, "b": 2, "c": 0}, "`c > 1` is false with c = 0"),
+        ("a > 1 && b > 1 && c > 1", {"a": 2, "b": 0, "c": 0}, "`b > 1` is false with b = 0"),
+        ("a > 1 and (b > 1 and a > b)", {"a": 2, "b": 3}, "`a > b` is false with a = 2, b = 3"),
+        ("a > 1 || b > 1", {"a": 0, "b": 1}, "`a > 1 || b > 1` is false with a = 0, b = 1"),
+        ("a > 1 && false", {"a": 2}, "`a > 1 && false` is false with a = 2"),
+        ("1 < a < 3", {"a": 4}, "`a < 3` is false with a = 4"),
+        ("not (a > 1 && b > 1)", {"a": 2, "b": 2}, "`not (a > 1 && b > 1)` is false with a = 2, b = 2"),
+        ("false", {}, "`false` is false"),
+    ],
+)
+def test_a_condition_says_which_part_of_it_is_false(text, values, why):
+    assert parse(text, kind="boolean").why_false(values) == why
+
+
 def test_a_literal_has_no_steps():
     assert parse("3").trace({}) == (3.0, ())
 

@@ -1,0 +1,107 @@
+"""Training when a model has drifted (formula retraining): one Job for every rise, on GPUs that serving is not expected to need.
+
+The need: a level trigger on drift and free GPUs starts one training after the other, and takes the GPUs of the next peak.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from cluster.api import Object
+from cluster.lab import Lab, condition
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import model, node, scaled_object, trigger
+
+GPUS = 4  # of the only machine that has any
+BUSY = 15  # seconds for which what serving took is remembered
+RUN = 10  # seconds that a training takes
+STAYS = 12  # seconds that the drift stays high after it
+METADATA = {"formula": "retraining", "model": "chat", "serving": "chat", "gpus": "2", "interval": "1s", "holdFor": "5s"}
+
+
+@pytest.fixture
+def machine(lab: Lab) -> Iterator[None]:
+    lab.apply(node("gpu-0", gpus=GPUS))
+    yield
+    lab.api.delete("Node", "gpu-0")
+
+
+def training(scaler: LlmScaler) -> Object:
+    """The ScaledJob of the README, polled every 2 s."""
+    container = {"name": "train", "image": "train", "resources": {"limits": {"nvidia.com/gpu": METADATA["gpus"]}}}
+    pod = {
+        "metadata": {"annotations": {"lab/run": f"{RUN}s"}},
+        "spec": {"containers": [container], "restartPolicy": "Never"},
+    }
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledJob",
+        "metadata": {"name": "train", "namespace": "default"},
+        "spec": {
+            "jobTargetRef": {"template": pod, "backoffLimit": 0},
+            "pollingInterval": 2,
+            "maxReplicaCount": 1,
+            "rollout": {"strategy": "gradual"},
+            "triggers": [trigger(scaler.address, **METADATA)],
+        },
+    }
+
+
+def shortened(scaler: LlmScaler) -> None:
+    """Let the shipped formula look back no further than so long, since nobody waits a day here."""
+    file = scaler.formulas / "retraining.yaml"
+    tree = yaml.safe_load(file.read_text().replace("[1d:1m]", f"[{BUSY}s:1s]"))
+    tree["policy"]["memory"] = "1m"
+    file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))
+
+
+def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the_gpus(
+    lab: Lab, scaler: LlmScaler, machine: None
+):
+    shortened(scaler)
+    jobs = lambda: lab.api.items("Job", "default")  # noqa: E731
+    done = lambda: sum(condition(job, "Complete") for job in jobs())  # noqa: E731
+    says = lambda words: words in scaler.reason("train")  # noqa: E731
+
+    lab.fleet.queued["chat"], lab.fleet.drift["chat"] = 3, 0.1
+    lab.apply(model("chat", lab.fleet.port, replicas=1))
+    serving = {"expression": "queued", "model": "chat", "target": "1", "holdFor": "5s"}
+    lab.apply(scaled_object("chat", scaler.address, serving))
+    lab.apply(training(scaler))
+    lab.wait(lambda: lab.ready("chat") == 3, 60, "serving is at its peak")
+    lab.wait(lambda: says("below 0.2, ready for the next rise"), 30, "llm-scaler knows the drift and the Jobs")
+
+    lab.fleet.drift["chat"] = 0.4
+    lab.wait(lambda: says("`fits >= 1` is false"), 30, "too few GPUs are free for a training")
+    peak = scaler.reason("train")
+    lab.fleet.queued["chat"] = 1
+    lab.wait(lambda: says("free = 3") and says("served_most = 3"), 30, "GPUs are free that the next peak would need")
+    reserved = scaler.reason("train")
+    assert not jobs()
+    began = time.monotonic()
+    lab.wait(jobs, 2 * BUSY, "the peak is forgotten, and a training starts")
+    waited = time.monotonic() - began
+    lab.wait(lambda: says("has not ended"), 10, "llm-scaler sees it run")
+    lab.wait(lambda: done() == 1, 3 * RUN, "it runs to its end")
+
+    lab.wait(lambda: says("has not fallen below 0.2 since job train-"), 10, "one training is enough for one rise")
+    scaler.kill()
+    scaler.start()
+    until = time.monotonic() + STAYS
+    lab.wait(lambda: time.monotonic() > until, 2 * STAYS, "the drift stays high")
+    stays = scaler.reason("train")
+    assert "has not fallen below 0.2 since job train-" in stays
+    assert len(jobs()) == 1
+
+    lab.fleet.drift["chat"] = 0.1
+    lab.wait(lambda: says("ready for the next rise"), 20, "the drift has fallen")
+    lab.fleet.drift["chat"] = 0.35
+    lab.wait(lambda: len(jobs()) == 2, 20, "the next rise starts the next training")
+    lab.wait(lambda: done() == 2, 3 * RUN, "it runs to its end")
+    assert len(jobs()) == 2
+    lab.say(
+        f"retraining: 2 rises, 2 Jobs; the first {waited:.0f} s after the peak; then in {STAYS} s and a restart none"
+    )
+    for line in (peak, reserved, stays):
+        lab.say(f"  {line}")
