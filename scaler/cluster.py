@@ -91,6 +91,7 @@ class Scaled:
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
+    barred: frozenset[str] = frozenset()  # nodes with a pod that its pods share no node with
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""

@@ -376,7 +376,8 @@ class Engine:
 
     def _pace(self, item: Workload) -> float:
         """Seconds between its ticks: fewer while it has no replica, where that costs a few pages and no query."""
-        return WAKING if self._asleep(item) and item.spec.endpoints <= self._direct else item.spec.interval
+        direct = item.spec.endpoints and item.spec.endpoints <= self._direct
+        return WAKING if direct and self._asleep(item) else item.spec.interval
 
     def _asleep(self, item: Workload) -> bool:
         """Whether it is known to have no replica."""

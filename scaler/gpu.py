@@ -8,12 +8,13 @@ places are still its own.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from scaler import karpenter
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.hardware import Hardware, Load, Shape, Template, Waiting
-from scaler.placement import EMPTY, Ledger, Loads, Nodes, Places, place, with_pod
+from scaler.placement import EMPTY, Ledger, Loads, Nodes, Place, Places, place, with_pod
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
     re.compile(name)
@@ -37,6 +38,7 @@ TEMPLATES = {  # where the pod templates of a kind are read
     "StatefulSet": "statefulsets.apps",
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
+NONE: Mapping[str, Load] = MappingProxyType({})
 UNBOUNDED = 10**9  # replicas
 _CROWD = 20  # pods of others that are about to be placed, and are counted
 _LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
@@ -174,7 +176,7 @@ def _schedulable(
     template = scaled.template or Template(())
     first, crowd = _first(others)
     taken = _reserve(hardware, template.pods[0][0], first)
-    found = [(_places(hardware, shape, gpu, taken), count) for shape, count in template.pods]
+    found = [(_places(hardware, shape, gpu, taken, scaled.barred), count) for shape, count in template.pods]
     fits = min(places.fits // count for places, count in found)
     left, quota = _quota(hardware, scaled.namespace, template, len(own))
     reasons = [quota] if left < fits else [places.why() for places, _ in found if places.obstacles]
@@ -186,15 +188,20 @@ def _schedulable(
     return Count(min(fits, left), "upper" if doubts else "exact", "; ".join(doubts + reasons))
 
 
-def _places(hardware: Hardware, shape: Shape, gpu: str, taken: Mapping[str, Load]) -> Places:
-    """What all nodes have for pods of a shape once some loads are others."""
+def _places(
+    hardware: Hardware, shape: Shape, gpu: str, taken: Mapping[str, Load] = NONE, barred: frozenset[str] = frozenset()
+) -> Places:
+    """What all nodes have for pods of a shape, once some loads are others and some nodes are barred."""
     nodes, loads = hardware.nodes or {}, hardware.loads or {}
     found = _LEDGER.places(shape, gpu, nodes, loads)
-    if not taken:
-        return found
     return found.changed(
-        (place(shape, gpu, nodes.get(name), loads.get(name)), place(shape, gpu, nodes.get(name), load))
-        for name, load in taken.items()
+        (
+            before := place(shape, gpu, nodes.get(name), loads.get(name)),
+            Place(0, before.free, before.obstacle or "pod anti-affinity")
+            if name in barred
+            else place(shape, gpu, nodes.get(name), taken[name]),
+        )
+        for name in nodes.keys() & (taken.keys() | barred)
     )
 
 
@@ -226,7 +233,7 @@ def _quota(hardware: Hardware, namespace: str, template: Template, waiting: int)
 
 def _free(hardware: Hardware, template: Template, gpu: str) -> Count:
     shape = next(shape for shape, _ in template.pods if shape.asks(gpu))
-    free = _places(hardware, shape, gpu, {}).free
+    free = _places(hardware, shape, gpu).free
     return Count(free, "upper" if hardware.partial else "exact", hardware.partial)
 
 

@@ -43,7 +43,7 @@ class Requirement:
     field: bool = False
 
 
-Term = tuple[Requirement, ...]  # all of them hold; an empty one holds nowhere
+Term = tuple[Requirement, ...]  # all of them hold; an empty one takes no node, but every pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Shape:
     affinity: tuple[Term, ...] | None = None  # required: one of them holds
     tolerations: tuple[Toleration, ...] = ()
     ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
+    apart: tuple[Term, ...] = ()  # pods of its namespace that it shares no node with: those that one of these takes
+    alike: bool = False  # it is such a pod itself, so that no node takes two
     priority: int = 0
     bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 

@@ -148,7 +148,7 @@ def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
     if shape.ports:
         taken = any(_clash(own, other) for own in shape.ports for other in load.ports)
         return (0, "host ports") if taken else (min(fits, 1), "host ports")
-    return fits, binding
+    return (min(fits, 1), "pod anti-affinity") if shape.alike else (fits, binding)
 
 
 def with_pod(load: Load, shape: Shape) -> Load:
@@ -208,6 +208,11 @@ def passes(shape: Shape, taint: Taint) -> bool:
 def holds(term: Term, node: Node) -> bool:
     """Whether a term of a required node affinity takes a node; an empty one takes none."""
     return bool(term) and all(_holds(requirement, node) for requirement in term)
+
+
+def takes(term: Term, labels: Mapping[str, str]) -> bool:
+    """Whether a pod with these labels is meant; an empty term means all pods."""
+    return all(accepts(requirement, labels.get(requirement.key)) for requirement in term)
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

@@ -11,14 +11,18 @@ GPU = "nvidia.com/gpu"
 
 
 def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), problems=None, **hardware):
-    """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it."""
+    """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it.
+
+    Its pods have the label app, with its name.
+    """
     reader, table = Reader(), PodTable()
     for raw in pods:
         table.put(key_of(raw), reader.pod(raw))
     known = [read_node(raw) for raw in nodes]
     specs = specs or {}
     templates = {
-        ("team", name): reader.replicated({"spec": {"template": {"spec": spec}}}) for name, spec in specs.items()
+        ("team", name): reader.replicated({"spec": {"template": {"metadata": {"labels": {"app": name}}, "spec": spec}}})
+        for name, spec in specs.items()
     }
     everything = {
         "nodes": {node.name: node for node in known},

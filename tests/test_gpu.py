@@ -181,6 +181,37 @@ def test_a_node_that_is_being_made_free_for_others_is_theirs():
     assert fits([node()], [nominated]) == 2
 
 
+# ---- apart ----------------------------------------------------------------------------------------------------------------------
+
+
+def apart(selector, **more):
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname", **more}
+    return spec(affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}})
+
+
+def test_pods_that_share_no_node_with_their_like_have_one_place_on_each():
+    alone = apart({"matchLabels": {"app": "llama"}})
+    nodes = [node(name) for name in "abc"]
+    assert fits(nodes, pod=alone) == 3
+    mine = on("llama-1", "a", alone, labels={"app": "llama"}, owner=MINE)
+    found = asked(nodes, [mine], alone)
+    assert found.schedulable == Count(2, reason="pod anti-affinity on 1 node")
+    assert found.free == Count(23), "that they are not for its pods is another matter"
+
+
+def test_pods_that_share_no_node_with_others_may_share_one_among_themselves():
+    shy = apart({"matchExpressions": [{"key": "app", "operator": "In", "values": ["trainer"]}]})
+    nodes = [node("a"), node("b")]
+    assert fits(nodes, [on("t", "a", labels={"app": "trainer"})], shy) == 8
+    assert fits(nodes, [on("t", "a", labels={"app": "other"})], shy) == 15
+
+
+@pytest.mark.parametrize("more", [{"topologyKey": "zone"}, {"namespaceSelector": {}}, {"matchLabelKeys": ["x"]}])
+def test_other_ways_to_be_apart_are_only_bounded(more):
+    found = asked([node()], pod=apart({"matchLabels": {"app": "llama"}}, **more)).schedulable
+    assert found == Count(8, "upper", "pod anti-affinity is counted only within a namespace, by host")
+
+
 # ---- quotas -------------------------------------------------------------------------------------------------------------------
 
 

@@ -28,9 +28,11 @@ from scaler.hardware import (
     Term,
     Toleration,
 )
+from scaler.placement import takes
 
 Raw = Mapping[str, Any]
 
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _SHOWN = 300  # characters of a message that are kept
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
@@ -72,21 +74,25 @@ def read_node(raw: Raw) -> Node:
     )
 
 
-def read_shape(spec: Raw, status: Raw | None = None) -> Shape:
+def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     """What a pod, or a pod template, asks for.
 
     Args:
         spec: of the pod.
+        labels: of the pod.
         status: of a pod on a node, since its resources may have been changed there.
     """
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = spec.get("affinity") or {}
+    required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
+    apart = tuple(_selector(one["labelSelector"]) for one in _anti_affinity(spec) if _by_host(one))
     return Shape(
         requests=_requests(spec, status or {}),
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
         tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
         ports=_ports(spec),
+        apart=apart,
+        alike=any(takes(term, labels) for term in apart),
         priority=spec.get("priority") or 0,
         bounds=tuple(_bounds(spec)),
     )
@@ -173,12 +179,10 @@ def _address(port: Raw) -> str:
 
 def _bounds(spec: Raw) -> Iterable[str]:
     """What a pod asks for that is not counted here; each can only take places away."""
-    affinity = spec.get("affinity") or {}
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    if (affinity.get("podAffinity") or {}).get(required):
+    if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
-    if (affinity.get("podAntiAffinity") or {}).get(required):
-        yield "pod anti-affinity is not counted"
+    if not all(_by_host(one) for one in _anti_affinity(spec)):
+        yield "pod anti-affinity is counted only within a namespace, by host"
     if any(one.get("whenUnsatisfiable") == "DoNotSchedule" for one in spec.get("topologySpreadConstraints") or ()):
         yield "topology spread is not counted"
     if any("persistentVolumeClaim" in one or "ephemeral" in one for one in spec.get("volumes") or ()):
@@ -187,6 +191,22 @@ def _bounds(spec: Raw) -> Iterable[str]:
         yield "its resource claims are not counted"
     if spec.get("runtimeClassName") and "overhead" not in spec:
         yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
+
+
+def _anti_affinity(spec: Raw) -> Iterable[Raw]:
+    """The terms of a required pod anti-affinity that mean any pod at all."""
+    terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(_REQUIRED) or ()
+    return (term for term in terms if term.get("labelSelector") is not None)
+
+
+def _by_host(term: Raw) -> bool:
+    others = ("namespaces", "namespaceSelector", "matchLabelKeys", "mismatchLabelKeys")
+    return term["topologyKey"] == "kubernetes.io/hostname" and not any(term.get(name) is not None for name in others)
+
+
+def _selector(raw: Raw) -> Term:
+    labels = (Requirement(key, "In", (value,)) for key, value in _pairs(raw.get("matchLabels")))
+    return (*labels, *(_requirement(one, False) for one in raw.get("matchExpressions") or ()))
 
 
 def _taint(raw: Raw) -> Taint:

@@ -15,6 +15,7 @@ from typing import Any
 from scaler.cluster import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
 from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.placement import takes
 from scaler.sources.machines import amount, moment, read_shape
 from scaler.sources.selector import selects
 
@@ -152,7 +153,9 @@ class Reader:
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         pod = Pod(meta["name"], state, since, self._once(reason), ip, scrape)
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
-        shape = self._once(read_shape(spec, status if node else None))
+        if owner[1] == "DaemonSet":
+            spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
+        shape = self._once(read_shape(spec, labels, status if node else None))
         waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
         return PodRecord(pod, owner, self._once(kept), shape, self._once(node), waiting)
 
@@ -180,7 +183,8 @@ class Reader:
         return Template(((self._template(job.get("template")), max(int(wide), 1)),))
 
     def _template(self, raw: Raw | None) -> Shape:
-        shape: Shape = self._once(read_shape((raw or {}).get("spec") or {}))
+        raw = raw or {}
+        shape: Shape = self._once(read_shape(raw.get("spec") or {}, raw.get("metadata", {}).get("labels") or {}))
         return shape
 
     def _once(self, value: Any) -> Any:
@@ -386,14 +390,16 @@ def assemble(tables: Tables) -> Cluster:
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
         selected = _selected(record, tables)
+        template = _template(record, tables, selected or ())
         scaled = replace(
             record.scaled,
             replicas=_replicas(record, tables, jobs),
             jobs=_newest(record, jobs),
             pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
             hpa=_hpa(record.scaled, tables),
-            template=_template(record, tables, selected or ()),
+            template=template,
             held=_held(record, tables, selected),
+            barred=_barred(record, tables, template),
         )
         key = scaled.namespace, scaled.name
         objects[key] = (*objects.get(key, ()), scaled)
@@ -471,3 +477,19 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
         if one.node:
             held.update(dict(one.shape.requests))
     return tuple(sorted(held.items()))
+
+
+def _barred(record: ScaledRecord, tables: Tables, template: Template | None) -> frozenset[str]:
+    """The nodes on which there is a pod that a target's pods share no node with."""
+    terms = {term for shape, _ in (template.pods if template else ()) for term in shape.apart}
+    if not terms or tables.pods is None:
+        return frozenset()
+    there = (one for owner, pods in tables.pods.items() if owner[0] == record.target[0] for one in pods if one.node)
+    meant: dict[Metadata, bool] = {}
+    barred = set()
+    for one in there:
+        if one.labels not in meant:
+            meant[one.labels] = any(takes(term, dict(one.labels)) for term in terms)
+        if meant[one.labels]:
+            barred.add(one.node)
+    return frozenset(barred)

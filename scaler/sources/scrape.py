@@ -58,7 +58,7 @@ class ScrapeSource:
         self._listed: dict[Page, _Reader] = {}
         self._pods: dict[Page, _Reader] = {}
         self._page_of = lru_cache(2 * MAX_PODS)(partial(pod_page, endpoint=endpoint))
-        self._interest = _Interest()
+        self._interest = _Interest(apart=endpoint.pods is not None)
         self._began: float | None = None  # since when there is nothing to read that was never read
         self._lock = threading.Lock()  # of the readers, and of all that is kept here
 
@@ -124,7 +124,7 @@ class ScrapeSource:
             return _Look(
                 at=now,
                 began=self._began,
-                windows=self._interest.wanted.windows,
+                windows=self._interest.listed.windows,
                 listed=[reader.visit() for reader in on_list],
                 pods=[*(reader.visit() for reader in on_pods), *problems],
                 doubt=doubt,
@@ -166,8 +166,10 @@ class ScrapeSource:
         except SourceError as error:
             headers = str(error)
         with self._lock:
-            wanted = self._interest.wanted
-            for reader in sorted((one for one in readers if one.due(wanted, now)), key=lambda one: one.slow):
+            due = {reader: self._interest.pods if reader.page.of_pod else self._interest.listed for reader in readers}
+            for reader, wanted in sorted(due.items(), key=lambda pair: pair[0].slow):
+                if not reader.due(wanted, now):
+                    continue
                 reader.begun = now, wanted
                 reader.under_way = self._pool.submit(self._visit, reader, wanted, headers, now)
             awaited = {reader.under_way: reader for reader in readers if reader.under_way}
@@ -243,15 +245,11 @@ class _Reader:
         try:
             self._wire = self._wire or Wire(self.page, self._endpoint)
             kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
-            samples = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS)
+            return scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
         except SourceError as error:
             return f"{self.page.address} {error}"
         except ValueError as error:
             return f"{self.page.address}: {error}"
-        most = self._endpoint.max_series
-        if len(samples) > most:
-            return f"{self.page.address} has {len(samples)} series that are wanted, more than {most}"
-        return samples
 
     def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
         """Remember what was read."""
@@ -290,19 +288,29 @@ class _Reader:
 
 
 class _Interest:
-    """What was asked for lately."""
+    """What was asked for lately.
 
-    def __init__(self) -> None:
-        self.wanted = _Wanted()
+    Args:
+        apart: the target's own pods are read for what is theirs, and listed pages for the rest.
+    """
+
+    def __init__(self, *, apart: bool) -> None:
+        self.listed = self.pods = _Wanted()
+        self._apart = apart
         self._asked: dict[tuple[Signal, float | None], float] = {}
 
     def note(self, asks: Collection[SignalAsk], now: float) -> None:
         """Note what is asked for."""
         fresh = {(signal, ask.window): now for ask in asks if (signal := _signal(ask))}
         self._asked = {what: at for what, at in self._asked.items() if now - at < FORGOTTEN} | fresh
-        signals = [signal for signal, _ in self._asked]
         windows = dict.fromkeys(window for _, window in self._asked if window)  # the oldest first
-        self.wanted = _Wanted(wanted(signals), counted(signals), frozenset([*windows][:MAX_WINDOWS]))
+        kept = frozenset([*windows][:MAX_WINDOWS])
+        own: list[Signal] = []
+        rest: list[Signal] = []
+        for signal, _ in self._asked:
+            (own if self._apart and signal.scope == "target" else rest).append(signal)
+        self.listed = _Wanted(wanted(rest), counted(rest), kept)
+        self.pods = _Wanted(wanted(own), counted(own), kept)
 
 
 def _signal(ask: SignalAsk) -> Signal | None:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -148,7 +148,7 @@ def _go(part: str, *args: str, env: Mapping[str, str] | None = None) -> str:
 
 if __name__ == "__main__":
     try:
-        build()
+        build(partial(print, flush=True))  # also where nobody but a log looks on
     except BuildError as error:
         sys.exit(f"lab: {error}")
     except KeyboardInterrupt:

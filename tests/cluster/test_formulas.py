@@ -80,6 +80,8 @@ def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab, sc
         assert settled(lab, {"large": 1, "small": 0})
         tokens.flow((7000,), lambda: settled(lab, {"large": 0, "small": 1}), "the cheaper model takes over")
         said = scaler.reason("small")
+        assert "gate open" in said
+        assert "this side serves" in said
         turned = watch.now()
         tokens.flow((4300, 4900, 4100, 4700), lambda: watch.now() - turned > 20, "noise between the thresholds")
         assert settled(lab, {"large": 0, "small": 1})

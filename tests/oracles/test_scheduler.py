@@ -16,17 +16,14 @@ import random
 import pytest
 from cluster import parts
 from cluster.lab import Lab
+from picturing import GPU, picture
 
 from scaler.gpu import availability
-from scaler.hardware import Hardware
-from scaler.sources.kube import PodTable, key_of
-from scaler.sources.machines import read_node
-from scaler.sources.objects import Reader, Tables, assemble
 
-SEEDS = range(6)
+SPACE = "team"
+SEEDS = range(8)
 WORLDS = 60  # cases of one seed
 MORE = 3  # pods that are asked for beyond what we say fits
-GPU = "nvidia.com/gpu"
 SLICE = "nvidia.com/mig-1g.10gb"
 
 pytestmark = pytest.mark.timeout(900)
@@ -46,6 +43,7 @@ class Scheduler(Lab):
         self.run(dataclasses.replace(server, command=tuple(command)))
         quick = (*scheduler.command, "--kube-api-qps=1000", "--kube-api-burst=1000")
         self.run(dataclasses.replace(scheduler, command=quick))
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +56,13 @@ def lab():
 def cluster(lab):
     """An empty cluster."""
     yield Bench(lab)
-    pods = "/api/v1/namespaces/default/pods"
-    for pod in lab.api.items("Pod", "default"):
+    pods = f"/api/v1/namespaces/{SPACE}/pods"
+    for pod in lab.api.items("Pod", SPACE):
         if pod["metadata"].get("finalizers"):
-            lab.api.patch("Pod", pod["metadata"]["name"], {"metadata": {"finalizers": None}})
+            lab.api.patch("Pod", pod["metadata"]["name"], {"metadata": {"finalizers": None}}, SPACE)
     lab.api.request("DELETE", pods, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
     lab.api.request("DELETE", "/api/v1/nodes", {})
-    lab.wait(lambda: not lab.api.items("Pod", "default"), 60, "it is empty")
+    lab.wait(lambda: not lab.api.items("Pod", SPACE), 60, "it is empty")
 
 
 class Bench:
@@ -74,7 +72,7 @@ class Bench:
         self.lab, self.pool = lab, concurrent.futures.ThreadPoolExecutor(8)
 
     def create(self, plural, objects):
-        path = f"/api/v1/{plural}" if plural == "nodes" else f"/api/v1/namespaces/default/{plural}"
+        path = f"/api/v1/{plural}" if plural == "nodes" else f"/api/v1/namespaces/{SPACE}/{plural}"
         list(self.pool.map(lambda item: self.lab.api.request("POST", path, item), objects))
 
     def settle(self, pods):
@@ -83,9 +81,9 @@ class Bench:
         def one(pod):
             name, status = pod["metadata"]["name"], pod.get("status")
             if status:
-                self.lab.api.patch("Pod", name, {"status": status}, subresource="status")
+                self.lab.api.patch("Pod", name, {"status": status}, SPACE, "status")
             if pod["metadata"].get("finalizers"):
-                self.lab.api.delete("Pod", name)
+                self.lab.api.delete("Pod", name, SPACE)
 
         list(self.pool.map(one, pods))
 
@@ -93,7 +91,7 @@ class Bench:
         return self.lab.api.items("Node")
 
     def pods(self):
-        return self.lab.api.items("Pod", "default")
+        return self.lab.api.items("Pod", SPACE)
 
     def tried(self, names):
         """The pods of these names, once the scheduler has done with each of them."""
@@ -132,6 +130,20 @@ TOLERATIONS = (
 )
 
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def selectors(world):
+    """Of pods: those of the workload, others on its nodes, both, or neither."""
+    both = [world, f"{world}-resident"]
+    return [
+        {"matchLabels": {"app": world}},
+        {"matchLabels": {"app": both[1]}},
+        {"matchExpressions": [{"key": "app", "operator": "In", "values": both}]},
+        {"matchExpressions": [{"key": "app", "operator": "In", "values": both}, {"key": "x", "operator": "Exists"}]},
+    ]
+
+
 def some(chance, choices, most=2):
     return chance.sample(choices, chance.randint(0, min(most, len(choices))))
 
@@ -143,8 +155,8 @@ def node(chance, world, number):
         "ephemeral-storage": chance.choice(["10Gi", "100Gi"]),
         "pods": chance.choice(["2", "5", "110", "110"]),
     }
-    if chance.random() < 0.8:
-        room[GPU] = chance.choice(["0", "1", "2", "4", "8", "8"])
+    if chance.random() < 0.9:
+        room[GPU] = chance.choice(["0", "1", "4", "8", "8", "16"])
     if chance.random() < 0.2:
         room[SLICE] = str(chance.randint(1, 7))
     name = f"{world}-{number}"
@@ -171,7 +183,7 @@ def resources(chance, gpu):
         requests["memory"] = chance.choice(["200Mi", "1Gi", "1500M", "5Gi", "1000000001"])
     if chance.random() < 0.2:
         requests["ephemeral-storage"] = chance.choice(["1Gi", "7Gi"])
-    limits = {gpu: str(chance.choice([1, 1, 2, 4]))} if chance.random() < 0.75 else {}
+    limits = {gpu: str(chance.choice([1, 1, 1, 2, 4]))} if chance.random() < 0.75 else {}
     if chance.random() < 0.3:
         limits |= {name: value for name, value in requests.items() if chance.random() < 0.5}
         requests = {name: value for name, value in requests.items() if name not in limits}
@@ -217,10 +229,12 @@ def placed(chance, spec, world):
         ]
         if chance.random() < 0.3:
             terms.append({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [f"{world}-0"]}]})
-        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-        spec["affinity"] = {"nodeAffinity": required}
-    if chance.random() < 0.6:
-        spec["tolerations"] = some(chance, TOLERATIONS, 3)
+        spec["affinity"] = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": terms}}}
+    if chance.random() < 0.8:
+        spec["tolerations"] = some(chance, TOLERATIONS, 4)
+    if chance.random() < 0.2:
+        term = {"labelSelector": chance.choice(selectors(world)), "topologyKey": "kubernetes.io/hostname"}
+        spec.setdefault("affinity", {})["podAntiAffinity"] = {REQUIRED: [term]}
     return spec
 
 
@@ -237,19 +251,29 @@ def expression(chance):
     )
 
 
-def pod(name, spec, **more):
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": spec,
-        **more,
+def pod(name, spec, app):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": app}}, "spec": spec}
+
+
+def own(world, number):
+    """A pod as the Deployment controller makes it."""
+    made = pod(f"{world.name}-own-{number}", world.spec, world.name)
+    made["metadata"]["labels"]["pod-template-hash"] = "5d8f"
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": f"{world.name}-5d8f",
+        "uid": "u",
+        "controller": True,
     }
+    made["metadata"]["ownerReferences"] = [owner]
+    return made
 
 
 def resident(chance, name, on):
     """A pod that is on a node already, in any state; the scheduler had no say in it, so a node may hold too much."""
-    made = pod(name, {**pod_spec(chance), "nodeName": on})
+    app = name.rpartition("-")[0] + chance.choice(["", "-resident", "-other", "-other"])
+    made = pod(name, {**pod_spec(chance), "nodeName": on}, app)
     state = chance.random()
     if state < 0.15:
         made["status"] = {"phase": chance.choice(["Succeeded", "Failed"])}
@@ -272,68 +296,100 @@ class World:
 def make(seed, number):
     chance = random.Random(f"{seed}/{number}")
     name = f"w{seed}-{number}"
-    nodes = [node(chance, name, n) for n in range(chance.randint(1, 6))]
+    nodes = [node(chance, name, n) for n in range(chance.randint(1, 8))]
     on = [chance.choice(nodes)["metadata"]["name"] for _ in range(chance.randint(0, 6))]
     residents = [resident(chance, f"{name}-r{n}", where) for n, where in enumerate(on)]
     outside = []
     if chance.random() < 0.3:
         huge = placed(chance, {"containers": [{"name": "c", "image": "c", "resources": {"limits": {GPU: "64"}}}]}, name)
-        outside.append(pod(f"{name}-huge", huge))
+        outside.append(pod(f"{name}-huge", huge, "huge"))
     if chance.random() < 0.3:
-        outside.append(pod(f"{name}-gated", {**pod_spec(chance), "schedulingGates": [{"name": "test/queue"}]}))
+        outside.append(pod(f"{name}-gated", {**pod_spec(chance), "schedulingGates": [{"name": "test/queue"}]}, "gated"))
     return World(name, nodes, residents, outside, placed(chance, pod_spec(chance), name))
 
 
 # ---- both sides -----------------------------------------------------------------------------------------------------------
 
 
-def picture(nodes, pods, specs):
-    """The Cluster as sources/kube.py makes it of these objects, with a scaled object for each spec of a pod."""
-    reader, table = Reader(), PodTable()
-    for raw in pods:
-        table.put(key_of(raw), reader.pod(raw))
-    known = [read_node(raw) for raw in nodes]
-    hardware = Hardware({node.name: node for node in known}, table.loads, tuple(table.waiting.values()))
-    templates = {
-        ("default", name): reader.replicated({"spec": {"template": {"spec": spec}}}) for name, spec in specs.items()
-    }
-    records = [reader.scaled(scaled_object(name)) for name in specs]
-    groups = {owner: group.values() for owner, group in table.groups.items()}
-    return assemble(Tables(records, frozenset(), None, {"Deployment": templates}, None, groups, {}, hardware))
+def say(seen):
+    """What we say of every world."""
+    return {scaled.name: availability(seen, scaled) for scaled in seen}
 
 
-def scaled_object(name):
-    trigger = {"type": "external", "metadata": {"scalerAddress": "llm-scaler:6000"}}
-    meta = {"namespace": "default", "name": name, "uid": name}
-    return {"kind": "ScaledObject", "metadata": meta, "spec": {"scaleTargetRef": {"name": name}, "triggers": [trigger]}}
+def furnish(cluster, worlds):
+    """Put everything into the cluster but the workloads, and say what there is then."""
+    cluster.create("nodes", [item for world in worlds for item in world.nodes])
+    residents = [item for world in worlds for item in world.residents]
+    cluster.create("pods", residents)
+    cluster.settle(residents)
+    outside = [item for world in worlds for item in world.outside]
+    cluster.create("pods", outside)
+    cluster.tried({item["metadata"]["name"] for item in outside})
+    return see(cluster, worlds)
+
+
+def see(cluster, worlds):
+    return say(picture(cluster.nodes(), cluster.pods(), {world.name: world.spec for world in worlds}))
+
+
+def bind(cluster, worlds, pods):
+    """Make so many pods of each workload, by its name; gives how many of them the scheduler binds."""
+    asked = [own(world, number) for world in worlds for number in range(pods[world.name])]
+    cluster.create("pods", asked)
+    bound = {world.name: 0 for world in worlds}
+    for one in cluster.tried({item["metadata"]["name"] for item in asked}):
+        bound[one["metadata"]["labels"]["app"]] += bool(one["spec"].get("nodeName"))
+    return bound
+
+
+def told(world, ours, theirs):
+    return f"{ours}, and the scheduler bound {theirs}: {json.dumps(dataclasses.asdict(world))[:4000]}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_scheduler_binds_as_many_as_we_say(cluster, seed):
-    worlds = {world.name: world for world in (make(seed, number) for number in range(WORLDS))}
-    cluster.create("nodes", [item for world in worlds.values() for item in world.nodes])
-    residents = [item for world in worlds.values() for item in world.residents]
-    cluster.create("pods", residents)
-    cluster.settle(residents)
-    outside = [item for world in worlds.values() for item in world.outside]
-    cluster.create("pods", outside)
-    cluster.tried({item["metadata"]["name"] for item in outside})
-    seen = picture(cluster.nodes(), cluster.pods(), {name: world.spec for name, world in worlds.items()})
-    ours = {scaled.name: availability(seen, scaled).schedulable for scaled in seen}
-    asked = [
-        pod(f"{name}-own-{number}", world.spec)
-        for name, world in worlds.items()
-        for number in range(ours[name].value + MORE)
-    ]
-    cluster.create("pods", asked)
-    bound = dict.fromkeys(worlds, 0)
-    for one in cluster.tried({item["metadata"]["name"] for item in asked}):
-        bound[one["metadata"]["name"].partition("-own-")[0]] += bool(one["spec"].get("nodeName"))
-    different = {
-        name: f"we say {ours[name]}, the scheduler bound {bound[name]}: {json.dumps(dataclasses.asdict(world))}"
-        for name, world in worlds.items()
-        if ours[name].value != bound[name] or ours[name].bound != "exact"
-    }
-    print("STATS", sum(bound.values()), sorted(bound.values()))
-    assert not different, "\n".join(different.values())
-    assert sum(1 for count in bound.values() if count) > WORLDS / 4
+    worlds = [make(seed, number) for number in range(WORLDS)]
+    ours = furnish(cluster, worlds)
+    bound = bind(cluster, worlds, {name: one.schedulable.value + MORE for name, one in ours.items()})
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+    for name, after in see(cluster, worlds).items():
+        assert after.schedulable.value == 0, f"{name} still waits for {MORE} places: {after.schedulable}"
+        per_pod = int(after.resource.split()[0]) if after.resource else None
+        assert after.own.value == (None if per_pod is None else bound[name] * per_pod)
+    assert sum(1 for count in bound.values() if count) > WORLDS / 3, "else it says little"
+
+
+BOUNDED = (
+    lambda world: {"affinity": {"podAffinity": {REQUIRED: [among(world, "zone")]}}},
+    lambda world: {"affinity": {"podAntiAffinity": {REQUIRED: [among(world, "zone")]}}},
+    lambda world: {"topologySpreadConstraints": [spread(world, "zone"), spread(world, "kubernetes.io/hostname")]},
+)
+
+
+def among(world, key):
+    return {"labelSelector": {"matchLabels": {"app": world}}, "topologyKey": key}
+
+
+def spread(world, key):
+    return {**among(world, key), "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_what_is_only_bounded_is_never_more_than_we_say(cluster, seed):
+    worlds = []
+    for number in range(WORLDS):
+        world = make(seed, number)
+        world.spec.pop("affinity", None)
+        world.spec |= BOUNDED[number % len(BOUNDED)](world.name)
+        for index, machine in enumerate(world.nodes):
+            machine["metadata"]["labels"]["zone"] = f"{world.name}-{index % 2}"
+        worlds.append(world)
+    ours = furnish(cluster, worlds)
+    bound = bind(cluster, worlds, {name: one.schedulable.value + MORE for name, one in ours.items()})
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert count.bound == "upper"
+        assert bound[world.name] <= count.value, told(world, count, bound[world.name])
+    assert any(bound[name] < one.schedulable.value for name, one in ours.items())

@@ -1,8 +1,10 @@
 """The scanner says what prometheus_client says, of every page that both can read."""
 
 import math
+import re
 
 import pytest
+from benchmarks.engine_page import engine_page
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -76,6 +78,48 @@ def test_a_wanted_line_that_cannot_be_read_is_named(line):
     with pytest.raises(ValueError, match="line 2 cannot be read"):
         scan(f"up 1\n{line}".encode(), {"a"})
     assert scan(f"up 1\n{line}".encode(), {"up"})[0].value == 1
+
+
+def test_the_page_of_an_engine_reads_alike_the_first_time_and_every_other():
+    for load in (7, 7, 8):
+        text = engine_page(load).decode()
+        names = set(re.findall(r"^[\w:]+", text, re.MULTILINE))
+        assert len(names) > 100
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        assert same(ours(text, names), [(one.name, dict(one.labels), one.value, one.timestamp) for one in samples])
+
+
+BROKEN = {
+    "Windows' ends of lines": 'a 1\r\nab{x="y"} 2\r\n',
+    "no end": "ab 2\na 1",
+    "blanks and tabs": '\t a\t1\n  a{b = "c"}\t 2 \n',
+    "a name within others": 'aa 1\na_b 2\na:b 3\nba 4\nx{y="a"} 5\n# HELP a 6\n# TYPE a gauge\na 7\n',
+    "not UTF-8": b'a{b="\xff"} 1\n'.decode("utf-8", "replace"),
+    "a series too long to be remembered": 'a{b="' + "x" * 5000 + '"} 1\na{b="' + "x" * 5000 + '"} 2\n',
+    "braces in labels": 'a{b="}",c="{",d="\\\\"} 1\n',
+    "times": 'a 1 1700000000123\nab{x="y z"} 2 -5\nab{x="y z"} 2\n',
+    "numbers": "a NaN\na nan\na +Inf\na -inf\na 1e400\na 1E5\na .5\na -5.\n",
+    "a long page": "".join(f'a{{b="{number}"}} {number}\nother{{b="{number}"}} 5\n' for number in range(20_000)),
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_an_odd_page_reads_alike(text):
+    for _ in range(2):  # the second time its series are known
+        assert same(ours(text, {"a", "ab"}), theirs(text, {"a", "ab"}))
+        assert ours(text, {"a", "ab"})
+
+
+def test_no_more_samples_are_read_than_may_be():
+    with pytest.raises(ValueError, match="3 series of it are wanted, more than 2"):
+        scan(b"a 1\na 2\nb 1\na 3\n", {"a"}, most=2)
+    assert len(scan(b"a 1\na 2\nb 1\n", {"a"}, most=2)) == 2
+
+
+@given(st.sets(st.text("ab_", min_size=1, max_size=4), max_size=8), st.lists(st.text("ab_", min_size=1, max_size=4)))
+def test_only_what_is_wanted_is_found(wanted, names):
+    page = "\n".join(f"{name} 1" for name in names).encode()
+    assert [one.name for one in scan(page, wanted)] == [name for name in names if name in wanted]
 
 
 def test_an_exemplar_is_passed_over_and_a_time_of_openmetrics_is_in_seconds():

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from kubernetes_objects import deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object
+from kubernetes_objects import deployment, endpoint_slice, hpa, job, meta, pod, scaled_job, scaled_object
 from kubernetes_server import Server
+from picturing import GPU, node, on, spec
 from prometheus_server import until
 
 from scaler.errors import SourceError
@@ -175,6 +176,102 @@ def test_other_kinds_are_asked_for_their_scale(server, start):
     assert kube.snapshot().problems["*/scale"].endswith("scale: 404: no such scale")
     server.delete("scaledobjects", scaled_object("g", target=LWS))
     until(lambda: kube.snapshot().problems == {})
+
+
+# ---- machines --------------------------------------------------------------------------------------------------------------
+
+
+def test_machines_and_what_pods_hold_of_them_are_in_the_picture(server, start):
+    server.put("nodes", node("gpu-1", 8), node("gpu-2", 4))
+    server.put("deployments", {**deployment(), "spec": {"template": {"spec": spec(2)}}})
+    server.put("pods", on("other-5d8f-a", "gpu-1"), on("other-5d8f-b", ""))
+    server.put(
+        "resourcequotas",
+        {"metadata": {"namespace": "team", "name": "q"}, "spec": {}, "status": {"hard": {"pods": "9"}}},
+    )
+    kube = start()
+    hardware = kube.snapshot().hardware
+    assert (sorted(hardware.nodes), hardware.loads["gpu-1"].requests[GPU]) == (["gpu-1", "gpu-2"], 1)
+    assert [pod.name for pod in hardware.waiting] == ["other-5d8f-b"]
+    assert (one(kube).template.asks(GPU), hardware.quotas["team"][0].hard) == (2, {"pods": 9})
+    assert hardware.heard is not None
+
+
+def test_the_load_of_a_node_follows_its_pods(server, start):
+    server.put("nodes", node("n"))
+    kube = start()
+    pods = [on(f"other-5d8f-{name}", "n", spec(gpus)) for name, gpus in {"a": 1, "b": 2, "c": 4}.items()]
+    server.put("pods", *pods)
+    until(lambda: held(kube) == 7)
+    server.put("pods", {**pods[1], "status": {"phase": "Succeeded"}})
+    server.delete("pods", pods[0])
+    until(lambda: held(kube) == 4)
+    server.delete("pods", pods[2])
+    until(lambda: "n" not in kube.snapshot().hardware.loads)
+
+
+def held(kube):
+    load = kube.snapshot().hardware.loads.get("n")
+    return load and load.requests.get(GPU)
+
+
+def test_machines_that_did_not_change_are_the_same_in_the_next_picture(server, start):
+    """By which the ledger of places sees what it need not count again."""
+    server.put("nodes", node("a"), node("b"))
+    kube = start()
+    before = kube.snapshot().hardware
+    server.put("nodes", node("a"))  # a heartbeat
+    server.put("pods", on("other-5d8f-a", "b"))
+    until(lambda: "b" in kube.snapshot().hardware.loads)
+    after = kube.snapshot().hardware
+    assert after.nodes is before.nodes
+    assert after.loads.get("gpu-1") is before.loads.get("gpu-1")
+
+
+def test_what_is_not_installed_is_none_and_no_problem(server, start):
+    """As in clusters without Karpenter and LeaderWorkerSet."""
+    absent = {"nodepools", "nodeclaims", "leaderworkersets"}
+    server.refused = dict.fromkeys(absent, (404, "404 page not found"))
+    kube = start()
+    hardware = kube.snapshot().hardware
+    assert (hardware.pools, hardware.claims, kube.snapshot().problems) == ({}, (), {})
+    server.refused = {}
+    server.put("nodepools", {"metadata": {"name": "gpu"}, "spec": {"template": {"spec": {}}}})
+    until(lambda: list(kube.snapshot().hardware.pools) == ["gpu"])
+
+
+def test_machines_that_may_not_be_read_are_not_known_and_the_verb_is_told(server, start, clock):
+    server.refused = dict.fromkeys(("nodes", "nodepools", "resourcequotas"), (403, "no"))
+    kube = start()
+    snapshot = kube.snapshot()
+    assert (snapshot.hardware.nodes, snapshot.hardware.pools, snapshot.hardware.quotas) == (None, None, None)
+    assert snapshot.problems["nodes"] == "which machines there are: list and watch nodes: 403: no"
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+    clock.now += 100
+    until(lambda: kube.snapshot().doubt(clock.now) == "")
+
+
+def test_of_events_only_those_about_machines_that_could_not_be_had_are_asked_for(server, start):
+    start()
+    assert {query.get("fieldSelector") for query in server.asked("events")} == {"reason=InsufficientCapacityError"}
+
+
+def test_machines_are_those_of_all_namespaces_and_their_pods_may_not_be(server, start):
+    server.put("nodes", node("n"))
+    kube = start(namespaces=("team",))
+    assert list(kube.snapshot().hardware.nodes) == ["n"]
+    assert kube.snapshot().hardware.partial == "pods outside of team are not seen"
+
+
+def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, start):
+    group = {"leaderTemplate": {"spec": spec(0)}, "workerTemplate": {"spec": spec(8)}, "size": 3}
+    server.put("leaderworkersets", {"metadata": meta("g"), "spec": {"replicas": 2, "leaderWorkerTemplate": group}})
+    server.put("scaledobjects", scaled_object("g", target=LWS))
+    labels = {"leaderworkerset.sh/name": "g"}
+    server.put("pods", on("g-0-1", "n", spec(8), labels=labels, owner=("StatefulSet", "g-0")))
+    kube = start()
+    scaled = one(kube, "g")
+    assert (scaled.replicas, scaled.template.size, scaled.template.asks(GPU)) == (2, 3, 16)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------------

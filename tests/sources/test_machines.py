@@ -43,7 +43,7 @@ def container(cpu, name="c", **more):
 
 
 def cores(spec, status=None):
-    return read_shape(spec, status).asks("cpu")
+    return read_shape(spec, {}, status).asks("cpu")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def cores(spec, status=None):
 )
 def test_what_a_pod_asks_for(spec, expected):
     assert cores(spec) == expected
-    assert read_shape(spec).asks("pods") == 1
+    assert read_shape(spec, {}).asks("pods") == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_container_that_is_resized_holds_the_most_of_what_it_had_and_will_have
 
 def test_ports_of_the_host():
     def ports(*written, **more):
-        return read_shape({"containers": [{"name": "c", "ports": list(written)}], **more}).ports
+        return read_shape({"containers": [{"name": "c", "ports": list(written)}], **more}, {}).ports
 
     assert ports({"containerPort": 80}) == ()
     assert ports({"containerPort": 80, "hostPort": 8080}) == (("TCP", "", 8080),)
@@ -125,7 +125,7 @@ def test_ports_of_the_host():
     ],
 )
 def test_what_is_not_counted_is_told(wish, told):
-    assert "".join(read_shape({"containers": [container("1")], **wish}).bounds) == told
+    assert "".join(read_shape({"containers": [container("1")], **wish}, {}).bounds) == told
 
 
 def test_a_node():

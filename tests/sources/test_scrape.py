@@ -139,7 +139,8 @@ def test_a_real_prometheus_that_scrapes_the_same_pages_says_the_same(web, scrapi
     server = start_prometheus(jobs=jobs)
     prometheus = PrometheusSource(Endpoint("pages", server.url))
     asks = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, replace(WAITING, pods="a|c")]
-    until(lambda: one(prometheus, CACHE, time.time()).answered == 2 and one(prometheus, READY, time.time()).value)
+    until(lambda: one(prometheus, CACHE, time.time()).answered == 2)
+    until(lambda: all(one(prometheus, ask, time.time()).value for ask in (QUEUED, READY, CURRENT)))
     pages = [
         Page(web.url(path), {"namespace": "demo", "pod": path[1:]} if path != "/cluster" else {}) for path in web.paths
     ]

@@ -1,0 +1,158 @@
+"""What it costs to read engines' pages directly: the parser against prometheus_client's, and a sweep of many pods.
+
+    .venv/bin/python tests/benchmarks/bench_scrape.py [PODS] [SWEEPS]
+
+Every pod has a page of 60 kB and a connection of its own; a process of its own serves them all, packed with gzip and
+plain. Each has ten of them and asks for four signals, among them a quantile over a histogram. Both parsers give equal values.
+"""
+
+import asyncio
+import gzip
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+
+from engine_page import engine_page
+from prometheus_client.parser import text_string_to_metric_families
+
+from scaler.model import OwnPods, PodPlace, Reading, SignalAsk
+from scaler.settings import Endpoint, PodPages
+from scaler.signals import find
+from scaler.sources.exposition import scan
+from scaler.sources.scrape import ScrapeSource
+from scaler.sources.visits import wanted
+
+PODS, SWEEPS = (int(given) for given in (*sys.argv[1:], *("1000", "8")[len(sys.argv) - 1 :]))
+SIGNALS = ("waiting", "running", "kv_cache_usage", "time_to_first_token")
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+EACH = 10  # pods of a workload
+
+
+# ---- the parser ---------------------------------------------------------------------------------------------------------
+
+
+def cpu(work: Callable[[], object], times: int) -> float:
+    """CPU microseconds of one call."""
+    begun = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - begun) / times * 1e6
+
+
+def parsers() -> None:
+    """Ours against theirs, in turns."""
+    for names, label in (
+        (wanted([find("vllm", name) for name in SIGNALS[:2]]), "2 gauges"),
+        (wanted([find("vllm", name) for name in SIGNALS]), "3 gauges and a histogram"),
+    ):
+        page = engine_page()
+        text = page.decode()
+
+        def theirs(text=text, names=names):
+            families = text_string_to_metric_families(text)
+            return [one for family in families for one in family.samples if one.name in names]
+
+        def ours(page=page, names=names):
+            return scan(page, names)
+
+        assert [(one.name, dict(one.labels), one.value) for one in ours()] == [
+            (one.name, dict(one.labels), one.value) for one in theirs()
+        ]
+        rounds = [(cpu(ours, 300), cpu(theirs, 5)) for _ in range(15)]
+        ratio = statistics.median(slow / quick for quick, slow in rounds)
+        quick, slow = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(f"{len(page) / 1000:.0f} kB, {label}: {quick:.0f} against {slow:.0f} us of CPU: {ratio:.0f}x")
+
+
+# ---- the sweep ----------------------------------------------------------------------------------------------------------
+
+
+class Served(asyncio.Protocol):
+    """Answers every request with the same bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.rest = answer, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self.rest = (self.rest + data).split(b"\r\n\r\n")
+        self.transport.write(self.answer * len(requests))
+
+
+def serve(ports: "multiprocessing.Queue[tuple[int, int]]") -> None:
+    """Serve the page plain on one port, packed on another."""
+    page = engine_page()
+    heads = (("", page), ("Content-Encoding: gzip\r\n", gzip.compress(page, 6)))
+    answers = [f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body for head, body in heads]
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        servers = [
+            await loop.create_server(lambda answer=answer: Served(answer), "127.0.0.1", 0, backlog=4096)
+            for answer in answers
+        ]
+        ports.put(tuple(server.sockets[0].getsockname()[1] for server in servers))
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def asks() -> list[SignalAsk]:
+    """Four signals of every workload."""
+    made = []
+    for first in range(0, PODS, EACH):
+        names = [f"pod-{number}" for number in range(first, min(first + EACH, PODS))]
+        places = frozenset(PodPlace("demo", name, "127.0.0.1", (("path", f"/{name}"),)) for name in names)
+        own = OwnPods(frozenset(names), frozenset(names), places=places)
+        for name in SIGNALS:
+            signal = find("vllm", name)
+            labels = (("namespace", "demo"), ("model", MODEL))
+            ask = SignalAsk("pods", "vllm", name, labels, window=signal.window, quantile=signal.quantile)
+            made.append(replace(ask, own=own))
+    return made
+
+
+def sweep(port: int, label: str) -> None:
+    """Read every pod, again and again."""
+    endpoint = Endpoint("pods", timeout=4.0, pods=PodPages(port), networks=(ip_network("127.0.0.0/8"),))
+    source = ScrapeSource(endpoint, time.time)
+    wall, spent, answered = [], [], []
+    for _ in range(SWEEPS):
+        begun, before = time.perf_counter(), time.process_time()
+        found = source.fetch(asks(), [time.time()])
+        wall.append(time.perf_counter() - begun)
+        spent.append(time.process_time() - before)
+        answered.append(
+            sum(one[0].answered or 0 for one in found.values() if isinstance(one[0], Reading)) // len(SIGNALS)
+        )
+        time.sleep(0.5)
+    source.close()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{label}: {PODS} pods, {min(answered)} to {max(answered)} answered; first sweep {wall[0]:.2f} s, "
+        f"later {statistics.median(wall[1:]):.2f} s (at most {max(wall[1:]):.2f}), "
+        f"{statistics.median(spent[1:]) / PODS * 1e6:.0f} us of CPU a pod; {memory:.0f} MB at most"
+    )
+
+
+def main() -> None:
+    """Both."""
+    parsers()
+    ports: multiprocessing.Queue[tuple[int, int]] = multiprocessing.Queue()
+    server = multiprocessing.Process(target=serve, args=(ports,), daemon=True)
+    server.start()
+    plain, packed = ports.get()
+    sweep(plain, "plain")
+    sweep(packed, "gzip")
+    server.terminate()
+
+
+if __name__ == "__main__":
+    main()
