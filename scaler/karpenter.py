@@ -10,8 +10,9 @@ capacity is more than its pool's limit leaves), nodeclaim/lifecycle/launch.go (a
 and an event stays).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scaler.hardware import POOL, Hardware, Node, NodePool, Requirement, Shape, Template
@@ -55,13 +56,29 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
         gpu: the GPU resource that it asks for; empty for none.
         now: seconds.
     """
-    pools = (hardware.pools or {}).values()
+    pools = _as_ordered(hardware)
     offers = [offer for offer in (_offer(hardware, pool, template, gpu, now) for pool in pools) if offer]
     unknown = [offer.reason for offer in offers if offer.replicas is None]
     if unknown:
         return Offer(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
     return Offer(sum(offer.replicas or 0 for offer in offers), "; ".join(dict.fromkeys(reasons)))
+
+
+def _as_ordered(hardware: Hardware) -> list[NodePool]:
+    """The pools, with what they have used by their orders too: Karpenter writes that down only every 5 s.
+
+    Source: sigs.k8s.io/karpenter 1.14.0, pkg/controllers/nodepool/counter/controller.go.
+    """
+    orders: dict[str, Counter[str]] = {}
+    for claim in hardware.claims or ():
+        if not claim.problem:
+            orders.setdefault(claim.pool, Counter()).update({"nodes": 1, **(claim.capacity or claim.allocatable)})
+    # The union of two counters is the greater of each count.
+    return [
+        replace(pool, used=Counter(pool.used) | orders.get(pool.name, Counter()))
+        for pool in (hardware.pools or {}).values()
+    ]
 
 
 def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now: float) -> Offer | None:

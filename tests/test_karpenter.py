@@ -85,6 +85,17 @@ def test_a_limit_that_is_used_up_is_certain():
     assert bought([pool(limits={GPU: "8"}, used={GPU: "10"})]).value == 0, "parallel launches may go beyond it"
 
 
+def test_what_was_ordered_is_used_before_the_pool_says_so():
+    """Seen in the laboratory: for some seconds a machine was both ordered and still to be bought."""
+    limited = pool(limits={GPU: "16"}, used={GPU: "0"})
+    found = bought([limited], claims=[claim("gpu-a"), claim("gpu-b", launched=("Unknown", 0, ""))])
+    assert (found.value, found.reason) == (4 + 1 + 3, f"5 on machines that are ordered; NodePool gpu: limit {GPU} 16")
+    of_another = {"labels": {"karpenter.sh/nodepool": "other"}}
+    assert bought([limited], claims=[claim("gpu-a"), claim("o", **of_another)]).reason.startswith("8 on machines")
+    both = pool(limits={GPU: "16"}, used={GPU: "8"})
+    assert bought([both], claims=[claim("gpu-a", initialized="True")]).value == 4, "and counted once"
+
+
 def test_without_a_limit_it_is_not_known():
     found = bought([pool(used={GPU: "8"})])
     assert found == Count(None, reason="NodePool gpu: it has no limit that binds its pods")
@@ -187,7 +198,7 @@ def test_an_order_that_failed_of_late_closes_its_pool():
         (shortage(at=0), 1000, []),
         (shortage("other-x1a2b"), 100, []),
         (shortage(kind="Pod"), 100, []),
-        (shortage(at=0), 100, [claim(launched=("True", 50, ""), initialized="True")]),
+        (shortage(at=0), 100, [claim(gpus=0, launched=("True", 50, ""), initialized="True")]),
     ],
 )
 def test_old_failures_of_others_and_those_before_a_success_are_forgotten(event, now, claims):
