@@ -89,6 +89,7 @@ class Workload:
     decision: Decision | None = None
     notice: str = ""  # why an edit of its formula is not in force
     folding: bool = False
+    answers: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)  # of the newest fold, to all of its group
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
 
     @property
@@ -415,7 +416,7 @@ class Engine:
             item.folding = True
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
         tasks = [
-            asyncio.ensure_future(self._fold(items, [fetched[b] for b in batches if b in fetched], batches[0][1]))
+            asyncio.ensure_future(self._fold(items, [fetched[b] for b in batches if b in fetched], batches[0]))
             for batches, items in groups.items()
         ]
         self._tasks.update(tasks)
@@ -470,16 +471,16 @@ class Engine:
     def _unstick(self, endpoint: str) -> None:
         self._stuck[endpoint] -= 1
 
-    async def _fold(
-        self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], times: Sequence[float]
-    ) -> None:
+    async def _fold(self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], batch: Batch) -> None:
         """Fold the answers into every workload of a group."""
+        _, times, waking = batch
         try:
             answers: dict[Ask, Sequence[Measured]] = {}
             for task in fetched:
                 answers.update(await asyncio.shield(task))
             for item in items:
-                await self._fold_one(item, answers, times)
+                if not (waking and _nothing_new(item, answers, times[-1])):
+                    await self._fold_one(item, answers, times)
         finally:
             for item in items:
                 item.folding = False
@@ -508,6 +509,7 @@ class Engine:
         before, item.decision, item.folded = item.decision, decision, times[-1]
         if item.knows_past or _any_reading(answers, view) or not view.asks:
             item.state, item.knows_past = state, True
+        item.answers = answers if len(times) == 1 else {}
         item.changed.set()
         item.changed = asyncio.Event()
         self._on_decision(before, decision)
@@ -517,6 +519,19 @@ class Engine:
         self._folds += 1
         if self._folds % FOLDS_A_SLICE == 0:
             await asyncio.sleep(0)
+
+
+def _nothing_new(item: Workload, answers: Answers, at: float) -> bool:
+    """Whether a look between a sleeping workload's own ticks shows just what its newest fold saw."""
+    own = at % item.spec.interval == 0 or _outdated(item)
+    return not own and all(
+        asked in item.answers and _said(answers[asked][-1]) == _said(item.answers[asked][-1])
+        for asked in item.view.asks.values()
+    )
+
+
+def _said(measured: Measured) -> float | str | None:
+    return measured.value if isinstance(measured, Reading) else measured.reason
 
 
 def _any_reading(answers: Answers, view: View) -> bool:

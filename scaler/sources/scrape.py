@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
-from scaler.grouping import check
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.settings import Endpoint, Page
 from scaler.signals import Signal, find
@@ -67,7 +66,7 @@ class ScrapeSource:
         signals = [ask for ask in asks if isinstance(ask, SignalAsk)]
         at, name = times[-1], self._endpoint.name
         look = self._look(signals)
-        measured: dict[Ask, Measured] = dict(self._signals(signals, look, at).items())
+        measured = self._signals(signals, look, at)
         for ask in asks:
             if isinstance(ask, QueryAsk):
                 problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
@@ -88,18 +87,24 @@ class ScrapeSource:
 
     # ---- what was read, to signals ----
 
-    def _signals(self, asks: Collection[SignalAsk], look: "_Look", at: float) -> dict[SignalAsk, Measured]:
+    def _signals(self, asks: Collection[SignalAsk], look: "_Look", at: float) -> dict[Ask, Measured]:
         name, dialect = self._endpoint.name, self._endpoint.dialect
-        own = {ask for ask in asks if self._on_pods(ask)}
-        measured = measure([ask for ask in asks if ask not in own], look.listed, dialect, at, look.at, name)
-        measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
-        measured |= measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name)
+        own: list[SignalAsk] = []
+        others: list[SignalAsk] = []
+        for ask in asks:
+            (own if self._on_pods(ask) else others).append(ask)
+        measured: dict[Ask, Measured] = {}
+        measured.update(measure(others, look.listed, dialect, at, look.at, name).items())
+        if look.doubt:
+            measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
+        measured.update(measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name).items())
         whose = (
             f"{name} reads the target's own pods, and Kubernetes has not said which these are; or it is another's model"
         )
-        measured |= {ask: Failure(whose, at, source=name) for ask in own if not ask.own}
+        measured.update((ask, Failure(whose, at, source=name)) for ask in own if not ask.own)
         full = Failure(f"{name} keeps no more than {MAX_WINDOWS} windows of different length", at, source=name)
-        return {ask: full if ask.window and ask.window not in look.windows else one for ask, one in measured.items()}
+        measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
+        return measured
 
     def _on_pods(self, ask: SignalAsk) -> bool:
         """Whether it is measured on the target's own pods, and not on what is listed."""
@@ -315,11 +320,15 @@ class _Interest:
 
 def _signal(ask: SignalAsk) -> Signal | None:
     """The signal that is asked for, if there is one; `measure` says why not."""
+    return _offered(ask.engine, ask.signal)
+
+
+@lru_cache
+def _offered(engine: str, signal: str) -> Signal | None:
     try:
-        check(ask)
+        return find(engine, signal)
     except ConfigError:
         return None
-    return find(ask.engine, ask.signal)
 
 
 def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:

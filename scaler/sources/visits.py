@@ -13,7 +13,7 @@ that never did is missing for all whose labels it does not contradict.
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 
@@ -114,7 +114,7 @@ def measure(
 
 def _shape(ask: SignalAsk) -> object:
     """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
-    return replace(ask, labels=(), own=None), tuple(label for label, _ in ask.labels)
+    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, *(label for label, _ in ask.labels)
 
 
 @lru_cache(maxsize=1024)
@@ -155,7 +155,8 @@ class _Table:
         self._strangers = [visit for visit in gone if not visit.known]
         self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
         names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
-        self._source = f"{source}: {names} on {len(here)} of {len(visits)} pages"
+        self._source = f"{source}: {names}"
+        self._pages = f"{len(here)} of {len(visits)} pages"
 
     def read(self, ask: SignalAsk) -> Measured:
         """Answer one ask."""
@@ -164,19 +165,21 @@ class _Table:
         value = self._value(pods, self._of(self._per, ask))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
         doubts = "; ".join(self._doubts(pods, missing, age))
+        expected = len(pods) + len(missing)
+        source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
         if value is None and missing:
-            return Failure(doubts, self._at, source=self._source)
+            return Failure(doubts, self._at, source=source)
         if value is not None and abs(value) > MAX_VALUE:
-            return Failure(f"the value is {value:g}, which no load can be", self._at, source=self._source)
+            return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
         counted = self._signal.scope != "object"
         return Reading(
             value,
             self._at,
             age=max(age, 0.0) if pods else None,
             answered=len(pods) if counted else None,
-            expected=len(pods) + len(missing) if counted else None,
+            expected=expected if counted else None,
             partial=doubts,
-            source=self._source,
+            source=source,
         )
 
     def _missing(self, ask: SignalAsk) -> set[str]:
@@ -273,11 +276,14 @@ class _Table:
 
     def _of(self, table: Pods, ask: SignalAsk) -> dict[str, _Pod]:
         """A workload's own pods, and those of pages that do not say their namespace."""
-        choices = [(value, "") if label == "namespace" else (value,) for label, value in ask.labels]
+        if not table:
+            return {}
+        unsaid = tuple("" if label == "namespace" else value for label, value in ask.labels)
+        keys = dict.fromkeys((tuple(value for _, value in ask.labels), unsaid))
+        found = [table[key] for key in keys if key in table]
         pods: Pods = {}
-        for key in product(*choices):
-            own = {name: pod for name, pod in table.get(key, {}).items() if _own(ask, name)}
-            _merge(pods, {(): own})
+        for some in found:
+            _merge(pods, {(): {name: pod for name, pod in some.items() if _own(ask, name)}})
         return pods.get((), {})
 
     def _value(self, pods: Mapping[str, _Pod], per: Mapping[str, _Pod]) -> float | None:

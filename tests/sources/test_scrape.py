@@ -1,7 +1,9 @@
 """Pages read directly, over real HTTP; beside a real Prometheus that scrapes the same ones."""
 
+import contextlib
 import os
 import socket
+import threading
 import time
 from dataclasses import replace
 from ipaddress import ip_network
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_server import until
-from sources.web import Web, send
+from sources.web import Web, send, zipped
 
 from scaler.model import Failure, HistoryAsk, OwnPods, PodPlace, QueryAsk, Reading, SignalAsk
 from scaler.settings import Endpoint, Named, Page, PodPages
@@ -506,4 +508,64 @@ def test_pods_that_hang_delay_the_others_once(web, pods):
     one(source, ask)
     clock.now += 5
     assert counts(one(source, ask)) == (2.0, 1, READERS + 1)
+    web.over.set()
+
+
+def test_so_many_pages_are_read_at_once_and_no_more(web, pods):
+    here, most, together = [], [], threading.Barrier(READERS, timeout=4)
+
+    def counted(handler):
+        here.append(handler)
+        most.append(len(here))
+        together.wait()  # until all that may come are here
+        here.remove(handler)
+        send(handler, vllm(waiting=1).encode())
+
+    names = [f"p{number}" for number in range(3 * READERS)]
+    web.paths = {f"/{name}": counted for name in names}
+    reading = one(pods(timeout=4.0), replace(WAITING, own=own(*names)))
+    assert counts(reading) == (6.0 * READERS, 3 * READERS, 3 * READERS)
+    assert max(most) == READERS
+
+
+def test_hostile_pages_cost_their_own_pods_alone(web, pods):
+    def endless(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while not web.over.is_set():
+                handler.wfile.write(b"vllm:num_requests_waiting 1\n" * 10_000)
+
+    def dripping(handler):
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while not web.over.wait(0.02):
+                handler.wfile.write(b"x")
+
+    web.paths = {
+        "/good": vllm(waiting=1),
+        "/endless": endless,
+        "/dripping": dripping,
+        "/bomb": zipped(b"x" * 50_000_000),
+        "/many": 'vllm:num_requests_waiting{model_name="m"} 1\n' * 10_001,
+        "/elsewhere": lambda handler: send(handler, b"", 302, Location=web.url("/secret")),
+        "/secret": vllm(waiting=99),
+    }
+    names = [path.strip("/") for path in web.paths if path != "/secret"]
+    source = pods(timeout=0.5, max_series=10_000, max_bytes=1_000_000)
+    assert counts(one(source, replace(WAITING, own=own(*names)))) == (2.0, 1, len(names))
+    assert "/secret" not in {path for path, _ in web.asked}
+    reasons = {
+        name: one(source, replace(WAITING, own=own(name))).reason.partition(f"{web.port}/{name}")[2]
+        for name in names[1:]
+    }
+    assert reasons == {
+        "endless": " is longer than 1000000 bytes",
+        "dripping": " gives no answer within 500ms",
+        "bomb": " is longer than 1000000 bytes",
+        "many": ": 10001 series of it are wanted, more than 10000",
+        "elsewhere": " answers 302 Found",
+    }
     web.over.set()
