@@ -117,6 +117,9 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         lab.wait(lambda: scaler.explain("train")["replicas"] == 0, 30, "nothing more to train")
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
+        made = len(lab.api.items("Job", "default"))
+        hold(lab, watch, 6)  # at least one more poll
+        assert len(lab.api.items("Job", "default")) == made, "nothing is queued, so no job is started"
         scaler.kill()
         hold(lab, watch, 15)
         assert lab.replicas("beside") == 6, "one of two triggers fails, and the other asks for less"
