@@ -6,15 +6,16 @@ places are still its own.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from scaler import karpenter
+from scaler import devices, karpenter
 from scaler.cluster import OLD, Cluster, Scaled
-from scaler.hardware import Hardware, Load, Shape, Template, Waiting
-from scaler.placement import EMPTY, Ledger, Loads, Nodes, Place, Places, place, with_pod
+from scaler.devices import Supply
+from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Shape, Template, Waiting
+from scaler.placement import EMPTY, Ledger, Loads, Nodes, Place, Places, closed, place, with_pod
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
     re.compile(name)
@@ -39,6 +40,7 @@ TEMPLATES = {  # where the pod templates of a kind are read
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
 NONE: Mapping[str, Load] = MappingProxyType({})
+Bound = Literal["exact", "upper", "lower"]
 UNBOUNDED = 10**9  # replicas
 _CROWD = 20  # pods of others that are about to be placed, and are counted
 _LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
@@ -50,7 +52,7 @@ class Count:
     """A number, and how far it may be believed."""
 
     value: int | None  # None: not known
-    bound: Literal["exact", "upper", "lower"] = "exact"
+    bound: Bound = "exact"
     reason: str = ""  # why it is not known, or only bounded, or what binds it
 
 
@@ -77,23 +79,16 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
     if unknown or not hardware or not template:
         missing = Count(None, reason=unknown)
         return Availability("", missing, missing, missing, missing, missing)
-    gpu = accelerator(template)
-    own, others = _queues(hardware, scaled)
+    case = _case(cluster, hardware, scaled, template)
     none = Count(None, reason="its pods ask for no GPU")
     return Availability(
-        f"{template.asks(gpu)} {gpu}" if gpu else "",
-        schedulable=_schedulable(cluster, hardware, scaled, gpu, own, others),
-        free=_free(hardware, template, gpu) if gpu else none,
-        pending=_pending(hardware, gpu, others) if gpu else none,
-        provisionable=_provisionable(cluster, hardware, template, gpu),
-        own=_own(cluster, scaled, gpu) if gpu else none,
+        f"{case.asks(template)} {case.gpu}" if case.gpu else "",
+        schedulable=_schedulable(case),
+        free=_free(case) if case.gpu else none,
+        pending=_pending(case) if case.gpu else none,
+        provisionable=_provisionable(case),
+        own=_own(case) if case.gpu else none,
     )
-
-
-def accelerator(template: Template) -> str:
-    """The GPU resource that a replica asks for; empty for none."""
-    asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
-    return next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
 
 
 def _unknown(cluster: Cluster, scaled: Scaled) -> str:
@@ -108,15 +103,42 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
     if scaled.template is None:
         kind = scaled.target.partition(" ")[0]
         return cluster.problems.get(TEMPLATES.get(kind, ""), f"the pod template of {scaled.target} is not known")
+    if hardware.devices is None and any(shape.claims for shape, _ in scaled.template.pods):
+        problems = (text for name, text in cluster.problems.items() if name.endswith(".resource.k8s.io"))
+        return next(problems, "which devices there are is not known yet")
     age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
     return f"machines were last heard of {age:.0f}s before all else" if age > OLD else ""
 
 
-# ---- pods without a node ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that the five questions are about."""
+
+    cluster: Cluster
+    hardware: Hardware
+    scaled: Scaled
+    template: Template
+    gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
+    own: tuple[Waiting, ...]  # pods without a node, without those that somebody holds back from the scheduler
+    others: tuple[Waiting, ...]
+
+    def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
+        """The devices that a pod asks for, by each of its claims."""
+        return devices.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
+
+    def asks(self, template: Template, namespace: str | None = None) -> int:
+        """How many GPUs a replica asks for."""
+        claimed = (
+            count * max(request.count, 1)
+            for shape, count in template.pods
+            for claim in self.claims(shape, namespace)
+            for request in claim.requests
+            if request.device_class == self.gpu
+        )
+        return template.asks(self.gpu) + sum(claimed)
 
 
-def _queues(hardware: Hardware, scaled: Scaled) -> tuple[list[Waiting], list[Waiting]]:
-    """Own pods that wait for a node, and others'; not those that somebody holds back from the scheduler."""
+def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
     names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
     own: list[Waiting] = []
     others: list[Waiting] = []
@@ -125,10 +147,127 @@ def _queues(hardware: Hardware, scaled: Scaled) -> tuple[list[Waiting], list[Wai
         mine = namespace == scaled.namespace and (pod.name in names or f"{kind} {name}" == scaled.target)
         if not pod.gated:
             (own if mine else others).append(pod)
-    return own, others
+    asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
+    gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
+    case = _Case(cluster, hardware, scaled, template, gpu, tuple(own), tuple(others))
+    claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
+    return case if gpu else replace(case, gpu=devices.accelerator(one for claim in claims for one in claim.requests))
 
 
-def _first(others: list[Waiting]) -> tuple[list[Waiting], str]:
+# ---- places on the machines that are there ---------------------------------------------------------------------------
+
+
+def _schedulable(case: _Case) -> Count:
+    hardware, template = case.hardware, case.template
+    supplies = [_supply(case, shape) for shape, _ in template.pods]
+    unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
+    if unknown:
+        return Count(None, reason=unknown)
+    first, crowd = _first(case.others)
+    taken = _reserve(hardware, template.pods[0][0], first)
+    found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
+    fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
+    left, quota = _quota(case)
+    reasons = [quota] if left < fits else [places.why() for places in found if places.obstacles]
+    fewer = [bound for shape, _ in template.pods for bound in shape.bounds] + _fewer(case, supplies)
+    fewer += [crowd] if crowd else []
+    more = _more(case)
+    bound: Bound = "lower" if more else "upper" if fewer else "exact"
+    return Count(min(fits, left), bound, "; ".join(dict.fromkeys([*more, *fewer, *reasons])))
+
+
+def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapping[str, Load] = NONE) -> Places:
+    """What all nodes have for pods of a shape, once some loads are others."""
+    nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
+    found = _LEDGER.places(shape, case.gpu, nodes, loads)
+    special = nodes.keys() if supply else nodes.keys() & (taken.keys() | case.scaled.barred)
+
+    def now(name: str) -> Place:
+        one = place(shape, case.gpu, nodes[name], taken.get(name) or loads.get(name))
+        if name in case.scaled.barred:
+            return Place(0, one.free, one.obstacle or "pod anti-affinity")
+        if supply is None:
+            return one
+        enough = min(one.fits, supply.pods.get(name, 0))
+        free = 0 if closed(shape, nodes[name]) else supply.free.get(name, 0)
+        return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"))
+
+    return found.changed((place(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
+
+
+def _supply(case: _Case, shape: Shape) -> Supply | None:
+    """The devices for pods that claim some; None for those that claim none."""
+    claims = case.claims(shape)
+    if not any(claim.requests or claim.alternatives for claim in claims):
+        return None
+    return devices.supply(case.hardware.devices or Devices(), claims, case.gpu)
+
+
+def _fewer(case: _Case, supplies: Iterable[Supply | None]) -> list[str]:
+    """Why there may be fewer places than are counted."""
+    quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
+    doubts = {
+        "pods of several shapes share the nodes": len(case.template.pods) > 1,
+        case.hardware.partial: bool(case.hardware.partial),
+        quotas: case.hardware.quotas is None,
+    }
+    told = [bound for supply in supplies if supply for bound in supply.bounds]
+    return told + [reason for reason, holds in doubts.items() if holds]
+
+
+def _more(case: _Case) -> list[str]:
+    """Why there may be more places than are counted."""
+    lowest = case.hardware.lowest
+    above = lowest is not None and any(shape.preempts and shape.priority > lowest for shape, _ in case.template.pods)
+    return ["pods of lower priority may have to give way, which is not counted"] if above else []
+
+
+def _quota(case: _Case) -> tuple[int, str]:
+    """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
+    best, reason, template = UNBOUNDED, "", case.template
+    for quota in (case.hardware.quotas or {}).get(case.scaled.namespace, ()):
+        for name, hard in quota.hard.items():
+            asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
+            if not asked or quota.scoped:
+                continue
+            more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
+            if (len(case.own) + more) // template.size < best:
+                best = (len(case.own) + more) // template.size
+                reason = f"ResourceQuota {quota.name}: {name} {hard}"
+    return best, reason
+
+
+def _free(case: _Case) -> Count:
+    asking = (shape for shape, _ in case.template.pods if case.asks(Template(((shape, 1),))))
+    shape = next(asking, case.template.pods[0][0])
+    supply = _supply(case, shape)
+    if supply and supply.unknown:
+        return Count(None, reason=supply.unknown)
+    fewer = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])]
+    return Count(_places(case, shape, supply).free, "upper" if fewer else "exact", "; ".join(fewer))
+
+
+def _pending(case: _Case) -> Count:
+    asked = sum(case.asks(Template(((pod.shape, 1),)), pod.owner[0]) for pod in case.others)
+    return Count(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
+
+
+def _own(case: _Case) -> Count:
+    scaled = case.scaled
+    if scaled.held is None:
+        return Count(None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known"))
+    names = {pod.name for pod in scaled.pods or ()}
+    given = (
+        (case.hardware.devices or Devices()).allocations if any(shape.claims for shape, _ in case.template.pods) else ()
+    )
+    claimed = (one for one in given if one.namespace == scaled.namespace and names.intersection(one.pods))
+    return Count(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
+
+
+# ---- pods of others that come first ----------------------------------------------------------------------------------
+
+
+def _first(others: Iterable[Waiting]) -> tuple[list[Waiting], str]:
     """Pods of others that get their places before ours, and what is uncertain about that.
 
     A pod that the scheduler found no node for waits without harm to others, unless a node is being made free for it.
@@ -167,98 +306,18 @@ def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
     return best
 
 
-# ---- places on the machines that are there ---------------------------------------------------------------------------
-
-
-def _schedulable(
-    cluster: Cluster, hardware: Hardware, scaled: Scaled, gpu: str, own: list[Waiting], others: list[Waiting]
-) -> Count:
-    template = scaled.template or Template(())
-    first, crowd = _first(others)
-    taken = _reserve(hardware, template.pods[0][0], first)
-    found = [(_places(hardware, shape, gpu, taken, scaled.barred), count) for shape, count in template.pods]
-    fits = min(places.fits // count for places, count in found)
-    left, quota = _quota(hardware, scaled.namespace, template, len(own))
-    reasons = [quota] if left < fits else [places.why() for places, _ in found if places.obstacles]
-    doubts = [
-        *dict.fromkeys(bound for shape, _ in template.pods for bound in shape.bounds),
-        *_doubts(cluster, template),
-    ]
-    doubts += [crowd] if crowd else []
-    return Count(min(fits, left), "upper" if doubts else "exact", "; ".join(doubts + reasons))
-
-
-def _places(
-    hardware: Hardware, shape: Shape, gpu: str, taken: Mapping[str, Load] = NONE, barred: frozenset[str] = frozenset()
-) -> Places:
-    """What all nodes have for pods of a shape, once some loads are others and some nodes are barred."""
-    nodes, loads = hardware.nodes or {}, hardware.loads or {}
-    found = _LEDGER.places(shape, gpu, nodes, loads)
-    return found.changed(
-        (
-            before := place(shape, gpu, nodes.get(name), loads.get(name)),
-            Place(0, before.free, before.obstacle or "pod anti-affinity")
-            if name in barred
-            else place(shape, gpu, nodes.get(name), taken[name]),
-        )
-        for name in nodes.keys() & (taken.keys() | barred)
-    )
-
-
-def _doubts(cluster: Cluster, template: Template) -> list[str]:
-    """Why there may be fewer places than are counted."""
-    hardware = cluster.hardware or Hardware()
-    quotas = cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
-    doubts = {
-        "pods of several shapes share the nodes": len(template.pods) > 1,
-        hardware.partial: bool(hardware.partial),
-        quotas: hardware.quotas is None,
-    }
-    return [reason for reason, holds in doubts.items() if holds]
-
-
-def _quota(hardware: Hardware, namespace: str, template: Template, waiting: int) -> tuple[int, str]:
-    """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
-    best, reason = UNBOUNDED, ""
-    for quota in (hardware.quotas or {}).get(namespace, ()):
-        for name, hard in quota.hard.items():
-            asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
-            if not asked or quota.scoped:
-                continue
-            more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
-            if (waiting + more) // template.size < best:
-                best, reason = (waiting + more) // template.size, f"ResourceQuota {quota.name}: {name} {hard}"
-    return best, reason
-
-
-def _free(hardware: Hardware, template: Template, gpu: str) -> Count:
-    shape = next(shape for shape, _ in template.pods if shape.asks(gpu))
-    free = _places(hardware, shape, gpu).free
-    return Count(free, "upper" if hardware.partial else "exact", hardware.partial)
-
-
-def _pending(hardware: Hardware, gpu: str, others: list[Waiting]) -> Count:
-    asked = sum(pod.shape.asks(gpu) for pod in others)
-    return Count(asked, "lower" if hardware.partial else "exact", hardware.partial)
-
-
-def _own(cluster: Cluster, scaled: Scaled, gpu: str) -> Count:
-    if scaled.held is None:
-        return Count(None, reason=cluster.problems.get("pods", f"which pods {scaled.target} has is not known"))
-    return Count(dict(scaled.held).get(gpu, 0))
-
-
 # ---- places on machines to come --------------------------------------------------------------------------------------
 
 
-def _provisionable(cluster: Cluster, hardware: Hardware, template: Template, gpu: str) -> Count:
+def _provisionable(case: _Case) -> Count:
+    hardware, problems = case.hardware, case.cluster.problems
     if not hardware.pools:
-        return Count(None, reason=cluster.problems.get("nodepools.karpenter.sh", NO_KARPENTER))
+        return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
         if part is None:
-            return Count(None, reason=cluster.problems.get(resource, f"{resource} are not known yet"))
-    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in template.pods)
-    offer = karpenter.purchasable(hardware, template, gpu, hardware.heard or 0.0)
+            return Count(None, reason=problems.get(resource, f"{resource} are not known yet"))
+    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in case.template.pods)
+    offer = karpenter.purchasable(hardware, case.template, case.gpu, hardware.heard or 0.0)
     if offer.replicas is None:
         return Count(None, reason=offer.reason)
     total = coming + offer.replicas

@@ -55,9 +55,11 @@ class Shape:
     affinity: tuple[Term, ...] | None = None  # required: one of them holds
     tolerations: tuple[Toleration, ...] = ()
     ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
+    claims: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
     apart: tuple[Term, ...] = ()  # pods of its namespace that it shares no node with: those that one of these takes
     alike: bool = False  # it is such a pod itself, so that no node takes two
     priority: int = 0
+    preempts: bool = True  # pods of a lower priority may have to give way to it
     bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 
     def asks(self, resource: str) -> int:
@@ -124,6 +126,64 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """One device of a ResourceSlice."""
+
+    name: str
+    attributes: Mapping[tuple[str, str], str | int | bool]  # by domain and name
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some of the devices of a pool, as a driver tells of them."""
+
+    driver: str
+    pool: str
+    generation: int  # an older one than another slice of the pool has no meaning any more
+    count: int  # of slices that the pool consists of
+    node: str  # empty: they are not of one node
+    devices: tuple[Device, ...]
+    entangled: bool = False  # that one is free does not mean that it can be had: shared counters, taints
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """So many devices of a class."""
+
+    device_class: str
+    count: int  # 0: all that a node has
+    selectors: tuple[str, ...] = ()  # in CEL
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTemplate:
+    """The devices that a pod asks for by one claim."""
+
+    requests: tuple[DeviceRequest, ...]
+    constrained: bool = False  # its devices have to go together, which can only take some away
+    alternatives: bool = False  # it takes other devices where those are not to be had
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The devices that a ResourceClaim has been given."""
+
+    namespace: str
+    pods: tuple[str, ...]  # that use it
+    devices: tuple[tuple[str, str, str], ...]  # driver, pool and name
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """All that is known of dynamic resource allocation (resource.k8s.io)."""
+
+    slices: tuple[Slice, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> selectors in CEL
+    templates: Mapping[tuple[str, str], ClaimTemplate] = field(default_factory=dict)  # by namespace and name
+    allocations: tuple[Allocation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodePool:
     """What Karpenter may buy."""
 
@@ -169,7 +229,9 @@ class Hardware:
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     waiting: tuple[Waiting, ...] = ()
+    lowest: int | None = None  # priority of a pod on a node that holds a GPU or another extended resource
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
+    devices: Devices | None = None
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
     claims: tuple[NodeClaim, ...] | None = None
     shortages: tuple[Shortage, ...] | None = None

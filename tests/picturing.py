@@ -2,7 +2,7 @@
 
 from kubernetes_objects import scaled_object
 
-from scaler.hardware import Hardware
+from scaler.hardware import Devices, Hardware
 from scaler.sources.kube import PodTable, by_namespace, key_of
 from scaler.sources.machines import read_claim, read_node, read_pool, read_quota, read_shortage
 from scaler.sources.objects import Reader, Tables, assemble
@@ -10,7 +10,7 @@ from scaler.sources.objects import Reader, Tables, assemble
 GPU = "nvidia.com/gpu"
 
 
-def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), problems=None, **hardware):
+def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), devices=None, **hardware):
     """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it.
 
     Its pods have the label app, with its name.
@@ -27,8 +27,10 @@ def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), event
     everything = {
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
+        "lowest": min((rank for rank, count in table.ranks.items() if count), default=None),
         "waiting": tuple(table.waiting.values()),
         "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
+        "devices": devices or Devices(),
         "pools": {raw["metadata"]["name"]: read_pool(raw) for raw in pools},
         "claims": tuple(map(read_claim, claims)),
         "shortages": tuple(filter(None, map(read_shortage, events))),

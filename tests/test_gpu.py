@@ -181,6 +181,34 @@ def test_a_node_that_is_being_made_free_for_others_is_theirs():
     assert fits([node()], [nominated]) == 2
 
 
+# ---- pods of others that come first, or give way -------------------------------------------------------------------------------
+
+
+def test_pods_that_are_about_to_be_placed_take_places_where_that_costs_least():
+    nodes = [node("a", 4), node("b", 3)]
+    fresh = on("new", "", spec(1))
+    found = asked(nodes, [fresh], spec(2)).schedulable
+    assert found == Count(3, "upper", "1 pods of others are about to be placed")
+    assert asked([node("a", 4)], [fresh], spec(2)).schedulable.value == 1
+    assert asked(nodes, [on("huge", "", spec(64))], spec(2)).schedulable.value == 3
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "policy", "bound"),
+    [
+        (100, 0, None, "lower"),
+        (100, 0, "Never", "exact"),
+        (0, 0, None, "exact"),
+        (0, 100, None, "exact"),
+        (0, -1, None, "lower"),
+    ],
+)
+def test_where_pods_of_lower_priority_hold_gpus_there_may_be_more_places(mine, theirs, policy, bound):
+    pod = spec(1, priority=mine, preemptionPolicy=policy)
+    found = asked([node()], [on("x", "n", spec(2, priority=theirs, preemptionPolicy="Never"))], pod).schedulable
+    assert (found.value, found.bound) == (6, bound)
+
+
 # ---- apart ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ reason names verb and resource.
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
-from scaler.hardware import Hardware, Load, Node, Owner, Quota, Waiting
+from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Waiting
 from scaler.placement import EMPTY, joined, with_pod, without_pod
 from scaler.sources import machines, objects
 from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
@@ -93,13 +94,24 @@ SHORTAGES = Resource(
     fields="reason=InsufficientCapacityError",
     namespaced=False,
 )
+RESOURCE_SLICES = Resource(
+    "resource.k8s.io", "v1", "resourceslices", "which devices there are", namespaced=False, optional=True
+)
+DEVICE_CLASSES = Resource(
+    "resource.k8s.io", "v1", "deviceclasses", "what a class of devices is", namespaced=False, optional=True
+)
+CLAIM_TEMPLATES = Resource(
+    "resource.k8s.io", "v1", "resourceclaimtemplates", "which devices pods ask for", optional=True
+)
+RESOURCE_CLAIMS = Resource("resource.k8s.io", "v1", "resourceclaims", "which devices are taken", optional=True)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "the addresses of Services that endpoints name")
 SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
 
 SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, objects.GROUPS: LEADER_WORKER_SETS}
 WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
-HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, NODE_POOLS, NODE_CLAIMS, SHORTAGES)
+DEVICES = (RESOURCE_SLICES, DEVICE_CLASSES, CLAIM_TEMPLATES, RESOURCE_CLAIMS)
+HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, NODE_POOLS, NODE_CLAIMS, SHORTAGES, *DEVICES)
 WATCHED = WORKLOADS + HARDWARE
 RESOURCES = (*WATCHED, SLICES, SCALES)
 
@@ -135,6 +147,7 @@ class PodTable(Table):
         self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
+        self.ranks: Counter[int] = Counter()  # pods on nodes with extended resources, by priority
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
         """As `Table.put`."""
@@ -160,12 +173,19 @@ class PodTable(Table):
         if before and now and before.node == now.node and before.shape == now.shape:
             return
         if before and before.node:
+            self.ranks[before.shape.priority] -= extended(before)
             left = without_pod(self.loads[before.node], before.shape)
             self.loads[before.node] = left
             if left == EMPTY:
                 del self.loads[before.node]
         if now and now.node:
+            self.ranks[now.shape.priority] += extended(now)
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
+
+
+def extended(record: PodRecord) -> bool:
+    """Whether a pod holds what only some machines have, by a name such as nvidia.com/gpu."""
+    return any("/" in resource for resource, _ in record.shape.requests)
 
 
 def key_of(raw: Raw) -> Key:
@@ -439,6 +459,10 @@ class Kube:
             NODE_POOLS: (machines.read_pool, key_of),
             NODE_CLAIMS: (machines.read_claim, key_of),
             SHORTAGES: (machines.read_shortage, key_of),
+            RESOURCE_SLICES: (machines.read_slice, key_of),
+            DEVICE_CLASSES: (machines.read_class, key_of),
+            CLAIM_TEMPLATES: (machines.read_claim_template, key_of),
+            RESOURCE_CLAIMS: (machines.read_allocation, key_of),
         }
         return readings[resource]
 
@@ -463,12 +487,25 @@ class Kube:
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             loads=None if pods is None else joined([table.loads for table in pods]),
+            lowest=min((rank for table in pods or () for rank, count in table.ranks.items() if count), default=None),
             waiting=tuple(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),
+            devices=self._devices(),
             pools=None if pools is None else {name: pool for (_, name), pool in pools.items()},
             claims=None if claims is None else tuple(claims.values()),
             shortages=None if shortages is None else tuple(shortages.values()),
             partial=alone,
+        )
+
+    def _devices(self) -> Devices | None:
+        slices, classes, templates, claims = (self._records(resource) for resource in DEVICES)
+        if slices is None or classes is None or templates is None or claims is None:
+            return None
+        return Devices(
+            slices=tuple(slices.values()),
+            classes={name: selectors for (_, name), selectors in classes.items()},
+            templates=templates,
+            allocations=tuple(claims.values()),
         )
 
     def _same(self, nodes: dict[str, Node]) -> dict[str, Node]:

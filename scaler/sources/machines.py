@@ -15,7 +15,11 @@ from typing import Any
 
 from scaler.hardware import (
     POOL,
+    Allocation,
     Amounts,
+    ClaimTemplate,
+    Device,
+    DeviceRequest,
     Labels,
     Node,
     NodeClaim,
@@ -24,6 +28,7 @@ from scaler.hardware import (
     Requirement,
     Shape,
     Shortage,
+    Slice,
     Taint,
     Term,
     Toleration,
@@ -84,6 +89,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     """
     affinity = spec.get("affinity") or {}
     required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
+    claims: Iterable[Raw] = spec.get("resourceClaims") or ()
     apart = tuple(_selector(one["labelSelector"]) for one in _anti_affinity(spec) if _by_host(one))
     return Shape(
         requests=_requests(spec, status or {}),
@@ -91,9 +97,11 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
         tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
         ports=_ports(spec),
+        claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
         apart=apart,
         alike=any(takes(term, labels) for term in apart),
         priority=spec.get("priority") or 0,
+        preempts=spec.get("preemptionPolicy") != "Never",
         bounds=tuple(_bounds(spec)),
     )
 
@@ -187,8 +195,8 @@ def _bounds(spec: Raw) -> Iterable[str]:
         yield "topology spread is not counted"
     if any("persistentVolumeClaim" in one or "ephemeral" in one for one in spec.get("volumes") or ()):
         yield "where its volumes can be attached is not counted"
-    if spec.get("resourceClaims"):
-        yield "its resource claims are not counted"
+    if any(one.get("resourceClaimName") for one in spec.get("resourceClaims") or ()):
+        yield "a ResourceClaim that all its pods share is not counted"
     if spec.get("runtimeClassName") and "overhead" not in spec:
         yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
 
@@ -230,6 +238,69 @@ def _requirement(raw: Raw, field: bool) -> Requirement:
 
 def _pairs(raw: Raw | None) -> Labels:
     return tuple(sorted((raw or {}).items()))
+
+
+# ---- dynamic resource allocation (Kubernetes 1.35, resource.k8s.io/v1) -----------------------------------------------
+
+
+def read_slice(raw: Raw) -> Slice:
+    """A ResourceSlice."""
+    spec = raw["spec"]
+    pool, devices = spec["pool"], spec.get("devices") or ()
+    odd = ("consumesCounters", "taints", "allowMultipleAllocations", "bindingConditions")
+    return Slice(
+        driver=spec["driver"],
+        pool=pool["name"],
+        generation=pool.get("generation", 0),
+        count=pool.get("resourceSliceCount", 1),
+        node=spec.get("nodeName") or "",
+        devices=tuple(Device(one["name"], _attributes(one, spec["driver"])) for one in devices),
+        entangled=any(one.get(name) for one in devices for name in odd),
+    )
+
+
+def read_class(raw: Raw) -> tuple[str, ...]:
+    """The selectors of a DeviceClass."""
+    return _selectors(raw.get("spec") or {})
+
+
+def read_claim_template(raw: Raw) -> ClaimTemplate:
+    """A ResourceClaimTemplate."""
+    devices = raw["spec"]["spec"].get("devices") or {}
+    requests = devices.get("requests") or ()
+    exact = (one["exactly"] for one in requests if "exactly" in one)
+    return ClaimTemplate(
+        requests=tuple(_request(one) for one in exact if not one.get("adminAccess")),
+        constrained=bool(devices.get("constraints")),
+        alternatives=any("firstAvailable" in one for one in requests),
+    )
+
+
+def read_allocation(raw: Raw) -> Allocation | None:
+    """What a ResourceClaim has been given; None for nothing."""
+    status = raw.get("status") or {}
+    results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
+    given = tuple((one["driver"], one["pool"], one["device"]) for one in results if not one.get("adminAccess"))
+    users = tuple(one["name"] for one in status.get("reservedFor") or () if one.get("resource") == "pods")
+    return Allocation(raw["metadata"]["namespace"], users, given) if given else None
+
+
+def _request(raw: Raw) -> DeviceRequest:
+    count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
+    return DeviceRequest(raw["deviceClassName"], count, _selectors(raw))
+
+
+def _selectors(raw: Raw) -> tuple[str, ...]:
+    return tuple(str((one.get("cel") or {}).get("expression", "")) for one in raw.get("selectors") or ())
+
+
+def _attributes(raw: Raw, driver: str) -> dict[tuple[str, str], str | int | bool]:
+    """By domain and name; a name without a domain is of its driver's."""
+    found = {}
+    for name, value in (raw.get("attributes") or {}).items():
+        domain, _, short = name.rpartition("/")
+        found[domain or driver, short] = next(iter(value.values()))
+    return found
 
 
 # ---- Karpenter (sigs.k8s.io/karpenter 1.14.0, pkg/apis/v1) -----------------------------------------------------------

@@ -1,0 +1,207 @@
+"""Devices that pods claim: which are free, which a claim takes, and what that leaves on each node."""
+
+import dataclasses
+
+import pytest
+from picturing import node, on, picture
+
+from scaler.devices import matches
+from scaler.gpu import Count, availability
+from scaler.hardware import Device, Devices
+from scaler.sources.machines import read_allocation, read_claim_template, read_class, read_slice
+
+DRIVER = "gpu.example.com"
+IS_GPU = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
+H100 = f'device.attributes["{DRIVER}"].model == "h100"'
+
+
+def device(name, model="h100", **more):
+    attributes = {"type": {"string": "gpu"}, "model": {"string": model}, "memory": {"int": 80}, "ecc": {"bool": True}}
+    return {"name": name, "attributes": {**attributes, f"{DRIVER}/qualified": {"string": "yes"}}, **more}
+
+
+def resource_slice(where, *devices, pool=None, generation=1, count=1):
+    of = {"name": pool or where, "generation": generation, "resourceSliceCount": count}
+    place = {"nodeName": where} if where else {"allNodes": True}
+    return {"metadata": {"name": "s"}, "spec": {"driver": DRIVER, "pool": of, "devices": list(devices), **place}}
+
+
+def exactly(name="gpu", count=1, *selectors, **more):
+    written = [{"cel": {"expression": one}} for one in selectors]
+    asked = {"deviceClassName": name, "selectors": written, "allocationMode": "ExactCount", "count": count}
+    return {"name": "r", "exactly": {**asked, **more}}
+
+
+def template(*requests, **more):
+    return {"metadata": {"namespace": "team"}, "spec": {"spec": {"devices": {"requests": list(requests), **more}}}}
+
+
+def allocated(*names, pod="x", where="a", admin=False):
+    results = [{"driver": DRIVER, "pool": where, "device": name, "adminAccess": admin} for name in names]
+    users = [{"resource": "pods", "name": pod}]
+    status = {"allocation": {"devices": {"results": results}}, "reservedFor": users}
+    return {"metadata": {"namespace": "team", "name": "c"}, "status": status}
+
+
+def had(slices, claim, *claims, pods=(), nodes=("a", "b"), selector=IS_GPU):
+    """The availability of Deployment llama, each of whose pods has one claim of this template."""
+    known = Devices(
+        slices=tuple(map(read_slice, slices)),
+        classes={"gpu": read_class({"spec": {"selectors": [{"cel": {"expression": selector}}]}}), "any": ()},
+        templates={("team", "claim"): read_claim_template(claim)},
+        allocations=tuple(filter(None, map(read_allocation, claims))),
+    )
+    cluster = picture([node(name, None) for name in nodes], pods, {"llama": CLAIMING}, devices=known)
+    [scaled] = cluster
+    return availability(cluster, scaled)
+
+
+CLAIMING = {
+    "containers": [{"name": "c", "resources": {"claims": [{"name": "gpu"}], "requests": {"cpu": "10"}}}],
+    "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "claim"}],
+}
+FOUR = [device(f"d{number}") for number in range(4)]
+
+
+# ---- selectors -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "taken"),
+    [
+        (f"device.driver == '{DRIVER}'", True),
+        ('device.driver == "other"', False),
+        ('device.driver != "other"', True),
+        (IS_GPU, True),
+        (f"  {IS_GPU}  &&  {H100} ", True),
+        (f'{IS_GPU} && device.attributes["{DRIVER}"].model == "l4"', False),
+        (f'device.attributes["{DRIVER}"].memory >= 80', True),
+        (f'device.attributes["{DRIVER}"].memory > 80', False),
+        (f'device.attributes["{DRIVER}"].ecc', True),
+        (f'device.attributes["{DRIVER}"].ecc == false', False),
+        (f'device.attributes["{DRIVER}"].qualified == "yes"', True),
+        (f'device.attributes["{DRIVER}"].missing == "x"', False),
+        (f'device.attributes["{DRIVER}"].memory == "80"', False),
+        (f'device.attributes["{DRIVER}"].model == "a && b"', False),
+        ("device.attributes[\"x\"].a.startsWith('h')", None),
+        (f"{IS_GPU} || true", None),
+        ('device.driver == "other" && device.capacity.x > 1', False),
+        ("", None),
+    ],
+)
+def test_selectors_are_read_as_far_as_they_are_simple(expression, taken):
+    [one] = read_slice(resource_slice("a", device("d"))).devices
+    assert matches(expression, DRIVER, one) is taken
+
+
+def test_no_expression_makes_it_fail():
+    for odd in ("&&", "&", "'", "((", "device.attributes[", "device.driver ==", "a" * 5000):
+        assert matches(odd, DRIVER, Device("d", {})) is None
+
+
+# ---- counts --------------------------------------------------------------------------------------------------------------------
+
+
+def test_free_devices_of_a_node_are_places_on_it():
+    found = had([resource_slice("a", *FOUR), resource_slice("b", FOUR[0])], template(exactly(count=2)), allocated("d0"))
+    assert (found.resource, found.schedulable.value, found.free) == ("2 gpu", 1, Count(4))
+    assert found.schedulable.reason == "insufficient gpu on 1 node"
+
+
+def test_other_resources_bind_beside_devices():
+    found = had([resource_slice("a", *(device(f"d{number}") for number in range(9)))], template(exactly()))
+    assert found.schedulable == Count(6, reason="insufficient gpu on 1 node"), "64 cores, 10 for each pod"
+
+
+def test_only_devices_that_the_class_and_the_claim_take_count():
+    slices = [resource_slice("a", device("d0", "l4"), device("d1"), device("d2"))]
+    assert had(slices, template(exactly("gpu", 1, H100))).schedulable.value == 2
+    assert had(slices, template(exactly("gpu", 1, 'device.driver == "other"'))).schedulable.value == 0
+    assert had(slices, template(exactly("any"))).schedulable.value == 3
+    assert had(slices, template(exactly("absent"))).schedulable.value == 0
+
+
+def test_a_claim_for_all_devices_of_a_node_is_had_where_all_are_free():
+    everything = template(exactly(allocationMode="All"))
+    slices = [resource_slice("a", *FOUR), resource_slice("b", *FOUR, pool="b")]
+    assert had(slices, everything, allocated("d0", where="b")).schedulable.value == 1
+
+
+def test_devices_for_administrators_are_not_taken():
+    assert had([resource_slice("a", FOUR[0])], template(exactly()), allocated("d0", admin=True)).schedulable.value == 1
+
+
+def test_only_whole_pools_of_the_newest_generation_count():
+    old, new = resource_slice("a", *FOUR, generation=1), resource_slice("a", FOUR[0], generation=2)
+    assert had([old, new], template(exactly())).schedulable.value == 1
+    assert had([resource_slice("a", *FOUR, count=2)], template(exactly())).schedulable.value == 0
+
+
+def test_own_claims_are_own_and_those_of_others_that_wait_are_pending():
+    waits = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+    pods = [on("llama-1", "a", CLAIMING, owner=("ReplicaSet", "llama-77aa")), on("o", "", CLAIMING, conditions=waits)]
+    found = had([resource_slice("a", *FOUR)], template(exactly()), allocated("d0", pod="llama-1"), pods=pods)
+    assert (found.own, found.pending, found.free) == (Count(1), Count(1), Count(3))
+
+
+def test_a_claim_without_a_template_cannot_be_had():
+    cluster = picture([node("a")], (), {"llama": CLAIMING})
+    [scaled] = cluster
+    found = availability(cluster, scaled)
+    assert (found.resource, found.schedulable.value) == ("1 of claim", 0)
+
+
+@pytest.mark.parametrize(
+    ("slices", "claim", "reason"),
+    [
+        (
+            [resource_slice("a", *FOUR)],
+            template(exactly("gpu", 1, "device.x")),
+            "the selector 'device.x' cannot be read",
+        ),
+        (
+            [resource_slice("a", *FOUR)],
+            template(exactly("gpu"), exactly("any")),
+            "several requests may want the same devices",
+        ),
+        (
+            [resource_slice("a", device("d", consumesCounters=[{}]))],
+            template(exactly()),
+            "devices share counters, or have taints",
+        ),
+        (
+            [resource_slice("a", *FOUR)],
+            template(exactly(), constraints=[{"matchAttribute": "x"}]),
+            "constraints between devices are not counted",
+        ),
+    ],
+)
+def test_what_is_only_bounded_says_why(slices, claim, reason):
+    found = had(slices, claim).schedulable
+    assert (found.bound, found.reason.startswith(reason)) == ("upper", True)
+
+
+def test_a_claim_with_alternatives_is_not_known():
+    found = had([resource_slice("a", *FOUR)], template({"name": "r", "firstAvailable": [{}]}))
+    assert found.schedulable == Count(None, reason="devices that have alternatives are not counted")
+
+
+def test_a_claim_that_only_looks_binds_nothing():
+    found = had([resource_slice("a", *FOUR)], template(exactly(adminAccess=True)))
+    assert (found.schedulable.value, found.resource) == (12, "")
+
+
+def test_devices_that_several_nodes_share_are_not_known():
+    found = had([resource_slice("", *FOUR, pool="net")], template(exactly()))
+    assert found.schedulable == found.free == Count(None, reason="devices of class gpu are not each of one node")
+
+
+def test_devices_that_may_not_be_read_are_not_known():
+    cluster = picture([node("a")], (), {"llama": CLAIMING})
+    told = {
+        "resourceslices.resource.k8s.io": "which devices there are: list and watch resourceslices.resource.k8s.io: 403"
+    }
+    hardware = dataclasses.replace(cluster.hardware, devices=None)
+    cluster = dataclasses.replace(cluster, hardware=hardware, problems=told)
+    [scaled] = cluster
+    assert availability(cluster, scaled).schedulable == Count(None, reason=next(iter(told.values())))
