@@ -1,6 +1,8 @@
 """The few verbs of the Kubernetes API that scenarios need, on plain objects (dicts as in YAML)."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,18 @@ class Api:
         """Return objects of one namespace (None: of all), narrowed by a label selector."""
         answer = self.request("GET", self._path(kind, namespace), params={"labelSelector": selector})
         return list(answer["items"]) if answer else []
+
+    def watch(self, kind: str, namespace: str) -> Iterator[Object]:
+        """Yield every object as it is now, and then whenever it changes, until its connection or the caller ends."""
+        url = self.url + self._path(kind, namespace)
+        # A connection of its own: the session is for requests that come and go.
+        own = {"verify": self._http.verify, "cert": self._http.cert}
+        with (
+            contextlib.suppress(requests.exceptions.ChunkedEncodingError),  # the API server is gone
+            requests.get(url, {"watch": "true"}, stream=True, timeout=(15, None), **own) as stream,
+        ):
+            for line in stream.iter_lines(chunk_size=None):
+                yield json.loads(line)["object"]
 
     def patch(self, kind: str, name: str, change: Object, namespace: str = "default", subresource: str = "") -> Object:
         """Merge `change` into an object (RFC 7386: null removes a field) and return it."""
