@@ -19,6 +19,8 @@ from cluster.lab import Lab
 from picturing import GPU, picture
 
 from scaler.gpu import availability
+from scaler.hardware import Devices
+from scaler.sources.machines import read_allocation, read_claim_template, read_slice
 
 SPACE = "team"
 SEEDS = range(8)
@@ -393,3 +395,112 @@ def test_what_is_only_bounded_is_never_more_than_we_say(cluster, seed):
         assert count.bound == "upper"
         assert bound[world.name] <= count.value, told(world, count, bound[world.name])
     assert any(bound[name] < one.schedulable.value for name, one in ours.items())
+
+
+# ---- devices that pods claim ----------------------------------------------------------------------------------------------
+
+DRIVER = "gpu.example.com"
+DRA = "/apis/resource.k8s.io/v1"
+SELECTORS = (
+    f'device.driver == "{DRIVER}"',
+    f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].model == 'h100'",
+    f'device.attributes["{DRIVER}"].model != "h100"',
+    f'device.attributes["{DRIVER}"].memory >= 80',
+    f'device.attributes["{DRIVER}"].ecc',
+)
+
+
+def slice_of(chance, name):
+    devices = []
+    for number in range(chance.randint(0, 8)):
+        model, memory = chance.choice(["h100", "l4"]), chance.choice([24, 80])
+        attributes = {"model": {"string": model}, "memory": {"int": memory}, "ecc": {"bool": chance.random() < 0.5}}
+        devices.append({"name": f"d{number}", "attributes": attributes})
+    of = {"name": name, "generation": 1, "resourceSliceCount": 1}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceSlice",
+        "metadata": {"name": name},
+        "spec": {"driver": DRIVER, "nodeName": name, "pool": of, "devices": devices},
+    }
+
+
+def claim(chance, kind):
+    selectors = [{"cel": {"expression": one}} for one in some(chance, SELECTORS, 2)]
+    exactly = {"deviceClassName": f"class-{chance.randrange(len(SELECTORS))}", "selectors": selectors}
+    exactly |= chance.choice(
+        [{"allocationMode": "All"}] + [{"allocationMode": "ExactCount", "count": n} for n in (1, 1, 2, 3)]
+    )
+    return {"devices": {"requests": [{"name": "gpu", "exactly": exactly}]}}
+
+
+def claimed(name, spec):
+    meta = {"name": name, "namespace": SPACE}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": meta, "spec": spec}
+
+
+def given(one, devices):
+    """The same claim once it has been given these devices of its node."""
+    results = [{"request": "gpu", "driver": DRIVER, "pool": of, "device": device} for of, device in devices]
+    return {**one, "status": {"allocation": {"devices": {"results": results}}}}
+
+
+@pytest.fixture
+def with_devices(cluster):
+    yield cluster
+    for plural in ("resourceslices", "deviceclasses"):
+        cluster.lab.api.request("DELETE", f"{DRA}/{plural}", {})
+    for one in cluster.lab.api.items("ResourceClaim", SPACE):
+        name = one["metadata"]["name"]
+        cluster.lab.api.patch("ResourceClaim", name, {"metadata": {"finalizers": None}}, SPACE)
+        cluster.lab.api.delete("ResourceClaim", name, SPACE)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_the_scheduler_gives_as_many_devices_as_we_say(with_devices, seed):
+    cluster, api = with_devices, with_devices.lab.api
+    chance = random.Random(f"devices/{seed}")
+    for number, selector in enumerate(SELECTORS):
+        meta = {"name": f"class-{number}"}
+        written = {"selectors": [{"cel": {"expression": selector}}]}
+        api.apply({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": meta, "spec": written})
+    worlds = [make(seed, number) for number in range(WORLDS)]
+    slices = [slice_of(chance, machine["metadata"]["name"]) for world in worlds for machine in world.nodes]
+    list(cluster.pool.map(lambda one: api.request("POST", f"{DRA}/resourceslices", one), slices))
+    claims = {world.name: claim(chance, world) for world in worlds}
+    for one in slices:
+        name, there = one["metadata"]["name"], [device["name"] for device in one["spec"]["devices"]]
+        taken = [(name, device) for device in there if chance.random() < 0.3]
+        if taken:
+            made = claimed(f"{name}-taken", claims[worlds[0].name])
+            api.request("POST", f"{DRA}/namespaces/{SPACE}/resourceclaims", made)
+            api.patch("ResourceClaim", f"{name}-taken", {"status": given(made, taken)["status"]}, SPACE, "status")
+    for world in worlds:
+        world.spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": world.name}]
+        world.spec["nodeSelector"] = {"world": world.name}
+        world.spec.pop("affinity", None)
+    furnish(cluster, worlds)
+    known = Devices(
+        slices=tuple(map(read_slice, api.items("ResourceSlice"))),
+        classes={f"class-{number}": (selector,) for number, selector in enumerate(SELECTORS)},
+        templates={(SPACE, name): read_claim_template({"spec": {"spec": spec}}) for name, spec in claims.items()},
+        allocations=tuple(filter(None, map(read_allocation, api.items("ResourceClaim", SPACE)))),
+    )
+    specs = {world.name: world.spec for world in worlds}
+    ours = say(picture(cluster.nodes(), cluster.pods(), specs, devices=known))
+    asked = []
+    for world in worlds:
+        for number in range(ours[world.name].schedulable.value + MORE):
+            made = json.loads(json.dumps(own(world, number)))
+            made["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": made["metadata"]["name"]}]
+            asked.append(made)
+    mine = [claimed(one["metadata"]["name"], claims[one["metadata"]["labels"]["app"]]) for one in asked]
+    list(cluster.pool.map(lambda one: api.request("POST", f"{DRA}/namespaces/{SPACE}/resourceclaims", one), mine))
+    cluster.create("pods", asked)
+    bound = {world.name: 0 for world in worlds}
+    for one in cluster.tried({item["metadata"]["name"] for item in asked}):
+        bound[one["metadata"]["labels"]["app"]] += bool(one["spec"].get("nodeName"))
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+    assert sum(1 for count in bound.values() if count) > WORLDS / 6, "else it says little"
