@@ -14,7 +14,8 @@ nothing. Because only the value resets, the activation may wait for anything els
 that a Job takes the GPUs it waited for, and gives them back, is no new rise.
 
 A Job that failed is tried again after `retryAfter`, `maxRetries` times for each rise. The attempts are counted in the
-failed Jobs, so no more are made than KEDA keeps of these (failedJobsHistoryLimit).
+failed Jobs, so that none is made where some of these may be gone: when there are as many as KEDA keeps
+(failedJobsHistoryLimit; which of them it deletes is chance, since it sorts by a time that failed Jobs do not have).
 
 KEDA asks again at every poll and subtracts unfinished Jobs (v2.20.2, pkg/scaling/executor/scale_jobs.go), so the wish
 for a Job stands until the Job is seen, and no longer: the first poll after its end would start the next one.
@@ -33,6 +34,7 @@ from scaler.policy.outcome import Outcome, Seen
 
 CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
 UNDERWAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
+BLIND = 300.0  # seconds without a value in which it may have fallen and risen unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Latch:
 class Past:
     """What was seen of the value, and what was asked for."""
 
-    since: float | None = None  # the first tick
+    since: float | None = None  # the value is known since then
+    at: float | None = None  # the newest tick
     low: float | None = None  # the newest tick with a value below resetBelow
     wish: float | None = None  # a Job has been asked for since then, and none has come
 
@@ -88,7 +91,8 @@ def step(spec: Latch, past: Past, seen: Seen, now: float) -> tuple[Past, Outcome
     Returns:
         The past, and 1 or 0 Jobs.
     """
-    past = replace(past, since=now if past.since is None else past.since)
+    blind = past.at is None or now - past.at > BLIND
+    past = replace(past, since=now if blind else past.since, at=now)
     if seen.value < spec.reset_below:
         past = replace(past, low=now, wish=None)
     scaled = seen.scaled
@@ -149,20 +153,19 @@ def _started(past: Past, scaled: Scaled, last: Job | None) -> float | None:
 
 def _again(spec: Latch, past: Past, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
     """Whether the last Job, which failed, is tried again."""
-    since = past.low if past.low is not None else float("-inf")
-    failed = list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs))
-    done, most = max(len(failed) - 1, 0), min(spec.max_retries, scaled.failed_kept - 1)
-    last, limit = jobs[0], ""
+    last, since = jobs[0], float("-inf") if past.low is None else past.low
+    done = len(list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs[1:])))
+    most, limit = spec.max_retries, ""
     if not last.kept:
-        most, limit = 0, ", since Jobs with ttlSecondsAfterFinished cannot be counted"
-    elif most < spec.max_retries:
-        most, limit = max(most, 0), f", since failedJobsHistoryLimit is {scaled.failed_kept}"
+        most, limit = done, ", since Jobs with ttlSecondsAfterFinished cannot be counted"
+    elif done < most and sum(job.state == "failed" for job in jobs) >= scaled.failed_kept:
+        most, limit = done, f", since more than failedJobsHistoryLimit ({scaled.failed_kept}) cannot be counted"
     ended = last.created if last.ended is None else last.ended
     what = f"job {last.name} failed {_ago(ended, now)} ago"
     if done >= most:
         again = f"not tried again before the value has fallen below {spec.reset_below:g}"
-        return False, f"{what} after {done} of {most} retries{limit}: {again}"
-    retry = f"retry {done + 1} of {most}{limit}"
+        return False, f"{what} after {done} of {spec.max_retries} retries{limit}: {again}"
+    retry = f"retry {done + 1} of {most}"
     if now - ended < spec.retry_after:
         return False, f"{what}: {retry} in {_ago(now, ended + spec.retry_after)}"
     return True, f"{what}: {retry}"

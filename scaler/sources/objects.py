@@ -23,7 +23,7 @@ Raw = Mapping[str, Any]
 Key = tuple[str, str]  # namespace and name
 Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
 
-MOST_JOBS = 50  # of one ScaledJob that are looked at
+MOST_JOBS = 250  # of one ScaledJob that are looked at; KEDA keeps 200 that have ended, unless told otherwise
 DEFAULT_FAILED_KEPT = 100  # KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:40
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)

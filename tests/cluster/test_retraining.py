@@ -4,7 +4,7 @@ The need: a level trigger on drift and free GPUs starts one training after the o
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ GPUS = 4  # of the only machine that has any
 BUSY = 15  # seconds for which what serving took is remembered
 RUN = 10  # seconds that a training takes
 STAYS = 12  # seconds that the drift stays high after it
-METADATA = {"formula": "retraining", "model": "chat", "serving": "chat", "gpus": "2", "interval": "1s", "holdFor": "5s"}
+METADATA = {"formula": "retraining", "gpus": "2", "interval": "1s", "holdFor": "5s"}
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def machine(lab: Lab) -> Iterator[None]:
     lab.api.delete("Node", "gpu-0")
 
 
-def training(scaler: LlmScaler) -> Object:
-    """The ScaledJob of the README, polled every 2 s."""
+def training(scaler: LlmScaler, metadata: Mapping[str, str], run: Mapping[str, str], **spec: object) -> Object:
+    """The ScaledJob of the README, polled every 2 s; `run` are annotations that say how its pods run."""
     container = {"name": "train", "image": "train", "resources": {"limits": {"nvidia.com/gpu": METADATA["gpus"]}}}
     pod = {
-        "metadata": {"annotations": {"lab/run": f"{RUN}s"}},
+        "metadata": {"annotations": dict(run)},
         "spec": {"containers": [container], "restartPolicy": "Never"},
     }
     return {
@@ -43,7 +43,8 @@ def training(scaler: LlmScaler) -> Object:
             "pollingInterval": 2,
             "maxReplicaCount": 1,
             "rollout": {"strategy": "gradual"},
-            "triggers": [trigger(scaler.address, **METADATA)],
+            "triggers": [trigger(scaler.address, **METADATA, **metadata)],
+            **spec,
         },
     }
 
@@ -68,7 +69,7 @@ def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the
     lab.apply(model("chat", lab.fleet.port, replicas=1))
     serving = {"expression": "queued", "model": "chat", "target": "1", "holdFor": "5s"}
     lab.apply(scaled_object("chat", scaler.address, serving))
-    lab.apply(training(scaler))
+    lab.apply(training(scaler, {"model": "chat", "serving": "chat"}, {"lab/run": f"{RUN}s"}))
     lab.wait(lambda: lab.ready("chat") == 3, 60, "serving is at its peak")
     lab.wait(lambda: says("below 0.2, ready for the next rise"), 30, "llm-scaler knows the drift and the Jobs")
 
@@ -104,4 +105,40 @@ def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the
         f"retraining: 2 rises, 2 Jobs; the first {waited:.0f} s after the peak; then in {STAYS} s and a restart none"
     )
     for line in (peak, reserved, stays):
+        lab.say(f"  {line}")
+
+
+def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(
+    lab: Lab, scaler: LlmScaler, machine: None
+):
+    shortened(scaler)
+    names = lambda: {job["metadata"]["name"] for job in lab.api.items("Job", "default")}  # noqa: E731
+    says = lambda words: words in scaler.reason("train")  # noqa: E731
+    lab.fleet.drift["failing"] = 0.4
+    metadata = {"model": "failing", "retryAfter": "4s", "maxRetries": "1"}
+    lab.apply(training(scaler, metadata, {"lab/run": "1s", "lab/fails": "yes"}, rollout={}))
+    lab.wait(lambda: says("retry 1 of 1 in"), 40, "the first training fails")
+    lab.wait(lambda: len(names()) == 2, 30, "it is tried again")
+    lab.wait(lambda: says("after 1 of 1 retries"), 30, "that fails, too")
+    given_up = scaler.reason("train")
+
+    lab.api.patch("ScaledJob", "train", {"spec": {"maxReplicaCount": 2}})
+    lab.wait(lambda: not names(), 30, "KEDA deletes the Jobs of before the edit, since its rollout is not gradual")
+    lab.wait(lambda: says("since a job that is gone started"), 20, "llm-scaler goes by what KEDA remembers")
+    scaler.kill()
+    scaler.start()
+    until, seen = time.monotonic() + STAYS, set[str]()
+
+    def stays() -> bool:
+        seen.update(names())
+        return time.monotonic() > until
+
+    lab.wait(stays, 2 * STAYS, "the drift stays high")
+    gone = scaler.reason("train")
+    assert "since a job that is gone started" in gone
+    assert not seen
+    lab.say(
+        f"retraining: a failed Job is tried again once; then, with all Jobs deleted, in {STAYS} s and a restart none"
+    )
+    for line in (given_up, gone):
         lab.say(f"  {line}")

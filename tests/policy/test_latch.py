@@ -65,8 +65,8 @@ def test_while_a_job_has_not_ended_no_other_is_started():
 
 
 def test_it_does_not_start_again_while_the_value_stays_high():
-    was, reason = answer(after(0.4, 0.4), seen(0.4, succeeded(-MINUTE, 0)), now=HOUR)
-    assert (was, reason) == (0.0, "has not fallen below 0.2 since job train-a started 1h1m ago")
+    was, reason = answer(after(0.4, 0.4), seen(0.4, succeeded(-MINUTE, 0)), now=4 * MINUTE)
+    assert (was, reason) == (0.0, "has not fallen below 0.2 since job train-a started 5m ago")
 
 
 def test_it_starts_again_after_the_next_rise():
@@ -167,6 +167,13 @@ def test_what_it_has_not_seen_starts_nothing():
     assert reason.endswith("as far as is known: the past was seen for 2m")
 
 
+def test_it_says_how_far_back_it_has_seen_the_value_without_a_gap():
+    past, now = after(0.4, 0.4, 0.4), 2 * HOUR
+    past, _ = step(spec(), past, seen(0.4), now)
+    _, reason = answer(past, seen(0.4, succeeded(-HOUR, 0)), now + MINUTE)
+    assert reason.endswith("as far as is known: the past was seen for 1m")
+
+
 # ---- failures ----------------------------------------------------------------------------------------------------------------
 
 
@@ -203,14 +210,27 @@ def test_a_success_ends_the_retries():
 
 
 @pytest.mark.parametrize(
-    ("job", "kept", "why"),
+    ("jobs", "kept", "why"),
     [
-        (failed(-HOUR, -HOUR), 1, "after 0 of 0 retries, since failedJobsHistoryLimit is 1"),
-        (failed(-HOUR, -HOUR, kept=False), 100, "after 0 of 0 retries, since Jobs with ttlSecondsAfterFinished cannot"),
+        (
+            [failed(-HOUR, -HOUR)],
+            1,
+            "after 0 of 2 retries, since more than failedJobsHistoryLimit (1) cannot be counted",
+        ),
+        (
+            [failed(-HOUR, -HOUR), succeeded(-2 * HOUR, -HOUR), *[failed(-3 * HOUR, -HOUR)] * 9],
+            10,
+            "after 0 of 2 retries, since more than failedJobsHistoryLimit (10) cannot be counted",
+        ),
+        (
+            [failed(-HOUR, -HOUR, kept=False)],
+            100,
+            "after 0 of 2 retries, since Jobs with ttlSecondsAfterFinished cannot be counted",
+        ),
     ],
 )
-def test_failures_that_cannot_be_counted_are_not_tried_again(job, kept, why):
-    was, reason = answer(after(0.4), seen(0.4, job, failed_kept=kept))
+def test_failures_that_cannot_be_counted_are_not_tried_again(jobs, kept, why):
+    was, reason = answer(after(0.4), seen(0.4, *jobs, failed_kept=kept))
     assert was == 0.0
     assert why in reason
 

@@ -285,14 +285,10 @@ def test_a_scaled_job_has_its_jobs_the_newest_first_and_how_they_ended():
 
 
 def test_of_many_jobs_the_newest_are_looked_at():
-    jobs = [job(f"train-{number}", done="Complete", created=number) for number in range(200)]
+    jobs = [job(f"train-{number}", done="Complete", created=number) for number in range(300)]
     scaled = only(cluster(scaled_job(), jobs=jobs))
-    assert (len(scaled.jobs), scaled.jobs[0].name, scaled.failed_kept, scaled.last_active) == (
-        50,
-        "train-199",
-        100,
-        None,
-    )
+    assert (len(scaled.jobs), scaled.jobs[0].name) == (250, "train-299")
+    assert (scaled.failed_kept, scaled.last_active) == (100, None)
 
 
 def test_keda_s_last_active_time_of_a_scaled_object_is_no_news():
