@@ -5,6 +5,9 @@ uncertain one may rise and not fall, and is given up after `holdFor`. Inactive, 
 in one step, is said only after `idleFor` of certain, gap-free quiet. What a process has not seen for as long as the
 formula's memory, it may use to raise and not to lower.
 
+For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
+is never ended: on uncertain data nothing is started, and of what was said before nothing is kept.
+
 Pure and total: no clock, no I/O, no exception for anything that can be measured. Serving, a restart, `explain`,
 `check`, a backtest and the tests all fold this one function.
 """
