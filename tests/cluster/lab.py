@@ -207,7 +207,7 @@ class Lab:
         while True:
             try:
                 answer: T | None = predicate()
-            except requests.ConnectionError:  # whoever was asked is down; a scenario may want it so
+            except (requests.ConnectionError, requests.Timeout):  # whoever was asked is down, or busy
                 answer = None
             if answer:
                 return answer

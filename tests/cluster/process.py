@@ -8,9 +8,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import requests
+
+_BLOCK = 500  # ports of one interpreter
+_CLAIMS: list[socket.socket] = []  # kept open
 
 
 class LabError(Exception):
@@ -115,19 +119,39 @@ def answers(url: str, **options: object) -> Callable[[], bool]:
 
 
 def free_ports() -> Iterator[int]:
-    """Yield loopback ports that nobody listens on.
+    """Return loopback ports that nobody listens on, one after the other, none of them twice in the life of this interpreter.
 
     They lie below the range from which the kernel takes outgoing connections' ports, so a part that is stopped finds its port free
     when it is started again.
     """
-    seen: set[int] = set()
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        if port not in seen:
-            seen.add(port)
-            yield port
+    return filter(_free, _own_ports())
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """The ports of a block that no other laboratory on this machine uses: two that start at once do not meet.
+
+    Raises:
+        LabError: all blocks are taken.
+    """
+    blocks = list(range(20_000, 32_000, _BLOCK))
+    random.shuffle(blocks)
+    for block in blocks:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0llm-scaler-lab-{block}")  # a name without a file, which goes when this process does
+        except OSError:
+            claim.close()
+            continue
+        _CLAIMS.append(claim)
+        return iter(range(block, block + _BLOCK))
+    raise LabError(f"{len(blocks)} laboratories run on this machine already")
