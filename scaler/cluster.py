@@ -27,6 +27,7 @@ class Pod:
     since: float | None = None  # when it was created, or for a pending one when it began to wait for a node
     reason: str = ""  # why it is pending, in the scheduler's words
     ip: str = ""  # empty: it has none yet
+    ready: float | None = None  # since when it is ready, if it is
     scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
 
 

@@ -24,6 +24,7 @@ from scaler.formula import Program
 from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, WorkloadKey, replicas_for
 from scaler.policy.outcome import Outcome, Seen
 from scaler.spec import REDUCTIONS, Input, WorkloadSpec
+from scaler.startup import Coming, Owed, coming
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
 GAP = 2.5  # ticks without a tick that make a gap in what was seen
@@ -57,6 +58,7 @@ class State:
     )  # whole samples of metrics with `over`, oldest first
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
+    owed: Owed | None = None  # load that waits for replicas on their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Decision:
     reason: str  # one sentence
     value: float | None  # the formula's
     asked: int | None  # replicas by formula and policy, before any other rule
-    wanted: int | None  # of these, what can be had
+    wanted: int | None  # of these, what is not on its way and can be had
     facts: tuple[Fact, ...]
     guards: tuple[Fact, ...]
     scope: Mapping[str, float | None]  # every name the formula could use, with its value
@@ -115,6 +117,7 @@ class Decision:
     final: bool = False  # the configuration is at fault: no holding
     scaled: Scaled | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had
+    coming: Coming | None = None  # what is on its way
 
     @property
     def key(self) -> WorkloadKey:
@@ -179,7 +182,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
     room = capacity(spec.capacity, inputs, now)
-    wanted = room.within(asked) if room else asked
+    owed, way = (None, None) if spec.for_jobs else coming(spec.startup, state.owed, inputs, room, now)
+    wanted = _within(asked, way, room)
 
     certain = not problems
     trusted = certain or not spec.for_jobs
@@ -211,6 +215,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         windows=_windows(spec, state, facts, now),
         last=_last(state, facts, now),
         policy=policy_state if folded else state.policy,
+        owed=owed,
     )
     decision = Decision(
         spec=spec,
@@ -236,6 +241,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         final=ground.final,
         scaled=inputs.scaled,
         capacity=room,
+        coming=way,
     )
     return following, replace(decision, reason=_sentence(decision))
 
@@ -470,6 +476,13 @@ def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, pro
     return replicas_for(outcome.replicas, 1.0)
 
 
+def _within(asked: int | None, *limits: Coming | Capacity | None) -> int | None:
+    """What is left of what is asked for."""
+    for limit in limits:
+        asked = limit.within(asked) if limit else asked
+    return asked
+
+
 def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, float | None], problems: list[str]) -> bool:
     if isinstance(spec.activation, float):
         return value is not None and value > spec.activation
@@ -597,11 +610,13 @@ def _shown(decision: Decision) -> str:
 
 
 def _short(decision: Decision) -> str:
-    """What of it cannot be had."""
-    short = decision.capacity.says(decision.asked) if decision.capacity and decision.asked is not None else ""
-    if not short:
-        return ""
-    return f", though {short}" if decision.wanted == decision.asked else f", not {decision.asked}, since {short}"
+    """Why it is not what was asked for, and what of it cannot be had."""
+    asked, due = decision.asked, _within(decision.asked, decision.coming)
+    short = decision.capacity.says(due) if decision.capacity and due is not None else ""
+    waits = decision.coming.says() if decision.coming and due != asked else ""
+    if decision.wanted == asked:
+        return f", though {short}" if short else ""
+    return f", not {asked}, since {'; '.join(why for why in (waits, short) if why)}"
 
 
 def _activity(decision: Decision) -> str:

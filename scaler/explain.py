@@ -29,6 +29,7 @@ from scaler.hpa import (
 )
 from scaler.hpa import step as hpa_step
 from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
+from scaler.startup import Coming
 
 Data = dict[str, Any]
 WIDTH = 100
@@ -76,6 +77,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "target": decision.target,
         "asked": decision.asked,
         "wanted": decision.wanted,
+        "coming": _coming(decision.coming),
         "capacity": _capacity(decision.capacity),
         "policy": {"kind": spec.policy_kind, "says": decision.policy} if spec.policy_kind else None,
         "activation": {
@@ -144,7 +146,21 @@ def _step(step: Step) -> Data:
     return {"depth": step.depth, "text": step.text, "value": value, "error": step.error}
 
 
-# ---- what can be had -------------------------------------------------------------------------------------------------
+# ---- what is on its way, and what can be had -------------------------------------------------------------------------
+
+
+def _coming(coming: Coming | None) -> Data | None:
+    if coming is None:
+        return None
+    return {
+        "replicas": coming.replicas,
+        "oldest": coming.oldest,
+        "late": coming.late,
+        "took": coming.took,
+        "limit": coming.limit,
+        "owed": coming.owed,
+        "says": coming.says() if coming.owed else "",
+    }
 
 
 def _capacity(capacity: Capacity | None) -> Data | None:
@@ -360,6 +376,7 @@ def _replica_lines(data: Data) -> list[str]:
         lines.append(f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['asked']}")
     if data["policy"]:
         lines.append(f"policy {data['policy']['kind']}: {data['policy']['says'] or 'not reached'}: {data['asked']}")
+    lines += _coming_lines(data["coming"])
     memory, hold = data["memory"], data["hold"]
     lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"
     if memory["seconds"] < memory["needed"] and data["unit"] == "replicas":
@@ -376,6 +393,17 @@ def _replica_lines(data: Data) -> list[str]:
     ]
     told = f" (told by {known['source']})" if known["source"] else ""
     lines.append(f"scale target: {', '.join(facts) or 'replicas not known'}{told}")
+    return lines
+
+
+def _coming_lines(told: Data | None) -> list[str]:
+    """What is on its way, where something is."""
+    if told is None:
+        return []
+    lines = [f"not ordered again: {told['says']}"] if told["says"] else []
+    if told["late"]:
+        took = f"; ready ones took {seconds(round(told['took']))}" if told["took"] is not None else ""
+        lines.append(f"! {told['late']} not ready after {seconds(round(told['limit']))}, and not counted on{took}")
     return lines
 
 

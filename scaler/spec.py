@@ -47,7 +47,17 @@ from scaler.model import (
 from scaler.policy import PLANNED, POLICIES, Policy, PolicySpec
 from scaler.trigger import NOT_YET_KEYS, TRIGGER, Trigger
 
-OVERRIDES = ("target", "activation", "activationTarget", "endpoint", "interval", "holdFor", "idleFor", "capacity")
+OVERRIDES = (
+    "target",
+    "activation",
+    "activationTarget",
+    "endpoint",
+    "interval",
+    "holdFor",
+    "idleFor",
+    "capacity",
+    "startup",
+)
 MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
 RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
@@ -148,6 +158,7 @@ class WorkloadSpec:
     hold_for: float
     idle_for: float
     capacity: Mode = "report"  # what is made of replicas that cannot be had
+    startup: float = 900.0  # seconds for which a replica that is not ready counts as on its way
 
     @property
     def algorithm(self) -> Policy | None:
@@ -472,6 +483,7 @@ def _read(
         hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
         capacity=fields.take("capacity", _mode, _REPORT),
+        startup=fields.take("startup", duration(0, 7200), 900.0),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")

@@ -152,7 +152,7 @@ def test_the_hpas_arithmetic(known, rows):
     ],
 )  # fmt: skip
 def test_the_hpas_own_behavior_is_part_of_the_arithmetic(behavior, current, desired, why):
-    scaled = replace(SCALED, hpa=replace(SCALED.hpa, behavior=behavior))
+    scaled = replace(SCALED, pods=None, hpa=replace(SCALED.hpa, behavior=behavior))
     data = told_by_kubernetes(scaled, current=current, maximum=20)
     assert data["hpa"]["rows"] == [{"current": current, "desired": desired, "why": why}]
 
@@ -341,7 +341,7 @@ policy: {kind: latch, resetBelow: 0.2}
 
 # ---- what can be had ---------------------------------------------------------------------------------------------------
 
-LIMITED = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\n"
+LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\n"
 
 
 def had(mode, schedulable, provisionable):
@@ -349,7 +349,7 @@ def had(mode, schedulable, provisionable):
     told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
     available = Availability("2 nvidia.com/gpu", schedulable, Count(3), Count(4), provisionable, Count(4))
     row = {"load": 90, "replicas": Replicas(3, 1, 1, pending=1), "scaled": told, "available": available}
-    return as_data(decide_last(workload(LIMITED, capacity=mode), row))
+    return as_data(decide_last(workload(LOAD, capacity=mode, startup="0s"), row))
 
 
 def test_what_can_be_had_is_counted_and_what_binds_is_named():
@@ -385,3 +385,27 @@ def test_what_can_be_had_is_in_the_data():
     assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "reason": "topology spread"}
     assert (data["onNodes"], data["canBeHad"], data["limit"]) == (2, 3, 4)
     assert data["pending"] == {"replicas": 1, "seconds": 90}
+
+
+def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
+    pods = (
+        Pod("a", "ready", START - 999, ready=START - 939),
+        Pod("b", "starting", START - 60),
+        Pod("c", "starting", START - 200),
+    )
+    told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
+    row = {"load": 90, "replicas": Replicas(3, 1, 2, pending=0, serving=1), "scaled": told}
+    data = as_data(decide_last(workload(LOAD), row))
+    assert (data["replicas"], data["asked"], data["wanted"]) == (7, 9, 7)
+    assert data["coming"] | {"says": ""} == {
+        "replicas": 1,
+        "oldest": 60,
+        "late": 1,
+        "took": 60,
+        "limit": 120,
+        "owed": 2,
+        "says": "",
+    }
+    text = as_text(data)
+    assert "    not ordered again: the load of 2.0 waits for 1 on their way for up to 1m\n" in text
+    assert "    ! 1 not ready after 2m, and not counted on; ready ones took 1m\n" in text

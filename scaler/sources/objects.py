@@ -151,7 +151,8 @@ class Reader:
         state, since, reason = _pod_state(meta, spec, status)
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
-        pod = Pod(meta["name"], state, since, self._once(reason), ip, scrape)
+        ready = _ready_since(status) if state == "ready" else None
+        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape)
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
         if owner[1] == "DaemonSet":
             spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
@@ -363,6 +364,10 @@ def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | Non
     began, changed = (moment(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
     was_ready = began is not None and changed is not None and changed > began + 1
     return ("unready" if was_ready else "starting"), created, ""
+
+
+def _ready_since(status: Raw) -> float | None:
+    return next((moment(raw.get("lastTransitionTime")) for raw in status["conditions"] if raw["type"] == "Ready"), None)
 
 
 def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Waiting:

@@ -173,6 +173,11 @@ def test_a_pending_pod_says_since_when_and_why():
     assert state(node="", conditions={}).since == NOON, "the scheduler has not seen it: since it was made"
 
 
+def test_a_ready_pod_says_since_when_and_one_that_is_not_says_nothing():
+    assert (state().since, state().ready) == (NOON, NOON + 60)
+    assert state(conditions=LATE).ready is None
+
+
 def test_a_pod_has_an_address_and_what_its_annotations_say_of_a_page():
     scrape = {
         "prometheus.io/port": "9000",
