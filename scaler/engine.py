@@ -89,7 +89,7 @@ class Workload:
     decision: Decision | None = None
     notice: str = ""  # why an edit of its formula is not in force
     folding: bool = False
-    answers: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)  # of the newest fold, to all of its group
+    answers: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)  # of the newest fold, others' with them
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
 
     @property
@@ -376,9 +376,8 @@ class Engine:
         return max(min([*ends, *(_grid(now, interval) + interval for interval in intervals)]) - now, 0.01)
 
     def _pace(self, item: Workload) -> float:
-        """Seconds between its ticks: fewer while it has no replica, where that costs a few pages and no query."""
-        direct = item.spec.endpoints and item.spec.endpoints <= self._direct
-        return WAKING if direct and self._asleep(item) else item.spec.interval
+        """Seconds between its ticks: fewer while it has no replica, if a page says what waits for one."""
+        return WAKING if item.spec.endpoints & self._direct and self._asleep(item) else item.spec.interval
 
     def _asleep(self, item: Workload) -> bool:
         """Whether it is known to have no replica."""
@@ -409,8 +408,9 @@ class Engine:
             times = (at,) if item.knows_past else _history(item.spec, at)
             item.view = self._view(item, now)
             waking = pace < item.spec.interval  # in a batch of their own: others' pods that hang must not delay them
-            batches = tuple((endpoint, times, waking) for endpoint in sorted({ask.endpoint for ask in item.view.asks}))
-            for ask in item.view.asks.values():
+            wanted = self._asked_now(item, at) if waking else item.view.asks.values()
+            batches = tuple((endpoint, times, waking) for endpoint in sorted({ask.endpoint for ask in wanted}))
+            for ask in wanted:
                 asks.setdefault((ask.endpoint, times, waking), {})[ask] = None
             groups.setdefault(batches or (("", times, waking),), []).append(item)
             item.folding = True
@@ -423,6 +423,13 @@ class Engine:
         for task in tasks:
             task.add_done_callback(self._tasks.discard)
         return tasks
+
+    def _asked_now(self, item: Workload, at: float) -> list[Ask]:
+        """What is asked for one that sleeps: between its own ticks pages alone; of the rest the last answers stay."""
+        asks = item.view.asks.values()
+        if at % item.spec.interval == 0:
+            return list(asks)
+        return [ask for ask in asks if ask.endpoint in self._direct or ask not in item.answers]
 
     def _view(self, item: Workload, now: float) -> View:
         """What is asked now; made anew only where the spec or the pods have changed."""
@@ -479,8 +486,12 @@ class Engine:
             for task in fetched:
                 answers.update(await asyncio.shield(task))
             for item in items:
-                if not (waking and _nothing_new(item, answers, times[-1])):
+                if not waking:
                     await self._fold_one(item, answers, times)
+                    continue
+                own = {ask: answers.get(ask) or item.answers[ask] for ask in item.view.asks.values()}
+                if not _nothing_new(item, own, times[-1]):
+                    await self._fold_one(item, own, times)
         finally:
             for item in items:
                 item.folding = False

@@ -187,6 +187,7 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
     Key("defaults.endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
+    Key("defaults.gatewayEndpoint", text, None, "endpoint of what gateways say; the trigger's when not given"),
     Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
@@ -220,6 +221,7 @@ class Settings:
             gateway=self["defaults.gateway"],
             gateway_namespace=self["defaults.gatewayNamespace"],
             endpoint=self["defaults.endpoint"],
+            gateway_endpoint=self["defaults.gatewayEndpoint"],
             endpoints=tuple(sorted(self.endpoints)),
         )
 
@@ -308,12 +310,11 @@ def _check(settings: Settings, where: str) -> None:
         raise ConfigError(where, "grpc.tls", "has only one of cert and key", "both or neither")
     if settings["grpc.tls.clientCA"] and not settings["grpc.tls.cert"]:
         raise ConfigError(where, "grpc.tls.clientCA", "is given without cert and key", "all three")
-    if settings["defaults.endpoint"] not in settings.endpoints:
-        known = (
-            ", ".join(sorted(settings.endpoints)) or "none yet: give `prometheus: URL`, or name them under `endpoints:`"
-        )
-        problem = f"{settings['defaults.endpoint']!r} is not an endpoint"
-        raise ConfigError(where, "defaults.endpoint", problem, known)
+    none = "none yet: give `prometheus: URL`, or name them under `endpoints:`"
+    for key in ("defaults.endpoint", "defaults.gatewayEndpoint"):
+        if settings[key] not in (None, *settings.endpoints):
+            known = ", ".join(sorted(settings.endpoints)) or none
+            raise ConfigError(where, key, f"{settings[key]!r} is not an endpoint", known)
 
 
 _LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"

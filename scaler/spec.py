@@ -95,6 +95,7 @@ class Defaults:
     gateway: str = "llm-d"
     gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
     endpoint: str = "default"
+    gateway_endpoint: str | None = None  # of what gateways say; None: the workload's own
     endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
 
 
@@ -542,12 +543,13 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
         fields.close()
         return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1])
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
-    endpoint = fields.take("endpoint", _endpoint(scope.defaults), scope.endpoint)
+    given = fields.take("endpoint", _endpoint(scope.defaults), None)
+    endpoint = given or scope.endpoint
     if fields.has("prometheus"):
         ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
         unit, at_zero, of_target = fields.take("unit", text, ""), None, False
     else:
-        signal, ask, of_target = _signal(fields, scope, endpoint)
+        signal, ask, of_target = _signal(fields, scope, given)
         unit, at_zero = signal.unit, signal.at_zero
     fields.close()
     return Input(name, ask, on_missing, over, reduce, unit, at_zero, of_target)
@@ -575,7 +577,7 @@ def _on_missing(raw: object) -> OnMissing:
         raise ValueError("error, zero, last, or a number") from None
 
 
-def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signal, SignalAsk, bool]:
+def _signal(fields: Fields, scope: _Scope, endpoint: str | None) -> tuple[signals.Signal, SignalAsk, bool]:
     signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
@@ -584,8 +586,9 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str) -> tuple[signals.Signa
     route = fields.take("route", text, str(scope.values.get("route", scope.key.name)))
     elsewhere = scope.defaults.gateway_namespace if signal.shared else None
     known = {"namespace": elsewhere or scope.key.namespace, "model": model, "route": route}
+    usual = (scope.defaults.gateway_endpoint if signal.scope == "gateway" else None) or scope.endpoint
     ask = SignalAsk(
-        endpoint=endpoint,
+        endpoint=endpoint or usual,
         engine=signal.engine,
         signal=signal.name,
         labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),

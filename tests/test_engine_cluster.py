@@ -53,8 +53,11 @@ class World:
     direct: tuple = ()
 
     def __post_init__(self):
-        limits = Limits(budget=0.01)
-        self.engine = Engine({"default": self}, catalog(), Defaults(), lambda: self.now, limits, direct=self.direct)
+        limits, names = Limits(budget=0.01), ("default", *self.direct)
+        gateway = "gateway" if "gateway" in self.direct else None
+        defaults = Defaults(endpoints=names, gateway_endpoint=gateway)
+        sources = dict.fromkeys(names, self)
+        self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits, direct=self.direct)
 
     def fetch(self, asks, times):
         self.asked |= set(asks)
@@ -579,6 +582,7 @@ def test_after_a_restart_history_says_whether_the_drift_has_risen_since_the_last
         (("default",), 1, 5),
         (("default",), None, 5),  # what is not known is not zero
         (("other",), 0, 5),
+        (("gateway",), 0, 2),  # a Prometheus for the pods, and the gateway's own page
     ],
 )
 def test_what_waits_for_a_target_without_replicas_is_seen_within_a_second(direct, replicas, seen_at):
@@ -603,6 +607,23 @@ def test_one_question_a_second_serves_all_that_sleep_and_none_that_work():
         for at in range(1, 11):
             await world.at(at)
         assert world.fetched == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 10], "who works is asked about apart: none waits"
+
+    play(scenario)
+
+
+def test_beside_a_prometheus_only_the_gateway_is_read_every_second():
+    async def scenario():
+        world = World(direct=("gateway",))
+        await world.at(0, cluster(scaled(replicas=0)))
+        asked = []
+        for second in range(1, 12):
+            world.asked.clear()
+            world.queued = 4.0 if second >= 7 else 0.0
+            decided = (await world.at(second))["ScaledObject llama"]
+            asked.append(len({ask.endpoint for ask in world.asked}))
+            assert decided.certainty == "certain"
+            assert decided.value == world.queued
+        assert asked == [2, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1], "after its past, the Prometheus in its own time"
 
     play(scenario)
 

@@ -74,6 +74,7 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         (FILE, {}, {"grpc.budget": "x"}, "flag: --grpc-budget: 'x' is not allowed; allowed: a duration from 100ms to 10s"),
         ({"kubernetes": {"enabled": False}}, {}, {}, "s.yaml: defaults.endpoint: 'default' is not an endpoint; allowed: none yet"),
         (FILE, {"LLM_SCALER_PROMETHEUS": "http://p"}, {}, "prometheus: and endpoints.default are both given"),
+        ({**FILE, "defaults": {"gatewayEndpoint": "epp"}}, {}, {}, "defaults.gatewayEndpoint: 'epp' is not an endpoint; allowed: default, mimir, pods"),
         ({**FILE, "grpc": {"tls": {"cert": "/c"}}}, {}, {}, "s.yaml: grpc.tls: has only one of cert and key"),
         ({**FILE, "grpc": {"tls": {"clientCA": "/c"}}}, {}, {}, "grpc.tls.clientCA: is given without cert and key"),
         ({"endpoints": {"A B": {"url": "http://p"}}}, {}, {}, "'A B' cannot name an endpoint"),

@@ -358,6 +358,15 @@ def test_the_settings_fill_what_nobody_says():
     assert workload(FILE, defaults, model="m", endpoint="us").endpoints == {"us"}
 
 
+def test_what_gateways_say_may_have_an_endpoint_of_its_own_unless_the_metric_names_one():
+    defaults = Defaults(endpoint="eu", endpoints=("eu", "us", "epp"), gateway_endpoint="epp")
+    text = "name: mine\nmetrics: {queued: {signal: queued}, waiting: {signal: waiting}}\nformula: queued + waiting\ntarget: 1\n"
+    at = lambda text, **given: [item.ask.endpoint for item in workload(text, defaults, **given).inputs]  # noqa: E731
+    assert at(text) == ["epp", "eu"]
+    assert at(text, endpoint="us") == ["epp", "us"]
+    assert at(text.replace("signal: queued", "signal: queued, endpoint: eu")) == ["eu", "eu"]
+
+
 def test_a_file_may_name_an_endpoint_that_only_the_settings_know():
     file = read(FILE + "endpoint: thanos\n")
     defaults = Defaults(endpoints=("default", "thanos"))
