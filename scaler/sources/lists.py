@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.document import parse_yaml
@@ -27,6 +28,15 @@ Pages = tuple[tuple[Page, ...], str]  # the pages, and why they may be others by
 Addresses = Callable[[str, str], tuple[frozenset[str], str]]  # namespace and name of a Service -> the same of addresses
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is listed at one time."""
+
+    pages: tuple[Page, ...]
+    unsure: tuple[tuple[Page, str], ...] = ()  # stands for pages that nobody knows, behind a name; and why not
+    doubt: str = ""  # why all of it may be others by now
+
+
 class Lists:
     """All pages that an endpoint lists.
 
@@ -43,27 +53,21 @@ class Lists:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"names-{endpoint.name}")
 
-    def pages(self, now: float) -> Pages:
+    def pages(self, now: float) -> Listed:
         """The pages now; blocks while a name is looked up for the first time, for no longer than the time-out."""
         with self._lock:
             first = [name.look(self._pool, now) for name in self._names.values()]
         wait([one for one in first if one], timeout=self._endpoint.timeout / 2)
         with self._lock:
-            return self._known(now)
+            found, doubt = self._file.pages() if self._file else ((), "")
+            behind = {named: self._behind(named, now) for named in self._endpoint.named}
+        pages = [*self._endpoint.pages, *found, *(page for some, _ in behind.values() for page in some)]
+        unsure = [(Page(named.url, named.labels), why) for named, (_, why) in behind.items() if why]
+        return Listed(tuple(dict.fromkeys(pages)), tuple(unsure), doubt)
 
     def close(self) -> None:
         """Look no more names up."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _known(self, now: float) -> Pages:
-        pages, doubts = [*self._endpoint.pages], []
-        if self._file:
-            found, doubt = self._file.pages()
-            pages, doubts = [*pages, *found], [doubt]
-        for named in self._endpoint.named:
-            found, doubt = self._behind(named, now)
-            pages, doubts = [*pages, *found], [*doubts, doubt]
-        return tuple(dict.fromkeys(pages)), "; ".join(filter(None, doubts))
 
     def _behind(self, named: Named, now: float) -> Pages:
         """The pages behind one name."""

@@ -116,12 +116,12 @@ class ScrapeSource:
     def _look(self, asks: Sequence[SignalAsk]) -> "_Look":
         """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
         now = self._clock()
-        listed, doubt = self._lists.pages(now)
+        listed = self._lists.pages(now)
         own = [ask for ask in asks if ask.own and self._on_pods(ask)]
         with self._lock:
             self._interest.note(asks, now)
             pages, problems = self._own_pages(own)
-            on_list, on_pods = self._keep(listed, pages, now)
+            on_list, on_pods = self._keep(listed.pages, pages, now)
         self._read([*on_list, *on_pods], now)
         with self._lock:
             if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
@@ -130,9 +130,9 @@ class ScrapeSource:
                 at=now,
                 began=self._began,
                 windows=self._interest.listed.windows,
-                listed=[reader.visit() for reader in on_list],
+                listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
                 pods=[*(reader.visit() for reader in on_pods), *problems],
-                doubt=doubt,
+                doubt=listed.doubt,
             )
 
     def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
@@ -145,7 +145,7 @@ class ScrapeSource:
             if not problem and len(pages) >= MAX_PODS:
                 problem = f"{self._endpoint.name} reads no more than {MAX_PODS} pods"
             if problem:
-                problems.append(Visit(page, {}, _no_rates, problem, known=False))
+                problems.append(_unread(page, problem))
             else:
                 pages.append(page)
         return pages, problems
@@ -335,8 +335,9 @@ def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
     return frozenset(), "Kubernetes is not watched"
 
 
-def _no_rates(_window: float) -> Mapping[str, float]:
-    return {}
+def _unread(page: Page, problem: str) -> Visit:
+    """A page that cannot be read, and may belong to all whom its labels do not contradict."""
+    return Visit(page, {}, lambda _window: {}, problem, known=False)
 
 
 def _doubted(measured: Measured, doubt: str) -> Measured:

@@ -40,22 +40,29 @@ def zone(monkeypatch):
     return known
 
 
+def told(made, now):
+    """The addresses, and what is doubted."""
+    listed = made.pages(now)
+    assert listed.doubt == ""
+    return [page.address for page in listed.pages], "; ".join(why for _, why in listed.unsure)
+
+
 def settled(made, now):
     """What is known once looking up has come to its end."""
     made.pages(now)
     for name in made._names.values():
         name._under_way.result()
-    return made.pages(now)
+    return told(made, now)
 
 
 def test_a_service_has_a_page_at_each_of_its_addresses(made):
     said = {("team", "epp"): (frozenset({"10.0.0.2", "10.0.0.1"}), "")}
-    pages, doubt = made(SERVICE, addresses=lambda *key: said[key]).pages(0.0)
-    assert [(one.address, dict(one.labels)) for one in pages] == [
+    listed = made(SERVICE, addresses=lambda *key: said[key]).pages(0.0)
+    assert [(one.address, dict(one.labels)) for one in listed.pages] == [
         ("10.0.0.1:9090", {"namespace": "team"}),
         ("10.0.0.2:9090", {"namespace": "team"}),
     ]
-    assert doubt == ""
+    assert (listed.unsure, listed.doubt) == ((), "")
 
 
 @pytest.mark.parametrize(
@@ -67,21 +74,22 @@ def test_a_service_has_a_page_at_each_of_its_addresses(made):
     ],
 )  # fmt: skip
 def test_addresses_that_are_old_or_none_are_doubted(made, addresses, problem, doubt):
-    assert made(SERVICE, addresses=lambda *_: (frozenset(addresses), problem)).pages(0.0)[1] == doubt
+    [(page, why)] = made(SERVICE, addresses=lambda *_: (frozenset(addresses), problem)).pages(0.0).unsure
+    assert (page.url, page.labels, why) == (SERVICE.url, SERVICE.labels, doubt), "it is doubted for its own namespace"
 
 
 def test_a_name_is_looked_up_again_and_again_and_follows_its_addresses(made, zone):
     zone["gateway.team"] = ["10.0.0.1", "10.0.0.2"]
     one = made(DNS)
-    assert [page.address for page in one.pages(0.0)[0]] == ["10.0.0.1:9090", "10.0.0.2:9090"]
+    assert told(one, 0.0) == (["10.0.0.1:9090", "10.0.0.2:9090"], "")
     zone["gateway.team"] = ["10.0.0.3"]
     assert len(settled(one, RESOLVED - 1)[0]) == 2
-    assert [page.address for page in settled(one, RESOLVED + 1)[0]] == ["10.0.0.3:9090"]
+    assert settled(one, RESOLVED + 1)[0] == ["10.0.0.3:9090"]
 
 
 def test_a_name_that_cannot_be_looked_up_leaves_the_last_addresses_which_are_doubted_in_the_end(made, zone):
     one = made(DNS)
-    assert settled(one, 0.0) == ((), "gateway.team cannot be looked up (Name or service not known)")
+    assert settled(one, 0.0) == ([], "gateway.team cannot be looked up (Name or service not known)")
     zone["gateway.team"] = ["10.0.0.1"]
     assert settled(one, 10.0)[1] == ""
     zone.clear()

@@ -476,7 +476,9 @@ def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
 def test_a_gateway_that_nobody_is_ready_behind_is_not_an_empty_queue(pods):
     gateway = Named("service", "http://epp.demo:9090/metrics", {"namespace": "demo"})
     source = pods(named=(gateway,), addresses=lambda *_: (frozenset(), ""))
-    assert counts(one(source, QUEUED)) == "nobody is ready behind epp.demo"
+    assert counts(one(source, QUEUED)) == "1 of 1 pods did not answer: nobody is ready behind epp.demo"
+    elsewhere = replace(QUEUED, labels=(("namespace", "other"), ("model", "m")))
+    assert counts(one(source, elsewhere)) == (None, 0, 0), "another namespace has another gateway"
 
 
 def test_where_no_gateway_is_named_there_is_none_and_history_begins_at_once(pods):
