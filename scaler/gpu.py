@@ -44,6 +44,7 @@ Bound = Literal["exact", "upper", "lower"]
 UNBOUNDED = 10**9  # replicas
 _CROWD = 20  # pods of others that are about to be placed, and are counted
 _LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
+FIXED = "no machines are bought here (kubernetes.provisioner: none)"
 NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 
 
@@ -311,6 +312,8 @@ def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
 
 def _provisionable(case: _Case) -> Count:
     hardware, problems = case.hardware, case.cluster.problems
+    if hardware.fixed:
+        return Count(0, reason=FIXED)
     if not hardware.pools:
         return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():

@@ -235,5 +235,6 @@ class Hardware:
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
     claims: tuple[NodeClaim, ...] | None = None
     shortages: tuple[Shortage, ...] | None = None
+    fixed: bool = False  # nobody buys machines: those that are there are all
     partial: str = ""  # why there are pods that are not seen
     heard: float | None = None  # all of it was true at this time

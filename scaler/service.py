@@ -162,7 +162,8 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
         return None
     behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
     names = settings["kubernetes.serviceNames"]
-    return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind)
+    fixed = settings["kubernetes.provisioner"] == "none"
+    return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
 
 
 def limits(settings: Settings) -> Limits:

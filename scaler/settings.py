@@ -195,6 +195,9 @@ KEYS: tuple[Key, ...] = (
     Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
     Key("kubernetes.namespaces", _words, (), "namespaces to watch; all when not given"),
     Key("kubernetes.serviceNames", _words, (), "hosts of scalerAddress that are this service; any when not given"),
+    Key(
+        "kubernetes.provisioner", choice("auto", "none"), "auto", "who buys machines: Karpenter if it is there, or none"
+    ),
     Key("log.level", choice("debug", "info", "warning", "error"), "info", "the least that is logged"),
     Key("log.format", choice("json", "text"), "json", "one JSON object a line, or plain lines"),
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from picturing import GPU, node, on, picture, spec
 
 from scaler.cluster import OLD, Cluster, Scaled
-from scaler.gpu import NO_KARPENTER, Count, availability
+from scaler.gpu import FIXED, NO_KARPENTER, Count, availability
 from scaler.hardware import Hardware, Load, Node, Shape, Template, Waiting
 
 MINE = ("ReplicaSet", "llama-77aa")
@@ -327,6 +327,10 @@ def test_quotas_that_may_not_be_read_make_it_a_bound():
 
 def test_without_karpenter_what_may_be_bought_is_not_known():
     assert asked([node()]).provisionable == Count(None, reason=NO_KARPENTER)
+
+
+def test_where_nobody_buys_machines_those_that_are_there_are_all():
+    assert asked([node()], fixed=True).provisionable == Count(0, reason=FIXED)
 
 
 # ---- groups ------------------------------------------------------------------------------------------------------------------------

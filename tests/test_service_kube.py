@@ -5,6 +5,7 @@ import json
 import pytest
 from kubernetes_objects import deployment, pod, scaled_object
 from kubernetes_server import Server
+from picturing import node
 from prometheus_server import until
 from serving import serving
 
@@ -70,6 +71,17 @@ def test_a_count_of_gpus_that_is_refused_is_an_error_that_names_the_verb(tmp_pat
         assert "list and watch nodes: 403" in data["inputs"][0]["problem"]
         assert data["capacity"]["canBeHad"] is None
         assert "list and watch nodes: 403" in data["capacity"]["reason"]
+        assert server.stop() == 0
+
+
+def test_the_settings_say_that_nobody_buys_machines(tmp_path, kubernetes):
+    kubernetes.put("nodes", node("gpu-1", gpus=4))
+    given = flags(tmp_path, kubernetes)
+    with serving(tmp_path, NOBODY, *given, "--kubernetes-provisioner", "none") as server:
+        until(lambda: json.loads(server.get("/api/v1/decisions"))["decisions"])
+        told = lambda: json.loads(server.get("/api/v1/explain/team/llama"))["decisions"][0]["capacity"]  # noqa: E731
+        until(lambda: told()["replicas"]["provisionable"]["value"] == 0)
+        assert "kubernetes.provisioner: none" in told()["replicas"]["provisionable"]["reason"]
         assert server.stop() == 0
 
 

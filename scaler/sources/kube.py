@@ -357,6 +357,7 @@ class Kube:
         clock: seconds since the epoch.
         pace: how long is waited.
         behind: namespace and name of Services whose addresses are wanted.
+        fixed: whether nobody buys machines.
     """
 
     def __init__(
@@ -367,9 +368,11 @@ class Kube:
         clock: Clock,
         pace: Pace | None = None,
         behind: Collection[Key] = (),
+        *,
+        fixed: bool = False,
     ) -> None:
         self._kubeconfig, self._namespaces, self._clock, self._pace = kubeconfig, namespaces, clock, pace or Pace()
-        self._reader = objects.Reader(services)
+        self._reader, self._fixed = objects.Reader(services), fixed
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._server: ApiServer | None = None
@@ -494,6 +497,7 @@ class Kube:
             pools=None if pools is None else {name: pool for (_, name), pool in pools.items()},
             claims=None if claims is None else tuple(claims.values()),
             shortages=None if shortages is None else tuple(shortages.values()),
+            fixed=self._fixed,
             partial=alone,
         )
 

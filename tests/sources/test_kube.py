@@ -235,6 +235,7 @@ def test_what_is_not_installed_is_none_and_no_problem(server, start):
     kube = start()
     hardware = kube.snapshot().hardware
     assert (hardware.pools, hardware.claims, kube.snapshot().problems) == ({}, (), {})
+    assert not hardware.fixed
     server.refused = {}
     server.put("nodepools", {"metadata": {"name": "gpu"}, "spec": {"template": {"spec": {}}}})
     until(lambda: list(kube.snapshot().hardware.pools) == ["gpu"])
