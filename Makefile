@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-cluster test-outages test-scenarios lab test-wheel check lock signals proto demo clean
+.PHONY: setup test test-cluster test-cluster-half test-cluster-rest lab test-wheel check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -34,13 +34,14 @@ test-wheel: setup
 # In two clusters side by side, since most of the time is waiting.
 test-cluster: setup
 	@PYTHONPATH=tests $(BIN)/python -m cluster.build
-	@$(MAKE) --no-print-directory --jobs=2 test-outages test-scenarios
+	@$(MAKE) --no-print-directory --jobs=2 test-cluster-half test-cluster-rest
 
-OUTAGES := tests/cluster/test_outages.py tests/cluster/test_kube.py tests/cluster/test_queue.py
-test-outages:
-	@$(BIN)/python -m pytest -q $(OUTAGES)
-test-scenarios:
-	@$(BIN)/python -m pytest -q tests/cluster $(OUTAGES:%=--ignore=%)
+# About as long as the rest.
+HALF := $(patsubst %,tests/cluster/test_%.py,kube nodes outages queue)
+test-cluster-half:
+	@$(BIN)/python -m pytest -q $(HALF)
+test-cluster-rest:
+	@$(BIN)/python -m pytest -q tests/cluster $(HALF:%=--ignore=%)
 
 # The same cluster to play with, until Ctrl-C.
 lab: setup
