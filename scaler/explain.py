@@ -33,6 +33,7 @@ from scaler.startup import Coming
 
 Data = dict[str, Any]
 WIDTH = 100
+GPUS = {"free": "GPUs free", "pending": "GPUs others wait for", "own": "GPUs of its own"}
 NAMED = 3  # pending pods, and Jobs, that are named
 NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and at its minimum
 # Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
@@ -412,19 +413,19 @@ def _capacity_lines(told: Data | None) -> list[str]:
         return []
     if told["canBeHad"] is None and told["replicas"]["schedulable"]["value"] is None:
         return [f"not known: {told['reason']}"[: 2 * WIDTH]]
-    lines = [f"a replica asks for {told['resource']}"] if told["resource"] else []
-    lines.append(_count_line("on nodes", "replicas", {"value": told["onNodes"], "bound": "exact", "reason": ""}))
-    lines += [_count_line(name, "replicas", count) for name, count in told["replicas"].items()]
+    lines = [f"replicas, each with {told['resource']}"] if told["resource"] else []
+    lines.append(_count_line("on nodes", {"value": told["onNodes"], "bound": "exact", "reason": ""}))
+    lines += [_count_line(name, count) for name, count in told["replicas"].items()]
     if told["resource"]:
-        lines += [_count_line(f"GPUs {name}", "", count) for name, count in told["gpus"].items()]
+        lines += [_count_line(GPUS[name], count) for name, count in told["gpus"].items()]
     lines.append(_limit_line(told))
     return lines + ([f"! {told['says']}"] if told["says"] else [])
 
 
-def _count_line(name: str, unit: str, count: Data) -> str:
+def _count_line(name: str, count: Data) -> str:
     bound = {"exact": "", "upper": "at most", "lower": "at least"}[count["bound"]]
     notes = ": ".join(part for part in (bound, count["reason"]) if part)
-    shown = "not known" if count["value"] is None else f"{count['value']} {unit}".rstrip()
+    shown = "not known" if count["value"] is None else count["value"]
     return f"{name:<22} {shown:>10}   {notes}".rstrip()[: 2 * WIDTH]
 
 

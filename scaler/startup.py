@@ -69,10 +69,10 @@ class Coming:
 
     def says(self) -> str:
         """What is left out, in words."""
+        load = f"{self.owed:.1f} replicas' worth of load"
         if not self.replicas:
-            return f"the load of {self.owed:.1f} has waited for those that have just come"
-        since = seconds(round(self.oldest))
-        return f"the load of {self.owed:.1f} waits for {self.replicas} on their way for up to {since}"
+            return f"{load} has waited for those that have just come"
+        return f"{load} waits for the {self.replicas} on the way for {seconds(round(self.oldest))}"
 
 
 def coming(

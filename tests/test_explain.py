@@ -357,13 +357,13 @@ def test_what_can_be_had_is_counted_and_what_binds_is_named():
     assert (
         """
   what can be had
-    a replica asks for 2 nvidia.com/gpu
-    on nodes               2 replicas
-    schedulable            0 replicas   at most: topology spread
-    provisionable          1 replicas   NodePool gpu: limits
+    replicas, each with 2 nvidia.com/gpu
+    on nodes                        2
+    schedulable                     0   at most: topology spread
+    provisionable                   1   NodePool gpu: limits
     GPUs free                       3
-    GPUs pending                    4
-    GPUs own                        4
+    GPUs others wait for            4
+    GPUs of its own                 4
     together 3: the answer is at most 4 (capacity: clamp)
     ! 1 pending for 1m30s
 """
@@ -407,5 +407,5 @@ def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
         "says": "",
     }
     text = as_text(data)
-    assert "    not ordered again: the load of 2.0 waits for 1 on their way for up to 1m\n" in text
+    assert "    not ordered again: 2.0 replicas' worth of load waits for the 1 on the way for 1m\n" in text
     assert "    ! 1 not ready after 2m, and not counted on; ready ones took 1m\n" in text

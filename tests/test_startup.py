@@ -47,7 +47,7 @@ def test_what_waits_for_replicas_on_their_way_is_not_ordered_again():
     decision = decided(200, pods(ready=2, starting=[60, 90], took=300))
     assert (decision.asked, decision.replicas) == (20, 15)
     assert decision.reason == (
-        "15 replicas, not 20, since the load of 5.0 waits for 2 on their way for up to 1m30s: load = 200, at 10 a replica"
+        "15 replicas, not 20, since 5.0 replicas' worth of load waits for the 2 on the way for 1m30s: load = 200, at 10 a replica"
     )
 
 
@@ -102,7 +102,7 @@ def test_what_was_left_out_fades_when_they_have_come():
     came = told((*pods(ready=2), *(Pod(name, "ready", START - 60, ready=START + 5) for name in "ab")))
     _, decisions = fold(workload(LOAD), [{"load": 200, **loading}] + [{"load": 200, **came}] * 7)
     assert [decision.replicas for decision in decisions] == [16, 16, 17, 18, 18, 19, 20, 20]
-    assert "the load of 4.0 has waited for those that have just come" in decisions[1].reason
+    assert "4.0 replicas' worth of load has waited for those that have just come" in decisions[1].reason
 
 
 def test_one_that_is_given_up_does_not_fade():
