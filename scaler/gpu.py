@@ -6,6 +6,7 @@ places are still its own.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from typing import Literal
 from scaler import devices, karpenter
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.devices import Supply
-from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Shape, Template, Waiting
+from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Owner, Shape, Template, Waiting
 from scaler.placement import EMPTY, Ledger, Loads, Nodes, Place, Places, closed, place, with_pod
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
@@ -120,8 +121,8 @@ class _Case:
     scaled: Scaled
     template: Template
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
-    own: tuple[Waiting, ...]  # pods without a node, without those that somebody holds back from the scheduler
-    others: tuple[Waiting, ...]
+    own: tuple[Waiting, ...]  # pods without a node
+    queue: "_Queue"  # of all pods without a node
 
     def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
         """The devices that a pod asks for, by each of its claims."""
@@ -140,19 +141,51 @@ class _Case:
 
 
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
-    names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
-    own: list[Waiting] = []
-    others: list[Waiting] = []
-    for pod in hardware.waiting:
-        namespace, kind, name = pod.owner
-        mine = namespace == scaled.namespace and (pod.name in names or f"{kind} {name}" == scaled.target)
-        if not pod.gated:
-            (own if mine else others).append(pod)
     asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    case = _Case(cluster, hardware, scaled, template, gpu, tuple(own), tuple(others))
+    queue = _queue(hardware)
+    case = _Case(cluster, hardware, scaled, template, gpu, queue.of(scaled), queue)
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     return case if gpu else replace(case, gpu=devices.accelerator(one for claim in claims for one in claim.requests))
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """Pods without a node, but those that somebody holds back from the scheduler."""
+
+    waiting: tuple[Waiting, ...]  # all of them; what the others are made of
+    owners: Mapping[Owner, tuple[Waiting, ...]]
+    shapes: Mapping[tuple[str, Shape], int]  # how many of each namespace and shape
+    first: tuple[Waiting, ...]  # those that a node is being made free for, and those the scheduler has not tried yet
+
+    def of(self, scaled: Scaled) -> tuple[Waiting, ...]:
+        """Those of one scale target."""
+        kind, _, name = scaled.target.partition(" ")
+        found = self.owners.get((scaled.namespace, kind, name), ())
+        names = set() if found else {pod.name for pod in scaled.pods or () if pod.state == "pending"}
+        there = (pods for owner, pods in self.owners.items() if names and owner[0] == scaled.namespace)
+        return found or tuple(pod for pods in there for pod in pods if pod.name in names)
+
+
+def _queue(hardware: Hardware) -> _Queue:
+    """Sort the pods without a node, once for all workloads that look at the same picture."""
+    if _QUEUES[0].waiting is not hardware.waiting:
+        owners: dict[Owner, tuple[Waiting, ...]] = {}
+        ready = [pod for pod in hardware.waiting if not pod.gated]
+        for pod in ready:
+            owners[pod.owner] = (*owners.get(pod.owner, ()), pod)
+        shapes = Counter((pod.owner[0], pod.shape) for pod in ready)
+        first = sorted((pod for pod in ready if pod.nominated or not pod.tried), key=_precedence)
+        _QUEUES[0] = _Queue(hardware.waiting, owners, shapes, tuple(first))
+    return _QUEUES[0]
+
+
+def _precedence(pod: Waiting) -> tuple[bool, int]:
+    """What has its node comes first, then what is hardest to place."""
+    return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
+
+
+_QUEUES = [_Queue((), {}, {}, ())]  # of the picture that was looked at last
 
 
 # ---- places on the machines that are there ---------------------------------------------------------------------------
@@ -164,7 +197,7 @@ def _schedulable(case: _Case) -> Count:
     unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
     if unknown:
         return Count(None, reason=unknown)
-    first, crowd = _first(case.others)
+    first, crowd = _first(case)
     taken = _reserve(hardware, template.pods[0][0], first)
     found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
     fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
@@ -249,7 +282,11 @@ def _free(case: _Case) -> Count:
 
 
 def _pending(case: _Case) -> Count:
-    asked = sum(case.asks(Template(((pod.shape, 1),)), pod.owner[0]) for pod in case.others)
+    own = Counter(pod.shape for pod in case.own)
+    asked = 0
+    for (namespace, shape), count in case.queue.shapes.items():
+        others = count - (own[shape] if namespace == case.scaled.namespace else 0)
+        asked += others * case.asks(Template(((shape, 1),)), namespace) if others else 0
     return Count(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
 
 
@@ -268,16 +305,17 @@ def _own(case: _Case) -> Count:
 # ---- pods of others that come first ----------------------------------------------------------------------------------
 
 
-def _first(others: Iterable[Waiting]) -> tuple[list[Waiting], str]:
+def _first(case: _Case) -> tuple[list[Waiting], str]:
     """Pods of others that get their places before ours, and what is uncertain about that.
 
     A pod that the scheduler found no node for waits without harm to others, unless a node is being made free for it.
     One that it has not tried yet will be placed in a moment; nobody knows where.
     """
-    nominated = [pod for pod in others if pod.nominated]
-    untried = [pod for pod in others if not pod.nominated and not pod.tried]
-    untried.sort(key=lambda pod: -sum(amount for _, amount in pod.shape.requests))
-    return nominated + untried[:_CROWD], f"{len(untried)} pods of others are about to be placed" if untried else ""
+    own = {pod.name for pod in case.own}
+    others = [pod for pod in case.queue.first if pod.name not in own or pod.owner[0] != case.scaled.namespace]
+    untried = sum(not pod.nominated for pod in others)
+    crowd = f"{untried} pod{'s' * (untried != 1)} of others about to be placed" if untried else ""
+    return others[: len(others) - untried + _CROWD], crowd
 
 
 def _reserve(hardware: Hardware, shape: Shape, pods: list[Waiting]) -> dict[str, Load]:

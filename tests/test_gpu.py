@@ -188,7 +188,7 @@ def test_pods_that_are_about_to_be_placed_take_places_where_that_costs_least():
     nodes = [node("a", 4), node("b", 3)]
     fresh = on("new", "", spec(1))
     found = asked(nodes, [fresh], spec(2)).schedulable
-    assert found == Count(3, "upper", "1 pods of others are about to be placed")
+    assert found == Count(3, "upper", "1 pod of others about to be placed")
     assert asked([node("a", 4)], [fresh], spec(2)).schedulable.value == 1
     assert asked(nodes, [on("huge", "", spec(64))], spec(2)).schedulable.value == 3
 
