@@ -15,14 +15,15 @@ from typing import Literal
 from scaler import devices, karpenter
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.devices import Supply
-from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Owner, Shape, Template, Waiting
-from scaler.placement import EMPTY, Ledger, Loads, Nodes, Place, Places, closed, place, with_pod
+from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Queue, Shape, Template, Waiting
+from scaler.placement import Ledger, Place, Places, closed, place
+from scaler.waiting import ahead, reserved
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
     re.compile(name)
     for name in (
-        r"nvidia\.com/(gpu|gpu\.shared|mig-.+|gpu-.+)",
-        r"amd\.com/(gpu)",
+        r"nvidia\.com/(gpu|gpu\.shared|mig-.+)",
+        r"amd\.com/gpu",
         r"gpu\.intel\.com/(i915|xe)",
         r"habana\.ai/gaudi",
         r"google\.com/tpu",
@@ -30,23 +31,20 @@ GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon
         r"aws\.amazon\.com/neurondevice",
         r"aws\.amazon\.com/neuroncore",
         r"huawei\.com/ascend.+",
-        r"(qualcomm\.com/qaic|cambricon\.com/.+|metax-tech\.com/.+|mthreads\.com/.+|iluvatar\.(ai|com)/.+)",
+        r"qualcomm\.com/qaic",
     )
 )
-
-
 TEMPLATES = {  # where the pod templates of a kind are read
     "Deployment": "deployments.apps",
     "StatefulSet": "statefulsets.apps",
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
+NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
+UNBOUNDED = 10**9  # replicas
 NONE: Mapping[str, Load] = MappingProxyType({})
 Bound = Literal["exact", "upper", "lower"]
-UNBOUNDED = 10**9  # replicas
-_CROWD = 20  # pods of others that are about to be placed, and are counted
 _LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
 FIXED = "no machines are bought here (kubernetes.provisioner: none)"
-NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +81,13 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
         return Availability("", missing, missing, missing, missing, missing)
     case = _case(cluster, hardware, scaled, template)
     none = Count(None, reason="its pods ask for no GPU")
+    schedulable = _schedulable(case)
     return Availability(
         f"{case.asks(template)} {case.gpu}" if case.gpu else "",
-        schedulable=_schedulable(case),
+        schedulable=schedulable,
         free=_free(case) if case.gpu else none,
         pending=_pending(case) if case.gpu else none,
-        provisionable=_provisionable(case),
+        provisionable=_provisionable(case, schedulable.value or 0),
         own=_own(case) if case.gpu else none,
     )
 
@@ -121,8 +120,7 @@ class _Case:
     scaled: Scaled
     template: Template
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
-    own: tuple[Waiting, ...]  # pods without a node
-    queue: "_Queue"  # of all pods without a node
+    own: tuple[Waiting, ...]  # its pods without a node
 
     def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
         """The devices that a pod asks for, by each of its claims."""
@@ -143,69 +141,38 @@ class _Case:
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
     asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    queue = _queue(hardware)
-    case = _Case(cluster, hardware, scaled, template, gpu, queue.of(scaled), queue)
+    case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     return case if gpu else replace(case, gpu=devices.accelerator(one for claim in claims for one in claim.requests))
 
 
-@dataclass(frozen=True, slots=True)
-class _Queue:
-    """Pods without a node, but those that somebody holds back from the scheduler."""
-
-    waiting: tuple[Waiting, ...]  # all of them; what the others are made of
-    owners: Mapping[Owner, tuple[Waiting, ...]]
-    shapes: Mapping[tuple[str, Shape], int]  # how many of each namespace and shape
-    first: tuple[Waiting, ...]  # those that a node is being made free for, and those the scheduler has not tried yet
-
-    def of(self, scaled: Scaled) -> tuple[Waiting, ...]:
-        """Those of one scale target."""
-        kind, _, name = scaled.target.partition(" ")
-        found = self.owners.get((scaled.namespace, kind, name), ())
-        names = set() if found else {pod.name for pod in scaled.pods or () if pod.state == "pending"}
-        there = (pods for owner, pods in self.owners.items() if names and owner[0] == scaled.namespace)
-        return found or tuple(pod for pods in there for pod in pods if pod.name in names)
-
-
-def _queue(hardware: Hardware) -> _Queue:
-    """Sort the pods without a node, once for all workloads that look at the same picture."""
-    if _QUEUES[0].waiting is not hardware.waiting:
-        owners: dict[Owner, tuple[Waiting, ...]] = {}
-        ready = [pod for pod in hardware.waiting if not pod.gated]
-        for pod in ready:
-            owners[pod.owner] = (*owners.get(pod.owner, ()), pod)
-        shapes = Counter((pod.owner[0], pod.shape) for pod in ready)
-        first = sorted((pod for pod in ready if pod.nominated or not pod.tried), key=_precedence)
-        _QUEUES[0] = _Queue(hardware.waiting, owners, shapes, tuple(first))
-    return _QUEUES[0]
-
-
-def _precedence(pod: Waiting) -> tuple[bool, int]:
-    """What has its node comes first, then what is hardest to place."""
-    return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
-
-
-_QUEUES = [_Queue((), {}, {}, ())]  # of the picture that was looked at last
+def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
+    """The pods of a scale target that wait for a node."""
+    kind, _, name = scaled.target.partition(" ")
+    found = queue.owners.get((scaled.namespace, kind, name))
+    if found is not None:
+        return tuple(found)
+    names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
+    there = (pods for owner, pods in queue.owners.items() if names and owner[0] == scaled.namespace)
+    return tuple(pod for pods in there for pod in pods if pod.name in names)
 
 
 # ---- places on the machines that are there ---------------------------------------------------------------------------
 
 
 def _schedulable(case: _Case) -> Count:
-    hardware, template = case.hardware, case.template
+    template = case.template
     supplies = [_supply(case, shape) for shape, _ in template.pods]
     unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
     if unknown:
         return Count(None, reason=unknown)
-    first, crowd = _first(case)
-    taken = _reserve(hardware, template.pods[0][0], first)
+    first, untried = ahead(case.hardware.queue, case.own)
+    taken = reserved(case.hardware, template.pods[0][0], first)
     found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
     fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
     left, quota = _quota(case)
     reasons = [quota] if left < fits else [places.why() for places in found if places.obstacles]
-    fewer = [bound for shape, _ in template.pods for bound in shape.bounds] + _fewer(case, supplies)
-    fewer += [crowd] if crowd else []
-    more = _more(case)
+    fewer, more = _fewer(case, supplies, untried), _more(case)
     bound: Bound = "lower" if more else "upper" if fewer else "exact"
     return Count(min(fits, left), bound, "; ".join(dict.fromkeys([*more, *fewer, *reasons])))
 
@@ -237,16 +204,18 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
     return devices.supply(case.hardware.devices or Devices(), claims, case.gpu)
 
 
-def _fewer(case: _Case, supplies: Iterable[Supply | None]) -> list[str]:
+def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
     doubts = {
         "pods of several shapes share the nodes": len(case.template.pods) > 1,
         case.hardware.partial: bool(case.hardware.partial),
         quotas: case.hardware.quotas is None,
+        f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
-    told = [bound for supply in supplies if supply for bound in supply.bounds]
-    return told + [reason for reason, holds in doubts.items() if holds]
+    asked = [bound for shape, _ in case.template.pods for bound in shape.bounds]
+    claimed = [bound for supply in supplies if supply for bound in supply.bounds]
+    return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
 
 
 def _more(case: _Case) -> list[str]:
@@ -284,7 +253,7 @@ def _free(case: _Case) -> Count:
 def _pending(case: _Case) -> Count:
     own = Counter(pod.shape for pod in case.own)
     asked = 0
-    for (namespace, shape), count in case.queue.shapes.items():
+    for (namespace, shape), count in case.hardware.queue.shapes.items():
         others = count - (own[shape] if namespace == case.scaled.namespace else 0)
         asked += others * case.asks(Template(((shape, 1),)), namespace) if others else 0
     return Count(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
@@ -295,63 +264,23 @@ def _own(case: _Case) -> Count:
     if scaled.held is None:
         return Count(None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known"))
     names = {pod.name for pod in scaled.pods or ()}
-    given = (
-        (case.hardware.devices or Devices()).allocations if any(shape.claims for shape, _ in case.template.pods) else ()
-    )
+    claiming = any(shape.claims for shape, _ in case.template.pods)
+    given = case.hardware.devices.allocations if case.hardware.devices and claiming else ()
     claimed = (one for one in given if one.namespace == scaled.namespace and names.intersection(one.pods))
     return Count(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
-
-
-# ---- pods of others that come first ----------------------------------------------------------------------------------
-
-
-def _first(case: _Case) -> tuple[list[Waiting], str]:
-    """Pods of others that get their places before ours, and what is uncertain about that.
-
-    A pod that the scheduler found no node for waits without harm to others, unless a node is being made free for it.
-    One that it has not tried yet will be placed in a moment; nobody knows where.
-    """
-    own = {pod.name for pod in case.own}
-    others = [pod for pod in case.queue.first if pod.name not in own or pod.owner[0] != case.scaled.namespace]
-    untried = sum(not pod.nominated for pod in others)
-    crowd = f"{untried} pod{'s' * (untried != 1)} of others about to be placed" if untried else ""
-    return others[: len(others) - untried + _CROWD], crowd
-
-
-def _reserve(hardware: Hardware, shape: Shape, pods: list[Waiting]) -> dict[str, Load]:
-    """The loads of nodes once these pods are placed: where they must be, or else where they cost us least."""
-    nodes, loads = hardware.nodes or {}, hardware.loads or {}
-    taken: dict[str, Load] = {}
-    for pod in pods:
-        there = {**loads, **taken}
-        name = pod.nominated if pod.nominated in nodes else _cheapest(shape, pod.shape, nodes, there)
-        if name:
-            taken[name] = with_pod(there.get(name, EMPTY), pod.shape)
-    return taken
-
-
-def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
-    """The node on which a pod of others costs us the fewest places; empty if it fits on none."""
-    best, least = "", -1
-    for name, node in nodes.items():
-        load = loads.get(name, EMPTY)
-        if not place(other, "", node, load).fits:
-            continue
-        cost = place(shape, "", node, load).fits - place(shape, "", node, with_pod(load, other)).fits
-        if least < 0 or cost < least:
-            best, least = name, cost
-        if not cost:
-            break
-    return best
 
 
 # ---- places on machines to come --------------------------------------------------------------------------------------
 
 
-def _provisionable(case: _Case) -> Count:
+def _provisionable(case: _Case, placed: int) -> Count:
+    """What fits on machines to come, beside `placed` replicas on those that are there."""
     hardware, problems = case.hardware, case.cluster.problems
     if hardware.fixed:
         return Count(0, reason=FIXED)
+    left, quota = _quota(case)
+    if left <= placed:
+        return Count(0, reason=quota)
     if not hardware.pools:
         return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
@@ -362,5 +291,7 @@ def _provisionable(case: _Case) -> Count:
     if offer.replicas is None:
         return Count(None, reason=offer.reason)
     total = coming + offer.replicas
+    if left - placed < total:
+        return Count(left - placed, "upper", quota)
     reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
     return Count(total, "upper" if total else "exact", reason)

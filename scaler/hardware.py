@@ -4,7 +4,7 @@ Amounts are whole numbers: `cpu` in thousandths of a core, memory and storage in
 is one piece of the resource `pods`, as on a node. What is not known is None, which is never zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Amounts = tuple[tuple[str, int], ...]  # of resources, sorted by name; none is 0
@@ -113,6 +113,15 @@ class Waiting:
     tried: bool  # the scheduler found no node for it
     gated: bool = False  # somebody holds it back from the scheduler
     nominated: str = ""  # the node that is being made free for it
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """All pods without a node, but those that somebody holds back from the scheduler."""
+
+    owners: Mapping[Owner, Sequence[Waiting]] = field(default_factory=dict)  # by what they belong to
+    shapes: Mapping[tuple[str, Shape], int] = field(default_factory=dict)  # how many of each namespace and shape
+    first: tuple[Waiting, ...] = ()  # a node is being made free for them, or the scheduler has not tried them yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +237,13 @@ class Hardware:
 
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
-    waiting: tuple[Waiting, ...] = ()
+    queue: Queue = field(default_factory=Queue)
     lowest: int | None = None  # priority of a pod on a node that holds a GPU or another extended resource
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
     claims: tuple[NodeClaim, ...] | None = None
+    kinds: tuple[Node, ...] = ()  # one machine of each pool and type
     shortages: tuple[Shortage, ...] | None = None
     fixed: bool = False  # nobody buys machines: those that are there are all
     partial: str = ""  # why there are pods that are not seen

@@ -13,7 +13,6 @@ and an event stays).
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from scaler.hardware import POOL, Hardware, Node, NodePool, Requirement, Shape, Template
 from scaler.placement import EMPTY, accepts, closed, passes, place, room
@@ -21,8 +20,6 @@ from scaler.placement import EMPTY, accepts, closed, passes, place, room
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
 INITIALIZED = "karpenter.sh/initialized"
-Machine = tuple[Mapping[str, str], Mapping[str, int]]  # labels and capacity
-_LAST: list[Any] = [None, ()]  # the nodes that were looked at last, and one of each kind of them
 _KNOWN = ("kubernetes.io/", "karpenter.sh/", "karpenter.k8s.", "karpenter.azure.com/", "cloud.google.com/")  # domains
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
@@ -129,7 +126,9 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
 def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity."""
     seen: dict[str, Node] = {}
-    for labels, capacity in _seen(hardware):
+    nodes = ((node.labels, node.allocatable) for node in hardware.kinds)
+    claims = ((claim.labels, claim.capacity) for claim in hardware.claims or ())
+    for labels, capacity in (*nodes, *claims):
         name = labels.get(TYPE, "")
         fits = all(
             accepts(one, labels.get(one.key))
@@ -142,14 +141,10 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     return seen
 
 
-def _seen(hardware: Hardware) -> Iterable[Machine]:
-    """One machine of every pool and type that is here, and what Karpenter has ordered."""
-    if _LAST[0] is not hardware.nodes:
-        whole = (node for node in (hardware.nodes or {}).values() if node.labels.get(INITIALIZED, "true") == "true")
-        kinds = {(node.labels[POOL], node.labels.get(TYPE)): node for node in whole if POOL in node.labels}
-        _LAST[:] = hardware.nodes, tuple((node.labels, node.allocatable) for node in kinds.values())
-    yield from _LAST[1]
-    yield from ((claim.labels, claim.capacity) for claim in hardware.claims or ())
+def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """One whole machine of every pool and type."""
+    whole = (node for node in nodes if POOL in node.labels and node.labels.get(INITIALIZED, "true") == "true")
+    return tuple({(node.labels[POOL], node.labels.get(TYPE)): node for node in whole}.values())
 
 
 def _offers(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:

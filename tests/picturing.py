@@ -3,9 +3,11 @@
 from kubernetes_objects import scaled_object
 
 from scaler.hardware import Devices, Hardware
+from scaler.karpenter import kinds
 from scaler.sources.kube import PodTable, by_namespace, key_of
 from scaler.sources.machines import read_claim, read_node, read_pool, read_quota, read_shortage
 from scaler.sources.objects import Reader, Tables, assemble
+from scaler.waiting import line_up
 
 GPU = "nvidia.com/gpu"
 
@@ -28,7 +30,8 @@ def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), event
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
         "lowest": min((rank for rank, count in table.ranks.items() if count), default=None),
-        "waiting": tuple(table.waiting.values()),
+        "kinds": kinds(known),
+        "queue": line_up(table.waiting.values()),
         "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
         "devices": devices or Devices(),
         "pools": {raw["metadata"]["name"]: read_pool(raw) for raw in pools},

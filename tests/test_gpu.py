@@ -11,6 +11,7 @@ from picturing import GPU, node, on, picture, spec
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.gpu import FIXED, NO_KARPENTER, Count, availability
 from scaler.hardware import Hardware, Load, Node, Shape, Template, Waiting
+from scaler.waiting import line_up
 
 MINE = ("ReplicaSet", "llama-77aa")
 UNSCHEDULABLE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
@@ -266,6 +267,16 @@ def test_a_quota_binds_what_it_speaks_of(of, value):
     assert ("ResourceQuota gpus: " in found.reason) is (value < 4)
 
 
+def test_a_quota_binds_machines_to_come_as_well():
+    pools = [{"metadata": {"name": "p"}, "spec": {"template": {"spec": {}}, "limits": {GPU: "64"}}}]
+    of = {f"requests.{GPU}": ("12", "0")}
+    found = asked([node()], quotas=[quota(of=of)], pools=pools)
+    assert (found.schedulable.value, found.provisionable.value) == (8, 4)
+    assert found.provisionable.reason == f"ResourceQuota gpus: requests.{GPU} 12"
+    used_up = asked([node()], quotas=[quota(of={f"requests.{GPU}": ("12", "12")})])
+    assert used_up.provisionable == Count(0, reason=f"ResourceQuota gpus: requests.{GPU} 12")
+
+
 def test_pods_that_wait_are_within_their_quota_already():
     waiting = [on("llama-1", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     assert fits([node()], waiting, spec(2), quotas=[quota(of={f"requests.{GPU}": ("4", "2")})]) == 2
@@ -419,5 +430,5 @@ def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other)
         Waiting("x", ("team", "Deployment", "other"), other, tried=True),
         Waiting("x", ("team", "Deployment", "other"), other, tried=True, nominated="n0"),
     ):
-        hardware = Hardware(nodes, {}, (waiting,), quotas={})
+        hardware = Hardware(nodes, {}, line_up([waiting]), quotas={})
         assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)

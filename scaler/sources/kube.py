@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaler import karpenter
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
 from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Waiting
 from scaler.placement import EMPTY, joined, with_pod, without_pod
 from scaler.sources import machines, objects
 from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
+from scaler.waiting import line_up
 
 if TYPE_CHECKING:
     from scaler.sources.api_server import ApiServer
@@ -381,6 +383,7 @@ class Kube:
         self._scales: dict[Owner, Scale] = {}
         self._scale_problem = ""
         self._nodes: dict[str, Node] = {}
+        self._kinds: tuple[Node, ...] = ()
         self._made: tuple[object, Cluster] | None = None
 
     def start(self) -> None:
@@ -489,9 +492,10 @@ class Kube:
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
+            kinds=self._kinds,
             loads=None if pods is None else joined([table.loads for table in pods]),
             lowest=min((rank for table in pods or () for rank, count in table.ranks.items() if count), default=None),
-            waiting=tuple(one for table in pods or () for one in table.waiting.values()),
+            queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),
             devices=self._devices(),
             pools=None if pools is None else {name: pool for (_, name), pool in pools.items()},
@@ -515,7 +519,7 @@ class Kube:
     def _same(self, nodes: dict[str, Node]) -> dict[str, Node]:
         """The dict of before if nothing changed, so that others see by its identity that they know it."""
         if self._nodes != nodes:
-            self._nodes = nodes
+            self._nodes, self._kinds = nodes, karpenter.kinds(nodes.values())
         return self._nodes
 
     def _all(self, resource: Resource) -> list[Any] | None:

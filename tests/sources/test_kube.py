@@ -192,7 +192,7 @@ def test_machines_and_what_pods_hold_of_them_are_in_the_picture(server, start):
     kube = start()
     hardware = kube.snapshot().hardware
     assert (sorted(hardware.nodes), hardware.loads["gpu-1"].requests[GPU]) == (["gpu-1", "gpu-2"], 1)
-    assert [pod.name for pod in hardware.waiting] == ["other-5d8f-b"]
+    assert [pod.name for pod in hardware.queue.first] == ["other-5d8f-b"]
     assert (one(kube).template.asks(GPU), hardware.quotas["team"][0].hard) == (2, {"pods": 9})
     assert hardware.heard is not None
 
