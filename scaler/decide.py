@@ -6,7 +6,7 @@ in one step, is said only after `idleFor` of certain, gap-free quiet. What a pro
 formula's memory, it may use to raise and not to lower.
 
 For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
-is never ended: on uncertain data nothing is started, and of what was said before nothing is kept.
+is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
 
 Pure and total: no clock, no I/O, no exception for anything that can be measured. Serving, a restart, `explain`,
 `check`, a backtest and the tests all fold this one function.
@@ -186,18 +186,19 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     wanted = _within(asked, way, room)
 
     certain = not problems
-    trusted = certain or not spec.for_jobs
-    activated = trusted and condition and (outcome is None or outcome.active)
     started = now if state.started is None else state.started
     since = (now if state.since is None else state.since) if certain else state.since
     seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
+    ripe = certain and seen >= (spec.window if spec.for_jobs else spec.memory)
+    trusted = ripe or not spec.for_jobs
+    activated = trusted and condition and (outcome is None or outcome.active)
     idle = _idle(spec, state, guards, known, certain and not activated, now)
     ground = _Ground(
         certain=certain,
-        ripe=certain and (seen >= spec.memory or spec.for_jobs),
+        ripe=ripe,
         final=any(fact.final for fact in facts),
         held=0.0 if certain else now - (state.certain.at if state.certain else started),
-        floor=_floor(spec, state, known),
+        floor=_floor(spec, state, known, certain=certain),
     )
     replicas = _replicas(spec, ground, wanted if trusted else None)
     active = activated if spec.for_jobs else _active(state, activated, idle, known)
@@ -220,7 +221,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     decision = Decision(
         spec=spec,
         at=now,
-        certainty=_certainty(answer, ground),
+        certainty=_certainty(answer, ground, trusted=trusted),
         said=answer,
         condition=condition,
         wake=activated,
@@ -529,11 +530,11 @@ def _idle(
     return Idle(quiet, tuple(busy), tuple(unread), seen, spec.idle_for)
 
 
-def _floor(spec: WorkloadSpec, state: State, known: Replicas) -> int | None:
-    """The least that may be said on uncertain grounds; of Jobs none is started then, and none that runs is ended."""
+def _floor(spec: WorkloadSpec, state: State, known: Replicas, *, certain: bool) -> int | None:
+    """The least that may be said where not all is seen; of Jobs none is started then, and none that runs is ended."""
     said = _most(state.certain.replicas if state.certain else None, state.floor)
     if spec.for_jobs:
-        return None if said is None else 0
+        return 0 if certain or said is not None else None
     return _most(said, known.current)
 
 
@@ -559,12 +560,12 @@ def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool 
     return next((answer for holds, answer in rules if holds), None)
 
 
-def _certainty(answer: Answer | None, ground: _Ground) -> Certainty:
+def _certainty(answer: Answer | None, ground: _Ground, *, trusted: bool) -> Certainty:
     if answer is None:
         return "unknown"
     if ground.ripe:
         return "certain"
-    return "raising" if ground.certain else "held"
+    return "raising" if ground.certain and trusted else "held"
 
 
 def _most(*counts: int | None) -> int | None:
@@ -581,12 +582,11 @@ def _sentence(decision: Decision) -> str:
         return _no_answer(decision, why)
     noun = "job" if decision.spec.for_jobs else "replica"
     count = f"{decision.replicas} {noun}{'' if decision.replicas == 1 else 's'}"
-    if decision.certainty == "held":
+    if decision.problems:
         return f"{count}{_held(decision)}: {why}"
     sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
-    if decision.certainty == "raising" and decision.wanted != decision.replicas:
-        need = f"{seconds(decision.memory_seen)} of the formula's {seconds(decision.spec.memory)} seen"
-        return f"{count}, not lowered to {decision.wanted} before {need}: {sum_of}"
+    if decision.certainty != "certain" and decision.wanted != decision.replicas:
+        return f"{count}, {_unripe(decision)}: {sum_of}"
     return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
 
 
@@ -596,6 +596,13 @@ def _held(decision: Decision) -> str:
         return f", since nothing is started on uncertain data, {span}"
     rise = " (raised by what was measured)" if decision.wanted == decision.replicas else ""
     return f"{rise}, held {span}"
+
+
+def _unripe(decision: Decision) -> str:
+    spec = decision.spec
+    move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
+    seen = seconds(min(decision.memory_seen, needed))
+    return f"not {move} to {decision.wanted} before {seen} of the formula's {seconds(needed)} seen"
 
 
 def _shown(decision: Decision) -> str:

@@ -177,9 +177,14 @@ class WorkloadSpec:
         return self.program.names.union(*(program.names for program in self.policy_programs.values()))
 
     @property
+    def window(self) -> float:
+        """Seconds of past that its inputs are reduced over."""
+        return max((item.over for item in self.inputs), default=0.0)
+
+    @property
     def memory(self) -> float:
         """Seconds of past that must have been seen before an answer may lower anything."""
-        return max([item.over for item in self.inputs] + [self.policy.memory if self.policy else 0.0])
+        return max(self.window, self.policy.memory if self.policy else 0.0)
 
     @property
     def endpoints(self) -> frozenset[str]:

@@ -398,9 +398,18 @@ def test_without_certain_data_for_long_a_scaled_job_gets_an_error():
     assert decisions[-1].reason == "no certain answer for 1m5s (holdFor is 1m): load: timed out"
 
 
-def test_jobs_may_be_fewer_at_once_whatever_was_said_and_remembered():
-    spec = workload(WINDOW, kind="ScaledJob")
-    assert said(fold(spec, [load(100), load(0)], State(floor=9))[1]) == [(10, True), (5, True)]
+def test_jobs_may_be_fewer_at_once_whatever_was_said():
+    assert said(fold(workload(LOAD, kind="ScaledJob"), [load(100), load(0)], State(floor=9))[1]) == [
+        (10, True),
+        (0, False),
+    ]
+
+
+def test_no_job_is_started_before_the_windows_of_its_inputs_were_seen():
+    _, decisions = fold(workload(WINDOW, kind="ScaledJob"), [load(20)] * 6)
+    assert said(decisions) == [(0, False)] * 5 + [(2, True)]
+    assert decisions[0].reason == "0 jobs, not raised to 2 before 5s of the formula's 30s seen: load = 20, at 10 a job"
+    assert [decision.certainty for decision in decisions] == ["held"] * 5 + ["certain"]
 
 
 def test_a_latch_asks_for_one_job_and_says_why():
