@@ -14,7 +14,7 @@ from cluster.llm_scaler import LlmScaler
 from cluster.objects import model, node, scaled_object, trigger
 
 GPUS = 4  # of the only machine that has any
-BUSY = 15  # seconds for which what serving took is remembered
+BUSY = 20  # seconds for which what serving took is remembered
 LATE = 6  # seconds for which GPUs have to be free; what serving takes is scraped every 2 s
 RUN = 10  # seconds that a training takes
 STAYS = 12  # seconds that the drift stays high after it
