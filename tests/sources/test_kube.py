@@ -5,13 +5,16 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kubernetes_objects import deployment, endpoint_slice, hpa, job, meta, pod, scaled_job, scaled_object
 from kubernetes_server import Server
 from picturing import GPU, node, on, spec
 from prometheus_server import until
 
 from scaler.errors import SourceError
-from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, reachable
+from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, PodTable, reachable
+from scaler.sources.objects import Reader
 
 QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
 LWS = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
@@ -273,6 +276,30 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     kube = start()
     scaled = one(kube, "g")
     assert (scaled.replicas, scaled.template.size, scaled.template.asks(GPU)) == (2, 3, 16)
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from(["", "n", "m"]),
+        st.integers(0, 3),
+        st.sampled_from(["Running", "Failed"]),
+    ),
+    max_size=12,
+)
+
+
+@given(changes)
+def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
+    reader, kept, last = Reader(), PodTable(), {}
+    for name, where, gpus, phase in timeline:
+        last[name] = reader.pod(on(name, where, spec(gpus), phase=phase))
+        kept.put(("team", name), last[name])
+    anew = PodTable()
+    for name, record in last.items():
+        anew.put(("team", name), record)
+    assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
+    assert (kept.loads, +kept.ranks) == (anew.loads, +anew.ranks)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------------

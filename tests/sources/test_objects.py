@@ -350,3 +350,130 @@ def test_namesakes_of_both_kinds_stand_side_by_side():
     made = cluster(scaled_object("x"), scaled_job("x"))
     assert [scaled.kind for scaled in made.objects["team", "x"]] == ["ScaledObject", "ScaledJob"]
     assert made.listed == {"ScaledObject"}
+
+
+# ---- what its pods ask for ---------------------------------------------------------------------------------------------------
+
+GPU = "nvidia.com/gpu"
+
+
+def asking(gpus, cpu="1", **more):
+    asked = {"limits": {GPU: str(gpus)}, "requests": {"cpu": cpu}}
+    return {"containers": [{"name": "engine", "resources": asked}], **more}
+
+
+def with_template(raw, spec, labels=None):
+    template = {"metadata": {"labels": labels or {}}, "spec": spec}
+    return {**raw, "spec": {**raw["spec"], "template": template}}
+
+
+def asks(scaled):
+    return {name: scaled.template.asks(name) for name in (GPU, "cpu")}
+
+
+def made(name, spec, *, at=0, node="gpu-1", owner=("ReplicaSet", "llama-5d8f"), labels=None):
+    raw = pod(name, owner, labels, node=node)
+    raw["metadata"]["creationTimestamp"] = f"2026-11-21T12:00:{at:02}Z"
+    return {**raw, "spec": {**raw["spec"], **spec}}
+
+
+def test_a_template_is_what_its_deployment_says_until_there_are_pods():
+    assert asks(only(cluster(scaled_object(), deployments=[with_template(deployment(), asking(2))]))) == {
+        GPU: 2,
+        "cpu": 1000,
+    }
+    assert only(cluster(scaled_object())).template is None
+
+
+def test_what_admission_adds_to_pods_is_asked_for_by_the_next_as_well():
+    """A sidecar of a service mesh, or the toleration that GKE gives to every pod with a GPU."""
+    tolerations = [{"key": GPU, "operator": "Exists"}]
+    written = [with_template(deployment(), asking(2))]
+    pods = [made("old", asking(2, "9"), at=1), made("new", asking(2, "3", tolerations=tolerations), at=2)]
+    [(shape, _)] = only(cluster(scaled_object(), pods=pods, deployments=written)).template.pods
+    assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
+
+
+def test_pods_of_an_older_template_that_asked_for_less_say_nothing_of_the_next():
+    scaled = only(
+        cluster(scaled_object(), pods=[made("a", asking(1))], deployments=[with_template(deployment(), asking(2))])
+    )
+    assert asks(scaled)[GPU] == 2
+
+
+def test_of_an_unknown_kind_the_newest_pod_is_the_template():
+    target = {"name": "g", "kind": "Odd", "apiVersion": "odd.dev/v1"}
+    known = {"group": "odd.dev", "version": "v1", "resource": "odds"}
+    raw = scaled_object("g", target=target, status={"scaleTargetGVKR": known})
+    scales = {("team", "Odd.odd.dev", "g"): Scale(2, "app=g")}
+    pods = [made("a", asking(1), at=1, labels={"app": "g"}), made("b", asking(4), at=2, labels={"app": "g"})]
+    assert asks(only(cluster(raw, pods=pods, scales=scales)))[GPU] == 4
+    assert only(cluster(raw, scales=scales)).template is None
+
+
+@pytest.mark.parametrize(
+    ("job_spec", "size"),
+    [
+        ({}, 1),
+        ({"parallelism": 3}, 3),
+        ({"parallelism": 3, "completions": 2}, 2),
+        ({"parallelism": 2, "completions": 8}, 2),
+    ],
+)
+def test_a_replica_of_a_scaled_job_is_a_job_with_as_many_pods_as_run_at_a_time(job_spec, size):
+    raw = scaled_job(jobTargetRef={**job_spec, "template": {"spec": asking(4)}})
+    scaled = read(raw).scaled
+    assert (scaled.template.size, asks(scaled)[GPU]) == (size, 4 * size)
+
+
+def test_what_pods_with_a_node_hold_is_held_and_what_others_ask_for_is_not():
+    pods = [made("a", asking(2)), made("b", asking(2)), made("c", asking(2), node="")]
+    held = only(cluster(scaled_object(), pods=pods, deployments=[deployment()])).held
+    assert dict(held) == {GPU: 4, "cpu": 2000, "pods": 2}
+
+
+def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
+    term = {"labelSelector": {"matchLabels": {"app": "llama"}}, "topologyKey": "kubernetes.io/hostname"}
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    shy = [with_template(deployment(), asking(1, affinity=apart), {"app": "llama"})]
+    stranger = made("x", asking(1), node="n2", owner=("ReplicaSet", "other-1a"), labels={"app": "llama"})
+    far = made("y", asking(1), node="n3", owner=("ReplicaSet", "other-1a"), labels={"app": "other"})
+    assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).barred == {"n2"}
+    assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).barred == set()
+
+
+def test_a_pod_that_waits_says_whether_it_was_tried_and_what_it_waits_for():
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+    cases = {
+        (False, False, ""): {},
+        (True, False, "n"): {"conditions": conditions, "nominatedNodeName": "n"},
+        (False, True, ""): {"conditions": [{**conditions[0], "reason": "SchedulingGated"}]},
+    }
+    for expected, status in cases.items():
+        waiting = Reader().pod({**pod("a", node=""), "status": {"phase": "Pending", **status}}).waiting
+        assert (waiting.tried, waiting.gated, waiting.nominated) == expected
+    assert Reader().pod(pod("a", node="", deleted=True)).waiting is None, "nobody will place it"
+
+
+def test_pods_of_a_daemon_set_share_a_shape_though_each_names_its_node():
+    reader = Reader()
+    named = [
+        made(
+            name,
+            {
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]}
+                            ]
+                        }
+                    }
+                }
+            },
+            owner=("DaemonSet", "plugin"),
+        )
+        for name in "ab"
+    ]
+    first, second = map(reader.pod, named)
+    assert first.shape is second.shape

@@ -1,0 +1,56 @@
+"""Which pods without a node come before others, and what they take."""
+
+from scaler.hardware import Hardware, Load, Node, Shape, Waiting
+from scaler.waiting import CROWD, ahead, line_up, reserved
+
+SMALL, LARGE = Shape((("gpu", 1), ("pods", 1))), Shape((("gpu", 4), ("pods", 1)))
+OWNER = ("team", "Deployment", "other")
+
+
+def pod(name, shape=SMALL, **more):
+    return Waiting(name, more.pop("owner", OWNER), shape, **{"tried": False, **more})
+
+
+def names(pods):
+    return [one.name for one in pods]
+
+
+def test_those_come_first_that_have_a_node_and_then_those_that_are_hardest_to_place():
+    queue = line_up(
+        [
+            pod("small"),
+            pod("large", LARGE),
+            pod("tried", LARGE, tried=True),
+            pod("held", LARGE, gated=True),
+            pod("nominated", tried=True, nominated="n"),
+        ]
+    )
+    assert names(queue.first) == ["nominated", "large", "small"]
+    assert queue.shapes == {("team", SMALL): 2, ("team", LARGE): 2}
+    assert names(queue.owners[OWNER]) == ["small", "large", "tried", "nominated"]
+
+
+def test_own_pods_are_not_ahead_of_their_own_workload():
+    mine = pod("same", owner=("team", "Deployment", "llama"))
+    queue = line_up([mine, pod("same"), pod("nominated", nominated="n")])
+    others, untried = ahead(queue, [mine])
+    assert ([one.owner for one in others], untried) == ([OWNER, OWNER], 1)
+
+
+def test_of_a_crowd_only_so_many_are_counted_and_all_are_told():
+    others, untried = ahead(line_up([pod(f"p{number}") for number in range(CROWD + 5)]), [])
+    assert (len(others), untried) == (CROWD, CROWD + 5)
+
+
+def node(name, gpus):
+    return Node(name, {}, (), {"gpu": gpus, "pods": 9})
+
+
+def test_they_are_put_where_they_cost_us_least():
+    hardware = Hardware({one.name: one for one in (node("a", 4), node("b", 5))}, {})
+    taken = reserved(hardware, LARGE, [pod("x")])
+    assert taken == {"b": Load({"gpu": 1, "pods": 1})}, "a fifth GPU is of no use to us"
+    assert set(reserved(hardware, LARGE, [pod("x"), pod("y")])) == {"a", "b"}
+    assert reserved(hardware, LARGE, [pod("huge", Shape((("gpu", 9),)))]) == {}
+    assert set(reserved(hardware, LARGE, [pod("x", nominated="a")])) == {"a"}
+    assert set(reserved(hardware, LARGE, [pod("x", nominated="gone")])) == {"b"}
