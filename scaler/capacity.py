@@ -16,7 +16,7 @@ from typing import Literal
 from scaler.cluster import Scaled
 from scaler.fields import seconds
 from scaler.gpu import Availability, Count
-from scaler.hpa import HpaSpec, replicas_for_average_value
+from scaler.hpa import MAX_REPLICAS, HpaSpec, replicas_for_average_value
 from scaler.model import Inputs
 
 Mode = Literal["clamp", "report", "off"]
@@ -109,7 +109,6 @@ def _most(replicas: int, current: int, tolerance: float) -> int:
     """
     if current > replicas:
         return current
-    most = max(replicas + 1, math.floor(current * (1 + tolerance)))
-    while replicas_for_average_value(float(most), 1.0, current, tolerance)[1]:
-        most += 1
-    return most
+    least = math.floor(min(current * (1 + tolerance), MAX_REPLICAS)) + 1  # that the HPA acts on, but for rounding
+    most = max(replicas + 1, least)
+    return most + replicas_for_average_value(float(most), 1.0, current, tolerance)[1]

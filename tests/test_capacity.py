@@ -98,6 +98,10 @@ def test_the_probe_is_large_enough_for_the_hpa_to_act(current, replicas):
 
 def test_the_probe_follows_the_hpas_own_tolerance_and_a_scaled_job_has_none():
     assert decided(9999, available(0, 0), ready=100, tolerance=0.0).replicas == 101
+    assert decided(9999, available(0, 0), ready=20, tolerance=0.15).replicas == 24, (
+        "23 / 20 is 1.15, but not for a float"
+    )
+    assert decided(9999, available(0, 0), ready=20, tolerance=1e300).replicas == 1000, "nothing is enough for it"
     assert decided(9999, available(0, 0), ready=100, kind="ScaledJob").replicas == 101
 
 
@@ -179,7 +183,7 @@ counts = st.one_of(
     ready=st.integers(0, 60),
     starting=st.integers(0, 5),
     pending=st.integers(0, 20),
-    tolerance=st.sampled_from([None, 0.0, 0.05, 0.3]),
+    tolerance=st.sampled_from([None, 0.0, 0.05, 0.15, 0.3, 1.0]),
 )
 def test_a_clamp_limits_growth_alone_to_what_is_known_to_be_there_and_a_probe(
     asked, schedulable, provisionable, ready, starting, pending, tolerance
