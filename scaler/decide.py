@@ -3,7 +3,8 @@
 Its law: nothing measured is not zero. An answer is certain when every input is whole and the formula came out. An
 uncertain one may rise and not fall, and is given up after `holdFor`. Inactive, the word that takes N replicas to zero
 in one step, is said only after `idleFor` of certain, gap-free quiet. What a process has not seen for as long as the
-formula's memory, it may use to raise and not to lower.
+formula's memory, it may use to raise and not to lower. Growth ends where replicas are on their way already (startup.py)
+or cannot be had (capacity.py).
 
 For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
 is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
@@ -14,32 +15,22 @@ Pure and total: no clock, no I/O, no exception for anything that can be measured
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from scaler.capacity import Capacity, capacity
-from scaler.cluster import Scaled
-from scaler.errors import EvaluationError, NoAnswer
+from scaler.decision import Answer, Certainty, Decision, Fact, Idle
+from scaler.errors import EvaluationError
 from scaler.fields import seconds
 from scaler.formula import Program
-from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, WorkloadKey, replicas_for
+from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, replicas_for
 from scaler.policy.outcome import Outcome, Seen
+from scaler.sentence import sentence
 from scaler.spec import REDUCTIONS, Input, WorkloadSpec
 from scaler.startup import Coming, Owed, coming
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
 GAP = 2.5  # ticks without a tick that make a gap in what was seen
 
-Certainty = Literal["certain", "raising", "held", "unknown"]
 Sample = tuple[float, float]  # (time, value)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was said, and when."""
-
-    replicas: int
-    active: bool
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,103 +50,6 @@ class State:
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
     owed: Owed | None = None  # load that waits for replicas on their way
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One input as it was used."""
-
-    name: str
-    value: float | None  # what the formula got
-    newest: float | None  # what was measured just now, before `over`
-    problem: str = ""  # why it is not certain
-    rule: str = ""  # why the value is not simply what was measured
-    age: float | None = None
-    answered: int | None = None
-    expected: int | None = None
-    source: str = ""
-    unit: str = ""
-    final: bool = False  # the question itself is wrong
-    stood_in: bool = False  # nothing was measured, and a rule gave the value
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """How far the workload is from "inactive"."""
-
-    quiet: bool  # at this tick: certain, not activated, nothing running, waiting or starting
-    busy: tuple[str, ...]  # what was seen to run, wait or start
-    unread: tuple[str, ...]  # what could not be read
-    seen: float  # seconds of gap-free quiet
-    needed: float
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One answer and everything it came from."""
-
-    spec: WorkloadSpec
-    at: float
-    certainty: Certainty
-    said: Answer | None  # None: nothing can be said
-    condition: bool  # the activation was true on what was measured, certain or not
-    wake: bool  # and the policy agrees; for Jobs, certain only
-    reason: str  # one sentence
-    value: float | None  # the formula's
-    asked: int | None  # replicas by formula and policy, before any other rule
-    wanted: int | None  # of these, what is not on its way and can be had
-    facts: tuple[Fact, ...]
-    guards: tuple[Fact, ...]
-    scope: Mapping[str, float | None]  # every name the formula could use, with its value
-    problems: tuple[str, ...]
-    policy: str  # what the policy said
-    idle: Idle
-    memory_seen: float  # seconds, at most what the formula needs
-    held: float  # seconds since the last certain answer
-    floor: int | None  # the least that may be said on uncertain grounds
-    known: Replicas
-    final: bool = False  # the configuration is at fault: no holding
-    scaled: Scaled | None = None  # what Kubernetes says of the object
-    capacity: Capacity | None = None  # what can be had
-    coming: Coming | None = None  # what is on its way
-
-    @property
-    def key(self) -> WorkloadKey:
-        """The workload it is for."""
-        return self.spec.key
-
-    @property
-    def target(self) -> float:
-        """The formula's target."""
-        return self.spec.target
-
-    @property
-    def known_replicas(self) -> int | None:
-        """Current replicas, where known."""
-        return self.known.current
-
-    @property
-    def replicas(self) -> int | None:
-        """What GetMetrics says; None: nothing can be said."""
-        return self.said.replicas if self.said else None
-
-    @property
-    def active(self) -> bool | None:
-        """What IsActive says; None: nothing can be said."""
-        return self.said.active if self.said else None
-
-    def answer(self) -> Answer:
-        """What the wire may say.
-
-        Raises:
-            NoAnswer: nothing certain enough; the text is for the user.
-        """
-        if self.said is not None:
-            return self.said
-        error = NoAnswer(self.reason)
-        if self.final:
-            error.code = "INVALID_ARGUMENT"
-        raise error
 
 
 def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
@@ -244,7 +138,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         capacity=room,
         coming=way,
     )
-    return following, replace(decision, reason=_sentence(decision))
+    return following, replace(decision, reason=sentence(decision))
 
 
 # ---- what was seen before ----------------------------------------------------------------------------------------
@@ -451,7 +345,7 @@ def _seen(
         if metric is None:
             return None
         metrics[text] = metric
-    inactive = "" if condition else _inactive(spec, scope)
+    inactive = "" if condition else spec.why_inactive(scope)
     return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt)
 
 
@@ -493,14 +387,6 @@ def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, floa
         if value is not None:
             problems.append(f"activation: {error}")
         return False
-
-
-def _inactive(spec: WorkloadSpec, scope: Mapping[str, float | None]) -> str:
-    """Why the activation is not true, in words."""
-    activation = spec.activation
-    if isinstance(activation, float):
-        return f"the value is not above {activation:g}"
-    return activation.why_false(scope)
 
 
 # ---- what may be said ----------------------------------------------------------------------------------------------
@@ -570,87 +456,3 @@ def _certainty(answer: Answer | None, ground: _Ground, *, trusted: bool) -> Cert
 
 def _most(*counts: int | None) -> int | None:
     return max((count for count in counts if count is not None), default=None)
-
-
-# ---- the sentence --------------------------------------------------------------------------------------------------
-
-
-def _sentence(decision: Decision) -> str:
-    """The decision in one sentence."""
-    why = "; ".join(decision.problems[:3])
-    if decision.certainty == "unknown":
-        return _no_answer(decision, why)
-    noun = "job" if decision.spec.for_jobs else "replica"
-    count = f"{decision.replicas} {noun}{'' if decision.replicas == 1 else 's'}"
-    if decision.problems:
-        return f"{count}{_held(decision)}: {why}"
-    sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
-    if decision.certainty != "certain" and decision.wanted != decision.replicas:
-        return f"{count}, {_unripe(decision)}: {sum_of}"
-    return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
-
-
-def _held(decision: Decision) -> str:
-    span = f"for {seconds(decision.held)} of at most {seconds(decision.spec.hold_for)}"
-    if decision.spec.for_jobs:
-        return f", since nothing is started on uncertain data, {span}"
-    rise = " (raised by what was measured)" if decision.wanted == decision.replicas else ""
-    return f"{rise}, held {span}"
-
-
-def _unripe(decision: Decision) -> str:
-    spec = decision.spec
-    move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
-    seen = seconds(min(decision.memory_seen, needed))
-    return f"not {move} to {decision.wanted} before {seen} of the formula's {seconds(needed)} seen"
-
-
-def _shown(decision: Decision) -> str:
-    spec = decision.spec
-    if spec.metric_type == "Value":
-        return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
-    text = " ".join(spec.program.text.split())
-    value = f"{text if len(text) <= 120 else text[:117] + '...'} = {decision.value:g}"
-    if spec.algorithm and spec.algorithm.jobs:
-        return value
-    return f"{value}, at {spec.target:g} a {'job' if spec.for_jobs else 'replica'}"
-
-
-def _short(decision: Decision) -> str:
-    """Why it is not what was asked for, and what of it cannot be had."""
-    asked, due = decision.asked, _within(decision.asked, decision.coming)
-    short = decision.capacity.says(due) if decision.capacity and due is not None else ""
-    waits = decision.coming.says() if decision.coming and due != asked else ""
-    if decision.wanted == asked:
-        return f", though {short}" if short else ""
-    return f", not {asked}, since {'; '.join(why for why in (waits, short) if why)}"
-
-
-def _activity(decision: Decision) -> str:
-    if decision.spec.for_jobs:
-        told = decision.condition or decision.policy  # which says itself what it waits for
-        return "" if told else f", inactive: {_inactive(decision.spec, decision.scope)}"
-    if not decision.active:
-        return ", inactive"
-    if decision.wake or decision.replicas:
-        return ""
-    against = decision.idle.busy or decision.idle.unread
-    if against:
-        return f", kept active: {', '.join(against)}"
-    return f", kept active: quiet for {seconds(decision.idle.seen)} of {seconds(decision.idle.needed)}"
-
-
-def _no_answer(decision: Decision, why: str) -> str:
-    spec = decision.spec
-    if decision.final:
-        return f"no answer: {why}"
-    if why and decision.floor is not None and decision.held > spec.hold_for:
-        return f"no certain answer for {seconds(decision.held)} (holdFor is {seconds(spec.hold_for)}): {why}"
-    if why:
-        return f"no certain answer yet: {why}"
-    if decision.memory_seen < spec.memory:
-        need = f"{seconds(decision.memory_seen)} of the {seconds(spec.memory)} that the formula remembers"
-        return f"no certain answer yet: seen {need}, and the current replicas are not known"
-    against = ", ".join(decision.idle.busy or decision.idle.unread)
-    quiet = f"quiet for {seconds(decision.idle.seen)} of {seconds(decision.idle.needed)}"
-    return f"no certain answer yet: {against or quiet}, and the current replicas are not known"

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.live import Live as Screen
 
 from scaler.catalog import shipped_formulas
-from scaler.decide import Decision
+from scaler.decision import Decision
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError
 from scaler.fields import seconds

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from scaler.capacity import unknown
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Scaled, resolved
-from scaler.decide import Answer, Decision, State, decide
+from scaler.decide import State, decide
+from scaler.decision import Answer, Decision
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
 from scaler.gpu import Availability, availability

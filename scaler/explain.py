@@ -10,7 +10,7 @@ from typing import Any
 
 from scaler.capacity import Capacity
 from scaler.cluster import Condition, Job, Scaled
-from scaler.decide import Decision, Fact
+from scaler.decision import Decision, Fact
 from scaler.fields import seconds
 from scaler.formula import Program, Step
 from scaler.gpu import Count

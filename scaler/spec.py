@@ -196,6 +196,12 @@ class WorkloadSpec:
         """Whether it matters what can be had."""
         return self.capacity != "off" or any(isinstance(item.ask, GpuAsk) for item in self.inputs)
 
+    def why_inactive(self, scope: Mapping[str, float | None]) -> str:
+        """Why the activation is not true for these values, in words."""
+        if isinstance(self.activation, float):
+            return f"the value is not above {self.activation:g}"
+        return self.activation.why_false(scope)
+
     def inputs_of(
         self,
         answers: Mapping[Ask, Measured],

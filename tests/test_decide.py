@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.cluster import Job, Scaled
-from scaler.decide import Answer, State, decide
+from scaler.decide import State, decide
+from scaler.decision import Answer
 from scaler.errors import NoAnswer
 from scaler.model import MAX_VALUE, Failure, Reading, Replicas
 

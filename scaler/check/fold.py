@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler.check.timeline import WORDS, Expectation, Timeline
-from scaler.decide import Decision, State, decide
+from scaler.decide import State, decide
+from scaler.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)

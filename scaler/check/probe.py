@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from scaler.check.meaning import meaning_of
-from scaler.decide import MAX_REPLICAS, Decision, State, decide
+from scaler.decide import MAX_REPLICAS, State, decide
+from scaler.decision import Decision
 from scaler.model import Inputs, Reading, Replicas
 from scaler.spec import TARGET_NAMES, WorkloadSpec
 

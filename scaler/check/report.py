@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scaler.check.fold import Mismatch
 from scaler.check.rules import Finding
-from scaler.decide import Decision, Fact
+from scaler.decision import Decision, Fact
 from scaler.explain import number_text, step_lines, steps_data
 from scaler.fields import seconds
 

@@ -27,7 +27,7 @@ from typing import Any, get_args
 
 from scaler.check.series import Series, read_series
 from scaler.cluster import Job, JobState, Scaled
-from scaler.decide import Certainty, Decision
+from scaler.decision import Certainty, Decision
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
 from scaler.model import Inputs, Reading, Replicas

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from scaler.cluster import Cluster
-from scaler.decide import Decision
+from scaler.decision import Decision
 from scaler.errors import nearest
 from scaler.explain import as_data, as_text
 from scaler.server import metrics

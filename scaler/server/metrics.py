@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from scaler import __version__
 from scaler.catalog import Catalog
-from scaler.decide import Decision, Fact
+from scaler.decision import Decision, Fact
 from scaler.model import WorkloadKey
 
 WORKLOAD = ("namespace", "scaled_object", "trigger", "formula")

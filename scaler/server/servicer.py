@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any, Protocol
 
-from scaler.decide import Decision
+from scaler.decision import Decision
 from scaler.errors import ScalerError, UnknownMetric
 from scaler.fields import show
 from scaler.model import Request

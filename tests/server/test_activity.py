@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.decide import Answer
+from scaler.decision import Answer
 from scaler.model import Replicas
 from scaler.server.activity import PATIENCE, REPEAT, Said, speak
 

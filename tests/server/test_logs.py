@@ -8,7 +8,7 @@ from dataclasses import replace
 import folding
 import pytest
 
-from scaler.decide import Answer
+from scaler.decision import Answer
 from scaler.server import logs
 
 CALM = folding.fold(folding.workload(expression="waiting", target="1"), [{"waiting": 3.0}])[1][0]
