@@ -17,7 +17,7 @@ from scaler.cluster import Scaled
 from scaler.sources.kube import Kube
 
 RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
-TRIGGER = {"formula": "queue-depth", "model": "llama"}
+TRIGGER = {"formula": "queue-depth", "model": "llama", "holdFor": "5s"}
 NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
 Watching = Callable[[Path], Kube]
 
@@ -132,7 +132,8 @@ def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: L
     lab.wait(lambda: scaler.explain("llama")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
     decisions = requests.get(f"{scaler.admin}/api/v1/decisions", timeout=5).json()["decisions"]
     assert len(decisions) == 1, "what was known before is what KEDA asks about"
-    lab.say(scaler.text("llama"))
+    line = next(line.strip() for line in scaler.text("llama").splitlines() if "HPA keda-hpa-llama: " in line)
+    lab.say(f"known before KEDA asked, and then with its HPA: {line}")
 
 
 GANGS = """
