@@ -438,7 +438,10 @@ def _limit_line(told: Data) -> str:
 
 def _active_lines(data: Data) -> list[str]:
     activation, idle = data["activation"], data["idle"]
-    lines = [f"{' '.join(activation['text'].split())[:80]} is {str(activation['value']).lower()}"]
+    text = " ".join(activation["text"].split())
+    lines = [f"{text if len(text) <= 80 else text[:77] + '...'} is {str(activation['value']).lower()}"]
+    if not activation["value"] and data["unit"] == "jobs":
+        lines += step_lines(activation["steps"][1:])
     if not activation["value"] and data["unit"] == "replicas":
         against = ", ".join(idle["against"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")

@@ -169,7 +169,7 @@ class WorkloadSpec:
     @property
     def for_jobs(self) -> bool:
         """Whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
-        return self.key.kind == "ScaledJob" or (self.algorithm is not None and self.algorithm.jobs)
+        return self.key.kind == "ScaledJob"
 
     @property
     def counted(self) -> frozenset[str]:
@@ -475,13 +475,14 @@ def _read(
     names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
     program = _program(fields.take("formula", text), names, "number", file.where, "formula")
     policy_kind, policy, policy_programs = _policy(fields, names)
-    counted = policy_kind is not None and POLICIES[policy_kind].jobs
+    starts_jobs = policy_kind is not None and POLICIES[policy_kind].jobs
+    scope = replace(scope, key=replace(key, kind="ScaledJob")) if starts_jobs else scope
     spec = WorkloadSpec(
-        key=key,
+        key=scope.key,
         formula=file.name,
         where=file.where,
         program=program,
-        target=1.0 if counted else fields.take("target", number(0, above=True)),
+        target=1.0 if starts_jobs else fields.take("target", number(0, above=True)),
         activation=_activation(fields, names),
         metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
         inputs=inputs,

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -335,6 +336,8 @@ policy: {kind: latch, resetBelow: 0.2}
         "started": 7200.0,
         "ended": 3600.0,
     }
+    low = as_text(as_data(decide_last(spec, {"drift": 0.1, "scaled": train})))
+    assert re.search(r"  active\n    drift > 0.3 is false\n      drift +0.1\n", low)
     unread = as_text(as_data(decide_last(spec, {"drift": 0.4, "scaled": train}, {"drift": "timed out"})))
     assert "uncertain for 5s of at most 2m: start nothing" in unread
 

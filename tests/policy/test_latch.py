@@ -38,11 +38,11 @@ def failed(created, ended, name="train-a", **more):
     return Job(name, created, "failed", ended, **more)
 
 
-def after(*values, every=MINUTE):
-    """What is remembered of these values, the newest of them at time 0; nothing was told of Jobs."""
+def after(*values, until=0.0):
+    """What is remembered of these values, a minute apart; as in history, nothing was told of Jobs."""
     past = INITIAL
     for index, value in enumerate(values):
-        past, _ = step(spec(), past, Seen(value, value), (index + 1 - len(values)) * every)
+        past, _ = step(spec(), past, Seen(value, value), until + (index + 1 - len(values)) * MINUTE)
     return past
 
 
@@ -100,20 +100,27 @@ def test_the_activation_may_wait_for_gpus_and_their_coming_back_is_no_rise():
         assert answer(past, seen(0.4, succeeded(-HOUR, -MINUTE), activated=gpus))[0] == 0.0
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5)), max_size=60))
+DAYS = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5), st.booleans(), st.booleans()), max_size=60)
+
+
+@given(DAYS)
 def test_between_two_jobs_the_value_was_low(days):
-    """Against a world that starts what is asked for and runs it for so many ticks."""
-    past, jobs, low_since_start = INITIAL, [], True
-    for tick, (value, duration) in enumerate(days):
+    """Against a world that starts what is asked for; we are restarted, and Jobs that were seen and have ended are deleted."""
+    past, jobs, told, active_at, low_since_start = INITIAL, (), (), None, True
+    for tick, (value, duration, restarted, deleted) in enumerate(days):
         now = tick * MINUTE
-        jobs = [replace(job, state="succeeded") if job.ended <= now else job for job in jobs]
+        if restarted:
+            past = after(*[value for value, *_ in days[max(tick - 5, 0) : tick]], until=now - MINUTE)
+        jobs = tuple(replace(job, state="succeeded") if job.ended <= now else job for job in jobs)
+        jobs = tuple(job for job in jobs if job.state == "unfinished" or not deleted or job.name not in told)
+        told = [job.name for job in jobs]
         low_since_start |= value < 0.2
-        past, outcome = step(spec(), past, seen(value, *jobs), now)
+        past, outcome = step(spec(), past, seen(value, *jobs, last_active=active_at), now)
         if outcome.replicas:
             assert low_since_start
             assert not any(job.state == "unfinished" for job in jobs)
-            jobs = [Job(f"train-{tick}", now + 1, "unfinished", now + duration * MINUTE), *jobs]
-            low_since_start = False
+            jobs = (Job(f"train-{tick}", now + 1, "unfinished", now + duration * MINUTE), *jobs)
+            active_at, low_since_start = now + 1, False
 
 
 # ---- what KEDA has done with the wish -------------------------------------------------------------------------------------
