@@ -2,6 +2,9 @@
 
 import dataclasses
 import itertools
+import json
+from operator import itemgetter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -368,6 +371,20 @@ def test_pods_of_several_shapes_are_an_upper_bound():
 
 def with_template(scaled, template):
     return dataclasses.replace(scaled, template=template)
+
+
+# ---- the real scheduler ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "world", json.loads((Path(__file__).parent / "oracles" / "worlds.json").read_text()), ids=itemgetter("name")
+)
+def test_what_the_real_scheduler_was_seen_to_bind(world):
+    """Recorded by tests/oracles/test_scheduler.py; the pods of a world are as their makers wrote them."""
+    pods = [{**pod, "metadata": {**pod["metadata"], "namespace": "team"}} for pod in world["residents"]]
+    cluster = picture(world["nodes"], pods, {world["name"]: world["spec"]})
+    [scaled] = cluster
+    assert availability(cluster, scaled).schedulable.value == world["bound"]
 
 
 # ---- laws ----------------------------------------------------------------------------------------------------------------------------

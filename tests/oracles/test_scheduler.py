@@ -6,12 +6,16 @@ laboratory (tests/cluster; built once, some minutes). No kubelet runs: nodes and
 A case is a world of its own: a few nodes with a label that nothing outside of it has, pods on them, and a workload. All
 worlds of a seed share one cluster. We say how many more of the workload's pods fit; then a few more than that are made,
 and the scheduler must bind just as many as we said.
+
+With RECORD=1 some of the worlds are written to worlds.json, for the ordinary tests.
 """
 
 import concurrent.futures
 import dataclasses
 import json
+import os
 import random
+from pathlib import Path
 
 import pytest
 from cluster import parts
@@ -356,11 +360,23 @@ def test_the_scheduler_binds_as_many_as_we_say(cluster, seed):
     for world in worlds:
         count = ours[world.name].schedulable
         assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+    if os.environ.get("RECORD") and not seed:
+        record(worlds, bound)
     for name, after in see(cluster, worlds).items():
         assert after.schedulable.value == 0, f"{name} still waits for {MORE} places: {after.schedulable}"
         per_pod = int(after.resource.split()[0]) if after.resource else None
         assert after.own.value == (None if per_pod is None else bound[name] * per_pod)
     assert sum(1 for count in bound.values() if count) > WORLDS / 3, "else it says little"
+
+
+def record(worlds, bound):
+    """Keep worlds that are what was written of them: with no pod that the API server or the scheduler had a part in."""
+    plain = [
+        one for one in worlds if not one.outside and not any("finalizers" in pod["metadata"] for pod in one.residents)
+    ]
+    telling = [one for one in plain if one.residents and bound[one.name]][:12]
+    kept = [{**dataclasses.asdict(one), "bound": bound[one.name]} for one in telling]
+    Path(__file__).with_name("worlds.json").write_text("[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
 
 
 BOUNDED = (
