@@ -16,7 +16,7 @@ from scaler import devices, karpenter
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.devices import Supply
 from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Queue, Shape, Template, Waiting
-from scaler.placement import Ledger, Place, Places, closed, place
+from scaler.placement import Ledger, Place, Places, closed, place, takes
 from scaler.waiting import ahead, reserved
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
@@ -207,7 +207,12 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
 def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
+    own = {(case.scaled.namespace, term) for shape, _ in case.template.pods for term in shape.apart}
+    labels, there = dict(case.template.labels), case.hardware.shy - own
     doubts = {
+        "some pods share no node with these": any(
+            namespace == case.scaled.namespace and takes(term, labels) for namespace, term in there
+        ),
         "pods of several shapes share the nodes": len(case.template.pods) > 1,
         case.hardware.partial: bool(case.hardware.partial),
         quotas: case.hardware.quotas is None,

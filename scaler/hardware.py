@@ -72,6 +72,7 @@ class Template:
     """What one replica consists of."""
 
     pods: tuple[tuple[Shape, int], ...]  # and how many of each
+    labels: Labels = ()  # of the first of them
 
     @property
     def size(self) -> int:
@@ -238,6 +239,7 @@ class Hardware:
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     queue: Queue = field(default_factory=Queue)
+    shy: frozenset[tuple[str, Term]] = frozenset()  # namespace, and pods that some pod there shares no node with
     lowest: int | None = None  # priority of a pod on a node that holds a GPU or another extended resource
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None

@@ -29,6 +29,7 @@ def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), event
     everything = {
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
+        "shy": frozenset(one for one, count in table.shy.items() if count),
         "lowest": min((rank for rank, count in table.ranks.items() if count), default=None),
         "kinds": kinds(known),
         "queue": line_up(table.waiting.values()),

@@ -238,6 +238,15 @@ def test_pods_that_share_no_node_with_others_may_share_one_among_themselves():
     assert fits(nodes, [on("t", "a", labels={"app": "other"})], shy) == 15
 
 
+@pytest.mark.parametrize(
+    ("selector", "bound"), [({"matchLabels": {"app": "llama"}}, "upper"), ({"matchLabels": {"app": "other"}}, "exact")]
+)
+def test_pods_that_share_no_node_with_these_make_it_a_bound(selector, bound):
+    found = asked([node()], [on("x", "n", apart(selector))]).schedulable
+    assert (found.value, found.bound) == (7, bound)
+    assert ("some pods share no node with these" in found.reason) is (bound == "upper")
+
+
 @pytest.mark.parametrize("more", [{"topologyKey": "zone"}, {"namespaceSelector": {}}, {"matchLabelKeys": ["x"]}])
 def test_other_ways_to_be_apart_are_only_bounded(more):
     found = asked([node()], pod=apart({"matchLabels": {"app": "llama"}}, **more)).schedulable

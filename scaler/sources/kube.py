@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scaler import karpenter
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
-from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Waiting
+from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Term, Waiting
 from scaler.placement import EMPTY, joined, with_pod, without_pod
 from scaler.sources import machines, objects
 from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
@@ -150,6 +150,7 @@ class PodTable(Table):
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
         self.ranks: Counter[int] = Counter()  # pods on nodes with extended resources, by priority
+        self.shy: Counter[tuple[str, Term]] = Counter()  # pods on nodes, by what they share no node with
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
         """As `Table.put`."""
@@ -176,12 +177,14 @@ class PodTable(Table):
             return
         if before and before.node:
             self.ranks[before.shape.priority] -= extended(before)
+            self.shy.subtract((before.owner[0], term) for term in before.shape.apart)
             left = without_pod(self.loads[before.node], before.shape)
             self.loads[before.node] = left
             if left == EMPTY:
                 del self.loads[before.node]
         if now and now.node:
             self.ranks[now.shape.priority] += extended(now)
+            self.shy.update((now.owner[0], term) for term in now.shape.apart)
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
 
 
@@ -494,6 +497,7 @@ class Kube:
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
             loads=None if pods is None else joined([table.loads for table in pods]),
+            shy=frozenset(one for table in pods or () for one, count in table.shy.items() if count),
             lowest=min((rank for table in pods or () for rank, count in table.ranks.items() if count), default=None),
             queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),

@@ -163,17 +163,15 @@ class Reader:
     def replicated(self, raw: Raw) -> Replicated:
         """A Deployment or StatefulSet."""
         spec = raw["spec"]
-        return Replicated(int(spec.get("replicas", 1)), Template(((self._template(spec.get("template")), 1),)))
+        return Replicated(int(spec.get("replicas", 1)), self._template((spec.get("template"), 1)))
 
     def group(self, raw: Raw) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
         spec = raw["spec"]
         group = spec["leaderWorkerTemplate"]
-        worker = self._template(group["workerTemplate"])
-        leader = self._template(group["leaderTemplate"]) if group.get("leaderTemplate") else worker
-        size = int(group.get("size", 1))
-        pods = ((leader, 1), (worker, size - 1)) if leader != worker and size > 1 else ((leader, size),)
-        return Replicated(int(spec.get("replicas", 1)), Template(pods))
+        leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
+        pods = self._template((leader, 1), (group["workerTemplate"], size - 1))
+        return Replicated(int(spec.get("replicas", 1)), pods)
 
     def _job_template(self, job: Raw | None) -> Template | None:
         """What one job of a ScaledJob runs at a time."""
@@ -181,12 +179,16 @@ class Reader:
             return None
         most = job.get("completions")
         wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
-        return Template(((self._template(job.get("template")), max(int(wide), 1)),))
+        return self._template((job.get("template"), max(int(wide), 1)))
 
-    def _template(self, raw: Raw | None) -> Shape:
-        raw = raw or {}
-        shape: Shape = self._once(read_shape(raw.get("spec") or {}, raw.get("metadata", {}).get("labels") or {}))
-        return shape
+    def _template(self, *pods: tuple[Raw | None, int]) -> Template:
+        """So many pods of each of these templates."""
+        shapes: Counter[Shape] = Counter()
+        for raw, count in pods:
+            labels = (raw or {}).get("metadata", {}).get("labels") or {}
+            shapes[self._once(read_shape((raw or {}).get("spec") or {}, labels))] += count
+        first = (pods[0][0] or {}).get("metadata", {}).get("labels") or {}
+        return Template(tuple((shape, count) for shape, count in shapes.items() if count), tuple(sorted(first.items())))
 
     def _once(self, value: Any) -> Any:
         if len(self._shared) > 100_000:  # of pods long gone
@@ -464,12 +466,12 @@ def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -
     written = known.template if known else record.scaled.template
     made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
     if written is None and made and record.target[1] not in tables.replicated:
-        return Template(((made.shape, 1),))
+        return Template(((made.shape, 1),), made.labels)
     if written is None or made is None or len(written.pods) > 1:
         return written
     [(shape, count)] = written.pods
     grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
-    return Template(((made.shape, count),)) if grown else written
+    return Template(((made.shape, count),), written.labels) if grown else written
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:

@@ -400,7 +400,13 @@ def test_what_is_only_bounded_is_never_more_than_we_say(cluster, seed):
     for number in range(WORLDS):
         world = make(seed, number)
         world.spec.pop("affinity", None)
-        world.spec |= BOUNDED[number % len(BOUNDED)](world.name)
+        kind = number % (len(BOUNDED) + 1)
+        if kind < len(BOUNDED):
+            world.spec |= BOUNDED[kind](world.name)
+        else:  # somebody shares no node with it
+            shy = {"containers": [{"name": "c", "image": "c"}], "nodeName": f"{world.name}-0"}
+            shy["affinity"] = {"podAntiAffinity": {REQUIRED: [among(world.name, "kubernetes.io/hostname")]}}
+            world.residents.append(pod(f"{world.name}-shy", shy, "shy"))
         for index, machine in enumerate(world.nodes):
             machine["metadata"]["labels"]["zone"] = f"{world.name}-{index % 2}"
         worlds.append(world)

@@ -278,6 +278,11 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     assert (scaled.replicas, scaled.template.size, scaled.template.asks(GPU)) == (2, 3, 16)
 
 
+def apart(app):
+    term = {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
 changes = st.lists(
     st.tuples(
         st.sampled_from("abc"),
@@ -293,13 +298,13 @@ changes = st.lists(
 def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
     reader, kept, last = Reader(), PodTable(), {}
     for name, where, gpus, phase in timeline:
-        last[name] = reader.pod(on(name, where, spec(gpus), phase=phase))
+        last[name] = reader.pod(on(name, where, {**spec(gpus), "affinity": apart(f"app-{gpus}")}, phase=phase))
         kept.put(("team", name), last[name])
     anew = PodTable()
     for name, record in last.items():
         anew.put(("team", name), record)
     assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
-    assert (kept.loads, +kept.ranks) == (anew.loads, +anew.ranks)
+    assert (kept.loads, +kept.ranks, +kept.shy) == (anew.loads, +anew.ranks, +anew.shy)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------------
