@@ -15,12 +15,13 @@ from aiohttp.web import AppRunner
 
 from scaler.catalog import load, shipped_formulas
 from scaler.cluster import Cluster
+from scaler.endpoint import Endpoint
 from scaler.engine import Engine, Limits
 from scaler.errors import ConfigError, SourceError
 from scaler.server import admin, logs, metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
-from scaler.settings import Endpoint, Settings
+from scaler.settings import Settings
 from scaler.sources.kube import Kube, reachable
 from scaler.sources.lists import Addresses
 from scaler.sources.prometheus import PrometheusSource

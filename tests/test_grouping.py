@@ -6,10 +6,10 @@ import pytest
 from prometheus_server import series
 
 from scaler import signals
+from scaler.endpoint import Endpoint
 from scaler.errors import ConfigError
 from scaler.grouping import NARROW, Dialect, check, group
 from scaler.model import OwnPods, SignalAsk
-from scaler.settings import Endpoint
 from scaler.sources.prometheus import PrometheusSource
 
 START = 1_790_000_000.0

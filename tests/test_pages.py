@@ -10,8 +10,9 @@ from prometheus_server import series
 from scaler import signals
 from scaler.catalog import shipped_formulas
 from scaler.document import parse_yaml
+from scaler.endpoint import Endpoint
 from scaler.model import Request, SignalAsk
-from scaler.settings import Endpoint, read_settings
+from scaler.settings import read_settings
 from scaler.sources.prometheus import PrometheusSource
 from scaler.spec import bind, parse_file
 from scaler.trigger import parse_trigger

@@ -11,9 +11,10 @@ from prometheus_server import free_port
 
 from scaler.check import check_file
 from scaler.document import parse_yaml
+from scaler.endpoint import PodPages
 from scaler.model import Request
 from scaler.server.metrics import METRICS
-from scaler.settings import KEYS, PodPages, read_settings
+from scaler.settings import KEYS, read_settings
 from scaler.spec import RESERVED_KEYS, bind, parse_file
 from scaler.trigger import NOT_YET_KEYS, parse_trigger
 

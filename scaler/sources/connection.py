@@ -16,9 +16,9 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from scaler.endpoint import Endpoint
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
-from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, Row
 from scaler.sources.credentials import authorization
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.document import parse_yaml
+from scaler.endpoint import Endpoint, Named, Page, read_pages
 from scaler.errors import ConfigError
 from scaler.fields import seconds
-from scaler.settings import Endpoint, Named, Page, read_pages
 from scaler.sources.places import host_of, named_pages
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from scaler.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
 from scaler.model import PodPlace
-from scaler.settings import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
 from scaler.signals import Usual
 
 # Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.

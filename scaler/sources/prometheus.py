@@ -12,12 +12,12 @@ from functools import partial
 from queue import LifoQueue
 from typing import TYPE_CHECKING
 
+from scaler.endpoint import Endpoint
 from scaler.errors import ConfigError, ScalerError
 from scaler.fields import seconds
 from scaler.grouping import STATS, check, group, shape
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.promql import enforce, insert
-from scaler.settings import Endpoint
 from scaler.sources.answers import Answer, read_grouped, read_history, read_one
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
+from scaler.endpoint import Endpoint, Page
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
 from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint, Page
 from scaler.signals import Signal, find
 from scaler.sources.counters import Counters
 from scaler.sources.credentials import authorization

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 
+from scaler.endpoint import Page
 from scaler.errors import ConfigError
 from scaler.fields import seconds
 from scaler.grouping import Dialect, check
 from scaler.model import MAX_VALUE, Failure, Measured, Reading, SignalAsk
-from scaler.settings import Page
 from scaler.signals import Metric, Pairs, Signal, Through, find
 from scaler.sources.exposition import Sample
 

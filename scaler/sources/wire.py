@@ -14,9 +14,9 @@ from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPRespon
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from scaler.endpoint import Endpoint, Page
 from scaler.errors import SourceError
 from scaler.fields import seconds
-from scaler.settings import Endpoint, Page
 from scaler.sources.places import barred
 
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from prometheus_server import Prometheus, openmetrics, series
 
+from scaler.endpoint import Endpoint
 from scaler.model import QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint
 from scaler.sources.prometheus import PrometheusSource
 
 START = 1_790_000_000.0

@@ -20,8 +20,8 @@ from ipaddress import ip_network
 from engine_page import engine_page
 from prometheus_client.parser import text_string_to_metric_families
 
+from scaler.endpoint import Endpoint, PodPages
 from scaler.model import OwnPods, PodPlace, Reading, SignalAsk
-from scaler.settings import Endpoint, PodPages
 from scaler.signals import find
 from scaler.sources.exposition import scan
 from scaler.sources.scrape import ScrapeSource

@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from scaler.endpoint import Endpoint, Page
 from scaler.model import SignalAsk
-from scaler.settings import Endpoint, Page
 from scaler.signals import engines
 from scaler.sim import pages
 from scaler.sim.fleet import Fleet, FleetSpec

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scaler.endpoint import Endpoint
 from scaler.model import Failure, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint
 from scaler.sources.prometheus import PrometheusSource
 
 ASK = QueryAsk("prom", "sum(up)")

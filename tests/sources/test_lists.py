@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from scaler.settings import Endpoint, Named
+from scaler.endpoint import Endpoint, Named
 from scaler.sources import lists
 from scaler.sources.lists import LASTS, RESOLVED, Lists
 

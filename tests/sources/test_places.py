@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaler.endpoint import Endpoint, Named, PodPages
 from scaler.model import PodPlace
-from scaler.settings import Endpoint, Named, PodPages
 from scaler.signals import Usual
 from scaler.sources.places import barred, named_pages, pod_page
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from prometheus_server import series, until
 
+from scaler.endpoint import Endpoint
 from scaler.errors import ConfigError
 from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint
 from scaler.sources.prometheus import MAX_QUERIES, MAX_TIMES, PrometheusSource
 
 LABELS = (("namespace", "team"), ("model", "m"))

@@ -14,8 +14,8 @@ import yaml
 from prometheus_server import until
 from sources.web import Web, send, zipped
 
+from scaler.endpoint import Endpoint, Named, Page, PodPages
 from scaler.model import Failure, HistoryAsk, OwnPods, PodPlace, QueryAsk, Reading, SignalAsk
-from scaler.settings import Endpoint, Named, Page, PodPages
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.scrape import MAX_WINDOWS, READERS, SHARED, ScrapeSource
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaler.endpoint import Endpoint, Page
 from scaler.errors import ConfigError
 from scaler.model import OwnPods, QueryAsk, SignalAsk
-from scaler.settings import Endpoint, Page
 from scaler.sources.exposition import scan
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.visits import Visit, histogram_quantile, measure, pods_matcher

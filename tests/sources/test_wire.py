@@ -10,8 +10,8 @@ from ipaddress import ip_network
 import pytest
 from sources.web import Web, send, zipped
 
+from scaler.endpoint import Endpoint, Page
 from scaler.errors import SourceError
-from scaler.settings import Endpoint, Page
 from scaler.sources.wire import Wire
 
 LIMITED = Endpoint("pages", timeout=0.5, max_bytes=10_000)
