@@ -3,8 +3,8 @@
     .venv/bin/python tests/benchmarks/bench_kube.py [PODS] [OBJECTS]
 
 The API server is tests/kubernetes_server.py in a process of its own, with pods of the size that they have in clusters
-(6 kB with their managedFields). A tenth of the pods belongs to OBJECTS ScaledObjects, the others to nobody here. For
-comparison the same list is read as the client's model objects, one page of it.
+(6 kB with their managedFields). A tenth of the pods belongs to OBJECTS ScaledObjects, the others to nobody here; there is a
+node of 12 kB for every ten of them. For comparison the same list is read as the client's model objects, one page of it.
 """
 
 import importlib
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kubernetes_objects import deployment, pod, scaled_object
 from kubernetes_server import Server
+from picturing import GPU, node
 
 from scaler.sources.kube import PAGE, Kube
 
@@ -80,6 +81,8 @@ def serve(pipe, pods: int, objects: int) -> None:
     for number in range(pods):
         owner = f"model-{number % objects}-5d8f" if number % 10 == 0 else f"other-{number // 20}-77cc"
         server.put("pods", padded(number, owner))
+    for number in range(pods // 10):
+        server.put("nodes", machine(number))
     server.events = {}
     with tempfile.TemporaryDirectory() as folder:
         pipe.send((server.kubeconfig(Path(folder)).read_text(), len(json.dumps(padded(0, "model-0-5d8f")))))
@@ -87,6 +90,8 @@ def serve(pipe, pods: int, objects: int) -> None:
         pass
     for number in range(EVENTS * SECONDS):
         server.put("pods", padded(number * 7 % pods, f"model-{number % objects}-5d8f"))
+        if not number % 6:
+            server.put("nodes", machine(number % (pods // 10)))  # a heartbeat every five minutes
         time.sleep(1 / EVENTS)
     pipe.recv()
 
@@ -94,7 +99,18 @@ def serve(pipe, pods: int, objects: int) -> None:
 def padded(number: int, owner: str) -> dict:
     made = pod(f"{owner}-{number:05}", ("ReplicaSet", owner))
     made["metadata"]["managedFields"] = PADDING
-    made["spec"]["containers"] = [{"name": "engine", "image": "vllm/vllm-openai:v0.11"}]
+    asked = {"requests": {"cpu": "4", "memory": "16Gi"}, "limits": {GPU: "1"}}
+    made["spec"]["containers"] = [{"name": "engine", "image": "vllm/vllm-openai:v0.11", "resources": asked}]
+    made["spec"]["nodeName"] = f"gpu-{number // 10}"
+    return made
+
+
+def machine(number: int) -> dict:
+    made = node(f"gpu-{number}", labels={f"example.com/label-{n}": "x" for n in range(30)})
+    made["metadata"]["managedFields"] = PADDING
+    made["status"]["images"] = [
+        {"names": [f"registry.example/image-{n}@sha256:{n:064}"], "sizeBytes": n} for n in range(50)
+    ]
     return made
 
 
