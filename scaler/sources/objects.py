@@ -479,10 +479,11 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
     if tables.pods is None or selected is None:
         return None
     own = tuple(tables.pods.get(record.target, ())) or selected
+    shapes = {id(one.shape): one.shape for one in own if one.node}  # few, and costly to compare
+    counts = Counter(id(one.shape) for one in own if one.node)
     held: Counter[str] = Counter()
-    for one in own:
-        if one.node:
-            held.update(dict(one.shape.requests))
+    for key, shape in shapes.items():
+        held.update({resource: amount * counts[key] for resource, amount in shape.requests})
     return tuple(sorted(held.items()))
 
 
