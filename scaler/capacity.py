@@ -21,6 +21,8 @@ from scaler.model import Inputs
 
 Mode = Literal["clamp", "report", "off"]
 
+SHOWN = 200  # characters of what binds, in a sentence; explain shows all
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -50,7 +52,8 @@ class Capacity:
             return ""
         terms = ((self.bound, "on nodes"), (self.available.schedulable.value, "schedulable"))
         parts = [f"{count} {name}" for count, name in (*terms, (self.available.provisionable.value, "provisionable"))]
-        had = f"{self.replicas} can be had ({', '.join(parts)}{'; ' if self.reason else ''}{self.reason})"
+        why = self.reason if len(self.reason) <= SHOWN else self.reason[: SHOWN - 3] + "..."
+        had = f"{self.replicas} can be had ({', '.join(parts)}{'; ' if why else ''}{why})"
         return f"{had}{f', {self.waiting()}' if self.pending else ''}"
 
     def waiting(self) -> str:

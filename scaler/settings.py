@@ -14,7 +14,7 @@ from typing import Any
 from scaler.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
-from scaler.spec import Defaults
+from scaler.spec import Defaults, capacity_mode
 
 ENVIRONMENT = "LLM_SCALER_"
 SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
@@ -64,6 +64,15 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
     Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
     Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
+    Key(
+        "defaults.capacity", capacity_mode, "report", "what is made of replicas that cannot be had: clamp, report, off"
+    ),
+    Key(
+        "defaults.startup",
+        duration(0, 7200),
+        900.0,
+        "how long a replica that is not ready counts as on its way; 0s: never",
+    ),
     Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
     Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
@@ -101,6 +110,8 @@ class Settings:
             interval=self["defaults.interval"],
             hold_for=self["defaults.holdFor"],
             idle_for=self["defaults.idleFor"],
+            capacity=self["defaults.capacity"],
+            startup=self["defaults.startup"],
             engine=self["defaults.engine"],
             gateway=self["defaults.gateway"],
             gateway_namespace=self["defaults.gatewayNamespace"],

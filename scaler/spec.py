@@ -91,6 +91,8 @@ class Defaults:
     interval: float = 5.0  # seconds between ticks
     hold_for: float = 120.0  # seconds an answer outlives its data
     idle_for: float = 60.0  # seconds of quiet before "inactive"
+    capacity: Mode = "report"
+    startup: float = 900.0
     engine: str = "vllm"
     gateway: str = "llm-d"
     gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
@@ -158,8 +160,8 @@ class WorkloadSpec:
     interval: float
     hold_for: float
     idle_for: float
-    capacity: Mode = "report"  # what is made of replicas that cannot be had
-    startup: float = 900.0  # seconds for which a replica that is not ready counts as on its way
+    capacity: Mode  # what is made of replicas that cannot be had
+    startup: float  # seconds for which a replica that is not ready counts as on its way
 
     @property
     def algorithm(self) -> Policy | None:
@@ -495,8 +497,8 @@ def _read(
         interval=fields.take("interval", duration(1, 600), defaults.interval),
         hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
-        capacity=fields.take("capacity", _mode, _REPORT),
-        startup=fields.take("startup", duration(0, 7200), 900.0),
+        capacity=fields.take("capacity", capacity_mode, defaults.capacity),
+        startup=fields.take("startup", duration(0, 7200), defaults.startup),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
@@ -568,11 +570,10 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
 
 
 _ERROR: OnMissing = "error"
-_REPORT: Mode = "report"
 
 
-def _mode(raw: object) -> Mode:
-    """A mode; YAML reads a bare `off` as a boolean."""
+def capacity_mode(raw: object) -> Mode:
+    """A mode of capacity; YAML reads a bare `off` as a boolean."""
     if raw is False:
         return "off"
     if raw == "clamp" or raw == "report" or raw == "off":  # noqa: PLR1714 - so that the type is seen

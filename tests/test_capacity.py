@@ -67,6 +67,12 @@ def test_what_binds_is_named_and_so_is_who_waits():
     )
 
 
+def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
+    decision = decided(120, available(Count(0, reason="insufficient cpu on 1 node, " * 50)), ready=3)
+    assert len(decision.reason) < 400
+    assert len(decision.capacity.reason) > 1000
+
+
 def test_what_can_be_had_is_not_limited():
     decision = decided(50, available(1, 1), ready=3)
     assert decision.replicas == 5

@@ -125,3 +125,9 @@ def test_names_are_a_list_or_a_text_with_commas(given):
 def test_what_names_nothing_is_refused(given):
     with pytest.raises(ConfigError, match=r"kubernetes\.serviceNames: .* at most 100 names, such as team-a,team-b"):
         read({**FILE, "kubernetes": {"serviceNames": given}})
+
+
+@pytest.mark.parametrize(("given", "expected"), [("clamp", "clamp"), (False, "off"), ("off", "off"), (None, "report")])
+def test_the_settings_say_what_is_made_of_replicas_that_cannot_be_had(given, expected):
+    defaults = read({**FILE, "defaults": {"capacity": given, "startup": "5m"}}).defaults()
+    assert (defaults.capacity, defaults.startup) == (expected, 300)
