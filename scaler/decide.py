@@ -76,7 +76,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
     room = capacity(spec.capacity, inputs, now)
-    owed, way = (None, None) if spec.for_jobs else coming(spec.startup, state.owed, inputs, room, now)
+    owed, way = coming(spec.patience, state.owed, inputs, room, now)
     wanted = _within(asked, way, room)
 
     certain = not problems

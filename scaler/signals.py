@@ -84,6 +84,11 @@ class Signal:
     page: Usual | None = None  # None: nothing is usual there
 
     @property
+    def piles_up(self) -> bool:
+        """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
+        return self.type != "counter" and self.bounded is None and not self.bounded_by
+
+    @property
     def takes_window(self) -> bool:
         """Whether it is measured over a window."""
         return self.type != "gauge"

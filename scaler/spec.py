@@ -137,6 +137,7 @@ class Input:
     unit: str = ""
     at_zero: float | None = None  # its value when the target is known to have no replica; None: nothing is known then
     of_target: bool = False  # measured on the target's own pods
+    piles_up: bool = True  # it may grow for no other reason than that replicas are not ready yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,12 @@ class WorkloadSpec:
     def endpoints(self) -> frozenset[str]:
         """Names of the endpoints it measures."""
         return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk))
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a replica that is not ready counts as on its way; 0 where nothing can wait for it."""
+        waits = any(item.piles_up and item.name in self.program.names for item in self.inputs)
+        return self.startup if waits and not self.for_jobs else 0.0
 
     @property
     def needs_gpus(self) -> bool:
@@ -555,18 +562,18 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
     if fields.has("gpus"):
         count = fields.take("gpus", choice(*GPU_COUNTS))
         fields.close()
-        return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1])
+        return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
     given = fields.take("endpoint", _endpoint(scope.defaults), None)
     endpoint = given or scope.endpoint
     if fields.has("prometheus"):
         ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
-        unit, at_zero, of_target = fields.take("unit", text, ""), None, False
+        item = Input(name, ask, on_missing, over, reduce, fields.take("unit", text, ""))
     else:
         signal, ask, of_target = _signal(fields, scope, given)
-        unit, at_zero = signal.unit, signal.at_zero
+        item = Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
     fields.close()
-    return Input(name, ask, on_missing, over, reduce, unit, at_zero, of_target)
+    return item
 
 
 _ERROR: OnMissing = "error"

@@ -92,6 +92,21 @@ def test_pods_that_are_not_known_leave_nothing_out():
     assert fold(workload(LOAD), [{"load": 200, "replicas": Replicas(4, 2, 2)}])[1][0].replicas == 20
 
 
+@pytest.mark.parametrize(
+    ("expression", "waits"),
+    [
+        ("waiting", True),
+        ("time_to_first_token", True),
+        ("running", False),
+        ("kv_cache_usage", False),
+        ("generation_tokens_per_second", False),
+        ("generation_tokens_per_second + queued", True),
+    ],
+)
+def test_where_nothing_piles_up_nothing_waits_for_them(expression, waits):
+    assert workload(expression=expression, target="1", model="m").patience == (900 if waits else 0)
+
+
 def test_a_trigger_says_how_long_it_is_waited_for():
     assert (workload(LOAD).startup, workload(LOAD, startup="20m").startup) == (900, 1200)
 
