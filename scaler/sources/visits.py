@@ -153,6 +153,7 @@ class _Table:
         self._lost = self._gather(self._signal.metrics, gone)
         self._per = self._gather(self._signal.per, here)
         self._strangers = [visit for visit in gone if not visit.known]
+        self._answered = {visit.page.labels.get(self._pod) or visit.page.address for visit in here}
         self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
         names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
         self._source = f"{source}: {names}"
@@ -161,7 +162,7 @@ class _Table:
     def read(self, ask: SignalAsk) -> Measured:
         """Answer one ask."""
         pods = self._of(self._found, ask)
-        missing = self._missing(ask) - pods.keys()
+        missing = self._missing(ask, pods) - pods.keys()
         value = self._value(pods, self._of(self._per, ask))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
         doubts = "; ".join(self._doubts(pods, missing, age))
@@ -182,13 +183,14 @@ class _Table:
             source=source,
         )
 
-    def _missing(self, ask: SignalAsk) -> set[str]:
-        """Pods that should answer, as far as they do not."""
+    def _missing(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
+        """Pods that should answer, as far as they do not; none by name where pages do not say whose they are."""
+        nameless = any(":" in name for name in pods)
         strangers = (visit for visit in self._strangers if self._may_be(visit.page, ask))
         return {
             *self._of(self._lost, ask),
             *(page.labels.get(self._pod) or page.address for page in (visit.page for visit in strangers)),
-            *(ask.own.ready if ask.own else ()),
+            *(ask.own.ready if ask.own and not nameless else ()),
         }
 
     def _may_be(self, page: Page, ask: SignalAsk) -> bool:
@@ -295,9 +297,12 @@ class _Table:
 
     def _doubts(self, pods: Mapping[str, _Pod], missing: Collection[str], age: float) -> Iterator[str]:
         """Why the value may be too low or too old."""
-        if missing:
-            why = sorted(self._why[name] for name in missing if name in self._why)
-            yield f"{len(missing)} of {len(pods) + len(missing)} pods did not answer{': ' + why[0] if why else ''}"
+        silent, total = set(missing) - self._answered, len(pods) + len(missing)
+        if silent:
+            why = sorted(self._why[name] for name in silent if name in self._why)
+            yield f"{len(silent)} of {total} pods did not answer{': ' + why[0] if why else ''}"
+        if len(silent) < len(missing):
+            yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())

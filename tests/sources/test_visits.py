@@ -114,6 +114,22 @@ def test_only_the_target_s_own_pods_count_and_its_ready_ones_must_answer():
     assert found.partial == "1 of 3 pods did not answer"
 
 
+def test_a_pod_that_answers_without_the_series_is_no_silent_one():
+    pages = [visit("http://a:1/", f'{NAME}{{model_name="m"}} 7', pod="a"), visit("http://b:1/", "", pod="b")]
+    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    assert read(pages, replace(WAITING, own=own)).partial == "1 of 2 pods answered, without such a series"
+    assert read(pages[1:], replace(WAITING, own=own)).reason == (
+        "1 of 2 pods did not answer; 1 of 2 pods answered, without such a series"
+    )
+
+
+def test_pages_that_do_not_say_whose_they_are_are_not_held_against_the_pods_that_kubernetes_names():
+    pages = [visit(f"http://10.0.0.{at}:1/", f'{NAME}{{model_name="m"}} 7') for at in (1, 2)]
+    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    found = read(pages, replace(WAITING, own=own))
+    assert (found.value, found.answered, found.expected, found.partial) == (14.0, 2, 2, "")
+
+
 def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
     gone = visit("http://p:1/", "", "p:1 is away", known=False, namespace="demo", pod="b-0")
     here = visit("http://p:2/", f'{NAME}{{model_name="m"}} 7', pod="a-0")
