@@ -159,7 +159,8 @@ class ScrapeSource:
         for page in pods:
             self._pods.setdefault(page, _Reader(page, self._endpoint)).wanted_at = now
         left = [page for page, reader in self._pods.items() if not 0 <= now - reader.wanted_at <= LEFT]
-        for page in left:
+        kept = sorted(self._pods.keys() - set(left), key=lambda page: self._pods[page].wanted_at)
+        for page in (*left, *kept[:-MAX_PODS]):
             self._pods.pop(page).close()
         on_list = [self._listed.setdefault(page, _Reader(page, self._endpoint)) for page in listed]
         return on_list, [self._pods[page] for page in dict.fromkeys(pods)]
@@ -224,6 +225,8 @@ class _Reader:
         self.under_way: Future[None] | None = None  # the same
         self.slow = False  # whether it was not there in time
         self.wanted_at = 0.0
+        pod = page.labels.get(endpoint.dialect.name("pod")) if page.of_pod else None
+        self._who = f"{pod} at {page.address}" if pod else page.address
         self._endpoint = endpoint
         self._wire: Wire | None = None
         self._counters = Counters()
@@ -252,9 +255,9 @@ class _Reader:
             kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
             return scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
         except SourceError as error:
-            return f"{self.page.address} {error}"
+            return f"{self._who} {error}"
         except ValueError as error:
-            return f"{self.page.address}: {error}"
+            return f"{self._who}: {error}"
 
     def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
         """Remember what was read."""
@@ -275,7 +278,7 @@ class _Reader:
     def visit(self) -> Visit:
         """What is known of it after its newest reading."""
         ended = self.begun is not None and self._ended == self.begun[0]
-        slow = f"{self.page.address} gives no answer within {seconds(self._endpoint.timeout)}"
+        slow = f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
         rates = partial(self._counters.rates, now=self._read_at or 0.0)
         return Visit(self.page, self._samples, rates, self._problem if ended else slow, self._read_at is not None)
 

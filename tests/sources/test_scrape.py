@@ -416,7 +416,7 @@ def test_every_ready_pod_must_answer_and_no_other(web, pods):
     source = pods()
     assert counts(one(source, replace(WAITING, own=own("a", "b")))) == (2.0, 1, 2)
     reading = one(source, replace(WAITING, own=own("a", "b")))
-    assert reading.partial == f"1 of 2 pods did not answer: 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
+    assert reading.partial == f"1 of 2 pods did not answer: b at 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
     assert counts(one(source, replace(WAITING, own=own("a", "b", ready=["a"])))) == (2.0, 1, 1), "it was never ready"
     assert counts(one(source, replace(WAITING, own=own("a", "c", silent=["c"])))) == (2.0, 1, 2), "it has no address"
 
