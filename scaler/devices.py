@@ -17,7 +17,6 @@ from typing import Any
 
 from scaler.hardware import ClaimTemplate, Device, DeviceRequest, Devices, Shape, Slice
 
-PLENTY = 10**6  # pods: more than a node ever takes
 _TERMS = re.compile(r"""&&|(?:[^"'&]|"[^"]*"|'[^']*'|&(?!&))+""")
 _COMPARISON = re.compile(
     r"""device\.(?:(?P<driver>driver)|attributes\[(?P<domain>"[^"]+"|'[^']+')\]\.(?P<name>\w+))"""
@@ -90,7 +89,7 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
 
 
 def matches(expression: str, driver: str, device: Device) -> bool | None:
-    """Whether a selector takes a device; None if it cannot be read."""
+    """Whether a selector takes a device; None if that cannot be told."""
     parts = _TERMS.findall(expression)
     if "".join(parts) != expression or parts[1::2] != ["&&"] * (len(parts) // 2):
         return None
@@ -104,12 +103,13 @@ def _holds(term: str, driver: str, device: Device) -> bool | None:
         return None
     name = (found["domain"] or "").strip("\"'"), found["name"]
     own: Any = driver if found["driver"] else device.attributes.get(name)
-    if own is None:
-        return False  # the scheduler takes it for an error, and places no pod by such a device
     if not found["sign"]:
         return own if isinstance(own, bool) else None
-    value = _literal(found["value"])
-    return bool(_SIGNS[found["sign"]](own, value)) if type(own) is type(value) else False
+    value, sign = _literal(found["value"]), found["sign"]
+    if type(own) is type(value):
+        return _SIGNS[sign](own, value)
+    # Of different types, values are only ever unequal. What is not there is an error, after which no device is taken.
+    return None if own is None or sign not in {"==", "!="} else sign == "!="
 
 
 def _literal(text: str) -> str | int | bool:
@@ -141,11 +141,11 @@ def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[
     selectors = {
         one for request in wanted for one in (*devices.classes.get(request.device_class, ()), *request.selectors)
     }
-    drivers = [(one.driver, device) for one in slices for device in one.devices[:1]]
+    drivers = [(one.driver, device) for one in slices for device in one.devices]
     reasons = {
         "several requests may want the same devices": len(wanted) > 1,
         "devices share counters, or have taints": any(one.entangled for one in slices),
     }
     unread = [one for one in sorted(selectors) if any(matches(one, *device) is None for device in drivers)]
-    told = [f"the selector {one[:80]!r} cannot be read" for one in unread]
+    told = [f"the selector {one[:80]!r} cannot be read for every device" for one in unread]
     return (*told, *(reason for reason, holds in reasons.items() if holds))

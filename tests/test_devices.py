@@ -8,7 +8,7 @@ from picturing import node, on, picture
 from scaler.devices import matches
 from scaler.gpu import Count, availability
 from scaler.hardware import Device, Devices
-from scaler.sources.machines import read_allocation, read_claim_template, read_class, read_slice
+from scaler.sources.devices import read_allocation, read_claim_template, read_class, read_slice
 
 DRIVER = "gpu.example.com"
 IS_GPU = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
@@ -17,6 +17,7 @@ H100 = f'device.attributes["{DRIVER}"].model == "h100"'
 
 def device(name, model="h100", **more):
     attributes = {"type": {"string": "gpu"}, "model": {"string": model}, "memory": {"int": 80}, "ecc": {"bool": True}}
+    attributes["version"] = {"version": "1.2.3"}
     return {"name": name, "attributes": {**attributes, f"{DRIVER}/qualified": {"string": "yes"}}, **more}
 
 
@@ -80,8 +81,12 @@ FOUR = [device(f"d{number}") for number in range(4)]
         (f'device.attributes["{DRIVER}"].ecc', True),
         (f'device.attributes["{DRIVER}"].ecc == false', False),
         (f'device.attributes["{DRIVER}"].qualified == "yes"', True),
-        (f'device.attributes["{DRIVER}"].missing == "x"', False),
+        (f'device.attributes["{DRIVER}"].missing == "x"', None),
+        (f'device.driver == "other" && device.attributes["{DRIVER}"].missing == "x"', False),
+        (f'device.attributes["{DRIVER}"].version == "1.2.3"', None),
         (f'device.attributes["{DRIVER}"].memory == "80"', False),
+        (f'device.attributes["{DRIVER}"].memory != "80"', True),
+        (f'device.attributes["{DRIVER}"].memory < "80"', None),
         (f'device.attributes["{DRIVER}"].model == "a && b"', False),
         ("device.attributes[\"x\"].a.startsWith('h')", None),
         (f"{IS_GPU} || true", None),

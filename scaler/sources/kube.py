@@ -21,7 +21,8 @@ from scaler.cluster import Cluster
 from scaler.errors import SourceError
 from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Term, Waiting
 from scaler.placement import EMPTY, joined, with_pod, without_pod
-from scaler.sources import machines, objects
+from scaler.sources import devices, machines, objects
+from scaler.sources import karpenter as orders
 from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
 from scaler.waiting import line_up
 
@@ -465,13 +466,13 @@ class Kube:
             PODS: (self._reader.pod, key_of),
             NODES: (machines.read_node, key_of),
             QUOTAS: (machines.read_quota, key_of),
-            NODE_POOLS: (machines.read_pool, key_of),
-            NODE_CLAIMS: (machines.read_claim, key_of),
-            SHORTAGES: (machines.read_shortage, key_of),
-            RESOURCE_SLICES: (machines.read_slice, key_of),
-            DEVICE_CLASSES: (machines.read_class, key_of),
-            CLAIM_TEMPLATES: (machines.read_claim_template, key_of),
-            RESOURCE_CLAIMS: (machines.read_allocation, key_of),
+            NODE_POOLS: (orders.read_pool, key_of),
+            NODE_CLAIMS: (orders.read_claim, key_of),
+            SHORTAGES: (orders.read_shortage, key_of),
+            RESOURCE_SLICES: (devices.read_slice, key_of),
+            DEVICE_CLASSES: (devices.read_class, key_of),
+            CLAIM_TEMPLATES: (devices.read_claim_template, key_of),
+            RESOURCE_CLAIMS: (devices.read_allocation, key_of),
         }
         return readings[resource]
 

@@ -13,32 +13,12 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from scaler.hardware import (
-    POOL,
-    Allocation,
-    Amounts,
-    ClaimTemplate,
-    Device,
-    DeviceRequest,
-    Labels,
-    Node,
-    NodeClaim,
-    NodePool,
-    Quota,
-    Requirement,
-    Shape,
-    Shortage,
-    Slice,
-    Taint,
-    Term,
-    Toleration,
-)
+from scaler.hardware import Amounts, Labels, Node, Quota, Requirement, Shape, Taint, Term, Toleration
 from scaler.placement import takes
 
 Raw = Mapping[str, Any]
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-_SHOWN = 300  # characters of a message that are kept
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
     letters: Decimal(base**power)
@@ -72,7 +52,7 @@ def read_node(raw: Raw) -> Node:
     return Node(
         name=meta["name"],
         labels=meta.get("labels") or {},
-        taints=tuple(_taint(one) for one in spec.get("taints") or ()),
+        taints=tuple(read_taint(one) for one in spec.get("taints") or ()),
         allocatable=amounts(status.get("allocatable")),
         ready=next(ready, "True") == "True",
         unschedulable=bool(spec.get("unschedulable")),
@@ -214,10 +194,11 @@ def _by_host(term: Raw) -> bool:
 
 def _selector(raw: Raw) -> Term:
     labels = (Requirement(key, "In", (value,)) for key, value in _pairs(raw.get("matchLabels")))
-    return (*labels, *(_requirement(one, False) for one in raw.get("matchExpressions") or ()))
+    return (*labels, *(read_requirement(one) for one in raw.get("matchExpressions") or ()))
 
 
-def _taint(raw: Raw) -> Taint:
+def read_taint(raw: Raw) -> Taint:
+    """A taint."""
     return Taint(raw["key"], raw.get("value") or "", raw["effect"])
 
 
@@ -228,136 +209,17 @@ def _toleration(raw: Raw) -> Toleration:
 
 
 def _term(raw: Raw) -> Term:
-    labels = (_requirement(one, False) for one in raw.get("matchExpressions") or ())
-    return (*labels, *(_requirement(one, True) for one in raw.get("matchFields") or ()))
+    labels = (read_requirement(one) for one in raw.get("matchExpressions") or ())
+    return (*labels, *(read_requirement(one, field=True) for one in raw.get("matchFields") or ()))
 
 
-def _requirement(raw: Raw, field: bool) -> Requirement:
+def read_requirement(raw: Raw, field: bool = False) -> Requirement:
+    """An expression about a label; with `field`, about a field of a node."""
     return Requirement(raw["key"], raw["operator"], tuple(raw.get("values") or ()), field)
 
 
 def _pairs(raw: Raw | None) -> Labels:
     return tuple(sorted((raw or {}).items()))
-
-
-# ---- dynamic resource allocation (Kubernetes 1.35, resource.k8s.io/v1) -----------------------------------------------
-
-
-def read_slice(raw: Raw) -> Slice:
-    """A ResourceSlice."""
-    spec = raw["spec"]
-    pool, devices = spec["pool"], spec.get("devices") or ()
-    odd = ("consumesCounters", "taints", "allowMultipleAllocations", "bindingConditions")
-    return Slice(
-        driver=spec["driver"],
-        pool=pool["name"],
-        generation=pool.get("generation", 0),
-        count=pool.get("resourceSliceCount", 1),
-        node=spec.get("nodeName") or "",
-        devices=tuple(Device(one["name"], _attributes(one, spec["driver"])) for one in devices),
-        entangled=any(one.get(name) for one in devices for name in odd),
-    )
-
-
-def read_class(raw: Raw) -> tuple[str, ...]:
-    """The selectors of a DeviceClass."""
-    return _selectors(raw.get("spec") or {})
-
-
-def read_claim_template(raw: Raw) -> ClaimTemplate:
-    """A ResourceClaimTemplate."""
-    devices = raw["spec"]["spec"].get("devices") or {}
-    requests = devices.get("requests") or ()
-    exact = (one["exactly"] for one in requests if "exactly" in one)
-    return ClaimTemplate(
-        requests=tuple(_request(one) for one in exact if not one.get("adminAccess")),
-        constrained=bool(devices.get("constraints")),
-        alternatives=any("firstAvailable" in one for one in requests),
-    )
-
-
-def read_allocation(raw: Raw) -> Allocation | None:
-    """What a ResourceClaim has been given; None for nothing."""
-    status = raw.get("status") or {}
-    results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
-    given = tuple((one["driver"], one["pool"], one["device"]) for one in results if not one.get("adminAccess"))
-    users = tuple(one["name"] for one in status.get("reservedFor") or () if one.get("resource") == "pods")
-    return Allocation(raw["metadata"]["namespace"], users, given) if given else None
-
-
-def _request(raw: Raw) -> DeviceRequest:
-    count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
-    return DeviceRequest(raw["deviceClassName"], count, _selectors(raw))
-
-
-def _selectors(raw: Raw) -> tuple[str, ...]:
-    return tuple(str((one.get("cel") or {}).get("expression", "")) for one in raw.get("selectors") or ())
-
-
-def _attributes(raw: Raw, driver: str) -> dict[tuple[str, str], str | int | bool]:
-    """By domain and name; a name without a domain is of its driver's."""
-    found = {}
-    for name, value in (raw.get("attributes") or {}).items():
-        domain, _, short = name.rpartition("/")
-        found[domain or driver, short] = next(iter(value.values()))
-    return found
-
-
-# ---- Karpenter (sigs.k8s.io/karpenter 1.14.0, pkg/apis/v1) -----------------------------------------------------------
-
-
-def read_pool(raw: Raw) -> NodePool:
-    """A NodePool."""
-    name, spec, status = raw["metadata"]["name"], raw["spec"], raw.get("status", {})
-    template = spec["template"]
-    labels = {**(template.get("metadata", {}).get("labels") or {}), POOL: name}
-    ready = _condition(status, "Ready")
-    return NodePool(
-        name=name,
-        requirements=(
-            *(_requirement(one, False) for one in template["spec"].get("requirements") or ()),
-            *(Requirement(key, "In", (value,)) for key, value in sorted(labels.items())),
-        ),
-        taints=tuple(_taint(one) for one in template["spec"].get("taints") or ()),
-        limits=amounts(spec.get("limits")),
-        used=amounts(status.get("resources")),
-        static=spec.get("replicas") is not None,
-        problem=_said(ready) if ready.get("status") == "False" else "",
-    )
-
-
-def read_claim(raw: Raw) -> NodeClaim:
-    """A NodeClaim."""
-    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
-    requirements = (_requirement(one, False) for one in spec.get("requirements") or ())
-    settled = {one.key: one.values[0] for one in requirements if one.operator == "In" and len(one.values) == 1}
-    launched = _condition(status, "Launched")
-    needed = (spec.get("resources") or {}).get("requests")
-    labels = {**settled, **(meta.get("labels") or {})}
-    return NodeClaim(
-        name=meta["name"],
-        pool=labels.get(POOL, ""),
-        labels=labels,
-        taints=tuple(_taint(one) for one in spec.get("taints") or ()),
-        capacity=amounts(status.get("capacity")),
-        allocatable=amounts(status.get("allocatable") or needed),
-        node=status.get("nodeName") or "",
-        launched=moment(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
-        initialized=_condition(status, "Initialized").get("status") == "True",
-        problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",
-        leaving="deletionTimestamp" in meta,
-    )
-
-
-def read_shortage(raw: Raw) -> Shortage | None:
-    """An event about a machine that could not be had; None for any other."""
-    about = raw.get("involvedObject") or {}
-    last = (raw.get("series") or {}).get("lastObservedTime") or raw.get("lastTimestamp") or raw.get("eventTime")
-    at = moment(last or raw["metadata"].get("creationTimestamp"))
-    if about.get("kind") != "NodeClaim" or at is None:
-        return None
-    pool = about["name"].rpartition("-")[0]  # a claim is called NODEPOOL-xxxxx
-    return Shortage(pool, at, str(raw.get("message") or raw.get("reason"))[:_SHOWN])
 
 
 def moment(text: str | None) -> float | None:
@@ -366,11 +228,3 @@ def moment(text: str | None) -> float | None:
         return datetime.fromisoformat(text).timestamp() if text else None
     except ValueError:
         return None
-
-
-def _condition(status: Raw, kind: str) -> Raw:
-    return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
-
-
-def _said(condition: Raw) -> str:
-    return f"{condition.get('reason', '')}: {condition.get('message', '')}"[:_SHOWN]

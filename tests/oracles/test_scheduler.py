@@ -24,7 +24,7 @@ from picturing import GPU, picture
 
 from scaler.gpu import availability
 from scaler.hardware import Devices
-from scaler.sources.machines import read_allocation, read_claim_template, read_slice
+from scaler.sources.devices import read_allocation, read_claim_template, read_slice
 
 SPACE = "team"
 SEEDS = range(8)

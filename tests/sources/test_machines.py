@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.hardware import Quota
-from scaler.sources.machines import amount, read_claim, read_node, read_pool, read_quota, read_shape, read_shortage
+from scaler.sources.machines import amount, read_node, read_quota, read_shape
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,3 @@ def test_a_quota():
         "status": {"hard": {"requests.cpu": "2", "pods": "4"}, "used": {"requests.cpu": "500m"}},
     }
     assert read_quota(raw) == Quota("q", {"requests.cpu": 2000, "pods": 4}, {"requests.cpu": 500}, scoped=True)
-
-
-def test_objects_of_karpenter_that_say_little():
-    pool = read_pool({"metadata": {"name": "p"}, "spec": {"template": {"spec": {}}}})
-    assert (pool.limits, pool.used, pool.static, pool.problem) == ({}, {}, False, "")
-    claim = read_claim({"metadata": {"name": "p-1"}, "spec": {}})
-    assert (claim.pool, claim.allocatable, claim.launched, claim.initialized) == ("", {}, None, False)
-    assert read_shortage({"metadata": {"name": "e"}, "involvedObject": {"kind": "NodeClaim", "name": "p-1"}}) is None
