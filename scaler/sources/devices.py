@@ -1,4 +1,4 @@
-"""Dynamic resource allocation as JSON (Kubernetes 1.35, resource.k8s.io/v1) -> the devices, and whose they are. Pure."""
+"""Dynamic resource allocation as JSON (Kubernetes 1.35, resource.k8s.io/v1) -> devices, and whose they are. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
