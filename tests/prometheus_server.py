@@ -201,13 +201,14 @@ def series(name: str, labels: Mapping[str, str], values: str, start: float, inte
     """
     written = ",".join(f'{label}="{value}"' for label, value in labels.items())
     lines = []
-    for index, value in enumerate(_expanded(values)):
+    for index, value in enumerate(values_of(values)):
         if value is not None:
             lines.append(f"{name}{{{written}}} {value} {start + index * interval:.3f}")
     return lines
 
 
-def _expanded(values: str) -> list[float | None]:
+def values_of(values: str) -> list[float | None]:
+    """The samples of one series in promtool's notation; None where there is none."""
     found: list[float | None] = []
     for word in values.split():
         base, _, count = word.partition("x")

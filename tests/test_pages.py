@@ -1,19 +1,23 @@
-"""Every engine's real metrics page, read through a real Prometheus: each signal, and the trigger that README.md gives."""
+"""Every engine's real metrics page, read through a real Prometheus and directly: each signal, and README.md's trigger."""
 
 import re
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_server import series
+from prometheus_server import series, values_of
+from sources.web import Web
 
 from scaler import signals
 from scaler.catalog import shipped_formulas
 from scaler.document import parse_yaml
-from scaler.endpoint import Endpoint
-from scaler.model import Request, SignalAsk
+from scaler.endpoint import Endpoint, Page, PodPages
+from scaler.model import OwnPods, PodPlace, Request, SignalAsk
 from scaler.settings import read_settings
 from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.scrape import ScrapeSource
 from scaler.spec import bind, parse_file
 from scaler.trigger import parse_trigger
 
@@ -28,13 +32,14 @@ EXPECTED = [(engine, name, value) for engine, page in PAGES.items() for name, va
 START = 1_790_000_000.0
 AT = START + 600
 HISTOGRAMS = {"slow": ("0.1", "0.2"), "slow_ms": ("100", "200")}  # bounds in the unit of the engine
+PODS = ("llm-0", "llm-1")
 LABELS = {"model": "m", "route": "r"}
 
 
 def lines(engine, namespace, page):
     """The samples of both pods of an engine, which has a namespace of its own."""
     written = []
-    for pod in ("llm-0", "llm-1"):
+    for pod in PODS:
         scrape = {"job": namespace, "instance": pod, "pod": pod, "namespace": namespace}
         written += series("up", scrape, "1x40", START)
         for line in page:
@@ -80,10 +85,15 @@ def source(start_prometheus):
     return PrometheusSource(Endpoint("default", server.url, timeout=20))
 
 
-def read(source, signal, namespace):
+def ask_of(signal, namespace, own=None):
     known = {"namespace": namespace, **LABELS}
     labels = tuple((label, known[label]) for label in signal.labels)
     ask = SignalAsk("default", signal.engine, signal.name, labels, window=signal.window, quantile=signal.quantile)
+    return replace(ask, own=own) if signal.scope == "target" else ask
+
+
+def read(source, signal, namespace):
+    ask = ask_of(signal, namespace)
     return source.fetch([ask], [AT])[ask][0]
 
 
@@ -103,6 +113,65 @@ def test_a_signal_of_an_engine(engine, name, value, source):
 def test_a_signal_of_a_release_with_older_names(engine, name, value, source):
     reading = read(source, signals.find(engine, name), f"old-{engine}")
     assert (reading.value, reading.answered) == (pytest.approx(value), 2)
+
+
+# ---- the same, without Prometheus ---------------------------------------------------------------------------------------
+
+
+def text(engine, page, step):
+    """A pod's page as it is after so many times 15 s."""
+    written = []
+    for line in page:
+        exported, values = line.replace("$namespace", engine).rsplit(" ", 1)
+        name, _, inner = exported.rstrip("}").partition("{")
+        for suffix, more, samples in expanded(values):
+            labels = ",".join([*filter(None, [inner]), *(f'{label}="{value}"' for label, value in more.items())])
+            written.append(f"{name}{suffix}{{{labels}}} {values_of(samples)[step]}\n")
+    return "".join(written)
+
+
+@pytest.fixture(scope="module")
+def web():
+    server = Web()
+    yield server
+    server.close()
+
+
+def directly(web, engine, page):
+    """All signals of an engine, as its two pods say them within ten minutes, of which the last half is read."""
+    signed = {name: ask_of(signals.find(engine, name), engine, own(engine)) for name in PAGES[engine]["expect"]}
+    listed = tuple(Page(web.url(f"/{engine}/{pod}"), {"namespace": engine, "pod": pod}) for pod in PODS)
+    endpoint = Endpoint("default", pages=listed, pods=PodPages(web.port), networks=(ip_network("127.0.0.0/8"),))
+    now = [0.0]
+    source = ScrapeSource(endpoint, lambda: now[0])
+    for step in range(20, 41, 5):
+        now[0] = START + 15.0 * step
+        web.paths |= {f"/{engine}/{pod}": text(engine, page, step) for pod in PODS}
+        found = source.fetch(list(signed.values()), now)
+    source.close()
+    return {name: found[ask][0] for name, ask in signed.items()}
+
+
+def own(engine):
+    places = [PodPlace(engine, pod, "127.0.0.1", (("path", f"/{engine}/{pod}"),)) for pod in PODS]
+    return OwnPods(frozenset(PODS), frozenset(PODS), places=frozenset(places))
+
+
+@pytest.mark.parametrize("engine", PAGES)
+def test_the_signals_of_an_engine_read_directly_are_those_of_prometheus(engine, web):
+    versions = [PAGES[engine]["page"].splitlines(), *([older(engine)] if renamed(engine) else [])]
+    for page in versions:
+        read = directly(web, engine, page)
+        wanted = {
+            name: value
+            for name, value in PAGES[engine]["expect"].items()
+            if page is versions[0] or signals.find(engine, name).metrics[0].name in renamed(engine)
+        }
+        assert {name: read[name].value for name in wanted} == pytest.approx(wanted)
+        assert {(read[name].answered, read[name].expected, read[name].partial) for name in wanted} == {(2, 2, "")}
+
+
+# ---- whole ----------------------------------------------------------------------------------------------------------------
 
 
 def test_every_signal_is_on_a_page():
