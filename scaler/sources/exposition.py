@@ -20,7 +20,7 @@ LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write th
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_LABELS = rf"[ \t]*(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*"
+_LABELS = rf"[ \t]*+(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*+"  # no blank is given back: many would take their square
 _REST = re.compile(rf"{_LABELS}([^ \t#]+)(?:[ \t]+([^ \t#]+))?[ \t]*(?:#.*)?")
 _SERIES = re.compile(rf"({_NAME.pattern}){_LABELS}")
 _LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*({_QUOTED})[ \t]*(,|$)")

@@ -80,6 +80,21 @@ def test_a_wanted_line_that_cannot_be_read_is_named(line):
     assert scan(f"up 1\n{line}".encode(), {"up"})[0].value == 1
 
 
+LONG = {  # what takes hours where the time grows with the square of the length
+    "blanks and no value": "a" + " " * 500_000 + "#",
+    "blanks before what is no label": "a" + " " * 500_000 + "{",
+    "blanks behind labels": 'a{b="c"}' + " " * 500_000 + "#",
+    "a label without an end": 'a{b="' + "\\" * 500_000 + " 1",
+    "quotes": "a{" + '"' * 500_000 + " 1",
+}
+
+
+@pytest.mark.parametrize("line", LONG.values(), ids=LONG)
+def test_no_line_takes_long_to_refuse(line):
+    with pytest.raises(ValueError, match="line 1 cannot be read"):
+        scan(line.encode(), {"a"})
+
+
 def test_the_page_of_an_engine_reads_alike_the_first_time_and_every_other():
     for load in (7, 7, 8):
         text = engine_page(load).decode()
