@@ -28,7 +28,7 @@ from scaler.sources.exposition import Sample
 Key = tuple[str, ...]  # values of the labels of a workload
 Rates = Mapping[str, float]  # per second, by key of the series
 
-_REPEATS = 3  # in the expression for pods; each multiplies the time that a name can take
+_BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,13 +122,14 @@ def pods_matcher(pattern: str | None) -> Callable[[str], object]:
     """Whether a pod is meant by an expression, which comes from a trigger: it must not be able to take long.
 
     Raises:
-        ConfigError: it repeats a group, or repeats more than three times; RE2 could take that, Python cannot.
+        ConfigError: it repeats a group, or has too many repeats and groups; RE2 could take that, Python cannot.
     """
     if pattern is None:
         return bool
-    repeats = re.findall(r"(?<!\\)[*+?{]", pattern)
-    if len(repeats) > _REPEATS or re.search(r"(?<!\\)\)[*+?{]", pattern):
-        problem = f"{pattern!r} repeats a group, or more than {_REPEATS} times"
+    bare = re.sub(r"\\.", "", pattern)  # without what is escaped
+    branching = re.findall(r"\((?:\?:)?|[*+?{]", bare)
+    if len(branching) > _BRANCHING or re.search(r"\)[*+?{]", bare):
+        problem = f"{pattern!r} repeats a group, or has more than {_BRANCHING} repeats and groups"
         raise ConfigError("trigger", "pods", problem, "a simpler expression, where pages are read directly")
     return re.compile(pattern).fullmatch
 
