@@ -15,7 +15,7 @@ from typing import Literal
 from scaler import devices, karpenter
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.devices import Supply
-from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Queue, Shape, Template, Waiting
+from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Queue, Quota, Shape, Template, Waiting
 from scaler.placement import Ledger, Place, Places, closed, place, takes
 from scaler.waiting import ahead, reserved
 
@@ -122,6 +122,11 @@ class _Case:
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
     own: tuple[Waiting, ...]  # its pods without a node
 
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """Those of its namespace, where they are known."""
+        return (self.hardware.quotas or {}).get(self.scaled.namespace, ())
+
     def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
         """The devices that a pod asks for, by each of its claims."""
         return devices.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
@@ -206,21 +211,26 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
 
 def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
+    template, hardware = case.template, case.hardware
+    asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
+    claimed = [bound for supply in supplies if supply for bound in supply.bounds]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
-    own = {(case.scaled.namespace, term) for shape, _ in case.template.pods for term in shape.apart}
-    labels, there = dict(case.template.labels), case.hardware.shy - own
     doubts = {
-        "some pods share no node with these": any(
-            namespace == case.scaled.namespace and takes(term, labels) for namespace, term in there
-        ),
-        "pods of several shapes share the nodes": len(case.template.pods) > 1,
-        case.hardware.partial: bool(case.hardware.partial),
-        quotas: case.hardware.quotas is None,
+        "some pods share no node with these": _shunned(case),
+        "pods of several shapes share the nodes": len(template.pods) > 1,
+        hardware.partial: bool(hardware.partial),
+        quotas: hardware.quotas is None,
+        "quotas that speak of some pods only are not counted": any(quota.scoped for quota in case.quotas),
         f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
-    asked = [bound for shape, _ in case.template.pods for bound in shape.bounds]
-    claimed = [bound for supply in supplies if supply for bound in supply.bounds]
     return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
+
+
+def _shunned(case: _Case) -> bool:
+    """Whether there are pods that share no node with ours, though ours would with them."""
+    namespace, labels = case.scaled.namespace, dict(case.template.labels)
+    own = {(namespace, term) for shape, _ in case.template.pods for term in shape.apart}
+    return any(space == namespace and takes(term, labels) for space, term in case.hardware.shy - own)
 
 
 def _more(case: _Case) -> list[str]:
@@ -233,7 +243,7 @@ def _more(case: _Case) -> list[str]:
 def _quota(case: _Case) -> tuple[int, str]:
     """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
     best, reason, template = UNBOUNDED, "", case.template
-    for quota in (case.hardware.quotas or {}).get(case.scaled.namespace, ()):
+    for quota in case.quotas:
         for name, hard in quota.hard.items():
             asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
             if not asked or quota.scoped:

@@ -73,6 +73,7 @@ class Template:
 
     pods: tuple[tuple[Shape, int], ...]  # and how many of each
     labels: Labels = ()  # of the first of them
+    bounds: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
 
     @property
     def size(self) -> int:

@@ -279,6 +279,11 @@ def test_a_quota_binds_what_it_speaks_of(of, value):
     assert ("ResourceQuota gpus: " in found.reason) is (value < 4)
 
 
+def test_a_quota_for_some_pods_only_makes_it_a_bound():
+    found = asked([node()], quotas=[quota(scopes=["BestEffort"], of={"pods": ("1", "1")})]).schedulable
+    assert found == Count(8, "upper", "quotas that speak of some pods only are not counted")
+
+
 def test_a_quota_binds_machines_to_come_as_well():
     pools = [{"metadata": {"name": "p"}, "spec": {"template": {"spec": {}}, "limits": {GPU: "64"}}}]
     of = {f"requests.{GPU}": ("12", "0")}

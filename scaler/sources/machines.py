@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from scaler.hardware import Amounts, Labels, Node, Quota, Requirement, Shape, Taint, Term, Toleration
@@ -51,7 +52,9 @@ def read_node(raw: Raw) -> Node:
     ready = (one.get("status") for one in status.get("conditions") or () if one["type"] == "Ready")
     return Node(
         name=meta["name"],
-        labels=meta.get("labels") or {},
+        labels={
+            intern(key): intern(value) for key, value in (meta.get("labels") or {}).items()
+        },  # most nodes share them
         taints=tuple(read_taint(one) for one in spec.get("taints") or ()),
         allocatable=amounts(status.get("allocatable")),
         ready=next(ready, "True") == "True",
@@ -95,7 +98,7 @@ def read_quota(raw: Raw) -> Quota:
 
 def amounts(raw: Raw | None) -> dict[str, int]:
     """A list of resources."""
-    return {name: amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
+    return {intern(name): amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
 def _requests(spec: Raw, status: Raw) -> Amounts:

@@ -28,6 +28,7 @@ DEFAULT_FAILED_KEPT = 100  # KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:40
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
 GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
+EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
 GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
 _PAUSES = "autoscaling.keda.sh/"
@@ -170,8 +171,10 @@ class Reader:
         spec = raw["spec"]
         group = spec["leaderWorkerTemplate"]
         leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
-        pods = self._template((leader, 1), (group["workerTemplate"], size - 1))
-        return Replicated(int(spec.get("replicas", 1)), pods)
+        template = self._template((leader, 1), (group["workerTemplate"], size - 1))
+        if EXCLUSIVE in (raw["metadata"].get("annotations") or {}):
+            template = replace(template, bounds=("that a group has its rack for itself is not counted",))
+        return Replicated(int(spec.get("replicas", 1)), template)
 
     def _job_template(self, job: Raw | None) -> Template | None:
         """What one job of a ScaledJob runs at a time."""

@@ -276,6 +276,10 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     kube = start()
     scaled = one(kube, "g")
     assert (scaled.replicas, scaled.template.size, scaled.template.asks(GPU)) == (2, 3, 16)
+    assert scaled.template.bounds == ()
+    alone = meta("g", annotations={"leaderworkerset.sh/exclusive-topology": "rack"})
+    server.put("leaderworkersets", {"metadata": alone, "spec": {"leaderWorkerTemplate": group}})
+    until(lambda: one(kube, "g").template.bounds == ("that a group has its rack for itself is not counted",))
 
 
 def apart(app):
