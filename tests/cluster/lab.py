@@ -31,8 +31,9 @@ from cluster.process import LabError, Part, Process, free_ports
 T = TypeVar("T")
 LOGS = build.CACHE / "logs"  # of the last runs that ended, a folder each
 _KEPT = 4  # of them
+_SCALED = ("ScaledObject", "ScaledJob")
 _SCENERY = (  # what scenarios put in and what came of it, owners first
-    *("ScaledObject", "ScaledJob", "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"),
+    *(*_SCALED, "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"),
     *("HorizontalPodAutoscaler", "TriggerAuthentication", "Secret", "NodePool", "NodeClaim", "KWOKNodeClass"),
 )
 
@@ -51,6 +52,7 @@ class Lab:
         self._hpa_sync = hpa_sync
         self._scrape = scrape
         self._processes: dict[str, Process] = {}
+        self._scaled: set[str] = set()  # names of what earlier scenarios scaled
         self._own: frozenset[str] = frozenset()  # the cluster's parts, as against a scenario's programs
         self._pods: Pods | None = None
 
@@ -89,8 +91,16 @@ class Lab:
     # The cluster's objects.
 
     def apply(self, manifests: str | Object | Iterable[Object]) -> list[Object]:
-        """Create or change objects, given as YAML or dicts (server-side apply), and return them as stored."""
-        return self.api.apply(manifests)
+        """Create or change objects, given as YAML or dicts (server-side apply), and return them as stored.
+
+        Raises:
+            LabError: a name that an earlier scenario scaled; KEDA would go on asking the scaler of that time.
+        """
+        stored = self.api.apply(manifests)
+        again = self._scaled & {item["metadata"]["name"] for item in stored if item["kind"] in _SCALED}
+        if again:
+            raise LabError(f"{', '.join(again)} was scaled in an earlier scenario; KEDA and Prometheus remember it")
+        return stored
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Object | None:
         """Return one object, or None."""
@@ -173,6 +183,7 @@ class Lab:
             elif not process.alive():
                 self.start(name)
         self.fleet.reset()
+        self._scaled |= {item["metadata"]["name"] for kind in _SCALED for item in self.api.items(kind, "default")}
         for kind in _SCENERY:
             self.api.delete_all(kind)
         self.wait(lambda: not self._scenery(), 60, "what the scenario put in is gone")

@@ -37,27 +37,29 @@ def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
 
 def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab, scaler: LlmScaler):
     shortened(scaler, "token-latency", 15)
-    metadata = SHORT | {"formula": "token-latency", "model": "llama", "slo": "0.02", "concurrency": "16"}
-    lab.fleet.queued["llama"] = 0
-    lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
-    lab.apply(scaled_object("llama", scaler.address, metadata, minReplicaCount=1))
-    with Watch(lab, "llama") as watch, Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+    metadata = SHORT | {"formula": "token-latency", "model": "served", "slo": "0.02", "concurrency": "16"}
+    lab.fleet.queued["served"] = 0
+    lab.apply(model("served", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    lab.apply(scaled_object("served", scaler.address, metadata, minReplicaCount=1))
+    with Watch(lab, "served") as watch, Simulation(lab, "served", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         lab.wait(lambda: fleet.snapshot().ready == 1, 60, "one replica serves")
         fleet.send(rate=2, prompt=300, output=200)
-        lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "llm-scaler is certain")
-        lab.wait(lambda: (watch.seen("llama") or [0])[-1] == scaler.explain("llama")["replicas"], 60, "it has settled")
-        quiet = watch.seen("llama")[-1]
+        lab.wait(lambda: scaler.explain("served").get("certainty") == "certain", 60, "llm-scaler is certain")
+        lab.wait(
+            lambda: (watch.seen("served") or [0])[-1] == scaler.explain("served")["replicas"], 60, "it has settled"
+        )
+        quiet = watch.seen("served")[-1]
         fleet.send(rate=24, prompt=300, output=200)
-        lab.wait(lambda: watch.seen("llama")[-1] >= quiet + 2, 90, "more load gives more replicas")
-        more = lambda: certain(scaler, "llama", quiet + 2)  # noqa: E731
+        lab.wait(lambda: watch.seen("served")[-1] >= quiet + 2, 90, "more load gives more replicas")
+        more = lambda: certain(scaler, "served", quiet + 2)  # noqa: E731
         busy = lab.wait(more, 60, "that is certain once the new pods answer")
         fleet.send(rate=0)
-        lab.wait(lambda: watch.came_to("llama", 1), 120, "idle, one is enough")
-        idle = scaler.explain("llama")
+        lab.wait(lambda: watch.came_to("served", 1), 120, "idle, one is enough")
+        idle = scaler.explain("served")
     assert idle["replicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
-        f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('llama')} over 2, 24 and 0 requests/s; "
+        f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('served')} over 2, 24 and 0 requests/s; "
         f"at 24/s {seen['running']:.0f} running, {seen['tokens']:.0f} tokens/s"
     )
     lab.say(f"  {' '.join(busy['reason'].split())}")

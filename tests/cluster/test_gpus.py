@@ -28,7 +28,7 @@ def kube(lab: Lab) -> Iterator[Kube]:
 def seen(kube: Kube) -> tuple[int, int, Availability] | None:
     """Pods of the workload that have a node, all of its pods, and what more can be had."""
     cluster = kube.snapshot()
-    scaled = next((one for one in cluster if one.name == "llama"), None)
+    scaled = next((one for one in cluster if one.name == "placed"), None)
     if scaled is None or scaled.pods is None or scaled.template is None:
         return None
     return len(scaled.pods) - (scaled.count("pending") or 0), len(scaled.pods), availability(cluster, scaled)
@@ -37,7 +37,7 @@ def seen(kube: Kube) -> tuple[int, int, Availability] | None:
 def test_nodes_and_pool_together_are_what_comes_and_at_every_moment_no_less_is_said(lab: Lab, kube: Kube):
     lab.apply([node("here", HERE), *node_pool(gpus=LIMIT, launch="3s")])
     lab.apply(
-        [model("llama", lab.fleet.port, gpus=GPUS, replicas=0), scaled_object("llama", NOWHERE, minReplicaCount=0)]
+        [model("placed", lab.fleet.port, gpus=GPUS, replicas=0), scaled_object("placed", NOWHERE, minReplicaCount=0)]
     )
     try:
         places = lambda: (now := seen(kube)) and now[2].schedulable.value  # noqa: E731
@@ -45,7 +45,7 @@ def test_nodes_and_pool_together_are_what_comes_and_at_every_moment_no_less_is_s
         before = seen(kube)
         assert before
         assert before[2].provisionable.value == LIMIT // GPUS
-        lab.api.patch("Deployment", "llama", {"spec": {"replicas": (HERE + LIMIT) // GPUS + 3}})
+        lab.api.patch("Deployment", "placed", {"spec": {"replicas": (HERE + LIMIT) // GPUS + 3}})
         moments = []
 
         def whole() -> bool:

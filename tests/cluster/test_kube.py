@@ -62,13 +62,13 @@ def states(kube: Kube, name: str) -> list[str]:
 def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab, watching: Watching):
     lab.apply(rules())
     account = lab.account("llm-scaler")
-    lab.apply([model("llama", lab.fleet.port, gpus=0, load="2s", replicas=2), scaled_object("llama", NOWHERE, TRIGGER)])
+    lab.apply([model("ruled", lab.fleet.port, gpus=0, load="2s", replicas=2), scaled_object("ruled", NOWHERE, TRIGGER)])
     kube = watching(account)
-    lab.wait(lambda: states(kube, "llama") == ["starting", "starting"], 20, "both pods load")
-    lab.wait(lambda: states(kube, "llama") == ["ready", "ready"], 30, "both pods are ready")
-    scaled = known(kube, "llama")
+    lab.wait(lambda: states(kube, "ruled") == ["starting", "starting"], 20, "both pods load")
+    lab.wait(lambda: states(kube, "ruled") == ["ready", "ready"], 30, "both pods are ready")
+    scaled = known(kube, "ruled")
     assert scaled is not None
-    assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment llama")
+    assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment ruled")
     assert kube.snapshot().problems == {}
     lab.apply(rules("pods", "horizontalpodautoscalers"))
     poor = watching(account)
@@ -76,22 +76,22 @@ def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab
     lab.say(problems["pods"])
     assert set(problems) == {"pods", "horizontalpodautoscalers.autoscaling"}
     assert 'cannot list resource "pods"' in problems["pods"]
-    scaled = known(poor, "llama")
+    scaled = known(poor, "ruled")
     assert scaled is not None
     assert (scaled.replicas, scaled.pods, scaled.hpa) == (2, None, None), "unknown, and not zero"
 
 
 def test_the_api_server_gone_for_a_while(lab: Lab, watching: Watching):
-    lab.apply([model("llama", lab.fleet.port, gpus=0, replicas=2), scaled_object("llama", NOWHERE, TRIGGER)])
+    lab.apply([model("watched", lab.fleet.port, gpus=0, replicas=2), scaled_object("watched", NOWHERE, TRIGGER)])
     kube = watching(lab.kubeconfig)
-    lab.wait(lambda: states(kube, "llama") == ["ready", "ready"], 30, "both pods are ready")
+    lab.wait(lambda: states(kube, "watched") == ["ready", "ready"], 30, "both pods are ready")
     lab.kill("apiserver")
     lab.wait(lambda: "pods" in kube.snapshot().problems, 20, "the watch is lost")
-    assert states(kube, "llama") == ["ready", "ready"]
+    assert states(kube, "watched") == ["ready", "ready"]
     lab.start("apiserver")
     began = time.monotonic()
-    lab.kubectl("scale", "deployment/llama", "--replicas=3")
-    lab.wait(lambda: states(kube, "llama") == ["ready"] * 3, 90, "the third pod is known")
+    lab.kubectl("scale", "deployment/watched", "--replicas=3")
+    lab.wait(lambda: states(kube, "watched") == ["ready"] * 3, 90, "the third pod is known")
     lab.say(f"API server back: the new pod known {time.monotonic() - began:.0f} s after it was asked for")
     lab.wait(lambda: kube.snapshot().problems == {}, 60, "nothing is the matter any more")
     lab.pause("apiserver")
@@ -120,19 +120,19 @@ def test_another_kind_of_target_by_its_scale_and_a_scaled_job_by_its_jobs(lab: L
 
 
 def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: Lab):
-    lab.apply([model("llama", lab.fleet.port, gpus=0, replicas=1), scaled_object("llama", NOWHERE, TRIGGER)])
+    lab.apply([model("unasked", lab.fleet.port, gpus=0, replicas=1), scaled_object("unasked", NOWHERE, TRIGGER)])
     scaler = LlmScaler(lab, "--log-level", "debug")
     scaler.start()
-    lab.wait(lambda: scaler.explain("llama").get("certainty") == "certain", 60, "it has decided")
-    told = scaler.explain("llama")
+    lab.wait(lambda: scaler.explain("unasked").get("certainty") == "certain", 60, "it has decided")
+    told = scaler.explain("unasked")
     assert told["target_known"]["source"] == "Kubernetes"
     assert [fact["expected"] for fact in told["guards"]] == [1, 1]
-    lab.apply(scaled_object("llama", scaler.address, TRIGGER))
-    lab.wait(lambda: (scaler.explain("llama").get("kubernetes") or {}).get("hpa"), 90, "KEDA asks, and makes an HPA")
-    lab.wait(lambda: scaler.explain("llama")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
+    lab.apply(scaled_object("unasked", scaler.address, TRIGGER))
+    lab.wait(lambda: (scaler.explain("unasked").get("kubernetes") or {}).get("hpa"), 90, "KEDA asks, and makes an HPA")
+    lab.wait(lambda: scaler.explain("unasked")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
     decisions = requests.get(f"{scaler.admin}/api/v1/decisions", timeout=5).json()["decisions"]
     assert len(decisions) == 1, "what was known before is what KEDA asks about"
-    line = next(line.strip() for line in scaler.text("llama").splitlines() if "HPA keda-hpa-llama: " in line)
+    line = next(line.strip() for line in scaler.text("unasked").splitlines() if "HPA keda-hpa-unasked: " in line)
     lab.say(f"known before KEDA asked, and then with its HPA: {line}")
 
 

@@ -112,48 +112,48 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
     standby = LlmScaler(lab, name="standby", formulas=scaler.formulas)
     standby.start()
     lab.fleet.load = BUSY
-    with Front(scaler.address) as front, Watch(lab, "llama") as watch:
-        workload(lab, front, "llama", hold=20, cooldown=LONG, formula="queue-depth")
-        lab.wait(lambda: certain(scaler, "llama"), 90, "it is certain of 3 replicas")
+    with Front(scaler.address) as front, Watch(lab, "steady") as watch:
+        workload(lab, front, "steady", hold=20, cooldown=LONG, formula="queue-depth")
+        lab.wait(lambda: certain(scaler, "steady"), 90, "it is certain of 3 replicas")
 
         scaler.kill()
         killed = watch.now()
         lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE, 60, "llm-scaler is away")
         scaler.start()
-        lab.wait(lambda: certain(scaler, "llama"), 90, "it has come back, and is certain again")
-        lab.say(f"llm-scaler killed: {watch.seen('llama')} replicas, certain after {watch.now() - killed:.0f} s")
+        lab.wait(lambda: certain(scaler, "steady"), 90, "it has come back, and is certain again")
+        lab.say(f"llm-scaler killed: {watch.seen('steady')} replicas, certain after {watch.now() - killed:.0f} s")
 
         front.behind = standby.address
         scaler.kill()
         killed = watch.now()
-        lab.wait(lambda: certain(standby, "llama"), 90, "the standby answers")
-        lab.say(f"a standby takes over: {watch.seen('llama')} replicas, certain after {watch.now() - killed:.0f} s")
+        lab.wait(lambda: certain(standby, "steady"), 90, "the standby answers")
+        lab.say(f"a standby takes over: {watch.seen('steady')} replicas, certain after {watch.now() - killed:.0f} s")
 
         file = scaler.formulas / "queue-depth.yaml"
         good = file.read_text()
         file.write_text(good.replace("formula: queued + waiting + running", "formula: queued + waiting + runing"))
         lab.wait(lambda: "runing" in standby.warnings(), 30, "the bad formula is noticed")
         told = next(line for line in standby.warnings().splitlines() if "runing" in line)
-        lab.wait(lambda: certain(standby, "llama"), 10, "the last good one serves")
+        lab.wait(lambda: certain(standby, "steady"), 10, "the last good one serves")
         scaler.start()  # a rollout that meets only the bad file
         front.behind = scaler.address
         standby.kill()
-        why = lambda: [text for text in lab.events("llama", "KEDAScalerFailed") if "queue-depth" in text]  # noqa: E731
+        why = lambda: [text for text in lab.events("steady", "KEDAScalerFailed") if "queue-depth" in text]  # noqa: E731
         event = lab.wait(why, 60, "an event says so")[-1]
         file.write_text(good)
-        lab.wait(lambda: certain(scaler, "llama"), 60, "the file is mended")
-        lab.say(f"a bad formula file: {watch.seen('llama')} replicas; {told.strip()}")
+        lab.wait(lambda: certain(scaler, "steady"), 60, "the file is mended")
+        lab.say(f"a bad formula file: {watch.seen('steady')} replicas; {told.strip()}")
         lab.say(f"  event where only the bad one is there: {event}")
 
         lab.kill("apiserver")
         killed = watch.now()
         lab.wait(lambda: watch.now() - killed > COOLDOWN + 5, 60, "the API server is away")
-        assert certain(scaler, "llama")
+        assert certain(scaler, "steady")
         lab.start("apiserver")
         lab.kill("controllers")  # a real one has lost its lease by now and starts anew
         lab.start("controllers")
         polls = scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}')
         asked = lambda: scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}') > polls + 3  # noqa: E731
         lab.wait(asked, 90, "KEDA and the HPA go on")
-        lab.say(f"the API server killed and restarted: {watch.seen('llama')} replicas")
+        lab.say(f"the API server killed and restarted: {watch.seen('steady')} replicas")
         assert not watch.falls()

@@ -18,24 +18,24 @@ QUEUE = {"formula": "queue-depth", "target": "4", "holdFor": "20s", "idleFor": f
 
 
 def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(lab: Lab, scaler: LlmScaler):
-    lab.fleet.queued["chat"] = 0
-    lab.apply(model("chat", lab.fleet.port, gpus=0, load="2s", replicas=0))
+    lab.fleet.queued["woken"] = 0
+    lab.apply(model("woken", lab.fleet.port, gpus=0, load="2s", replicas=0))
     # The HPA's own caution is left as it is, so that only the word "inactive" can take a replica away.
-    lab.apply(scaled_object("chat", scaler.address, QUEUE | {"model": "chat"}, cooldownPeriod=COOLDOWN, advanced={}))
-    with Watch(lab, "chat") as watch, Simulation(lab, "chat", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
-        lab.wait(lambda: scaler.explain("chat").get("active") is False, 60, "llm-scaler is sure that nothing is there")
-        assert lab.replicas("chat") == 0
+    lab.apply(scaled_object("woken", scaler.address, QUEUE | {"model": "woken"}, cooldownPeriod=COOLDOWN, advanced={}))
+    with Watch(lab, "woken") as watch, Simulation(lab, "woken", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        lab.wait(lambda: scaler.explain("woken").get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        assert lab.replicas("woken") == 0
 
         began = watch.now()
         fleet.request(prompt=200, output=4000)
-        lab.wait(lambda: lab.replicas("chat") == 1, 30, "the first request wakes it")
+        lab.wait(lambda: lab.replicas("woken") == 1, 30, "the first request wakes it")
         woken = watch.now() - began
         lab.wait(lambda: fleet.snapshot().running == 1, 30, "the request is worked on")
         began = watch.now()
         lab.wait(lambda: watch.now() - began > 3 * IDLE, 60, "time goes by with an empty queue")
         assert fleet.snapshot().running == 1, "the generation was to last longer than cooldownPeriod and idleFor"
-        assert watch.seen("chat") == [0, 1]
-        told = scaler.explain("chat")
+        assert watch.seen("woken") == [0, 1]
+        told = scaler.explain("woken")
         assert (told["replicas"], told["active"], told["idle"]["against"]) == (1, True, ["running is 1"]), told
         lab.say(
             f"queue: a generation longer than {3 * IDLE} s (idleFor {IDLE} s, cooldownPeriod {COOLDOWN} s): {told['reason']}"
@@ -43,17 +43,17 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
 
         for _ in range(60):
             fleet.request(prompt=200, output=1500)
-        lab.wait(lambda: lab.replicas("chat") >= 5, 60, "a long queue brings more replicas")
-        told = scaler.explain("chat")
+        lab.wait(lambda: lab.replicas("woken") >= 5, 60, "a long queue brings more replicas")
+        told = scaler.explain("woken")
         assert told["replicas"] >= 5, told["reason"]
         lab.say(f"  60 more: {told['reason']}")
         lab.wait(lambda: fleet.snapshot().finished == 61, 120, "all is done")
-        done, most = watch.now(), max(watch.seen("chat"))
-        quietly = lambda: scaler.explain("chat").get("active") is False and scaler.explain("chat")  # noqa: E731
+        done, most = watch.now(), max(watch.seen("woken"))
+        quietly = lambda: scaler.explain("woken").get("active") is False and scaler.explain("woken")  # noqa: E731
         told = lab.wait(quietly, 90, "llm-scaler says that it is inactive")
         assert told["idle"]["seconds"] >= told["idle"]["needed"] == IDLE
-        lab.wait(lambda: watch.came_to("chat", 0), 60, "it goes back to 0")
-    quiet = watch.at("chat", 0) - done
+        lab.wait(lambda: watch.came_to("woken", 0), 60, "it goes back to 0")
+    quiet = watch.at("woken", 0) - done
     lab.say(
         f"  0 -> 1 {woken:.0f} s after the first request (polled every 5 s); 60 more brought {most} replicas; "
         f"0 again {quiet:.0f} s after the last token (idleFor {IDLE} s); {fleet.snapshot().lost} requests lost"

@@ -58,22 +58,22 @@ def constant() -> Iterator[tuple[Constant, str]]:
 
 def test_from_zero_to_six_replicas_and_back(lab: Lab, constant):
     scaler, address = constant
-    lab.apply([*node_pool(gpus=8), model("llama", lab.fleet.port, load="3s", replicas=0)])
-    lab.apply(scaled_object("llama", address))
+    lab.apply([*node_pool(gpus=8), model("constant", lab.fleet.port, load="3s", replicas=0)])
+    lab.apply(scaled_object("constant", address))
     lab.wait(lambda: "IsActive" in scaler.calls, 30, "KEDA polls the scaler")
     assert list(dict.fromkeys(scaler.calls)) == ["GetMetricSpec", "GetMetrics", "IsActive"]
-    assert lab.replicas("llama") == 0
+    assert lab.replicas("constant") == 0
 
     scaler.replicas, began = 6, time.monotonic()
-    lab.wait(lambda: lab.replicas("llama") >= 1, 20, "KEDA takes it from 0 to 1")
+    lab.wait(lambda: lab.replicas("constant") >= 1, 20, "KEDA takes it from 0 to 1")
     lab.say(f"0 -> 1 after {time.monotonic() - began:.0f} s")
-    lab.wait(lambda: lab.replicas("llama") == 6, 60, "the HPA takes it to 6")
-    lab.wait(lambda: lab.ready("llama") == 6, 60, "Karpenter's nodes hold 6 pods and their models are loaded")
+    lab.wait(lambda: lab.replicas("constant") == 6, 60, "the HPA takes it to 6")
+    lab.wait(lambda: lab.ready("constant") == 6, 60, "Karpenter's nodes hold 6 pods and their models are loaded")
     lab.say(f"6 ready after {time.monotonic() - began:.0f} s on {len(lab.api.items('NodeClaim'))} new nodes")
-    assert lab.events("llama", "KEDAScaleTargetActivated")
+    assert lab.events("constant", "KEDAScaleTargetActivated")
 
     scaler.replicas, began = 0, time.monotonic()
-    lab.wait(lambda: lab.replicas("llama") == 0, 40, "KEDA takes it to 0 after the cooldown")
+    lab.wait(lambda: lab.replicas("constant") == 0, 40, "KEDA takes it to 0 after the cooldown")
     lab.say(f"6 -> 0 after {time.monotonic() - began:.0f} s")
 
 

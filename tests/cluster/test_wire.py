@@ -31,25 +31,25 @@ def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: Ll
     (scaler.formulas / "team.yaml").write_text(
         "name: team\nparameters: {model: {}}\nmetrics: {queued: {signal: queued}}\nformula: queued\ntarget: 6\n"
     )
-    lab.fleet.queued["llama"] = 12
-    lab.apply(model("llama", lab.fleet.port, gpus=0, replicas=0))
-    metadata = {"formula": "team", "model": "llama", "holdFor": "5s"}
-    lab.apply(scaled_object("llama", scaler.address, metadata))
-    with Watch(lab, "llama") as watch:
-        lab.wait(lambda: lab.replicas("llama") == 2, 90, "12 queued at 6 a replica are 2 replicas")
-        reasons = [scaler.reason("llama")]
+    lab.fleet.queued["edited"] = 12
+    lab.apply(model("edited", lab.fleet.port, gpus=0, replicas=0))
+    metadata = {"formula": "team", "model": "edited", "holdFor": "5s"}
+    lab.apply(scaled_object("edited", scaler.address, metadata))
+    with Watch(lab, "edited") as watch:
+        lab.wait(lambda: lab.replicas("edited") == 2, 90, "12 queued at 6 a replica are 2 replicas")
+        reasons = [scaler.reason("edited")]
         file = scaler.formulas / "team.yaml"
         file.write_text(file.read_text().replace("target: 6", "target: 3"))
-        lab.wait(lambda: lab.replicas("llama") == 4, 60, "the file says 3 now, and KEDA was told nothing")
-        reasons.append(scaler.reason("llama"))
-        lab.apply(scaled_object("llama", scaler.address, metadata | {"target": "2"}))
-        lab.wait(lambda: watch.came_to("llama", 6), 60, "the trigger says 2 now")
-        reasons.append(scaler.reason("llama"))
+        lab.wait(lambda: lab.replicas("edited") == 4, 60, "the file says 3 now, and KEDA was told nothing")
+        reasons.append(scaler.reason("edited"))
+        lab.apply(scaled_object("edited", scaler.address, metadata | {"target": "2"}))
+        lab.wait(lambda: watch.came_to("edited", 6), 60, "the trigger says 2 now")
+        reasons.append(scaler.reason("edited"))
         assert reasons == [f"{12 // at} replicas: queued = 12, at {at} a replica" for at in (6, 3, 2)]
-        metrics = lab.get("HorizontalPodAutoscaler", "keda-hpa-llama") or {}
+        metrics = lab.get("HorizontalPodAutoscaler", "keda-hpa-edited") or {}
         assert metrics["spec"]["metrics"][0]["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
         assert not watch.falls()
-    lab.say(f"targets edited: {watch.seen('llama')} replicas for 12 queued at 6, 3 (file) and 2 (trigger)")
+    lab.say(f"targets edited: {watch.seen('edited')} replicas for 12 queued at 6, 3 (file) and 2 (trigger)")
 
 
 def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: Lab, scaler: LlmScaler):
