@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-cluster test-cluster-half test-cluster-rest lab test-wheel check lock signals proto demo clean
+.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 lab test-wheel check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -31,17 +31,20 @@ test-wheel: setup
 	@.cache/wheel/bin/pytest -q -m "not real"
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
-# In two clusters side by side, since most of the time is waiting.
+# In three clusters side by side, since most of the time is waiting.
 test-cluster: setup
 	@PYTHONPATH=tests $(BIN)/python -m cluster.build
-	@$(MAKE) --no-print-directory --jobs=2 test-cluster-half test-cluster-rest
+	@$(MAKE) --no-print-directory --jobs=3 test-cluster-1 test-cluster-2 test-cluster-3
 
-# About as long as the rest.
-HALF := $(patsubst %,tests/cluster/test_%.py,kube nodes outages queue)
-test-cluster-half:
-	@$(BIN)/python -m pytest -q $(HALF)
-test-cluster-rest:
-	@$(BIN)/python -m pytest -q tests/cluster $(HALF:%=--ignore=%)
+# Three parts that take about as long as each other; the last has all that is not in the others.
+FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
+SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas queue)
+test-cluster-1:
+	@$(BIN)/python -m pytest -q $(FIRST)
+test-cluster-2:
+	@$(BIN)/python -m pytest -q $(SECOND)
+test-cluster-3:
+	@$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND))
 
 # The same cluster to play with, until Ctrl-C.
 lab: setup

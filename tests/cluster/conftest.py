@@ -1,6 +1,6 @@
 """One cluster for all scenarios, since it takes seconds to start; each scenario finds it empty and whole.
 
-What is seen is printed in whole lines, as it is seen, so that two clusters can share a terminal.
+What is seen is printed in whole lines, as it is seen, so that several clusters can share a terminal.
 """
 
 import signal
@@ -45,5 +45,5 @@ def scaler(lab: Lab) -> LlmScaler:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """No dot for a passed scenario: lines say more, and dots of two clusters would run into them."""
+    """No dot for a passed scenario: lines say more, and dots of several clusters would run into them."""
     return ("passed", "", "PASSED") if report.passed and report.when == "call" else None
