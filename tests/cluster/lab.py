@@ -30,7 +30,7 @@ from cluster.process import LabError, Part, Process, free_ports
 
 T = TypeVar("T")
 LOGS = build.CACHE / "logs"  # of the last runs that ended, a folder each
-_KEPT = 4  # of them
+_KEPT = 6  # of them
 _SCALED = ("ScaledObject", "ScaledJob")
 _SCENERY = (  # what scenarios put in and what came of it, owners first
     *(*_SCALED, "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"),
