@@ -7,7 +7,7 @@ allowed.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -89,6 +89,10 @@ class Defaults:
     """What the settings say for every workload that does not say it itself."""
 
     interval: float = 5.0  # seconds between ticks
+    direct_interval: float = (
+        2.0  # the same for who measures at none but direct endpoints, where no query has to be paid
+    )
+    direct: frozenset[str] = frozenset()  # endpoints whose pages are read directly
     hold_for: float = 120.0  # seconds an answer outlives its data
     idle_for: float = 60.0  # seconds of quiet before "inactive"
     capacity: Mode = "report"
@@ -501,7 +505,7 @@ def _read(
         policy_kind=policy_kind,
         policy=policy,
         policy_programs=policy_programs,
-        interval=fields.take("interval", duration(1, 600), defaults.interval),
+        interval=fields.take("interval", duration(1, 600), _usual_interval(inputs, defaults)),
         hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
         capacity=fields.take("capacity", capacity_mode, defaults.capacity),
@@ -511,6 +515,12 @@ def _read(
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
     fields.close()
     return spec
+
+
+def _usual_interval(inputs: Iterable[Input], defaults: Defaults) -> float:
+    """Seconds between the ticks of a workload that does not say it."""
+    endpoints = {item.ask.endpoint for item in inputs if not isinstance(item.ask, GpuAsk)}
+    return defaults.direct_interval if endpoints and endpoints <= defaults.direct else defaults.interval
 
 
 def _fill(where: str, path: str, value: object, place: Mapping[str, Scalar]) -> object:

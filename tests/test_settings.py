@@ -43,6 +43,7 @@ def test_endpoints_are_named_places():
     assert hash(settings.endpoints["mimir"])
     defaults = settings.defaults()
     assert (defaults.endpoints, defaults.hold_for) == (("default", "mimir", "pods"), 90.0)
+    assert defaults.direct == {"pods"}
 
 
 def test_one_url_is_enough_to_start():

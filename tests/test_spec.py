@@ -359,6 +359,23 @@ def test_the_settings_fill_what_nobody_says():
     assert workload(FILE, defaults, model="m", endpoint="us").endpoints == {"us"}
 
 
+@pytest.mark.parametrize(
+    ("metrics", "trigger", "seconds"),
+    [
+        ("{a: {signal: waiting}, b: {signal: queued}}", {}, 2),
+        ("{a: {signal: waiting}, b: {signal: queued, endpoint: eu}}", {}, 5),
+        ("{a: {signal: waiting}, b: {signal: queued}}", {"endpoint": "eu"}, 5),
+        ("{a: {signal: waiting}, b: {signal: queued}}", {"interval": "10s"}, 10),
+        ("{a: {signal: waiting}, b: {gpus: free}}", {}, 2),
+        ("{a: {gpus: own}, b: {gpus: free}}", {}, 5),
+    ],
+)
+def test_who_measures_on_pages_alone_decides_more_often(metrics, trigger, seconds):
+    defaults = Defaults(endpoint="pods", endpoints=("eu", "pods"), direct=frozenset({"pods"}))
+    text = f"name: mine\nparameters: {{model: {{}}}}\nmetrics: {metrics}\nformula: a + b\ntarget: 1\n"
+    assert workload(text, defaults, model="m", **trigger).interval == seconds
+
+
 def test_what_gateways_say_may_have_an_endpoint_of_its_own_unless_the_metric_names_one():
     defaults = Defaults(endpoint="eu", endpoints=("eu", "us", "epp"), gateway_endpoint="epp")
     text = "name: mine\nmetrics: {queued: {signal: queued}, waiting: {signal: waiting}}\nformula: queued + waiting\ntarget: 1\n"
