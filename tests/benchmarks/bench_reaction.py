@@ -7,11 +7,11 @@ Two questions, in the cluster of tests/cluster with KEDA's and the HPA's periods
     step   from a step in the load of one replica to the HPA's new desiredReplicas
     wake   from the first request at zero replicas to the first pod that is created
 
-Every way of asking has, for every repetition, a ScaledObject, a Deployment and a served model of its own. They are alike but for
-the trigger, and every trigger asks for the same sum over the same target. A reaction is mostly waiting for somebody's next look:
-Prometheus' scrape, KEDA's poll, the HPA's period. So all ways meet a repetition in the same phase of scrape and poll, which an
-object gets by when it is created and when its load steps, and the repetitions cover all phases evenly. The ticks of llm-scaler
-fall as they may.
+Every way of asking has, for every repetition, a ScaledObject, a Deployment and a served model of its own; a repetition has one
+gateway for all. They are alike but for the trigger, and every trigger asks for the same sum over the same target. A reaction is
+mostly waiting for somebody's next look: Prometheus' scrape, KEDA's poll, the HPA's period. So all ways meet a repetition in the
+same phase of scrape and poll, which an object gets by when it is created and when its load steps, and the repetitions cover all
+phases evenly. The ticks of llm-scaler fall as they may.
 
 Targets, of KEDA's median: 1.1 (step) and 1/2 (wake) through Prometheus, 0.6 and 1/5 where pages are read directly.
 """
@@ -101,6 +101,16 @@ class Subject:
     def name(self) -> str:
         return f"{self.kind}-{self.way.slug}-{self.number}"
 
+    @property
+    def gateway(self) -> str:
+        """The gateway before the models of one repetition."""
+        return f"gateway-{self.number}"
+
+    @property
+    def shown_by(self) -> str:
+        """On whose page the load is to be seen."""
+        return self.name if self.kind == STEP else self.gateway
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -132,16 +142,19 @@ def plan(repetitions: int, scrape: float, chance: random.Random) -> list[Subject
 def measure(lab: Lab, subjects: list[Subject], scrape: float) -> None:
     """Fill in when each load stepped, and when it was reacted to."""
     lab.fleet.load = None  # a pod that was not there before the step has nothing to say
-    lab.fleet.queued |= {subject.name: 0 for subject in subjects}
     lab.apply([node(f"cpu-{number}") for number in range(1, 2 + WANTED * len(subjects) // PODS)])
-    lab.apply(model(one.name, lab.fleet.port, gpus=0, replicas=int(one.kind == STEP)) for one in subjects)
-    stepping = {subject.name for subject in subjects if subject.kind == STEP}
-    lab.wait(lambda: stepping <= addresses(lab).keys(), 60, "every model that is to step has its replica")
+    shown_by = {subject.shown_by for subject in subjects}
+    for name in shown_by | {subject.name for subject in subjects}:
+        lab.apply(model(name, lab.fleet.port, gpus=0, replicas=int(name in shown_by)))
+    lab.wait(lambda: shown_by <= addresses(lab).keys(), 60, "every page has its pod")
     at = addresses(lab)
-    lab.fleet.loads |= {at[name]: replace(BEFORE, model=name) for name in stepping}
-    lab.wait(lambda: stepping <= scraped(lab).keys(), 90, "every replica has been scraped")
+    for subject in subjects:
+        lab.fleet.gateways.setdefault(at[subject.gateway], {})[subject.name] = 0
+        if subject.kind == STEP:
+            lab.fleet.loads[at[subject.name]] = replace(BEFORE, model=subject.name)
+    lab.wait(lambda: shown_by <= scraped(lab).keys(), 90, "every page has been scraped")
     schedule(subjects, scraped(lab), scrape)
-    scaler = start(lab)
+    scaler = start(lab, {at[subject.gateway] for subject in subjects})
     follow(lab, subjects)
     obey([action for subject in subjects for action in actions(lab, scaler, subject, at)])
     try:
@@ -150,9 +163,9 @@ def measure(lab: Lab, subjects: list[Subject], scrape: float) -> None:
         raise LabError(f"no reaction of {[one.name for one in subjects if not one.reacted]}") from error
 
 
-def start(lab: Lab) -> LlmScaler:
+def start(lab: Lab, gateways: Iterable[str]) -> LlmScaler:
     """Start llm-scaler with its own defaults; `pods` is the endpoint of pages that it reads itself."""
-    pages = [{"url": f"http://{lab.fleet.gateway}/metrics", "namespace": "default"}]
+    pages = [{"url": f"http://{at}:{lab.fleet.port}/metrics", "namespace": "default"} for at in gateways]
     pods = {"pods": {"port": lab.fleet.port}, "pages": pages, "networks": ["127.0.0.0/8"]}
     settings = lab.home / "settings.yaml"
     settings.write_text(yaml.safe_dump({"endpoints": {"pods": pods}}))
@@ -166,7 +179,7 @@ def schedule(subjects: Iterable[Subject], seen: Mapping[str, float], scrape: flo
     begin = time.time() + SETTLE + POLL + 1
     for subject in subjects:
         turn = begin + subject.number * SPACING
-        phase = seen[subject.name if subject.kind == STEP else "gateway"] + subject.since_scrape
+        phase = seen[subject.shown_by] + subject.since_scrape
         subject.due = turn + (phase - turn) % scrape
 
 
@@ -186,7 +199,7 @@ def actions(lab: Lab, scaler: LlmScaler, subject: Subject, at: Mapping[str, str]
         if subject.kind == STEP:
             lab.fleet.loads[at[subject.name]] = replace(AFTER, model=subject.name)
         else:
-            lab.fleet.queued[subject.name] = 1
+            lab.fleet.gateways[at[subject.gateway]][subject.name] = 1
 
     return [(subject.due - SETTLE - subject.since_poll, create), (subject.due, step)]
 
@@ -220,8 +233,8 @@ def follow(lab: Lab, subjects: Iterable[Subject]) -> None:
 
     def pods() -> None:
         for item in lab.api.watch("Pod", "default"):
-            subject = named[item["metadata"]["labels"]["app"]]
-            if subject.kind == WAKE:
+            subject = named.get(item["metadata"]["labels"]["app"])
+            if subject and subject.kind == WAKE:
                 subject.reacted = subject.reacted or time.time()
 
     for watch in (hpas, pods):
@@ -229,16 +242,16 @@ def follow(lab: Lab, subjects: Iterable[Subject]) -> None:
 
 
 def addresses(lab: Lab) -> dict[str, str]:
-    """The address of each model's replica."""
+    """The address of each Deployment's one pod."""
     pods = [pod for pod in lab.api.items("Pod", "default") if pod["status"].get("podIP")]
     return {pod["metadata"]["labels"]["app"]: pod["status"]["podIP"] for pod in pods}
 
 
 def scraped(lab: Lab) -> dict[str, float]:
-    """When the page of each model's replica was last scraped, and the gateway's; seconds since the epoch."""
-    models = {pod["metadata"]["name"]: pod["metadata"]["labels"]["app"] for pod in lab.api.items("Pod", "default")}
+    """When the page of each Deployment's one pod was last scraped, in seconds since the epoch."""
+    apps = {pod["metadata"]["name"]: pod["metadata"]["labels"]["app"] for pod in lab.api.items("Pod", "default")}
     times = lab.query(f'timestamp({{__name__=~"{RUNNING}|{QUEUED}"}})')
-    return {models.get(pod, "gateway"): at for pod, at in times.items()}
+    return {apps[pod]: at for pod, at in times.items() if pod in apps}
 
 
 def report(kind: str, subjects: Iterable[Subject]) -> None:

@@ -45,6 +45,7 @@ class Fleet:
     load: Load | None = Load()
     loads: dict[str, Load | None] = field(default_factory=dict)  # by pod address
     queued: dict[str, int] = field(default_factory=dict)  # requests at the gateway, by model
+    gateways: dict[str, dict[str, int]] = field(default_factory=dict)  # the same of pods that are gateways, by address
     drift: dict[str, float] = field(default_factory=dict)  # of validation, by model; told on the gateway's page
 
     def reset(self) -> None:
@@ -52,6 +53,7 @@ class Fleet:
         self.load = Load()
         self.loads.clear()
         self.queued.clear()
+        self.gateways.clear()
         self.drift.clear()
 
     @property
@@ -63,6 +65,8 @@ class Fleet:
         if address == GATEWAY:
             drift = (f'validation_drift{{model="{model}"}} {value}\n' for model, value in dict(self.drift).items())
             return pages.gateway(dict(self.queued)) + "".join(drift)
+        if address in self.gateways:
+            return pages.gateway(dict(self.gateways[address]))
         load = self.loads.get(address, self.load)
         return _vllm(load) if load else None
 
