@@ -11,10 +11,10 @@ a burst is not held back, nor is a second one that comes while the first is wait
 is still there: what was left out fades over half of the time that it had to grow.
 
 Its law: it limits growth alone, never below the replicas there are. A replica that takes twice as long as the ready
-ones took, or longer than the limit, is not believed to come, and what waits for it counts again. Nothing is left out
-while more is asked for than can be had, where that is known: who waits in vain is not on the way. Pods that replace
-others, as in a rollout, have nobody waiting for them. All ages are Kubernetes' own, so that a restart changes little.
-Where the pods are not known, nothing is left out.
+ones took (and 5 minutes), or longer than the limit, is not believed to come: what waits for it counts again. Nothing is
+left out while more is asked for than can be had, where that is known: who waits in vain is not on the way. Pods that
+replace others, as in a rollout, have nobody waiting for them. All ages are Kubernetes' own, so that a restart changes
+little. Where the pods are not known, nothing is left out.
 
 The problem, and a simpler remedy, asked - pending, are in llm-d's guides to KEDA (2026). In scaler/sim, 6 requests/s
 from zero on a model that loads for 5 minutes: 144 replicas at most, 75 with that, 17 with this; the SLO as often met.
@@ -30,6 +30,7 @@ from scaler.model import Inputs
 
 WORKED_OFF = 30.0  # seconds in which a replica works off what it is meant to hold; requests of a chat take less
 PATIENCE = 2.0  # times as long as others took
+LEAST = 300.0  # seconds for which one is believed to come, however soon others came: it may need a new machine first
 FADING = 0.5  # of the time that a queue had to grow
 
 
@@ -95,7 +96,7 @@ def coming(
         return None, None
     spans = [pod.ready - pod.since for pod in pods if pod.ready is not None and pod.since is not None]
     took = median(believed) if (believed := [span for span in spans if 0 <= span <= limit]) else None
-    most = limit if took is None else min(limit, PATIENCE * took)
+    most = limit if took is None else min(limit, max(PATIENCE * took, LEAST))
     if room and room.replicas is not None and known.current > room.replicas:
         return Owed(now, since=now), Coming(0, 0.0, 0, took, most, 0.0, known.current)
     before = before or Owed(now)

@@ -392,9 +392,9 @@ def test_what_can_be_had_is_in_the_data():
 
 def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
     pods = (
-        Pod("a", "ready", START - 999, ready=START - 939),
+        Pod("a", "ready", START - 999, ready=START - 799),
         Pod("b", "starting", START - 60),
-        Pod("c", "starting", START - 200),
+        Pod("c", "starting", START - 500),
     )
     told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
     row = {"load": 90, "replicas": Replicas(3, 1, 2, pending=0, serving=1), "scaled": told}
@@ -404,11 +404,11 @@ def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
         "replicas": 1,
         "oldest": 60,
         "late": 1,
-        "took": 60,
-        "limit": 120,
+        "took": 200,
+        "limit": 400,
         "owed": 2,
         "says": "",
     }
     text = as_text(data)
     assert "    not ordered again: 2.0 replicas' worth of load waits for the 1 on the way for 1m\n" in text
-    assert "    ! 1 not ready after 2m, and not counted on; ready ones took 1m\n" in text
+    assert "    ! 1 not ready after 6m40s, and not counted on; ready ones took 3m20s\n" in text

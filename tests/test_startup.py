@@ -59,9 +59,11 @@ def test_what_waits_for_replicas_on_their_way_is_not_ordered_again():
         (pods(ready=2, starting=[60], pending=[60]), 16),  # without a node, and on its way
         (pods(starting=[400]), 20 - 13),  # nobody is ready, so nobody knows how long it takes
         (pods(starting=[901]), 20),  # longer than the limit
-        (pods(ready=1, starting=[119], took=60), 17),
-        (pods(ready=1, starting=[121], took=60), 20),  # more than twice as long as the other one took
-        (pods(ready=2, starting=[110] * 9, took=60), 11),  # never fewer than there are
+        (pods(ready=1, starting=[399], took=200), 20 - 13),
+        (pods(ready=1, starting=[401], took=200), 20),  # more than twice as long as the other one took
+        (pods(ready=1, starting=[299], took=10), 20 - 9),  # that one needed no new machine, perhaps
+        (pods(ready=1, starting=[301], took=10), 20),
+        (pods(ready=2, starting=[110] * 9), 11),  # never fewer than there are
         (pods(starting=[300] * 30), 20),  # less is asked for than there is
     ],
 )
@@ -75,8 +77,8 @@ def test_pods_that_replace_others_have_nobody_waiting_for_them():
 
 
 def test_one_that_never_comes_is_said():
-    decision = decided(200, pods(ready=1, starting=[200], took=60))
-    assert (decision.coming.late, decision.coming.took, decision.coming.limit) == (1, 60, 120)
+    decision = decided(200, pods(ready=1, starting=[500], took=200))
+    assert (decision.coming.late, decision.coming.took, decision.coming.limit) == (1, 200, 400)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_what_was_left_out_fades_when_they_have_come():
 
 
 def test_one_that_is_given_up_does_not_fade():
-    rows = [{"load": 200, **told(pods(ready=2, starting=[115]))}] * 3
-    assert said(fold(workload(LOAD), rows)[1]) == [(17, True), (16, True), (20, True)]
+    rows = [{"load": 200, **told(pods(ready=2, starting=[295]))}] * 3
+    assert said(fold(workload(LOAD), rows)[1]) == [(11, True), (10, True), (20, True)]
 
 
 def test_who_waits_for_a_machine_in_vain_is_not_on_the_way():
