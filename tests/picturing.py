@@ -5,9 +5,9 @@ from kubernetes_objects import scaled_object
 from scaler.hardware import Devices, Hardware
 from scaler.karpenter import kinds
 from scaler.sources.karpenter import read_claim, read_pool, read_shortage
-from scaler.sources.kube import PodTable, by_namespace, key_of
 from scaler.sources.machines import read_node, read_quota
 from scaler.sources.objects import Reader, Tables, assemble
+from scaler.sources.tables import PodTable, by_namespace, key_of
 from scaler.waiting import line_up
 
 GPU = "nvidia.com/gpu"

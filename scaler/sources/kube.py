@@ -10,7 +10,6 @@ reason names verb and resource.
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from scaler import karpenter
 from scaler.cluster import Cluster
 from scaler.errors import SourceError
-from scaler.hardware import Devices, Hardware, Load, Node, Owner, Quota, Term, Waiting
-from scaler.placement import EMPTY, joined, with_pod, without_pod
+from scaler.hardware import Devices, Hardware, Node, Owner
+from scaler.placement import joined
 from scaler.sources import devices, machines, objects
 from scaler.sources import karpenter as orders
-from scaler.sources.objects import Key, PodRecord, Raw, Scale, ScaledRecord, Tables
+from scaler.sources.objects import Key, Raw, Scale, ScaledRecord, Tables
+from scaler.sources.tables import PodTable, Table, by_namespace, key_of
 from scaler.waiting import line_up
 
 if TYPE_CHECKING:
@@ -122,89 +122,6 @@ RESOURCES = (*WATCHED, SLICES, SCALES)
 def reachable(kubeconfig: Path | None) -> bool:
     """Whether there is a way to an API server: a kubeconfig, or a pod's service account."""
     return kubeconfig is not None or bool(os.environ.get("KUBECONFIG")) or TOKEN.exists()
-
-
-class Table:
-    """The records of one resource."""
-
-    def __init__(self) -> None:
-        self.records: dict[Key, Any] = {}
-
-    def put(self, key: Key, record: Any) -> bool:
-        """Keep a record, or forget it if it is None; returns whether that changed anything."""
-        before = self.records.get(key)
-        if before == record:
-            return False  # the old one stays: pictures share it, and know it by its identity
-        if record is None:
-            del self.records[key]
-        else:
-            self.records[key] = record
-        return True
-
-
-class PodTable(Table):
-    """Pods, and what many of them come to, kept up with every change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
-        self.loads: dict[str, Load] = {}  # by node
-        self.waiting: dict[Key, Waiting] = {}
-        self.ranks: Counter[int] = Counter()  # pods on nodes with extended resources, by priority
-        self.shy: Counter[tuple[str, Term]] = Counter()  # pods on nodes, by what they share no node with
-
-    def put(self, key: Key, record: PodRecord | None) -> bool:
-        """As `Table.put`."""
-        before: PodRecord | None = self.records.get(key)
-        if before is not None:
-            group = self.groups[before.owner]
-            del group[key]
-            if not group:
-                del self.groups[before.owner]
-        if record is not None:
-            self.groups.setdefault(record.owner, {})[key] = record
-        self._wait(key, record.waiting if record else None)
-        self._carry(before, record)
-        return super().put(key, record)
-
-    def _wait(self, key: Key, waiting: Waiting | None) -> None:
-        self.waiting.pop(key, None)
-        if waiting:
-            self.waiting[key] = waiting
-
-    def _carry(self, before: PodRecord | None, now: PodRecord | None) -> None:
-        """Move a pod's load; a Load is replaced, never changed, since pictures share it."""
-        if before and now and before.node == now.node and before.shape == now.shape:
-            return
-        if before and before.node:
-            self.ranks[before.shape.priority] -= extended(before)
-            self.shy.subtract((before.owner[0], term) for term in before.shape.apart)
-            left = without_pod(self.loads[before.node], before.shape)
-            self.loads[before.node] = left
-            if left == EMPTY:
-                del self.loads[before.node]
-        if now and now.node:
-            self.ranks[now.shape.priority] += extended(now)
-            self.shy.update((now.owner[0], term) for term in now.shape.apart)
-            self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
-
-
-def extended(record: PodRecord) -> bool:
-    """Whether a pod holds what only some machines have, by a name such as nvidia.com/gpu."""
-    return any("/" in resource for resource, _ in record.shape.requests)
-
-
-def key_of(raw: Raw) -> Key:
-    """Namespace (empty for what has none) and name."""
-    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
-
-
-def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:
-    """Quotas of each namespace."""
-    found: dict[str, tuple[Quota, ...]] = {}
-    for (namespace, _), quota in quotas.items():
-        found[namespace] = (*found.get(namespace, ()), quota)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from kubernetes_objects import deployment, endpoint_slice, hpa, job, meta, pod, scaled_job, scaled_object
 from kubernetes_server import Server
 from picturing import GPU, node, on, spec
 from prometheus_server import until
 
 from scaler.errors import SourceError
-from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, PodTable, reachable
-from scaler.sources.objects import Reader
+from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, reachable
 
 QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
 LWS = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
@@ -280,35 +277,6 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     alone = meta("g", annotations={"leaderworkerset.sh/exclusive-topology": "rack"})
     server.put("leaderworkersets", {"metadata": alone, "spec": {"leaderWorkerTemplate": group}})
     until(lambda: one(kube, "g").template.bounds == ("that a group has its rack for itself is not counted",))
-
-
-def apart(app):
-    term = {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"}
-    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-
-
-changes = st.lists(
-    st.tuples(
-        st.sampled_from("abc"),
-        st.sampled_from(["", "n", "m"]),
-        st.integers(0, 3),
-        st.sampled_from(["Running", "Failed"]),
-    ),
-    max_size=12,
-)
-
-
-@given(changes)
-def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
-    reader, kept, last = Reader(), PodTable(), {}
-    for name, where, gpus, phase in timeline:
-        last[name] = reader.pod(on(name, where, {**spec(gpus), "affinity": apart(f"app-{gpus}")}, phase=phase))
-        kept.put(("team", name), last[name])
-    anew = PodTable()
-    for name, record in last.items():
-        anew.put(("team", name), record)
-    assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
-    assert (kept.loads, +kept.ranks, +kept.shy) == (anew.loads, +anew.ranks, +anew.shy)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,37 @@
+"""What is kept up with every change of a pod."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from picturing import on, spec
+
+from scaler.sources.objects import Reader
+from scaler.sources.tables import PodTable
+
+
+def apart(app):
+    term = {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from(["", "n", "m"]),
+        st.integers(0, 3),
+        st.sampled_from(["Running", "Failed"]),
+    ),
+    max_size=12,
+)
+
+
+@given(changes)
+def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
+    reader, kept, last = Reader(), PodTable(), {}
+    for name, where, gpus, phase in timeline:
+        last[name] = reader.pod(on(name, where, {**spec(gpus), "affinity": apart(f"app-{gpus}")}, phase=phase))
+        kept.put(("team", name), last[name])
+    anew = PodTable()
+    for name, record in last.items():
+        anew.put(("team", name), record)
+    assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
+    assert (kept.loads, +kept.ranks, +kept.shy) == (anew.loads, +anew.ranks, +anew.shy)
