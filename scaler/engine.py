@@ -64,6 +64,7 @@ class View:
     scaled: Scaled | None = None
     doubt: str = ""
     available: Availability | None = None  # what can be had; None: nobody wants to know
+    counted: bool = False  # Kubernetes says how many replicas there are, so no source is asked
 
     @property
     def told(self) -> tuple[Scaled | None, str, Availability | None]:
@@ -434,11 +435,13 @@ class Engine:
 
     def _view(self, item: Workload, now: float) -> View:
         """What is asked now; made anew only where the spec or the pods have changed."""
-        own, asks = own_pods(item.scaled), item.view.asks
-        if own != own_pods(item.view.scaled) or item.spec is not item.view.spec:
-            asks = item.spec.asks_of(own)
+        own, asks, before = own_pods(item.scaled), item.view.asks, item.view
+        known = item.scaled is not None and own is not None and item.scaled.replicas is not None
+        counted = known and item.knows_past  # of times gone by Kubernetes says nothing
+        if own != own_pods(before.scaled) or item.spec is not before.spec or counted is not before.counted:
+            asks = item.spec.asks_of(own, counted=counted)
         available = self._reckoned(item.scaled) if item.spec.needs_gpus else None
-        return View(item.spec, asks, item.scaled, self.cluster.doubt(now), available)
+        return View(item.spec, asks, item.scaled, self.cluster.doubt(now), available, counted)
 
     def _reckoned(self, scaled: Scaled | None) -> Availability:
         """What can be had for an object; reckoned once in each picture of the cluster."""

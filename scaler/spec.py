@@ -247,17 +247,18 @@ class WorkloadSpec:
             available=available,
         )
 
-    def asks(self) -> frozenset[Ask]:
-        """All that is asked of the sources in one tick."""
+    def asks(self, *, counted: bool = False) -> frozenset[Ask]:
+        """All that is asked of the sources in one tick; where the replicas are `counted`, not how many there are."""
         history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
         measured = {item.ask for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk)}
-        return frozenset(measured | set(self.replicas.values()) | history)
+        return frozenset(measured | (set() if counted else set(self.replicas.values())) | history)
 
-    def asks_of(self, own: OwnPods | None) -> dict[Ask, Ask]:
+    def asks_of(self, own: OwnPods | None, *, counted: bool = False) -> dict[Ask, Ask]:
         """Every ask, and what is asked in its place where the target's own pods are known."""
         narrow = {item.ask for item in (*self.inputs, *self.guards) if item.of_target} if own else set()
         return {
-            ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask for ask in self.asks()
+            ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask
+            for ask in self.asks(counted=counted)
         }
 
 

@@ -10,7 +10,7 @@ from scaler.cluster import Cluster, Hpa, Job, Pod, Scaled
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.errors import NoAnswer
-from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request
+from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -527,12 +527,13 @@ def test_an_unchanged_picture_costs_nothing():
     async def scenario():
         world = World(load={"a": 5})
         told = cluster(scaled(own=pods("a")))
-        await world.at(0, told)
+        for at in (0, 5):  # the first asks about the past
+            await world.at(at, told)
         item = world.engine._workloads[request()]
         asks = item.view.asks
-        await world.at(5, replace(told, heard=START + 5))
+        await world.at(10, replace(told, heard=START + 10))
         assert item.view.asks is asks
-        assert world.engine.cluster.heard == START + 5
+        assert world.engine.cluster.heard == START + 10
 
     play(scenario)
 
@@ -567,6 +568,19 @@ def test_after_a_restart_history_says_whether_the_drift_has_risen_since_the_last
         ended = Job("train-a", START - 150, "succeeded", START - 120)
         decided = (await world.at(0, train(ended)))["ScaledJob train"]
         assert (decided.certainty, decided.replicas) == ("certain", jobs)
+
+    play(scenario)
+
+
+def test_no_source_is_asked_for_replicas_that_kubernetes_counts():
+    async def scenario():
+        world = World(load={"a": 5})
+        asked = []
+        for at, replicas in ((0, 1), (5, 1), (10, None), (15, 1)):
+            world.asked.clear()
+            await world.at(at, cluster(scaled(replicas=replicas, own=pods("a")), now=START + at))
+            asked.append(any(ask.signal == "current_replicas" for ask in world.asked if isinstance(ask, SignalAsk)))
+        assert asked == [True, False, True, False], "of the past, and of what it does not know, others may know"
 
     play(scenario)
 
