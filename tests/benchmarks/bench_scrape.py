@@ -3,7 +3,8 @@
     .venv/bin/python tests/benchmarks/bench_scrape.py [PODS] [SWEEPS]
 
 Every pod has a page of 60 kB and a connection of its own; a process of its own serves them all, packed with gzip and
-plain. Each has ten of them and asks for four signals, among them a quantile over a histogram. Both parsers give equal values.
+plain. Each workload has ten of them and asks for four signals, among them a quantile over a histogram. Both parsers give
+equal values. Last, 1,000 workloads without replicas look at their gateway's page every second.
 """
 
 import asyncio
@@ -16,16 +17,24 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine_page import engine_page
 from prometheus_client.parser import text_string_to_metric_families
+from sources.web import Web
 
-from scaler.endpoint import Endpoint, PodPages
+from scaler.catalog import load, shipped_formulas
+from scaler.cluster import Cluster, Scaled
+from scaler.endpoint import Endpoint, Page, PodPages
+from scaler.engine import Engine
 from scaler.model import OwnPods, PodPlace, Reading, SignalAsk
 from scaler.signals import find
 from scaler.sources.exposition import scan
 from scaler.sources.scrape import ScrapeSource
 from scaler.sources.visits import wanted
+from scaler.spec import Defaults
 
 PODS, SWEEPS = (int(given) for given in (*sys.argv[1:], *("1000", "8")[len(sys.argv) - 1 :]))
 SIGNALS = ("waiting", "running", "kv_cache_usage", "time_to_first_token")
@@ -142,8 +151,47 @@ def sweep(port: int, label: str) -> None:
     )
 
 
+# ---- those that sleep ---------------------------------------------------------------------------------------------------
+
+
+def sleeping(count: int = 1000, seconds: int = 20) -> None:
+    """Workloads without replicas that look every second at one gateway; each second is played as soon as it can be."""
+    page = "".join(f'llm_d_epp_flow_control_queue_size{{target_model_name="m{number}"}} 0\n' for number in range(count))
+    web = Web()
+    web.paths["/gateway"] = page
+    gateway = Page(web.url("/gateway"), {"namespace": "demo"})
+    now = [time.time()]
+    source = ScrapeSource(Endpoint("pods", pods=PodPages(), pages=(gateway,)), lambda: now[0])
+    defaults = Defaults(endpoint="pods", endpoints=("pods",))
+    engine = Engine({"pods": source}, load(shipped_formulas()), defaults, lambda: now[0], direct=("pods",))
+    objects = {}
+    for number in range(count):
+        trigger = tuple(sorted({"formula": "queue-depth", "model": f"m{number}"}.items()))
+        target = f"Deployment w{number}"
+        one = Scaled(
+            "ScaledObject", "demo", f"w{number}", f"{number}", 1, (trigger,), (), target, 0, 9, replicas=0, pods=()
+        )
+        objects["demo", one.name] = (one,)
+
+    async def play() -> None:
+        engine.see(Cluster(objects, heard=now[0] + 100, listed=frozenset({"ScaledObject"})))
+        for second in range(15 + seconds):
+            if second == 15:  # all have their past behind them
+                begun.extend((time.process_time(), len(web.asked)))
+            now[0] += 1
+            await engine.tick(now[0])
+
+    begun: list[float] = []
+    asyncio.run(play())
+    spent, reads = (time.process_time() - begun[0]) / seconds, (len(web.asked) - begun[1]) / seconds
+    assert len(engine.decisions()) == count
+    print(f"{count} without replicas: {reads:g} reads of the gateway and {spent:.3f} s of CPU a second")
+    source.close()
+    web.close()
+
+
 def main() -> None:
-    """Both."""
+    """All three."""
     parsers()
     ports: multiprocessing.Queue[tuple[int, int]] = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(ports,), daemon=True)
@@ -152,6 +200,7 @@ def main() -> None:
     sweep(plain, "plain")
     sweep(packed, "gzip")
     server.terminate()
+    sleeping()
 
 
 if __name__ == "__main__":
