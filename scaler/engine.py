@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from scaler import signals
 from scaler.capacity import unknown
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Scaled, resolved
@@ -20,7 +21,7 @@ from scaler.decision import Answer, Decision
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
 from scaler.gpu import Availability, availability
-from scaler.model import Ask, Failure, Measured, Reading, Request, Source, WorkloadKey
+from scaler.model import Ask, Failure, Measured, Reading, Request, SignalAsk, Source, WorkloadKey
 from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind, own_pods
 from scaler.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
 
@@ -378,8 +379,14 @@ class Engine:
         return max(min([*ends, *(_grid(now, interval) + interval for interval in intervals)]) - now, 0.01)
 
     def _pace(self, item: Workload) -> float:
-        """Seconds between its ticks: fewer while it has no replica, if a page says what waits for one."""
-        return WAKING if item.spec.endpoints & self._direct and self._asleep(item) else item.spec.interval
+        """Seconds between its ticks: fewer while it has no replica, if anything says early what waits for one."""
+        early = self._asleep(item) and any(map(self._early, item.view.asks.values()))
+        return WAKING if early else item.spec.interval
+
+    def _early(self, ask: Ask) -> bool:
+        """Whether it is asked every second of who sleeps: pages, and a gateway's one query for all."""
+        at_gateway = isinstance(ask, SignalAsk) and signals.find(ask.engine, ask.signal).scope == "gateway"
+        return at_gateway or ask.endpoint in self._direct
 
     def _asleep(self, item: Workload) -> bool:
         """Whether it is known to have no replica."""
@@ -427,11 +434,11 @@ class Engine:
         return tasks
 
     def _asked_now(self, item: Workload, at: float) -> list[Ask]:
-        """What is asked for one that sleeps: between its own ticks pages alone; of the rest the last answers stay."""
+        """What is asked for one that sleeps: little between its own ticks; of the rest the last answers stay."""
         asks = item.view.asks.values()
         if at % item.spec.interval == 0:
             return list(asks)
-        return [ask for ask in asks if ask.endpoint in self._direct or ask not in item.answers]
+        return [ask for ask in asks if self._early(ask) or ask not in item.answers]
 
     def _view(self, item: Workload, now: float) -> View:
         """What is asked now; made anew only where the spec or the pods have changed."""

@@ -592,10 +592,10 @@ def test_no_source_is_asked_for_replicas_that_kubernetes_counts():
     ("direct", "replicas", "seen_at"),
     [
         (("default",), 0, 2),  # pages, and nobody who works: every second
-        ((), 0, 5),  # a Prometheus is asked as ever
+        ((), 0, 2),  # of a Prometheus the gateway's signals alone
+        ((), 1, 5),
         (("default",), 1, 5),
         (("default",), None, 5),  # what is not known is not zero
-        (("other",), 0, 5),
         (("gateway",), 0, 2),  # a Prometheus for the pods, and the gateway's own page
     ],
 )
@@ -625,7 +625,7 @@ def test_one_question_a_second_serves_all_that_sleep_and_none_that_work():
     play(scenario)
 
 
-def test_beside_a_prometheus_only_the_gateway_is_read_every_second():
+def test_beside_a_prometheus_the_gateways_own_page_is_read_every_second():
     async def scenario():
         world = World(direct=("gateway",))
         await world.at(0, cluster(scaled(replicas=0)))
@@ -638,6 +638,22 @@ def test_beside_a_prometheus_only_the_gateway_is_read_every_second():
             assert decided.certainty == "certain"
             assert decided.value == world.queued
         assert asked == [2, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1], "after its past, the Prometheus in its own time"
+
+    play(scenario)
+
+
+def test_a_prometheus_is_asked_every_second_of_gateways_alone_and_once_for_all():
+    async def scenario():
+        world = World()
+        await world.at(0, cluster(*(scaled(name, replicas=0) for name in ("one", "two", "three"))))
+        asked = []
+        for second in range(1, 7):
+            world.asked.clear()
+            await world.at(second)
+            asked.append(sorted({getattr(ask, "signal", "") for ask in world.asked}))
+        assert asked[1:4] == [["queued"]] * 3
+        assert len(asked[4]) > 1, "its own tick"
+        assert world.fetched.count(3) == 1
 
     play(scenario)
 
