@@ -75,7 +75,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
         return None
     scaled = inputs.scaled
     bound = scaled.count("ready", "unready", "starting") if scaled else None
-    terms = (Count(bound, reason="its own pods are not known"), available.schedulable, available.provisionable)
+    terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
     replicas = None if doubt else sum(count.value or 0 for count in terms)
     since = [pod.since for pod in (scaled.pods if scaled else None) or () if pod.state == "pending" and pod.since]
@@ -84,7 +84,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
         available=available,
         bound=bound,
         replicas=replicas,
-        reason=doubt or "; ".join(count.reason for count in terms[1:] if count.reason),
+        reason=doubt or "; ".join(count.reason for count in terms[:2] if count.reason),
         most=None if replicas is None or known.current is None else _most(replicas, known.current, _tolerance(scaled)),
         pending=known.pending,
         pending_for=max(now - min(since), 0.0) if since else None,

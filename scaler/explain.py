@@ -322,7 +322,7 @@ def as_text(data: Data, *, queries: bool = False) -> str:
         _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact, queries)]),
         _titled(f"formula {data['formula']}", step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
-        _titled("what can be had", _capacity_lines(data["capacity"])),
+        _titled("what can be had", _capacity_lines(data)),
         _titled("active", _active_lines(data)),
         _titled("the HPA, given this (reckoned here)", _hpa_lines(data["hpa"])),
         _titled("Kubernetes reports", _report_lines(data["kubernetes"])),
@@ -408,11 +408,13 @@ def _coming_lines(told: Data | None) -> list[str]:
     return lines
 
 
-def _capacity_lines(told: Data | None) -> list[str]:
+def _capacity_lines(data: Data) -> list[str]:
+    told = data["capacity"]
     if told is None:
         return []
     if told["canBeHad"] is None and told["replicas"]["schedulable"]["value"] is None:
-        return [f"not known: {told['reason']}"[: 2 * WIDTH]]
+        wanted = told["mode"] == "clamp" or data["kubernetes"] is not None
+        return [f"not known: {told['reason']}"[: 2 * WIDTH]] if wanted else []
     lines = [f"replicas, each with {told['resource']}"] if told["resource"] else []
     lines.append(_count_line("on nodes", {"value": told["onNodes"], "bound": "exact", "reason": ""}))
     lines += [_count_line(name, count) for name, count in told["replicas"].items()]

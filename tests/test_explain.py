@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from folding import START, fold, row, workload
 
+from scaler.capacity import unknown
 from scaler.cluster import Condition, Hpa, Job, Pod, Scaled
 from scaler.decide import State, decide
 from scaler.explain import as_data, as_text, number_text
@@ -381,6 +382,13 @@ def test_a_report_limits_nothing_and_what_is_not_known_is_said():
     assert "    together not known, so nothing is limited: no Karpenter\n" in text
     unknown = as_text(had("report", Count(None, reason="list and watch nodes: 403"), Count(None)))
     assert "  what can be had\n    not known: list and watch nodes: 403\n" in unknown
+
+
+@pytest.mark.parametrize(("mode", "said"), [("report", False), ("clamp", True)])
+def test_where_kubernetes_says_nothing_only_those_are_told_who_want_a_limit(mode, said):
+    missing = unknown("Kubernetes is not watched")
+    text = as_text(as_data(decide_last(workload(LOAD, capacity=mode), {"load": 90, "available": missing})))
+    assert ("what can be had\n    not known: Kubernetes is not watched\n" in text) == said
 
 
 def test_what_can_be_had_is_in_the_data():
