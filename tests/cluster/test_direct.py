@@ -49,7 +49,7 @@ def test_the_first_request_wakes_it_in_seconds_and_its_own_pods_decide_what_foll
         lab.wait(lambda: scaler.metric("llm_scaler_streams") == 1, 30, "KEDA listens for pushes")
         began = watch.now()
         lab.fleet.queued["direct"] = 3
-        lab.wait(lambda: lab.replicas("direct") == 1, 60, "the first request wakes it")
+        lab.wait(lambda: watch.came_to("direct", 1), 60, "the first request wakes it")
         woken = watch.at("direct", 1) - began
         lab.wait(lambda: answered() == [1], 60, "its own pod is read, and no other's")
         lab.fleet.queued["direct"], lab.fleet.load = 0, Load(model="direct", running=4, waiting=6)

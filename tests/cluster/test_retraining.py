@@ -28,7 +28,9 @@ def machine(lab: Lab) -> Iterator[None]:
     lab.api.delete("Node", "gpu-0")
 
 
-def training(scaler: LlmScaler, metadata: Mapping[str, str], run: Mapping[str, str], **spec: object) -> Object:
+def training(
+    scaler: LlmScaler, name: str, metadata: Mapping[str, str], run: Mapping[str, str], **spec: object
+) -> Object:
     """The ScaledJob of the README, polled every 2 s; `run` are annotations that say how its pods run."""
     container = {"name": "train", "image": "train", "resources": {"limits": {"nvidia.com/gpu": METADATA["gpus"]}}}
     pod = {
@@ -38,7 +40,7 @@ def training(scaler: LlmScaler, metadata: Mapping[str, str], run: Mapping[str, s
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledJob",
-        "metadata": {"name": "train", "namespace": "default"},
+        "metadata": {"name": name, "namespace": "default"},
         "spec": {
             "jobTargetRef": {"template": pod, "backoffLimit": 0},
             "pollingInterval": 2,
@@ -72,7 +74,7 @@ def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the
     lab.apply(model("chat", lab.fleet.port, replicas=1))
     serving = {"expression": "queued", "model": "chat", "target": "1", "holdFor": "5s"}
     lab.apply(scaled_object("chat", scaler.address, serving))
-    lab.apply(training(scaler, {"model": "chat", "serving": "chat", "interval": "1s"}, {"lab/run": f"{RUN}s"}))
+    lab.apply(training(scaler, "train", {"model": "chat", "serving": "chat", "interval": "1s"}, {"lab/run": f"{RUN}s"}))
     lab.wait(lambda: lab.ready("chat") == 3, 60, "serving is at its peak")
     lab.wait(lambda: says("below 0.2, ready for the next rise"), 30, "llm-scaler knows the drift and the Jobs")
 
@@ -120,17 +122,17 @@ def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(
 
     def says(words: str) -> bool:
         seen.update(job["metadata"]["name"] for job in lab.api.items("Job", "default"))
-        return words in scaler.reason("train")
+        return words in scaler.reason("retried")
 
     lab.fleet.drift["failing"] = 0.4
     metadata = {"model": "failing", "retryAfter": "4s", "maxRetries": "1", "interval": "10s"}
-    lab.apply(training(scaler, metadata, {"lab/run": "2s", "lab/fails": "yes"}, rollout={}))
+    lab.apply(training(scaler, "retried", metadata, {"lab/run": "2s", "lab/fails": "yes"}, rollout={}))
     lab.wait(lambda: says("retry 1 of 1 in"), 40, "the first training fails")
     lab.wait(lambda: says("after 1 of 1 retries"), 40, "it is tried again, and that fails, too")
-    given_up = scaler.reason("train")
+    given_up = scaler.reason("retried")
     assert len(seen) == 2
 
-    lab.api.patch("ScaledJob", "train", {"spec": {"maxReplicaCount": 2}})
+    lab.api.patch("ScaledJob", "retried", {"spec": {"maxReplicaCount": 2}})
     jobs = lambda: lab.api.items("Job", "default")  # noqa: E731
     lab.wait(lambda: not jobs(), 30, "KEDA deletes the Jobs of before the edit, since its rollout is not gradual")
     lab.wait(lambda: says("since a job that is gone started"), 30, "llm-scaler goes by what KEDA remembers")
@@ -138,7 +140,7 @@ def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(
     scaler.start()
     until = time.monotonic() + STAYS
     lab.wait(lambda: says("") and time.monotonic() > until, 2 * STAYS, "the drift stays high")
-    gone = scaler.reason("train")
+    gone = scaler.reason("retried")
     assert "since a job that is gone started" in gone
     assert len(seen) == 2
     lab.say(f"retraining: a failed Job is tried again once; with both deleted, in {STAYS} s and a restart none")

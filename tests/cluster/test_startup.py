@@ -13,7 +13,7 @@ QUEUED = {"expression": "queued", "target": "2", "idleFor": "5s"}
 
 
 def test_a_queue_that_grows_while_the_model_loads_is_not_ordered_for_again(lab: Lab, scaler: LlmScaler):
-    startup = {"patient": "15m", "hasty": "0s"}
+    startup = {"calm": "15m", "rash": "0s"}
     for name, span in startup.items():
         lab.fleet.queued[name] = 0
         lab.apply(model(name, lab.fleet.port, gpus=0, load=f"{LOADS}s", replicas=0))
@@ -26,11 +26,11 @@ def test_a_queue_that_grows_while_the_model_loads_is_not_ordered_for_again(lab: 
                 lab.fleet.queued[each] = 1 + int(watch.now() * RATE)
             return lab.ready(name) > 0
 
-        lab.wait(lambda: waits_for("patient"), LOADS + 60, "the first model is loaded")
-        told = scaler.explain("patient")
+        lab.wait(lambda: waits_for("calm"), LOADS + 60, "the first model is loaded")
+        told = scaler.explain("calm")
         most = {name: max(watch.seen(name)) for name in startup}
-    assert most["hasty"] > LOADS * RATE / 2 * 0.7, "as many as the queue says, read again and again"
-    assert most["patient"] < most["hasty"] / 2
+    assert most["rash"] > LOADS * RATE / 2 * 0.7, "as many as the queue says, read again and again"
+    assert most["calm"] < most["rash"] / 2
     assert told["asked"] > told["replicas"] == told["wanted"]
     assert "replicas' worth of load waits for the" in told["reason"]
     lab.say(f"slow: {LOADS} s of loading, {RATE} requests/s at 2 a replica: {most} replicas; {told['reason']}")

@@ -80,41 +80,41 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
     job = {"template": {"spec": {"containers": [{"name": "train", "image": "train"}], "restartPolicy": "Never"}}}
     other = {"serverAddress": lab.prometheus_url, "query": "vector(3)", "threshold": "1"}
     ours = trigger(scaler.address, **QUEUED, model="beside")
-    lab.fleet.queued |= {"beside": 0, "train": 0}
+    lab.fleet.queued |= {"beside": 0, "jobs": 0}
     lab.apply(model("beside", lab.fleet.port, gpus=0, replicas=0))
     lab.apply(scaled_object("beside", "", triggers=[ours, {"type": "prometheus", "metadata": other}]))
     lab.apply(
         {
             "apiVersion": "keda.sh/v1alpha1",
             "kind": "ScaledJob",
-            "metadata": {"name": "train", "namespace": "default"},
+            "metadata": {"name": "jobs", "namespace": "default"},
             "spec": {
                 "jobTargetRef": job,
                 "pollingInterval": 5,
                 "maxReplicaCount": 4,
-                "triggers": [trigger(scaler.address, **QUEUED, model="train", kind="ScaledJob")],
+                "triggers": [trigger(scaler.address, **QUEUED, model="jobs", kind="ScaledJob")],
             },
         }
     )
     with Watch(lab, "paused", "beside") as watch:
         lab.wait(lambda: lab.replicas("beside") == 3, 90, "the other trigger asks for 3, ours for none")
         lab.wait(lambda: lab.replicas("paused") == 2, 60, "2 queued, 2 replicas")
-        assert scaler.explain("train")["replicas"] == 0
+        assert scaler.explain("jobs")["replicas"] == 0
         assert not lab.api.items("Job", "default")
 
         pause = {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}}
         lab.api.patch("ScaledObject", "paused", pause)
         lab.wait(lambda: condition(lab.get("ScaledObject", "paused") or {}, "Paused"), 30, "KEDA pauses it")
-        lab.fleet.queued |= {"paused": 5, "beside": 6, "train": 2}
+        lab.fleet.queued |= {"paused": 5, "beside": 6, "jobs": 2}
         lab.wait(lambda: lab.replicas("beside") == 6, 60, "ours asks for 6, the other for 3")
         lab.wait(lambda: len(lab.api.items("Job", "default")) >= 2, 60, "2 queued, 2 jobs")
-        assert scaler.explain("train")["workload"]["kind"] == "ScaledJob"
+        assert scaler.explain("jobs")["workload"]["kind"] == "ScaledJob"
         assert lab.replicas("paused") == 2
         assert scaler.explain("paused")["replicas"] == 5
         assert "! paused by the annotation paused: true" in scaler.text("paused")
         assert "also triggered by prometheus: the largest answer of all counts" in scaler.text("beside")
-        lab.fleet.queued["train"] = 0
-        lab.wait(lambda: scaler.explain("train")["replicas"] == 0, 30, "nothing more to train")
+        lab.fleet.queued["jobs"] = 0
+        lab.wait(lambda: scaler.explain("jobs")["replicas"] == 0, 30, "nothing more to train")
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
         made = len(lab.api.items("Job", "default"))
