@@ -213,3 +213,26 @@ def test_a_clamp_limits_growth_alone_to_what_is_known_to_be_there_and_a_probe(
 
 def test_nobody_looked():
     assert capacity("clamp", Inputs({}), START) is None
+
+
+@given(
+    loads=st.lists(st.one_of(st.integers(0, 900), st.just("timed out")), min_size=2, max_size=20),
+    places=st.lists(counts, min_size=20, max_size=20),
+    ready=st.integers(0, 30),
+    pending=st.integers(0, 10),
+)
+def test_no_limit_ever_takes_away_what_is_there_or_was_held(loads, places, ready, pending):
+    of = target(ready=ready, pending=[60] * pending)
+    free = [{"load": load, **of} for load in loads]
+    limited = [row | {"available": available(count)} for row, count in zip(free, places, strict=False)]
+    pairs = zip(fold(workload(LOAD + "startup: 0s\n"), free)[1], fold(workload(CLAMP), limited)[1], strict=True)
+    said = None
+    for plain, decision in pairs:
+        if plain.replicas is None:
+            assert decision.replicas is None
+            continue
+        assert decision.replicas <= plain.replicas
+        assert decision.replicas >= min(plain.replicas, ready + pending)
+        if decision.certainty == "held":
+            assert said is None or decision.replicas >= said, "an uncertain answer never falls"
+        said = decision.replicas
