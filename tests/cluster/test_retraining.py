@@ -55,7 +55,7 @@ def training(
 def shortened(scaler: LlmScaler) -> None:
     """Let the shipped formula look back no further than so long, since nobody waits a day here."""
     file = scaler.formulas / "retraining.yaml"
-    tree = yaml.safe_load(file.read_text().replace("[1d:1m]", f"[{BUSY}s:1s]"))
+    tree = yaml.safe_load(file.read_text().replace("[1d]", f"[{BUSY}s]"))
     tree["policy"]["memory"] = "1m"
     for name in ("fits", "free"):
         tree["metrics"][name]["over"] = f"{LATE}s"
@@ -125,7 +125,8 @@ def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(
         return words in scaler.reason("retried")
 
     lab.fleet.drift["failing"] = 0.4
-    metadata = {"model": "failing", "retryAfter": "4s", "maxRetries": "1", "interval": "10s"}
+    lab.apply(model("failing", lab.fleet.port, gpus=0, replicas=1))
+    metadata = {"model": "failing", "serving": "failing", "retryAfter": "4s", "maxRetries": "1", "interval": "10s"}
     lab.apply(training(scaler, "retried", metadata, {"lab/run": "2s", "lab/fails": "yes"}, rollout={}))
     lab.wait(lambda: says("retry 1 of 1 in"), 40, "the first training fails")
     lab.wait(lambda: says("after 1 of 1 retries"), 40, "it is tried again, and that fails, too")
