@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scaler.hardware import ClaimTemplate, Device, DeviceRequest, Devices, Shape, Slice
+from scaler.hardware import ClaimTemplate, Device, DeviceClass, DeviceRequest, Devices, Shape, Slice
 
+_IMPLICIT = "deviceclass.resource.kubernetes.io/"  # before the name of a class
 _TERMS = re.compile(r"""&&|(?:[^"'&]|"[^"]*"|'[^']*'|&(?!&))+""")
 _COMPARISON = re.compile(
     r"""device\.(?:(?P<driver>driver)|attributes\[(?P<domain>"[^"]+"|'[^']+')\]\.(?P<name>\w+))"""
@@ -119,10 +120,23 @@ def _literal(text: str) -> str | int | bool:
 
 
 def _takes(devices: Devices, request: DeviceRequest, driver: str, device: Device) -> bool:
-    selectors = (*devices.classes.get(request.device_class, ()), *request.selectors)
-    return request.device_class in devices.classes and all(
-        matches(one, driver, device) is not False for one in selectors
-    )
+    known = request.device_class in devices.classes
+    return known and all(matches(one, driver, device) is not False for one in _selectors(devices, request))
+
+
+def _selectors(devices: Devices, request: DeviceRequest) -> tuple[str, ...]:
+    """What a device must be for a request, by its class and by itself."""
+    own = devices.classes.get(request.device_class, DeviceClass())
+    return (*own.selectors, *request.selectors)
+
+
+def stand_in(devices: Devices, shape: Shape) -> str:
+    """The resource that a pod asks for by number and that devices may be given for; empty: there is none.
+
+    Source: Kubernetes 1.35, resource.k8s.io/v1, extendedResourceName of a DeviceClass and ResourceDeviceClassPrefix.
+    """
+    given = {one.resource for one in devices.classes.values() if one.resource}
+    return next((name for name, _ in shape.requests if name in given or name.startswith(_IMPLICIT)), "")
 
 
 def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
@@ -138,9 +152,7 @@ def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
 
 def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[Slice]) -> tuple[str, ...]:
     """Why fewer pods may fit than are counted."""
-    selectors = {
-        one for request in wanted for one in (*devices.classes.get(request.device_class, ()), *request.selectors)
-    }
+    selectors = {one for request in wanted for one in _selectors(devices, request)}
     drivers = [(one.driver, device) for one in slices for device in one.devices]
     reasons = {
         "several requests may want the same devices": len(wanted) > 1,

@@ -40,6 +40,7 @@ TEMPLATES = {  # where the pod templates of a kind are read
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
 NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
+_UNREAD = re.compile(r"^limits\.|\.deviceclass\.resource\.k8s\.io/devices$")  # what a ResourceQuota may limit as well
 UNBOUNDED = 10**9  # replicas
 NONE: Mapping[str, Load] = MappingProxyType({})
 Bound = Literal["exact", "upper", "lower"]
@@ -214,6 +215,7 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
     template, hardware = case.template, case.hardware
     asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
     claimed = [bound for supply in supplies if supply for bound in supply.bounds]
+    unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
     doubts = {
         "some pods share no node with these": _shunned(case),
@@ -221,6 +223,7 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
         hardware.partial: bool(hardware.partial),
         quotas: hardware.quotas is None,
         "quotas that speak of some pods only are not counted": any(quota.scoped for quota in case.quotas),
+        f"quotas on limits and on devices are not counted ({', '.join(unread)})": bool(unread),
         f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
     return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
@@ -237,7 +240,14 @@ def _more(case: _Case) -> list[str]:
     """Why there may be more places than are counted."""
     lowest = case.hardware.lowest
     above = lowest is not None and any(shape.preempts and shape.priority > lowest for shape, _ in case.template.pods)
-    return ["pods of lower priority may have to give way, which is not counted"] if above else []
+    return [*(["pods of lower priority may have to give way, which is not counted"] if above else []), *_given(case)]
+
+
+def _given(case: _Case) -> list[str]:
+    """Why there may be more of a resource than nodes say."""
+    known = case.hardware.devices or Devices()
+    found = (devices.stand_in(known, shape) for shape, _ in case.template.pods)
+    return [f"devices that are given for {name} are not counted" for name in dict.fromkeys(found) if name]
 
 
 def _quota(case: _Case) -> tuple[int, str]:
@@ -261,8 +271,9 @@ def _free(case: _Case) -> Count:
     supply = _supply(case, shape)
     if supply and supply.unknown:
         return Count(None, reason=supply.unknown)
-    fewer = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])]
-    return Count(_places(case, shape, supply).free, "upper" if fewer else "exact", "; ".join(fewer))
+    fewer, more = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])], _given(case)
+    bound: Bound = "lower" if more else "upper" if fewer else "exact"
+    return Count(_places(case, shape, supply).free, bound, "; ".join([*more, *fewer]))
 
 
 def _pending(case: _Case) -> Count:

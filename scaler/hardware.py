@@ -158,6 +158,14 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceClass:
+    """A DeviceClass."""
+
+    selectors: tuple[str, ...] = ()  # in CEL
+    resource: str = ""  # the extended resource that its devices are given for as well
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRequest:
     """So many devices of a class."""
 
@@ -189,7 +197,7 @@ class Devices:
     """All that is known of dynamic resource allocation (resource.k8s.io)."""
 
     slices: tuple[Slice, ...] = ()
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> selectors in CEL
+    classes: Mapping[str, DeviceClass] = field(default_factory=dict)  # by name
     templates: Mapping[tuple[str, str], ClaimTemplate] = field(default_factory=dict)  # by namespace and name
     allocations: tuple[Allocation, ...] = ()
 

@@ -7,7 +7,7 @@ from picturing import node, on, picture
 
 from scaler.devices import matches
 from scaler.gpu import Count, availability
-from scaler.hardware import Device, Devices
+from scaler.hardware import Device, DeviceClass, Devices
 from scaler.sources.devices import read_allocation, read_claim_template, read_class, read_slice
 
 DRIVER = "gpu.example.com"
@@ -48,7 +48,7 @@ def had(slices, claim, *claims, pods=(), nodes=("a", "b"), selector=IS_GPU):
     """The availability of Deployment llama, each of whose pods has one claim of this template."""
     known = Devices(
         slices=tuple(map(read_slice, slices)),
-        classes={"gpu": read_class({"spec": {"selectors": [{"cel": {"expression": selector}}]}}), "any": ()},
+        classes={"gpu": read_class({"spec": {"selectors": [{"cel": {"expression": selector}}]}}), "any": DeviceClass()},
         templates={("team", "claim"): read_claim_template(claim)},
         allocations=tuple(filter(None, map(read_allocation, claims))),
     )

@@ -13,7 +13,7 @@ from picturing import GPU, node, on, picture, spec
 
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.gpu import FIXED, NO_KARPENTER, Count, availability
-from scaler.hardware import Hardware, Load, Node, Shape, Template, Waiting
+from scaler.hardware import DeviceClass, Devices, Hardware, Load, Node, Shape, Template, Waiting
 from scaler.waiting import line_up
 
 MINE = ("ReplicaSet", "llama-77aa")
@@ -282,6 +282,28 @@ def test_a_quota_binds_what_it_speaks_of(of, value):
 def test_a_quota_for_some_pods_only_makes_it_a_bound():
     found = asked([node()], quotas=[quota(scopes=["BestEffort"], of={"pods": ("1", "1")})]).schedulable
     assert found == Count(8, "upper", "quotas that speak of some pods only are not counted")
+
+
+@pytest.mark.parametrize("name", ["limits.cpu", "gpu.deviceclass.resource.k8s.io/devices"])
+def test_a_quota_that_is_not_counted_makes_it_a_bound(name):
+    found = asked([node()], quotas=[quota(of={name: ("1", "1")})]).schedulable
+    assert (found.value, found.bound) == (8, "upper")
+    assert f"are not counted (gpus: {name})" in found.reason
+
+
+@pytest.mark.parametrize(("resource", "bound"), [(GPU, "lower"), ("amd.com/gpu", "exact")])
+def test_where_devices_are_given_for_a_resource_there_may_be_more(resource, bound):
+    known = Devices(classes={"gpu": DeviceClass(resource=resource)})
+    found = asked([node(gpus=None)], devices=known)
+    assert (found.schedulable.value, found.schedulable.bound) == (found.free.value, found.free.bound) == (0, bound)
+    assert ("devices that are given for nvidia.com/gpu are not counted" in found.schedulable.reason) is (
+        bound == "lower"
+    )
+
+
+def test_devices_of_a_class_may_be_asked_for_by_number():
+    found = asked([node()], pod={"containers": limits(**{"deviceclass.resource.kubernetes.io/gpu": "1"})}).schedulable
+    assert (found.value, found.bound) == (0, "lower")
 
 
 def test_a_quota_binds_machines_to_come_as_well():

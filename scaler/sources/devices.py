@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scaler.hardware import Allocation, ClaimTemplate, Device, DeviceRequest, Slice
+from scaler.hardware import Allocation, ClaimTemplate, Device, DeviceClass, DeviceRequest, Slice
 
 Raw = Mapping[str, Any]
 
@@ -24,9 +24,10 @@ def read_slice(raw: Raw) -> Slice:
     )
 
 
-def read_class(raw: Raw) -> tuple[str, ...]:
-    """The selectors of a DeviceClass."""
-    return _selectors(raw.get("spec") or {})
+def read_class(raw: Raw) -> DeviceClass:
+    """A DeviceClass."""
+    spec = raw.get("spec") or {}
+    return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "")
 
 
 def read_claim_template(raw: Raw) -> ClaimTemplate:

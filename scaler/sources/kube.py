@@ -433,7 +433,7 @@ class Kube:
             return None
         return Devices(
             slices=tuple(slices.values()),
-            classes={name: selectors for (_, name), selectors in classes.items()},
+            classes={name: one for (_, name), one in classes.items()},
             templates=templates,
             allocations=tuple(claims.values()),
         )

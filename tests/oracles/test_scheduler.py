@@ -23,7 +23,7 @@ from cluster.lab import Lab
 from picturing import GPU, picture
 
 from scaler.gpu import availability
-from scaler.hardware import Devices
+from scaler.hardware import DeviceClass, Devices
 from scaler.sources.devices import read_allocation, read_claim_template, read_slice
 
 SPACE = "team"
@@ -504,7 +504,7 @@ def test_the_scheduler_gives_as_many_devices_as_we_say(with_devices, seed):
     furnish(cluster, worlds)
     known = Devices(
         slices=tuple(map(read_slice, api.items("ResourceSlice"))),
-        classes={f"class-{number}": (selector,) for number, selector in enumerate(SELECTORS)},
+        classes={f"class-{number}": DeviceClass((selector,)) for number, selector in enumerate(SELECTORS)},
         templates={(SPACE, name): read_claim_template({"spec": {"spec": spec}}) for name, spec in claims.items()},
         allocations=tuple(filter(None, map(read_allocation, api.items("ResourceClaim", SPACE)))),
     )
