@@ -164,7 +164,10 @@ class Reader:
     def replicated(self, raw: Raw) -> Replicated:
         """A Deployment or StatefulSet."""
         spec = raw["spec"]
-        return Replicated(int(spec.get("replicas", 1)), self._template((spec.get("template"), 1)))
+        template = self._template((spec.get("template"), 1))
+        if spec.get("volumeClaimTemplates"):
+            template = replace(template, bounds=("where its volumes can be attached is not counted",))
+        return Replicated(int(spec.get("replicas", 1)), template)
 
     def group(self, raw: Raw) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
@@ -474,7 +477,7 @@ def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -
         return written
     [(shape, count)] = written.pods
     grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
-    return Template(((made.shape, count),), written.labels) if grown else written
+    return replace(written, pods=((made.shape, count),)) if grown else written
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:

@@ -394,6 +394,13 @@ def test_what_admission_adds_to_pods_is_asked_for_by_the_next_as_well():
     assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
 
 
+def test_volumes_of_a_stateful_set_bound_its_places():
+    raw = with_template(deployment(), asking(1))
+    raw["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "models"}}]
+    template = only(cluster(scaled_object(), pods=[made("a", asking(1))], deployments=[raw])).template
+    assert template.bounds == ("where its volumes can be attached is not counted",)
+
+
 def test_pods_of_an_older_template_that_asked_for_less_say_nothing_of_the_next():
     scaled = only(
         cluster(scaled_object(), pods=[made("a", asking(1))], deployments=[with_template(deployment(), asking(2))])
