@@ -77,8 +77,8 @@ class Lists:
             addresses, doubt = self._addresses(*named.service)
             doubt = doubt and f"the addresses of {host_of(named)} may be others by now ({doubt})"
         pages, problem = named_pages(named, addresses, self._endpoint.networks)
-        nobody = "" if pages else f"nobody is ready behind {host_of(named)}"
-        return tuple(pages[:MAX_ADDRESSES]), doubt or problem or nobody
+        many = f"{len(pages)} addresses" if len(pages) > MAX_ADDRESSES else "" if pages else "nobody ready"
+        return tuple(pages[:MAX_ADDRESSES]), doubt or problem or (many and f"{host_of(named)} has {many}")
 
 
 class _Name:

@@ -7,7 +7,7 @@ service; what the settings name as networks may be narrower, or take loopback in
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -34,19 +34,16 @@ def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = 
     except ValueError:
         return "has no IP address"
     ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-    if ip.is_link_local or ip in METADATA:
-        return f"has the link-local address {ip}, which is never read" if ip.is_link_local else _metadata(ip)
-    if ip.is_multicast or ip.is_unspecified:
-        return f"has the address {ip}, which is nobody's"
-    if written or any(ip in network for network in networks):
-        return ""
-    if networks:
-        return f"has the address {ip}, which is in none of the endpoint's networks"
-    return f"has the loopback address {ip}, which the endpoint's networks do not name" if ip.is_loopback else ""
-
-
-def _metadata(ip: IPv4Address | IPv6Address) -> str:
-    return f"has the address {ip} of a metadata service, which is never read"
+    rules = (  # the first that holds
+        (ip.is_link_local, "a link-local address, which is never read"),
+        (ip in METADATA, "the address of a metadata service, which is never read"),
+        (ip.is_multicast or ip.is_unspecified, "nobody's address"),
+        (written or any(ip in network for network in networks), ""),
+        (bool(networks), "in none of the endpoint's networks"),
+        (ip.is_loopback, "a loopback address, which the endpoint's networks do not name"),
+    )
+    reason = next((reason for holds, reason in rules if holds), "")
+    return f"is at {ip}, {reason}" if reason else ""
 
 
 def pod_page(place: PodPlace, usual: Usual | None, endpoint: Endpoint) -> tuple[Page, str]:

@@ -69,8 +69,9 @@ def test_a_service_has_a_page_at_each_of_its_addresses(made):
     ("addresses", "problem", "doubt"),
     [
         ({"10.0.0.1"}, "Kubernetes was last heard 50s ago", "the addresses of epp.team may be others by now (Kubernetes was last heard 50s ago)"),
-        ((), "", "nobody is ready behind epp.team"),
-        ({"127.0.0.1"}, "", "epp.team has the loopback address 127.0.0.1, which the endpoint's networks do not name"),
+        ((), "", "epp.team has nobody ready"),
+        ({f"10.0.{at // 250}.{at % 250}" for at in range(1001)}, "", "epp.team has 1001 addresses"),
+        ({"127.0.0.1"}, "", "epp.team is at 127.0.0.1, a loopback address, which the endpoint's networks do not name"),
     ],
 )  # fmt: skip
 def test_addresses_that_are_old_or_none_are_doubted(made, addresses, problem, doubt):
@@ -102,4 +103,4 @@ def test_a_name_that_cannot_be_looked_up_leaves_the_last_addresses_which_are_dou
 
 def test_a_real_name_is_looked_up(made):
     made = made(Named("dns", "http://localhost:9090/metrics"))
-    assert settled(made, 0.0)[1].startswith("localhost has the loopback address")
+    assert settled(made, 0.0)[1].startswith("localhost is at ")

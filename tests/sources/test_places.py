@@ -120,4 +120,4 @@ def test_behind_a_name_every_address_is_a_page_but_those_that_are_never_read():
     pages, problem = named_pages(named, ["10.0.0.2", "fd00::1", "10.0.0.1", "127.0.0.1"], ())
     assert [one.address for one in pages] == ["10.0.0.1:9090", "10.0.0.2:9090", "[fd00::1]:9090"]
     assert {one.url for one in pages} == {named.url}
-    assert problem == "gateway.team has the loopback address 127.0.0.1, which the endpoint's networks do not name"
+    assert problem == "gateway.team is at 127.0.0.1, a loopback address, which the endpoint's networks do not name"

@@ -454,7 +454,7 @@ def test_an_annotation_that_is_refused_makes_the_pod_a_missing_one(web, pods):
 
 def test_a_pod_on_loopback_is_not_read_unless_the_settings_name_it(web, pods):
     web.paths["/a"] = vllm(waiting=1)
-    assert "loopback address 127.0.0.1" in counts(one(pods(networks=()), replace(WAITING, own=own("a"))))
+    assert "is at 127.0.0.1, a loopback address" in counts(one(pods(networks=()), replace(WAITING, own=own("a"))))
     assert web.asked == []
 
 
@@ -476,7 +476,7 @@ def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
 def test_a_gateway_that_nobody_is_ready_behind_is_not_an_empty_queue(pods):
     gateway = Named("service", "http://epp.demo:9090/metrics", {"namespace": "demo"})
     source = pods(named=(gateway,), addresses=lambda *_: (frozenset(), ""))
-    assert counts(one(source, QUEUED)) == "1 of 1 pods did not answer: nobody is ready behind epp.demo"
+    assert counts(one(source, QUEUED)) == "1 of 1 pods did not answer: epp.demo has nobody ready"
     elsewhere = replace(QUEUED, labels=(("namespace", "other"), ("model", "m")))
     assert counts(one(source, elsewhere)) == (None, 0, 0), "another namespace has another gateway"
 

@@ -141,7 +141,7 @@ def test_nobody_there_is_an_error_with_its_reason():
         (Page("http://10.0.0.7/metrics", ip="::ffff:169.254.169.254"), "link-local"),
         (Page("http://169.254.169.254/latest/meta-data"), "link-local"),
         (Page("http://[fd00:ec2::254]/latest"), "metadata service"),
-        (Page("http://PORT/metrics", ip="127.0.0.1"), "loopback address 127.0.0.1, which the endpoint's networks"),
+        (Page("http://PORT/metrics", ip="127.0.0.1"), "is at 127.0.0.1, a loopback address"),
     ],
 )
 def test_an_address_that_is_never_read_gets_no_request(web, page, problem):
