@@ -307,7 +307,7 @@ class _Table:
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())
-        if young and young < len(pods):
+        if young:
             yield f"{young} of {len(pods)} pods were read only once, so their rate is not known"
 
 

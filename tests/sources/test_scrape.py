@@ -187,6 +187,17 @@ def test_a_pod_that_was_read_once_makes_the_rate_partial(web, scraping):
     assert (reading.value, reading.partial) == (20.0, "1 of 2 pods were read only once, so their rate is not known")
 
 
+def test_a_rate_after_an_outage_longer_than_its_window_is_not_known_and_no_absence(web, scraping):
+    clock = Clock()
+    source = scraping(["/a"], clock)
+    ask = replace(TOKENS, window=30.0)
+    for tokens, value in ((0, None), (100, 20.0), (5000, None), (5100, 20.0)):
+        web.paths["/a"] = vllm(tokens=tokens)
+        reading = one(source, ask)
+        assert (reading.value, "their rate is not known" in reading.partial) == (value, value is None)
+        clock.now += 90 if tokens == 100 else 10
+
+
 def test_a_listed_page_that_does_not_answer_is_missing_for_its_own_workload_alone(web, scraping):
     clock = Clock()
     web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2), "/other": vllm(waiting=5, model="other")}
