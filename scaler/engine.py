@@ -545,7 +545,7 @@ class Engine:
 
 def _nothing_new(item: Workload, answers: Answers, at: float) -> bool:
     """Whether a look between a sleeping workload's own ticks shows just what its newest fold saw."""
-    own = at % item.spec.interval == 0 or _outdated(item)
+    own = at % item.spec.interval == 0 or item.folded is None or _outdated(item)
     return not own and all(
         asked in item.answers and _said(answers[asked][-1]) == _said(item.answers[asked][-1])
         for asked in item.view.asks.values()

@@ -658,6 +658,18 @@ def test_a_prometheus_is_asked_every_second_of_gateways_alone_and_once_for_all()
     play(scenario)
 
 
+def test_an_edit_is_folded_at_once_though_nothing_else_is_new():
+    async def scenario():
+        world = World(direct=("default",))
+        for at in (0, 1):
+            await world.at(at, cluster(scaled(replicas=0)))
+        edited = parse_file(parse_yaml(LOAD.replace("target: 10", "target: 5"), "load"), "load")
+        world.engine.use(Catalog({"load": edited}))
+        assert (await world.at(2))["ScaledObject llama"].spec.target == 5
+
+    play(scenario)
+
+
 def test_a_look_at_what_sleeps_that_shows_nothing_new_is_no_decision():
     async def scenario():
         world = World(direct=("default",))
