@@ -456,7 +456,11 @@ class Engine:
             return unknown(self.cluster.problems.get("kubernetes", "Kubernetes says nothing of this object"))
         key = scaled.kind, scaled.namespace, scaled.name
         if key not in self._available:
-            self._available[key] = availability(self.cluster, scaled)
+            try:
+                self._available[key] = availability(self.cluster, scaled)
+            except Exception as error:  # one object's oddity must not stop the others
+                logger.exception("what can be had cannot be reckoned", extra={"workload": "/".join(key)})
+                self._available[key] = unknown(f"it cannot be reckoned ({type(error).__name__})")
         return self._available[key]
 
     def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":

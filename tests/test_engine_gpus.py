@@ -10,6 +10,7 @@ from scaler.catalog import Catalog
 from scaler.cluster import Cluster
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
+from scaler.hardware import Template
 from scaler.model import GpuAsk, HistoryAsk, Reading, Request
 from scaler.spec import Defaults, parse_file
 
@@ -65,6 +66,18 @@ def cluster(gpus=4, pods=2, **more):
 
 def play(scenario):
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_an_object_that_cannot_be_reckoned_is_not_known_and_stops_nobody():
+    async def scenario():
+        world, odd = World(CLAMP), cluster()
+        [(key, (one,))] = odd.objects.items()
+        decision = await world.at(0, replace(odd, objects={key: (replace(one, template=Template(())),)}))
+        assert (decision.replicas, decision.capacity.replicas) == (8, None)
+        assert decision.capacity.reason == "it cannot be reckoned (IndexError)"
+        assert (await world.at(5, cluster(fixed=True))).capacity.replicas == 4
+
+    play(scenario)
 
 
 def test_a_formula_reads_what_gpus_there_are_and_no_source_is_asked_for_them():

@@ -232,7 +232,7 @@ class Watch:
         """What is kept of an object; one that is odd must not hide the others."""
         try:
             return self._read(raw)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             told = {"resource": str(self.resource), "object": "/".join(self._key(raw)), "problem": repr(error)}
             logger.warning("an object cannot be read", extra=told)
             return None

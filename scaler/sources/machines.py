@@ -19,6 +19,8 @@ from scaler.placement import takes
 
 Raw = Mapping[str, Any]
 
+MOST = 10**24  # of anything: more than there is, and a number that can still be written
+
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
@@ -31,19 +33,24 @@ _POD_LEVEL = ("cpu", "memory", "hugepages-")  # what spec.resources of a pod may
 
 @lru_cache(10_000)
 def amount(resource: str, written: str | float) -> int:
-    """A quantity in the units of `scaler.hardware`, rounded up as the scheduler does.
+    """A quantity in the units of `scaler.hardware`, rounded up as the scheduler does; none is larger than MOST.
 
     Raises:
         ValueError: it is none.
     """
     found = _QUANTITY.fullmatch(str(written))
     try:
-        value = Decimal(found[1]) * _SCALE.get(found[2] or "", Decimal(1)) if found else None
+        value = Decimal(found[1]) if found else None
     except InvalidOperation:
         value = None
-    if value is None:
-        raise ValueError(f"{written!r} is no quantity")
-    return int((value * (1000 if resource == "cpu" else 1)).to_integral_value(ROUND_CEILING))
+    if found is None or value is None:
+        raise ValueError(f"{written!r:.80} is no quantity")
+    if not value:
+        return 0
+    if value.adjusted() > 24:  # strangers choose the power of ten, which is not worked out
+        return MOST if value > 0 else -MOST
+    scaled = value * _SCALE.get(found[2] or "", Decimal(1)) * (1000 if resource == "cpu" else 1)
+    return max(-MOST, min(int(scaled.to_integral_value(ROUND_CEILING)), MOST))
 
 
 def read_node(raw: Raw) -> Node:

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.hardware import Quota
-from scaler.sources.machines import amount, read_node, read_quota, read_shape
+from scaler.sources.machines import MOST, amount, read_node, read_quota, read_shape
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ from scaler.sources.machines import amount, read_node, read_quota, read_shape
         ("memory", "1E3", 1000),
         ("nvidia.com/gpu", "8", 8),
         ("nvidia.com/gpu", "-1", -1),
+        ("nvidia.com/gpu", "1e999999999", MOST),
+        ("nvidia.com/gpu", "9" * 5000, MOST),
+        ("nvidia.com/gpu", "-1e5000", -MOST),
+        ("memory", "1e20Ei", MOST),
+        ("memory", "0e999999999", 0),
     ],
 )
 def test_quantities(resource, written, value):
