@@ -110,6 +110,9 @@ def controllers(site: Site) -> Part:
             *(str(site.bin / "kube-controller-manager"), *site.serving(), f"--secure-port={site.ports['controllers']}"),
             *(f"--kubeconfig={site.kubeconfig}", "--leader-elect=false"),
             f"--horizontal-pod-autoscaler-sync-period={site.hpa_sync}s",
+            # The machines are always well; while the API server is frozen, though, they cannot say so, and pods that
+            # are marked unready for it stay so, since there is no kubelet to look again.
+            "--node-monitor-grace-period=10m",
             f"--service-account-private-key-file={site.server.key}",
         ),
         ready=_kubernetes(site, "controllers", "/healthz"),
