@@ -62,9 +62,9 @@ def states(kube: Kube, name: str) -> list[str]:
 def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab, watching: Watching):
     lab.apply(rules())
     account = lab.account("llm-scaler")
-    lab.apply([model("ruled", lab.fleet.port, gpus=0, load="2s", replicas=2), scaled_object("ruled", NOWHERE, TRIGGER)])
+    lab.apply([model("ruled", lab.fleet.port, gpus=0, load="8s", replicas=2), scaled_object("ruled", NOWHERE, TRIGGER)])
     kube = watching(account)
-    lab.wait(lambda: states(kube, "ruled") == ["starting", "starting"], 20, "both pods load")
+    lab.wait(lambda: states(kube, "ruled") == ["starting", "starting"], 30, "both pods load")
     lab.wait(lambda: states(kube, "ruled") == ["ready", "ready"], 30, "both pods are ready")
     scaled = known(kube, "ruled")
     assert scaled is not None
