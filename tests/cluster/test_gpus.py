@@ -20,7 +20,7 @@ def kube(lab: Lab) -> Iterator[Kube]:
     """A watcher that has read everything once."""
     watcher = Kube(lab.kubeconfig, (), (), time.time)
     watcher.start()
-    lab.wait(lambda: watcher.settle(0.0), 20, "everything was read once")
+    lab.wait(lambda: watcher.settle(0.0), 40, "everything was read once")
     yield watcher
     watcher.close()
 

@@ -31,7 +31,7 @@ def watching(lab: Lab) -> Iterator[Watching]:
         kube = Kube(kubeconfig, (), (), time.time)
         started.append(kube)
         kube.start()
-        lab.wait(lambda: kube.settle(0.0), 20, "everything was read once")
+        lab.wait(lambda: kube.settle(0.0), 40, "everything was read once")
         return kube
 
     yield begin
@@ -86,7 +86,7 @@ def test_the_api_server_gone_for_a_while(lab: Lab, watching: Watching):
     kube = watching(lab.kubeconfig)
     lab.wait(lambda: states(kube, "watched") == ["ready", "ready"], 30, "both pods are ready")
     lab.kill("apiserver")
-    lab.wait(lambda: "pods" in kube.snapshot().problems, 20, "the watch is lost")
+    lab.wait(lambda: "pods" in kube.snapshot().problems, 40, "the watch is lost")
     assert states(kube, "watched") == ["ready", "ready"]
     lab.start("apiserver")
     began = time.monotonic()

@@ -52,7 +52,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         health = (lab.get("ScaledObject", "hasty") or {})["status"]["health"]
         failures = max(one["numberOfFailures"] for one in health.values())
         assert failures > FAILURES, health
-        told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 10, "an event says why")
+        told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 40, "an event says why")
         assert any(f"(holdFor is {HOLD}s)" in message and "Connection refused" in message for message in told), told
         lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE + HOLD, 60, "the outage lasts longer than any patience")
         assert scaler.explain("patient")["certainty"] == "held"
@@ -134,7 +134,7 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
         file.write_text(good.replace("formula: queued + waiting + running", "formula: queued + waiting + runing"))
         lab.wait(lambda: "runing" in standby.warnings(), 30, "the bad formula is noticed")
         told = next(line for line in standby.warnings().splitlines() if "runing" in line)
-        lab.wait(lambda: certain(standby, "steady"), 10, "the last good one serves")
+        lab.wait(lambda: certain(standby, "steady"), 40, "the last good one serves")
         scaler.start()  # a rollout that meets only the bad file
         front.behind = scaler.address
         standby.kill()

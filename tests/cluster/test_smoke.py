@@ -65,7 +65,7 @@ def test_from_zero_to_six_replicas_and_back(lab: Lab, constant):
     assert lab.replicas("constant") == 0
 
     scaler.replicas, began = 6, time.monotonic()
-    lab.wait(lambda: lab.replicas("constant") >= 1, 20, "KEDA takes it from 0 to 1")
+    lab.wait(lambda: lab.replicas("constant") >= 1, 40, "KEDA takes it from 0 to 1")
     lab.say(f"0 -> 1 after {time.monotonic() - began:.0f} s")
     lab.wait(lambda: lab.replicas("constant") == 6, 60, "the HPA takes it to 6")
     lab.wait(lambda: lab.ready("constant") == 6, 60, "Karpenter's nodes hold 6 pods and their models are loaded")
@@ -79,7 +79,7 @@ def test_from_zero_to_six_replicas_and_back(lab: Lab, constant):
 
 def test_prometheus_has_every_pod_s_page_and_the_gateway_s(lab: Lab):
     lab.apply(model("llama", lab.fleet.port, gpus=0, replicas=3))
-    lab.wait(lambda: lab.ready("llama") == 3, 20, "three pods are ready")
+    lab.wait(lambda: lab.ready("llama") == 3, 40, "three pods are ready")
     first, *rest = lab.pods("llama")
     lab.fleet.loads[first["status"]["podIP"]] = Load(waiting=7)
     lab.fleet.queued["llama"] = 3
@@ -94,20 +94,20 @@ def test_a_loading_pod_runs_but_is_not_ready_and_one_beyond_the_pool_s_gpus_is_p
     lab.apply([*node_pool(gpus=1), model("llama", lab.fleet.port, load="4s", replicas=2)])
     lab.wait(lambda: _phases(lab, "llama") == ["Pending", "Running"], 30, "one pod has a node")
     assert lab.ready("llama") == 0
-    lab.wait(lambda: lab.ready("llama") == 1, 20, "its model is loaded")
+    lab.wait(lambda: lab.ready("llama") == 1, 40, "its model is loaded")
     waiting = next(pod["metadata"]["name"] for pod in lab.pods("llama") if pod["status"]["phase"] == "Pending")
     told = lambda: [text for text in lab.events(waiting, "FailedScheduling") if "exceed limits" in text]  # noqa: E731
-    lab.say(lab.wait(told, 20, "Karpenter says why the other pod gets no node")[0])
+    lab.say(lab.wait(told, 40, "Karpenter says why the other pod gets no node")[0])
 
 
 def test_requests_wait_at_the_gateway_until_a_simulated_pod_takes_them(lab: Lab):
     lab.apply(model("llama", lab.fleet.port, gpus=0, load="2s", replicas=0))
     with Simulation(lab, "llama", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         fleet.send(rate=4, prompt=400, output=50)
-        lab.wait(lambda: fleet.snapshot().queued >= 8, 20, "requests wait with no pod to take them")
-        lab.wait(lambda: lab.query("llm_d_epp_flow_control_queue_size").get("", 0) >= 8, 20, "Prometheus knows")
+        lab.wait(lambda: fleet.snapshot().queued >= 8, 40, "requests wait with no pod to take them")
+        lab.wait(lambda: lab.query("llm_d_epp_flow_control_queue_size").get("", 0) >= 8, 40, "Prometheus knows")
         lab.kubectl("scale", "deployment/llama", "--replicas=2")
-        lab.wait(lambda: fleet.snapshot().ready == 2, 20, "two simulated servers are up")
+        lab.wait(lambda: fleet.snapshot().ready == 2, 40, "two simulated servers are up")
         lab.wait(lambda: fleet.snapshot().queued == 0 and fleet.snapshot().finished >= 20, 30, "they have caught up")
         tokens = 'sum(vllm:generation_tokens_total{app="llama"})'
         lab.wait(lambda: lab.query(tokens).get("", 0) >= 100, 30, "Prometheus counts the tokens they make")
