@@ -124,7 +124,10 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
 
 
 def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
-    """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity."""
+    """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity.
+
+    A node knows it best; the capacity in an order is an estimate (the kwok provider writes what it was ordered for).
+    """
     seen: dict[str, Node] = {}
     nodes = ((node.labels, node.allocatable) for node in hardware.kinds)
     claims = ((claim.labels, claim.capacity) for claim in hardware.claims or ())
@@ -135,7 +138,7 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
             for one in pool.requirements
             if one.key.startswith((TYPE, "karpenter.k8s."))
         )
-        if name and capacity and (fits or labels.get(POOL) == pool.name):
+        if name and name not in seen and capacity and (fits or labels.get(POOL) == pool.name):
             own = {one.key: one.values[0] for one in pool.requirements if one.operator == "In" and len(one.values) == 1}
             seen[name] = Node(name, {**labels, **own}, pool.taints, {"nodes": 1, "pods": 110, **capacity})
     return seen

@@ -109,6 +109,12 @@ def test_only_whole_machines_are_bought_where_their_size_is_known():
     assert bought([pool(limits={"nodes": "3"}, used=used, requirements=PINNED)], nodes=[large]).value == 8
 
 
+def test_a_node_knows_the_size_of_its_type_better_than_an_order():
+    large = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    made = pool(limits={GPU: "20"}, used={GPU: "8", "nodes": "1"}, requirements=PINNED)
+    assert bought([made], nodes=[large], claims=[claim(gpus=2, initialized="True")]).value == 4
+
+
 def test_limits_on_machines_and_cores_bind_too():
     assert bought([pool(limits={"nodes": "2", GPU: "9"}, used={"nodes": "2"})]).reason == "NodePool gpu: limit nodes 2"
     pod = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
