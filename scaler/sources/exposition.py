@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 MILLISECONDS = 0.001  # the unit of a time in the text format; OpenMetrics writes seconds
+LATEST = 1e12  # seconds since the epoch; a later time, an infinite one and NaN are none
 LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write these
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -105,6 +106,8 @@ def _sample(line: str, unit: float) -> Sample:
         raise ValueError
     labels, value, at = rest.groups()
     time = None if at is None else _number(at) * unit
+    if time is not None and not abs(time) < LATEST:
+        raise ValueError
     return Sample(name, _labels(labels), _number(value), time, name + (labels or ""))
 
 

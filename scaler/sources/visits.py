@@ -345,7 +345,7 @@ def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> 
         return None
     if signal.adds == "max" and not signal.per:
         return max(values)
-    total = math.fsum(values)
+    total = sum(values)  # of what pages say: fsum would raise where that is infinite
     return total / len(values) if signal.adds == "mean" and not signal.per else total
 
 
@@ -372,7 +372,7 @@ def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float
     counts: list[float] = []
     for bound in bounds:
         counts.append(max(buckets[bound], counts[-1] if counts else 0.0))  # a bucket read late may be lower
-    if counts[-1] <= 0:
+    if not 0 < counts[-1] < math.inf:
         return None
     rank = quantile * counts[-1]
     place = next(at for at, count in enumerate(counts) if count >= rank)

@@ -72,7 +72,22 @@ def test_what_is_read_of_any_line_is_read_alike(rest):
 
 
 @pytest.mark.parametrize(
-    "line", ["a", "a{", 'a{b="c" 1', 'a{b="c"}', "a x", "a 1_0", 'a{b="c",b="d"} 1', "a{b=c} 1", "a 1 2 3", 'a{="x"} 1']
+    "line",
+    [
+        "a",
+        "a{",
+        'a{b="c" 1',
+        'a{b="c"}',
+        "a x",
+        "a 1_0",
+        'a{b="c",b="d"} 1',
+        "a{b=c} 1",
+        "a 1 2 3",
+        "a 1 -Inf",
+        "a 1 NaN",
+        "a 1 1e300",
+        'a{="x"} 1',
+    ],
 )
 def test_a_wanted_line_that_cannot_be_read_is_named(line):
     with pytest.raises(ValueError, match="line 2 cannot be read"):

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from scaler.endpoint import Endpoint, Page
 from scaler.errors import ConfigError
-from scaler.model import OwnPods, QueryAsk, SignalAsk
+from scaler.model import MAX_VALUE, Failure, OwnPods, QueryAsk, SignalAsk
+from scaler.signals import find
 from scaler.sources.exposition import scan
 from scaler.sources.prometheus import PrometheusSource
-from scaler.sources.visits import Visit, histogram_quantile, measure, pods_matcher
+from scaler.sources.visits import Visit, histogram_quantile, measure, pods_matcher, wanted
 
 INF = math.inf
 WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
@@ -121,6 +122,31 @@ def test_a_pod_that_answers_without_the_series_is_no_silent_one():
     assert read(pages[1:], replace(WAITING, own=own)).reason == (
         "1 of 2 pods did not answer; 1 of 2 pods answered, without such a series"
     )
+
+
+numbers = st.one_of(st.floats().map(repr), st.sampled_from(["+Inf", "-Inf", "NaN", "1e308", "-1e308", "0", "7"]))
+times = st.floats(-1e14, 1e14).map(repr)  # milliseconds
+SIGNALS = ["waiting", "kv_cache_usage", "generation_tokens_per_second", "prefix_cache_hit_rate", "time_to_first_token"]
+
+
+@given(st.sampled_from(SIGNALS), st.lists(st.lists(st.tuples(numbers, numbers, times), max_size=3), max_size=3))
+def test_no_number_on_a_page_is_an_error_of_the_reader(name, pages):
+    """Others' pods are measured in the same breath."""
+    signal = find("vllm", name)
+    names = wanted([signal])
+    visits = []
+    for at, lines in enumerate(pages):
+        text = "".join(
+            f'{one}{{model_name="m",engine="{index}",le="{le}"}} {value} {time}\n'
+            for index, (value, le, time) in enumerate(lines)
+            for one in names
+        )
+        samples = {one: [sample for sample in scan(text.encode(), names) if sample.name == one] for one in names}
+        rates = {sample.key: sample.value for some in samples.values() for sample in some}
+        visits.append(Visit(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
+    ask = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
+    found = read(visits, ask)
+    assert isinstance(found, Failure) or found.value is None or abs(found.value) <= MAX_VALUE
 
 
 def test_pages_that_do_not_say_whose_they_are_are_not_held_against_the_pods_that_kubernetes_names():
