@@ -7,7 +7,7 @@ service; what the settings name as networks may be narrower, or take loopback in
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from scaler.signals import Usual
 # Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.
 METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
 
+_NAT64 = ip_network("64:ff9b::/96")
 _TRUE, _FALSE = ("", "1", "t", "true"), ("0", "f", "false")
 
 
@@ -33,7 +34,7 @@ def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = 
         ip = ip_address(address.partition("%")[0])
     except ValueError:
         return "has no IP address"
-    ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+    ip = _inner(ip) if isinstance(ip, IPv6Address) else ip
     rules = (  # the first that holds
         (ip.is_link_local, "a link-local address, which is never read"),
         (ip in METADATA, "the address of a metadata service, which is never read"),
@@ -44,6 +45,11 @@ def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = 
     )
     reason = next((reason for holds, reason in rules if holds), "")
     return f"is at {ip}, {reason}" if reason else ""
+
+
+def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that a network makes of an IPv6 one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056)."""
+    return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
 
 
 def pod_page(place: PodPlace, usual: Usual | None, endpoint: Endpoint) -> tuple[Page, str]:

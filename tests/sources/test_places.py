@@ -91,6 +91,8 @@ def test_whatever_annotations_say_only_the_pod_itself_is_read(annotations):
         ("169.254.169.254", (), "link-local"),
         ("169.254.169.254", ("0.0.0.0/0",), "link-local"),
         ("::ffff:169.254.169.254", (), "link-local"),
+        ("64:ff9b::a9fe:a9fe", (), "169.254.169.254, a link-local"),
+        ("2002:a9fe:a9fe::1", ("::/0",), "169.254.169.254, a link-local"),
         ("fe80::1%eth0", (), "link-local"),
         ("fd00:ec2::254", ("::/0",), "metadata service"),
         ("100.100.100.200", (), "metadata service"),
