@@ -67,6 +67,7 @@ class Grouped:
     counted: bool  # whether it says how many pods answered
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
     adds: str = "sum"  # how rows of single pods become one: sum, mean, max
+    plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
 
 
 def check(ask: SignalAsk) -> None:
@@ -130,7 +131,8 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     pod = dialect.name("pod") if ask.own and not signal.takes_quantile else ""
     adds = "sum" if signal.per else signal.adds
     query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
-    return Grouped(query.text(), by, MappingProxyType(keys), signal.scope != "object", pod, adds)
+    plain = signal.type == "gauge" and not signal.per
+    return Grouped(query.text(), by, MappingProxyType(keys), signal.scope != "object", pod, adds, plain)
 
 
 def _one_of(values: Sequence[str]) -> str:

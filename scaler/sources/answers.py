@@ -56,12 +56,12 @@ def read_grouped(grouped: Grouped, answer: Answer, stale_after: float) -> Mappin
     for ask, key in grouped.asks.items():
         pods = table.get(key, {})
         if ask.own and grouped.pod:
-            read[ask] = _own_readings(ask.own, pods, grouped.adds, answer, stale_after)
+            read[ask] = _own_readings(ask.own, pods, grouped, answer, stale_after)
         else:
-            whole = pods.get("", {})
+            rows = [pods.get("", {}).get(index, {}) for index in range(len(answer.times))]
             read[ask] = [
-                _reading(whole.get(index, {}), at, answer, stale_after, counted=grouped.counted)
-                for index, at in enumerate(answer.times)
+                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]))
+                for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
 
@@ -69,7 +69,7 @@ def read_grouped(grouped: Grouped, answer: Answer, stale_after: float) -> Mappin
 def _own_readings(
     own: OwnPods,
     pods: Mapping[str, Mapping[int, Mapping[str, float]]],
-    adds: str,
+    grouped: Grouped,
     answer: Answer,
     stale_after: float,
 ) -> Sequence[Measured]:
@@ -86,8 +86,9 @@ def _own_readings(
         answered = {name for name, row in rows.items() if row.get("answered")} - failing
         silent = own.ready - answered if present else failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
-        stats = {"answered": float(len(answered)), **_together(list(rows.values()), adds)}
-        readings.append(_reading(stats, at, answer, stale_after, counted=True, doubt=doubt))
+        stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
+        doubts = (doubt, _no_number(grouped, rows.values()))
+        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
 
 
@@ -118,12 +119,17 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
 
 
+def _no_number(grouped: Grouped, rows: Iterable[Mapping[str, float]]) -> str:
+    """Whether somebody exports NaN where only a number makes sense: in words, or an empty text."""
+    return "a series says NaN" if grouped.plain and any(math.isnan(row.get("value", 0.0)) for row in rows) else ""
+
+
 def _reading(
-    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, *, counted: bool, doubt: str = ""
+    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: Grouped, *said: str
 ) -> Measured:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     age = _number(stats.get("age"))
-    doubts = [said for said in (answer.warning, doubt) if said]
+    doubts = [one for one in (answer.warning, *said) if one]
     if missing:
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
     if age is not None and age > stale_after:
@@ -132,8 +138,8 @@ def _reading(
         value=_number(stats.get("value")),
         at=at,
         age=None if age is None else max(0.0, age),
-        answered=answered if counted else None,
-        expected=answered + missing if counted else None,
+        answered=answered if grouped.counted else None,
+        expected=answered + missing if grouped.counted else None,
         partial="; ".join(doubts),
         source=answer.source,
     )

@@ -55,7 +55,7 @@ class _Pod:
     """One pod, or one object, behind a signal."""
 
     parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it; of a histogram the bound comes last
-    whole: bool = True  # False: a rate of it is not known yet
+    whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
 
 
@@ -229,7 +229,7 @@ class _Table:
             pod = found.setdefault(self._key(visit, sample), {}).setdefault(name, _Pod())
             pod.oldest = min(pod.oldest, self._now if sample.at is None else sample.at)
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
-            if value is None:
+            if value is None or (math.isnan(value) and self._signal.type == "gauge"):
                 pod.whole = False
                 continue
             part = self._part(visit, sample)
@@ -308,7 +308,8 @@ class _Table:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())
         if young:
-            yield f"{young} of {len(pods)} pods were read only once, so their rate is not known"
+            once = "were read only once, so their rate is not known"
+            yield f"{young} of {len(pods)} pods {once if self._signal.takes_window else 'say NaN'}"
 
 
 def _own(ask: SignalAsk, name: str) -> bool:

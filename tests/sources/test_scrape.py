@@ -1,6 +1,7 @@
 """Pages read directly, over real HTTP; beside a real Prometheus that scrapes the same ones."""
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -158,6 +159,13 @@ def facts(source, asks, at):
         ask: (one.value, one.answered, one.expected) if isinstance(one, Reading) else one.reason
         for ask, one in found.items()
     }
+
+
+def test_a_pod_that_says_nan_says_nothing(web, scraping):
+    web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2, running=math.nan)}
+    source = scraping(["/a", "/b"])
+    assert one(source, WAITING).partial == ""
+    assert one(source, RUNNING).partial == "1 of 2 pods say NaN"
 
 
 def test_rates_and_quantiles_are_over_what_was_read_within_their_window(web, scraping):
