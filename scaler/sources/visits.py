@@ -10,6 +10,7 @@ A page that is listed and did not answer is missing for the workloads that it ha
 that never did is missing for all whose labels it does not contradict.
 """
 
+import logging
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from scaler.sources.exposition import Sample
 
 Key = tuple[str, ...]  # values of the labels of a workload
 Rates = Mapping[str, float]  # per second, by key of the series
+
+logger = logging.getLogger(__name__)
 
 _BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
 
@@ -107,8 +110,13 @@ def measure(
         except ConfigError as error:
             measured[ask] = Failure(str(error), at, final=True, source=source)
     for members in shapes.values():
-        table = _Table(members[0], visits, dialect, at, now, source)
-        measured |= {ask: table.read(ask) for ask in members}
+        try:
+            table = _Table(members[0], visits, dialect, at, now, source)
+            measured |= {ask: table.read(ask) for ask in members}
+        except Exception as error:  # pages are anybody's: what they break must not be more than these
+            logger.exception("a signal cannot be measured", extra={"endpoint": source, "signal": members[0].signal})
+            failure = Failure(f"{source}: internal error ({type(error).__name__})", at, source=source)
+            measured |= dict.fromkeys(members, failure)
     return measured
 
 

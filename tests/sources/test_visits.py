@@ -146,7 +146,19 @@ def test_no_number_on_a_page_is_an_error_of_the_reader(name, pages):
         visits.append(Visit(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
     ask = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
     found = read(visits, ask)
-    assert isinstance(found, Failure) or found.value is None or abs(found.value) <= MAX_VALUE
+    if isinstance(found, Failure):
+        assert "internal error" not in found.reason
+    else:
+        assert found.value is None or abs(found.value) <= MAX_VALUE
+
+
+def test_what_breaks_one_signal_leaves_the_others_alone(caplog):
+    here = replace(visit("http://p:1/", f'{NAME}{{model_name="m"}} 7'), rates=lambda _window: {}["gone"])
+    tokens = replace(WAITING, signal="generation_tokens_per_second", window=60.0)
+    found = measure([WAITING, tokens], [here], Endpoint("pages").dialect, 50.0, 50.0, "pages")
+    assert found[WAITING].value == 7.0
+    assert found[tokens].reason == "pages: internal error (KeyError)"
+    assert caplog.messages == ["a signal cannot be measured"]
 
 
 def test_pages_that_do_not_say_whose_they_are_are_not_held_against_the_pods_that_kubernetes_names():
