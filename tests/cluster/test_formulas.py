@@ -18,8 +18,9 @@ from scaler.sim.hardware import hardware
 SHORT = {"holdFor": "20s", "idleFor": "10s"}
 
 
-def shortened(scaler: LlmScaler, name: str, seconds: int) -> None:
-    """Let a shipped formula look back no further than so long, since nobody waits ten minutes here."""
+def shortened(lab: Lab, name: str, seconds: int) -> LlmScaler:
+    """Start llm-scaler with a shipped formula that looks back no further than so long, since nobody waits ten minutes here."""
+    scaler = LlmScaler(lab)
     file = scaler.formulas / f"{name}.yaml"
     tree = yaml.safe_load(file.read_text())
     for metric in tree["metrics"].values():
@@ -27,6 +28,8 @@ def shortened(scaler: LlmScaler, name: str, seconds: int) -> None:
     if "policy" in tree:
         tree["policy"]["memory"] = f"{2 * seconds}s"
     file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))
+    scaler.start()
+    return scaler
 
 
 def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
@@ -35,8 +38,8 @@ def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
     return told if told.get("certainty") == "certain" and told["replicas"] >= least else None
 
 
-def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab, scaler: LlmScaler):
-    shortened(scaler, "token-latency", 15)
+def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab):
+    scaler = shortened(lab, "token-latency", 15)
     metadata = SHORT | {"formula": "token-latency", "model": "served", "slo": "0.02", "concurrency": "16"}
     lab.fleet.queued["served"] = 0
     lab.apply(model("served", lab.fleet.port, gpus=0, load="2s", replicas=0))
@@ -65,8 +68,8 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab,
     lab.say(f"  {' '.join(busy['reason'].split())}")
 
 
-def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab, scaler: LlmScaler):
-    shortened(scaler, "cheaper-model", 8)
+def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab):
+    scaler = shortened(lab, "cheaper-model", 8)
     common = SHORT | {"formula": "cheaper-model", "above": "5000", "below": "4000", "overlap": "10s", "target": "4"}
     sides = {"small": ("large", "above"), "large": ("small", "below")}
     lab.fleet.queued |= dict.fromkeys(sides, 0)

@@ -52,20 +52,21 @@ def training(
     }
 
 
-def shortened(scaler: LlmScaler) -> None:
-    """Let the shipped formula look back no further than so long, since nobody waits a day here."""
+def shortened(lab: Lab) -> LlmScaler:
+    """Start llm-scaler with a shipped formula that looks back no further than so long, since nobody waits a day here."""
+    scaler = LlmScaler(lab)
     file = scaler.formulas / "retraining.yaml"
     tree = yaml.safe_load(file.read_text().replace("[1d]", f"[{BUSY}s]"))
     tree["policy"]["memory"] = "1m"
     for name in ("fits", "free"):
         tree["metrics"][name]["over"] = f"{LATE}s"
     file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))
+    scaler.start()
+    return scaler
 
 
-def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the_gpus(
-    lab: Lab, scaler: LlmScaler, machine: None
-):
-    shortened(scaler)
+def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the_gpus(lab: Lab, machine: None):
+    scaler = shortened(lab)
     jobs = lambda: lab.api.items("Job", "default")  # noqa: E731
     done = lambda: sum(condition(job, "Complete") for job in jobs())  # noqa: E731
     says = lambda words: words in scaler.reason("train")  # noqa: E731
@@ -113,11 +114,9 @@ def test_a_rise_of_the_drift_starts_one_training_when_serving_has_no_need_of_the
         lab.say(f"  {line}")
 
 
-def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(
-    lab: Lab, scaler: LlmScaler, machine: None
-):
+def test_a_training_that_fails_is_tried_again_and_one_whose_job_is_gone_is_not(lab: Lab, machine: None):
     """Decided every 10 s and polled every 2 s, so that a poll comes after the end of a Job and before the next tick."""
-    shortened(scaler)
+    scaler = shortened(lab)
     seen: set[str] = set()
 
     def says(words: str) -> bool:
