@@ -78,7 +78,11 @@ class Console:
             return none[verb]()
         if verb in one and len(rest) == 1:
             return str(one[verb](rest[0]) or f"{verb} {rest[0]}: done")
-        self.fleet.send(rate=float(verb))
+        try:
+            rate = float(verb)
+        except ValueError:
+            raise ValueError(f"{shlex.join(words)!r} is not understood\n{HELP}") from None
+        self.fleet.send(rate)
         return self.state()
 
     def state(self) -> str:
@@ -112,10 +116,10 @@ def _obey(console: Console) -> None:
         try:
             words = shlex.split(line)
             print(console.obey(words) if words else console.state(), flush=True)
-        except (LabError, requests.RequestException) as error:
+        except (LabError, ValueError, requests.RequestException) as error:
             print(error, flush=True)
-        except (ValueError, KeyError):
-            print(f"{line.strip()!r} is not understood\n{HELP}", flush=True)
+        except KeyError as error:
+            print(f"there is no part {error}; what runs: {', '.join(console.lab.memory())}", flush=True)
     while True:
         signal.pause()
 
