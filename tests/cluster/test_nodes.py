@@ -24,19 +24,19 @@ def asks_for_gpus(lab: Lab, scaler: LlmScaler, name: str, **metadata: str) -> No
 
 
 def test_karpenter_brings_nodes_up_to_the_pool_s_gpus_and_the_rest_is_said_to_be_pending(lab: Lab, scaler: LlmScaler):
-    asks_for_gpus(lab, scaler, "large")
-    with Watch(lab, "large") as watch:
-        lab.fleet.queued["large"], began = GPUS + 2, watch.now()
-        lab.wait(lambda: lab.ready("large") >= 1, 90, "the first model is loaded on a new node")
+    asks_for_gpus(lab, scaler, "wide")
+    with Watch(lab, "wide") as watch:
+        lab.fleet.queued["wide"], began = GPUS + 2, watch.now()
+        lab.wait(lambda: lab.ready("wide") >= 1, 90, "the first model is loaded on a new node")
         first = watch.now() - began
-        lab.wait(lambda: lab.ready("large") == GPUS, 90, "as many as there are GPUs")
-        lab.wait(lambda: lab.replicas("large") == GPUS + 2, 60, "two more are wanted")
-        pending = lambda: (scaler.explain("large").get("kubernetes") or {}).get("pending", [])  # noqa: E731
+        lab.wait(lambda: lab.ready("wide") == GPUS, 90, "as many as there are GPUs")
+        lab.wait(lambda: lab.replicas("wide") == GPUS + 2, 60, "two more are wanted")
+        pending = lambda: (scaler.explain("wide").get("kubernetes") or {}).get("pending", [])  # noqa: E731
         lab.wait(lambda: len(pending()) == 2, 30, "the explanation says that two are pending")
         before = pending()[0]["seconds"]
         lab.wait(lambda: pending()[0]["seconds"] > before + 2, 30, "and for how long")
-        line = next(line.strip() for line in scaler.text("large").splitlines() if "is pending for" in line)
-        told = lab.wait(lambda: counted(scaler, "large", GPUS), 30, "it knows how many can be had")
+        line = next(line.strip() for line in scaler.text("wide").splitlines() if "is pending for" in line)
+        told = lab.wait(lambda: counted(scaler, "wide", GPUS), 30, "it knows how many can be had")
         assert told["reason"].startswith(f"{GPUS + 2} replicas, though {GPUS} can be had ({GPUS} on nodes, ")
         assert "NodePool gpu: limit nvidia.com/gpu 4" in told["reason"]
     nodes = len(lab.api.items("NodeClaim"))
