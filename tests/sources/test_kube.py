@@ -140,7 +140,7 @@ def test_the_addresses_behind_a_service_follow_its_slices_and_nothing_else_is_re
     server.drop()
     until(lambda: any("500: away" in problem for problem in kube.snapshot().problems.values()))
     clock.now += 100
-    assert kube.addresses("team", "epp") == ({"10.0.0.2", "fd00::1"}, "Kubernetes was last heard 100s ago"), "they stand"
+    assert kube.addresses("team", "epp") == ({"10.0.0.2", "fd00::1"}, "Kubernetes was last heard 100s ago")
 
 
 def test_addresses_that_may_not_be_read_are_not_known_and_name_the_right(server, start):
