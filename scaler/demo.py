@@ -28,6 +28,7 @@ from scaler.decision import Decision
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError
 from scaler.fields import seconds
+from scaler.hpa import SYNC_PERIOD
 from scaler.server.poll import Poller, Refused
 from scaler.service import Service
 from scaler.settings import Settings, read_settings
@@ -36,7 +37,6 @@ from scaler.sim.fleet import Snapshot
 from scaler.sim.keda import Answer, Refusal
 from scaler.sim.keyboard import keyboard
 from scaler.sim.live import Live
-from scaler.sim.loop import HPA_SYNC
 from scaler.sim.picture import Frame, Said, line, picture, table
 from scaler.sim.replica import ReplicaFacts
 from scaler.sim.report import Told, page
@@ -224,7 +224,7 @@ class _Demo:
                 if active:
                     self._live.push()
 
-        syncing = HPA_SYNC / self._options.pace
+        syncing = SYNC_PERIOD / self._options.pace
         await asyncio.gather(_every(polling, poll), _every(syncing, sync), _every(1.0, listen))
 
     async def _ask(self, keda: Poller, service: Service) -> Answer | Refusal:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from scaler import signals
+from scaler.cadence import Cadence
 from scaler.capacity import unknown
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Scaled, resolved
@@ -91,7 +92,9 @@ class Workload:
     knows_past: bool = False  # its history was measured and folded; until then every tick asks for it again
     decision: Decision | None = None
     notice: str = ""  # why an edit of its formula is not in force
-    folding: bool = False
+    cadence: Cadence = field(default_factory=Cadence)  # when its ticks fall
+    began: float | None = None  # when the tick began that is under way
+    took: float = 0.0  # seconds that its newest tick took
     answers: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)  # of the newest fold, others' with them
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
 
@@ -99,6 +102,10 @@ class Workload:
     def settled(self) -> bool:
         """Whether it is no passing call."""
         return self.listed or self.last_asked - self.first_asked >= SETTLED
+
+    def own(self, at: float) -> bool:
+        """Whether a time lies on the grid of its interval, and not only on the finer one of those that sleep."""
+        return at == self.cadence.grid(at, self.spec.interval)
 
 
 Batch = tuple[str, tuple[float, ...], bool]  # endpoint, grid times, and whether it is for those that may have to wake
@@ -157,6 +164,7 @@ class Engine:
         """
         now = self._clock()
         workload = self._asked(request, now)
+        workload.cadence = workload.cadence.looked(now, workload.spec.interval, workload.took)
         if workload.decision is None:
             try:
                 await asyncio.wait_for(workload.changed.wait(), self._limits.budget)
@@ -374,9 +382,11 @@ class Engine:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _until_next(self, now: float) -> float:
-        intervals = {self._pace(item) for item in self._workloads.values()} or {1.0}
-        ends = [item.first_asked + ARRIVAL for item in self._workloads.values() if self._unheard(item, now)]
-        return max(min([*ends, *(_grid(now, interval) + interval for interval in intervals)]) - now, 0.01)
+        items = self._workloads.values()
+        grids = {(item.cadence.phase, self._pace(item)) for item in items} or {(0.0, 1.0)}
+        ends = [item.first_asked + ARRIVAL for item in items if self._unheard(item, now)]
+        ticks = [Cadence(phase).grid(now, pace) + pace for phase, pace in grids]
+        return max(min(ends + ticks) - now, 0.01)
 
     def _pace(self, item: Workload) -> float:
         """Seconds between its ticks: fewer while it has no replica, if anything says early what waits for one."""
@@ -405,13 +415,13 @@ class Engine:
         self._forget_the_silent(now)
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
         asks: dict[Batch, dict[Ask, None]] = {}  # in the order of the workloads: who came first is asked about first
-        new = sum(item.folding and not item.knows_past for item in self._workloads.values())
+        new = sum(item.began is not None and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
             pace = self._pace(item)
             at = _time(item, now, pace)
             crowded = not item.knows_past and new >= HISTORIES
             done = at == item.folded and not _outdated(item)
-            if item.folding or done or crowded or self._unheard(item, now):
+            if item.began is not None or done or crowded or self._unheard(item, now):
                 continue
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
@@ -422,7 +432,7 @@ class Engine:
             for ask in wanted:
                 asks.setdefault((ask.endpoint, times, waking), {})[ask] = None
             groups.setdefault(batches or (("", times, waking),), []).append(item)
-            item.folding = True
+            item.began = now
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
         tasks = [
             asyncio.ensure_future(self._fold(items, [fetched[b] for b in batches if b in fetched], batches[0]))
@@ -436,7 +446,7 @@ class Engine:
     def _asked_now(self, item: Workload, at: float) -> list[Ask]:
         """What is asked for one that sleeps: little between its own ticks; of the rest the last answers stay."""
         asks = item.view.asks.values()
-        if at % item.spec.interval == 0:
+        if item.own(at):
             return list(asks)
         return [ask for ask in asks if self._early(ask) or ask not in item.answers]
 
@@ -509,7 +519,7 @@ class Engine:
                     await self._fold_one(item, own, times)
         finally:
             for item in items:
-                item.folding = False
+                item.began = None
             if len(times) > 1:
                 self._wake.set()  # more new workloads may wait for their turn
 
@@ -536,6 +546,7 @@ class Engine:
         if item.knows_past or _any_reading(answers, view) or not view.asks:
             item.state, item.knows_past = state, True
         item.answers = answers if len(times) == 1 else {}
+        item.took = 0.0 if item.began is None else self._clock() - item.began
         item.changed.set()
         item.changed = asyncio.Event()
         self._on_decision(before, decision)
@@ -549,8 +560,8 @@ class Engine:
 
 def _nothing_new(item: Workload, answers: Answers, at: float) -> bool:
     """Whether a look between a sleeping workload's own ticks shows just what its newest fold saw."""
-    own = at % item.spec.interval == 0 or item.folded is None or _outdated(item)
-    return not own and all(
+    due = item.own(at) or item.folded is None or _outdated(item)
+    return not due and all(
         asked in item.answers and _said(answers[asked][-1]) == _said(item.answers[asked][-1])
         for asked in item.view.asks.values()
     )
@@ -579,12 +590,8 @@ def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:
 
 def _time(item: Workload, now: float, pace: float) -> float:
     """The newest grid time; never one before the newest fold, which was on a finer grid, unless the clock went back."""
-    at = _grid(now, pace)
+    at = item.cadence.grid(now, pace)
     return item.folded if item.folded is not None and 0 <= item.folded - at < item.spec.interval else at
-
-
-def _grid(now: float, interval: float) -> float:
-    return math.floor(now / interval) * interval
 
 
 def _history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:

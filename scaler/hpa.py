@@ -48,6 +48,7 @@ class Rules:
     tolerance: float | None = None  # None: the cluster's
 
 
+SYNC_PERIOD = 15.0  # seconds between two looks of the HPA: --horizontal-pod-autoscaler-sync-period
 SCALE_UP = Rules(policies=(RatePolicy("Pods", 4, 15.0), RatePolicy("Percent", 100, 15.0)), window=0.0)
 SCALE_DOWN = Rules(policies=(RatePolicy("Percent", 100, 15.0),), window=300.0)
 

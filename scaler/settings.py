@@ -62,7 +62,7 @@ KEYS: tuple[Key, ...] = (
     Key("admin.address", _ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP"),
     Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
     Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
-    Key("defaults.directInterval", duration(1, 600), 2.0, "the same of a workload that measures on pages alone"),
+    Key("defaults.directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone"),
     Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
     Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
     Key(

@@ -89,9 +89,7 @@ class Defaults:
     """What the settings say for every workload that does not say it itself."""
 
     interval: float = 5.0  # seconds between ticks
-    direct_interval: float = (
-        2.0  # the same for who measures at none but direct endpoints, where no query has to be paid
-    )
+    direct_interval: float = 3.0  # the same of who measures on pages alone, where no query has to be paid
     direct: frozenset[str] = frozenset()  # endpoints whose pages are read directly
     hold_for: float = 120.0  # seconds an answer outlives its data
     idle_for: float = 60.0  # seconds of quiet before "inactive"

@@ -362,11 +362,11 @@ def test_the_settings_fill_what_nobody_says():
 @pytest.mark.parametrize(
     ("metrics", "trigger", "seconds"),
     [
-        ("{a: {signal: waiting}, b: {signal: queued}}", {}, 2),
+        ("{a: {signal: waiting}, b: {signal: queued}}", {}, 3),
         ("{a: {signal: waiting}, b: {signal: queued, endpoint: eu}}", {}, 5),
         ("{a: {signal: waiting}, b: {signal: queued}}", {"endpoint": "eu"}, 5),
         ("{a: {signal: waiting}, b: {signal: queued}}", {"interval": "10s"}, 10),
-        ("{a: {signal: waiting}, b: {gpus: free}}", {}, 2),
+        ("{a: {signal: waiting}, b: {gpus: free}}", {}, 3),
         ("{a: {gpus: own}, b: {gpus: free}}", {}, 5),
     ],
 )

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scaler import hpa
+from scaler.hpa import SYNC_PERIOD
 from scaler.sim import keda
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
 from scaler.sim.keda import Answer, Event, KedaState, Refusal, ScaledObject
 from scaler.sim.replica import Done
 from scaler.sim.trace import Trace
-
-HPA_SYNC = 15.0  # --horizontal-pod-autoscaler-sync-period
 
 
 class Policy(Protocol):
@@ -151,7 +150,7 @@ class _Loop:
         self._actions: dict[str, tuple[float, Callable[[float], None]]] = {  # in the order within one second
             "scrape": (world.scrape_interval, self._scrape),
             "poll": (world.scaled.polling_interval, self._poll),
-            "sync": (HPA_SYNC, self._sync),
+            "sync": (SYNC_PERIOD, self._sync),
         }
         first_scrape = -world.scrape_lead % world.scrape_interval
         self.due = {"scrape": first_scrape, "poll": 0.0, "sync": 0.0}
