@@ -95,6 +95,7 @@ class Node:
     allocatable: Mapping[str, int]
     ready: bool = True
     unschedulable: bool = False
+    provider: str = ""  # what the cloud calls it: spec.providerID
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ class NodeClaim:
     taints: tuple[Taint, ...]
     capacity: Mapping[str, int]  # empty until it is known which type it will be
     allocatable: Mapping[str, int]  # until then: what the pods need that it was ordered for
-    node: str = ""  # once it has joined
+    node: str = ""  # once it has joined and Karpenter has written that down
+    provider: str = ""  # what the cloud calls the machine, as its node does: status.providerID
     launched: float | None = None  # when it was to be had
     initialized: bool = False  # its node has all that it promised
     problem: str = ""  # why it cannot be had

@@ -35,13 +35,19 @@ class Offer:
 def ordered(hardware: Hardware, shape: Shape) -> int:
     """Pods that fit on machines which are ordered and not whole yet, less those that fit there already."""
     total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
-    for claim in hardware.claims or ():
-        if claim.initialized or claim.leaving or claim.problem:
-            continue
-        machine = Node(claim.node or claim.name, claim.labels, claim.taints, {"pods": _MOST, **claim.allocatable})
-        whole, now = (place(shape, "", node, loads.get(claim.node)) for node in (machine, nodes.get(claim.node)))
+    claims = [one for one in hardware.claims or () if not (one.initialized or one.leaving or one.problem)]
+    joined = _joined(nodes) if any(not one.node for one in claims) else {}
+    for claim in claims:
+        name = claim.node or joined.get(claim.provider, "")
+        machine = Node(name or claim.name, claim.labels, claim.taints, {"pods": _MOST, **claim.allocatable})
+        whole, now = (place(shape, "", node, loads.get(name)) for node in (machine, nodes.get(name)))
         total += max(whole.fits - now.fits, 0)
     return total
+
+
+def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
+    """Nodes by what the cloud calls them: a pod may be on one before Karpenter has written its name in the claim."""
+    return {node.provider: node.name for node in nodes.values() if node.provider}
 
 
 def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) -> Offer:

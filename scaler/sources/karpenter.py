@@ -47,6 +47,7 @@ def read_claim(raw: Raw) -> NodeClaim:
         capacity=amounts(status.get("capacity")),
         allocatable=amounts(status.get("allocatable") or needed),
         node=status.get("nodeName") or "",
+        provider=status.get("providerID") or "",
         launched=moment(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
         initialized=_condition(status, "Initialized").get("status") == "True",
         problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",

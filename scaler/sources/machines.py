@@ -66,6 +66,7 @@ def read_node(raw: Raw) -> Node:
         allocatable=amounts(status.get("allocatable")),
         ready=next(ready, "True") == "True",
         unschedulable=bool(spec.get("unschedulable")),
+        provider=spec.get("providerID") or "",
     )
 
 
