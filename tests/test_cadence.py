@@ -1,5 +1,7 @@
 """The shifted grid: where ticks fall beside the looks of the HPA, and what moves them."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +53,9 @@ def test_a_tick_that_takes_long_begins_earlier():
 
 def test_the_grid_follows_an_hpa_that_drifts_and_stays_where_that_suffices():
     phases = [after(every(15.02, START + 3.4, count)).phase for count in range(2, 160)]
-    moves = [(before, phase) for before, phase in zip(phases, phases[1:], strict=False) if phase != before]
-    assert moves == [(3, 4), (4, 0)] and phases[0] == 3
+    moves = [(before, phase) for before, phase in pairwise(phases) if phase != before]
+    assert moves == [(3, 4), (4, 0)]
+    assert phases[0] == 3
 
 
 def test_a_clock_that_goes_back_begins_anew():
@@ -70,7 +73,8 @@ def test_no_look_finds_a_decision_older_than_it_must_be(first, jitters, interval
     looks = [first + 15 * n + jitter for n, jitter in enumerate(jitters)]
     cadence = after(looks, interval, took)
     at = cadence.grid(looks[-1], interval)
-    assert at == int(at) and looks[-1] - at < interval
+    assert at == int(at)
+    assert looks[-1] - at < interval
     lead = SPARE + took
     if lead + DRIFT < interval:
         assert lead <= looks[-1] - at < lead + DRIFT
@@ -79,4 +83,5 @@ def test_no_look_finds_a_decision_older_than_it_must_be(first, jitters, interval
 @given(now=st.floats(0, 2e9), phase=st.integers(0, 14), interval=st.integers(1, 15))
 def test_a_grid_time_is_never_in_the_future_nor_an_interval_old(now, phase, interval):
     at = Cadence(phase).grid(now, interval)
-    assert at <= now < at + interval and (at - phase) % interval == 0
+    assert at <= now < at + interval
+    assert (at - phase) % interval == 0

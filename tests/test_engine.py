@@ -182,6 +182,31 @@ def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
     play(scenario())
 
 
+def test_ticks_fall_just_before_the_looks_of_the_hpa_and_are_no_more_than_before():
+    """The HPA looks every 15 s; another's polls, every 30 s, leave the grid alone."""
+
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        source = engine._sources["default"]
+        await first(engine, request("hpa"))
+        await first(engine, request("polled"))
+        at = {"hpa": [], "polled": []}
+        for tenth in range(1, 1200):
+            clock.now = START + tenth / 10
+            await engine.tick(clock.now)
+            for name, look, period in (("hpa", 36, 150), ("polled", 36, 300)):
+                if tenth % period == look:
+                    at[name].append(clock.now - (await engine.read(request(name))).at)
+        assert [round(age, 1) for age in at["hpa"]] == 3 * [3.6] + 5 * [0.6]
+        assert [round(age, 1) for age in at["polled"]] == 4 * [3.6]
+        questions = [times[-1] for _, times in source.questions if len(times) == 1]
+        assert len(questions) <= 2 * 120 / 5
+        await engine.close()
+
+    play(scenario())
+
+
 def test_who_came_first_is_asked_about_first():
     class Ordered(Timeline):
         def fetch(self, asks, times):
