@@ -65,80 +65,127 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         The next state, and the decision with its whole explanation.
     """
     state = _forget(spec, state, now)
-    known = inputs.replicas
-    facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
-    guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
-    scope = _scope(spec, facts, known)
-    problems = [f"{fact.name}: {fact.problem}" for fact in facts if fact.problem]
-    value = _evaluate(spec.program, scope, problems)
-    condition = _activated(spec, value, scope, problems)
-    policy_state, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
-    folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
-    asked = _asked(spec, value, outcome, problems)
+    load = _load(spec, state, inputs, now)
     room = capacity(spec.capacity, inputs, now)
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
-    wanted = _within(asked, way, room)
-
-    certain = not problems
-    started = now if state.started is None else state.started
-    since = (now if state.since is None else state.since) if certain else state.since
-    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
-    ripe = certain and seen >= (spec.window if spec.for_jobs else spec.memory)
-    trusted = ripe or not spec.for_jobs
-    activated = trusted and condition and (outcome is None or outcome.active)
-    idle = _idle(spec, state, guards, known, certain and not activated, now)
-    ground = _Ground(
-        certain=certain,
-        ripe=ripe,
-        final=any(fact.final for fact in facts),
-        held=0.0 if certain else now - (state.certain.at if state.certain else started),
-        floor=_floor(spec, state, known, certain=certain),
-    )
-    replicas = _replicas(spec, ground, wanted if trusted else None)
-    active = activated if spec.for_jobs else _active(state, activated, idle, known)
+    wanted = _within(load.asked, way, room)
+    ground = _ground(spec, state, load, inputs.replicas, now)
+    activated = ground.trusted and load.condition and (load.outcome is None or load.outcome.active)
+    idle = _idle(spec, state, load.guards, inputs.replicas, ground.certain and not activated, now)
+    replicas = _replicas(spec, ground, wanted if ground.trusted else None)
+    active = activated if spec.for_jobs else _active(state, activated, idle, inputs.replicas)
     # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
-    following = replace(
-        state,
-        started=started,
-        at=now,
-        since=since,
-        whole_at=now if certain else state.whole_at,
-        certain=answer if certain and answer else state.certain,
-        floor=None if ground.ripe and answer else state.floor,
-        idle_since=now - idle.seen if idle.quiet else None,
-        windows=_windows(spec, state, facts, now),
-        last=_last(state, facts, now),
-        policy=policy_state if folded else state.policy,
-        owed=owed,
-    )
     decision = Decision(
         spec=spec,
         at=now,
-        certainty=_certainty(answer, ground, trusted=trusted),
+        certainty=_certainty(answer, ground),
         said=answer,
-        condition=condition,
+        condition=load.condition,
         wake=activated,
         reason="",
-        value=value,
-        asked=asked,
+        value=load.value,
+        asked=load.asked,
         wanted=wanted,
-        facts=facts,
-        guards=guards,
-        scope=scope,
-        problems=tuple(problems),
-        policy=outcome.reason if outcome else "",
+        facts=load.facts,
+        guards=load.guards,
+        scope=load.scope,
+        problems=load.problems,
+        policy=load.outcome.reason if load.outcome else "",
         idle=idle,
-        memory_seen=seen,
+        memory_seen=ground.seen,
         held=ground.held,
         floor=ground.floor,
-        known=known,
+        known=inputs.replicas,
         final=ground.final,
         scaled=inputs.scaled,
         capacity=room,
         coming=way,
     )
-    return following, replace(decision, reason=sentence(decision))
+    return _following(spec, state, load, ground, decision, owed), replace(decision, reason=sentence(decision))
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What was measured, and what the formula and the policy make of it."""
+
+    facts: tuple[Fact, ...]
+    guards: tuple[Fact, ...]
+    scope: Mapping[str, float | None]
+    value: float | None
+    condition: bool
+    policy: object  # its next state
+    outcome: Outcome | None
+    asked: int | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What an answer can stand on."""
+
+    certain: bool
+    ripe: bool  # certain, and the whole memory was seen
+    trusted: bool  # what the formula says may be acted on
+    final: bool
+    since: float | None  # certain without a gap
+    seen: float  # seconds of that, at most what the formula remembers
+    held: float
+    floor: int | None
+
+
+def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load:
+    """From what the sources said to the replicas that are asked for."""
+    facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
+    guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
+    scope = _scope(spec, facts, inputs.replicas)
+    problems = [f"{fact.name}: {fact.problem}" for fact in facts if fact.problem]
+    value = _evaluate(spec.program, scope, problems)
+    condition = _activated(spec, value, scope, problems)
+    policy, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
+    folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
+    asked = _asked(spec, value, outcome, problems)
+    policy = policy if folded else state.policy
+    return _Load(facts, guards, scope, value, condition, policy, outcome, asked, tuple(problems))
+
+
+def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float) -> _Ground:
+    """Whether all was measured now, and for how long it has been."""
+    certain = not load.problems
+    since = (now if state.since is None else state.since) if certain else state.since
+    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
+    ripe = certain and seen >= (spec.window if spec.for_jobs else spec.memory)
+    begun = state.certain.at if state.certain else now if state.started is None else state.started
+    return _Ground(
+        certain=certain,
+        ripe=ripe,
+        trusted=ripe or not spec.for_jobs,
+        final=any(fact.final for fact in load.facts),
+        since=since,
+        seen=seen,
+        held=0.0 if certain else now - begun,
+        floor=_floor(spec, state, known, certain=certain),
+    )
+
+
+def _following(
+    spec: WorkloadSpec, state: State, load: _Load, ground: _Ground, decision: Decision, owed: Owed | None
+) -> State:
+    """What the next tick needs of this one."""
+    now, said, idle = decision.at, decision.said, decision.idle
+    return State(
+        started=now if state.started is None else state.started,
+        at=now,
+        since=ground.since,
+        whole_at=now if ground.certain else state.whole_at,
+        certain=said if ground.certain and said else state.certain,
+        floor=None if ground.ripe and said else state.floor,
+        idle_since=now - idle.seen if idle.quiet else None,
+        windows=_windows(spec, state, load.facts, now),
+        last=_last(state, load.facts, now),
+        policy=load.policy,
+        owed=owed,
+    )
 
 
 # ---- what was seen before ----------------------------------------------------------------------------------------
@@ -392,17 +439,6 @@ def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, floa
 # ---- what may be said ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What an answer can stand on."""
-
-    certain: bool
-    ripe: bool  # certain, and the whole memory was seen
-    final: bool
-    held: float
-    floor: int | None
-
-
 def _idle(
     spec: WorkloadSpec, state: State, guards: tuple[Fact, ...], known: Replicas, resting: bool, now: float
 ) -> Idle:
@@ -446,12 +482,12 @@ def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool 
     return next((answer for holds, answer in rules if holds), None)
 
 
-def _certainty(answer: Answer | None, ground: _Ground, *, trusted: bool) -> Certainty:
+def _certainty(answer: Answer | None, ground: _Ground) -> Certainty:
     if answer is None:
         return "unknown"
     if ground.ripe:
         return "certain"
-    return "raising" if ground.certain and trusted else "held"
+    return "raising" if ground.certain and ground.trusted else "held"
 
 
 def _most(*counts: int | None) -> int | None:
