@@ -18,8 +18,13 @@ scrape. A gateway's count without one too, as of one gateway: what is left out t
 Where Kubernetes says which pods are a target's own, only these count, and rows are of a single pod (of a ratio with its
 two halves, `value` and `per`), so that one query still serves all: `sources/answers.py` adds up the own ones. Quantiles
 cannot be added up; there the pods stand in a query of their own.
+
+A gauge over a window is the signal as it was at times within it, which the server reduces: pods are added up before
+times are, so that those that came and went do not count beside each other, and an exporter that was restarted goes on
+where the one before it ended. It ends with its series, as a rate does. It cannot be added up either.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -34,6 +39,10 @@ STATS = ("value", "per", "answered", "missing", "age")
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
 
+STEPS = 240  # times within the window of a gauge, at least; Prometheus takes them at whole multiples of the step
+_STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
+
+_OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
 _SCRAPE = ("job", "instance", "endpoint")  # labels that tell two scrapes of one pod apart
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
@@ -117,8 +126,13 @@ def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
 def shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     labels = tuple(label for label, _ in ask.labels)
-    own = ask.own is not None if ask.quantile is None else ask.own
-    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, own
+    own = ask.own is not None if _adds_up(ask) else ask.own
+    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, ask.reduce, own
+
+
+def _adds_up(ask: SignalAsk) -> bool:
+    """Whether the answer for several pods can be made of the answers for each."""
+    return ask.quantile is None and ask.reduce is None
 
 
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
@@ -128,7 +142,7 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     keys = {member: tuple(value for _, value in member.labels) for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
-    pod = dialect.name("pod") if ask.own and not signal.takes_quantile else ""
+    pod = dialect.name("pod") if ask.own and _adds_up(ask) else ""
     adds = "sum" if signal.per else signal.adds
     query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
     plain = signal.type == "gauge" and not signal.per
@@ -148,6 +162,11 @@ def _equal(pairs: Iterable[tuple[str, str]]) -> Pairs:
 
 def _any(named: Mapping[str, Sequence[str]]) -> Pairs:
     return tuple((label, _one_of(values)) for label, values in named.items())
+
+
+def _relabelled(series: str, label: str, name: str) -> str:
+    """The same series, which have also as `label` what they call `name`."""
+    return f'label_replace({series}, "{label}", "$1", "{name}", "(.*)")'
 
 
 def _list(labels: Iterable[str]) -> str:
@@ -181,7 +200,16 @@ class _Query:
         return "\nor ".join(rows)
 
     def value(self) -> str:
-        """The signal itself."""
+        """The signal itself, or what it comes to over a window."""
+        if self.ask.reduce is None:
+            return self.now()
+        window = self.ask.window or 0.0
+        step = min(max(math.ceil(window / STEPS), _STEP[0]), _STEP[1])
+        past = f"{_OVER_TIME[self.ask.reduce]}(({self.now()})[{_span(window)}:{_span(step)}])"
+        return f"{past} and {self.now()}"
+
+    def now(self) -> str:
+        """The signal at one time."""
         text = self.total(self.signal.metrics)
         if self.signal.takes_quantile:
             text = f"histogram_quantile({self.ask.quantile!r}, {text})"
@@ -205,7 +233,7 @@ class _Query:
     def flow(self, metric: Metric) -> str:
         """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
         if self.signal.type == "gauge":
-            return self.reach(metric, self.select(metric))
+            return self.select(metric)
         window = _span(self.ask.window or 0)
         if self.signal.type == "counter":
             return f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
@@ -215,26 +243,33 @@ class _Query:
     def present(self, form: str) -> str:
         """A series or more of every pod that reports, each put into `form`."""
         suffix = "_count" if self.signal.takes_quantile else ""
-        return self.newest(self.signal.metrics, lambda one: self.reach(one, form.format(self.select(one, suffix))))
+        return self.newest(self.signal.metrics, lambda one: form.format(self.select(one, suffix)))
 
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Of each pod, the series of the first metric that it has."""
-        return f" or on ({_list(self.pod)}) ".join(series(metric) for metric in metrics)
+        return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in metrics)
 
     def reach(self, metric: Metric, series: str) -> str:
-        """The same series under the labels of the object that points at them."""
+        """The same series under the signal's labels, and those of the object that points at them."""
         through = metric.through
-        if through is None:
-            return series
-        info = self.selector(through.info, (*_equal(through.where), *_any(self.named)))
-        thing = f"max by ({self.by[0]}, {through.names}) ({series})"
-        thing = f'label_replace({thing}, "{through.label}", "$1", "{through.names}", "(.*)")'
-        return f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
+        if through:
+            info = self.selector(through.info, (*_equal(through.where), *_any(self.named_by(metric))))
+            thing = f"max by ({self.by[0]}, {through.names}) ({series})"
+            thing = _relabelled(thing, through.label, through.names)
+            series = f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
+        for label, name in metric.label_names:
+            series = _relabelled(series, self.dialect.label_of(self.signal, label), name)
+        return series
+
+    def named_by(self, metric: Metric) -> Mapping[str, Sequence[str]]:
+        """The values of labels, by what the metric calls these."""
+        own = {self.dialect.label_of(self.signal, label): name for label, name in metric.label_names}
+        return {own.get(label, label): values for label, values in self.named.items()}
 
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
-        known = self.by if metric.through is None else self.by[:1]
-        named = _any({label: self.named[label] for label in known if label in self.named})
+        here = [label for label in self.by[:1] if label in self.named]
+        named = _any({label: self.named[label] for label in here} if metric.through else self.named_by(metric))
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
         fixed = _equal((*self.signal.where, *metric.where))
         return self.selector(metric.name + suffix, (*named, *pod, *fixed))
@@ -258,7 +293,7 @@ class _Query:
         """Operators and values of the matchers of an engine's pods; a series must have one."""
         given = '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
         own = self.ask.own
-        if own is None or not self.signal.takes_quantile:
+        if own is None or _adds_up(self.ask):
             return (given,)
         names = [quote_regex(name) for name in sorted(own.names)]
         return given, f"=~{quote('|'.join([*names, own.past] if own.past else names))}"

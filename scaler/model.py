@@ -70,8 +70,9 @@ class SignalAsk:
         tuple[str, str], ...
     ]  # catalogue name of the label ("namespace", "model") -> value; in catalogue order
     pods: str | None = None  # RE2, anchored at both ends: only these pods are the workload's
-    window: float | None = None  # seconds looked back by rates and quantiles
+    window: float | None = None  # seconds that the source looks back: a rate, a quantile, or what `reduce` says
     quantile: float | None = None  # in (0, 1)
+    reduce: str | None = None  # of a gauge over `window`: mean, max or min; None: as it is now, or no gauge
     own: OwnPods | None = None  # the pods it is measured on, and no others; None: all that the labels take
 
 

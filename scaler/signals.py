@@ -54,6 +54,7 @@ class Metric:
     versions: str
     where: Pairs  # label -> value
     through: Through | None
+    label_names: Pairs  # our name -> the metric's, where that is not the signal's
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Signal:
     adds: Adds  # across pods
     scope: Scope
     shared: bool  # a gateway that may serve many namespaces, under the one of its own scrape
-    labels: tuple[str, ...]  # our names of the labels that identify a workload: "namespace", "model", "route", "hpa"
+    labels: tuple[str, ...]  # our names of what identifies a workload: namespace, model, route, hpa, workload
     label_names: Pairs  # our name -> the engine's
     where: Pairs  # label -> value, of every selector
     parts: tuple[str, ...] | None  # labels that add up within a pod; None: all of them
@@ -78,7 +79,7 @@ class Signal:
     bounded: float | None  # the largest possible value
     bounded_by: str  # what bounds it, in words; empty: nothing does
     at_zero: float | None  # the value at 0 replicas; None: there is none
-    window: float | None  # seconds, the default; None: it takes none
+    window: float | None  # seconds, the default; None: it is what it is now, unless a window is given
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
     page: Usual | None = None  # None: nothing is usual there
@@ -90,7 +91,7 @@ class Signal:
 
     @property
     def takes_window(self) -> bool:
-        """Whether it is measured over a window."""
+        """Whether it can only be measured over a window."""
         return self.type != "gauge"
 
     @property
@@ -220,6 +221,7 @@ def _metric(fields: Fields) -> Metric:
         versions=fields.take("versions", text),
         where=_pairs(fields, "where"),
         through=_through(fields.inside("through")) if fields.has("through") else None,
+        label_names=_pairs(fields, "labels"),
     )
     fields.close()
     return metric

@@ -566,23 +566,27 @@ def _metric(where: str, name: str, tree: object, scope: _Scope) -> Input:
     fields = Fields(where, tree, path)
     if sum(fields.has(source) for source in SOURCES) != 1:
         raise ConfigError(where, path, "needs exactly one source", ", ".join(SOURCES))
+    reduces = fields.has("reduce")
+    item = _input(fields, name, scope)
+    fields.close()
+    if reduces and not item.over and not (isinstance(item.ask, SignalAsk) and item.ask.reduce):
+        raise fields.error("reduce", "has nothing to reduce", "beside over, or beside the window of a gauge")
+    return item
+
+
+def _input(fields: Fields, name: str, scope: _Scope) -> Input:
     over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     if fields.has("gpus"):
         count = fields.take("gpus", choice(*GPU_COUNTS))
-        fields.close()
         return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
     given = fields.take("endpoint", _endpoint(scope.defaults), None)
-    endpoint = given or scope.endpoint
     if fields.has("prometheus"):
-        ask: Ask = QueryAsk(endpoint, fields.take("prometheus", text))
-        item = Input(name, ask, on_missing, over, reduce, fields.take("unit", text, ""))
-    else:
-        signal, ask, of_target = _signal(fields, scope, given)
-        item = Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
-    fields.close()
-    return item
+        query = QueryAsk(given or scope.endpoint, fields.take("prometheus", text))
+        return Input(name, query, on_missing, over, reduce, fields.take("unit", text, ""))
+    signal, ask, of_target = _signal(fields, scope, given, reduce)
+    return Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
 
 
 _ERROR: OnMissing = "error"
@@ -606,7 +610,7 @@ def _on_missing(raw: object) -> OnMissing:
         raise ValueError("error, zero, last, or a number") from None
 
 
-def _signal(fields: Fields, scope: _Scope, endpoint: str | None) -> tuple[signals.Signal, SignalAsk, bool]:
+def _signal(fields: Fields, scope: _Scope, endpoint: str | None, reduce: str) -> tuple[signals.Signal, SignalAsk, bool]:
     signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
@@ -614,7 +618,15 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str | None) -> tuple[signal
     of_target = signal.scope == "target" and model == own
     route = fields.take("route", text, str(scope.values.get("route", scope.key.name)))
     elsewhere = scope.defaults.gateway_namespace if signal.shared else None
-    known = {"namespace": elsewhere or scope.key.namespace, "model": model, "route": route}
+    workload = fields.take("workload", text) if "workload" in signal.labels else None
+    known = {
+        "namespace": elsewhere or scope.key.namespace,
+        "model": model,
+        "route": route,
+        "hpa": _hpa(scope.key),
+        "workload": workload,
+    }
+    window = fields.take("window", duration(1, 86400), signal.window)
     usual = (scope.defaults.gateway_endpoint if signal.scope == "gateway" else None) or scope.endpoint
     ask = SignalAsk(
         endpoint=endpoint or usual,
@@ -622,8 +634,9 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str | None) -> tuple[signal
         signal=signal.name,
         labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
         pods=pods if of_target else None,
-        window=fields.take("window", duration(1, 86400), signal.window) if signal.takes_window else None,
+        window=window,
         quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
+        reduce=reduce if window and not signal.takes_window else None,
     )
     if pods is not None and not _regular(pods):
         raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
@@ -690,7 +703,11 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
 
 def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     """Waiting and running of the same pods that the formula measures; none when it measures no engine."""
-    own = {item.ask.signal: item for item in reversed(inputs) if item.of_target and isinstance(item.ask, SignalAsk)}
+    own = {
+        item.ask.signal: item
+        for item in reversed(inputs)
+        if item.of_target and isinstance(item.ask, SignalAsk) and item.ask.reduce is None
+    }
     asks = [item.ask for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
     guards = []
     for name in GUARDS if asks else ():
@@ -698,7 +715,7 @@ def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
             guards.append(replace(own[name], name=name, over=0.0))
         elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
             signal = signals.find(ask.engine, name)
-            ask = replace(ask, signal=name, window=None, quantile=None)
+            ask = replace(ask, signal=name, window=None, quantile=None, reduce=None)
             guards.append(Input(name, ask, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(guards)
 
@@ -711,11 +728,16 @@ _REPLICA_SIGNALS = {
 }
 
 
+def _hpa(key: WorkloadKey) -> str:
+    """What KEDA calls the HPA that it makes for a ScaledObject."""
+    return f"keda-hpa-{key.name}"
+
+
 def _replica_asks(scope: _Scope) -> dict[str, Ask]:
     """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
     if scope.key.kind != "ScaledObject":
         return {}
-    labels = (("namespace", scope.key.namespace), ("hpa", f"keda-hpa-{scope.key.name}"))
+    labels = (("namespace", scope.key.namespace), ("hpa", _hpa(scope.key)))
     return {fact: SignalAsk(scope.endpoint, "kubernetes", signal, labels) for fact, signal in _REPLICA_SIGNALS.items()}
 
 

@@ -31,6 +31,8 @@ class Case:
     partial: str = ""
     pods: str | None = None
     quantile: float = 0.5
+    window: float | None = None  # of a gauge, for which it is reduced
+    reduce: str | None = None
     about: float = 1e-6  # relative error allowed
     labels: dict[str, str] = field(default_factory=dict)  # of the ask, besides the namespace
 
@@ -48,6 +50,20 @@ def histogram(metric, pod, counts, **labels):
     """A histogram whose buckets grow by `counts` each 15 s."""
     buckets = [(f"{metric}_bucket", pod, f"0+{count}{STEADY}", {"le": le, **labels}) for le, count in counts.items()]
     return [*buckets, (f"{metric}_count", pod, f"0+{counts['+Inf']}{STEADY}", labels)]
+
+
+DEPLOYMENT = ("kube_deployment_spec_replicas", "ksm")
+STATEFULSET = ("kube_statefulset_replicas", "ksm")
+OTHERS = [(*DEPLOYMENT, "9x40", {"deployment": "other"}), (*STATEFULSET, "9x40", {"statefulset": "other"})]
+
+
+def scaled_by_hpa(kind, replicas):
+    """An HPA of another name than its target."""
+    target = {"scaletargetref_kind": kind, "scaletargetref_name": "llm"}
+    return [
+        ("kube_horizontalpodautoscaler_info", "ksm", "1x40", {"horizontalpodautoscaler": "h", **target}),
+        ("kube_horizontalpodautoscaler_status_current_replicas", "ksm", replicas, {"horizontalpodautoscaler": "h"}),
+    ]
 
 
 FAST = {"0.1": 10, "0.2": 10, "+Inf": 10}  # all below 0.1 s
@@ -143,6 +159,16 @@ EVERY_SIGNAL = [
         ],
         3,
         None,
+    ),
+    *(
+        case(f"ksm-spec-{name}", "kubernetes", "spec_replicas", [*given, *OTHERS], value, None)
+        for name, given, value in (
+            ("deployment", [(*DEPLOYMENT, "3x40", {"deployment": "llm"})], 3),
+            ("statefulset", [(*STATEFULSET, "4x40", {"statefulset": "llm"})], 4),
+            ("both", [(*STATEFULSET, "4x40", {"statefulset": "llm"}), (*DEPLOYMENT, "3x40", {"deployment": "llm"})], 3),
+            ("leaderworkerset", scaled_by_hpa("LeaderWorkerSet", "5x40"), 5),
+            ("twice", [*scaled_by_hpa("Deployment", "2x40"), (*DEPLOYMENT, "3x40", {"deployment": "llm"})], 3),
+        )
     ),
     case(
         "ksm-min",
@@ -374,7 +400,76 @@ SITUATIONS = [
     ),
     case("absent", "vllm", "waiting", [], None, 0, age=None),
 ]
-CASES = [*EVERY_SIGNAL, *SITUATIONS]
+
+PEAK = "2x9 7x4 3x25"  # 2 for 150 s, 7 for 75 s, then 3
+WINDOWS = [  # all of 10 minutes
+    *(
+        case(f"replicas-{reduce}", "kubernetes", "spec_replicas", given, value, None, window=600.0, reduce=reduce)
+        for reduce, value in (("max", 7), ("min", 2), ("mean", 3.25))
+        for given in [[(*DEPLOYMENT, PEAK, {"deployment": "llm"})]]
+    ),
+    *(
+        case(
+            f"restarted-exporter-{reduce}",
+            "kubernetes",
+            "spec_replicas",
+            given,
+            value,
+            None,
+            window=600.0,
+            reduce=reduce,
+        )
+        for reduce, value in (("max", 5), ("min", 2))
+        for given in [
+            [
+                ("kube_deployment_spec_replicas", "ksm-0", "5x5", {"deployment": "llm"}),
+                ("kube_deployment_spec_replicas", "ksm-1", "_x26 2x14", {"deployment": "llm"}),
+            ]
+        ]
+    ),
+    case(
+        "object-that-is-gone",
+        "kubernetes",
+        "spec_replicas",
+        [(*DEPLOYMENT, "5x10", {"deployment": "llm"})],
+        None,
+        None,
+        age=None,
+        window=600.0,
+        reduce="max",
+    ),
+    case(
+        "pods-that-took-turns",  # never both at once
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "a", "10x5"), ("vllm:num_requests_waiting", "b", "_x26 10x14")],
+        10,
+        1,
+        window=600.0,
+        reduce="max",
+    ),
+    case(
+        "pods-together",
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "a", "10x20 0x19"), ("vllm:num_requests_waiting", "b", "5x10 20x29")],
+        30,
+        2,
+        window=600.0,
+        reduce="max",
+    ),
+    case(
+        "ratio",
+        "tgi",
+        "kv_cache_usage",
+        [("tgi_batch_current_max_tokens", "a", PEAK), ("tgi_batch_max_total_tokens", "a", "10x40")],
+        0.7,
+        1,
+        window=600.0,
+        reduce="max",
+    ),
+]
+CASES = [*EVERY_SIGNAL, *SITUATIONS, *WINDOWS]
 
 
 def lines(case):
@@ -395,15 +490,16 @@ def lines(case):
 
 def ask_of(case):
     signal = signals.find(case.engine, case.signal)
-    known = {"namespace": case.name, "model": "m", "hpa": "h", **case.labels}
+    known = {"namespace": case.name, "model": "m", "hpa": "h", "workload": "llm", **case.labels}
     return SignalAsk(
         endpoint="prometheus",
         engine=case.engine,
         signal=case.signal,
         labels=tuple((label, known[label]) for label in signal.labels),
         pods=case.pods,
-        window=signal.window,
+        window=case.window or signal.window,
         quantile=case.quantile if signal.takes_quantile else None,
+        reduce=case.reduce,
     )
 
 
@@ -412,6 +508,8 @@ def server(start_prometheus):
     strange = {"job": "llm", "exported_namespace": "relabelled", "kubernetes_pod_name": "a", "model_name": "m"}
     more = series("vllm:num_requests_waiting", {**strange, "instance": "a", "namespace": "monitoring"}, "3x40", START)
     more += series("vllm:num_requests_waiting", {**strange, "instance": "b", "cluster": "us"}, "9x40", START)
+    hidden = {"exported_namespace": "relabelled", "namespace": "monitoring", "deployment": "llm"}
+    more += series("kube_deployment_spec_replicas", hidden, "2x20 4x19", START)
     more += series("sentinel", {"kind": "huge"}, "1e18x40", START)
     return start_prometheus([line for case in CASES for line in lines(case)] + more)
 
@@ -442,7 +540,7 @@ def test_one_query_for_many_workloads_gives_what_each_alone_gives(source):
     for ask in asks:
         alone = source.fetch([ask], [AT])[ask]
         assert [replace(one, source="") for one in together[ask]] == [replace(one, source="") for one in alone]
-    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile) for ask in asks}
+    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile, ask.reduce) for ask in asks}
     assert len({one.source for ask in asks for one in together[ask]}) == len(shapes) < len(asks)
 
 
@@ -467,8 +565,13 @@ def test_labels_that_a_cluster_calls_otherwise(server):
         matchers={"cluster": ""},
     )
     ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "relabelled"), ("model", "m")))
-    reading = PrometheusSource(endpoint).fetch([ask], [AT])[ask][0]
-    assert (reading.value, reading.answered) == (3, 1)
+    replicas = SignalAsk(
+        "prometheus", "kubernetes", "spec_replicas", (("namespace", "relabelled"), ("workload", "llm"))
+    )
+    least = replace(replicas, window=600.0, reduce="min")
+    found = PrometheusSource(endpoint).fetch([ask, replicas, least], [AT])
+    assert (found[ask][0].value, found[ask][0].answered) == (3, 1)
+    assert (found[replicas][0].value, found[least][0].value) == (4, 2)
 
 
 def test_a_namespace_that_a_gateway_writes_itself_is_not_the_one_of_its_scrape():
@@ -499,11 +602,12 @@ def test_what_differs_in_more_than_label_values_is_asked_apart():
     others = [
         replace(ask, window=60.0),
         replace(ask, quantile=0.5),
+        replace(ask, reduce="max"),
         replace(ask, pods="x.*"),
         replace(ask, labels=(("namespace", "a"), ("model", "m"))),
         replace(ask, signal="inter_token_latency"),
     ]
-    assert len(group([ask, *others], Dialect())) == 6
+    assert len(group([ask, *others], Dialect())) == 7
     assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Dialect())) == 1
 
 
@@ -631,6 +735,22 @@ def test_pods_of_the_past_are_known_by_their_names(variants, past, then):
     before, now = variants.fetch([ask], [AT - 400, AT])[ask]
     assert (before.value, now.value) == (then, 3)
     assert now.partial == ""
+
+
+def test_the_most_of_a_window_is_asked_of_a_targets_own_pods_together(variants):
+    most = replace(asked("waiting"), window=600.0, reduce="max")
+    llama, canary = (owning(most, *pods, past=past) for pods, past in zip(VARIANTS.values(), (PAST, ""), strict=True))
+    readings = variants.fetch([most, llama, canary], [AT])
+    assert [readings[ask][0].value for ask in (most, llama, canary)] == [153, 53, 100], "with the pod that is gone"
+    assert len({readings[ask][0].source for ask in (llama, canary)}) == 2
+
+
+@pytest.mark.parametrize(("window", "step"), [(20.0, "1s"), (600.0, "3s"), (3600.0, "15s"), (86400.0, "60s")])
+def test_a_window_is_looked_at_in_steps(window, step):
+    labels = (("namespace", "n"), ("workload", "llm"))
+    ask = SignalAsk("p", "kubernetes", "spec_replicas", labels, window=window, reduce="max")
+    [grouped] = group([ask], Dialect())
+    assert f":{step}]) and max by (namespace, workload) (" in grouped.text
 
 
 def test_own_pods_and_a_given_pattern_both_hold(variants):

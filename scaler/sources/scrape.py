@@ -63,7 +63,7 @@ class ScrapeSource:
 
     def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Mapping[Ask, Sequence[Measured]]:
         """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
-        signals = [ask for ask in asks if isinstance(ask, SignalAsk)]
+        signals = [ask for ask in asks if isinstance(ask, SignalAsk) and ask.reduce is None]
         at, name = times[-1], self._endpoint.name
         look = self._look(signals)
         measured = self._signals(signals, look, at)
@@ -71,6 +71,9 @@ class ScrapeSource:
             if isinstance(ask, QueryAsk):
                 problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
                 measured[ask] = Failure(f"{name} {problem}", at, final=True, source=name)
+            elif isinstance(ask, SignalAsk) and ask.reduce:
+                problem = "reads metrics pages, which know a gauge as it is now; use `over` instead of `window`"
+                measured[ask] = Failure(f"{name} {problem}, or an endpoint with a Prometheus", at, True, name)
             elif isinstance(ask, HistoryAsk):
                 old = look.began is not None and look.began <= look.at - ask.seconds
                 measured[ask] = Reading(1.0 if old else None, at, source=name)

@@ -214,27 +214,29 @@ class _Table:
     # ---- series to pods ----
 
     def _gather(self, metrics: Sequence[Metric], visits: Iterable[Visit]) -> Pods:
-        """The pods of all workloads; of each page the first metric that it has."""
+        """The pods of all workloads; of each pod the first metric that its page has."""
         table: Pods = {}
         things = self._things(metrics, visits := list(visits))
         for visit in visits:
-            for found in (self._pods_of(visit, metric, things) for metric in metrics):
-                _merge(table, found)
-                if found:
-                    break
+            here: Pods = {}
+            for metric in metrics:
+                for key, pods in self._pods_of(visit, metric, things).items():
+                    here[key] = pods | here.get(key, {})
+            _merge(table, here)
         return table
 
     def _pods_of(self, visit: Visit, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """The pods on one page, as one metric has them."""
         if metric.through:
-            return self._reached(visit, metric.name, metric.through, things)
+            return self._reached(visit, metric, metric.through, things)
         rates = visit.rates(self._shape.window or 0.0) if self._signal.takes_window else {}
         found: Pods = {}
+        by = self._called(metric)
         for sample in self._select(visit, _suffixed(self._signal, metric), (*self._signal.where, *metric.where)):
             name = visit.pod(sample, self._pod) if self._signal.scope != "object" else ""
             if name and not self._meant(name):
                 continue
-            pod = found.setdefault(self._key(visit, sample), {}).setdefault(name, _Pod())
+            pod = found.setdefault(_values(visit, sample, by), {}).setdefault(name, _Pod())
             pod.oldest = min(pod.oldest, self._now if sample.at is None else sample.at)
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
@@ -250,15 +252,17 @@ class _Table:
 
     def _part(self, visit: Visit, sample: Sample) -> Key:
         labels = (*(self._signal.parts or ()), *(("le",) if self._signal.takes_quantile else ()))
-        return tuple(visit.label(sample, label) for label in labels)
+        return _values(visit, sample, labels)
 
     def _select(self, visit: Visit, name: str, where: Pairs) -> Iterator[Sample]:
         for sample in visit.samples.get(name, ()):
             if all(visit.label(sample, label) == value for label, value in where):
                 yield sample
 
-    def _key(self, visit: Visit, sample: Sample) -> Key:
-        return tuple(visit.label(sample, label) for label in self._by)
+    def _called(self, metric: Metric) -> Key:
+        """What a metric calls the labels of a workload."""
+        own = {self._dialect.label_of(self._signal, label): name for label, name in metric.label_names}
+        return tuple(own.get(label, label) for label in self._by)
 
     # ---- objects that point at others ----
 
@@ -274,13 +278,14 @@ class _Table:
                 )
         return things
 
-    def _reached(self, visit: Visit, metric: str, through: Through, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+    def _reached(self, visit: Visit, metric: Metric, through: Through, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """What the objects of one page point at."""
         found: Pods = {}
+        by = self._called(metric)
         for sample in self._select(visit, through.info, through.where):
-            thing = things.get((metric, (visit.label(sample, self._by[0]), visit.label(sample, through.label))))
+            thing = things.get((metric.name, (visit.label(sample, self._by[0]), visit.label(sample, through.label))))
             if thing:
-                found[self._key(visit, sample)] = {"": thing}
+                found[_values(visit, sample, by)] = {"": thing}
         return found
 
     # ---- pods to answers ----
@@ -318,6 +323,10 @@ class _Table:
         if young:
             once = "were read only once, so their rate is not known"
             yield f"{young} of {len(pods)} pods {once if self._signal.takes_window else 'say NaN'}"
+
+
+def _values(visit: Visit, sample: Sample, labels: Iterable[str]) -> Key:
+    return tuple(visit.label(sample, label) for label in labels)
 
 
 def _own(ask: SignalAsk, name: str) -> bool:
