@@ -18,7 +18,8 @@ What each engine, gateway and exporter offers, and under which names. Written by
 `scaler/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
 
 Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what a sum
-is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown."""
+is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown. What is
+neither is measured as it is now, or with `window` and `reduce` as its mean, max or min over so long."""
 HEAD = ("engine", "signal", "unit", "measured as", "name", "versions")
 
 
@@ -45,7 +46,8 @@ def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    return {**asdict(metric), "where": dict(metric.where)}
+    known = {key: value for key, value in asdict(metric).items() if key != "label_names"}
+    return known | {"where": dict(metric.where), "labels": dict(metric.label_names)}
 
 
 def as_lines(some: Iterable[Signal]) -> list[str]:
@@ -83,7 +85,8 @@ def _measured(signal: Signal) -> str:
 
 
 def _selector(metric: Metric) -> str:
-    where = ",".join(f'{label}="{value}"' for label, value in metric.where)
+    named = ((name, f"${label}") for label, name in metric.label_names)
+    where = ",".join(f'{label}="{value}"' for label, value in (*metric.where, *named))
     return f"{metric.name}{{{where}}}" if where else metric.name
 
 
@@ -126,5 +129,6 @@ def _whose(signal: Signal) -> str:
     """Which series are a workload's."""
     fixed = [f'`{label}="{value}"`' for label, value in signal.where if value]
     by = [f"{ours} `{exported}`" for ours, exported in signal.label_names if ours != exported]
-    whose = {"target": "Of the target's own pods", "gateway": "Of the gateway", "object": "Of the object"}[signal.scope]
+    thing = "Of the object that `workload` names" if "workload" in signal.labels else "Of the object"
+    whose = {"target": "Of the target's own pods", "gateway": "Of the gateway", "object": thing}[signal.scope]
     return f"{whose}{', by ' if by else ''}{', '.join(by)}{', with ' if fixed else ''}{', '.join(fixed)}."

@@ -20,6 +20,17 @@ def test_the_shipped_formulas_are_good():
     assert {"queue-depth", "tokens-per-pod", "kv-cache", "token-latency", "cheaper-model"} <= set(catalog.formulas)
 
 
+def test_the_shipped_formulas_read_the_engine_catalogue_and_nothing_past_it():
+    """Names of metrics change, which is seen there alone. A drift is measured by the user, under a name of his own."""
+    queries = {
+        (name, metric): source["prometheus"]
+        for name, file in load(shipped_formulas()).formulas.items()
+        for metric, source in file.body["metrics"].items()
+        if "prometheus" in source
+    }
+    assert queries == {("retraining", "drift"): 'max({__name__="$driftMetric", model="$model"})'}
+
+
 def test_an_edit_is_seen_and_an_unchanged_folder_gives_the_same_catalogue(tmp_path):
     write(tmp_path, "a", 1)
     first = load(tmp_path)

@@ -58,6 +58,16 @@ def test_json_has_the_whole_entry(capsys):
     assert (hit_rate["window"], hit_rate["bounded"], hit_rate["parts"]) == (300, 1, None)
 
 
+def test_what_a_metric_calls_the_workload_is_shown(capsys):
+    assert cli.main(["signals", "kubernetes"]) == 0
+    assert 'kube_statefulset_replicas{statefulset="$workload"}' in capsys.readouterr().out
+    assert "is asked to have. Of the object that `workload` names. |" in reference.as_markdown()
+    [spec] = [one for one in reference.as_data(reference.chosen("kubernetes")) if one["name"] == "spec_replicas"]
+    assert [metric["labels"]["workload"] for metric in spec["metrics"]] == [
+        "deployment", "statefulset", "scaletargetref_name",
+    ]  # fmt: skip
+
+
 def test_an_engine_that_is_not_there_is_refused(capsys):
     assert cli.main(["signals", "vlm"]) == 1
     assert "'vlm' is not in the catalogue, did you mean vllm?" in capsys.readouterr().err

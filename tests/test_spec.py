@@ -182,6 +182,41 @@ def test_quantiles_and_windows_have_defaults_and_can_be_set():
     assert ask.window > 0
 
 
+def metric(written, **given):
+    return workload(f"name: w\nmetrics: {{w: {{{written}}}}}\nformula: w\ntarget: 1\n", **given)
+
+
+@pytest.mark.parametrize(
+    ("written", "window", "reduce", "over"),
+    [
+        ("signal: waiting", None, None, 0),
+        ("signal: waiting, window: 1d, reduce: max", 86400, "max", 0),
+        ("signal: waiting, window: 1h", 3600, "mean", 0),
+        ("signal: waiting, window: 1h, over: 1m, reduce: min", 3600, "min", 60),
+        ("signal: waiting, over: 1m, reduce: min", None, None, 60),
+        ("signal: requests_per_second, window: 1m, over: 30s, reduce: max", 60, None, 30),
+    ],
+)
+def test_a_gauge_is_reduced_over_its_window_by_the_source(written, window, reduce, over):
+    [item] = metric(written, model="m").inputs
+    assert (item.ask.window, item.ask.reduce, item.over) == (window, reduce, over)
+
+
+def test_what_guards_a_workload_is_what_waits_now():
+    spec = metric("signal: waiting, window: 1h, reduce: max", model="m")
+    assert [(guard.ask.signal, guard.ask.window, guard.ask.reduce) for guard in spec.guards] == [
+        ("waiting", None, None), ("running", None, None),
+    ]  # fmt: skip
+
+
+def test_an_object_is_named_by_what_scales_or_is_the_workloads_own():
+    [item] = metric("signal: spec_replicas, engine: kubernetes, workload: llama").inputs
+    assert item.ask.labels == (("namespace", "team"), ("workload", "llama"))
+    assert not item.of_target
+    [own] = metric("signal: current_replicas, engine: kubernetes, window: 1d, reduce: max").inputs
+    assert own.ask.labels == (("namespace", "team"), ("hpa", "keda-hpa-llama"))
+
+
 def test_a_policy_reads_formulas_over_the_metrics():
     text = """
 name: p
@@ -236,6 +271,10 @@ PLAIN = {"name": "mine", "metrics": {"a": {"prometheus": "a"}}, "formula": "a", 
         ({"metrics": {"a": {"signal": "waiting", "pods": "a{99999999999}"}}}, "is not a regular expression"),
         ({"metrics": {"a": {"signal": "waiting", "pods": "(" * 4000 + ")" * 4000}}}, "is not a regular expression"),
         ({"metrics": {"a": {"signal": "waiting", "quantile": 0.5}}}, "mine.yaml: metrics.a.quantile: unknown key"),
+        ({"metrics": {"a": {"signal": "waiting", "reduce": "max"}}}, "mine.yaml: metrics.a.reduce: has nothing to reduce"),
+        ({"metrics": {"a": {"prometheus": "a", "window": "1m"}}}, "mine.yaml: metrics.a.window: unknown key"),
+        ({"metrics": {"a": {"signal": "waiting", "workload": "b"}}}, "mine.yaml: metrics.a.workload: unknown key"),
+        ({"metrics": {"a": {"signal": "spec_replicas", "engine": "kubernetes"}}}, "mine.yaml: metrics.a.workload: is missing"),
         ({"metrics": {"a": {"prometheus": "a", "over": "1x"}}}, "mine.yaml: metrics.a.over: '1x' is not allowed"),
         ({"metrics": {"a": {"prometheus": "a", "onMissing": "ignore"}}}, "allowed: error, zero, last, or a number"),
         ({"metrics": {"a": {"prometheus": "a{$x}"}}}, "mine.yaml: metrics.a.prometheus: "),

@@ -56,8 +56,9 @@ def shortened(lab: Lab) -> LlmScaler:
     """Start llm-scaler with a shipped formula that looks back no further than so long, since nobody waits a day here."""
     scaler = LlmScaler(lab)
     file = scaler.formulas / "retraining.yaml"
-    tree = yaml.safe_load(file.read_text().replace("[1d]", f"[{BUSY}s]"))
+    tree = yaml.safe_load(file.read_text())
     tree["policy"]["memory"] = "1m"
+    tree["metrics"]["served_most"]["window"] = f"{BUSY}s"
     for name in ("fits", "free"):
         tree["metrics"][name]["over"] = f"{LATE}s"
     file.write_text(yaml.safe_dump({key: value for key, value in tree.items() if key != "tests"}))

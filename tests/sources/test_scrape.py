@@ -31,6 +31,11 @@ TTFT = SignalAsk("pages", "vllm", "time_to_first_token", LABELS, window=60.0, qu
 QUEUED = SignalAsk("pages", "llm-d", "queued", LABELS)
 READY = SignalAsk("pages", "kubernetes", "ready_replicas", HPA)
 CURRENT = SignalAsk("pages", "kubernetes", "current_replicas", HPA)
+LARGE = replace(READY, labels=(("namespace", "demo"), ("hpa", "keda-hpa-large")))
+SPEC = {
+    SignalAsk("pages", "kubernetes", "spec_replicas", (("namespace", "demo"), ("workload", name))): replicas
+    for name, replicas in {"router": 4.0, "large": 6.0, "llama": 3.0}.items()  # of the last only its HPA speaks
+}
 
 KUBERNETES = """
 kube_horizontalpodautoscaler_info{namespace="demo",horizontalpodautoscaler="keda-hpa-llama",scaletargetref_kind="Deployment",scaletargetref_name="llama"} 1
@@ -38,6 +43,10 @@ kube_horizontalpodautoscaler_info{namespace="other",horizontalpodautoscaler="ked
 kube_horizontalpodautoscaler_status_current_replicas{namespace="demo",horizontalpodautoscaler="keda-hpa-llama"} 3
 kube_deployment_status_replicas_ready{namespace="demo",deployment="llama"} 2
 kube_deployment_status_replicas_ready{namespace="other",deployment="llama"} 9
+kube_deployment_spec_replicas{namespace="demo",deployment="router"} 4
+kube_horizontalpodautoscaler_info{namespace="demo",horizontalpodautoscaler="keda-hpa-large",scaletargetref_kind="StatefulSet",scaletargetref_name="large"} 1
+kube_statefulset_replicas{namespace="demo",statefulset="large"} 6
+kube_statefulset_status_replicas_ready{namespace="demo",statefulset="large"} 5
 """
 GATEWAY = """
 llm_d_epp_flow_control_queue_size{fairness_id="a",priority="0",target_model_name="m"} 3
@@ -113,8 +122,9 @@ def test_gauges_count_every_rank_once_and_no_router(web, scraping):
 def test_the_gateway_is_read_by_its_newest_name_and_the_target_through_its_hpa(web, scraping):
     web.paths = {"/gateway": GATEWAY, "/cluster": KUBERNETES}
     pages = (Page(web.url("/gateway"), {"namespace": "demo"}), Page(web.url("/cluster")))
-    found = scraping(pages=pages).fetch([QUEUED, READY, CURRENT, WAITING], [1000.0])
+    found = scraping(pages=pages).fetch([QUEUED, READY, CURRENT, WAITING, LARGE, *SPEC], [1000.0])
     assert [found[ask][0].value for ask in (QUEUED, READY, CURRENT, WAITING)] == [7.0, 2.0, 3.0, None]
+    assert {ask: found[ask][0].value for ask in (LARGE, *SPEC)} == {LARGE: 5.0, **SPEC}
     assert (found[READY][0].answered, found[READY][0].expected) == (None, None)
     assert (found[WAITING][0].answered, found[WAITING][0].expected) == (0, 0)
 
@@ -141,7 +151,7 @@ def test_a_real_prometheus_that_scrapes_the_same_pages_says_the_same(web, scrapi
     ]
     server = start_prometheus(jobs=jobs)
     prometheus = PrometheusSource(Endpoint("pages", server.url))
-    asks = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, replace(WAITING, pods="a|c")]
+    asks = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, LARGE, *SPEC, replace(WAITING, pods="a|c")]
     until(lambda: one(prometheus, CACHE, time.time()).answered == 2)
     until(lambda: all(one(prometheus, ask, time.time()).value for ask in (QUEUED, READY, CURRENT)))
     pages = [
@@ -345,6 +355,7 @@ def test_questions_that_pages_cannot_answer_are_refused_for_good(web, scraping):
     web.paths["/a"] = vllm()
     asks = {
         QueryAsk("pages", "up"): "pages reads metrics pages, which know no PromQL; use a signal",
+        replace(WAITING, window=60.0, reduce="max"): "know a gauge as it is now; use `over` instead of `window`",
         replace(WAITING, pods="(a+)+b"): "repeats a group",
         replace(WAITING, signal="wating"): "did you mean waiting?",
     }
