@@ -71,7 +71,7 @@ def test_the_formula_file_passes_its_own_tests():
 
 def test_the_settings_are_read():
     tree, _ = of_kind("settings")
-    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "pods"}
+    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "cluster", "pods"}
 
 
 def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
