@@ -29,6 +29,7 @@ from scaler.hpa import (
 )
 from scaler.hpa import step as hpa_step
 from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
+from scaler.signals import find
 from scaler.startup import Coming
 
 Data = dict[str, Any]
@@ -123,6 +124,7 @@ def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
         "answered": fact.answered,
         "expected": fact.expected,
         "ask": _ask(ask),
+        "lookedFor": _names(ask) if fact.stood_in and fact.problem else [],
         "source": fact.source,
     }
 
@@ -130,11 +132,18 @@ def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
 def _ask(ask: Ask | GpuAsk) -> str:
     """What was asked, in a few words."""
     if isinstance(ask, SignalAsk):
-        where = ", ".join(f"{name}={value}" for name, value in ask.labels)
+        pods = (("pods", ask.pods),) if ask.pods is not None else ()
+        where = ", ".join(f"{name}={value}" for name, value in (*ask.labels, *pods))
         return f"{ask.engine} {ask.signal} of {where}"
     if isinstance(ask, GpuAsk):
         return f"gpus: {ask.count.replace('_', ' ')}"
     return ask.text if isinstance(ask, QueryAsk) else type(ask).__name__
+
+
+def _names(ask: Ask | GpuAsk) -> list[str]:
+    """Under which names a signal is looked for, and which versions have them."""
+    metrics = find(ask.engine, ask.signal).metrics if isinstance(ask, SignalAsk) else ()
+    return [f"{metric.name} ({metric.versions})" for metric in metrics]
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
@@ -355,6 +364,7 @@ def _fact_lines(fact: Data, queries: bool) -> list[str]:
         notes.append(f"from {fact['answered']}{of} pods")
     first = f"{fact['name']:<22} {number_text(fact['value']):>10} {fact['unit']}".rstrip()
     lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact['ask']}"[:WIDTH]]
+    lines += [f"  looked for {name}" for name in fact["lookedFor"]]
     if queries and fact["source"]:
         lines.append(f"  {' '.join(fact['source'].split())}")
     return lines + ([f"  ! {fact['problem']}"] if fact["problem"] else [])

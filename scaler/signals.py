@@ -119,6 +119,12 @@ def names(engine: str) -> tuple[str, ...]:
 
 
 @cache
+def everything() -> frozenset[str]:
+    """The names of all signals that anybody has."""
+    return frozenset(name for own in engines().values() for name in own)
+
+
+@cache
 def gateway_signals() -> frozenset[str]:
     """The signals that only gateways have: what there is to say of a target without replicas."""
     offered = [signal for own in engines().values() for signal in own.values()]

@@ -447,8 +447,13 @@ def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
         known = {*signals.names(engine), *signals.names_at_gateway(gateway)}
     except ConfigError as error:
         raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
-    program = _program(expression, frozenset(known | set(TARGET_NAMES)), "number", TRIGGER, "expression")
+    names = known | signals.everything() | set(TARGET_NAMES)
+    program = _program(expression, frozenset(names), "number", TRIGGER, "expression")
     metrics = {name: {"signal": name} for name in sorted(program.names - set(TARGET_NAMES))}
+    lacking = next(iter(metrics.keys() - known), None)
+    if lacking:
+        problem = f"{engine} has no signal {show(lacking)}, nor has the gateway {gateway}"
+        raise ConfigError(TRIGGER, "expression", problem, ", ".join(sorted(known)))
     return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
 
 

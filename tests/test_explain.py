@@ -103,6 +103,15 @@ def test_an_uncertain_answer_says_what_is_wrong_and_how_long_it_lasts():
     assert "    uncertain for 5s of at most 2m: may raise, not lower\n    ! running: timed out\n" in text
 
 
+def test_a_series_that_is_not_there_is_said_by_its_names():
+    engine = QUEUE.replace(
+        "parameters: {model", "parameters: {engine: {default: llama-cpp}, pods: {default: llm-.*}, model"
+    )
+    text = as_text(as_data(decide_last(workload(engine), *queue_rows(1, waiting=None))))
+    assert "waiting of namespace=team, pods=llm-.*\n      looked for llamacpp:requests_deferred (>=0.2.90)\n" in text
+    assert text.count("looked for") == 1, "not for what is there, and not for what may be absent"
+
+
 def test_a_workload_that_knows_too_little_says_what_it_waits_for():
     row = queue_rows(1, replicas=Replicas())
     text = as_text(as_data(decide_last(workload(QUEUE), *row)))

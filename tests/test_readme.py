@@ -81,7 +81,7 @@ def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
     assert (endpoint.pods, [one.kind for one in endpoint.named], len(endpoint.pages)) == (
         PodPages(),
         ["service", "dns"],
-        1,
+        2,
     )
     assert read_settings({}, "README.md", {}, {})["defaults.endpoint"] == "pods"
     trigger = parse_trigger(

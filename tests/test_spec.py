@@ -338,6 +338,10 @@ def test_a_wrong_trigger_is_one_error(metadata, problem):
     ("metadata", "problem"),
     [
         ({"expression": "waitng", "target": "1"}, "trigger: expression: unknown name"),
+        (
+            {"expression": "waiting + held", "target": "1"},
+            "vllm has no signal 'held', nor has the gateway llm-d; allowed",
+        ),
         ({"expression": "waiting +", "target": "1"}, "trigger: expression: "),
         ({"expression": "waiting"}, "trigger: target: is missing"),
         ({"expression": "waiting", "target": "1", "engine": "x"}, "trigger: engine: 'x' is not in the catalogue"),
