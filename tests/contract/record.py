@@ -4,16 +4,18 @@
     .venv/bin/python tests/contract/record.py vllm==0.34.0 ...  these releases
 
 Records add up; run the tests afterwards: they compare the catalogue with the record. Of a wheel only the directory and
-the few files with names are read, by range requests; a source archive is read as a stream. Nothing is kept on disk, and
-nothing of a package is run. Where packages come from is uv's affair.
+the few files with names are read, by range requests; a source archive is read as a stream, and a Go module as a whole.
+Nothing is kept on disk, and nothing of a package is run. Where packages come from is uv's and Go's affair.
 """
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tomllib
 import urllib.request
 import zipfile
@@ -38,6 +40,7 @@ class Package:
     )
     names: str  # one whose first group is a name, in the text of such a file
     prefix: str = ""  # what the engine puts before it
+    module: str = ""  # of what is not on the package index but a Go module: its path
 
 
 PACKAGES: Mapping[str, Package] = {
@@ -53,6 +56,9 @@ PACKAGES: Mapping[str, Package] = {
         r"^vendor/llama\.cpp/(tools|examples)/server/server[^/]*\.cpp$",
         r'^\s*(?:\{"name",\s*)?"([a-z]+_[a-z_]+)",?\}?,?$',
         "llamacpp:",
+    ),
+    "kube-state-metrics": Package(
+        r"^internal/store/[a-z]+\.go$", r'^\s*"(kube_\w+)",$', module="k8s.io/kube-state-metrics/v2"
     ),
 }
 
@@ -107,6 +113,20 @@ def release(requirement: str) -> Mapping[str, Any]:
         sys.exit(f"{requirement}: {done.stderr.strip()}")
     entry: Mapping[str, Any] = tomllib.loads(done.stdout)["packages"][0]
     return entry
+
+
+def module(path: str, version: str, files: str) -> tuple[str, list[str]]:
+    """The version of a Go module, and the text of each of its files whose path matches; no version means the newest."""
+    with tempfile.TemporaryDirectory() as cache:
+        env = {**os.environ, "GOMODCACHE": cache, "GOFLAGS": "-modcacherw", "GOWORK": "off"}
+        command = ["go", "mod", "download", "-json", f"{path}@{f'v{version}' if version else 'latest'}"]
+        done = subprocess.run(command, cwd=cache, env=env, text=True, capture_output=True, timeout=300, check=False)
+        entry = json.loads(done.stdout or "{}")
+        if "Dir" not in entry:
+            sys.exit(f"{path}: {entry.get('Error') or done.stderr.strip()}")
+        root = Path(entry["Dir"])
+        found = [one for one in root.rglob("*") if one.is_file() and re.search(files, one.relative_to(root).as_posix())]
+        return entry["Version"].removeprefix("v"), [one.read_text() for one in found]
 
 
 def texts(entry: Mapping[str, Any], files: str) -> Iterator[str]:
@@ -174,9 +194,14 @@ def _expanded(runs: str, versions: list[str]) -> list[str]:
 
 def add(record: dict[str, tuple[list[str], Names]], requirement: str) -> str:
     """Look into one release and add it to the record; returns what was found, for people."""
-    entry = release(requirement)
-    package, version = entry["name"], entry["version"]
-    found = {name for text in texts(entry, PACKAGES[package].files) for name in names(PACKAGES[package], text)}
+    package, _, wanted = requirement.partition("==")
+    kind = PACKAGES[package]
+    if kind.module:
+        version, written = module(kind.module, wanted, kind.files)
+    else:
+        entry = release(requirement)
+        version, written = entry["version"], list(texts(entry, kind.files))
+    found = {name for text in written for name in names(kind, text)}
     if not found:
         sys.exit(f"{package} {version}: no names at all; its files have moved, see PACKAGES")
     versions, known = record.get(package, ([], {}))
