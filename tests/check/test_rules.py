@@ -78,6 +78,11 @@ TWINS = [
     ("hard-threshold", file("waiting > 50 ? 10 : 1", "1", "waiting"), file("waiting / 5", "1", "waiting")),
     ("hard-threshold", file("tokens > 5000 ? waiting : 0", "8", TOKENS, "waiting"), file("waiting", "8", TOKENS, "waiting", policy=HAND_OVER)),
     ("hard-threshold", file("running * 2 > 100 ? 10 : 1", "1", "running"), file("tokens > 0 ? running / tokens : 0", "0.05", "running", TOKENS)),
+    # query
+    ("known-signal", file("n", "8", "n: {prometheus: 'sum(vllm:num_requests_waiting)'}"), file("n", "8", "n: {signal: waiting}")),
+    ("known-signal", file("n", "8", 'n: {prometheus: \'sum({__name__="tgi_queue_size"})\'}'), file("n", "8", "n: {prometheus: sum(my_tgi_queue_size)}")),
+    ("known-signal", file("n", "8", "n: {prometheus: 'sum(rate(vllm:time_to_first_token_seconds_bucket[1m]))'}"), file("n", "8", query("n"))),
+    ("known-signal", file("n", "8", "n: {prometheus: 'sum(rate(tgi_request_input_length_sum[1m]))'}"), file("n", "8", "n: {signal: prompt_tokens_per_second, engine: tgi}")),
     # unused
     ("unused-metric", file("waiting", "8", "waiting", "running"), file("waiting", "8", "waiting", "running", activation="running > 0")),
     ("unused-metric", file("waiting", "8", "waiting", TOKENS), file("waiting", "8", "waiting", TOKENS, policy=HAND_OVER)),
@@ -134,6 +139,11 @@ def test_the_first_published_formula_had_no_target():
             file("waiting > 3 ? 1 : 0", "1", "waiting", activationTarget=1),
             "it never becomes active: the value has to be above activationTarget 1, not equal to it, and 1 is the most it was seen to be",
             "waiting 4",
+        ),
+        (
+            file("n", "8", "n: {prometheus: max(kube_deployment_spec_replicas)}"),
+            "n reads kube_deployment_spec_replicas; {signal: spec_replicas, engine: kubernetes} is right for every version",
+            "",
         ),
         (
             file("waiting < 50 ? waiting : 0", "8", "waiting"),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.rules import activation, direction, numbers, reach, threshold, unused
+from scaler.check.rules import activation, direction, numbers, query, reach, threshold, unused
 
 Severity = Literal["error", "warning", "note"]
 
@@ -56,6 +56,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "unused-parameter": Rule("warning", "declared, and read by nothing", unused.unused_parameter),
         "running-guarded": Rule("note", "only llm-scaler's own watch prevents the same", activation.running_guarded),
         "saturates": Rule("note", "reads only what stops growing when the replicas are full", reach.saturates),
+        "known-signal": Rule("note", "a query names what the engine catalogue knows", query.known_signal),
         "one-replica": Rule("note", "one replica or none", reach.switch),
     }
 )
