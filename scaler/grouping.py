@@ -39,7 +39,7 @@ STATS = ("value", "per", "answered", "missing", "age")
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
 
-STEPS = 240  # times within the window of a gauge, at least; Prometheus takes them at whole multiples of the step
+STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
