@@ -134,7 +134,8 @@ def _ask(ask: Ask | GpuAsk) -> str:
     if isinstance(ask, SignalAsk):
         pods = (("pods", ask.pods),) if ask.pods is not None else ()
         where = ", ".join(f"{name}={value}" for name, value in (*ask.labels, *pods))
-        return f"{ask.engine} {ask.signal} of {where}"
+        past = f", {ask.reduce} over {seconds(ask.window)}" if ask.reduce and ask.window else ""
+        return f"{ask.engine} {ask.signal} of {where}{past}"
     if isinstance(ask, GpuAsk):
         return f"gpus: {ask.count.replace('_', ' ')}"
     return ask.text if isinstance(ask, QueryAsk) else type(ask).__name__

@@ -185,6 +185,22 @@ def test_an_hpa_at_0_replicas_and_one_at_its_minimum_are_as_they_should_be():
     assert text.endswith("    HPA keda-hpa-llama: current 5, desired 6\n")
 
 
+def test_what_a_gauge_was_at_its_most_is_told_from_what_it_is():
+    text = """
+name: most
+metrics:
+  now: {signal: spec_replicas, engine: kubernetes, workload: llama}
+  most: {signal: spec_replicas, engine: kubernetes, workload: llama, window: 1d, reduce: max}
+formula: most - now
+target: 1
+"""
+    data = as_data(decide_last(workload(text), {"now": 1, "most": 3}))
+    assert [one["ask"].partition(" of ")[2] for one in data["inputs"]] == [
+        "namespace=team, workload=llama",
+        "namespace=team, workload=llama, max over 1d",
+    ]
+
+
 def test_the_hpas_arithmetic_is_a_table_where_the_current_replicas_are_not_known():
     hpa = as_data(decide_last(workload(QUEUE), *queue_rows(3, replicas=Replicas())))["hpa"]
     assert [(row["current"], row["desired"]) for row in hpa["rows"]] == [
