@@ -21,6 +21,8 @@ Raw = Mapping[str, Any]
 
 MOST = 10**24  # of anything: more than there is, and a number that can still be written
 
+DEFAULT_SCHEDULER = "default-scheduler"
+
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
@@ -190,6 +192,11 @@ def _bounds(spec: Raw) -> Iterable[str]:
         yield "a ResourceClaim that all its pods share is not counted"
     if spec.get("runtimeClassName") and "overhead" not in spec:
         yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
+    scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
+    if scheduler != DEFAULT_SCHEDULER:
+        yield f"what else {scheduler} asks before it places pods is not counted"
+    if spec.get("schedulingGates"):
+        yield "when its pods are let in to the scheduler is not counted"
 
 
 def _anti_affinity(spec: Raw) -> Iterable[Raw]:

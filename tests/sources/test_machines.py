@@ -127,6 +127,9 @@ def test_ports_of_the_host():
         ({"runtimeClassName": "kata"}, "what RuntimeClass kata adds is not counted"),
         ({"runtimeClassName": "kata", "overhead": {"cpu": "1"}}, ""),
         ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}, ""),
+        ({"schedulerName": "volcano"}, "what else volcano asks before it places pods is not counted"),
+        ({"schedulerName": "default-scheduler"}, ""),
+        ({"schedulingGates": [{"name": "q"}]}, "when its pods are let in to the scheduler is not counted"),
     ],
 )
 def test_what_is_not_counted_is_told(wish, told):
