@@ -87,11 +87,11 @@ def test_the_labels_that_identify_a_workload():
 
 
 def test_what_only_a_gateway_can_say():
-    assert signals.names_at_gateway("llm-d") == ("queued", "in_flight")
+    assert signals.names_at_gateway("llm-d") == ("queued", "in_flight", "tokens_waiting")
     assert signals.names_at_gateway("production-stack") == ("arrivals_per_second",)
     assert signals.names_at_gateway("envoy-ai-gateway") == ()
     with pytest.raises(
-        ConfigError, match="gateway: 'vllm' is not a gateway, did you mean llm-d.; allowed: ray-serve, llm-d, envoy"
+        ConfigError, match="gateway: 'vllm' is not a gateway, did you mean llm-d.; allowed: ray-serve, llm-d, inference"
     ):
         signals.names_at_gateway("vllm")
 
@@ -110,7 +110,7 @@ def test_what_only_a_gateway_can_say():
             "signal: vllm has no signal 'waitng', did you mean waiting?; allowed: waiting, running, kv_",
         ),
         ("tgi", "time_to_first_token", "signal: tgi has no signal 'time_to_first_token'; allowed: waiting, running"),
-        ("llm-d", "waiting", "signal: llm-d has no signal 'waiting'; allowed: queued, in_flight"),
+        ("llm-d", "waiting", "signal: llm-d has no signal 'waiting', did you mean tokens_waiting?; allowed: queued"),
     ],
 )
 def test_what_an_engine_does_not_have_is_said(engine, signal, problem):

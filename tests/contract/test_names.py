@@ -27,7 +27,7 @@ PACKAGES = {
 }
 WITHOUT = {  # nothing of theirs is on a package index; their facts were read in the sources that the entries name
     *("tgi", "triton", "triton-trtllm", "trtllm-serve", "nim"),
-    *("llm-d", "envoy-ai-gateway", "production-stack", "kthena", "knative", "keda-http-add-on"),
+    *("llm-d", "inference-extension", "envoy-ai-gateway", "production-stack", "kthena", "knative", "keda-http-add-on"),
 }
 ENTRIES = sorted(
     {
