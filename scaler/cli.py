@@ -111,13 +111,19 @@ def _read(path: Path) -> str:
 def _add_check(commands: Any) -> None:
     parser = _command(commands, "check", _check, "Validate formula files, run their tests, and look for mistakes.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="formula files or folders; the shipped ones if none")
+    parser.add_argument(
+        "pairs", nargs="*", metavar="KEY=VALUE", help="what a trigger says, such as engine=sglang target=4"
+    )
 
 
 def _check(arguments: Arguments) -> int:
     from scaler.catalog import shipped_formulas
     from scaler.check import check_paths
 
-    text, good = check_paths([Path(file) for file in arguments.files] or [shipped_formulas()])
+    words = [*arguments.files, *arguments.pairs]
+    pairs = [word for word in words if "=" in word and not Path(word).exists()]
+    paths = [Path(word) for word in words if word not in pairs]
+    text, good = check_paths(paths or [shipped_formulas()], dict(_pair(pair, str) for pair in pairs))
     print(text, end="")
     return 0 if good else 1
 

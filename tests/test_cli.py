@@ -9,6 +9,7 @@ from prometheus_server import free_port
 from serving import COMMAND, serving
 
 from scaler import __version__
+from scaler.catalog import shipped_formulas
 from scaler.cli import main
 from scaler.settings import KEYS, flag
 
@@ -69,6 +70,14 @@ def test_words_that_are_wrong_are_refused(run, words, problem):
 
 def test_words_where_none_belong_are_refused(run):
     assert "unrecognized arguments: extra" in run("serve", "extra")[2]
+
+
+def test_a_formula_is_checked_as_a_trigger_fills_it(run):
+    queue = shipped_formulas() / "queue-depth.yaml"
+    assert run("check", queue, "engine=sglang", "target=4")[0] == 0
+    code, out, _ = run("check", queue, "engine=triton")
+    assert (code, "triton has no signal 'running'" in out) == (1, True)
+    assert "trigger: modl: unknown key, did you mean model?" in run("check", queue, "modl=m")[1]
 
 
 def test_the_version_is_the_packages(run):

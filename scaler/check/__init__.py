@@ -9,8 +9,9 @@ rules.py      the mistakes, one table
 report.py     the result, as a value and as text
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from scaler.catalog import formula_paths, read_formula
 from scaler.check.evidence import gather
@@ -24,15 +25,23 @@ from scaler.spec import Defaults, FormulaFile, bind_example
 __all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]
 
 
-def check_file(file: FormulaFile, defaults: Defaults) -> Report:
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def check_file(file: FormulaFile, defaults: Defaults, given: Mapping[str, str] = _NOTHING) -> Report:
     """Run the tests of a formula file and look for mistakes in its formula. Pure, and bounded whatever the file says.
 
     A test that cannot be read is a problem of its own; the others are run all the same.
+
+    Args:
+        file: as it was read.
+        defaults: what the settings say.
+        given: what a trigger says: mistakes are looked for in what it makes of the file. The tests know nothing of it.
     """
     timelines, problems = _timelines(file, defaults)
     failures = tuple(mismatch for timeline in timelines for mismatch in mismatches(timeline))
     try:
-        found = tuple(findings(gather(file, bind_example(file, {}, defaults))))
+        found = tuple(findings(gather(file, bind_example(file, given, defaults))))
     except ConfigError as error:
         return Report(file.where, len(timelines), (*problems, str(error)), failures)
     return Report(file.where, len(timelines), problems, failures, found)
@@ -54,9 +63,9 @@ def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[Timeline], t
     return timelines, tuple(problems)
 
 
-def check_paths(paths: Iterable[Path]) -> tuple[str, bool]:
+def check_paths(paths: Iterable[Path], given: Mapping[str, str] = _NOTHING) -> tuple[str, bool]:
     """Check formula files, and all of a folder; returns what to print, and whether nothing is wrong."""
-    reports = [_check_path(path) for path in _files(paths)]
+    reports = [_check_path(path, given) for path in _files(paths)]
     if not reports:
         return "no formula files\n", False
     return "\n".join(render(report) for report in reports), all(report.good for report in reports)
@@ -67,8 +76,8 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from formula_paths(path) if path.is_dir() else [path]
 
 
-def _check_path(path: Path) -> Report:
+def _check_path(path: Path, given: Mapping[str, str]) -> Report:
     try:
-        return check_file(read_formula(path), Defaults(endpoints=()))
+        return check_file(read_formula(path), Defaults(endpoints=()), given)
     except ConfigError as error:
         return Report(str(path), 0, (str(error),))
