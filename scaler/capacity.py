@@ -30,7 +30,7 @@ class Capacity:
 
     mode: Mode
     available: Availability
-    bound: int | None  # own pods that have a node
+    bound: int | None  # own replicas that have a node, or one for each of their pods
     replicas: int | None  # that can be had; None: not known
     reason: str  # why that is not known, or what binds it
     most: int | None  # what a clamp lets through; None: any number
@@ -74,7 +74,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     if mode == "off" or available is None:
         return None
     scaled = inputs.scaled
-    bound = scaled.count("ready", "unready", "starting") if scaled else None
+    bound = _placed(scaled) if scaled else None
     terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
     replicas = None if doubt else sum(count.value or 0 for count in terms)
@@ -89,6 +89,13 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
         pending=known.pending,
         pending_for=max(now - min(since), 0.0) if since else None,
     )
+
+
+def _placed(scaled: Scaled) -> int | None:
+    """Replicas on machines: pods, of a LeaderWorkerSet its leaders; a Job of several pods is had whole or not."""
+    pods = scaled.count("ready", "unready", "starting")
+    size = scaled.template.size if scaled.kind == "ScaledJob" and scaled.template else 1
+    return None if pods is None else pods // size
 
 
 def _doubt(count: Count) -> str:

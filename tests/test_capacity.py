@@ -1,5 +1,7 @@
 """What can be had: what is asked for against what there is, in timelines; see scaler/capacity.py for the law."""
 
+from dataclasses import replace
+
 import pytest
 from folding import START, fold, row, said, workload
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scaler.capacity import capacity, unknown
 from scaler.cluster import Hpa, Pod, Scaled
 from scaler.gpu import Availability, Count
+from scaler.hardware import Shape, Template
 from scaler.hpa import Behavior, Rules, replicas_for_average_value
 from scaler.model import Inputs, Replicas
 
@@ -87,6 +90,15 @@ def test_it_grows_as_soon_as_more_can_be_had():
     of = target(ready=2, pending=[60])
     rows = [{"load": 80, "available": available(places), **of} for places in (0, 0, 3, 9)]
     assert said(fold(workload(CLAMP), rows)[1]) == [(3, True), (3, True), (6, True), (8, True)]
+
+
+def test_a_job_of_several_pods_is_one_replica():
+    of = target(ready=8, current=2, kind="ScaledJob")
+    shape = Shape((("nvidia.com/gpu", 1), ("pods", 1)))
+    scaled = replace(of["scaled"], template=Template(((shape, 4),)))
+    inputs = Inputs({}, replicas=of["replicas"], scaled=scaled, available=available(1, 0))
+    found = capacity("clamp", inputs, START)
+    assert (found.bound, found.replicas, found.most) == (2, 3, 4)
 
 
 def test_replicas_that_are_there_are_never_taken_away():
