@@ -55,6 +55,7 @@ class Dialect:
     matchers: Mapping[str, str] = field(default_factory=dict)  # constant matchers of every selector
     heartbeat: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
     recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
+    colons: bool = True  # False: it has `_` where engines write a colon into their metrics' names
 
     def name(self, label: str) -> str:
         """The endpoint's name of a label of the scrape."""
@@ -277,6 +278,7 @@ class _Query:
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""
         everything = (*matchers, *_equal(self.dialect.matchers.items()))
+        name = name if self.dialect.colons else name.replace(":", "_")
         return f"{name}{{{','.join(label + matcher for label, matcher in everything)}}}"
 
     def count_pods(self, series: str) -> str:

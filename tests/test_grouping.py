@@ -574,6 +574,14 @@ def test_labels_that_a_cluster_calls_otherwise(server):
     assert (found[replicas][0].value, found[least][0].value) == (4, 2)
 
 
+def test_names_without_colons_are_those_of_a_pipeline_that_has_none(start_prometheus):
+    scrape = {"job": "llm", "instance": "a", "pod": "a", "namespace": "n", "model_name": "m"}
+    written = [*series("vllm_num_requests_waiting", scrape, "3x40", START), *series("up", scrape, "1x40", START)]
+    endpoint = Endpoint("p", start_prometheus(written).url, timeout=20, colons=False)
+    ask = SignalAsk("p", "vllm", "waiting", (("namespace", "n"), ("model", "m")))
+    assert PrometheusSource(endpoint).fetch([ask], [AT])[ask][0].value == 3
+
+
 def test_a_namespace_that_a_gateway_writes_itself_is_not_the_one_of_its_scrape():
     ask = SignalAsk("p", "keda-http-add-on", "in_flight", (("namespace", "team"), ("route", "llm")))
     (grouped,) = group([ask], Dialect(labels={"namespace": "exported_namespace", "route": "exported_route"}))
