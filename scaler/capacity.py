@@ -6,7 +6,8 @@ Its law: it limits growth alone. It never asks for fewer replicas than there are
 can be had, the probe: a pool that was out of stock is only tried again when somebody waits for it, and a limit that
 was reckoned too low is seen through. What is not known limits nothing, and neither does what is only known to be at
 least so much: there may be more. What is known to be at most so much does limit, since more than that cannot be had
-anyway; if it is too high, some replicas wait that need not.
+anyway; if it is too high, some replicas wait that need not. So what counts of a number is the most that there can be:
+where pods of a lower priority may give way, that they all do.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Literal
 
 from scaler.cluster import Scaled
 from scaler.fields import seconds
-from scaler.gpu import Availability, Count
+from scaler.gpu import WORDS, Availability, Count
 from scaler.hpa import MAX_REPLICAS, HpaSpec, replicas_for_average_value
 from scaler.model import Inputs
 
@@ -50,8 +51,8 @@ class Capacity:
         """Why so many cannot be had, in words; empty when they can, or when that is not known."""
         if self.replicas is None or asked <= self.replicas:
             return ""
-        terms = ((self.bound, "on nodes"), (self.available.schedulable.value, "schedulable"))
-        parts = [f"{count} {name}" for count, name in (*terms, (self.available.provisionable.value, "provisionable"))]
+        terms = ((self.bound, "on nodes"), (self.available.schedulable.most, "schedulable"))
+        parts = [f"{count} {name}" for count, name in (*terms, (self.available.provisionable.most, "provisionable"))]
         why = self.reason if len(self.reason) <= SHOWN else self.reason[: SHOWN - 3] + "..."
         had = f"{self.replicas} can be had ({', '.join(parts)}{'; ' if why else ''}{why})"
         return f"{had}{f', {self.waiting()}' if self.pending else ''}"
@@ -77,7 +78,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     bound = _placed(scaled) if scaled else None
     terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
-    replicas = None if doubt else sum(count.value or 0 for count in terms)
+    replicas = None if doubt else sum(count.most or 0 for count in terms)
     since = [pod.since for pod in (scaled.pods if scaled else None) or () if pod.state == "pending" and pod.since]
     return Capacity(
         mode=mode,
@@ -102,7 +103,7 @@ def _doubt(count: Count) -> str:
     """Why a count limits nothing, or an empty text."""
     if count.value is None:
         return count.reason or "not known"
-    return f"at least {count.value}: {count.reason}" if count.bound == "lower" else ""
+    return f"{WORDS[count.bound]} {count.value}: {count.reason}" if count.most is None else ""
 
 
 def _tolerance(scaled: Scaled | None) -> float:

@@ -193,7 +193,7 @@ def _capacity(capacity: Capacity | None) -> Data | None:
 
 
 def _count(count: Count) -> Data:
-    return {"value": count.value, "bound": count.bound, "reason": count.reason}
+    return {"value": count.value, "bound": count.bound, "most": count.most, "reason": count.reason}
 
 
 # ---- what Kubernetes reports ----------------------------------------------------------------------------------------
@@ -436,8 +436,7 @@ def _capacity_lines(data: Data) -> list[str]:
 
 
 def _count_line(name: str, count: Data) -> str:
-    bound = {"exact": "", "upper": "at most", "lower": "at least"}[count["bound"]]
-    notes = ": ".join(part for part in (bound, count["reason"]) if part)
+    notes = Count(count["value"], count["bound"], count["reason"]).note
     shown = "not known" if count["value"] is None else count["value"]
     return f"{name:<22} {shown:>10}   {notes}".rstrip()[: 2 * WIDTH]
 

@@ -7,7 +7,7 @@ places are still its own.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -39,11 +39,15 @@ TEMPLATES = {  # where the pod templates of a kind are read
     "StatefulSet": "statefulsets.apps",
     "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
 }
+PRIORITIES = "priorityclasses.scheduling.k8s.io"
 NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 _UNREAD = re.compile(r"^limits\.|\.deviceclass\.resource\.k8s\.io/devices$")  # what a ResourceQuota may limit as well
 UNBOUNDED = 10**9  # replicas
 NONE: Mapping[str, Load] = MappingProxyType({})
-Bound = Literal["exact", "upper", "lower"]
+Bound = Literal["exact", "upper", "lower", "estimate"]  # estimate: there may be more, and there may be fewer
+WORDS: Mapping[Bound, str] = MappingProxyType(
+    {"exact": "", "upper": "at most", "lower": "at least", "estimate": "about"}
+)
 _LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
 FIXED = "no machines are bought here (kubernetes.provisioner: none)"
 
@@ -55,6 +59,17 @@ class Count:
     value: int | None  # None: not known
     bound: Bound = "exact"
     reason: str = ""  # why it is not known, or only bounded, or what binds it
+    ceiling: int | None = None  # where there may be more: how many at most; None: nobody knows
+
+    @property
+    def most(self) -> int | None:
+        """There are no more than these; None: nobody knows."""
+        return self.value if self.bound in {"exact", "upper"} else self.ceiling
+
+    @property
+    def note(self) -> str:
+        """How far it may be believed and why, in words."""
+        return ": ".join(part for part in (WORDS[self.bound], self.reason) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +187,27 @@ def _schedulable(case: _Case) -> Count:
     unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
     if unknown:
         return Count(None, reason=unknown)
-    first, untried = ahead(case.hardware.queue, case.own)
+    first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
     taken = reserved(case.hardware, template.pods[0][0], first)
     found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
-    fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
     left, quota = _quota(case)
-    reasons = [quota] if left < fits else [places.why() for places in found if places.obstacles]
-    fewer, more = _fewer(case, supplies, untried), _more(case)
+    fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
+    most = min(places.most // count for places, (_, count) in zip(found, template.pods, strict=True))
+    binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
+    fits, most, unbounded = min(fits, left), min(most, left), _given(case)
+    more = [*([_yielding(case, most)] if most > fits else []), *unbounded]
+    return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded else most)
+
+
+def _count(
+    value: int, more: Sequence[str], fewer: Sequence[str], also: Sequence[str], most: int | None = None
+) -> Count:
+    """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
+    if more and fewer:
+        doubts = [f"perhaps more, since {'; '.join(more)}", f"perhaps fewer, since {'; '.join(fewer)}"]
+        return Count(value, "estimate", "; ".join(dict.fromkeys([*doubts, *also])), most)
     bound: Bound = "lower" if more else "upper" if fewer else "exact"
-    return Count(min(fits, left), bound, "; ".join(dict.fromkeys([*more, *fewer, *reasons])))
+    return Count(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
 
 
 def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapping[str, Load] = NONE) -> Places:
@@ -195,9 +222,10 @@ def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapp
             return Place(0, one.free, one.obstacle or "pod anti-affinity")
         if supply is None:
             return one
-        enough = min(one.fits, supply.pods.get(name, 0))
+        given = supply.pods.get(name, 0)  # devices are not taken from a pod so that another has them
+        enough, most = min(one.fits, given), min(one.most, given)
         free = 0 if closed(shape, nodes[name]) else supply.free.get(name, 0)
-        return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"))
+        return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
 
     return found.changed((place(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
 
@@ -236,11 +264,14 @@ def _shunned(case: _Case) -> bool:
     return any(space == namespace and takes(term, labels) for space, term in case.hardware.shy - own)
 
 
-def _more(case: _Case) -> list[str]:
-    """Why there may be more places than are counted."""
-    lowest = case.hardware.lowest
-    above = lowest is not None and any(shape.preempts and shape.priority > lowest for shape, _ in case.template.pods)
-    return [*(["pods of lower priority may have to give way, which is not counted"] if above else []), *_given(case)]
+def _yielding(case: _Case, most: int) -> str:
+    """That there are more places where pods of others give way."""
+    unknown = case.cluster.problems.get(PRIORITIES, "which PriorityClasses there are is not known yet")
+    unranked = [shape.priority_class for shape, _ in case.template.pods if shape.priority is None]
+    if case.hardware.priorities is not None:
+        unknown = " and ".join(f"there is no PriorityClass {name}" for name in dict.fromkeys(unranked))
+    own = f", and its own is not known ({unknown})" if unranked else ""
+    return f"pods of lower priority may give way{own}: {most} at most"
 
 
 def _given(case: _Case) -> list[str]:
@@ -271,9 +302,8 @@ def _free(case: _Case) -> Count:
     supply = _supply(case, shape)
     if supply and supply.unknown:
         return Count(None, reason=supply.unknown)
-    fewer, more = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])], _given(case)
-    bound: Bound = "lower" if more else "upper" if fewer else "exact"
-    return Count(_places(case, shape, supply).free, bound, "; ".join([*more, *fewer]))
+    fewer = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])]
+    return _count(_places(case, shape, supply).free, _given(case), fewer, ())
 
 
 def _pending(case: _Case) -> Count:

@@ -58,7 +58,8 @@ class Shape:
     claims: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
     apart: tuple[Term, ...] = ()  # pods of its namespace that it shares no node with: those that one of these takes
     alike: bool = False  # it is such a pod itself, so that no node takes two
-    priority: int = 0
+    priority: int | None = None  # None: of a template, not known
+    priority_class: str = ""  # that a template names; empty: the cluster's default
     preempts: bool = True  # pods of a lower priority may have to give way to it
     bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 
@@ -104,6 +105,16 @@ class Load:
 
     requests: Mapping[str, int]
     ports: tuple[tuple[str, str, int], ...] = ()
+    ranks: Mapping[int, "Load"] = field(default_factory=dict)  # by priority: what its pods hold of all this
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityClass:
+    """A PriorityClass."""
+
+    value: int
+    preempts: bool = True  # pods of a lower priority may have to give way to its pods
+    default: bool = False  # of pods that name none
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +262,7 @@ class Hardware:
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     queue: Queue = field(default_factory=Queue)
     shy: frozenset[tuple[str, Term]] = frozenset()  # namespace, and pods that some pod there shares no node with
-    lowest: int | None = None  # priority of a pod on a node that holds a GPU or another extended resource
+    priorities: Mapping[str, PriorityClass] | None = None  # by name
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none

@@ -1,16 +1,18 @@
 """How many pods of one shape the scheduler would place now: its filters, node by node.
 
 Pods of one shape take the same from every node, so it does not matter in which order the scheduler fills the nodes, nor
-by which scores: it stops when no node has room for one more, and that is the sum over nodes of what fits on each.
+by which scores: it stops when no node has room for one more, and that is the sum over nodes of what fits on each. Where
+pods of a lower priority may have to give way (preemption), what fits without any of them is the most there can be.
 
 Source: Kubernetes 1.35.4, pkg/scheduler/framework/plugins: noderesources/fit.go, tainttoleration, nodeaffinity,
-nodeunschedulable, nodeports; component-helpers/scheduling/corev1.
+nodeunschedulable, nodeports, defaultpreemption (SelectVictimsOnNode: all pods of a lower priority are taken off first);
+component-helpers/scheduling/corev1.
 """
 
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scaler.hardware import Load, Node, Requirement, Shape, Taint, Term, Toleration
@@ -33,6 +35,7 @@ class Place(NamedTuple):
     fits: int  # pods
     free: int  # of one resource, where they may use the node
     obstacle: str  # why none fits
+    most: int = 0  # pods, where those of a lower priority give way
 
 
 NOWHERE = Place(0, 0, "")
@@ -45,6 +48,7 @@ class Places:
     fits: int = 0  # pods
     free: int = 0  # of one resource, on the nodes that they may use
     obstacles: Mapping[str, int] = field(default_factory=dict)  # on how many nodes none fits, by the reason
+    most: int = 0  # pods, where those of a lower priority give way
 
     def why(self) -> str:
         """Why there are no more, the most frequent reason first."""
@@ -53,13 +57,14 @@ class Places:
 
     def changed(self, pairs: Iterable[tuple[Place, Place]]) -> "Places":
         """The same where some nodes are no longer what they were."""
-        fits, free, obstacles = self.fits, self.free, Counter(self.obstacles)
+        fits, free, most, obstacles = self.fits, self.free, self.most, Counter(self.obstacles)
         for before, now in pairs:
             fits, free = fits + now.fits - before.fits, free + now.free - before.free
+            most += now.most - before.most
             obstacles[before.obstacle] -= 1
             obstacles[now.obstacle] += 1
         del obstacles[""]
-        return Places(fits, free, +obstacles)
+        return Places(fits, free, +obstacles, most)
 
 
 def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> Place:
@@ -79,7 +84,8 @@ def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> 
     load = load or EMPTY
     fits, binding = room(shape, node, load)
     free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
-    return Place(fits, free, "" if fits else f"insufficient {binding}")
+    most = room(shape, node, kept(load, shape))[0] if any(yields(rank, shape) for rank in load.ranks) else fits
+    return Place(fits, free, "" if fits else f"insufficient {binding}", most)
 
 
 class Ledger:
@@ -151,25 +157,30 @@ def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
     return (min(fits, 1), "pod anti-affinity") if shape.alike else (fits, binding)
 
 
+def yields(rank: int, shape: Shape) -> bool:
+    """Whether pods of a priority may have to give way to pods of a shape; where theirs is not known, all may."""
+    return shape.preempts and (shape.priority is None or rank < shape.priority)
+
+
+def kept(load: Load, shape: Shape) -> Load:
+    """What stays of a load where all give way that may have to."""
+    for rank, held in load.ranks.items():
+        if yields(rank, shape):
+            load = _less(load, held)
+    return load
+
+
 def with_pod(load: Load, shape: Shape) -> Load:
     """The load of a node that has one pod more."""
-    requests = dict(load.requests)
-    for resource, amount in shape.requests:
-        requests[resource] = requests.get(resource, 0) + amount
-    return Load(requests, tuple(sorted(load.ports + shape.ports)))
+    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    return replace(_more(load, pod), ranks={**load.ranks, rank: _more(load.ranks.get(rank, EMPTY), pod)})
 
 
 def without_pod(load: Load, shape: Shape) -> Load:
     """The load of a node that has one pod less; nothing is left of the last one."""
-    requests = dict(load.requests)
-    for resource, amount in shape.requests:
-        requests[resource] -= amount
-        if not requests[resource]:
-            del requests[resource]
-    ports = list(load.ports)
-    for port in shape.ports:
-        ports.remove(port)
-    return Load(requests, tuple(ports))
+    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    ranks = {**load.ranks, rank: _less(load.ranks[rank], pod)}
+    return replace(_less(load, pod), ranks={rank: held for rank, held in ranks.items() if held != EMPTY})
 
 
 def joined(parts: Sequence[Loads]) -> dict[str, Load]:
@@ -178,10 +189,30 @@ def joined(parts: Sequence[Loads]) -> dict[str, Load]:
     for part in parts[1:]:
         for name, load in part.items():
             before = whole.get(name, EMPTY)
-            requests = Counter(before.requests)
-            requests.update(load.requests)
-            whole[name] = Load(requests, tuple(sorted(before.ports + load.ports)))
+            ranks = {rank: _more(before.ranks.get(rank, EMPTY), held) for rank, held in load.ranks.items()}
+            whole[name] = replace(_more(before, load), ranks={**before.ranks, **ranks})
     return whole
+
+
+def _more(load: Load, other: Load) -> Load:
+    """Both together, but for their ranks."""
+    requests = dict(load.requests)
+    for resource, amount in other.requests.items():
+        requests[resource] = requests.get(resource, 0) + amount
+    return Load(requests, tuple(sorted(load.ports + other.ports)))
+
+
+def _less(load: Load, other: Load) -> Load:
+    """What is left of a load without a part of it, but for its ranks."""
+    requests = dict(load.requests)
+    for resource, amount in other.requests.items():
+        requests[resource] -= amount
+        if not requests[resource]:
+            del requests[resource]
+    ports = list(load.ports)
+    for port in other.ports:
+        ports.remove(port)
+    return Load(requests, tuple(ports))
 
 
 def closed(shape: Shape, node: Node) -> str:

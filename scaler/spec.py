@@ -267,10 +267,7 @@ def _counted(ask: GpuAsk, available: Availability | None, doubt: str) -> Measure
     count = GPU_COUNTS[ask.count][0](available)
     if count.value is None:
         return Failure(count.reason, 0.0)
-    bound = {"exact": "", "upper": "at most", "lower": "at least"}[count.bound]
-    return Reading(
-        float(count.value), 0.0, partial=doubt, note=": ".join(part for part in (bound, count.reason) if part)
-    )
+    return Reading(float(count.value), 0.0, partial=doubt, note=count.note)
 
 
 def _says(measured: Measured | None) -> float | None:

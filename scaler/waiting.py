@@ -4,6 +4,7 @@ A pod that the scheduler found no node for waits without harm to others, unless 
 node is as good as taken. One that the scheduler has not tried yet will be placed in a moment, and nobody knows where.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -26,10 +27,14 @@ def line_up(pods: Iterable[Waiting]) -> Queue:
     )
 
 
-def ahead(queue: Queue, own: Iterable[Waiting]) -> tuple[list[Waiting], int]:
-    """Pods of others that come before ours, and how many of these nobody knows the place of."""
-    ours = {(pod.owner, pod.name) for pod in own}
-    others = [pod for pod in queue.first if (pod.owner, pod.name) not in ours]
+def ahead(queue: Queue, own: Iterable[Waiting], priority: int | None) -> tuple[list[Waiting], int]:
+    """Pods of others that come before ours, and how many of these nobody knows the place of.
+
+    A node that is being made free for a pod of a lower priority is not kept from ours (Kubernetes 1.35.4,
+    pkg/scheduler/framework/runtime/framework.go, addGENominatedPods).
+    """
+    ours, least = {(pod.owner, pod.name) for pod in own}, -math.inf if priority is None else priority
+    others = [pod for pod in queue.first if (pod.owner, pod.name) not in ours and not _keeps_none(pod, least)]
     untried = sum(not pod.nominated for pod in others)
     return others[: len(others) - untried + CROWD], untried
 
@@ -57,6 +62,10 @@ def reserved(hardware: Hardware, shape: Shape, pods: Iterable[Waiting]) -> Mappi
 def _precedence(pod: Waiting) -> tuple[bool, int]:
     """What has its node comes first, then what is hardest to place."""
     return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
+
+
+def _keeps_none(pod: Waiting, least: float) -> bool:
+    return bool(pod.nominated) and (pod.shape.priority or 0) < least
 
 
 def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:

@@ -5,7 +5,7 @@ from kubernetes_objects import scaled_object
 from scaler.hardware import Devices, Hardware
 from scaler.karpenter import kinds
 from scaler.sources.karpenter import read_claim, read_pool, read_shortage
-from scaler.sources.machines import read_node, read_quota
+from scaler.sources.machines import read_node, read_priority_class, read_quota
 from scaler.sources.objects import Reader, Tables, assemble
 from scaler.sources.tables import PodTable, by_namespace, key_of
 from scaler.waiting import line_up
@@ -13,7 +13,9 @@ from scaler.waiting import line_up
 GPU = "nvidia.com/gpu"
 
 
-def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), devices=None, **hardware):
+def picture(
+    nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), priorities=(), devices=None, **hardware
+):
     """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it.
 
     Its pods have the label app, with its name.
@@ -31,7 +33,9 @@ def picture(nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), event
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
         "shy": frozenset(one for one, count in table.shy.items() if count),
-        "lowest": min((rank for rank, count in table.ranks.items() if count), default=None),
+        "priorities": None
+        if priorities is None
+        else {raw["metadata"]["name"]: read_priority_class(raw) for raw in priorities},
         "kinds": kinds(known),
         "queue": line_up(table.waiting.values()),
         "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),

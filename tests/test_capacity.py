@@ -137,6 +137,20 @@ def test_what_is_not_known_limits_nothing(has, reason):
     assert (decision.capacity.replicas, decision.capacity.reason) == (None, reason)
 
 
+def test_that_others_may_give_way_limits_what_they_make_room_for():
+    preempting = Count(1, "lower", "pods of lower priority may give way: 4 at most", ceiling=4)
+    decision = decided(120, available(preempting), ready=3)
+    assert decision.replicas == 8, "3 and 4 and the probe"
+    assert "7 can be had (3 on nodes, 4 schedulable" in decision.reason
+
+
+@pytest.mark.parametrize("ceiling", [None, 4])
+def test_an_estimate_limits_only_where_it_is_known_how_many_there_are_at_most(ceiling):
+    decision = decided(120, available(Count(1, "estimate", "both", ceiling)), ready=3)
+    assert decision.replicas == (12 if ceiling is None else 8)
+    assert decision.capacity.reason == ("about 1: both" if ceiling is None else "both")
+
+
 def test_an_upper_bound_limits_since_there_is_no_more():
     assert decided(120, available(Count(2, "upper", "topology spread")), ready=3).replicas == 6
 
@@ -190,8 +204,13 @@ def test_a_trigger_says_what_is_made_of_it():
 
 counts = st.one_of(
     st.none().map(lambda _: Count(None, reason="?")),
-    st.builds(Count, st.integers(0, 50), st.sampled_from(["exact", "upper", "lower"])),
+    st.builds(Count, st.integers(0, 50), st.sampled_from(["exact", "upper", "lower", "estimate"])),
+    st.builds(Count, st.integers(0, 50), st.sampled_from(["lower", "estimate"]), ceiling=st.integers(50, 90)),
 )
+
+
+def most(count):
+    return count.value if count.bound in {"exact", "upper"} else count.ceiling
 
 
 @given(
@@ -212,10 +231,10 @@ def test_a_clamp_limits_growth_alone_to_what_is_known_to_be_there_and_a_probe(
     answer, current = found.within(asked), ready + starting + pending
     assert answer <= asked
     assert answer >= min(asked, current), "what is there stays"
-    if "lower" in {schedulable.bound, provisionable.bound} or None in {schedulable.value, provisionable.value}:
+    if None in {most(schedulable), most(provisionable)}:
         assert answer == asked, "what is not known limits nothing"
         return
-    had = ready + starting + schedulable.value + provisionable.value
+    had = ready + starting + most(schedulable) + most(provisionable)
     assert answer >= min(asked, had + 1), "the probe"
     if answer > max(had + 1, current):  # only where the HPA would do nothing about less
         assert replicas_for_average_value(answer - 1, 1, current, 0.1 if tolerance is None else tolerance)[1]

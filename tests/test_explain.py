@@ -418,7 +418,7 @@ def test_where_kubernetes_says_nothing_only_those_are_told_who_want_a_limit(mode
 
 def test_what_can_be_had_is_in_the_data():
     data = json.loads(json.dumps(had("clamp", Count(0, "upper", "topology spread"), Count(1))["capacity"]))
-    assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "reason": "topology spread"}
+    assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "most": 0, "reason": "topology spread"}
     assert (data["onNodes"], data["canBeHad"], data["limit"]) == (2, 3, 4)
     assert data["pending"] == {"replicas": 1, "seconds": 90}
 

@@ -12,8 +12,22 @@ from hypothesis import strategies as st
 from picturing import GPU, node, on, picture, spec
 
 from scaler.cluster import OLD, Cluster, Scaled
-from scaler.gpu import FIXED, NO_KARPENTER, Count, availability
-from scaler.hardware import DeviceClass, Devices, Hardware, Load, Node, Shape, Template, Waiting
+from scaler.gpu import FIXED, NO_KARPENTER, PRIORITIES, Count, availability
+from scaler.hardware import (
+    Allocation,
+    ClaimTemplate,
+    Device,
+    DeviceClass,
+    DeviceRequest,
+    Devices,
+    Hardware,
+    Load,
+    Node,
+    Shape,
+    Slice,
+    Template,
+    Waiting,
+)
 from scaler.waiting import line_up
 
 MINE = ("ReplicaSet", "llama-77aa")
@@ -211,6 +225,119 @@ def test_where_pods_of_lower_priority_hold_gpus_there_may_be_more_places(mine, t
     pod = spec(1, priority=mine, preemptionPolicy=policy)
     found = asked([node()], [on("x", "n", spec(2, priority=theirs, preemptionPolicy="Never"))], pod).schedulable
     assert (found.value, found.bound) == (6, bound)
+
+
+def with_cpu(cpu, **more):
+    return {"containers": limits(**{GPU: "1", "cpu": cpu}), **more}
+
+
+def only_cpu(cpu, **more):
+    return {"containers": limits(cpu=cpu), **more}
+
+
+def test_pods_of_lower_priority_may_give_way_whatever_they_hold():
+    hungry = on("web", "n", only_cpu("60", priority=0))
+    assert asked([node()], [hungry], with_cpu("8", priority=5)).schedulable == Count(
+        0,
+        "lower",
+        "pods of lower priority may give way: 8 at most; insufficient cpu on 1 node",
+        ceiling=8,
+    )
+    port = {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80}]}]}
+    found = asked([node()], [on("web", "n", {**port, "priority": 0})], {**port, "priority": 5}).schedulable
+    assert (found.value, found.bound, found.most) == (0, "lower", 1)
+
+
+def test_where_pods_of_lower_priority_have_nothing_that_binds_the_count_is_exact():
+    busy = [on("peer", "n", spec(8, priority=5)), on("web", "n", only_cpu("1", priority=0))]
+    assert asked([node()], busy, spec(1, priority=5)).schedulable == Count(0, reason=f"insufficient {GPU} on 1 node")
+    elsewhere = on("web", "other", only_cpu("60", priority=0))
+    barred = node("other", cordoned=True)
+    assert asked([node(), barred], [elsewhere], with_cpu("8", priority=5)).schedulable.bound == "exact"
+
+
+def test_a_quota_is_the_most_there_is_whoever_gives_way():
+    low = on("web", "n", spec(8, priority=0))
+    pods = quota(of={"pods": ("3", "0")})
+    found = asked([node()], [low], spec(1, priority=5), quotas=[pods]).schedulable
+    assert (found.value, found.bound, found.most) == (0, "lower", 3)
+    none_left = quota(of={"pods": ("3", "3")})
+    assert asked([node()], [low], spec(1, priority=5), quotas=[none_left]).schedulable == Count(
+        0, reason=f"insufficient {GPU} on 1 node"
+    )
+
+
+def test_devices_are_not_taken_from_pods_of_lower_priority():
+    claim = ClaimTemplate((DeviceRequest("gpu", 1),))
+    owned = Devices(
+        slices=(Slice("d", "n", 1, 1, "n", (Device("a", {}), Device("b", {}))),),
+        classes={"gpu": DeviceClass()},
+        templates={("team", "gpu"): claim},
+        allocations=(Allocation("team", ("x",), (("d", "n", "a"),)),),
+    )
+    pod = {**spec(0, priority=5), "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]}
+    assert asked([node()], [on("x", "n", spec(0, priority=0))], pod, devices=owned).schedulable.value == 1
+    assert asked([node()], [on("x", "n", spec(0, priority=0))], pod, devices=owned).schedulable.bound == "exact"
+
+
+def test_a_node_that_is_being_made_free_for_a_pod_of_lower_priority_is_not_theirs():
+    nominated = on("big", "", spec(6, priority=0), conditions=UNSCHEDULABLE, nominatedNodeName="n")
+    assert fits([node()], [nominated], spec(1, priority=5)) == 8
+
+
+def priority_class(name, value, *, default=False, policy="PreemptLowerPriority"):
+    return {"metadata": {"name": name}, "value": value, "globalDefault": default, "preemptionPolicy": policy}
+
+
+SERVING, PATIENT = priority_class("serving", 1000), priority_class("patient", 1000, policy="Never")
+
+
+@pytest.mark.parametrize(
+    ("named", "classes", "bound"),
+    [
+        ("serving", [SERVING], "lower"),
+        ("patient", [PATIENT], "exact"),
+        (None, [SERVING], "exact"),
+        (None, [SERVING, priority_class("usual", 10, default=True)], "lower"),
+        (None, [priority_class("first", 10, default=True), priority_class("second", -10, default=True)], "exact"),
+        ("gone", [SERVING], "lower"),
+    ],
+)
+def test_before_there_are_pods_their_priority_is_that_of_their_class(named, classes, bound):
+    pod = spec(1, **({"priorityClassName": named} if named else {}))
+    found = asked([node()], [on("x", "n", spec(2, priority=0))], pod, priorities=classes).schedulable
+    assert (found.value, found.bound, found.most) == (6, bound, 8 if bound == "lower" else 6)
+    assert ("there is no PriorityClass gone" in found.reason) is (named == "gone")
+
+
+def test_classes_that_may_not_be_read_leave_open_who_gives_way():
+    pods = [on("x", "n", spec(2, priority=0))]
+    cluster = picture([node()], pods, {"llama": spec(priorityClassName="serving")}, priorities=None)
+    [scaled] = cluster
+    cluster = dataclasses.replace(cluster, problems={PRIORITIES: "list and watch priorityclasses: 403"})
+    assert availability(cluster, scaled).schedulable == Count(
+        6,
+        "lower",
+        "pods of lower priority may give way, and its own is not known (list and watch priorityclasses: 403): 8 at most",
+        ceiling=8,
+    )
+    mine = on("llama-1", "n", spec(2, priority=0), owner=MINE)
+    assert fits([node()], [mine], spec(2, priorityClassName="serving"), priorities=None) == 3, "its pods say it"
+
+
+def test_what_may_be_more_and_may_be_fewer_is_an_estimate_with_both_reasons():
+    spread = {"whenUnsatisfiable": "DoNotSchedule", "topologyKey": "zone", "maxSkew": 1}
+    low = on("x", "n", spec(2, priority=0))
+    found = asked([node()], [low], spec(1, priority=5, topologySpreadConstraints=[spread])).schedulable
+    assert (found.value, found.bound, found.most) == (6, "estimate", 8)
+    assert found.note == (
+        "about: perhaps more, since pods of lower priority may give way: 8 at most; "
+        "perhaps fewer, since topology spread is not counted"
+    )
+    known = Devices(classes={"gpu": DeviceClass(resource=GPU)})
+    seen_in_part = asked([node()], devices=known, partial="pods outside of team are not seen")
+    assert seen_in_part.free.bound == seen_in_part.schedulable.bound == "estimate"
+    assert seen_in_part.schedulable.most is None
 
 
 # ---- apart ----------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """The scheduler's filters, one by one, and the ledger that counts only what changed."""
 
+import dataclasses
+import functools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from scaler.placement import (
     closed,
     holds,
     joined,
+    kept,
     place,
     room,
     tolerates,
@@ -102,23 +106,27 @@ def test_reasons_are_counted_by_the_nodes_they_hold_on():
 def test_loads_known_in_parts_are_added():
     one, two = {"a": Load({"cpu": 1}), "b": Load({"cpu": 2})}, {"b": Load({"cpu": 3, "pods": 1}, (("TCP", "", 1),))}
     assert joined([one, two]) == {"a": Load({"cpu": 1}), "b": Load({"cpu": 5, "pods": 1}, (("TCP", "", 1),))}
+    pods = [Shape((("cpu", 1), ("pods", 1)), priority=rank) for rank in (0, 0, 7)]
+    whole, last = functools.reduce(with_pod, pods, EMPTY), with_pod(EMPTY, pods[-1])
+    assert joined([{"n": functools.reduce(with_pod, pods[:-1], EMPTY)}, {"n": last}]) == {"n": whole}
     assert joined([]) == {}
 
 
 # ---- laws ----------------------------------------------------------------------------------------------------------------
 
-requests = st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(1, 3)).map(lambda of: tuple(sorted(of.items())))
+asked = st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(1, 3), min_size=1)
+requests = asked.map(lambda of: tuple(sorted(of.items())))
 ports = st.lists(st.sampled_from([("TCP", "", 1), ("TCP", "", 2)]), max_size=2).map(tuple)
-shapes = st.builds(Shape, requests, ports=ports)
+ranks = st.sampled_from([None, 0, 5, 9])
+shapes = st.builds(Shape, requests, ports=ports, priority=ranks, preempts=st.booleans())
 nodes = st.builds(
     lambda room, cordoned: Node("", {}, (), room, unschedulable=cordoned),
     st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(0, 9)),
     st.booleans(),
 )
 names = st.sampled_from("abc")
-pictures = st.tuples(
-    st.dictionaries(names, nodes), st.dictionaries(names, st.builds(Load, st.just({"cpu": 2, "gpu": 1})))
-)
+held = st.lists(shapes, min_size=1, max_size=3).map(lambda pods: functools.reduce(with_pod, pods, EMPTY))
+pictures = st.tuples(st.dictionaries(names, nodes), st.dictionaries(names, held))
 
 
 @given(st.lists(shapes, min_size=1))
@@ -131,6 +139,17 @@ def test_a_load_is_the_pods_on_it_however_they_came_and_went(pods):
         load = without_pod(load, pod)
     assert load == first
     assert without_pod(load, pods[0]) == EMPTY
+
+
+@given(shapes, st.lists(shapes), nodes)
+def test_what_fits_at_most_is_what_fits_once_all_pods_of_lower_priority_are_gone(shape, pods, node):
+    stay = [
+        pod for pod in pods if not (shape.preempts and (shape.priority is None or (pod.priority or 0) < shape.priority))
+    ]
+    there, left = (functools.reduce(with_pod, group, EMPTY) for group in (pods, stay))
+    assert kept(there, shape) == dataclasses.replace(left, ranks=kept(there, shape).ranks)
+    found = place(shape, "gpu", node, there)
+    assert found.most == place(shape, "gpu", node, left).fits >= found.fits
 
 
 @given(st.lists(pictures, min_size=1, max_size=6), st.lists(shapes, min_size=1, max_size=3), st.data())

@@ -1,6 +1,11 @@
 """Which pods without a node come before others, and what they take."""
 
-from scaler.hardware import Hardware, Load, Node, Shape, Waiting
+from dataclasses import replace
+
+import pytest
+
+from scaler.hardware import Hardware, Node, Shape, Waiting
+from scaler.placement import EMPTY, with_pod
 from scaler.waiting import CROWD, ahead, line_up, reserved
 
 SMALL, LARGE = Shape((("gpu", 1), ("pods", 1))), Shape((("gpu", 4), ("pods", 1)))
@@ -33,13 +38,22 @@ def test_those_come_first_that_have_a_node_and_then_those_that_are_hardest_to_pl
 def test_own_pods_are_not_ahead_of_their_own_workload():
     mine = pod("same", owner=("team", "Deployment", "llama"))
     queue = line_up([mine, pod("same"), pod("nominated", nominated="n")])
-    others, untried = ahead(queue, [mine])
+    others, untried = ahead(queue, [mine], 0)
     assert ([one.owner for one in others], untried) == ([OWNER, OWNER], 1)
 
 
 def test_of_a_crowd_only_so_many_are_counted_and_all_are_told():
-    others, untried = ahead(line_up([pod(f"p{number}") for number in range(CROWD + 5)]), [])
+    others, untried = ahead(line_up([pod(f"p{number}") for number in range(CROWD + 5)]), [], 0)
     assert (len(others), untried) == (CROWD, CROWD + 5)
+
+
+@pytest.mark.parametrize(
+    ("mine", "kept"), [(None, {"low", "high"}), (0, {"low", "high"}), (5, {"high"}), (9, {"high"})]
+)
+def test_a_node_is_not_kept_for_a_pod_of_lower_priority(mine, kept):
+    ranked = {name: replace(SMALL, priority=rank) for name, rank in (("low", 0), ("high", 9))}
+    queue = line_up([pod(name, shape, nominated="n") for name, shape in ranked.items()])
+    assert set(names(ahead(queue, [], mine)[0])) == kept
 
 
 def node(name, gpus):
@@ -49,7 +63,7 @@ def node(name, gpus):
 def test_they_are_put_where_they_cost_us_least():
     hardware = Hardware({one.name: one for one in (node("a", 4), node("b", 5))}, {})
     taken = reserved(hardware, LARGE, [pod("x")])
-    assert taken == {"b": Load({"gpu": 1, "pods": 1})}, "a fifth GPU is of no use to us"
+    assert taken == {"b": with_pod(EMPTY, SMALL)}, "a fifth GPU is of no use to us"
     assert set(reserved(hardware, LARGE, [pod("x"), pod("y")])) == {"a", "b"}
     assert reserved(hardware, LARGE, [pod("huge", Shape((("gpu", 9),)))]) == {}
     assert set(reserved(hardware, LARGE, [pod("x", nominated="a")])) == {"a"}

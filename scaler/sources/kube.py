@@ -85,6 +85,9 @@ LEADER_WORKER_SETS = Resource(
 )
 NODES = Resource("", "v1", "nodes", "which machines there are", namespaced=False)
 QUOTAS = Resource("", "v1", "resourcequotas", "what quotas leave")
+PRIORITY_CLASSES = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "which pods give way to others", namespaced=False
+)
 NODE_POOLS = Resource("karpenter.sh", "v1", "nodepools", "what Karpenter may buy", namespaced=False, optional=True)
 NODE_CLAIMS = Resource(
     "karpenter.sh", "v1", "nodeclaims", "what Karpenter has ordered", namespaced=False, optional=True
@@ -114,7 +117,7 @@ SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, objects.GROUPS: LEADER_WORKER_SETS}
 WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
 DEVICES = (RESOURCE_SLICES, DEVICE_CLASSES, CLAIM_TEMPLATES, RESOURCE_CLAIMS)
-HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, NODE_POOLS, NODE_CLAIMS, SHORTAGES, *DEVICES)
+HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, PRIORITY_CLASSES, NODE_POOLS, NODE_CLAIMS, SHORTAGES, *DEVICES)
 WATCHED = WORKLOADS + HARDWARE
 RESOURCES = (*WATCHED, SLICES, SCALES)
 
@@ -383,6 +386,7 @@ class Kube:
             PODS: (self._reader.pod, key_of),
             NODES: (machines.read_node, key_of),
             QUOTAS: (machines.read_quota, key_of),
+            PRIORITY_CLASSES: (machines.read_priority_class, key_of),
             NODE_POOLS: (orders.read_pool, key_of),
             NODE_CLAIMS: (orders.read_claim, key_of),
             SHORTAGES: (orders.read_shortage, key_of),
@@ -409,14 +413,14 @@ class Kube:
     def _hardware(self) -> Hardware:
         nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
         claims, shortages = self._records(NODE_CLAIMS), self._records(SHORTAGES)
-        quotas = self._records(QUOTAS)
+        quotas, priorities = self._records(QUOTAS), self._records(PRIORITY_CLASSES)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
             loads=None if pods is None else joined([table.loads for table in pods]),
             shy=frozenset(one for table in pods or () for one, count in table.shy.items() if count),
-            lowest=min((rank for table in pods or () for rank, count in table.ranks.items() if count), default=None),
+            priorities=None if priorities is None else {name: one for (_, name), one in priorities.items()},
             queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),
             devices=self._devices(),

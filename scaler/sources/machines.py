@@ -14,7 +14,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from scaler.hardware import Amounts, Labels, Node, Quota, Requirement, Shape, Taint, Term, Toleration
+from scaler.hardware import Amounts, Labels, Node, PriorityClass, Quota, Requirement, Shape, Taint, Term, Toleration
 from scaler.placement import takes
 
 Raw = Mapping[str, Any]
@@ -93,7 +93,8 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
         apart=apart,
         alike=any(takes(term, labels) for term in apart),
-        priority=spec.get("priority") or 0,
+        priority=spec.get("priority"),
+        priority_class=spec.get("priorityClassName") or "",
         preempts=spec.get("preemptionPolicy") != "Never",
         bounds=tuple(_bounds(spec)),
     )
@@ -104,6 +105,12 @@ def read_quota(raw: Raw) -> Quota:
     spec, status = raw["spec"], raw.get("status", {})
     scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
     return Quota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
+
+
+def read_priority_class(raw: Raw) -> PriorityClass:
+    """A PriorityClass."""
+    preempts = raw.get("preemptionPolicy") != "Never"
+    return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
 
 
 def amounts(raw: Raw | None) -> dict[str, int]:

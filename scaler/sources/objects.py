@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scaler.cluster import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
-from scaler.hardware import Amounts, Hardware, Owner, Shape, Template, Waiting
+from scaler.hardware import Amounts, Hardware, Owner, PriorityClass, Shape, Template, Waiting
 from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.placement import takes
 from scaler.sources.machines import amount, moment, read_shape
@@ -157,7 +157,8 @@ class Reader:
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
         if owner[1] == "DaemonSet":
             spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
-        shape = self._once(read_shape(spec, labels, status if node else None))
+        ranked = {**spec, "priority": spec.get("priority") or 0}
+        shape = self._once(read_shape(ranked, labels, status if node else None))
         waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
         return PodRecord(pod, owner, self._once(kept), shape, self._once(node), waiting)
 
@@ -469,7 +470,7 @@ def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | Non
 def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
     """The pods of one replica, as the API server makes them: admission may have added to what the template says."""
     known = _known(record.target, tables)
-    written = known.template if known else record.scaled.template
+    written = _ranked(known.template if known else record.scaled.template, tables)
     made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
     if written is None and made and record.target[1] not in tables.replicated:
         return Template(((made.shape, 1),), made.labels)
@@ -478,6 +479,25 @@ def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -
     [(shape, count)] = written.pods
     grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
     return replace(written, pods=((made.shape, count),)) if grown else written
+
+
+def _ranked(template: Template | None, tables: Tables) -> Template | None:
+    """A template whose pods have the priority that admission will give them, as far as that is known.
+
+    Source: Kubernetes 1.35.4, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken).
+    """
+    classes = tables.hardware.priorities if tables.hardware else None
+    if template is None or classes is None or all(shape.priority is not None for shape, _ in template.pods):
+        return template
+    default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
+
+    def ranked(shape: Shape) -> Shape:
+        found = classes.get(shape.priority_class) if shape.priority_class else default
+        if shape.priority is not None or found is None:
+            return shape
+        return replace(shape, priority=found.value, preempts=shape.preempts and found.preempts)
+
+    return replace(template, pods=tuple((ranked(shape), count) for shape, count in template.pods))
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:

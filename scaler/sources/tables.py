@@ -35,7 +35,6 @@ class PodTable(Table):
         self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
-        self.ranks: Counter[int] = Counter()  # pods on nodes with extended resources, by priority
         self.shy: Counter[tuple[str, Term]] = Counter()  # pods on nodes, by what they share no node with
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
@@ -62,21 +61,14 @@ class PodTable(Table):
         if before and now and before.node == now.node and before.shape == now.shape:
             return
         if before and before.node:
-            self.ranks[before.shape.priority] -= extended(before)
             self.shy.subtract((before.owner[0], term) for term in before.shape.apart)
             left = without_pod(self.loads[before.node], before.shape)
             self.loads[before.node] = left
             if left == EMPTY:
                 del self.loads[before.node]
         if now and now.node:
-            self.ranks[now.shape.priority] += extended(now)
             self.shy.update((now.owner[0], term) for term in now.shape.apart)
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
-
-
-def extended(record: PodRecord) -> bool:
-    """Whether a pod holds what only some machines have, by a name such as nvidia.com/gpu."""
-    return any("/" in resource for resource, _ in record.shape.requests)
 
 
 def key_of(raw: Raw) -> Key:

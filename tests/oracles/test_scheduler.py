@@ -10,6 +10,7 @@ and the scheduler must bind just as many as we said.
 With RECORD=1 some of the worlds are written to worlds.json, for the ordinary tests.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -417,6 +418,55 @@ def test_what_is_only_bounded_is_never_more_than_we_say(cluster, seed):
         assert count.bound == "upper"
         assert bound[world.name] <= count.value, told(world, count, bound[world.name])
     assert any(bound[name] < one.schedulable.value for name, one in ours.items())
+
+
+CLASSES = {"low": -5, "serving": 1000, "vip": 2000}
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_where_pods_of_lower_priority_give_way_the_scheduler_binds_the_most_we_say(cluster, seed):
+    chance = random.Random(f"priorities/{seed}")
+    for name, value in CLASSES.items():
+        cluster.lab.apply(
+            {
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": name},
+                "value": value,
+            }
+        )
+    worlds = [make(seed, number) for number in range(WORLDS)]
+    for world in worlds:
+        world.spec["priorityClassName"] = "serving"
+        for item in world.residents:
+            item["metadata"].pop("finalizers", None)
+            item["spec"]["terminationGracePeriodSeconds"] = 0  # no kubelet ends them
+            item["spec"] |= chance.choice([{}, *({"priorityClassName": name} for name in CLASSES)])
+    furnish(cluster, worlds)
+    classes = cluster.lab.api.items("PriorityClass")
+    specs = {world.name: world.spec for world in worlds}
+    ours = say(picture(cluster.nodes(), cluster.pods(), specs, priorities=classes))
+    pods = [own(world, number) for world in worlds for number in range(ours[world.name].schedulable.most + MORE)]
+    cluster.create("pods", pods)
+    names = {one["metadata"]["name"] for one in pods}
+
+    def bound():
+        there = [one for one in cluster.tried(names) if one["spec"].get("nodeName")]
+        return collections.Counter(one["metadata"]["labels"]["app"] for one in there)
+
+    most = {name: one.schedulable.most for name, one in ours.items()}
+    cluster.lab.wait(lambda: sum(bound().values()) >= sum(most.values()), 120, "all have given way that may")
+    assert not [one for one in cluster.tried(names) if waits(one)], "nobody else gives way"
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert bound()[world.name] == count.most, told(world, count, bound()[world.name])
+        assert (count.bound == "lower") == (count.most > count.value)
+    assert sum(one.schedulable.bound == "lower" for one in ours.values()) > WORLDS / 6, "else it says little"
+
+
+def waits(one):
+    """Whether a pod waits for others to end."""
+    return not one["spec"].get("nodeName") and one["status"].get("nominatedNodeName")
 
 
 # ---- devices that pods claim ----------------------------------------------------------------------------------------------
