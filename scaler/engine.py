@@ -414,7 +414,7 @@ class Engine:
         """Ask the sources about all that is due, and fold each group of workloads as soon as its answers are there."""
         self._forget_the_silent(now)
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
-        asks: dict[Batch, dict[Ask, None]] = {}  # in the order of the workloads: who came first is asked about first
+        asks: dict[Batch, dict[Ask, str]] = {}  # and the namespace of who came first, who is asked about first
         new = sum(item.began is not None and not item.knows_past for item in self._workloads.values())
         for item in self._workloads.values():
             pace = self._pace(item)
@@ -430,7 +430,7 @@ class Engine:
             wanted = self._asked_now(item, at) if waking else item.view.asks.values()
             batches = tuple((endpoint, times, waking) for endpoint in sorted({ask.endpoint for ask in wanted}))
             for ask in wanted:
-                asks.setdefault((ask.endpoint, times, waking), {})[ask] = None
+                asks.setdefault((ask.endpoint, times, waking), {}).setdefault(ask, item.request.namespace)
             groups.setdefault(batches or (("", times, waking),), []).append(item)
             item.began = now
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
@@ -473,17 +473,17 @@ class Engine:
                 self._available[key] = unknown(f"it cannot be reckoned ({type(error).__name__})")
         return self._available[key]
 
-    def _spawn_fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> "asyncio.Task[Answers]":
+    def _spawn_fetch(self, batch: Batch, asks: Mapping[Ask, str], now: float) -> "asyncio.Task[Answers]":
         return asyncio.ensure_future(self._fetch(batch, asks, now))
 
-    async def _fetch(self, batch: Batch, asks: Collection[Ask], now: float) -> Answers:
+    async def _fetch(self, batch: Batch, asks: Mapping[Ask, str], now: float) -> Answers:
         """Ask one endpoint in a thread; whatever goes wrong there becomes failures of these asks alone."""
         endpoint, grid_times, _ = batch
         times = [time - self._limits.evaluation_delay for time in grid_times]
         if self._stuck[endpoint] >= MAX_STUCK:
             return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, self._sources[endpoint].fetch, asks, times)
+        future = loop.run_in_executor(self._threads, self._sources[endpoint].fetch, asks, times, asks)
         counts = self.fetches[endpoint]
         try:
             answers = await asyncio.wait_for(asyncio.shield(future), self._limits.patience)

@@ -6,6 +6,7 @@ Times are seconds since the epoch, spans are seconds, both floats; they are hand
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from scaler.cluster import Scaled
@@ -130,15 +131,22 @@ class Failure:
 Measured = Reading | Failure
 
 
+NOBODYS: Mapping[Ask, str] = MappingProxyType({})
+
+
 class Source(Protocol):
     """One endpoint. Blocking; called in a thread."""
 
-    def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Mapping[Ask, Sequence[Measured]]:
+    def fetch(
+        self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
+    ) -> Mapping[Ask, Sequence[Measured]]:
         """Measure every ask at every time.
 
         Args:
             asks: what is asked; they all name this endpoint.
             times: ascending, evenly spaced; one time is the ordinary tick, several are the history of a new workload.
+
+            whose: the namespace of who asked first; what there is not enough of is shared among namespaces.
 
         Returns:
             For every ask one measurement per time, in the order of `times`. A source that fails is a `Failure`,

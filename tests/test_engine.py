@@ -10,7 +10,7 @@ from scaler.catalog import Catalog
 from scaler.document import parse_yaml
 from scaler.engine import FOLDS_A_SLICE, Engine, Limits
 from scaler.errors import ConfigError, NoAnswer, UnknownFormula
-from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
+from scaler.model import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -24,7 +24,7 @@ class Timeline:
         self.load = load
         self.questions = []
 
-    def fetch(self, asks, times):
+    def fetch(self, asks, times, whose=NOBODYS):
         self.questions.append((set(asks), list(times)))
         return {ask: [self.measure(ask, at) for at in times] for ask in asks}
 
@@ -113,8 +113,8 @@ def test_calls_are_answered_while_a_long_past_is_folded():
     class Telling(Timeline):
         answered = False
 
-        def fetch(self, asks, times):
-            answers = super().fetch(asks, times)
+        def fetch(self, asks, times, whose=NOBODYS):
+            answers = super().fetch(asks, times, whose)
             self.answered = True
             return answers
 
@@ -209,9 +209,12 @@ def test_ticks_fall_just_before_the_looks_of_the_hpa_and_are_no_more_than_before
 
 def test_who_came_first_is_asked_about_first():
     class Ordered(Timeline):
-        def fetch(self, asks, times):
+        def fetch(self, asks, times, whose=NOBODYS):
             self.models = [dict(ask.labels).get("model") for ask in asks if isinstance(ask, SignalAsk)]
-            return super().fetch(asks, times)
+            self.whose = {
+                dict(ask.labels)["model"]: whose[ask] for ask in asks if isinstance(ask, SignalAsk) and ask.labels
+            }
+            return super().fetch(asks, times, whose)
 
     async def scenario():
         source = Ordered(lambda _at: 40.0)
@@ -219,8 +222,9 @@ def test_who_came_first_is_asked_about_first():
         models = [f"m{number}" for number in (7, 3, 9, 1, 5)]
         for model in models:
             metadata = (("expression", "waiting"), ("model", model), ("target", "1"))
-            engine._asked(Request("team", model, metadata), START)
+            engine._asked(Request(f"team-{model}", model, metadata), START)
         await engine.tick(START)
+        assert source.whose == {model: f"team-{model}" for model in models}
         assert [model for model in dict.fromkeys(source.models) if model] == models
         await engine.close()
 
@@ -298,7 +302,7 @@ def test_a_server_that_stopped_deciding_says_so():
 
 def test_a_source_that_raises_harms_only_its_own_asks(caplog):
     class Broken:
-        def fetch(self, asks, times):
+        def fetch(self, asks, times, whose=NOBODYS):
             raise RuntimeError("boom")
 
     async def scenario():
@@ -319,10 +323,10 @@ def test_a_source_that_hangs_delays_nobody_else_and_is_not_piled_up_on():
     release = threading.Event()
 
     class Hung(Timeline):
-        def fetch(self, asks, times):
+        def fetch(self, asks, times, whose=NOBODYS):
             self.questions.append(times)
             release.wait(20)
-            return super().fetch(asks, times)
+            return super().fetch(asks, times, whose)
 
     async def scenario():
         clock = Clock()

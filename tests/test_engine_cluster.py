@@ -10,7 +10,7 @@ from scaler.cluster import Cluster, Hpa, Job, Pod, Scaled
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.errors import NoAnswer
-from scaler.model import Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
+from scaler.model import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -60,7 +60,7 @@ class World:
         sources = dict.fromkeys(names, self)
         self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits, direct=self.direct)
 
-    def fetch(self, asks, times):
+    def fetch(self, asks, times, whose=NOBODYS):
         self.asked |= set(asks)
         self.fetched.append(self.now - START)
         return {ask: [self.measure(ask, at) for at in times] for ask in asks}

@@ -11,7 +11,7 @@ from scaler.cluster import Cluster
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.hardware import Template
-from scaler.model import GpuAsk, HistoryAsk, Reading, Request
+from scaler.model import NOBODYS, GpuAsk, HistoryAsk, Reading, Request
 from scaler.spec import Defaults, parse_file
 
 START = 100_000.0
@@ -39,7 +39,7 @@ class World:
         catalog = Catalog({"load": parse_file(parse_yaml(formula, "load.yaml"), "load.yaml")})
         self.engine = Engine({"default": self}, catalog, Defaults(), lambda: self.now, Limits(budget=0.01))
 
-    def fetch(self, asks, times):
+    def fetch(self, asks, times, whose=NOBODYS):
         self.asked |= set(asks)
         return {
             ask: [Reading(1.0 if isinstance(ask, HistoryAsk) else self.value(ask, at), at) for at in times]

@@ -10,21 +10,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from queue import LifoQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaler.endpoint import Endpoint
 from scaler.errors import ConfigError, ScalerError
 from scaler.fields import seconds
 from scaler.grouping import STATS, check, group, shape
-from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
+from scaler.model import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.promql import enforce, insert
 from scaler.sources.answers import Answer, read_grouped, read_history, read_one
+from scaler.sources.shares import held, shared
 
 if TYPE_CHECKING:
     from scaler.sources.connection import Connection
 
 CONNECTIONS = 4  # more did not make a tick faster (1,000 queries to a server of 2 cores)
-MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these
+MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these; shared
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
 _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
@@ -62,18 +63,18 @@ class PrometheusSource:
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
 
-    def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Measurements:
+    def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
         """Measure every ask at every time; see `model.Source.fetch`."""
         if len(times) > MAX_TIMES:
-            parts = [self.fetch(asks, times[at : at + MAX_TIMES]) for at in range(0, len(times), MAX_TIMES)]
+            parts = [self.fetch(asks, times[at : at + MAX_TIMES], whose) for at in range(0, len(times), MAX_TIMES)]
             return {ask: [one for part in parts for one in part[ask]] for ask in asks}
-        asks, left = _first(asks)
-        reason = (
-            f"{self._endpoint.name}: more than {MAX_QUERIES} different queries; workloads that share them cost less"
-        )
-        measured: dict[Ask, Sequence[Measured]] = {ask: [Failure(reason, at) for at in times] for ask in left}
+        queries = {
+            ask: shape(ask) if isinstance(ask, SignalAsk) else ask for ask in asks
+        }  # asks of one shape share one
+        granted = shared(((whose.get(ask, ""), query) for ask, query in queries.items()), MAX_QUERIES)
+        measured = self._refused([ask for ask, query in queries.items() if query not in granted], granted, times)
         questions: list[_Question] = []
-        for ask in asks:
+        for ask in [ask for ask in queries if ask not in measured]:
             try:
                 if isinstance(ask, SignalAsk):
                     check(ask)
@@ -81,7 +82,11 @@ class PrometheusSource:
                     questions.append(self._single(ask))
             except ConfigError as error:
                 measured[ask] = [Failure(str(error), at, final=True, source=self._endpoint.name) for at in times]
-        questions += self._grouped([ask for ask in asks if isinstance(ask, SignalAsk) and ask not in measured], times)
+        questions += self._grouped(
+            [ask for ask in queries if isinstance(ask, SignalAsk) and ask not in measured], times
+        )
+        turns = {query: turn for turn, query in enumerate(granted)}  # time may be too short for the last ones
+        questions.sort(key=lambda question: turns[queries[next(iter(question.asks))]])
         return measured | self._answers(questions, times)
 
     def close(self) -> None:
@@ -89,6 +94,14 @@ class PrometheusSource:
         self._pool.shutdown(wait=False, cancel_futures=True)
         while not self._idle.empty():
             self._idle.get().close()
+
+    def _refused(
+        self, asks: Collection[Ask], granted: Mapping[Any, str], times: Sequence[float]
+    ) -> dict[Ask, Sequence[Measured]]:
+        """Say of these that they were too many."""
+        limit = f"{self._endpoint.name} is asked no more than {MAX_QUERIES} different queries at a time"
+        told = f"{limit}, {held(granted)}; workloads that share a query cost less" if asks else ""
+        return {ask: [Failure(told, at) for at in times] for ask in asks}
 
     def _single(self, ask: QueryAsk | HistoryAsk) -> _Question:
         """The query of one ask; raises ConfigError where it cannot be read."""
@@ -147,18 +160,3 @@ class PrometheusSource:
             self._opened = True
             for _ in range(CONNECTIONS):
                 self._idle.put(Connection(self._endpoint))
-
-
-def _first(asks: Collection[Ask]) -> tuple[list[Ask], list[Ask]]:
-    """The asks that the first `MAX_QUERIES` queries answer, and the others: so many strangers cannot starve who came
-    before them, as long as the asks come in that order.
-    """
-    first: list[Ask] = []
-    left: list[Ask] = []
-    queries: set[object] = set()
-    for ask in dict.fromkeys(asks):
-        query = shape(ask) if isinstance(ask, SignalAsk) else ask
-        if len(queries) < MAX_QUERIES:
-            queries.add(query)
-        (first if query in queries else left).append(ask)
-    return first, left

@@ -20,13 +20,14 @@ from functools import lru_cache, partial
 from scaler.endpoint import Endpoint, Page
 from scaler.errors import ConfigError, SourceError
 from scaler.fields import seconds
-from scaler.model import Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.signals import Signal, find
 from scaler.sources.counters import Counters
 from scaler.sources.credentials import authorization
 from scaler.sources.exposition import MILLISECONDS, Sample, scan
 from scaler.sources.lists import Addresses, Lists
 from scaler.sources.places import pod_page
+from scaler.sources.shares import held, shared
 from scaler.sources.visits import Visit, counted, measure, wanted
 from scaler.sources.wire import OPEN_METRICS, Wire
 
@@ -34,7 +35,7 @@ READERS = 16  # pages that are read at once
 FORGOTTEN = 3600.0  # seconds after which nobody asks for a signal any more; the longest interval is ten minutes
 LEFT = 660.0  # seconds after which a pod that nobody asks about is gone; likewise
 SHARED = 0.4  # seconds for which a reading serves other ticks too; the shortest interval is a second
-MAX_WINDOWS = 16  # of different length, of all workloads together
+MAX_WINDOWS = 16  # of different length, of all workloads together; shared among their namespaces
 MAX_PODS = 5_000  # pods' pages that are kept at a time
 
 _GRACE = 1.1  # the pages' own time-outs know more than ours, so they come first
@@ -61,11 +62,13 @@ class ScrapeSource:
         self._began: float | None = None  # since when there is nothing to read that was never read
         self._lock = threading.Lock()  # of the readers, and of all that is kept here
 
-    def fetch(self, asks: Collection[Ask], times: Sequence[float]) -> Mapping[Ask, Sequence[Measured]]:
+    def fetch(
+        self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
+    ) -> Mapping[Ask, Sequence[Measured]]:
         """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
         signals = [ask for ask in asks if isinstance(ask, SignalAsk) and ask.reduce is None]
         at, name = times[-1], self._endpoint.name
-        look = self._look(signals)
+        look = self._look(signals, whose)
         measured = self._signals(signals, look, at)
         for ask in asks:
             if isinstance(ask, QueryAsk):
@@ -105,7 +108,8 @@ class ScrapeSource:
             f"{name} reads the target's own pods, and Kubernetes has not said which these are; or it is another's model"
         )
         measured.update((ask, Failure(whose, at, source=name)) for ask in own if not ask.own)
-        full = Failure(f"{name} keeps no more than {MAX_WINDOWS} windows of different length", at, source=name)
+        limit = f"{name} keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
+        full = Failure(limit, at, source=name)
         measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
         return measured
 
@@ -116,13 +120,13 @@ class ScrapeSource:
 
     # ---- pages ----
 
-    def _look(self, asks: Sequence[SignalAsk]) -> "_Look":
+    def _look(self, asks: Sequence[SignalAsk], whose: Mapping[Ask, str]) -> "_Look":
         """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
         now = self._clock()
         listed = self._lists.pages(now)
         own = [ask for ask in asks if ask.own and self._on_pods(ask)]
         with self._lock:
-            self._interest.note(asks, now)
+            self._interest.note(asks, whose, now)
             pages, problems = self._own_pages(own)
             on_list, on_pods = self._keep(listed.pages, pages, now)
         self._read([*on_list, *on_pods], now)
@@ -132,7 +136,7 @@ class ScrapeSource:
             return _Look(
                 at=now,
                 began=self._began,
-                windows=self._interest.listed.windows,
+                windows=self._interest.windows,
                 listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
                 pods=[*(reader.visit() for reader in on_pods), *problems],
                 doubt=listed.doubt,
@@ -204,7 +208,7 @@ class _Look:
 
     at: float
     began: float | None  # since when there is nothing to read that was never read
-    windows: frozenset[float]  # that rates are known over
+    windows: Mapping[float, str]  # that rates are known over, and whose each is
     listed: Sequence[Visit]
     pods: Sequence[Visit]
     doubt: str  # why the list of pages is not believed
@@ -307,18 +311,19 @@ class _Interest:
 
     def __init__(self, *, apart: bool) -> None:
         self.listed = self.pods = _Wanted()
+        self.windows: Mapping[float, str] = {}  # that are kept, and whose each is
         self._apart = apart
-        self._asked: dict[tuple[Signal, float | None], float] = {}
+        self._asked: dict[tuple[Signal, float | None, str], float] = {}  # the oldest first
 
-    def note(self, asks: Collection[SignalAsk], now: float) -> None:
-        """Note what is asked for."""
-        fresh = {(signal, ask.window): now for ask in asks if (signal := _signal(ask))}
+    def note(self, asks: Collection[SignalAsk], whose: Mapping[Ask, str], now: float) -> None:
+        """Note what is asked for, and by whom."""
+        fresh = {(signal, ask.window, whose.get(ask, "")): now for ask in asks if (signal := _signal(ask))}
         self._asked = {what: at for what, at in self._asked.items() if now - at < FORGOTTEN} | fresh
-        windows = dict.fromkeys(window for _, window in self._asked if window)  # the oldest first
-        kept = frozenset([*windows][:MAX_WINDOWS])
+        self.windows = shared(((owner, window) for _, window, owner in self._asked if window), MAX_WINDOWS)
+        kept = frozenset(self.windows)
         own: list[Signal] = []
         rest: list[Signal] = []
-        for signal, _ in self._asked:
+        for signal in dict.fromkeys(signal for signal, _, _ in self._asked):
             (own if self._apart and signal.scope == "target" else rest).append(signal)
         self.listed = _Wanted(wanted(rest), counted(rest), kept)
         self.pods = _Wanted(wanted(own), counted(own), kept)

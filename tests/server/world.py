@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from scaler.catalog import Catalog
 from scaler.engine import Engine, Limits
-from scaler.model import Failure, HistoryAsk, Reading
+from scaler.model import NOBODYS, Failure, HistoryAsk, Reading
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server import metrics
@@ -48,7 +48,7 @@ class Timeline:
     values: Mapping[str, float | None] = field(default_factory=dict)
     fetches: int = 0
 
-    def fetch(self, asks, times):
+    def fetch(self, asks, times, whose=NOBODYS):
         self.fetches += 1
         return {ask: [self._measure(ask, time) for time in times] for ask in asks}
 

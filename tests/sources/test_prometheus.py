@@ -238,5 +238,21 @@ def test_who_asks_first_is_answered_whatever_comes_after(live):
     assert refused == [*flood[MAX_QUERIES - 1 :], SUM_UP]
 
 
+def test_a_namespace_that_asks_much_costs_others_nothing(live):
+    flood = [
+        SignalAsk("prometheus", "vllm", "waiting", LABELS, pods=f"a-{number}") for number in range(2 * MAX_QUERIES)
+    ]
+    asks = [*flood, WAITING, SUM_UP]
+    whose = dict.fromkeys(asks, "quiet") | dict.fromkeys(flood, "noisy")
+    measured = live.fetch(asks, [time.time()], whose)
+    assert isinstance(measured[WAITING][0], Reading)
+    assert isinstance(measured[SUM_UP][0], Reading)
+    refused = {measured[ask][0].reason for ask in flood[MAX_QUERIES - 2 :]}
+    assert refused == {
+        f"prometheus is asked no more than {MAX_QUERIES} different queries at a time, one of each namespace in turn "
+        f"(noisy {MAX_QUERIES - 2}, quiet 2); workloads that share a query cost less"
+    }
+
+
 def test_nothing_asked_is_nothing_answered(source):
     assert source.fetch([], [1000.0]) == {}

@@ -383,7 +383,27 @@ def test_windows_are_bounded(web, scraping):
     asks = [replace(TOKENS, window=60.0 + at) for at in range(MAX_WINDOWS + 1)]
     found = scraping(["/a"]).fetch(asks, [1000.0])
     (refused,) = (one[0].reason for one in found.values() if isinstance(one[0], Failure))
-    assert refused == f"pages keeps no more than {MAX_WINDOWS} windows of different length"
+    assert (
+        refused == f"pages keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn"
+    )
+
+
+def test_a_namespace_with_many_windows_takes_none_from_others(web, scraping):
+    web.paths["/a"] = vllm()
+    clock = Clock()
+    source = scraping(["/a"], clock)
+    flood = [replace(TOKENS, window=60.0 + at) for at in range(2 * MAX_WINDOWS)]
+    source.fetch(flood, [1000.0], dict.fromkeys(flood, "noisy"))
+    late = replace(TOKENS, window=300.0)
+    for clock.now in (1001.0, 1002.0):
+        found = source.fetch([late, *flood], [clock.now], dict.fromkeys(flood, "noisy") | {late: "quiet"})
+    assert isinstance(found[late][0], Reading)
+    refused = [ask for ask in flood if isinstance(found[ask][0], Failure)]
+    assert refused == flood[MAX_WINDOWS - 1 :], "who came late takes the newest of who has most"
+    assert {found[ask][0].reason for ask in refused} == {
+        f"pages keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn "
+        f"(noisy {MAX_WINDOWS - 1}, quiet 1)"
+    }
 
 
 def test_credentials_go_with_every_page_and_a_secret_that_is_gone_is_said(web, scraping, tmp_path):
