@@ -92,7 +92,9 @@ class Scaled:
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
-    barred: frozenset[str] = frozenset()  # nodes with a pod that its pods share no node with
+    barred: tuple[
+        tuple[str, int], ...
+    ] = ()  # nodes with pods that its pods share none with, and their highest priority
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""

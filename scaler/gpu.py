@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from scaler import devices, karpenter
+from scaler.apart import Barred, barred
 from scaler.cluster import OLD, Cluster, Scaled
 from scaler.devices import Supply
 from scaler.hardware import ClaimTemplate, Devices, Hardware, Load, Queue, Quota, Shape, Template, Waiting
-from scaler.placement import Ledger, Place, Places, closed, place, takes
+from scaler.placement import Ledger, Place, Places, closed, place, yields
 from scaler.waiting import ahead, reserved
 
 GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
@@ -137,6 +138,7 @@ class _Case:
     template: Template
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
     own: tuple[Waiting, ...]  # its pods without a node
+    barred: Barred  # nodes that are closed since pods stay apart, from either side
 
     @property
     def quotas(self) -> tuple[Quota, ...]:
@@ -162,9 +164,17 @@ class _Case:
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
     asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled))
+    case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     return case if gpu else replace(case, gpu=devices.accelerator(one for claim in claims for one in claim.requests))
+
+
+def _barred(hardware: Hardware, scaled: Scaled) -> Barred:
+    others = barred(hardware, scaled.namespace, scaled.template.labels if scaled.template else ())
+    nodes = dict(others.nodes)
+    for name, rank in scaled.barred:
+        nodes[name] = max(rank, nodes.get(name, rank))
+    return replace(others, nodes=nodes)
 
 
 def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
@@ -214,12 +224,15 @@ def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapp
     """What all nodes have for pods of a shape, once some loads are others."""
     nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
     found = _LEDGER.places(shape, case.gpu, nodes, loads)
-    special = nodes.keys() if supply else nodes.keys() & (taken.keys() | case.scaled.barred)
+    closed_by = case.barred.nodes
+    special = nodes.keys() if supply else nodes.keys() & (taken.keys() | closed_by.keys())
 
     def now(name: str) -> Place:
         one = place(shape, case.gpu, nodes[name], taken.get(name) or loads.get(name))
-        if name in case.scaled.barred:
-            return Place(0, one.free, one.obstacle or "pod anti-affinity")
+        if name in closed_by:
+            one = Place(
+                0, one.free, one.obstacle or "pod anti-affinity", one.most if yields(closed_by[name], shape) else 0
+            )
         if supply is None:
             return one
         given = supply.pods.get(name, 0)  # devices are not taken from a pod so that another has them
@@ -246,7 +259,7 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
     doubts = {
-        "some pods share no node with these": _shunned(case),
+        "some pods stay apart from others, by a selector that may take these": case.barred.unsure,
         "pods of several shapes share the nodes": len(template.pods) > 1,
         hardware.partial: bool(hardware.partial),
         quotas: hardware.quotas is None,
@@ -255,13 +268,6 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
         f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
     return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
-
-
-def _shunned(case: _Case) -> bool:
-    """Whether there are pods that share no node with ours, though ours would with them."""
-    namespace, labels = case.scaled.namespace, dict(case.template.labels)
-    own = {(namespace, term) for shape, _ in case.template.pods for term in shape.apart}
-    return any(space == namespace and takes(term, labels) for space, term in case.hardware.shy - own)
 
 
 def _yielding(case: _Case, most: int) -> str:

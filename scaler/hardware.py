@@ -4,13 +4,16 @@ Amounts are whole numbers: `cpu` in thousandths of a core, memory and storage in
 is one piece of the resource `pods`, as on a node. What is not known is None, which is never zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 Amounts = tuple[tuple[str, int], ...]  # of resources, sorted by name; none is 0
 Labels = tuple[tuple[str, str], ...]  # sorted by key
 Owner = tuple[str, str, str]  # namespace, kind and name of what a pod belongs to
 
+HOST = "kubernetes.io/hostname"
+ANY = ""  # namespace that stands for all
 POOL = "karpenter.sh/nodepool"  # the label of a node that a NodePool of Karpenter made
 
 
@@ -45,6 +48,23 @@ class Requirement:
 
 Term = tuple[Requirement, ...]  # all of them hold; an empty one takes no node, but every pod
 
+Reach = Literal["named", "all", "some"]  # namespaces: those that are named, all, or such as cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Pods that a pod shares no place with, such as a node or a zone (required pod anti-affinity)."""
+
+    term: Term  # of their labels
+    key: str  # label of nodes, whose value is the place
+    spaces: tuple[str, ...] = ()  # namespaces; empty: its own
+    reach: Reach = "named"
+
+    @property
+    def near(self) -> bool:
+        """Whether it means pods of its own namespace, on the same node."""
+        return self.key == HOST and not self.spaces and self.reach == "named"
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -56,8 +76,8 @@ class Shape:
     tolerations: tuple[Toleration, ...] = ()
     ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
     claims: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
-    apart: tuple[Term, ...] = ()  # pods of its namespace that it shares no node with: those that one of these takes
-    alike: bool = False  # it is such a pod itself, so that no node takes two
+    apart: tuple[Apart, ...] = ()
+    alike: bool = False  # it stays apart from its like by host, so that no node takes two
     priority: int | None = None  # None: of a template, not known
     priority_class: str = ""  # that a template names; empty: the cluster's default
     preempts: bool = True  # pods of a lower priority may have to give way to it
@@ -115,6 +135,9 @@ class PriorityClass:
     value: int
     preempts: bool = True  # pods of a lower priority may have to give way to its pods
     default: bool = False  # of pods that name none
+
+
+Shy = Mapping[Apart, Collection[tuple[str, int]]]  # what some pods stay apart from: their nodes and priorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +284,7 @@ class Hardware:
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     queue: Queue = field(default_factory=Queue)
-    shy: frozenset[tuple[str, Term]] = frozenset()  # namespace, and pods that some pod there shares no node with
+    shy: Mapping[str, Shy] = field(default_factory=dict)  # by namespace of those (ANY: of all) who are not wanted
     priorities: Mapping[str, PriorityClass] | None = None  # by name
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None

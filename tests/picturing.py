@@ -7,7 +7,7 @@ from scaler.karpenter import kinds
 from scaler.sources.karpenter import read_claim, read_pool, read_shortage
 from scaler.sources.machines import read_node, read_priority_class, read_quota
 from scaler.sources.objects import Reader, Tables, assemble
-from scaler.sources.tables import PodTable, by_namespace, key_of
+from scaler.sources.tables import PodTable, by_namespace, by_target, key_of
 from scaler.waiting import line_up
 
 GPU = "nvidia.com/gpu"
@@ -32,7 +32,7 @@ def picture(
     everything = {
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
-        "shy": frozenset(one for one, count in table.shy.items() if count),
+        "shy": by_target(table.shy),
         "priorities": None
         if priorities is None
         else {raw["metadata"]["name"]: read_priority_class(raw) for raw in priorities},

@@ -365,13 +365,57 @@ def test_pods_that_share_no_node_with_others_may_share_one_among_themselves():
     assert fits(nodes, [on("t", "a", labels={"app": "other"})], shy) == 15
 
 
+LLAMA, OTHER = {"matchLabels": {"app": "llama"}}, {"matchLabels": {"app": "other"}}
+ZONE = {"topologyKey": "zone"}
+
+
 @pytest.mark.parametrize(
-    ("selector", "bound"), [({"matchLabels": {"app": "llama"}}, "upper"), ({"matchLabels": {"app": "other"}}, "exact")]
+    ("shy", "free"),
+    [
+        (apart(LLAMA), {"b": 8, "c": 8, "d": 8}),
+        (apart(OTHER), {"a": 7, "b": 8, "c": 8, "d": 8}),
+        (apart(LLAMA, **ZONE), {"c": 8, "d": 8}),
+        (apart(OTHER, **ZONE), {"a": 7, "b": 8, "c": 8, "d": 8}),
+        (apart(LLAMA, topologyKey="rack"), {"a": 7, "b": 8, "c": 8, "d": 8}),
+        (apart(LLAMA, **ZONE, namespaces=["team"]), {"c": 8, "d": 8}),
+        (apart(LLAMA, **ZONE, namespaces=["red"]), {"a": 7, "b": 8, "c": 8, "d": 8}),
+        (apart(LLAMA, **ZONE, namespaceSelector={}), {"c": 8, "d": 8}),
+    ],
 )
-def test_pods_that_share_no_node_with_these_make_it_a_bound(selector, bound):
-    found = asked([node()], [on("x", "n", apart(selector))]).schedulable
-    assert (found.value, found.bound) == (7, bound)
-    assert ("some pods share no node with these" in found.reason) is (bound == "upper")
+def test_places_that_others_share_with_no_such_pod_are_closed(shy, free):
+    """Nodes a and b are in one zone, c is in another, and d is in none."""
+    zones = {"a": {"zone": "1"}, "b": {"zone": "1"}, "c": {"zone": "2"}, "d": {}}
+    nodes = [node(name, labels=labels) for name, labels in zones.items()]
+    assert fits(nodes, [on("x", "a", shy)]) == sum(free.values())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"namespaceSelector": {"matchLabels": {"team": "red"}}}, {"namespaceSelector": {}, "matchLabelKeys": ["rev"]}],
+)
+def test_who_stays_apart_from_namespaces_that_cannot_be_told_makes_it_a_bound(more):
+    found = asked([node()], [on("x", "n", apart(LLAMA, **more))]).schedulable
+    assert found == Count(7, "upper", "some pods stay apart from others, by a selector that may take these")
+    assert fits([node()], [on("x", "n", apart(OTHER, **more))]) == 7
+
+
+@pytest.mark.parametrize(
+    ("ranks", "most"),
+    [({"a": 0}, 8 + 8), ({"a": 9}, 8), ({"a": 0, "b": 0}, 8), ({"b": 0}, 8 + 8)],
+)
+def test_who_keeps_a_zone_closed_gives_way_only_on_its_own_node(ranks, most):
+    nodes = [node(name, labels={"zone": "2" if name == "c" else "1"}) for name in "abc"]
+    pods = [on(f"x{name}", name, {**apart(LLAMA, **ZONE), "priority": rank}) for name, rank in ranks.items()]
+    found = asked(nodes, pods, spec(1, priority=5)).schedulable
+    assert (found.value, found.most, found.bound) == (8, most, "exact" if most == 8 else "lower")
+
+
+def test_who_is_not_wanted_on_a_node_may_make_its_pods_give_way():
+    alone = apart(OTHER)
+    there = on("x", "n", spec(2, priority=0), labels={"app": "other"})
+    found = asked([node()], [there], {**alone, "priority": 5}).schedulable
+    assert (found.value, found.bound, found.most) == (0, "lower", 8)
+    assert fits([node()], [on("x", "n", spec(2, priority=7), labels={"app": "other"})], {**alone, "priority": 5}) == 0
 
 
 @pytest.mark.parametrize("more", [{"topologyKey": "zone"}, {"namespaceSelector": {}}, {"matchLabelKeys": ["x"]}])

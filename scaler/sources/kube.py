@@ -23,7 +23,7 @@ from scaler.placement import joined
 from scaler.sources import devices, machines, objects
 from scaler.sources import karpenter as orders
 from scaler.sources.objects import Key, Raw, Scale, ScaledRecord, Tables
-from scaler.sources.tables import PodTable, Table, by_namespace, key_of
+from scaler.sources.tables import PodTable, Table, by_namespace, by_target, key_of
 from scaler.waiting import line_up
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ class Kube:
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
             loads=None if pods is None else joined([table.loads for table in pods]),
-            shy=frozenset(one for table in pods or () for one, count in table.shy.items() if count),
+            shy=by_target(one for table in pods or () for one in table.shy),
             priorities=None if priorities is None else {name: one for (_, name), one in priorities.items()},
             queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),

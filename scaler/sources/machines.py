@@ -14,7 +14,20 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from scaler.hardware import Amounts, Labels, Node, PriorityClass, Quota, Requirement, Shape, Taint, Term, Toleration
+from scaler.hardware import (
+    Amounts,
+    Apart,
+    Labels,
+    Node,
+    PriorityClass,
+    Quota,
+    Reach,
+    Requirement,
+    Shape,
+    Taint,
+    Term,
+    Toleration,
+)
 from scaler.placement import takes
 
 Raw = Mapping[str, Any]
@@ -83,7 +96,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     affinity = spec.get("affinity") or {}
     required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
     claims: Iterable[Raw] = spec.get("resourceClaims") or ()
-    apart = tuple(_selector(one["labelSelector"]) for one in _anti_affinity(spec) if _by_host(one))
+    apart = tuple(_apart(one) for one in _anti_affinity(spec))
     return Shape(
         requests=_requests(spec, status or {}),
         selector=_pairs(spec.get("nodeSelector")),
@@ -92,11 +105,11 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         ports=_ports(spec),
         claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
         apart=apart,
-        alike=any(takes(term, labels) for term in apart),
+        alike=any(one.near and takes(one.term, labels) for one in apart),
         priority=spec.get("priority"),
         priority_class=spec.get("priorityClassName") or "",
         preempts=spec.get("preemptionPolicy") != "Never",
-        bounds=tuple(_bounds(spec)),
+        bounds=tuple(_bounds(spec, apart)),
     )
 
 
@@ -185,11 +198,11 @@ def _address(port: Raw) -> str:
     return "" if written == "0.0.0.0" else written  # noqa: S104
 
 
-def _bounds(spec: Raw) -> Iterable[str]:
+def _bounds(spec: Raw, apart: Iterable[Apart]) -> Iterable[str]:
     """What a pod asks for that is not counted here; each can only take places away."""
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
-    if not all(_by_host(one) for one in _anti_affinity(spec)):
+    if not all(one.near for one in apart):
         yield "pod anti-affinity is counted only within a namespace, by host"
     if any(one.get("whenUnsatisfiable") == "DoNotSchedule" for one in spec.get("topologySpreadConstraints") or ()):
         yield "topology spread is not counted"
@@ -212,9 +225,12 @@ def _anti_affinity(spec: Raw) -> Iterable[Raw]:
     return (term for term in terms if term.get("labelSelector") is not None)
 
 
-def _by_host(term: Raw) -> bool:
-    others = ("namespaces", "namespaceSelector", "matchLabelKeys", "mismatchLabelKeys")
-    return term["topologyKey"] == "kubernetes.io/hostname" and not any(term.get(name) is not None for name in others)
+def _apart(raw: Raw) -> Apart:
+    """A term of it. What its matchLabelKeys come to is different for every revision of a workload."""
+    among, by_key = raw.get("namespaceSelector"), raw.get("matchLabelKeys") or raw.get("mismatchLabelKeys")
+    everywhere = among is not None and not any(among.values())
+    reach: Reach = "some" if by_key or (among and not everywhere) else "all" if everywhere else "named"
+    return Apart(_selector(raw["labelSelector"]), raw["topologyKey"], tuple(sorted(raw.get("namespaces") or ())), reach)
 
 
 def _selector(raw: Raw) -> Term:

@@ -513,17 +513,18 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
     return tuple(sorted(held.items()))
 
 
-def _barred(record: ScaledRecord, tables: Tables, template: Template | None) -> frozenset[str]:
-    """The nodes on which there is a pod that a target's pods share no node with."""
-    terms = {term for shape, _ in (template.pods if template else ()) for term in shape.apart}
+def _barred(record: ScaledRecord, tables: Tables, template: Template | None) -> tuple[tuple[str, int], ...]:
+    """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
+    terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
     if not terms or tables.pods is None:
-        return frozenset()
+        return ()
     there = (one for owner, pods in tables.pods.items() if owner[0] == record.target[0] for one in pods if one.node)
     meant: dict[Metadata, bool] = {}
-    barred = set()
+    barred: dict[str, int] = {}
     for one in there:
         if one.labels not in meant:
             meant[one.labels] = any(takes(term, dict(one.labels)) for term in terms)
         if meant[one.labels]:
-            barred.add(one.node)
-    return frozenset(barred)
+            rank = one.shape.priority or 0
+            barred[one.node] = max(rank, barred.get(one.node, rank))
+    return tuple(sorted(barred.items()))

@@ -1,10 +1,10 @@
 """The records of what is watched, and what many of them come to: watches put them in, pictures take them out. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from scaler.hardware import Load, Owner, Quota, Term, Waiting
+from scaler.hardware import ANY, Apart, Load, Owner, Quota, Waiting
 from scaler.placement import EMPTY, with_pod, without_pod
 from scaler.sources.objects import Key, PodRecord, Raw
 
@@ -35,7 +35,9 @@ class PodTable(Table):
         self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
-        self.shy: Counter[tuple[str, Term]] = Counter()  # pods on nodes, by what they share no node with
+        self.shy: Counter[tuple[str, Apart, str, int]] = (
+            Counter()
+        )  # by namespace, what they stay apart from, node, priority
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
         """As `Table.put`."""
@@ -61,14 +63,31 @@ class PodTable(Table):
         if before and now and before.node == now.node and before.shape == now.shape:
             return
         if before and before.node:
-            self.shy.subtract((before.owner[0], term) for term in before.shape.apart)
+            for one in _shy(before):
+                self.shy[one] -= 1
+                if not self.shy[one]:
+                    del self.shy[one]
             left = without_pod(self.loads[before.node], before.shape)
             self.loads[before.node] = left
             if left == EMPTY:
                 del self.loads[before.node]
         if now and now.node:
-            self.shy.update((now.owner[0], term) for term in now.shape.apart)
+            self.shy.update(_shy(now))
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
+
+
+def _shy(record: PodRecord) -> Iterator[tuple[str, Apart, str, int]]:
+    return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.apart)
+
+
+def by_target(pods: Iterable[tuple[str, Apart, str, int]]) -> dict[str, dict[Apart, set[tuple[str, int]]]]:
+    """Where the pods are that stay apart, by the namespace of those from whom they do."""
+    found: dict[str, dict[Apart, set[tuple[str, int]]]] = {}
+    for namespace, apart, node, rank in pods:
+        spaces = (*apart.spaces, *([ANY] if apart.reach != "named" else [] if apart.spaces else [namespace]))
+        for space in spaces:
+            found.setdefault(space, {}).setdefault(apart, set()).add((node, rank))
+    return found
 
 
 def key_of(raw: Raw) -> Key:

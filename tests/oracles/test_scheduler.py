@@ -291,6 +291,23 @@ def resident(chance, name, on):
     return made
 
 
+def keep_apart(world, seed):
+    """Let some of its residents share no host or zone with pods of its workload, or with others."""
+    chance = random.Random(f"apart/{seed}/{world.name}")
+    for index, machine in enumerate(world.nodes):
+        if chance.random() < 0.8:
+            machine["metadata"]["labels"]["zone"] = f"{world.name}-{index % 3}"
+    for one in world.residents:
+        if chance.random() < 0.15:
+            term = {
+                "labelSelector": chance.choice(selectors(world.name)),
+                "topologyKey": chance.choice(["kubernetes.io/hostname", "zone", "zone"]),
+                **chance.choice([{}, {}, {"namespaces": [SPACE]}, {"namespaces": ["red"]}, {"namespaceSelector": {}}]),
+            }
+            one["spec"]["affinity"] = {"podAntiAffinity": {REQUIRED: [term]}}
+    return world
+
+
 @dataclasses.dataclass
 class World:
     name: str
@@ -312,7 +329,7 @@ def make(seed, number):
         outside.append(pod(f"{name}-huge", huge, "huge"))
     if chance.random() < 0.3:
         outside.append(pod(f"{name}-gated", {**pod_spec(chance), "schedulingGates": [{"name": "test/queue"}]}, "gated"))
-    return World(name, nodes, residents, outside, placed(chance, pod_spec(chance), name))
+    return keep_apart(World(name, nodes, residents, outside, placed(chance, pod_spec(chance), name)), seed)
 
 
 # ---- both sides -----------------------------------------------------------------------------------------------------------
@@ -404,9 +421,11 @@ def test_what_is_only_bounded_is_never_more_than_we_say(cluster, seed):
         kind = number % (len(BOUNDED) + 1)
         if kind < len(BOUNDED):
             world.spec |= BOUNDED[kind](world.name)
-        else:  # somebody shares no node with it
+        else:  # somebody shares no node with it, in a namespace that cannot be told
             shy = {"containers": [{"name": "c", "image": "c"}], "nodeName": f"{world.name}-0"}
-            shy["affinity"] = {"podAntiAffinity": {REQUIRED: [among(world.name, "kubernetes.io/hostname")]}}
+            where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SPACE}}}
+            term = {**among(world.name, "kubernetes.io/hostname"), **where}
+            shy["affinity"] = {"podAntiAffinity": {REQUIRED: [term]}}
             world.residents.append(pod(f"{world.name}-shy", shy, "shy"))
         for index, machine in enumerate(world.nodes):
             machine["metadata"]["labels"]["zone"] = f"{world.name}-{index % 2}"

@@ -445,8 +445,8 @@ def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
     shy = [with_template(deployment(), asking(1, affinity=apart), {"app": "llama"})]
     stranger = made("x", asking(1), node="n2", owner=("ReplicaSet", "other-1a"), labels={"app": "llama"})
     far = made("y", asking(1), node="n3", owner=("ReplicaSet", "other-1a"), labels={"app": "other"})
-    assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).barred == {"n2"}
-    assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).barred == set()
+    assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).barred == (("n2", 0),)
+    assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).barred == ()
 
 
 def test_a_pod_that_waits_says_whether_it_was_tried_and_what_it_waits_for():

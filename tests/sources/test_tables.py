@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picturing import on, spec
 
+from scaler.hardware import ANY, HOST, Apart
 from scaler.sources.objects import Reader
-from scaler.sources.tables import PodTable
+from scaler.sources.tables import PodTable, by_target
 
 
 def apart(app):
@@ -36,4 +37,18 @@ def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(time
     for name, record in last.items():
         anew.put(("team", name), record)
     assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
-    assert (kept.loads, +kept.shy) == (anew.loads, +anew.shy)
+    assert (kept.loads, kept.shy) == (anew.loads, anew.shy)
+
+
+def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wanted():
+    near, far = Apart((), HOST), Apart((), "zone", ("blue", "green"))
+    everywhere, unsure = Apart((), "zone", reach="all"), Apart((), "zone", ("blue",), reach="some")
+    pods = [("red", one, "n", 0) for one in (near, far, everywhere, unsure)]
+    found = by_target(pods)
+    assert {space: set(there) for space, there in found.items()} == {
+        "red": {near},
+        "blue": {far, unsure},
+        "green": {far},
+        ANY: {everywhere, unsure},
+    }
+    assert by_target([*pods, ("red", near, "m", 5)])["red"][near] == {("n", 0), ("m", 5)}
