@@ -5,6 +5,7 @@ plug-ins, proxies. Its model objects are left out; they cost six times as much a
 Importing it costs 0.2 s or more and 20 MB; kube.py does it on first use.
 """
 
+import http.client
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -147,7 +148,12 @@ def _refusal(status: int, body: bytes) -> SourceError:
 
 
 def _why(error: Exception) -> str:
+    """What went wrong: in the operating system's words where it has some, and never in the HTTP client's riddles."""
     link: BaseException = error
     while link.__cause__ or link.__context__:
         link = link.__cause__ or link.__context__  # type: ignore[assignment]
-    return str(getattr(link, "strerror", None) or link or type(link).__name__)[:_SHOWN]
+    said = getattr(link, "strerror", None)
+    if not said and isinstance(error, urllib3.exceptions.ProtocolError):
+        strange = isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected)
+        return "what it sends is no HTTP" if strange else "the connection was cut off"
+    return str(said or link or type(link).__name__)[:_SHOWN]
