@@ -436,6 +436,9 @@ def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
         raise ConfigError(where, parameter.name, f"{show(raw)} is not allowed", str(error)) from error
 
 
+_INLINE: Mapping[str, Literal["number", "boolean"]] = {"expression": "number", "activation": "boolean"}
+
+
 def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
     """The formula file that a trigger with an expression stands for: every name is a signal of its engine."""
     expression = trigger.expression or ""
@@ -444,13 +447,16 @@ def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
         known = {*signals.names(engine), *signals.names_at_gateway(gateway)}
     except ConfigError as error:
         raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
-    names = known | signals.everything() | set(TARGET_NAMES)
-    program = _program(expression, frozenset(names), "number", TRIGGER, "expression")
-    metrics = {name: {"signal": name} for name in sorted(program.names - set(TARGET_NAMES))}
-    lacking = next(iter(metrics.keys() - known), None)
-    if lacking:
-        problem = f"{engine} has no signal {show(lacking)}, nor has the gateway {gateway}"
-        raise ConfigError(TRIGGER, "expression", problem, ", ".join(sorted(known)))
+    names = frozenset(known | signals.everything() | set(TARGET_NAMES))
+    metrics: dict[str, object] = {}
+    for key, kind in _INLINE.items():
+        written = expression if key == "expression" else trigger.given.get(key)
+        used = _program(written, names, kind, TRIGGER, key).names - set(TARGET_NAMES) if written else frozenset()
+        lacking = min(used - known, default=None)
+        if lacking:
+            problem = f"{engine} has no signal {show(lacking)}, nor has the gateway {gateway}"
+            raise ConfigError(TRIGGER, key, problem, ", ".join(sorted(known)))
+        metrics |= {name: {"signal": name} for name in sorted(used)}
     return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
 
 

@@ -111,6 +111,20 @@ def test_an_expression_is_a_formula_over_the_signals_of_its_engine():
     ]  # fmt: skip
 
 
+def test_the_activation_of_an_expression_may_name_other_signals():
+    spec = workload(expression="waiting", activation="waiting + requests_per_second > 0", target="4", engine="triton")
+    assert [item.name for item in spec.inputs] == ["waiting", "requests_per_second"]
+    assert spec.activation.evaluate({"waiting": 0.0, "requests_per_second": 0.1})
+    with pytest.raises(ConfigError, match="trigger: activation: triton has no signal 'running'"):
+        workload(expression="waiting", activation="waiting + running > 0", target="4", engine="triton")
+
+
+def test_a_gateway_s_formula_may_be_held_active_by_what_runs():
+    activation = "arrivals_per_second + running > 0"
+    spec = workload(expression="arrivals_per_second", activation=activation, target="4", gateway="production-stack")
+    assert [guard.name for guard in spec.guards] == ["waiting", "running"]
+
+
 def test_pods_and_engine_of_a_trigger_reach_every_signal_of_the_target():
     spec = workload(expression="waiting + (queued ?? 0)", target="4", model="m", engine="sglang", pods="llama-a-.*")
     queued, waiting = spec.inputs
