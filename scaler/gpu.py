@@ -201,12 +201,23 @@ def _schedulable(case: _Case) -> Count:
     taken = reserved(case.hardware, template.pods[0][0], first)
     found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
     left, quota = _quota(case)
-    fits = min(places.fits // count for places, (_, count) in zip(found, template.pods, strict=True))
-    most = min(places.most // count for places, (_, count) in zip(found, template.pods, strict=True))
+    fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
+    most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
     binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
     fits, most, unbounded = min(fits, left), min(most, left), _given(case)
     more = [*([_yielding(case, most)] if most > fits else []), *unbounded]
     return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded else most)
+
+
+def _whole(case: _Case, shape: Shape, places: int) -> int:
+    """Whole replicas on so many places for pods of a shape, after those of which some pods have a node already."""
+    count, scaled = dict(case.template.pods)[shape], case.scaled
+    there = {pod.name for pod in scaled.pods or () if pod.state not in {"pending", "terminating"}}
+    if scaled.kind == "ScaledJob":
+        return (len(there) + places) // count - len(there) // count
+    # The workers of a LeaderWorkerSet are called LEADER-NUMBER, and its pods that are known by name are the leaders.
+    lacking = sum(pod.shape == shape and pod.name.rpartition("-")[0] in there for pod in case.own)
+    return max(places - lacking, 0) // count
 
 
 def _count(
@@ -257,6 +268,7 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
     asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
     claimed = [bound for supply in supplies if supply for bound in supply.bounds]
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
+    unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
     doubts = {
         "some pods stay apart from others, by a selector that may take these": case.barred.unsure,
@@ -264,10 +276,20 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
         hardware.partial: bool(hardware.partial),
         quotas: hardware.quotas is None,
         "quotas that speak of some pods only are not counted": any(quota.scoped for quota in case.quotas),
+        f"quotas want pods to say what these do not request ({', '.join(unsaid)})": bool(unsaid),
         f"quotas on limits and on devices are not counted ({', '.join(unread)})": bool(unread),
         f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
     return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
+
+
+def _unsaid(template: Template, name: str) -> bool:
+    """Whether a quota refuses pods that do not request what it speaks of, as these do not.
+
+    Source: Kubernetes 1.35, pkg/quota/v1/evaluator/core/pods.go (podComputeQuotaResources).
+    """
+    resource = name.removeprefix("requests.")
+    return resource in {"cpu", "memory"} and not all(shape.asks(resource) for shape, _ in template.pods)
 
 
 def _yielding(case: _Case, most: int) -> str:

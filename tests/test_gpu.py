@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picturing import GPU, node, on, picture, spec
 
-from scaler.cluster import OLD, Cluster, Scaled
+from scaler.cluster import OLD, Cluster, Pod, Scaled
 from scaler.gpu import FIXED, NO_KARPENTER, PRIORITIES, Count, availability
 from scaler.hardware import (
     Allocation,
@@ -492,6 +492,13 @@ def test_pods_that_wait_are_within_their_quota_already():
     assert fits([node()], waiting, spec(2), quotas=[quota(of={f"requests.{GPU}": ("4", "2")})]) == 2
 
 
+@pytest.mark.parametrize(("name", "bound"), [("requests.cpu", "upper"), ("memory", "upper"), ("pods", "exact")])
+def test_a_quota_on_what_its_pods_do_not_say_may_refuse_them(name, bound):
+    found = asked([node()], quotas=[quota(of={name: ("100", "0")})]).schedulable
+    assert (found.value, found.bound) == (8, bound)
+    assert ("quotas want pods to say" in found.reason) is (bound == "upper")
+
+
 def test_quotas_of_other_namespaces_bind_nothing_here():
     assert fits([node()], quotas=[quota(namespace="other", of={"pods": ("1", "1")})]) == 8
 
@@ -574,6 +581,32 @@ def test_pods_of_several_shapes_are_an_upper_bound():
     [scaled] = cluster
     found = availability(cluster, with_template(scaled, Template(((leader, 1), (worker, 2)))))
     assert (found.resource, found.schedulable.value, found.schedulable.bound) == (f"8 {GPU}", 1, "upper")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pods", "waiting", "gpus", "value"),
+    [
+        ("LeaderWorkerSet", {"g-0": "starting"}, ["g-0-3"], 5, 1),  # one place goes to the worker
+        ("LeaderWorkerSet", {"g-0": "starting"}, ["g-0-3"], 4, 0),
+        ("LeaderWorkerSet", {"g-0": "pending"}, ["g-0", "g-0-1", "g-0-2", "g-0-3"], 4, 1),
+        ("ScaledJob", {"j-a": "starting", "j-b": "starting", "j-c": "starting", "j-d": "pending"}, ["j-d"], 1, 1),
+        ("ScaledJob", {"j-a": "starting", "j-b": "starting", "j-c": "starting", "j-d": "pending"}, ["j-d"], 4, 1),
+        ("ScaledJob", {"j-a": "terminating"}, [], 4, 1),
+    ],
+)
+def test_a_replica_that_has_nodes_for_some_of_its_pods_comes_before_another(kind, pods, waiting, gpus, value):
+    cluster = picture([node("a", gpus)], specs={"llama": spec(1)})
+    [scaled] = cluster
+    [(shape, _)] = scaled.template.pods
+    scaled = dataclasses.replace(
+        with_template(scaled, Template(((shape, 4),))),
+        kind="ScaledJob" if kind == "ScaledJob" else "ScaledObject",
+        target=f"{kind} g",
+        pods=tuple(Pod(name, state) for name, state in pods.items()),
+    )
+    queue = line_up(Waiting(name, ("team", kind, "g"), shape, tried=True) for name in waiting)
+    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    assert availability(cluster, scaled).schedulable.value == value
 
 
 def with_template(scaled, template):
