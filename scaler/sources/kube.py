@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +245,7 @@ class Watch:
         """Say what is wrong, and decide what is kept."""
         from scaler.sources.api_server import Gone, Missing, Refused  # noqa: PLC0415
 
-        if isinstance(error, Gone):
+        if isinstance(error, Gone) and self._version:
             self._version = ""
             return
         if isinstance(error, Missing) and self.resource.optional:
@@ -472,14 +473,15 @@ class Kube:
             with self._lock:
                 paths = {record.target: record.scale_path for record in self._scaled() if record.scale_path}
             if paths or self._scales or self._scale_problem:
-                self._scales = self._read_scales(server, dict(list(paths.items())[:MOST_SCALES]))
+                self._scales = self._read_scales(server, paths)
 
     def _read_scales(self, server: "ApiServer", paths: Mapping[Owner, str]) -> dict[Owner, Scale]:
         from scaler.sources.api_server import Refused  # noqa: PLC0415
 
         read: dict[Owner, Scale] = {}
-        problem = ""
-        for target, path in paths.items():
+        left_out = len(paths) - MOST_SCALES
+        problem = f"{SCALES.gives}: {left_out} of {len(paths)} are too many to look at" if left_out > 0 else ""
+        for target, path in islice(paths.items(), MOST_SCALES):
             try:
                 read[target] = objects.read_scale(server.get(path))
             except (SourceError, ValueError, TypeError, AttributeError) as error:

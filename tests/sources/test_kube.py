@@ -11,7 +11,7 @@ from picturing import GPU, node, on, spec
 from prometheus_server import until
 
 from scaler.errors import SourceError
-from scaler.sources.kube import PODS, RESOURCES, WATCHED, Kube, Pace, reachable
+from scaler.sources.kube import PODS, RESOURCES, SCALES, WATCHED, Kube, Pace, reachable
 
 QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
 LWS = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
@@ -178,6 +178,18 @@ def test_other_kinds_are_asked_for_their_scale(server, start):
     until(lambda: kube.snapshot().problems == {})
 
 
+def test_targets_that_are_too_many_to_look_at_are_told(server, start, monkeypatch):
+    monkeypatch.setattr("scaler.sources.kube.MOST_SCALES", 1)
+    server.scales[SCALE] = {"spec": {"replicas": 2}, "status": {"selector": "app=g"}}
+    other = {**LWS, "name": "h"}
+    server.put("scaledobjects", scaled_object("g", target=LWS, status=KNOWN))
+    server.put("scaledobjects", scaled_object("h", target=other, status=KNOWN))
+    kube = start()
+    until(lambda: one(kube, "g").replicas == 2)
+    assert one(kube, "h").replicas is None
+    assert kube.snapshot().problems == {"*/scale": f"{SCALES.gives}: 1 of 2 are too many to look at"}
+
+
 # ---- machines --------------------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +335,17 @@ def test_a_page_that_comes_too_late_is_listed_from_the_start(server, start):
     assert [page.get("continue") for page in lists(server, "pods")] == [None, "500", None, "500"]
 
 
+def test_a_list_whose_pages_always_come_too_late_is_not_known_and_says_why(server, start):
+    server.put("pods", *(pod(f"llama-5d8f-{number}") for number in range(600)))
+    server.stale_pages = 1_000_000
+    kube = start()
+    told = "which pods are whose: list and watch pods: 410: The provided continue parameter is too old"
+    assert (pods_of(kube), kube.snapshot().problems) == (None, {"pods": told})
+    server.stale_pages = 0
+    until(lambda: len(pods_of(kube) or ()) == 602)
+    until(lambda: kube.snapshot().problems == {})
+
+
 def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start, clock):
     kube = start()
     heard = kube.snapshot().heard
@@ -349,6 +372,13 @@ def test_a_silent_server_is_found_out(server, start):
     kube = start(pace=Pace(rests=(0.02,), silence=0.3))
     until(lambda: len(server.asked("pods")) > 3)
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+
+
+@pytest.mark.parametrize("resource", WATCHED, ids=str)
+def test_each_resource_that_is_refused_is_named_with_what_is_not_known_for_it(server, start, resource):
+    server.refused[resource.plural] = (403, "no")
+    told = f"{resource.gives}: list and watch {resource}: 403: no"
+    assert start().snapshot().problems == {str(resource): told}
 
 
 def test_what_is_refused_from_the_start_is_unknown_and_never_zero(server, start):
