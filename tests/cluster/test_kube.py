@@ -14,7 +14,7 @@ from cluster.objects import model, scaled_object
 from cluster.process import LabError
 
 from scaler.cluster import Scaled
-from scaler.sources.kube import Kube
+from scaler.sources.kube import WATCHED, Kube
 
 RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
 TRIGGER = {"formula": "queue-depth", "model": "llama", "holdFor": "5s"}
@@ -70,6 +70,10 @@ def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab
     assert scaled is not None
     assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment ruled")
     assert kube.snapshot().problems == {}
+    lab.apply(rules(*{resource.plural for resource in WATCHED} - {"scaledobjects"}))
+    blind, hidden = watching(account), {str(resource) for resource in WATCHED} - {"scaledobjects.keda.sh"}
+    lab.wait(lambda: set(blind.snapshot().problems) == hidden, 40, "all that may not be read is named")
+    assert known(blind, "ruled")
     lab.apply(rules("pods", "horizontalpodautoscalers"))
     poor = watching(account)
     problems = poor.snapshot().problems

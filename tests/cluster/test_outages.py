@@ -35,6 +35,11 @@ def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
     return decision.get("certainty") == "certain" and decision["replicas"] == replicas
 
 
+def answered(scaler: LlmScaler) -> float:
+    """How often it has told KEDA a number."""
+    return scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}')
+
+
 def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: Lab, scaler: LlmScaler):
     lab.fleet.load = BUSY
     workload(lab, scaler, "patient", hold=PATIENCE, expression="waiting + running")
@@ -72,6 +77,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.wait(lambda: watch.now() - paused > COOLDOWN + 5, 60, "Prometheus hangs")
         reason = scaler.reason("patient")
         assert scaler.explain("patient")["certainty"] == "held"
+        assert "gives no answer within" in reason
         lab.resume("prometheus")
         lab.wait(lambda: certain(scaler, "patient"), 60, "it goes on")
         lab.say(f"Prometheus hung: {watch.seen('patient')} replicas; {reason}")
@@ -89,6 +95,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         lab.wait(lambda: certain(scaler, "patient"), 60, "it is back")
         lab.say(f"a pod that does not answer: {watch.seen('patient')} replicas; {reason}")
 
+        assert not watch.falls()
         lab.kill("prometheus")
         lab.fleet.load = QUIET
         lab.fleet.loads.clear()
@@ -123,10 +130,12 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
         lab.wait(lambda: certain(scaler, "steady"), 90, "it has come back, and is certain again")
         lab.say(f"llm-scaler killed: {watch.seen('steady')} replicas, certain after {watch.now() - killed:.0f} s")
 
+        assert not answered(standby), "nobody has asked it"
         front.behind = standby.address
         scaler.kill()
         killed = watch.now()
-        lab.wait(lambda: certain(standby, "steady"), 90, "the standby answers")
+        lab.wait(lambda: answered(standby) >= 2, 90, "KEDA asks the standby")
+        assert certain(standby, "steady")
         lab.say(f"a standby takes over: {watch.seen('steady')} replicas, certain after {watch.now() - killed:.0f} s")
 
         file = scaler.formulas / "queue-depth.yaml"
@@ -152,8 +161,7 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
         lab.start("apiserver")
         lab.kill("controllers")  # a real one has lost its lease by now and starts anew
         lab.start("controllers")
-        polls = scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}')
-        asked = lambda: scaler.metric('llm_scaler_calls_total{code="OK",method="GetMetrics"}') > polls + 3  # noqa: E731
-        lab.wait(asked, 90, "KEDA and the HPA go on")
+        polls = answered(scaler)
+        lab.wait(lambda: answered(scaler) > polls + 3, 90, "KEDA and the HPA go on")
         lab.say(f"the API server killed and restarted: {watch.seen('steady')} replicas")
         assert not watch.falls()
