@@ -25,6 +25,8 @@ TOOLS = HERE / "tools"
 CACHE = HERE.parents[1] / ".cache" / "lab"
 BIN = CACHE / "bin"
 
+NEEDED = {"go": "Go 1.26.5 or later", "setpriv": "util-linux", "openssl": "openssl 3"}
+
 _K8S = "k8s.io/kubernetes/cmd"
 _K8S_VERSION = "k8s.io/component-base/version.git"
 _KEDA = "github.com/kedacore/keda/v2"
@@ -89,8 +91,11 @@ def build(say: Callable[[str], None] = print) -> Path:
     Args:
         say: is given one line before and after each program; silent when nothing is to be done.
     Raises:
-        BuildError: Go is missing or a program does not build.
+        BuildError: something is not installed, or a program does not build.
     """
+    for needed, of in NEEDED.items():
+        if not shutil.which(needed):
+            raise BuildError(f"{needed} is not installed; the laboratory needs {of}")
     BIN.mkdir(parents=True, exist_ok=True)
     with (CACHE / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two sessions in one checkout build one after the other
@@ -136,9 +141,6 @@ def _build_one(part: Part, program: str, package: str) -> float:
 def _go(part: str, *args: str, env: Mapping[str, str] | None = None) -> str:
     # -mod=readonly: a build must never edit the pins. -buildvcs=false: our own history is no part of their programs.
     environment = {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", **(env or {})}
-    for needed in ("go", "setpriv"):
-        if not shutil.which(needed):
-            raise BuildError(f"{needed} is not installed; the laboratory needs Go 1.26 and util-linux")
     command = ["setpriv", "--pdeathsig", "TERM", "--", "nice", "go", *args]  # not to go on when nobody waits for it
     run = subprocess.run(command, cwd=TOOLS / part, env=environment, text=True, capture_output=True, check=False)
     if run.returncode:

@@ -160,7 +160,13 @@ class Lab:
         self._processes[part].resume()
 
     def start(self, part: str, *, empty: bool = False) -> None:
-        """Start a stopped part again, with what it kept on disk or (`empty`) without, and wait until it is ready."""
+        """Start a stopped part again, with what it kept on disk or (`empty`) without, and wait until it is ready.
+
+        Raises:
+            LabError: it runs; a second one would take its place here, and nobody could end the first.
+        """
+        if self._processes[part].alive():
+            raise LabError(f"{part} is already running")
         self._processes[part].start(empty)
         self._await(part)
 

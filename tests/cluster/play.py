@@ -1,9 +1,10 @@
 """The laboratory to play with (`make lab`): a simulated model that llm-scaler scales, until Ctrl-C."""
 
+import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +36,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a plain kill cleans up, too; a shell's & would have ignored Ctrl-C
         signal.signal(number, signal.default_int_handler)
     try:
-        with Lab() as lab:
-            scaler = LlmScaler(lab)
-            scaler.start()
-            lab.fleet.queued[NAME] = 0
-            lab.apply([*node_pool(), model(NAME, lab.fleet.port, load="20s", replicas=0)])
-            lab.apply(scaled_object(NAME, scaler.address, TRIGGER, cooldownPeriod=30))
-            with Simulation(lab, NAME, FleetSpec(hardware("a100-8b-bf16"))) as fleet:
-                _tell(lab, scaler)
-                _obey(Console(lab, scaler, fleet))
+        with Lab() as lab, playing(lab) as console:
+            lines = [f"{what:12}{where}" for what, where in console.places().items()]
+            print(*lines, "", HELP, "Enter alone shows the fleet; Ctrl-C stops everything.", sep="\n", flush=True)
+            _obey(console)
     except KeyboardInterrupt:
         print(f"\nlab: stopped; the logs are in {LOGS}")
     except (BuildError, LabError) as error:
@@ -85,6 +81,19 @@ class Console:
         self.fleet.send(rate)
         return self.state()
 
+    def places(self) -> dict[str, str]:
+        """Where everything is: addresses, folders, and commands for another terminal."""
+        lab, scaler = self.lab, self.scaler
+        command = Path(sys.executable).parent / "llm-scaler"
+        return {
+            "kubectl": f"{lab.site.bin}/kubectl --kubeconfig={lab.kubeconfig}",
+            "explain": f"{command} explain default/{NAME} --server {scaler.admin} --watch",
+            "llm-scaler": f"{scaler.admin}/metrics (gRPC on {scaler.address}; its formulas, to edit: {scaler.formulas})",
+            "Prometheus": lab.prometheus_url,
+            "gateway": f"http://{lab.fleet.gateway}/metrics",
+            "logs": f"{lab.home}/logs",
+        }
+
     def state(self) -> str:
         """The fleet in one line."""
         seen = self.fleet.snapshot()
@@ -94,20 +103,16 @@ class Console:
         )
 
 
-def _tell(lab: Lab, scaler: LlmScaler) -> None:
-    print(
-        f"kubectl     {lab.site.bin}/kubectl --kubeconfig={lab.kubeconfig}",
-        f"explain     {Path(sys.executable).parent}/llm-scaler explain default/{NAME} --server {scaler.admin} --watch",
-        f"llm-scaler  {scaler.admin}/metrics (gRPC on {scaler.address}; its formulas, to edit: {scaler.formulas})",
-        f"Prometheus  {lab.prometheus_url}",
-        f"gateway     http://{lab.fleet.gateway}/metrics",
-        f"logs        {lab.home}/logs",
-        "",
-        HELP,
-        "Enter alone shows the fleet; Ctrl-C stops everything.",
-        sep="\n",
-        flush=True,
-    )
+@contextlib.contextmanager
+def playing(lab: Lab) -> Iterator[Console]:
+    """Deploy what is played with: llm-scaler, a pool of machines, a model, its ScaledObject, and its simulated requests."""
+    scaler = LlmScaler(lab)
+    scaler.start()
+    lab.fleet.queued[NAME] = 0
+    lab.apply([*node_pool(), model(NAME, lab.fleet.port, load="20s", replicas=0)])
+    lab.apply(scaled_object(NAME, scaler.address, TRIGGER, cooldownPeriod=30))
+    with Simulation(lab, NAME, FleetSpec(hardware("a100-8b-bf16"))) as fleet:
+        yield Console(lab, scaler, fleet)
 
 
 def _obey(console: Console) -> None:
@@ -116,8 +121,10 @@ def _obey(console: Console) -> None:
         try:
             words = shlex.split(line)
             print(console.obey(words) if words else console.state(), flush=True)
-        except (LabError, ValueError, requests.RequestException) as error:
+        except (LabError, ValueError) as error:
             print(error, flush=True)
+        except requests.RequestException as error:
+            print(f"no answer from {error.request.url if error.request else error}", flush=True)
         except KeyError as error:
             print(f"there is no part {error}; what runs: {', '.join(console.lab.memory())}", flush=True)
     while True:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import pytest
 import requests
+from cluster import build
 from cluster.fleet import Load
 from cluster.lab import Lab
 from cluster.objects import model, node_pool, scaled_object
@@ -131,6 +133,8 @@ def test_prometheus_frozen_killed_and_emptied(lab: Lab):
     with pytest.raises(requests.ConnectionError):
         lab.query(samples)
     lab.start("prometheus")
+    with pytest.raises(LabError, match="prometheus is already running"):
+        lab.start("prometheus")
     assert lab.query(samples)[""] >= before[""]
     lab.kill("prometheus")
     lab.start("prometheus", empty=True)
@@ -141,6 +145,15 @@ def test_a_program_that_ends_by_itself_is_named_with_its_last_words(lab: Lab):
     doomed = Part("doomed", ("sh", "-c", "echo no certificate; exit 3"), ready=lambda: False)
     with pytest.raises(LabError, match="doomed ended with code 3; its log ends:\nno certificate"):
         lab.run(doomed)
+
+
+@pytest.mark.parametrize("missing", build.NEEDED)
+def test_what_is_not_installed_is_named_before_anything_starts(missing: str, tmp_path: Path, monkeypatch):
+    for name in build.NEEDED.keys() - {missing}:
+        (tmp_path / name).symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(build.BuildError, match=f"^{missing} is not installed; the laboratory needs "):
+        build.build()
 
 
 def _phases(lab: Lab, app: str) -> list[str]:
