@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 lab test-wheel check lock signals proto demo clean
+.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab test-wheel check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -45,6 +45,10 @@ test-cluster-2:
 	@$(BIN)/python -m pytest -q $(SECOND)
 test-cluster-3:
 	@$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND))
+
+# The real expr-lang, HPA controller and kube-scheduler beside ours, on generated cases. Needs what test-cluster needs.
+test-oracles: setup
+	@$(BIN)/python -m pytest -q tests/oracles
 
 # The same cluster to play with, until Ctrl-C.
 lab: setup

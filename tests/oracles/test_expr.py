@@ -1,6 +1,6 @@
 """scaler.formula beside expr-lang itself, wrapped as KEDA wraps it, on generated formulas.
 
-Run by hand: `python -m pytest tests/oracles/test_expr.py`. Needs Go; the oracle is built below `.cache/`.
+Run by `make test-oracles`. Needs Go; the oracle is built below `.cache/`.
 
 Whatever differs stands in DIFFERENCES with its reason; anything else fails the test, shrunk to a small formula.
 """
@@ -242,9 +242,9 @@ def shrunk(oracle: Oracle, case: Case) -> Case:
 def oracle():
     program = ROOT / ".cache" / "oracles" / "expr"
     program.parent.mkdir(parents=True, exist_ok=True)
-    caches = {"GOCACHE": str(ROOT / ".cache" / "go-build"), "GOFLAGS": "-mod=readonly"}
+    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}  # as the laboratory's, so that what it has built serves
     subprocess.run(
-        [GO, "build", "-o", program, "."], cwd=Path(__file__).parent / "expr", env=os.environ | caches, check=True
+        [GO, "build", "-o", program, "."], cwd=Path(__file__).parent / "expr", env=os.environ | settings, check=True
     )
     oracle = Oracle(program)
     yield oracle

@@ -1,6 +1,6 @@
 """scaler.gpu beside the real kube-scheduler of Kubernetes 1.35.4, on random small clusters by seed.
 
-Run by hand: `python -m pytest tests/oracles/test_scheduler.py`. Needs Go; etcd, API server and scheduler are those of the
+Run by `make test-oracles`. Needs Go; etcd, API server and scheduler are those of the
 laboratory (tests/cluster; built once, some minutes). No kubelet runs: nodes and pods are plain objects.
 
 A case is a world of its own: a few nodes with a label that nothing outside of it has, pods on them, and a workload. All
