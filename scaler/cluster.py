@@ -89,6 +89,9 @@ class Scaled:
     hpa: Hpa | None = None
     jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first
     failed_kept: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
+    succeeded_kept: int = 0  # its successfulJobsHistoryLimit
+    strategy: str = "default"  # its scalingStrategy
+    gradual: bool = False  # its rollout: whether an edit leaves the Jobs alone that run
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node

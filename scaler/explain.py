@@ -81,7 +81,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "wanted": decision.wanted,
         "coming": _coming(decision.coming),
         "capacity": _capacity(decision.capacity),
-        "policy": {"kind": spec.policy_kind, "says": decision.policy} if spec.policy_kind else None,
+        "policy": _policy(decision),
         "activation": {
             "text": f"value > {activation:g}" if isinstance(activation, float) else activation.text,
             "value": decision.condition,
@@ -110,6 +110,14 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "unknown": dict(unknown or {}),
         "hpa": _hpa(decision),
     }
+
+
+def _policy(decision: Decision) -> Data | None:
+    algorithm, scaled = decision.spec.algorithm, decision.scaled
+    if algorithm is None:
+        return None
+    cautions = algorithm.cautions(decision.spec.policy, scaled) if scaled else ()
+    return {"kind": decision.spec.policy_kind, "says": decision.policy, "cautions": list(cautions)}
 
 
 def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
@@ -388,6 +396,7 @@ def _replica_lines(data: Data) -> list[str]:
         lines.append(f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['asked']}")
     if data["policy"]:
         lines.append(f"policy {data['policy']['kind']}: {data['policy']['says'] or 'not reached'}: {data['asked']}")
+        lines += [f"! {caution}" for caution in data["policy"]["cautions"]]
     lines += _coming_lines(data["coming"])
     memory, hold = data["memory"], data["hold"]
     lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"

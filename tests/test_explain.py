@@ -352,7 +352,11 @@ policy: {kind: latch, resetBelow: 0.2}
     data = as_data(decide_last(spec, {"drift": 0.4, "scaled": train}))
     text = as_text(data)
     assert "team/llama  0 jobs, inactive  (certain" in text
-    assert "policy latch: job train-b failed 5m ago: retry 1 of 2 in 25m: 0\n" in text
+    assert (
+        "policy latch: job train-b failed 5m ago: retry 1 of 2 in 25m: 0\n    ! successfulJobsHistoryLimit is 0: "
+        in text
+    )
+    assert len(data["policy"]["cautions"]) == 2
     assert "  active\n    drift > 0.3 is true\n" in text
     assert "may raise" not in text
     assert "    ScaledJob train: 0 to 1 replicas\n    job train-b started 10m ago: failed, 5m ago\n" in text

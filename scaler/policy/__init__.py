@@ -8,10 +8,11 @@ hysteresis.py   a gate with two thresholds: which of two sides serves
 latch.py        one Job for every rise
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from scaler.cluster import Scaled
 from scaler.fields import Fields
 from scaler.policy import hysteresis, latch
 from scaler.policy.outcome import Outcome, Seen
@@ -31,6 +32,10 @@ class PolicySpec(Protocol):
         ...
 
 
+def _none(_spec: PolicySpec, _scaled: Scaled) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One row of the list of policies."""
@@ -39,10 +44,11 @@ class Policy:
     initial: object
     step: Callable[[Any, Any, Seen, float], tuple[Any, Outcome]]
     jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
+    cautions: Callable[[Any, Scaled], Sequence[str]] = _none  # what in the scaled object's settings is in its way
 
 
 POLICIES: Mapping[str, Policy] = {
     "hysteresis": Policy(hysteresis.parse, hysteresis.INITIAL, hysteresis.step),
-    "latch": Policy(latch.parse, latch.INITIAL, latch.step, jobs=True),
+    "latch": Policy(latch.parse, latch.INITIAL, latch.step, jobs=True, cautions=latch.cautions),
 }
 PLANNED = frozenset({"apa", "kpa", "ongoing", "token-velocity", "window"})  # known to the design, not built yet

@@ -109,6 +109,32 @@ def step(spec: Latch, past: Past, seen: Seen, now: float) -> tuple[Past, Outcome
     return replace(past, wish=now if past.wish is None else past.wish), Outcome(1.0, True, reason)
 
 
+def cautions(spec: Latch, scaled: Scaled) -> Sequence[str]:
+    """What in a ScaledJob's settings may start more Jobs for a rise than one, or lose count of them.
+
+    Source: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go (GetEffectiveMaxScale, cleanUp) and
+    controllers/keda/scaledjob_controller.go (deletePreviousVersionScaleJobs).
+    """
+    if scaled.kind != "ScaledJob":
+        return ()
+    kept, retries = scaled.failed_kept, spec.max_retries
+    crowded = scaled.strategy == "custom" or (scaled.strategy != "default" and scaled.maximum > 1)
+    found = {
+        "successfulJobsHistoryLimit is 0: the Job that answers a rise is deleted at its end, and may be started again; "
+        "keep 1 or more": scaled.succeeded_kept < 1,
+        f"failedJobsHistoryLimit is {kept}: too few failed Jobs are kept to count {retries} retries; keep more than "
+        f"{retries}": kept <= retries and retries > 0,
+        f"scalingStrategy {scaled.strategy} may start a second Job while one runs: use default, which never does"
+        + (", or maxReplicaCount: 1" if scaled.strategy != "custom" else ""): crowded,
+        f"minReplicaCount is {scaled.minimum}: KEDA starts Jobs without any rise": scaled.minimum > 0,
+        "other triggers start Jobs too, and each is taken for the answer to a rise": bool(scaled.others)
+        or len(scaled.triggers) > 1,
+        "rollout.strategy is not gradual: an edit of the ScaledJob deletes the Job that runs, and it is not started "
+        "again": not scaled.gradual,
+    }
+    return tuple(text for text, holds in found.items() if holds)
+
+
 def _unknown(scaled: Scaled | None, doubt: str) -> str:
     """Why its Jobs are not known, or an empty text."""
     if scaled is None:
@@ -129,20 +155,22 @@ def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[J
         return False, f"below {spec.reset_below:g}, ready for the next rise"
     if started is None:
         return True, "no job was ever started"
-    which = f"job {last.name}" if last and started - last.created <= UNDERWAY else "a job that is gone"
-    since = f"{which} started {_ago(started, now)} ago"
+    there = last is not None and started - last.created <= UNDERWAY
+    since = f"{f'job {last.name}' if last and there else 'a job that is gone'} started {_ago(started, now)} ago"
     if past.low is not None and past.low > started + CLOCKS:
         return True, f"risen since {since}: was below {spec.reset_below:g} {_ago(past.low, now)} ago"
-    if last and last.state == "failed" and started - last.created <= UNDERWAY:
+    if last and last.state == "failed" and there:
         return _again(spec, past, scaled, jobs, now)
-    return False, f"has not fallen below {spec.reset_below:g} since {since}{_horizon(past, started, now)}"
+    maybe = "" if there else ", or was refused to KEDA (its event KEDAJobCreateFailed would say so)"
+    return False, f"has not fallen below {spec.reset_below:g} since {since}{maybe}{_horizon(past, started, now)}"
 
 
 def _started(past: Past, scaled: Scaled, last: Job | None) -> float | None:
     """When the last Job started, whether or not it is still there; None: never.
 
     KEDA's word counts where nothing but this trigger can have started the Job, and not while our own wish is open: it
-    is given for every try, also for one that an admission webhook or a quota refused.
+    is given for every try, also for one that an admission webhook or a quota refused. After a restart nothing tells a
+    Job that was refused from one that is gone, and no second one is started.
     """
     alone = not scaled.others and len(scaled.triggers) == 1 and scaled.minimum == 0
     said = scaled.last_active if alone else None

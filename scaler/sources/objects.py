@@ -24,7 +24,7 @@ Key = tuple[str, str]  # namespace and name
 Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
 
 MOST_JOBS = 250  # of one ScaledJob that are looked at; KEDA keeps 200 that have ended, unless told otherwise
-DEFAULT_FAILED_KEPT = 100  # KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:40
+DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
 GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
@@ -139,8 +139,14 @@ class Reader:
             template=self._job_template(spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
         if kind == "ScaledJob":
-            kept = _or(spec.get("failedJobsHistoryLimit"), DEFAULT_FAILED_KEPT)
-            scaled = replace(scaled, failed_kept=kept, last_active=moment(status.get("lastActiveTime")))
+            scaled = replace(
+                scaled,
+                failed_kept=_or(spec.get("failedJobsHistoryLimit"), DEFAULT_KEPT),
+                succeeded_kept=_or(spec.get("successfulJobsHistoryLimit"), DEFAULT_KEPT),
+                strategy=(spec.get("scalingStrategy") or {}).get("strategy") or "default",
+                gradual=(spec.get("rolloutStrategy") or (spec.get("rollout") or {}).get("strategy")) == "gradual",
+                last_active=moment(status.get("lastActiveTime")),
+            )
         return ScaledRecord(scaled, target, path)
 
     def pod(self, raw: Raw) -> PodRecord | None:

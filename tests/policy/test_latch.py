@@ -12,6 +12,7 @@ from scaler.policy.latch import INITIAL, step
 from scaler.policy.outcome import Seen
 
 MINUTE, HOUR = 60.0, 3600.0
+REFUSED = ", or was refused to KEDA (its event KEDAJobCreateFailed would say so)"
 OBJECT = Scaled("ScaledJob", "team", "train", "uid", 1, ((),), (), "ScaledJob train", 0, 1, failed_kept=100, jobs=())
 
 
@@ -143,7 +144,7 @@ def test_it_asks_until_the_job_is_seen():
 def test_keda_s_word_counts_only_where_nobody_else_can_have_started_a_job(told):
     assert answer(after(0.1, 0.4), seen(0.4, last_active=0.0)) == (
         0.0,
-        "has not fallen below 0.2 since a job that is gone started 1m ago",
+        f"has not fallen below 0.2 since a job that is gone started 1m ago{REFUSED}",
     )
     assert answer(after(0.1, 0.4), seen(0.4, last_active=0.0, **told))[0] == 1.0
 
@@ -153,7 +154,7 @@ def test_jobs_that_are_gone_are_not_forgotten():
     was, reason = answer(after(0.4), seen(0.4, older, last_active=-MINUTE * 5))
     assert (was, reason) == (
         0.0,
-        "has not fallen below 0.2 since a job that is gone started 6m ago, as far as is known: the past was seen for 1m",
+        f"has not fallen below 0.2 since a job that is gone started 6m ago{REFUSED}, as far as is known: the past was seen for 1m",
     )
     assert answer(after(0.4, 0.1), seen(0.4, older, last_active=-MINUTE * 5))[0] == 1.0
 
@@ -272,3 +273,36 @@ def test_it_declares_what_it_remembers():
 def test_what_is_wrong_is_refused(changed):
     with pytest.raises(ConfigError, match=r"f.yaml: policy\."):
         spec(**changed)
+
+
+# ---- what the ScaledJob's own settings do to it ---------------------------------------------------------------------------
+
+SOUND = {"succeeded_kept": 100, "gradual": True}
+
+
+@pytest.mark.parametrize(
+    ("told", "caution"),
+    [
+        ({"succeeded_kept": 0}, "successfulJobsHistoryLimit is 0"),
+        ({"failed_kept": 0}, "failedJobsHistoryLimit is 0: too few failed Jobs are kept to count 2 retries"),
+        ({"failed_kept": 2}, "failedJobsHistoryLimit is 2: too few failed Jobs are kept to count 2 retries"),
+        ({"strategy": "eager", "maximum": 2}, "scalingStrategy eager may start a second Job while one runs"),
+        ({"strategy": "accurate", "maximum": 2}, "scalingStrategy accurate may start a second Job while one runs"),
+        ({"strategy": "custom"}, "scalingStrategy custom may start a second Job while one runs"),
+        ({"minimum": 1}, "minReplicaCount is 1: KEDA starts Jobs without any rise"),
+        ({"others": ("cron",)}, "other triggers start Jobs too"),
+        ({"triggers": ((), ())}, "other triggers start Jobs too"),
+        ({"gradual": False}, "rollout.strategy is not gradual: an edit of the ScaledJob deletes the Job that runs"),
+        ({"strategy": "eager"}, ""),
+        ({"maximum": 5}, ""),
+        ({"failed_kept": 3}, ""),
+        ({"kind": "ScaledObject", "gradual": False}, ""),
+    ],
+)
+def test_settings_that_start_more_jobs_than_one_for_a_rise_are_told(told, caution):
+    found = latch.cautions(spec(), replace(OBJECT, **SOUND | told))
+    assert [text[: len(caution)] for text in found] == ([caution] if caution else [])
+
+
+def test_without_retries_no_failed_job_need_be_kept():
+    assert latch.cautions(spec(maxRetries=0), replace(OBJECT, **SOUND, failed_kept=0)) == ()

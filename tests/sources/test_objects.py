@@ -287,6 +287,7 @@ def test_a_scaled_job_has_its_jobs_the_newest_first_and_how_they_ended():
         Job("train-1", NOON - 60, "succeeded", NOON - 30),
     )
     assert (scaled.failed_kept, scaled.last_active) == (0, NOON + 9)
+    assert (scaled.succeeded_kept, scaled.strategy, scaled.gradual) == (100, "default", False)
 
 
 def test_of_many_jobs_the_newest_are_looked_at():
@@ -294,6 +295,21 @@ def test_of_many_jobs_the_newest_are_looked_at():
     scaled = only(cluster(scaled_job(), jobs=jobs))
     assert (len(scaled.jobs), scaled.jobs[0].name) == (250, "train-299")
     assert (scaled.failed_kept, scaled.last_active) == (100, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept", "strategy", "gradual"),
+    [
+        ({"successfulJobsHistoryLimit": 0}, 0, "default", False),
+        ({"scalingStrategy": {"strategy": "eager"}}, 100, "eager", False),
+        ({"scalingStrategy": {}, "rollout": {"strategy": "gradual"}}, 100, "default", True),
+        ({"rolloutStrategy": "gradual"}, 100, "default", True),
+        ({"rolloutStrategy": "immediate", "rollout": {"strategy": "gradual"}}, 100, "default", False),
+    ],
+)
+def test_what_a_scaled_job_does_with_its_jobs_is_read(spec, kept, strategy, gradual):
+    scaled = only(cluster(scaled_job(**spec)))
+    assert (scaled.succeeded_kept, scaled.strategy, scaled.gradual) == (kept, strategy, gradual)
 
 
 def test_keda_s_last_active_time_of_a_scaled_object_is_no_news():
