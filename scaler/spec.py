@@ -653,6 +653,9 @@ def _signal(fields: Fields, scope: _Scope, endpoint: str | None, reduce: str) ->
 
 def _find(fields: Fields, scope: _Scope) -> signals.Signal:
     """The engine's signal, or the gateway's where the engine has none of that name."""
+    own = {
+        key for key in ("engine", "signal") if fields.has(key)
+    }  # the rest is the trigger's, or the file's parameters
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
     gateway = str(scope.values.get("gateway", scope.defaults.gateway))
     name = fields.take("signal", text)
@@ -662,6 +665,8 @@ def _find(fields: Fields, scope: _Scope) -> signals.Signal:
         return signals.find(engine, name)
     except ConfigError as error:
         nor = f"; nor has the gateway {gateway}" if name in signals.gateway_signals() else ""
+        if error.key not in own:
+            raise ConfigError(fields.where, error.key, error.problem, error.allowed) from error
         raise fields.error(error.key, error.problem + nor, error.allowed) from error
 
 
