@@ -30,11 +30,13 @@ from scaler.hpa import (
 from scaler.hpa import step as hpa_step
 from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
 from scaler.signals import find
+from scaler.spec import WorkloadSpec
 from scaler.startup import Coming
 
 Data = dict[str, Any]
 WIDTH = 100
 GPUS = {"free": "GPUs free", "pending": "GPUs others wait for", "own": "GPUs of its own"}
+SEE_WORK = {"running", "in_flight", "cpu_usage"}  # signals of what is in progress
 NAMED = 3  # pending pods, and Jobs, that are named
 NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and at its minimum
 # Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
@@ -92,6 +94,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
             "against": [*decision.idle.busy, *decision.idle.unread],
             "seconds": decision.idle.seen,
             "needed": decision.idle.needed,
+            "blind": _blind(spec),
         },
         "hold": {"seconds": decision.held, "limit": spec.hold_for, "floor": decision.floor},
         "memory": {"seconds": decision.memory_seen, "needed": spec.memory},
@@ -153,6 +156,12 @@ def _names(ask: Ask | GpuAsk) -> list[str]:
     """Under which names a signal is looked for, and which versions have them."""
     metrics = find(ask.engine, ask.signal).metrics if isinstance(ask, SignalAsk) else ()
     return [f"{metric.name} ({metric.versions})" for metric in metrics]
+
+
+def _blind(spec: WorkloadSpec) -> bool:
+    """Whether all that is read is signals, and none of them sees a request for as long as it runs."""
+    asks = [item.ask for item in (*spec.inputs, *spec.guards)]
+    return all(isinstance(ask, SignalAsk) and ask.signal not in SEE_WORK for ask in asks)
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
@@ -466,6 +475,9 @@ def _active_lines(data: Data) -> list[str]:
     if not activation["value"] and data["unit"] == "replicas":
         against = ", ".join(idle["against"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")
+    if idle["blind"] and data["unit"] == "replicas" and not data["target_known"]["minimum"]:
+        longer = f"one that takes longer than {seconds(idle['needed'])} may be ended by a scale to 0"
+        lines.append(f"! nothing that is read sees a request while it runs: {longer}")
     return lines
 
 
