@@ -93,7 +93,7 @@ async def test_a_source_that_hangs_costs_the_budget_and_not_more():
     hanging = asyncio.Event()
     async with world(limits=Limits(budget=0.05)) as w, client(w.address) as stub:
         loop = asyncio.get_running_loop()
-        w.source.fetch = lambda asks, times: asyncio.run_coroutine_threadsafe(hanging.wait(), loop).result()
+        w.source.fetch = lambda *_: asyncio.run_coroutine_threadsafe(hanging.wait(), loop).result()
         try:
             assert await refused(stub.GetMetrics(asking())) == (
                 "UNAVAILABLE",
@@ -110,10 +110,10 @@ async def test_a_client_that_gives_up_does_not_take_the_measurement_with_it():
         loop, measure = asyncio.get_running_loop(), w.source.fetch
         started = asyncio.Event()
 
-        def slow(asks, times):
+        def slow(*asked):
             loop.call_soon_threadsafe(started.set)
             asyncio.run_coroutine_threadsafe(hanging.wait(), loop).result()
-            return measure(asks, times)
+            return measure(*asked)
 
         w.source.fetch = slow
         impatient, patient = stub.GetMetrics(asking()), stub.GetMetrics(asking())
