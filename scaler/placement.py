@@ -223,11 +223,11 @@ def closed(shape: Shape, node: Node) -> str:
             return "node selector"
     if shape.affinity is not None and not any(holds(term, node) for term in shape.affinity):
         return "node affinity"
+    if node.unschedulable and not passes(shape, CORDONED):
+        return "cordoned"  # which says more than the taint that its controller adds
     for taint in node.taints:
         if taint.effect != "PreferNoSchedule" and not passes(shape, taint):
             return f"taint {taint.key}"
-    if node.unschedulable and not passes(shape, CORDONED):
-        return "cordoned"
     return "" if node.ready or passes(shape, NOT_READY) else "not ready"
 
 

@@ -104,6 +104,10 @@ def test_a_new_node_is_ready_before_its_gpus_are_there():
     ("barred", "reason"),
     [
         ({"cordoned": True}, "cordoned on 1 node"),
+        (
+            {"cordoned": True, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]},
+            "cordoned on 1 node",
+        ),
         ({"ready": "False"}, "not ready on 1 node"),
         ({"ready": "Unknown"}, "not ready on 1 node"),
         ({"taints": [{"key": "team", "value": "red", "effect": "NoSchedule"}]}, "taint team on 1 node"),
