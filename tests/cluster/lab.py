@@ -59,7 +59,7 @@ class Lab:
     def __enter__(self) -> Self:
         programs = build.build(self.say)
         began = time.monotonic()
-        self.home, self._claim = _new_home()
+        self.home, self._claim = new_home()
         try:
             self._prepare(programs)
             self._start()
@@ -320,7 +320,7 @@ class Lab:
         return self.site.write(name, yaml.safe_dump(config))
 
 
-def _new_home() -> tuple[Path, IO[str]]:
+def new_home() -> tuple[Path, IO[str]]:
     """Make the folder of one run, claimed by a lock, and remove those whose run was killed before it could do so."""
     with (build.CACHE / "runs.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # or another start could take our folder for an abandoned one

@@ -3,6 +3,9 @@
 The external scaler here is the smallest there can be, so that what fails is the laboratory.
 """
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +17,11 @@ import pytest
 import requests
 from cluster import build
 from cluster.fleet import Load
-from cluster.lab import Lab
+from cluster.lab import Lab, new_home
 from cluster.objects import model, node_pool, scaled_object
 from cluster.process import LabError, Part
 from cluster.simulation import Simulation
+from prometheus_server import until
 
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
@@ -154,6 +158,47 @@ def test_what_is_not_installed_is_named_before_anything_starts(missing: str, tmp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(build.BuildError, match=f"^{missing} is not installed; the laboratory needs "):
         build.build()
+
+
+SLEEPER = """
+import signal, sys
+from pathlib import Path
+from cluster.process import Part, Process
+sleeper = Process(Part("sleeper", ("sleep", "1000"), ready=lambda: True), Path(sys.argv[1]), Path(sys.argv[1]))
+sleeper.start()
+print(sleeper.pid, flush=True)
+signal.pause()
+"""
+
+
+def test_what_was_started_ends_with_the_interpreter_that_is_killed(tmp_path: Path):
+    command, tests = [sys.executable, "-c", SLEEPER, str(tmp_path)], str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": tests}
+    ) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert _lives(pid)
+        parent.kill()
+    until(lambda: not _lives(pid))
+
+
+def test_the_folder_of_a_run_that_was_killed_is_gone_with_the_next_start(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(build, "CACHE", tmp_path)
+    (abandoned, claim), (running, held) = new_home(), new_home()
+    claim.close()  # as the kernel does for who is killed
+    home, own = new_home()
+    assert sorted(tmp_path.glob("run-*")) == sorted([running, home])
+    assert not abandoned.exists()
+    held.close()
+    own.close()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _phases(lab: Lab, app: str) -> list[str]:
