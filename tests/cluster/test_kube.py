@@ -3,21 +3,25 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 import yaml
 from cluster.api import Object
-from cluster.lab import Lab
+from cluster.fleet import Load
+from cluster.lab import Lab, condition
 from cluster.llm_scaler import LlmScaler
 from cluster.objects import model, scaled_object
 from cluster.process import LabError
+from cluster.watch import Watch
 
 from scaler.cluster import Scaled
 from scaler.sources.kube import WATCHED, Kube
 
 RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
 TRIGGER = {"formula": "queue-depth", "model": "llama", "holdFor": "5s"}
+WORKERS, WORK = 4, 40  # replicas, and requests that each of them works on
 NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
 Watching = Callable[[Path], Kube]
 
@@ -123,6 +127,58 @@ def test_another_kind_of_target_by_its_scale_and_a_scaled_job_by_its_jobs(lab: L
     lab.kubectl("delete", "crd", "gangs.lab.llm")
 
 
+def test_a_rollout_with_surge_does_not_ratchet_replicas_up(lab: Lab):
+    """By a total, and by a ratio that counts for every ready pod, of which a rollout has more than replicas."""
+    scaler = LlmScaler(lab)
+    (scaler.formulas / "ratio.yaml").write_text(RATIO)
+    scaler.start()
+    triggers = {
+        "total": {"expression": "waiting + running", "model": "llama", "target": str(WORK), "holdFor": "5s"},
+        "ratio": {"formula": "ratio", "holdFor": "5s"},
+    }
+    lab.fleet.load = Load(kv_usage=0.8)
+    for name, metadata in triggers.items():
+        surging = model(name, lab.fleet.port, gpus=0, load="3s", replicas=WORKERS)
+        surging["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0}}
+        lab.apply(surging)
+        lab.apply(scaled_object(name, scaler.address, metadata, minReplicaCount=1, maxReplicaCount=20, advanced={}))
+    working: dict[str, set[str]] = {name: set() for name in triggers}  # addresses of pods
+
+    def told(name: str) -> dict[str, Any]:
+        """The explanation; work that was lost with a pod is done by another once Prometheus has seen it gone."""
+        ready = [pod["status"]["podIP"] for pod in sorted(lab.pods(name), key=created) if condition(pod, "Ready")]
+        working[name] &= set(ready)
+        idle = set(ready[:WORKERS]) - working[name]
+        seen = lab.query(f'sum(vllm:num_requests_running{{app="{name}"}})').get("", 0)
+        if seen + WORK * len(idle) <= WORK * WORKERS:
+            working[name] |= idle
+        busy = Load(running=WORK, kv_usage=0.8)
+        lab.fleet.loads = {address: busy for those in working.values() for address in those}
+        return scaler.explain(name)
+
+    pods = lambda: [pod for name in triggers for pod in lab.pods(name)]  # noqa: E731
+    sure = lambda one: (one.get("certainty"), one.get("replicas")) == ("certain", WORKERS)  # noqa: E731
+    lab.wait(lambda: all(sure(told(name)) for name in triggers), 90, "4 replicas each")
+    old = {pod["metadata"]["uid"] for pod in pods()}
+    said: set[tuple[int, int]] = set()  # replicas, and pods
+
+    def rolled() -> bool:
+        """Whether every pod is a new one."""
+        said.update((now["replicas"], len(now["kubernetes"]["pods"])) for now in map(told, triggers))
+        return not any(pod["metadata"]["uid"] in old or not condition(pod, "Ready") for pod in pods())
+
+    with Watch(lab, *triggers) as watch:
+        for name in triggers:
+            lab.kubectl("rollout", "restart", f"deployment/{name}")
+        lab.wait(rolled, 90, "every pod is a new one")
+        began = watch.now()
+        lab.wait(lambda: rolled() and watch.now() - began > 12, 40, "two more looks of the HPA")
+    assert [watch.seen(name) for name in triggers] == [[WORKERS], [WORKERS]]
+    assert max(replicas for replicas, _ in said) == WORKERS
+    assert max(there for _, there in said) > WORKERS, "there was no surge"
+    lab.say(f"a rollout with surge: {max(there for _, there in said)} pods of {WORKERS} replicas, which stayed")
+
+
 def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: Lab):
     lab.apply([model("unasked", lab.fleet.port, gpus=0, replicas=1), scaled_object("unasked", NOWHERE, TRIGGER)])
     scaler = LlmScaler(lab, "--log-level", "debug")
@@ -139,6 +195,15 @@ def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: L
     line = next(line.strip() for line in scaler.text("unasked").splitlines() if "HPA keda-hpa-unasked: " in line)
     lab.say(f"known before KEDA asked, and then with its HPA: {line}")
 
+
+RATIO = """
+name: ratio
+parameters: {model: {default: llama}}
+metrics: {usage: {signal: kv_cache_usage}}
+formula: usage
+target: 0.8
+metricType: Value
+"""
 
 GANGS = """
 apiVersion: apiextensions.k8s.io/v1
@@ -157,6 +222,10 @@ spec:
       status: {}
       scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas, labelSelectorPath: .status.selector}
 """
+
+
+def created(pod: Object) -> tuple[str, str]:
+    return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
 def _applied(lab: Lab, item: Object) -> bool:
