@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from scaler.hardware import ANY, HOST, Hardware, Labels, Node
 from scaler.placement import takes
 
-FIXED = 2**31  # above any priority: who gives way makes room on its own node alone
-
 
 @dataclass(frozen=True, slots=True)
 class Barred:
@@ -38,17 +36,13 @@ def barred(hardware: Hardware, namespace: str, labels: Labels) -> Barred:
 
 
 def _around(key: str, pods: Iterable[tuple[str, int]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
-    """The nodes that are in one place with some pods, and the priority that closes each."""
+    """The nodes that are in one place with some pods, and the highest priority of these."""
     if key == HOST:
         yield from pods
         return
-    places: dict[str, dict[str, int]] = {}  # by the value of the label: nodes with such pods
+    places: dict[str, int] = {}  # by the value of the label
     for name, rank in pods:
         value = nodes[name].labels.get(key) if name in nodes else None
         if value is not None:
-            there = places.setdefault(value, {})
-            there[name] = max(rank, there.get(name, rank))
-    for name, node in nodes.items():
-        there = places.get(node.labels.get(key, ""), {})
-        if there:
-            yield name, there[name] if there.keys() == {name} else FIXED
+            places[value] = max(rank, places.get(value, rank))
+    yield from ((name, places[node.labels[key]]) for name, node in nodes.items() if node.labels.get(key) in places)
