@@ -89,12 +89,38 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """What one container asks for; one that asks for 0 says so."""
+
+    requests: Amounts
+    kind: Literal["main", "sidecar", "init"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the requests of a pod are made of."""
+
+    containers: tuple[Container, ...]  # initial ones in their order
+    whole: Amounts = ()  # what the pod says for all of them together
+    overhead: Amounts = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What containers of a namespace ask for that do not say, by its LimitRanges."""
+
+    requests: Mapping[str, int]
+    unsure: tuple[str, ...] = ()  # resources for which several LimitRanges say different things; the least is above
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """What one replica consists of."""
 
     pods: tuple[tuple[Shape, int], ...]  # and how many of each
     labels: Labels = ()  # of the first of them
     bounds: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
+    needs: tuple[Needs, ...] = ()  # of these pods, where they are not there yet
 
     @property
     def size(self) -> int:
@@ -286,6 +312,7 @@ class Hardware:
     queue: Queue = field(default_factory=Queue)
     shy: Mapping[str, Shy] = field(default_factory=dict)  # by namespace of those (ANY: of all) who are not wanted
     priorities: Mapping[str, PriorityClass] | None = None  # by name
+    fillings: Mapping[str, Filling] | None = None  # by namespace; one without is left out
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none

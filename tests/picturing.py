@@ -5,16 +5,27 @@ from kubernetes_objects import scaled_object
 from scaler.hardware import Devices, Hardware
 from scaler.karpenter import kinds
 from scaler.sources.karpenter import read_claim, read_pool, read_shortage
-from scaler.sources.machines import read_node, read_priority_class, read_quota
+from scaler.sources.machines import read_limit_range, read_node, read_priority_class, read_quota
 from scaler.sources.objects import Reader, Tables, assemble
-from scaler.sources.tables import PodTable, by_namespace, by_target, key_of
+from scaler.sources.tables import PodTable, by_namespace, by_target, filling, key_of
 from scaler.waiting import line_up
 
 GPU = "nvidia.com/gpu"
 
 
 def picture(
-    nodes, pods=(), specs=None, *, quotas=(), pools=(), claims=(), events=(), priorities=(), devices=None, **hardware
+    nodes,
+    pods=(),
+    specs=None,
+    *,
+    quotas=(),
+    pools=(),
+    claims=(),
+    events=(),
+    priorities=(),
+    ranges=(),
+    devices=None,
+    **hardware,
 ):
     """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it.
 
@@ -33,6 +44,7 @@ def picture(
         "nodes": {node.name: node for node in known},
         "loads": table.loads,
         "shy": by_target(table.shy),
+        "fillings": None if ranges is None else filling({key_of(raw): read_limit_range(raw) for raw in ranges}),
         "priorities": None
         if priorities is None
         else {raw["metadata"]["name"]: read_priority_class(raw) for raw in priorities},

@@ -504,6 +504,43 @@ def test_quotas_of_other_namespaces_bind_nothing_here():
     assert fits([node()], quotas=[quota(namespace="other", of={"pods": ("1", "1")})]) == 8
 
 
+# ---- what a LimitRange adds --------------------------------------------------------------------------------------------------
+
+
+def limit_range(name="defaults", namespace="team", **requests):
+    limits = [{"type": "Container", "defaultRequest": requests}]
+    return {"metadata": {"namespace": namespace, "name": name}, "spec": {"limits": limits}}
+
+
+def test_before_there_are_pods_a_limit_range_says_what_their_containers_ask_for():
+    large = [limit_range(cpu="32")]
+    assert asked([node()], ranges=large).schedulable == Count(2, reason="")
+    assert fits([node()], pod=with_cpu("8"), ranges=large) == 8, "these say it themselves"
+    assert fits([node()], ranges=[limit_range(namespace="other", cpu="32")]) == 8
+    two = {"containers": [*limits(**{GPU: "1"}), {"name": "d"}]}
+    assert fits([node()], pod=two, ranges=large) == 1
+    assert fits([node()], pod=two, ranges=[limit_range(cpu="40")]) == 0
+
+
+def test_pods_that_were_made_before_a_limit_range_say_nothing_of_the_next():
+    mine = on("llama-1", "n", spec(1), owner=MINE)
+    assert fits([node()], [mine], ranges=[limit_range(cpu="32")]) == 2
+    admitted = on("llama-1", "n", with_cpu("32"), owner=MINE)
+    assert fits([node()], [admitted], ranges=[limit_range(cpu="32")]) == 1
+
+
+def test_limit_ranges_that_differ_or_are_not_known_make_it_a_bound():
+    differing = [limit_range("a", cpu="32"), limit_range("b", cpu="16", memory="1Gi")]
+    assert asked([node()], ranges=differing).schedulable == Count(
+        4, "upper", "LimitRanges differ in cpu, and the least is counted"
+    )
+    unknown = asked([node()], ranges=None).schedulable
+    assert unknown == Count(8, "upper", "what LimitRanges let its containers ask for is not known")
+    full = {"containers": limits(**{GPU: "1", "cpu": "1", "memory": "1Gi"})}
+    assert fits([node()], pod=full, ranges=None) == 8
+    assert fits([node()], [on("llama-1", "n", owner=MINE)], ranges=None) == 7, "its pods tell"
+
+
 # ---- what is not known -----------------------------------------------------------------------------------------------------------
 
 

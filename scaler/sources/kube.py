@@ -24,7 +24,7 @@ from scaler.placement import joined
 from scaler.sources import devices, machines, objects
 from scaler.sources import karpenter as orders
 from scaler.sources.objects import Key, Raw, Scale, ScaledRecord, Tables
-from scaler.sources.tables import PodTable, Table, by_namespace, by_target, key_of
+from scaler.sources.tables import PodTable, Table, by_namespace, by_target, filling, key_of
 from scaler.waiting import line_up
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ LEADER_WORKER_SETS = Resource(
 )
 NODES = Resource("", "v1", "nodes", "which machines there are", namespaced=False)
 QUOTAS = Resource("", "v1", "resourcequotas", "what quotas leave")
+LIMIT_RANGES = Resource("", "v1", "limitranges", "what containers ask for that do not say")
 PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "which pods give way to others", namespaced=False
 )
@@ -118,7 +119,17 @@ SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, objects.GROUPS: LEADER_WORKER_SETS}
 WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
 DEVICES = (RESOURCE_SLICES, DEVICE_CLASSES, CLAIM_TEMPLATES, RESOURCE_CLAIMS)
-HARDWARE = (LEADER_WORKER_SETS, NODES, QUOTAS, PRIORITY_CLASSES, NODE_POOLS, NODE_CLAIMS, SHORTAGES, *DEVICES)
+HARDWARE = (
+    LEADER_WORKER_SETS,
+    NODES,
+    QUOTAS,
+    LIMIT_RANGES,
+    PRIORITY_CLASSES,
+    NODE_POOLS,
+    NODE_CLAIMS,
+    SHORTAGES,
+    *DEVICES,
+)
 WATCHED = WORKLOADS + HARDWARE
 RESOURCES = (*WATCHED, SLICES, SCALES)
 
@@ -387,6 +398,7 @@ class Kube:
             PODS: (self._reader.pod, key_of),
             NODES: (machines.read_node, key_of),
             QUOTAS: (machines.read_quota, key_of),
+            LIMIT_RANGES: (machines.read_limit_range, key_of),
             PRIORITY_CLASSES: (machines.read_priority_class, key_of),
             NODE_POOLS: (orders.read_pool, key_of),
             NODE_CLAIMS: (orders.read_claim, key_of),
@@ -414,13 +426,15 @@ class Kube:
     def _hardware(self) -> Hardware:
         nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
         claims, shortages = self._records(NODE_CLAIMS), self._records(SHORTAGES)
-        quotas, priorities = self._records(QUOTAS), self._records(PRIORITY_CLASSES)
+        quotas, ranges = self._records(QUOTAS), self._records(LIMIT_RANGES)
+        priorities = self._records(PRIORITY_CLASSES)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
             loads=None if pods is None else joined([table.loads for table in pods]),
             shy=by_target(one for table in pods or () for one in table.shy),
+            fillings=None if ranges is None else filling(ranges),
             priorities=None if priorities is None else {name: one for (_, name), one in priorities.items()},
             queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),

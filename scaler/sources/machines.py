@@ -1,8 +1,8 @@
 """Nodes, pods and quotas as JSON -> what the scheduler looks at in them. Pure.
 
 Source of the sums: Kubernetes 1.35.4, component-helpers/resource/helpers.go (PodRequests, AggregateContainerRequests,
-determineEffectiveRequests) and kubernetes/pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request is
-the request; a template has not been through that yet).
+determineEffectiveRequests), kubernetes/pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request is
+the request; a template has not been through that yet) and plugin/pkg/admission/limitranger/admission.go.
 """
 
 import re
@@ -12,12 +12,15 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from scaler.hardware import (
     Amounts,
     Apart,
+    Container,
     Labels,
+    Needs,
     Node,
     PriorityClass,
     Quota,
@@ -31,7 +34,9 @@ from scaler.hardware import (
 from scaler.placement import takes
 
 Raw = Mapping[str, Any]
+Kind = Literal["main", "sidecar", "init"]
 
+NONE: Mapping[str, int] = MappingProxyType({})
 MOST = 10**24  # of anything: more than there is, and a number that can still be written
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -98,7 +103,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     claims: Iterable[Raw] = spec.get("resourceClaims") or ()
     apart = tuple(_apart(one) for one in _anti_affinity(spec))
     return Shape(
-        requests=_requests(spec, status or {}),
+        requests=total(read_needs(spec, status or {})),
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
         tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
@@ -126,36 +131,60 @@ def read_priority_class(raw: Raw) -> PriorityClass:
     return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
 
 
+def read_limit_range(raw: Raw) -> Mapping[str, int]:
+    """What a LimitRange lets containers ask for that do not say."""
+    limits = (one for one in raw["spec"].get("limits") or () if one.get("type") == "Container")
+    return {name: value for one in limits for name, value in amounts(one.get("defaultRequest")).items()}
+
+
 def amounts(raw: Raw | None) -> dict[str, int]:
     """A list of resources."""
     return {intern(name): amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
-def _requests(spec: Raw, status: Raw) -> Amounts:
-    """What a pod takes from a node: its containers and sidecars together, or an init container that takes more."""
+def read_needs(spec: Raw, status: Raw) -> Needs:
+    """What the requests of a pod are made of; its status says what was changed while it runs."""
     stated = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
     states: dict[str, Raw] = {one["name"]: one for one in stated if one.get("resources") is not None}
     stuck = _infeasible(status)
-    total: Counter[str] = Counter()
-    for container in spec.get("containers") or ():
-        total.update(_effective(container, states, stuck))
+
+    def read(container: Raw, kind: Kind) -> Container:
+        asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
+        return Container(_sorted(asked), kind)
+
+    main = [read(one, "main") for one in spec.get("containers") or ()]
+    first = spec.get("initContainers") or ()
+    initial = [read(one, "sidecar" if one.get("restartPolicy") == "Always" else "init") for one in first]
+    return Needs((*main, *initial), _sorted(_asked(spec.get("resources"))), _sorted(amounts(spec.get("overhead"))))
+
+
+def total(needs: Needs, filling: Mapping[str, int] = NONE) -> Amounts:
+    """What a pod takes from a node: its containers and sidecars together, or an init container that takes more.
+
+    Args:
+        needs: of the pod.
+        filling: what containers ask for that do not say.
+    """
+    together: Counter[str] = Counter()
     sidecars: Counter[str] = Counter()
     peak: dict[str, int] = {}
-    for container in spec.get("initContainers") or ():
-        if container.get("restartPolicy") == "Always":
-            own = _effective(container, states, stuck)
-            total.update(own)
+    for container in needs.containers:
+        own = {**filling, **dict(container.requests)}
+        if container.kind != "init":
+            together.update(own)
+        if container.kind == "sidecar":
             sidecars.update(own)
-            now: Mapping[str, int] = sidecars
-        else:
-            now = sidecars + Counter(_asked(container.get("resources")))
-        peak = _greatest(peak, now)
-    whole = _greatest(total, peak)
-    of_pod = _asked(spec.get("resources"))
-    whole |= {name: value for name, value in of_pod.items() if name.startswith(_POD_LEVEL)}
-    for name, value in amounts(spec.get("overhead")).items():
+        if container.kind != "main":
+            peak = _greatest(peak, sidecars if container.kind == "sidecar" else sidecars + Counter(own))
+    whole = _greatest(together, peak)
+    whole |= {name: value for name, value in needs.whole if name.startswith(_POD_LEVEL)}
+    for name, value in needs.overhead:
         whole[name] = whole.get(name, 0) + value
-    return tuple(sorted({**{name: value for name, value in whole.items() if value > 0}, "pods": 1}.items()))
+    return _sorted({**{name: value for name, value in whole.items() if value > 0}, "pods": 1})
+
+
+def _sorted(amounts: Mapping[str, int]) -> Amounts:
+    return tuple(sorted(amounts.items()))
 
 
 def _asked(resources: Raw | None) -> dict[str, int]:

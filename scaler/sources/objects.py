@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scaler.cluster import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
-from scaler.hardware import Amounts, Hardware, Owner, PriorityClass, Shape, Template, Waiting
+from scaler.hardware import Amounts, Hardware, Needs, Owner, PriorityClass, Shape, Template, Waiting
 from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.placement import takes
-from scaler.sources.machines import amount, moment, read_shape
+from scaler.sources.machines import amount, moment, read_needs, read_shape, total
 from scaler.sources.selector import selects
 
 Raw = Mapping[str, Any]
@@ -31,6 +31,8 @@ GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its 
 EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
 GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
+UNFILLED = "what LimitRanges let its containers ask for is not known"
+_USUAL = frozenset({"cpu", "memory"})
 _PAUSES = "autoscaling.keda.sh/"
 _SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
 _LONGEST = 256  # characters of such an annotation; of a longer one enough is kept to refuse it
@@ -196,12 +198,16 @@ class Reader:
 
     def _template(self, *pods: tuple[Raw | None, int]) -> Template:
         """So many pods of each of these templates."""
-        shapes: Counter[Shape] = Counter()
+        counts: Counter[tuple[Shape, Needs]] = Counter()
         for raw, count in pods:
-            labels = (raw or {}).get("metadata", {}).get("labels") or {}
-            shapes[self._once(read_shape((raw or {}).get("spec") or {}, labels))] += count
+            labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
+            counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec, {}))] += count
         first = (pods[0][0] or {}).get("metadata", {}).get("labels") or {}
-        return Template(tuple((shape, count) for shape, count in shapes.items() if count), tuple(sorted(first.items())))
+        return Template(
+            pods=tuple((shape, count) for (shape, _), count in counts.items() if count),
+            needs=tuple(needs for (_, needs), count in counts.items() if count),
+            labels=tuple(sorted(first.items())),
+        )
 
     def _once(self, value: Any) -> Any:
         if len(self._shared) > 100_000:  # of pods long gone
@@ -480,11 +486,32 @@ def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -
     made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
     if written is None and made and record.target[1] not in tables.replicated:
         return Template(((made.shape, 1),), made.labels)
-    if written is None or made is None or len(written.pods) > 1:
-        return written
-    [(shape, count)] = written.pods
+    filled = _filled(written, record.target[0], tables)
+    if written is None or filled is None or made is None or len(written.pods) > 1:
+        return filled
+    [(shape, count)] = filled.pods
     grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
-    return replace(written, pods=((made.shape, count),)) if grown else written
+    return replace(written, pods=((made.shape, count),)) if grown else filled
+
+
+def _filled(template: Template | None, namespace: str, tables: Tables) -> Template | None:
+    """A template whose containers ask for what LimitRanges let them ask for where they do not say."""
+    fillings = tables.hardware.fillings if tables.hardware else None
+    if template is None or not template.needs:
+        return template
+    if fillings is None:
+        silent = any(_USUAL - dict(one.requests).keys() for needs in template.needs for one in needs.containers)
+        return replace(template, bounds=(*template.bounds, UNFILLED)) if silent else template
+    found = fillings.get(namespace)
+    if found is None:
+        return template
+    pairs = zip(template.pods, template.needs, strict=True)
+    differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
+    return replace(
+        template,
+        pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
+        bounds=(*template.bounds, *differ),
+    )
 
 
 def _ranked(template: Template | None, tables: Tables) -> Template | None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from scaler.hardware import ANY, Apart, Load, Owner, Quota, Waiting
+from scaler.hardware import ANY, Apart, Filling, Load, Owner, Quota, Waiting
 from scaler.placement import EMPTY, with_pod, without_pod
 from scaler.sources.objects import Key, PodRecord, Raw
 
@@ -93,6 +93,21 @@ def by_target(pods: Iterable[tuple[str, Apart, str, int]]) -> dict[str, dict[Apa
 def key_of(raw: Raw) -> Key:
     """Namespace (empty for what has none) and name."""
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
+
+
+def filling(ranges: Mapping[Key, Mapping[str, int]]) -> dict[str, Filling]:
+    """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
+    found: dict[str, dict[str, set[int]]] = {}
+    for (namespace, _), amounts in ranges.items():
+        for name, value in amounts.items():
+            found.setdefault(namespace, {}).setdefault(name, set()).add(value)
+    return {
+        namespace: Filling(
+            {name: min(values) for name, values in asked.items()},
+            tuple(sorted(name for name, values in asked.items() if len(values) > 1)),
+        )
+        for namespace, asked in found.items()
+    }
 
 
 def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:

@@ -209,6 +209,18 @@ def test_machines_and_what_pods_hold_of_them_are_in_the_picture(server, start):
     assert hardware.heard is not None
 
 
+def test_what_admission_adds_to_pods_that_are_not_there_yet_is_in_the_picture(server, start):
+    limits = [{"type": "Container", "defaultRequest": {"cpu": "2"}}]
+    server.put("limitranges", {"metadata": {"namespace": "team", "name": "l"}, "spec": {"limits": limits}})
+    server.put("priorityclasses", {"metadata": {"name": "serving"}, "value": 7, "preemptionPolicy": "Never"})
+    pods = {"template": {"spec": spec(2, priorityClassName="serving")}}
+    server.put("deployments", {**deployment("new"), "spec": pods})
+    server.put("scaledobjects", scaled_object("new"))
+    kube = start()
+    [(shape, _)] = one(kube, "new").template.pods
+    assert (shape.asks("cpu"), shape.priority, shape.preempts) == (2000, 7, False)
+
+
 def test_the_load_of_a_node_follows_its_pods(server, start):
     server.put("nodes", node("n"))
     kube = start()

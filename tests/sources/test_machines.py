@@ -2,8 +2,18 @@
 
 import pytest
 
-from scaler.hardware import Quota
-from scaler.sources.machines import MOST, amount, read_node, read_quota, read_shape
+from scaler.hardware import PriorityClass, Quota
+from scaler.sources.machines import (
+    MOST,
+    amount,
+    read_limit_range,
+    read_needs,
+    read_node,
+    read_priority_class,
+    read_quota,
+    read_shape,
+    total,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +92,40 @@ def cores(spec, status=None):
 def test_what_a_pod_asks_for(spec, expected):
     assert cores(spec) == expected
     assert read_shape(spec, {}).asks("pods") == 1
+
+
+def asking(**resources):
+    return {"name": "c", "resources": resources}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"containers": [asking()]}, 100),
+        ({"containers": [asking(), asking()]}, 200),
+        ({"containers": [asking(requests={"cpu": "2"}), asking()]}, 2100),
+        ({"containers": [asking(requests={"cpu": "0"}), asking(limits={"cpu": "1"})]}, 1000),
+        ({"containers": [asking()], "initContainers": [asking(requests={"cpu": "50m"})]}, 100),
+        ({"containers": [asking(requests={"cpu": "50m"})], "initContainers": [asking()]}, 100),
+        ({"containers": [asking()], "initContainers": [{**asking(), "restartPolicy": "Always"}]}, 200),
+        ({"containers": [asking()], "overhead": {"cpu": "1"}}, 1100),
+        ({"containers": [asking()], "resources": {"requests": {"cpu": "3"}}}, 3000),
+    ],
+)
+def test_containers_that_do_not_say_ask_for_what_a_limit_range_says(spec, expected):
+    limits = [
+        {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1"}, "max": {"cpu": "9"}},
+        {"type": "Pod", "max": {"cpu": "9"}},
+    ]
+    filling = read_limit_range({"spec": {"limits": limits}})
+    assert filling == {"cpu": 100}
+    assert dict(total(read_needs(spec, {}), filling)) == {"cpu": expected, "pods": 1}
+
+
+def test_a_priority_class():
+    assert read_priority_class({"value": 5}) == PriorityClass(5)
+    never = {"value": -5, "preemptionPolicy": "Never", "globalDefault": True}
+    assert read_priority_class(never) == PriorityClass(-5, preempts=False, default=True)
 
 
 @pytest.mark.parametrize(

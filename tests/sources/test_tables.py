@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picturing import on, spec
 
-from scaler.hardware import ANY, HOST, Apart
+from scaler.hardware import ANY, HOST, Apart, Filling
 from scaler.sources.objects import Reader
-from scaler.sources.tables import PodTable, by_target
+from scaler.sources.tables import PodTable, by_target, filling
 
 
 def apart(app):
@@ -38,6 +38,15 @@ def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(time
         anew.put(("team", name), record)
     assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
     assert (kept.loads, kept.shy) == (anew.loads, anew.shy)
+
+
+def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
+    ranges = {
+        ("red", "a"): {"cpu": 100, "memory": 7},
+        ("red", "b"): {"cpu": 50, "memory": 7},
+        ("blue", "a"): {"cpu": 1},
+    }
+    assert filling(ranges) == {"red": Filling({"cpu": 50, "memory": 7}, ("cpu",)), "blue": Filling({"cpu": 1})}
 
 
 def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wanted():
