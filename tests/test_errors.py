@@ -10,7 +10,12 @@ def family(cls):
         yield from family(child)
 
 
-@pytest.mark.parametrize("cls", list(family(errors.ScalerError)))
+OWN = [
+    cls for cls in family(errors.ScalerError) if cls.__module__ == errors.__name__
+]  # rooms may have some for themselves
+
+
+@pytest.mark.parametrize("cls", OWN)
 def test_every_error_has_the_name_of_a_grpc_status_and_stands_in_the_tree(cls):
     assert grpc.StatusCode[cls.code]
     assert cls.__name__ in errors.__doc__
