@@ -4,10 +4,13 @@ What is seen is printed in whole lines, as it is seen, so that several clusters 
 """
 
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cluster import build
 from cluster.lab import Lab
 from cluster.llm_scaler import LlmScaler
 
@@ -42,6 +45,14 @@ def scaler(lab: Lab) -> LlmScaler:
     process = LlmScaler(lab)
     process.start()
     return process
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder below the laboratory's own, instead of pytest's elsewhere; gone afterwards."""
+    build.CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build.CACHE, prefix="test-") as folder:
+        yield Path(folder)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
