@@ -90,7 +90,10 @@ def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab):
         turned = watch.now()
         tokens.flow((4300, 4900, 4100, 4700), lambda: watch.now() - turned > 20, "noise between the thresholds")
         assert settled(lab, {"large": 0, "small": 1})
+        gate = lambda state: all(f"gate {state}" in scaler.reason(name) for name in sides)  # noqa: E731
+        lab.wait(lambda: gate("open"), 20, "both sides say so")
         tokens.flow((3000,), lambda: settled(lab, {"large": 1, "small": 0}), "the large model takes over again")
+        lab.wait(lambda: gate("closed"), 20, "both sides say so")
     lab.say(f"cheaper model: {said}")
     lab.say(f"  large {watch.seen('large')}, small {watch.seen('small')}")
     assert watch.seen("large") == [1, 0, 1]

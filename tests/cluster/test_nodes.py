@@ -39,6 +39,7 @@ def test_karpenter_brings_nodes_up_to_the_pool_s_gpus_and_the_rest_is_said_to_be
         told = lab.wait(lambda: counted(scaler, "wide", GPUS), 30, "it knows how many can be had")
         assert told["reason"].startswith(f"{GPUS + 2} replicas, though {GPUS} can be had ({GPUS} on nodes, ")
         assert "NodePool gpu: limit nvidia.com/gpu 4" in told["reason"]
+        assert ", 2 pending for " in told["reason"]
     nodes = len(lab.api.items("NodeClaim"))
     lab.say(f"from zero to {GPUS} of {GPUS + 2} on {nodes} new nodes, the first ready after {first:.0f} s; {line}")
     lab.say(f"  {told['reason']}")
