@@ -36,7 +36,7 @@ FORGOTTEN = 3600.0  # seconds after which nobody asks for a signal any more; the
 LEFT = 660.0  # seconds after which a pod that nobody asks about is gone; likewise
 SHARED = 0.4  # seconds for which a reading serves other ticks too; the shortest interval is a second
 MAX_WINDOWS = 16  # of different length, of all workloads together; shared among their namespaces
-MAX_PODS = 5_000  # pods' pages that are kept at a time
+MAX_PODS = 5_000  # pods' pages that are kept at a time; likewise
 
 _GRACE = 1.1  # the pages' own time-outs know more than ours, so they come first
 
@@ -144,18 +144,19 @@ class ScrapeSource:
 
     def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
         """The pages of the pods that are asked about, and what is wrong with the others."""
-        pages: list[Page] = []
+        wishes: list[tuple[str, Page]] = []
         problems: list[Visit] = []
         places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
         for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
             page, problem = self._page_of(place, usual)
-            if not problem and len(pages) >= MAX_PODS:
-                problem = f"{self._endpoint.name} reads no more than {MAX_PODS} pods"
             if problem:
                 problems.append(_unread(page, problem))
             else:
-                pages.append(page)
-        return pages, problems
+                wishes.append((place.namespace, page))
+        granted = shared(wishes, MAX_PODS)
+        limit = f"{self._endpoint.name} reads no more than {MAX_PODS} pods, {held(granted)}"
+        problems += [_unread(page, limit) for _, page in wishes if page not in granted]
+        return list(granted), problems
 
     def _keep(
         self, listed: Sequence[Page], pods: Sequence[Page], now: float

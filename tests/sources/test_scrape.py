@@ -468,6 +468,20 @@ def test_a_target_is_measured_on_its_own_pods_and_on_no_others(web, pods):
     assert sorted(path for path, _ in web.asked) == ["/a", "/b", "/c"]
 
 
+def test_pods_that_are_too_many_to_read_are_shared_among_namespaces(web, pods, monkeypatch):
+    monkeypatch.setattr("scaler.sources.scrape.MAX_PODS", 3)
+    web.paths = {f"/{name}": vllm(waiting=1) for name in "abcdz"}
+    there = own("z")
+    moved = replace(there, places=frozenset(replace(place, namespace="quiet") for place in there.places))
+    noisy = replace(WAITING, own=own(*"abcd"))
+    quiet = replace(WAITING, own=moved, labels=(("namespace", "quiet"), ("model", "m")))
+    found = pods().fetch([noisy, quiet], [1000.0])
+    assert counts(found[quiet][0]) == (2.0, 1, 1)
+    assert counts(found[noisy][0]) == (4.0, 2, 4)
+    limit = "pages reads no more than 3 pods, one of each namespace in turn (demo 2, quiet 1)"
+    assert limit in found[noisy][0].partial
+
+
 def test_every_ready_pod_must_answer_and_no_other(web, pods):
     web.paths = {"/a": vllm(waiting=1), "/b": lambda handler: send(handler, b"", 503)}
     source = pods()
