@@ -19,7 +19,7 @@ from scaler.hpa import SYNC_PERIOD
 
 JITTER = 1.0  # seconds by which a look may be early or late
 SPARE = 0.25  # seconds between the end of a tick and the look that it is for
-DRIFT = 1.5  # seconds that looks may drift away from their ticks before the grid follows: an HPA drifts slowly
+DRIFT = 1.25  # seconds that looks may drift away from their ticks before the grid follows: an HPA drifts slowly
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Limits:
     budget: float = 2.0  # seconds an RPC waits for a first decision
     workloads: int = 5000
     forget_after: float = 7200.0  # seconds without a call
-    evaluation_delay: float = 1.0  # seconds that sources are asked about the past, so that late samples are in
+    evaluation_delay: float = 0.5  # seconds that sources are asked about the past, so that late samples are in
     patience: float = 5.0  # seconds after which a source that has not come back counts as failed
 
 

@@ -79,7 +79,7 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
     Key("defaults.endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
     Key("defaults.gatewayEndpoint", text, None, "endpoint of what gateways say; the trigger's when not given"),
-    Key("evaluationDelay", duration(0, 60), 1.0, "how far back sources are asked, so that late samples are in"),
+    Key("evaluationDelay", duration(0, 60), 0.5, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
     Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),

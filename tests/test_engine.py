@@ -93,7 +93,7 @@ def test_the_history_of_a_new_workload_is_folded_so_that_it_knows_the_past_at_on
         engine = engine_of(lambda _at: 0.0)
         assert (await first(engine)).active is False  # 30 s of quiet are in the history
         [(_, times)] = engine._sources["default"].questions
-        assert times == [START - 1 - 30 + step * 5 for step in range(7)]
+        assert times == [START - Limits().evaluation_delay - 30 + step * 5 for step in range(7)]
         await engine.close()
 
     play(scenario())
@@ -175,7 +175,7 @@ def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
         assert source.questions == []
         await engine.tick(START + 5)
         [(asks, times)] = source.questions
-        assert times == [START + 4]  # the grid time less the evaluation delay
+        assert times == [START + 5 - Limits().evaluation_delay]  # the grid time less the evaluation delay
         assert sum(isinstance(ask, QueryAsk) for ask in asks) == 1, "equal asks are one ask"
         await engine.close()
 

@@ -126,7 +126,7 @@ def test_what_is_not_known_is_an_error_and_not_zero(seen, reason):
 def test_a_restart_remembers_the_load_and_waits_with_lowering_until_it_has_seen_the_gpus_as_long():
     async def scenario():
         world = World(WINDOW)
-        world.load = lambda at: 30.0 if at == -11 else 10.0  # a peak before the restart, in the window
+        world.load = lambda at: 30.0 if at < -10 else 10.0  # a peak before the restart, in the window
         decision = await world.at(0, cluster(gpus=8, pods=4))
         assert decision.facts[0].value == 30, "the window is whole"
         assert (decision.certainty, decision.memory_seen) == ("raising", 5)
