@@ -84,7 +84,7 @@ def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> 
     load = load or EMPTY
     fits, binding = room(shape, node, load)
     free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
-    most = room(shape, node, kept(load, shape))[0] if any(yields(rank, shape) for rank in load.ranks) else fits
+    most = room(shape, node, kept(load, shape))[0] if load.ranks and yields(min(load.ranks), shape) else fits
     return Place(fits, free, "" if fits else f"insufficient {binding}", most)
 
 
