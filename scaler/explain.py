@@ -30,13 +30,12 @@ from scaler.hpa import (
 from scaler.hpa import step as hpa_step
 from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
 from scaler.signals import find
-from scaler.spec import WorkloadSpec
+from scaler.spec import SEE_WORK
 from scaler.startup import Coming
 
 Data = dict[str, Any]
 WIDTH = 100
 GPUS = {"free": "GPUs free", "pending": "GPUs others wait for", "own": "GPUs of its own"}
-SEE_WORK = {"running", "in_flight", "cpu_usage"}  # signals of what is in progress
 NAMED = 3  # pending pods, and Jobs, that are named
 NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and at its minimum
 # Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
@@ -94,7 +93,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
             "against": [*decision.idle.busy, *decision.idle.unread],
             "seconds": decision.idle.seen,
             "needed": decision.idle.needed,
-            "blind": _blind(spec),
+            "blind": _blind(decision),
         },
         "hold": {"seconds": decision.held, "limit": spec.hold_for, "floor": decision.floor},
         "memory": {"seconds": decision.memory_seen, "needed": spec.memory},
@@ -158,10 +157,14 @@ def _names(ask: Ask | GpuAsk) -> list[str]:
     return [f"{metric.name} ({metric.versions})" for metric in metrics]
 
 
-def _blind(spec: WorkloadSpec) -> bool:
+def _blind(decision: Decision) -> bool:
     """Whether all that is read is signals, and none of them sees a request for as long as it runs."""
-    asks = [item.ask for item in (*spec.inputs, *spec.guards)]
-    return all(isinstance(ask, SignalAsk) and ask.signal not in SEE_WORK for ask in asks)
+    read = zip(decision.facts + decision.guards, decision.spec.inputs + decision.spec.guards, strict=True)
+    somebody = decision.known.current != 0  # could hold a request, so that no series is no sight
+    return all(
+        isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.stood_in and somebody))
+        for fact, item in read
+    )
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:

@@ -67,6 +67,7 @@ REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 SOURCES = ("signal", "prometheus", "gpus")  # of a metric
 TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
+SEE_WORK = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress
 REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
     "mean": lambda values: sum(values) / len(values),
     "max": max,
@@ -506,7 +507,7 @@ def _read(
         activation=_activation(fields, names),
         metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
         inputs=inputs,
-        guards=_guards(inputs),
+        guards=_guards(inputs, scope),
         replicas=_replica_asks(scope),
         parameters=parameters,
         policy_kind=policy_kind,
@@ -714,8 +715,12 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
     return kind, spec, {text: _program(text, names, "number", fields.where, "policy") for text in sorted(spec.metrics)}
 
 
-def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
-    """Waiting and running of the same pods that the formula measures; none when it measures no engine."""
+def _guards(inputs: tuple[Input, ...], scope: _Scope) -> tuple[Input, ...]:
+    """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine."""
+    if inputs and all(
+        isinstance(item.ask, SignalAsk) and not item.of_target and item.ask.signal not in SEE_WORK for item in inputs
+    ):
+        return _guards_of_engine(scope)
     own = {
         item.ask.signal: item
         for item in reversed(inputs)
@@ -730,6 +735,19 @@ def _guards(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
             signal = signals.find(ask.engine, name)
             ask = replace(ask, signal=name, window=None, quantile=None, reduce=None)
             guards.append(Input(name, ask, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+    return tuple(guards)
+
+
+def _guards_of_engine(scope: _Scope) -> tuple[Input, ...]:
+    """Waiting and running of the engine behind a gateway; where it is not named, what is not there is no problem."""
+    named = "engine" in scope.values
+    engine = str(scope.values.get("engine", scope.defaults.engine))
+    guards = []
+    for name in GUARDS:
+        if name in signals.names(engine) and signals.find(engine, name).scope == "target":
+            signal, ask, of_target = _signal(Fields("", {"signal": name, "engine": engine}), scope, None, "mean")
+            on_missing: OnMissing = "error" if named else "zero"
+            guards.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=of_target))
     return tuple(guards)
 
 

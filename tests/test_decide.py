@@ -536,6 +536,15 @@ def test_work_that_the_formula_does_not_look_at_keeps_a_workload_active():
     assert decisions[3].reason == "0 replicas: waiting = 0, at 1 a replica, kept active: running is 1"
 
 
+def test_a_long_generation_is_not_ended_where_the_formula_looks_at_the_gateway_alone():
+    spec, there = workload(expression="queued", target="4", model="m"), Replicas(1, 1, 0)
+    long = [{"queued": 0, "replicas": there, "guards": {"waiting": 0, "running": 1}}] * 340  # 28 minutes
+    _, decisions = fold(spec, [{**long[0], "queued": 3}, *long])
+    assert {decision.active for decision in decisions} == {True}
+    _, decisions = fold(spec, [{**one, "guards": {"waiting": None, "running": None}} for one in long])
+    assert decisions[-1].active is False, "it is no vLLM, and no other engine was named"
+
+
 @pytest.mark.parametrize("unread", ["refused", None])
 def test_a_guard_that_cannot_be_read_stands_against_inactive(unread):
     rows = [{"waiting": 1, "guards": {"waiting": 1, "running": 1}}]

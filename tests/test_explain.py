@@ -133,15 +133,16 @@ def test_guards_that_the_formula_does_not_read_are_shown_apart():
 
 
 def test_what_does_not_see_requests_while_they_run_says_so():
-    def warns(expression, least=0, **metadata):
+    def warns(expression, least=0, guards=None, **metadata):
         spec = workload(expression=expression, target="4", model="m", **metadata)
-        row = {item.name: 0 for item in spec.inputs} | {"replicas": Replicas(1, 1, 0, least, 20)}
+        row = {item.name: 0 for item in spec.inputs} | {"replicas": Replicas(1, 1, 0, least, 20), "guards": guards}
         text = as_text(as_data(decide_last(spec, row)))
         return "nothing that is read sees a request while it runs: one that takes longer than 1m may be ended" in text
 
-    assert warns("queued")
+    assert warns("queued", guards={"waiting": None, "running": None}), "whatever its engine is, it is no vLLM"
+    assert not warns("queued", guards={"waiting": 0, "running": 0})
     assert warns("waiting", engine="triton")
-    assert not warns("queued", least=1), "it does not go to 0"
+    assert not warns("queued", least=1, guards={"waiting": None, "running": None}), "it does not go to 0"
     assert not warns("in_flight", gateway="dynamo")
     assert not warns("queued + waiting"), "its pods say what runs, too"
 

@@ -175,6 +175,20 @@ def test_what_guards_a_workload_is_asked_of_the_engine_that_has_it():
     ]
 
 
+def test_what_guards_a_workload_that_looks_at_its_gateway_alone_is_asked_of_its_engine():
+    def guards(expression, **metadata):
+        spec = workload(expression=expression, target="4", model="m", **metadata)
+        return [(one.ask.engine, one.ask.signal, one.ask.pods, one.on_missing, one.of_target) for one in spec.guards]
+
+    guessed = [("vllm", "waiting", "m-.*", "zero", True), ("vllm", "running", "m-.*", "zero", True)]
+    assert guards("queued", pods="m-.*") == guessed, "nobody said that it is vLLM"
+    assert guards("queued", engine="tgi")[1] == ("tgi", "running", None, "error", True)
+    assert guards("in_flight", gateway="dynamo") == [], "a gateway that sees what runs"
+    assert guards("queued", engine="knative") == [], "what is no engine has no pods that run anything"
+    assert workload("name: c\nmetrics: {c: {prometheus: up}}\nformula: c\ntarget: 1\n").guards == ()
+    assert workload("name: c\nformula: 1 + 1\ntarget: 1\n").guards == ()
+
+
 def test_a_signal_of_another_model_is_not_of_this_target():
     spec = workload(
         "name: other\nmetrics: {a: {signal: waiting, model: large}}\nformula: a\ntarget: 1\nparameters: {model: {example: m}}\n",
@@ -182,7 +196,7 @@ def test_a_signal_of_another_model_is_not_of_this_target():
     )
     assert spec.inputs[0].ask.labels[1] == ("model", "large")
     assert not spec.inputs[0].of_target
-    assert spec.guards == ()
+    assert {dict(item.ask.labels)["model"] for item in spec.guards} == {"small"}, "its own requests keep it awake"
 
 
 def test_quantiles_and_windows_have_defaults_and_can_be_set():
