@@ -123,3 +123,12 @@ def _most(replicas: int, current: int, tolerance: float) -> int:
     least = math.floor(min(current * (1 + tolerance), MAX_REPLICAS)) + 1  # that the HPA acts on, but for rounding
     most = max(replicas + 1, least)
     return most + replicas_for_average_value(float(most), 1.0, current, tolerance)[1]
+
+
+def capacity_mode(raw: object) -> Mode:
+    """A mode of capacity; YAML reads a bare `off` as a boolean."""
+    if raw is False:
+        return "off"
+    if raw == "clamp" or raw == "report" or raw == "off":  # noqa: PLR1714 - so that the type is seen
+        return raw
+    raise ValueError("clamp, report, off")

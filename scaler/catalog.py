@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError, UnknownFormula, nearest
-from scaler.spec import FormulaFile, parse_file
+from scaler.template import FormulaFile, parse_file
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_FILES = 1000

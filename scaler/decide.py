@@ -21,10 +21,11 @@ from scaler.decision import Answer, Certainty, Decision, Fact, Idle
 from scaler.errors import EvaluationError
 from scaler.fields import seconds
 from scaler.formula import Program
+from scaler.inputs import REDUCTIONS, Input
 from scaler.model import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, replicas_for
 from scaler.policy.outcome import Outcome, Seen
 from scaler.sentence import sentence
-from scaler.spec import REDUCTIONS, Input, WorkloadSpec
+from scaler.spec import WorkloadSpec
 from scaler.startup import Coming, Owed, coming
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish

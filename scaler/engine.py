@@ -19,11 +19,13 @@ from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Scaled, resolved
 from scaler.decide import State, decide
 from scaler.decision import Answer, Decision
+from scaler.defaults import Defaults
 from scaler.errors import NoAnswer, ScalerError
 from scaler.fields import seconds
 from scaler.gpu import Availability, availability
 from scaler.model import Ask, Failure, Measured, Reading, Request, SignalAsk, Source, WorkloadKey
-from scaler.spec import Defaults, FormulaFile, WorkloadSpec, bind, own_pods
+from scaler.spec import WorkloadSpec, own_pods
+from scaler.template import FormulaFile, bind
 from scaler.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
 
 logger = logging.getLogger(__name__)

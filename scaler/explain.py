@@ -28,9 +28,9 @@ from scaler.hpa import (
     Sample,
 )
 from scaler.hpa import step as hpa_step
+from scaler.inputs import SEE_WORK
 from scaler.model import Ask, GpuAsk, QueryAsk, SignalAsk
 from scaler.signals import find
-from scaler.spec import SEE_WORK
 from scaler.startup import Coming
 
 Data = dict[str, Any]

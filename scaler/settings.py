@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from scaler.capacity import capacity_mode
+from scaler.defaults import Defaults
 from scaler.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
-from scaler.spec import Defaults, capacity_mode
 
 ENVIRONMENT = "LLM_SCALER_"
 SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment

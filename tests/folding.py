@@ -1,9 +1,10 @@
 """Timelines for tests: a formula file as text, rows of measurements, and the decisions that come of them."""
 
 from scaler.decide import State, decide
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.model import Failure, Inputs, Reading, Replicas, Request
-from scaler.spec import Defaults, bind, parse_file
+from scaler.template import bind, parse_file
 from scaler.trigger import parse_trigger
 
 START = 10_000.0

@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from scaler.catalog import Catalog
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.engine import FOLDS_A_SLICE, Engine, Limits
 from scaler.errors import ConfigError, NoAnswer, UnknownFormula
 from scaler.model import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
-from scaler.spec import Defaults, parse_file
+from scaler.template import parse_file
 
 START = 100_000.0
 LOAD = "name: load\nmetrics: {{load: {{prometheus: 'load{{namespace=\"$namespace\"}}'}}}}\nformula: load\ntarget: {target}\nidleFor: 30s\n"

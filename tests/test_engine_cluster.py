@@ -7,11 +7,12 @@ import pytest
 
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster, Hpa, Job, Pod, Scaled
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.errors import NoAnswer
 from scaler.model import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
-from scaler.spec import Defaults, parse_file
+from scaler.template import parse_file
 
 START = 100_000.0
 LOAD = """

@@ -8,11 +8,12 @@ from picturing import GPU, node, on, picture, spec
 
 from scaler.catalog import Catalog
 from scaler.cluster import Cluster
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.engine import Engine, Limits
 from scaler.hardware import Template
 from scaler.model import NOBODYS, GpuAsk, HistoryAsk, Reading, Request
-from scaler.spec import Defaults, parse_file
+from scaler.template import parse_file
 
 START = 100_000.0
 MINE = ("ReplicaSet", "llama-5d8f")

@@ -18,7 +18,7 @@ from scaler.model import OwnPods, PodPlace, Request, SignalAsk
 from scaler.settings import read_settings
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.scrape import ScrapeSource
-from scaler.spec import bind, parse_file
+from scaler.template import bind, parse_file
 from scaler.trigger import parse_trigger
 
 HERE = Path(__file__).parent

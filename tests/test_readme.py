@@ -15,7 +15,7 @@ from scaler.endpoint import PodPages
 from scaler.model import Request
 from scaler.server.metrics import METRICS
 from scaler.settings import KEYS, read_settings
-from scaler.spec import RESERVED_KEYS, bind, parse_file
+from scaler.template import RESERVED_KEYS, bind, parse_file
 from scaler.trigger import NOT_YET_KEYS, parse_trigger
 
 REPO = Path(__file__).parents[1]

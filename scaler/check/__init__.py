@@ -19,8 +19,9 @@ from scaler.check.fold import Difference, Mismatch, mismatches
 from scaler.check.report import Report, render
 from scaler.check.rules import RULES, Finding, findings
 from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
+from scaler.defaults import Defaults
 from scaler.errors import ConfigError
-from scaler.spec import Defaults, FormulaFile, bind_example
+from scaler.template import FormulaFile, bind_example
 
 __all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]
 

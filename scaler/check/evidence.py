@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from scaler.check.probe import Probe, Prober, Sweep
 from scaler.explain import number_text
-from scaler.spec import TARGET_NAMES, FormulaFile, WorkloadSpec
+from scaler.inputs import TARGET_NAMES
+from scaler.spec import WorkloadSpec
+from scaler.template import FormulaFile
 
 Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
 

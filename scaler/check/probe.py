@@ -14,8 +14,9 @@ from itertools import islice, pairwise
 from scaler.check.meaning import meaning_of
 from scaler.decide import MAX_REPLICAS, State, decide
 from scaler.decision import Decision
+from scaler.inputs import TARGET_NAMES
 from scaler.model import Inputs, Reading, Replicas
-from scaler.spec import TARGET_NAMES, WorkloadSpec
+from scaler.spec import WorkloadSpec
 
 LOAD = "the load"  # what moves in a sweep of everything that load raises
 REPLICAS = "the replicas"  # what moves in a sweep of the fleet, under the same load

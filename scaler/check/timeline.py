@@ -28,10 +28,13 @@ from typing import Any, get_args
 from scaler.check.series import Series, read_series
 from scaler.cluster import Job, JobState, Scaled
 from scaler.decision import Certainty, Decision
+from scaler.defaults import Defaults
 from scaler.errors import ConfigError
 from scaler.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
+from scaler.inputs import TARGET_NAMES, Input
 from scaler.model import Inputs, Reading, Replicas
-from scaler.spec import TARGET_NAMES, Defaults, FormulaFile, Input, WorkloadSpec, bind_example
+from scaler.spec import WorkloadSpec
+from scaler.template import FormulaFile, bind_example
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
 MAX_EXPECTATIONS = 1_000  # of one test

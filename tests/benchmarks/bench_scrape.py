@@ -27,6 +27,7 @@ from sources.web import Web
 
 from scaler.catalog import load, shipped_formulas
 from scaler.cluster import Cluster, Scaled
+from scaler.defaults import Defaults
 from scaler.endpoint import Endpoint, Page, PodPages
 from scaler.engine import Engine
 from scaler.model import OwnPods, PodPlace, Reading, SignalAsk
@@ -34,7 +35,6 @@ from scaler.signals import find
 from scaler.sources.exposition import scan
 from scaler.sources.scrape import ScrapeSource
 from scaler.sources.visits import wanted
-from scaler.spec import Defaults
 
 PODS, SWEEPS = (int(given) for given in (*sys.argv[1:], *("1000", "8")[len(sys.argv) - 1 :]))
 SIGNALS = ("waiting", "running", "kv_cache_usage", "time_to_first_token")

@@ -6,6 +6,7 @@ asked - pending, and with `startup: 15m`. In virtual time, so that the machine d
 
 from scaler.cluster import Pod, Scaled
 from scaler.decide import State, decide
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.hpa import Behavior, RatePolicy, Rules
 from scaler.model import Inputs, Reading, Replicas, Request
@@ -15,7 +16,7 @@ from scaler.sim.keda import Answer, Refusal, ScaledObject
 from scaler.sim.loop import World, run
 from scaler.sim.score import Slo, score
 from scaler.sim.trace import merge, ramp
-from scaler.spec import Defaults, bind, parse_file
+from scaler.template import bind, parse_file
 from scaler.trigger import parse_trigger
 
 CALM_DOWN = Behavior(down=Rules((RatePolicy("Percent", 100, 15.0),), window=300.0))

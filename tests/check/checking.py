@@ -1,8 +1,9 @@
 """Formula files as text, for the tests of `check`."""
 
 from scaler.check import check_file
+from scaler.defaults import Defaults
 from scaler.document import parse_yaml
-from scaler.spec import Defaults, parse_file
+from scaler.template import parse_file
 
 QUEUE = """
 name: queue

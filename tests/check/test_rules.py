@@ -9,8 +9,9 @@ from scaler.catalog import formula_paths, read_formula, shipped_formulas
 from scaler.check import RULES, check_file
 from scaler.check.evidence import gather
 from scaler.check.probe import Prober
+from scaler.defaults import Defaults
 from scaler.errors import ConfigError
-from scaler.spec import Defaults, bind_example
+from scaler.template import bind_example
 
 PUBLISHED = Path(__file__).parent.parent / "published"
 

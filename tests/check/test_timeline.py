@@ -3,9 +3,9 @@ from check.checking import QUEUE, read, with_tests
 
 from scaler.check.timeline import WORDS, read_timeline
 from scaler.cluster import Job
+from scaler.defaults import Defaults
 from scaler.errors import ConfigError
 from scaler.model import Reading, Replicas
-from scaler.spec import Defaults
 
 EVERYTHING = "waiting: '0 4x3', running: '1x4', queued: '0x4'"
 

@@ -10,13 +10,14 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from scaler.catalog import Catalog
+from scaler.defaults import Defaults
 from scaler.engine import Engine, Limits
 from scaler.model import NOBODYS, Failure, HistoryAsk, Reading
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server import metrics
 from scaler.server.listen import Listen, Server
-from scaler.spec import Defaults, parse_file
+from scaler.template import parse_file
 
 NOON = 1_800_000_000.0  # on every grid
 FORMULA = {

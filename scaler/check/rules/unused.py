@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found
 from scaler.formula import Program
+from scaler.inputs import GUARDS
 from scaler.model import SignalAsk
-from scaler.spec import GUARDS, REFERENCE, WorkloadSpec
+from scaler.spec import WorkloadSpec
+from scaler.template import REFERENCE
 
 
 def _programs(spec: WorkloadSpec) -> Iterator[Program]:
