@@ -97,7 +97,7 @@ class Scaled:
     held: Amounts | None = None  # by its own pods that have a node
     barred: tuple[
         tuple[str, int], ...
-    ] = ()  # nodes with pods that its pods share none with, and their highest priority
+    ] = ()  # nodes that pods keep its own away from, and the highest priority of these
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""

@@ -45,9 +45,7 @@ class State:
     certain: Answer | None = None  # the newest certain answer
     floor: int | None = None  # an answer of another life (an edited formula, an outage): lowered only with full memory
     idle_since: float | None = None
-    windows: Mapping[str, tuple[Sample, ...]] = field(
-        default_factory=dict
-    )  # whole samples of metrics with `over`, oldest first
+    windows: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # whole samples for `over`, oldest first
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
     owed: Owed | None = None  # load that waits for replicas on their way

@@ -67,9 +67,7 @@ class SignalAsk:
     endpoint: str  # a name in the settings, never an address
     engine: str
     signal: str
-    labels: tuple[
-        tuple[str, str], ...
-    ]  # catalogue name of the label ("namespace", "model") -> value; in catalogue order
+    labels: tuple[tuple[str, str], ...]  # the catalogue's name of the label ("namespace", "model"), value; in its order
     pods: str | None = None  # RE2, anchored at both ends: only these pods are the workload's
     window: float | None = None  # seconds that the source looks back: a rate, a quantile, or what `reduce` says
     quantile: float | None = None  # in (0, 1)

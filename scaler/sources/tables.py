@@ -37,7 +37,7 @@ class PodTable(Table):
         self.waiting: dict[Key, Waiting] = {}
         self.shy: Counter[tuple[str, Apart, str, int]] = (
             Counter()
-        )  # by namespace, what they stay apart from, node, priority
+        )  # namespace, what it stays apart from, node, priority
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
         """As `Table.put`."""
