@@ -95,9 +95,7 @@ class Scaled:
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
-    barred: tuple[
-        tuple[str, int], ...
-    ] = ()  # nodes that pods keep its own away from, and the highest priority of these
+    barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""

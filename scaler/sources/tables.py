@@ -35,9 +35,7 @@ class PodTable(Table):
         self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
-        self.shy: Counter[tuple[str, Apart, str, int]] = (
-            Counter()
-        )  # namespace, what it stays apart from, node, priority
+        self.shy: Counter[tuple[str, Apart, str, int]] = Counter()  # namespace, what it keeps away, node, priority
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
         """As `Table.put`."""
