@@ -37,8 +37,8 @@ test-cluster: setup
 	@$(MAKE) --no-print-directory --jobs=3 test-cluster-1 test-cluster-2 test-cluster-3
 
 # Three parts that take about as long as each other; the last has all that is not in the others.
-FIRST := $(patsubst %,tests/cluster/test_%.py,kube nodes outages smoke)
-SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas queue)
+FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
+SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas nodes queue)
 test-cluster-1:
 	@$(BIN)/python -m pytest -q $(FIRST)
 test-cluster-2:
