@@ -8,8 +8,8 @@ shifted until its ticks end just before them:
     looks                       .     x                    .     x
     shifted by 3 s          |      |      |      |      |      |
 
-Nothing more is asked of any source, and the grid keeps to whole seconds. Polls of KEDA, which come more rarely, shift
-nothing.
+Nothing is asked more often for that. Shifts are of half seconds, so that many workloads still share a tick, and with it
+the questions to a source. Polls of KEDA, which come more rarely, shift nothing.
 """
 
 import math
@@ -19,7 +19,8 @@ from scaler.hpa import SYNC_PERIOD
 
 JITTER = 1.0  # seconds by which a look may be early or late
 SPARE = 0.25  # seconds between the end of a tick and the look that it is for
-DRIFT = 1.25  # seconds that looks may drift away from their ticks before the grid follows: an HPA drifts slowly
+STEP = 0.5  # seconds; what shifts are multiples of
+DRIFT = STEP + 0.25  # seconds that looks may drift away from their ticks before the grid follows: an HPA drifts slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Cadence:
     """The grid of one workload.
 
     Args:
-        phase: seconds by which the grid is shifted; whole ones.
+        phase: seconds by which the grid is shifted.
         look: the newest of the looks that the grid follows, or the one that may turn out to be the first of them.
     """
 
@@ -48,4 +49,4 @@ class Cadence:
         lead = SPARE + took
         early = (now - self.phase) % interval
         kept = lead <= early < lead + DRIFT
-        return Cadence(self.phase if kept else math.floor(now - lead) % interval, now)
+        return Cadence(self.phase if kept else math.floor((now - lead) / STEP) * STEP % interval, now)
