@@ -140,7 +140,9 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
 
         file = scaler.formulas / "queue-depth.yaml"
         good = file.read_text()
-        file.write_text(good.replace("formula: queued + waiting + running", "formula: queued + waiting + runing"))
+        bad = good.replace("formula: running", "formula: runing")
+        assert bad != good
+        file.write_text(bad)
         lab.wait(lambda: "runing" in standby.warnings(), 30, "the bad formula is noticed")
         told = next(line for line in standby.warnings().splitlines() if "runing" in line)
         lab.wait(lambda: certain(standby, "steady"), 40, "the last good one serves")
