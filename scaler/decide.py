@@ -138,7 +138,7 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
     guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
     scope = _scope(spec, facts, inputs.replicas)
-    problems = [f"{fact.name}: {fact.problem}" for fact in facts if fact.problem]
+    problems = _problems(spec, facts)
     value = _evaluate(spec.program, scope, problems)
     condition = _activated(spec, value, scope, problems)
     policy, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
@@ -146,6 +146,15 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     asked = _asked(spec, value, outcome, problems)
     policy = policy if folded else state.policy
     return _Load(facts, guards, scope, value, condition, policy, outcome, asked, tuple(problems))
+
+
+def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:
+    """What is wrong with the inputs; of those that ask for the same thing it is said once."""
+    told: dict[tuple[object, str], str] = {}
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if fact.problem:
+            told.setdefault((item.ask, fact.problem), f"{fact.name}: {fact.problem}")
+    return list(told.values())
 
 
 def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float) -> _Ground:

@@ -536,6 +536,13 @@ def test_work_that_the_formula_does_not_look_at_keeps_a_workload_active():
     assert decisions[3].reason == "0 replicas: waiting = 0, at 1 a replica, kept active: running is 1"
 
 
+def test_what_is_wrong_with_one_source_is_said_once():
+    text = "name: q\nmetrics: {now: {signal: waiting}, mean: {signal: waiting, over: 30s}, run: {signal: running}}\n"
+    spec = workload(text + "formula: max(now, mean) + run\ntarget: 4\n", model="m")
+    _, [decision] = fold(spec, [{"now": "refused", "mean": "refused", "run": "refused"}])
+    assert decision.problems == ("now: refused", "run: refused")
+
+
 def test_a_long_generation_is_not_ended_where_the_formula_looks_at_the_gateway_alone():
     spec, there = workload(expression="queued", target="4", model="m"), Replicas(1, 1, 0)
     long = [{"queued": 0, "replicas": there, "guards": {"waiting": 0, "running": 1}}] * 340  # 28 minutes
