@@ -161,9 +161,7 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
 
 def _find(fields: Fields, scope: Scope) -> signals.Signal:
     """The engine's signal, or the gateway's where the engine has none of that name."""
-    own = {
-        key for key in ("engine", "signal") if fields.has(key)
-    }  # the rest is the trigger's, or the file's parameters
+    own = {key for key in ("engine", "signal") if fields.has(key)}  # the rest is the trigger's, or the file's
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
     gateway = str(scope.values.get("gateway", scope.defaults.gateway))
     name = fields.take("signal", text)

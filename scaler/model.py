@@ -143,7 +143,6 @@ class Source(Protocol):
         Args:
             asks: what is asked; they all name this endpoint.
             times: ascending, evenly spaced; one time is the ordinary tick, several are the history of a new workload.
-
             whose: the namespace of who asked first; what there is not enough of is shared among namespaces.
 
         Returns:

@@ -8,6 +8,19 @@ from scaler.template import bind, parse_file
 from scaler.trigger import parse_trigger
 
 START = 10_000.0
+FILE = """
+name: mine
+parameters:
+  engine: {default: vllm}
+  model: {description: the served model name}
+  target: {type: number, default: 8}
+metrics:
+  waiting: {signal: waiting, over: 30s, reduce: max}
+  drift: {prometheus: 'max(drift{model="$model"}) > $target', onMissing: 3}
+formula: waiting + drift
+target: $target
+activation: waiting > 0
+"""  # a formula file of every kind of line
 
 
 def workload(text=None, defaults=None, **metadata):

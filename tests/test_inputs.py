@@ -1,24 +1,10 @@
 """What is asked of which source for a metric, and for the guards."""
 
 import pytest
-from folding import workload
+from folding import FILE, workload
 
 from scaler.defaults import Defaults
 from scaler.errors import ConfigError
-
-FILE = """
-name: mine
-parameters:
-  engine: {default: vllm}
-  model: {description: the served model name}
-  target: {type: number, default: 8}
-metrics:
-  waiting: {signal: waiting, over: 30s, reduce: max}
-  drift: {prometheus: 'max(drift{model="$model"}) > $target', onMissing: 3}
-formula: waiting + drift
-target: $target
-activation: waiting > 0
-"""
 
 
 def metric(written, **given):

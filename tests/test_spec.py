@@ -2,24 +2,10 @@
 
 from dataclasses import replace
 
-from folding import workload
+from folding import FILE, workload
 
 from scaler.cluster import Scaled
 from scaler.model import Failure, HistoryAsk, Reading, Replicas, SignalAsk
-
-FILE = """
-name: mine
-parameters:
-  engine: {default: vllm}
-  model: {description: the served model name}
-  target: {type: number, default: 8}
-metrics:
-  waiting: {signal: waiting, over: 30s, reduce: max}
-  drift: {prometheus: 'max(drift{model="$model"}) > $target', onMissing: 3}
-formula: waiting + drift
-target: $target
-activation: waiting > 0
-"""
 
 
 def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():

@@ -1,27 +1,13 @@
 """Formula files, triggers, and what binding one to the other gives or refuses."""
 
 import pytest
-from folding import workload
+from folding import FILE, workload
 
 from scaler.defaults import Defaults
 from scaler.document import parse_yaml
 from scaler.errors import ConfigError, FormulaSyntaxError, ScalerError, UnsupportedError
 from scaler.model import QueryAsk, SignalAsk
 from scaler.template import bind_example, parse_file
-
-FILE = """
-name: mine
-parameters:
-  engine: {default: vllm}
-  model: {description: the served model name}
-  target: {type: number, default: 8}
-metrics:
-  waiting: {signal: waiting, over: 30s, reduce: max}
-  drift: {prometheus: 'max(drift{model="$model"}) > $target', onMissing: 3}
-formula: waiting + drift
-target: $target
-activation: waiting > 0
-"""
 
 
 def read(text, stem=None):
