@@ -192,38 +192,36 @@ def _regular(pattern: str) -> bool:
 
 def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
     """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine."""
-    if inputs and all(
-        isinstance(item.ask, SignalAsk) and not item.of_target and item.ask.signal not in SEE_WORK for item in inputs
-    ):
-        return _guards_of_engine(scope)
-    own = {
-        item.ask.signal: item
-        for item in reversed(inputs)
-        if item.of_target and isinstance(item.ask, SignalAsk) and item.ask.reduce is None
-    }
-    asks = [item.ask for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
+    measured = [item for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
+    own = {item.ask.signal: item for item in reversed(measured) if item.ask.reduce is None}
+    asks = [item.ask for item in measured]
+    on_missing: OnMissing = "error"
+    if not asks and _sees_no_work(inputs):
+        asks = _asks_of_engine(scope)
+        on_missing = "error" if "engine" in scope.values else "zero"  # of one that is not named this says nothing
     found = []
-    for name in GUARDS if asks else ():
+    for name in GUARDS:
         if name in own:
             found.append(replace(own[name], name=name, over=0.0))
         elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
             signal = signals.find(ask.engine, name)
             ask = replace(ask, signal=name, window=None, quantile=None, reduce=None)
-            found.append(Input(name, ask, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+            found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(found)
 
 
-def _guards_of_engine(scope: Scope) -> tuple[Input, ...]:
-    """Waiting and running of the engine behind a gateway; where it is not named, what is not there is no problem."""
-    named = "engine" in scope.values
+def _sees_no_work(inputs: Collection[Input]) -> bool:
+    """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
+    asks = [item.ask for item in inputs]
+    return bool(asks) and all(isinstance(ask, SignalAsk) and ask.signal not in SEE_WORK for ask in asks)
+
+
+def _asks_of_engine(scope: Scope) -> list[SignalAsk]:
+    """What may be asked of the pods of the trigger's engine."""
     engine = str(scope.values.get("engine", scope.defaults.engine))
-    found = []
-    for name in GUARDS:
-        if name in signals.names(engine) and signals.find(engine, name).scope == "target":
-            signal, ask, of_target = _signal(Fields("", {"signal": name, "engine": engine}), scope, None, "mean")
-            on_missing: OnMissing = "error" if named else "zero"
-            found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=of_target))
-    return tuple(found)
+    fields = [Fields("", {"signal": name, "engine": engine}) for name in GUARDS if name in signals.names(engine)]
+    found = [_signal(one, scope, None, "mean") for one in fields]
+    return [ask for _, ask, of_target in found if of_target]
 
 
 _REPLICA_SIGNALS = {

@@ -68,9 +68,7 @@ class PrometheusSource:
         if len(times) > MAX_TIMES:
             parts = [self.fetch(asks, times[at : at + MAX_TIMES], whose) for at in range(0, len(times), MAX_TIMES)]
             return {ask: [one for part in parts for one in part[ask]] for ask in asks}
-        queries = {
-            ask: shape(ask) if isinstance(ask, SignalAsk) else ask for ask in asks
-        }  # asks of one shape share one
+        queries = {ask: shape(ask) if isinstance(ask, SignalAsk) else ask for ask in asks}  # a shape is one
         granted = shared(((whose.get(ask, ""), query) for ask, query in queries.items()), MAX_QUERIES)
         measured = self._refused([ask for ask, query in queries.items() if query not in granted], granted, times)
         questions: list[_Question] = []

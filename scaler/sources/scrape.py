@@ -104,10 +104,9 @@ class ScrapeSource:
         if look.doubt:
             measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
         measured.update(measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name).items())
-        whose = (
-            f"{name} reads the target's own pods, and Kubernetes has not said which these are; or it is another's model"
-        )
-        measured.update((ask, Failure(whose, at, source=name)) for ask in own if not ask.own)
+        unknown = "Kubernetes has not said which these are; or it is another's model"
+        nobody = Failure(f"{name} reads the target's own pods, and {unknown}", at, source=name)
+        measured.update((ask, nobody) for ask in own if not ask.own)
         limit = f"{name} keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
         full = Failure(limit, at, source=name)
         measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
