@@ -71,7 +71,7 @@ signals: setup
 	@$(BIN)/llm-scaler signals -o markdown > formulas/SIGNALS.md
 
 proto: setup
-	@$(BIN)/python -m grpc_tools.protoc -Iscaler/pb=proto --python_out=. --pyi_out=. --grpc_python_out=. scaler/pb/externalscaler.proto
+	@$(BIN)/python -m grpc_tools.protoc -Iscaler/server/pb=proto --python_out=. --pyi_out=. --grpc_python_out=. scaler/server/pb/externalscaler.proto
 
 clean:
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache

@@ -2,6 +2,6 @@
 
 import sys
 
-from scaler.cli import main
+from scaler.cli.main import main
 
 sys.exit(main())

@@ -1,13 +1,25 @@
 """Fixtures that several rooms share."""
 
+import asyncio
+import inspect
 from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import settings
-from prometheus_server import Pages, Prometheus, openmetrics
+from support.prometheus_server import Pages, Prometheus, openmetrics
 
 settings.register_profile("tests", deadline=None)  # a busy machine is not a fault
 settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run a test that is a coroutine function on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.function):
+        return None
+    wanted = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.function).parameters}
+    asyncio.run(pyfuncitem.function(**wanted))
+    return True
 
 
 @pytest.fixture(scope="session")

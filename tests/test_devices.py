@@ -3,12 +3,13 @@
 import dataclasses
 
 import pytest
-from picturing import node, on, picture
+from support.cluster import node, on, picture
 
-from scaler.devices import matches
-from scaler.gpu import Count, availability
-from scaler.hardware import Device, DeviceClass, Devices
-from scaler.sources.devices import read_allocation, read_claim_template, read_class, read_slice
+from scaler.cluster.availability import availability
+from scaler.cluster.dra import matches
+from scaler.model.availability import Count
+from scaler.model.nodes import Device, DeviceClass, Devices
+from scaler.sources.kubernetes.read_dra import read_allocation, read_claim_template, read_class, read_slice
 
 DRIVER = "gpu.example.com"
 IS_GPU = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"

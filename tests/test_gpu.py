@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picturing import GPU, node, on, picture, spec
+from support.cluster import GPU, node, on, picture, spec
 
-from scaler.cluster import OLD, Cluster, Pod, Scaled
-from scaler.gpu import FIXED, NO_KARPENTER, PRIORITIES, Count, availability
-from scaler.hardware import (
+from scaler.cluster.availability import FIXED, NO_KARPENTER, PRIORITIES, availability
+from scaler.cluster.pending import line_up
+from scaler.model.availability import Count
+from scaler.model.nodes import (
     Allocation,
     ClaimTemplate,
     Device,
@@ -28,7 +29,7 @@ from scaler.hardware import (
     Template,
     Waiting,
 )
-from scaler.waiting import line_up
+from scaler.model.objects import OLD, Cluster, Pod, Scaled
 
 MINE = ("ReplicaSet", "llama-77aa")
 UNSCHEDULABLE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]

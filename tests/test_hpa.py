@@ -7,21 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaler.hpa import (
+from scaler.cluster.hpa import (
     MAX_REPLICAS,
-    Behavior,
     HpaSpec,
     HpaState,
     Metric,
-    RatePolicy,
     Rule,
-    Rules,
     Sample,
     milli,
     replicas_for_average_value,
     replicas_for_value,
     step,
 )
+from scaler.model.behavior import Behavior, RatePolicy, Rules
 
 NOW_UP = Rules(policies=(RatePolicy("Pods", 1000, 15),), window=0)
 NOW_DOWN = Rules(policies=(RatePolicy("Percent", 100, 15),), window=0)

@@ -3,10 +3,11 @@
 import dataclasses
 
 import pytest
-from kubernetes_objects import NOON, stamp
-from picturing import GPU, node, on, picture, spec
+from support.cluster import GPU, node, on, picture, spec
+from support.kubernetes_objects import NOON, stamp
 
-from scaler.gpu import Count, availability
+from scaler.cluster.availability import availability
+from scaler.model.availability import Count
 
 G5 = {"node.kubernetes.io/instance-type": "g5.48xlarge"}
 PINNED = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g5.48xlarge"]}]

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.hardware import Load, Node, Requirement, Shape, Taint, Toleration
-from scaler.placement import (
+from scaler.cluster.node_fit import (
     EMPTY,
     NOWHERE,
     Ledger,
@@ -24,6 +23,7 @@ from scaler.placement import (
     with_pod,
     without_pod,
 )
+from scaler.model.nodes import Load, Node, Requirement, Shape, Taint, Toleration
 
 RED = Taint("team", "red", "NoSchedule")
 

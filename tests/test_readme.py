@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_server import free_port
+from support.prometheus_server import free_port
 
 from scaler.check import check_file
-from scaler.document import parse_yaml
-from scaler.endpoint import PodPages
-from scaler.model import Request
+from scaler.config.endpoint import PodPages
+from scaler.config.formula_file import RESERVED_KEYS, bind, parse_file
+from scaler.config.settings import KEYS, read_settings
+from scaler.config.trigger import NOT_YET_KEYS, parse_trigger
+from scaler.model.measurement import Request
+from scaler.model.strict_yaml import parse_yaml
 from scaler.server.metrics import METRICS
-from scaler.settings import KEYS, read_settings
-from scaler.template import RESERVED_KEYS, bind, parse_file
-from scaler.trigger import NOT_YET_KEYS, parse_trigger
 
 REPO = Path(__file__).parents[1]
 README = (REPO / "README.md").read_text()

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.hardware import Hardware, Node, Shape, Waiting
-from scaler.placement import EMPTY, with_pod
-from scaler.waiting import CROWD, ahead, line_up, reserved
+from scaler.cluster.node_fit import EMPTY, with_pod
+from scaler.cluster.pending import CROWD, ahead, line_up, reserved
+from scaler.model.nodes import Hardware, Node, Shape, Waiting
 
 SMALL, LARGE = Shape((("gpu", 1), ("pods", 1))), Shape((("gpu", 4), ("pods", 1)))
 OWNER = ("team", "Deployment", "other")

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from scaler.catalog import formula_paths, read_formula
 from scaler.check.evidence import gather
 from scaler.check.fold import Difference, Mismatch, mismatches
 from scaler.check.report import Report, render
 from scaler.check.rules import RULES, Finding, findings
 from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
-from scaler.defaults import Defaults
-from scaler.errors import ConfigError
-from scaler.template import FormulaFile, bind_example
+from scaler.config.catalog import formula_paths, read_formula
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import FormulaFile, bind_example
+from scaler.model.errors import ConfigError
 
 __all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.check.probe import Probe, Prober, Sweep
-from scaler.explain import number_text
-from scaler.inputs import TARGET_NAMES
-from scaler.spec import WorkloadSpec
-from scaler.template import FormulaFile
+from scaler.config.formula_file import FormulaFile
+from scaler.config.metrics import TARGET_NAMES
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.explain import number_text
 
 Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler.check.timeline import WORDS, Expectation, Timeline
-from scaler.decide import State, decide
-from scaler.decision import Decision
+from scaler.decision.decide import State, decide
+from scaler.decision.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from scaler import signals
-from scaler.inputs import Input
-from scaler.model import GpuAsk, SignalAsk
+from scaler.config import signals
+from scaler.config.metrics import Input
+from scaler.model.measurement import GpuAsk, SignalAsk
 
 # demand      rises with load and wants more replicas: what waits, runs, is late or full
 # throughput  work that gets done: rises with load, until the replicas are full

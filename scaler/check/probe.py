@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from scaler.check.meaning import meaning_of
-from scaler.decide import MAX_REPLICAS, State, decide
-from scaler.decision import Decision
-from scaler.inputs import TARGET_NAMES
-from scaler.model import Inputs, Reading, Replicas
-from scaler.spec import WorkloadSpec
+from scaler.config.metrics import TARGET_NAMES
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decide import MAX_REPLICAS, State, decide
+from scaler.decision.decision import Decision
+from scaler.model.measurement import Inputs, Reading, Replicas
 
 LOAD = "the load"  # what moves in a sweep of everything that load raises
 REPLICAS = "the replicas"  # what moves in a sweep of the fleet, under the same load

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from scaler.check.fold import Mismatch
 from scaler.check.rules import Finding
-from scaler.decision import Decision, Fact
-from scaler.explain import number_text, step_lines, steps_data
-from scaler.fields import seconds
+from scaler.decision.decision import Decision, Fact
+from scaler.decision.explain import number_text, step_lines, steps_data
+from scaler.model.fields import seconds
 
 MAX_STEPS = 12  # of a formula, shown below a test that failed
 

@@ -11,7 +11,7 @@ Source of the notation: Prometheus 3, promql/parser (series descriptions) and do
 
 import re
 
-from scaler.model import MAX_VALUE
+from scaler.model.measurement import MAX_VALUE
 
 Series = tuple[float | None, ...]  # None: the sample is absent
 

@@ -26,15 +26,15 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from scaler.check.series import Series, read_series
-from scaler.cluster import Job, JobState, Scaled
-from scaler.decision import Certainty, Decision
-from scaler.defaults import Defaults
-from scaler.errors import ConfigError
-from scaler.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
-from scaler.inputs import TARGET_NAMES, Input
-from scaler.model import Inputs, Reading, Replicas
-from scaler.spec import WorkloadSpec
-from scaler.template import FormulaFile, bind_example
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import FormulaFile, bind_example
+from scaler.config.metrics import TARGET_NAMES, Input
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decision import Certainty, Decision
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
+from scaler.model.measurement import Inputs, Reading, Replicas
+from scaler.model.objects import Job, JobState, Scaled
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
 MAX_EXPECTATIONS = 1_000  # of one test

@@ -6,9 +6,9 @@ may nest, and the evaluator has paid for every element before a function sees it
 
 from collections.abc import Callable, Iterator, Sequence
 
-from scaler.errors import EvaluationError
 from scaler.formula.limits import MAX_ARRAY
 from scaler.formula.values import Value, add, array, boolean, finite, identity, less, more, number, show, to_int
+from scaler.model.errors import EvaluationError
 
 Closure = Callable[[Value, int, Value], Value]
 Items = tuple[Value, ...]

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from scaler.errors import FormulaSyntaxError, nearest
 from scaler.formula.builtins import BUILTINS, FOREIGN
 from scaler.formula.limits import MAX_HEIGHT
 from scaler.formula.signatures import INTEGER, Mismatch
@@ -40,6 +39,7 @@ from scaler.formula.tree import (
     Unary,
     array_of,
 )
+from scaler.model.errors import FormulaSyntaxError, nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from typing import Any
 
 from simpleeval import SimpleEval
 
-from scaler.errors import EvaluationError
 from scaler.formula import arrays, values
 from scaler.formula.builtins import BUILTINS
 from scaler.formula.limits import MAX_ARRAY_NESTING, MAX_WORK
 from scaler.formula.values import Value
+from scaler.model.errors import EvaluationError
 
 
 class ClosureExpr(ast.expr):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from scaler.errors import FormulaSyntaxError
 from scaler.formula.limits import MAX_WORD
+from scaler.model.errors import FormulaSyntaxError
 
 
 class TokenKind(Enum):

@@ -9,7 +9,6 @@ wrapped in brackets and may (keda v2.20.2 apis/keda/v1alpha1/scaledobject_webhoo
 from collections.abc import Collection
 from typing import TypeVar
 
-from scaler.errors import FormulaSyntaxError, nearest
 from scaler.formula.builtins import BUILTINS, FOREIGN
 from scaler.formula.lexer import Token, TokenKind, tokens
 from scaler.formula.limits import MAX_LENGTH, MAX_NESTING, MAX_NODES
@@ -30,6 +29,7 @@ from scaler.formula.tree import (
     Slice,
     Unary,
 )
+from scaler.model.errors import FormulaSyntaxError, nearest
 
 _N = TypeVar("_N", bound=Node)
 

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula.check import check
 from scaler.formula.evaluator import Evaluator, Tracer
 from scaler.formula.lower import Lowered, Part, lower
 from scaler.formula.parser import parse_tree
 from scaler.formula.tree import Binary, Kind, Name, Node, Pointer, Type
 from scaler.formula.values import Value, boolean, number, show
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 ResultKind = Literal["number", "boolean"]
 

@@ -9,7 +9,7 @@ EvaluationError is raised instead: none of them can become a number of replicas.
 import math
 from collections.abc import Callable
 
-from scaler.errors import EvaluationError
+from scaler.model.errors import EvaluationError
 
 Value = int | float | bool | None | tuple["Value", ...]
 Number = int | float

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scaler.cluster import Scaled
-from scaler.fields import Fields
+from scaler.model.fields import Fields
+from scaler.model.objects import Scaled
 from scaler.policy import hysteresis, latch
 from scaler.policy.outcome import Outcome, Seen
 

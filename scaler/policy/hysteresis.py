@@ -13,7 +13,7 @@ at one hard threshold; a Schmitt trigger is the classical remedy.
 
 from dataclasses import dataclass
 
-from scaler.fields import Fields, choice, duration, number, seconds, text
+from scaler.model.fields import Fields, choice, duration, number, seconds, text
 from scaler.policy.outcome import Outcome, Seen
 
 

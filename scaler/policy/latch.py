@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from scaler.cluster import Job, Scaled
-from scaler.fields import Fields, duration, number, seconds, whole
+from scaler.model.fields import Fields, duration, number, seconds, whole
+from scaler.model.objects import Job, Scaled
 from scaler.policy.outcome import Outcome, Seen
 
 CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours

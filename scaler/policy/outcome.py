@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scaler.cluster import Scaled
+from scaler.model.objects import Scaled
 
 
 @dataclass(frozen=True, slots=True)

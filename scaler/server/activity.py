@@ -8,7 +8,7 @@ yet. The grid time of the decisions is the only clock.
 
 from dataclasses import dataclass, replace
 
-from scaler.decision import Decision
+from scaler.decision.decision import Decision
 
 REPEAT = 5.0  # seconds between two words for a workload that sleeps on
 PATIENCE = 60.0  # seconds after which a workload whose replicas are not known counts as awake

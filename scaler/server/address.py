@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 
 _REASONS = {
     errno.EADDRINUSE: ("port {port} on {host} is in use", "a free port"),

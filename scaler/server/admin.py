@@ -19,10 +19,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from scaler.cluster import Cluster
-from scaler.decision import Decision
-from scaler.errors import nearest
-from scaler.explain import as_data, as_text
+from scaler.decision.decision import Decision
+from scaler.decision.explain import as_data, as_text
+from scaler.model.errors import nearest
+from scaler.model.objects import Cluster
 from scaler.server import metrics
 from scaler.server.address import refusal, split
 

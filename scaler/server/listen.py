@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server.address import probe, split
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server.servicer import Engine, ExternalScaler
 from scaler.server.status import SERVICE, Boundary
 from scaler.server.streams import Streams

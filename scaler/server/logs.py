@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
-from scaler.decision import Decision
+from scaler.decision.decision import Decision
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from scaler import __version__
-from scaler.catalog import Catalog
-from scaler.decision import Decision, Fact
-from scaler.model import WorkloadKey
+from scaler.config.catalog import Catalog
+from scaler.decision.decision import Decision, Fact
+from scaler.model.measurement import WorkloadKey
 
 WORKLOAD = ("namespace", "scaled_object", "trigger", "formula")
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any, Protocol
 
-from scaler.decision import Decision
-from scaler.errors import ScalerError, UnknownMetric
-from scaler.fields import show
-from scaler.model import Request
-from scaler.pb import externalscaler_pb2 as pb
+from scaler.config.trigger import metric_name
+from scaler.decision.decision import Decision
+from scaler.model.errors import ScalerError, UnknownMetric
+from scaler.model.fields import show
+from scaler.model.measurement import Request
 from scaler.server.activity import Said, speak
+from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.streams import End, Streams, before
-from scaler.trigger import metric_name
 
 TARGET = 1  # the value is a number of replicas already
 REMEMBERED_BYTES = 2048  # of a question; larger ones are taken apart each time

@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 
-from scaler.errors import ScalerError
-from scaler.pb import externalscaler_pb2 as pb
+from scaler.model.errors import ScalerError
+from scaler.server.pb import externalscaler_pb2 as pb
 
 logger = logging.getLogger(__name__)
 

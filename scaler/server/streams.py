@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from scaler.errors import Overloaded
+from scaler.model.errors import Overloaded
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import grpc
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from scaler.errors import ConfigError, nearest
-from scaler.fields import Fields, number, text, whole
+from scaler.model.errors import ConfigError, nearest
+from scaler.model.fields import Fields, number, text, whole
 
 SEQUENCE = 8e-6  # seconds a step for each sequence in the batch: sampling and bookkeeping
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from scaler import hpa
-from scaler.hpa import SYNC_PERIOD
-from scaler.sim import keda
+from scaler.cluster import hpa, keda
+from scaler.cluster.hpa import SYNC_PERIOD
+from scaler.cluster.keda import Answer, Event, KedaState, Refusal, ScaledObject
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
-from scaler.sim.keda import Answer, Event, KedaState, Refusal, ScaledObject
 from scaler.sim.replica import Done
 from scaler.sim.trace import Trace
 

@@ -7,9 +7,9 @@ deployment.go). Only what scalers look at. Pure.
 
 from collections.abc import Iterable, Mapping
 
+from scaler.cluster.keda import ScaledObject
 from scaler.sim.fleet import Snapshot
 from scaler.sim.histogram import Buckets
-from scaler.sim.keda import ScaledObject
 from scaler.sim.replica import ReplicaFacts
 
 Labels = Mapping[str, str]

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.sim.hardware import Hardware
 from scaler.sim.histogram import ITL, TTFT, Buckets, Histogram
 from scaler.sim.trace import Arrival

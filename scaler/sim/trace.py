@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 
 COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens")
 MAX_TOKENS = 10_000_000  # of one request

@@ -4,8 +4,8 @@ import re
 from base64 import b64encode
 from pathlib import Path
 
-from scaler.endpoint import Endpoint
-from scaler.errors import SourceError
+from scaler.config.endpoint import Endpoint
+from scaler.model.errors import SourceError
 
 _SECRET = re.compile(r"[\x21-\x7e]{1,8192}")
 

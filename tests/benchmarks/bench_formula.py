@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from formula.test_limits import FITTING, GREEDY
 
-from scaler.errors import EvaluationError
 from scaler.formula import parse
+from scaler.model.errors import EvaluationError
 
 ROUNDS, CALLS = 7, 2000
 VALUES = {"waiting": 3.0, "running": 2.0, "queued": 1.0, "tokens": 5000.0, "pods": 4.0}

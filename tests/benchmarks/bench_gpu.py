@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dataclasses import replace
 
-from picturing import node, on, picture, spec
+from support.cluster import node, on, picture, spec
 
-from scaler.gpu import availability
-from scaler.hardware import Load
+from scaler.cluster.availability import availability
+from scaler.model.nodes import Load
 
 ROUNDS = 20
 

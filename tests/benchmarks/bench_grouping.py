@@ -17,11 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from prometheus_server import Prometheus, openmetrics, series
+from support.prometheus_server import Prometheus, openmetrics, series
 
-from scaler.endpoint import Endpoint
-from scaler.model import QueryAsk, Reading, SignalAsk
-from scaler.sources.prometheus import PrometheusSource
+from scaler.config.endpoint import Endpoint
+from scaler.model.measurement import QueryAsk, Reading, SignalAsk
+from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
 AT = START + 600

@@ -18,11 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kubernetes_objects import deployment, pod, scaled_object
-from kubernetes_server import Server
-from picturing import GPU, node
+from support.cluster import GPU, node
+from support.kubernetes_objects import deployment, pod, scaled_object
+from support.kubernetes_server import Server
 
-from scaler.sources.kube import PAGE, Kube
+from scaler.sources.kubernetes.cache import PAGE, Kube
 
 EVENTS, SECONDS = 100, 20  # a second, for so long
 PADDING = [{"manager": "kubelet", "operation": "Update", "fieldsV1": {f"f:field-{n}": {} for n in range(230)}}]
@@ -39,7 +39,7 @@ def main() -> None:
         config.write_text(text)
         kube = Kube(config, (), (), time.time)
         before = usage()
-        importlib.import_module("scaler.sources.api_server")
+        importlib.import_module("scaler.sources.kubernetes.api")
         imported = usage()
         print(f"import of the client: {imported[0] - before[0]:.2f} s CPU, {imported[1] - before[1]:.0f} MB")
         models(size)

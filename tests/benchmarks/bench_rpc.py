@@ -27,12 +27,12 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from server.world import LOOPBACK, Clock, Timeline, catalog, formula  # noqa: E402
 
-from scaler.defaults import Defaults  # noqa: E402
-from scaler.engine import Engine, Limits  # noqa: E402
-from scaler.pb import externalscaler_pb2 as pb  # noqa: E402
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc  # noqa: E402
+from scaler.config.defaults import Defaults  # noqa: E402
+from scaler.engine.engine import Engine, Limits  # noqa: E402
 from scaler.server import metrics  # noqa: E402
 from scaler.server.listen import Server  # noqa: E402
+from scaler.server.pb import externalscaler_pb2 as pb  # noqa: E402
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc  # noqa: E402
 
 WORKLOADS, IN_FLIGHT, CALLS, TARGET = 1000, 8, 1000, 1.2
 VALUES = {"waiting": 5.0, "running": 3.0, "current_replicas": 2.0, "ready_replicas": 2.0}

@@ -25,16 +25,16 @@ from engine_page import engine_page
 from prometheus_client.parser import text_string_to_metric_families
 from sources.web import Web
 
-from scaler.catalog import load, shipped_formulas
-from scaler.cluster import Cluster, Scaled
-from scaler.defaults import Defaults
-from scaler.endpoint import Endpoint, Page, PodPages
-from scaler.engine import Engine
-from scaler.model import OwnPods, PodPlace, Reading, SignalAsk
-from scaler.signals import find
-from scaler.sources.exposition import scan
-from scaler.sources.scrape import ScrapeSource
-from scaler.sources.visits import wanted
+from scaler.config.catalog import load, shipped_formulas
+from scaler.config.defaults import Defaults
+from scaler.config.endpoint import Endpoint, Page, PodPages
+from scaler.config.signals import find
+from scaler.engine.engine import Engine
+from scaler.model.measurement import OwnPods, PodPlace, Reading, SignalAsk
+from scaler.model.objects import Cluster, Scaled
+from scaler.sources.pages.aggregate import wanted
+from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.source import ScrapeSource
 
 PODS, SWEEPS = (int(given) for given in (*sys.argv[1:], *("1000", "8")[len(sys.argv) - 1 :]))
 SIGNALS = ("waiting", "running", "kv_cache_usage", "time_to_first_token")

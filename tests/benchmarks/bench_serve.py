@@ -15,10 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
-from prometheus_server import Prometheus, free_port, openmetrics, series
+from support.prometheus_server import Prometheus, free_port, openmetrics, series
 
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 WORKLOADS = 1000
 STARTS = 5

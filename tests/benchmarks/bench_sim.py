@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from scaler.cluster.keda import ScaledObject
 from scaler.sim import trace
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.keda import ScaledObject
 from scaler.sim.loop import Latest, World, fixed, queue_length, run
 from scaler.sim.score import Slo, score
 

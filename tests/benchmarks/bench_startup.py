@@ -4,20 +4,20 @@ The fold decides, the simulated KEDA and HPA carry out: with nothing left out of
 asked - pending, and with `startup: 15m`. In virtual time, so that the machine does not matter.
 """
 
-from scaler.cluster import Pod, Scaled
-from scaler.decide import State, decide
-from scaler.defaults import Defaults
-from scaler.document import parse_yaml
-from scaler.hpa import Behavior, RatePolicy, Rules
-from scaler.model import Inputs, Reading, Replicas, Request
+from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind, parse_file
+from scaler.config.trigger import parse_trigger
+from scaler.decision.decide import State, decide
+from scaler.model.behavior import Behavior, RatePolicy, Rules
+from scaler.model.measurement import Inputs, Reading, Replicas, Request
+from scaler.model.objects import Pod, Scaled
+from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.keda import Answer, Refusal, ScaledObject
 from scaler.sim.loop import World, run
 from scaler.sim.score import Slo, score
 from scaler.sim.trace import merge, ramp
-from scaler.template import bind, parse_file
-from scaler.trigger import parse_trigger
 
 CALM_DOWN = Behavior(down=Rules((RatePolicy("Percent", 100, 15.0),), window=300.0))
 SCALED = ScaledObject(

@@ -1,8 +1,8 @@
 import json
 
-from check.checking import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.formula_files import check
 
 from scaler.check import RULES, Report, render
 

@@ -1,9 +1,9 @@
 import pytest
-from check.checking import QUEUE, read, with_tests
+from support.formula_files import QUEUE, read, with_tests
 
 from scaler.check.fold import fold, mismatches
 from scaler.check.timeline import read_timeline
-from scaler.defaults import Defaults
+from scaler.config.defaults import Defaults
 
 GATE = QUEUE + "policy: {kind: hysteresis, metric: waiting, above: 10, below: 5, serves: above, overlap: 0s}\n"
 FADING = "{interval: 5s, given: {waiting: '16x2 _x60', running: '0x60', queued: '0x60', replicas: '4x60'}, expect: ["

@@ -1,9 +1,9 @@
 import pytest
-from check.checking import QUEUE, check, read, with_tests
+from support.formula_files import QUEUE, check, read, with_tests
 
 from scaler.check import Finding, Report, check_file, check_paths, render
 from scaler.check.timeline import MAX_TICKS
-from scaler.defaults import Defaults
+from scaler.config.defaults import Defaults
 
 SLOW = "{name: a burst, interval: 15s, given: {waiting: '0 0 16x4', running: '4x6', replicas: '1x6'}, expect: [%s]}"
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from check.checking import QUEUE, check, read, rules
+from support.formula_files import QUEUE, check, read, rules
 
-from scaler.catalog import formula_paths, read_formula, shipped_formulas
 from scaler.check import RULES, check_file
 from scaler.check.evidence import gather
 from scaler.check.probe import Prober
-from scaler.defaults import Defaults
-from scaler.errors import ConfigError
-from scaler.template import bind_example
+from scaler.config.catalog import formula_paths, read_formula, shipped_formulas
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind_example
+from scaler.model.errors import ConfigError
 
 PUBLISHED = Path(__file__).parent.parent / "published"
 

@@ -1,11 +1,11 @@
 import pytest
-from check.checking import QUEUE, read, with_tests
+from support.formula_files import QUEUE, read, with_tests
 
 from scaler.check.timeline import WORDS, read_timeline
-from scaler.cluster import Job
-from scaler.defaults import Defaults
-from scaler.errors import ConfigError
-from scaler.model import Reading, Replicas
+from scaler.config.defaults import Defaults
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import Reading, Replicas
+from scaler.model.objects import Job
 
 EVERYTHING = "waiting: '0 4x3', running: '1x4', queued: '0x4'"
 

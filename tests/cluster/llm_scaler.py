@@ -9,7 +9,7 @@ import requests
 from cluster.lab import Lab
 from cluster.process import Part, answers, free_ports
 
-from scaler.catalog import shipped_formulas
+from scaler.config.catalog import shipped_formulas
 
 Data = dict[str, Any]
 RBAC = Path(__file__).resolve().parents[2] / "deploy" / "rbac.yaml"

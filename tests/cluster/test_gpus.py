@@ -7,8 +7,9 @@ import pytest
 from cluster.lab import Lab
 from cluster.objects import model, node, node_pool, scaled_object
 
-from scaler.gpu import Availability, availability
-from scaler.sources.kube import Kube
+from scaler.cluster.availability import availability
+from scaler.model.availability import Availability
+from scaler.sources.kubernetes.cache import Kube
 
 NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
 GPUS = 2  # of one replica

@@ -16,8 +16,8 @@ from cluster.objects import model, scaled_object
 from cluster.process import LabError
 from cluster.watch import Watch
 
-from scaler.cluster import Scaled
-from scaler.sources.kube import WATCHED, Kube
+from scaler.model.objects import Scaled
+from scaler.sources.kubernetes.cache import WATCHED, Kube
 
 RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
 TRIGGER = {"formula": "queue-depth", "model": "llama", "holdFor": "5s"}
@@ -155,7 +155,7 @@ def test_a_rollout_with_surge_does_not_ratchet_replicas_up(lab: Lab):
             working[name] |= idle
         busy = Load(running=WORK, kv_usage=0.8)
         lab.fleet.loads = {address: busy for those in working.values() for address in those}
-        return scaler.explain(name)
+        return scaler.decision.explain(name)
 
     pods = lambda: [pod for name in triggers for pod in lab.pods(name)]  # noqa: E731
     sure = lambda one: (one.get("certainty"), one.get("replicas")) == ("certain", WORKERS)  # noqa: E731
@@ -184,13 +184,17 @@ def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: L
     lab.apply([model("unasked", lab.fleet.port, gpus=0, replicas=1), scaled_object("unasked", NOWHERE, TRIGGER)])
     scaler = LlmScaler(lab, "--log-level", "debug")
     scaler.start()
-    lab.wait(lambda: scaler.explain("unasked").get("certainty") == "certain", 60, "it has decided")
-    told = scaler.explain("unasked")
+    lab.wait(lambda: scaler.decision.explain("unasked").get("certainty") == "certain", 60, "it has decided")
+    told = scaler.decision.explain("unasked")
     assert told["target_known"]["source"] == "Kubernetes"
     assert [fact["expected"] for fact in told["guards"]] == [1, 1]
     lab.apply(scaled_object("unasked", scaler.address, TRIGGER))
-    lab.wait(lambda: (scaler.explain("unasked").get("kubernetes") or {}).get("hpa"), 90, "KEDA asks, and makes an HPA")
-    lab.wait(lambda: scaler.explain("unasked")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
+    lab.wait(
+        lambda: (scaler.decision.explain("unasked").get("kubernetes") or {}).get("hpa"),
+        90,
+        "KEDA asks, and makes an HPA",
+    )
+    lab.wait(lambda: scaler.decision.explain("unasked")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
     decisions = requests.get(f"{scaler.admin}/api/v1/decisions", timeout=5).json()["decisions"]
     assert len(decisions) == 1, "what was known before is what KEDA asks about"
     line = next(line.strip() for line in scaler.text("unasked").splitlines() if "HPA keda-hpa-unasked: " in line)

@@ -21,10 +21,10 @@ from cluster.lab import Lab, new_home
 from cluster.objects import model, node_pool, scaled_object
 from cluster.process import LabError, Part
 from cluster.simulation import Simulation
-from prometheus_server import until
+from support.prometheus_server import until
 
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 

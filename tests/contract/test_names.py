@@ -11,7 +11,7 @@ from contract import record
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from scaler import signals
+from scaler.config import signals
 
 RECORD = record.read()
 PACKAGES = {

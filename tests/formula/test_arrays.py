@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.errors import EvaluationError
 from scaler.formula import arrays
 from scaler.formula.limits import MAX_ARRAY
+from scaler.model.errors import EvaluationError
 
 numbers = st.lists(st.integers(-100, 100) | st.floats(-100, 100), max_size=8).map(tuple)
 

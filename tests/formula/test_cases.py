@@ -1,8 +1,8 @@
 import pytest
 from formula.cases import CASES, FAILS, KEDA_EXAMPLES, PUBLISHED, REFUSED, VALUES
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula import parse
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES)

@@ -1,6 +1,5 @@
 import pytest
 
-from scaler.errors import FormulaSyntaxError
 from scaler.formula.check import check
 from scaler.formula.limits import MAX_HEIGHT
 from scaler.formula.parser import parse_tree
@@ -16,6 +15,7 @@ from scaler.formula.tree import (
     Type,
     array_of,
 )
+from scaler.model.errors import FormulaSyntaxError
 
 NAMES = {"a", "b", "waiting"}
 

@@ -4,8 +4,8 @@ from formula.grammar import FRAGMENTS, NAMES, Grammar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula import parse
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 texts = st.text(max_size=60) | st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join)
 kinds = st.sampled_from(["number", "boolean"])

@@ -1,7 +1,7 @@
 import pytest
 
-from scaler.errors import FormulaSyntaxError
 from scaler.formula.lexer import TokenKind, tokens
+from scaler.model.errors import FormulaSyntaxError
 
 
 def words(text):

@@ -6,10 +6,10 @@ import tracemalloc
 
 import pytest
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula import parse
 from scaler.formula.evaluator import Evaluator
 from scaler.formula.limits import MAX_HEIGHT, MAX_NESTING, MAX_NODES, MAX_WORK
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 NESTED_CLOSURES = "map(1..2, " * (MAX_NESTING - 2) + "#" + ")" * (MAX_NESTING - 2) + " | len()"
 HIGH_PIPE = "a" + " | abs()" * (MAX_HEIGHT - 1)

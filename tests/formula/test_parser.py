@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from scaler.errors import FormulaSyntaxError
 from scaler.formula.limits import MAX_LENGTH, MAX_NESTING, MAX_NODES
 from scaler.formula.parser import parse_tree
 from scaler.formula.tree import Array, Binary, Call, Closure, Literal, Name, Node, Order, Pointer, Unary
+from scaler.model.errors import FormulaSyntaxError
 
 
 def children(node):

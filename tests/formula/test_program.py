@@ -2,8 +2,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula import Program, Step, parse
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 
 def test_a_program_knows_its_text_names_and_kind():

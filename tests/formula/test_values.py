@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.errors import EvaluationError
 from scaler.formula import values
 from scaler.formula.values import add, divide, equal, modulo, multiply, negate, power, show, subtract, to_int
+from scaler.model.errors import EvaluationError
 
 INT_MAX, INT_MIN = 2**63 - 1, -(2**63)
 

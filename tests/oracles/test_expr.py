@@ -20,8 +20,8 @@ import pytest
 from formula.cases import CASES, FAILS, REFUSED, VALUES
 from formula.grammar import Grammar
 
-from scaler.errors import EvaluationError, FormulaSyntaxError
 from scaler.formula import parse
+from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 ROOT = Path(__file__).parents[2]
 GO = shutil.which("go") or "/usr/local/go/bin/go"

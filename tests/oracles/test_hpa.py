@@ -1,4 +1,4 @@
-"""scaler.hpa beside the real HPA controller of Kubernetes 1.35.4, step by step on generated timelines.
+"""scaler.cluster.hpa beside the real HPA controller of Kubernetes 1.35.4, step by step on generated timelines.
 
 Run by `make test-oracles`. Needs Go; the oracle is built below `.cache/` (a minute the first time, if the laboratory
 was built before). Both see the same metrics at the same virtual times; the size and the reasons must agree at every step.
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scaler.hpa import SCALE_DOWN, SCALE_UP, Behavior, HpaSpec, HpaState, Metric, RatePolicy, Rule, Rules, step
+from scaler.cluster.hpa import HpaSpec, HpaState, Metric, Rule, step
+from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 
 ROOT = Path(__file__).parents[2]
 GO = shutil.which("go") or "/usr/local/go/bin/go"
@@ -103,7 +104,7 @@ def timeline(chance):
 
 
 def ours_of(case):
-    """The same case through scaler.hpa: sizes and reasons, in the oracle's words."""
+    """The same case through scaler.cluster.hpa: sizes and reasons, in the oracle's words."""
     spec = HpaSpec(case["minimum"], case["maximum"], behavior_of(case["behavior"]), case["tolerance"])
     state, current, seen = HpaState(), case["current"], []
     for number, now in enumerate(case["steps"], start=1):

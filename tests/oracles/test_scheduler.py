@@ -1,4 +1,4 @@
-"""scaler.gpu beside the real kube-scheduler of Kubernetes 1.35.4, on random small clusters by seed.
+"""scaler.cluster.availability beside the real kube-scheduler of Kubernetes 1.35.4, on random small clusters by seed.
 
 Run by `make test-oracles`. Needs Go; etcd, API server and scheduler are those of the
 laboratory (tests/cluster; built once, some minutes). No kubelet runs: nodes and pods are plain objects.
@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 from cluster import parts
 from cluster.lab import Lab
-from picturing import GPU, picture
+from support.cluster import GPU, picture
 
-from scaler.gpu import availability
-from scaler.hardware import DeviceClass, Devices
-from scaler.sources.devices import read_allocation, read_claim_template, read_slice
+from scaler.cluster.availability import availability
+from scaler.model.nodes import DeviceClass, Devices
+from scaler.sources.kubernetes.read_dra import read_allocation, read_claim_template, read_slice
 
 SPACE = "team"
 SEEDS = range(8)

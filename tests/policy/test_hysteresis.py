@@ -1,7 +1,7 @@
 import pytest
 
-from scaler.errors import ConfigError
-from scaler.fields import Fields
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
 from scaler.policy import hysteresis
 from scaler.policy.hysteresis import INITIAL, step
 from scaler.policy.outcome import Seen

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.cluster import Job, Scaled
-from scaler.errors import ConfigError
-from scaler.fields import Fields
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
+from scaler.model.objects import Job, Scaled
 from scaler.policy import latch
 from scaler.policy.latch import INITIAL, step
 from scaler.policy.outcome import Seen

@@ -1,5 +1,3 @@
-import asyncio
-import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,16 +6,6 @@ import pytest
 import trustme
 
 from scaler.server.tls import TlsFiles
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem):
-    """Run a test that is a coroutine function on an event loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.function):
-        return None
-    wanted = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.function).parameters}
-    asyncio.run(pyfuncitem.function(**wanted))
-    return True
 
 
 @dataclass

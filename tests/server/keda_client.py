@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import grpc
 from server.world import client
 
-from scaler.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2 as pb
 
 ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 

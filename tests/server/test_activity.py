@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-import folding
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import timelines
 
-from scaler.decision import Answer
-from scaler.model import Replicas
+from scaler.decision.decision import Answer
+from scaler.model.measurement import Replicas
 from scaler.server.activity import PATIENCE, REPEAT, Said, speak
 
-BASE = folding.fold(folding.workload(expression="waiting", target="1"), [{"waiting": 0.0}])[1][0]
+BASE = timelines.fold(timelines.workload(expression="waiting", target="1"), [{"waiting": 0.0}])[1][0]
 ON, OFF, UNKNOWN, WAKE = (True, True), (False, False), (None, False), (None, True)  # (active, wake)
 KEPT = (True, False)  # quiet, and not yet for long enough
 

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.server.address import probe, refusal, split
 
 

@@ -8,8 +8,8 @@ import pytest
 from server.pages import get, pages
 from server.world import LOOPBACK, catalog, client, ref, refused, with_tls, world
 
-from scaler.catalog import Catalog
-from scaler.errors import ConfigError
+from scaler.config.catalog import Catalog
+from scaler.model.errors import ConfigError
 from scaler.server import metrics
 from scaler.server.admin import Pages, serve
 from scaler.server.listen import Server

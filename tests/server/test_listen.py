@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from server.service import service
 from server.world import LOOPBACK, asking, client, ref, refused, world
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.server.listen import Listen, Server
 from scaler.server.status import SERVICE
 

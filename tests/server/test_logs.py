@@ -5,13 +5,13 @@ import json
 import logging
 from dataclasses import replace
 
-import folding
 import pytest
+from support import timelines
 
-from scaler.decision import Answer
+from scaler.decision.decision import Answer
 from scaler.server import logs
 
-CALM = folding.fold(folding.workload(expression="waiting", target="1"), [{"waiting": 3.0}])[1][0]
+CALM = timelines.fold(timelines.workload(expression="waiting", target="1"), [{"waiting": 3.0}])[1][0]
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def logged():
 
 def test_a_json_line_is_the_event_with_its_fields(logged):
     out = logged("json")
-    logging.getLogger("scaler.engine").warning("a fold failed", extra={"workload": "a/b", "at": 3.5, "odd": {1}})
+    logging.getLogger("scaler.engine.engine").warning("a fold failed", extra={"workload": "a/b", "at": 3.5, "odd": {1}})
     line = json.loads(out.getvalue())
     assert line.pop("ts").endswith("Z")
     assert line == {
         "level": "warning",
-        "logger": "scaler.engine",
+        "logger": "scaler.engine.engine",
         "event": "a fold failed",
         "workload": "a/b",
         "at": 3.5,

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.pages import get, pages
 from server.world import asking, catalog, client, ref, refused, world
 
-from scaler.catalog import Catalog
+from scaler.config.catalog import Catalog
 from scaler.server import metrics
 
 CHAT = {"namespace": "models", "scaled_object": "chat", "formula": "queue"}

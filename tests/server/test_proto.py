@@ -8,8 +8,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,14 +25,14 @@ KEDA = {  # KEDA v2.20.2 and main, pkg/scalers/externalscaler/externalscaler.pro
 
 
 def test_generated_code_is_what_the_proto_file_gives(tmp_path):
-    folder = tmp_path / "scaler" / "pb"
+    folder = tmp_path / "scaler" / "server" / "pb"
     folder.mkdir(parents=True)
     recipe = re.search(r"^proto:.*\n\t@?\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     recipe = recipe.replace("=proto", f"={ROOT / 'proto'}").replace("out=.", f"out={tmp_path}")
     subprocess.run([sys.executable, *recipe.split()], check=True, cwd=tmp_path)
     fresh = {path.name: path.read_text() for path in folder.iterdir()}
     assert len(fresh) == 3
-    assert fresh == {name: (ROOT / "scaler" / "pb" / name).read_text() for name in fresh}
+    assert fresh == {name: (ROOT / "scaler" / "server" / "pb" / name).read_text() for name in fresh}
 
 
 def test_messages_are_kedas():

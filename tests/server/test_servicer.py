@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from server.world import asking, catalog, client, formula, ref, refused, world
 
-from scaler.engine import Limits
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.config.trigger import metric_name
+from scaler.engine.engine import Limits
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server.servicer import ExternalScaler
-from scaler.trigger import metric_name
 
 # ---- GetMetricSpec ----
 

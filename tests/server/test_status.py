@@ -4,8 +4,8 @@ import grpc
 import pytest
 from server.world import asking, client, ref, refused, world
 
-import scaler.errors
-from scaler.errors import ConfigError, ScalerError
+import scaler.model.errors
+from scaler.model.errors import ConfigError, ScalerError
 from scaler.server.status import MAX_DETAIL_BYTES
 
 
@@ -16,7 +16,7 @@ def below(kind):
 @pytest.mark.parametrize("kind", sorted(below(ScalerError), key=lambda kind: kind.__name__))
 def test_every_error_has_a_status_of_grpc(kind):
     assert grpc.StatusCode[kind.code] not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
-    assert f"{kind.__name__} " in scaler.errors.__doc__
+    assert f"{kind.__name__} " in scaler.model.errors.__doc__
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def failing(monkeypatch):
         async def read(_self, _request):
             raise error
 
-        monkeypatch.setattr("scaler.engine.Engine.read", read)
+        monkeypatch.setattr("scaler.engine.engine.Engine.read", read)
 
     return fail
 

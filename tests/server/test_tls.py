@@ -9,7 +9,7 @@ import trustme
 from server.keda_client import Trigger, keda
 from server.world import ref, refused, with_tls, world
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.server.tls import Certificates, TlsFiles
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 import grpc
 from prometheus_client import CollectorRegistry
 
-from scaler.catalog import Catalog
-from scaler.defaults import Defaults
-from scaler.engine import Engine, Limits
-from scaler.model import NOBODYS, Failure, HistoryAsk, Reading
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.config.catalog import Catalog
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import parse_file
+from scaler.engine.engine import Engine, Limits
+from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading
 from scaler.server import metrics
 from scaler.server.listen import Listen, Server
-from scaler.template import parse_file
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 NOON = 1_800_000_000.0  # on every grid
 FORMULA = {

@@ -1,6 +1,6 @@
 import pytest
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.sim.hardware import _row, _rows, hardware
 
 

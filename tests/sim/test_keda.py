@@ -1,12 +1,12 @@
-"""KEDA and its HPA as timelines. The rules are those of KEDA 2.20.2; see scaler/sim/keda.py for the files."""
+"""KEDA and its HPA as timelines. The rules are those of KEDA 2.20.2; see scaler/cluster/keda.py for the files."""
 
 import math
 from dataclasses import replace
 
 import pytest
 
-from scaler.hpa import HpaState, Rule, Sample
-from scaler.sim.keda import Answer, Fallback, KedaState, Refusal, ScaledObject, poll, push, reads, sync, wire
+from scaler.cluster.hpa import HpaState, Rule, Sample
+from scaler.cluster.keda import Answer, Fallback, KedaState, Refusal, ScaledObject, poll, push, reads, sync, wire
 
 NEW = KedaState(created=0.0)
 SEEN = KedaState(created=0.0, last_active=1000.0)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from scaler.cluster.keda import Answer, Refusal, ScaledObject
 from scaler.sim import trace
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.keda import Answer, Refusal, ScaledObject
 from scaler.sim.loop import Latest, World, fixed, queue_length, run
 from scaler.sim.trace import Arrival
 

@@ -3,16 +3,16 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scaler.endpoint import Endpoint, Page
-from scaler.model import SignalAsk
-from scaler.signals import engines
+from scaler.cluster.keda import ScaledObject
+from scaler.config.endpoint import Endpoint, Page
+from scaler.config.signals import engines
+from scaler.model.measurement import SignalAsk
 from scaler.sim import pages
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.keda import ScaledObject
 from scaler.sim.trace import ramp
-from scaler.sources.exposition import scan
-from scaler.sources.visits import Visit, measure, wanted
+from scaler.sources.pages.aggregate import Visit, measure, wanted
+from scaler.sources.pages.exposition import scan
 
 SCALED = ScaledObject(min_replica_count=0, max_replica_count=7)
 MODEL = (("namespace", "demo"), ("model", "llama"))

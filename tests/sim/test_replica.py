@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import SEQUENCE, hardware
 from scaler.sim.histogram import ITL, TTFT

@@ -2,9 +2,9 @@
 
 import pytest
 
+from scaler.cluster.keda import Event
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.keda import Event
 from scaler.sim.loop import Change, Point, Timeline
 from scaler.sim.replica import Done
 from scaler.sim.score import Slo, is_wrong, score

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaler.errors import ConfigError
+from scaler.model.errors import ConfigError
 from scaler.sim import trace
 from scaler.sim.trace import Arrival
 

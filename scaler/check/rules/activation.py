@@ -4,8 +4,8 @@ import re
 
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import Probe
-from scaler.explain import number_text
-from scaler.model import SignalAsk
+from scaler.decision.explain import number_text
+from scaler.model.measurement import SignalAsk
 
 _RUNNING = re.compile(r"running|in_?flight|processing|ongoing", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import LOAD, REPLICAS, Point, Probe
-from scaler.model import GpuAsk
+from scaler.model.measurement import GpuAsk
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from scaler import signals
 from scaler.check.evidence import Evidence, Found
-from scaler.model import QueryAsk
-from scaler.signals import Signal
+from scaler.config import signals
+from scaler.config.signals import Signal
+from scaler.model.measurement import QueryAsk
 
 _NAME = re.compile(r"[A-Za-z_:][\w:]*")
 

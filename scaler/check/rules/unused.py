@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found
+from scaler.config.formula_file import REFERENCE
+from scaler.config.metrics import GUARDS
+from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program
-from scaler.inputs import GUARDS
-from scaler.model import SignalAsk
-from scaler.spec import WorkloadSpec
-from scaler.template import REFERENCE
+from scaler.model.measurement import SignalAsk
 
 
 def _programs(spec: WorkloadSpec) -> Iterator[Program]:

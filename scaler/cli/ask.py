@@ -1,0 +1,84 @@
+"""Play KEDA against a server: the calls of one poll, in KEDA's order, and what KEDA would make of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from scaler.model.errors import ConfigError
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files for TLS; all None is plain text."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def channel(self, address: str) -> grpc.Channel:
+        """A channel to the address.
+
+        Raises:
+            ConfigError: a file that cannot be read.
+        """
+        if not (self.ca_file or self.cert_file):
+            return grpc.insecure_channel(address)
+        ca, cert, key = (_read(file) if file else None for file in (self.ca_file, self.cert_file, self.key_file))
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(file, "", f"cannot be read ({error.strerror})") from error
+
+
+def ask(
+    address: str, namespace: str, name: str, metadata: Mapping[str, str], tls: Tls, timeout: float
+) -> tuple[list[str], bool]:
+    """Make the three calls of one poll.
+
+    Args:
+        address: HOST:PORT of the server.
+        namespace: of the ScaledObject.
+        name: of the ScaledObject.
+        metadata: of its trigger.
+        tls: how to connect.
+        timeout: seconds for each call.
+
+    Returns:
+        One line per call, and whether all were answered.
+    """
+    ref = pb.ScaledObjectRef(namespace=namespace, name=name, scalerMetadata=metadata)
+    lines, good = [], True
+    with tls.channel(address) as channel:
+        stub = pb_grpc.ExternalScalerStub(channel)
+        try:
+            [spec] = stub.GetMetricSpec(ref, timeout=timeout).metricSpecs
+        except grpc.RpcError as error:
+            return [f"GetMetricSpec  {_refusal(error)}"], False
+        lines.append(f"GetMetricSpec  {spec.metricName}, target {spec.targetSizeFloat:g}")
+        try:
+            request = pb.GetMetricsRequest(scaledObjectRef=ref, metricName=spec.metricName)
+            [value] = stub.GetMetrics(request, timeout=timeout).metricValues
+            replicas = value.metricValueFloat or value.metricValue
+            lines.append(f"GetMetrics     {replicas:g}, so {replicas:g} replicas")
+        except grpc.RpcError as error:
+            lines.append(f"GetMetrics     {_refusal(error)}")
+            good = False
+        try:
+            active = stub.IsActive(ref, timeout=timeout).result
+            lines.append(f"IsActive       {str(active).lower()}")
+        except grpc.RpcError as error:
+            lines.append(f"IsActive       {_refusal(error)}")
+            good = False
+    return lines, good
+
+
+def _refusal(error: grpc.RpcError) -> str:
+    return f"{error.code().name}: {error.details()}"

@@ -1,0 +1,145 @@
+"""What the demo shows while it runs: a picture for a terminal, a line for anything else. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from scaler.cli.demo.baselines import Row
+from scaler.cli.demo.live import View
+from scaler.sim.score import Slo
+
+HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs")
+CAPTION = (
+    "The dying replica and the missing metrics happened to llm-scaler alone; the others are played in virtual time."
+)
+BARS = " ▁▂▃▄▅▆▇█"
+WIDTH = 36  # points of a curve
+_CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the scaler last decided."""
+
+    reason: str = "nobody has asked yet"
+    certainty: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Everything in one picture."""
+
+    views: Sequence[View]  # all so far, the newest last
+    said: Said
+    events: Sequence[str]  # the newest last
+    seconds: float  # real ones, since the start
+    of: float
+    speed: float
+    slo: Slo
+    price: float  # USD per replica and second of the world
+    keys: str  # what the keyboard does; empty without one
+    where: str  # how to ask for an explanation
+
+
+def curve(values: Sequence[float], width: int = WIDTH) -> str:
+    """The values as a row of bars, the newest at the right, each the largest of its share."""
+    if not values:
+        return " " * width
+    step = max(len(values) / width, 1.0)
+    columns = min(width, len(values))
+    parts = [values[int(at * step) : max(int((at + 1) * step), int(at * step) + 1)] for at in range(columns)]
+    top = max(values) or 1.0
+    bars = "".join(BARS[min(int(max(part) / top * (len(BARS) - 2) + 1), 8) if max(part) > 0 else 0] for part in parts)
+    return bars.rjust(width) if len(values) < width else bars
+
+
+def picture(frame: Frame) -> RenderableType:
+    """The picture."""
+    now, views = frame.views[-1], frame.views
+    limit = frame.slo.ttft
+    late = now.ttft is not None and now.ttft > limit
+    met = "" if now.met is None else f"{now.met:.1%} of {now.finished:,} requests in the SLO"
+    rows = (
+        ("load", [view.load for view in views], f"[bold]{now.load:.1f}[/] requests/s", "blue"),
+        ("queue", [view.queued + view.waiting for view in views], _queue(now), "magenta"),
+        ("running", [view.running for view in views], f"[bold]{now.running}[/] in the engines", "cyan"),
+        ("first token", [view.ttft or 0.0 for view in views], _ttft(now, limit), "red" if late else "green"),
+        ("cost", [view.cost for view in views], _cost(now, frame.price), "white"),
+        ("replicas", [view.ready + view.starting for view in views], _replicas(now), "green"),
+    )
+    grid = Table.grid(padding=(0, 2))
+    for column in (12, WIDTH, 42):
+        grid.add_column(width=column, no_wrap=True)
+    for name, values, text, colour in rows:
+        grid.add_row(f"[dim]{name}[/]", Text(curve(values), style=colour), text)
+    grid.add_row("", "", f"[green]{'■' * now.ready}[/][yellow]{'□' * now.starting}[/][dim]{'·' * now.draining}[/]")
+    head = f"{frame.seconds:.0f} s of {frame.of:.0f} s; the world runs {frame.speed:g} times faster"
+    colour = _CERTAINTY[frame.said.certainty]
+    why = Text.assemble(("why  ", "dim"), (frame.said.reason, colour))
+    lines: list[RenderableType] = [grid, "", why, ""]
+    lines += [Text(event, style="dim") for event in frame.events[-4:]] or [Text("")]
+    lines += ["", f"[dim]{met or 'no request has ended yet'}[/]", f"[dim]{escape(frame.where)}[/]"]
+    lines += [f"[dim]{escape(frame.keys)}[/]"] if frame.keys else []
+    dark = "[bold yellow] the metrics are away [/]" if now.dark else ""
+    return Panel(Padding(Group(*lines), (0, 1)), title=f"llm-scaler demo  {dark}", subtitle=head, width=100)
+
+
+def _queue(now: View) -> str:
+    return f"[bold]{now.queued}[/] at the gateway, [bold]{now.waiting}[/] in the engines"
+
+
+def _replicas(now: View) -> str:
+    wanted = "?" if now.wanted is None else str(now.wanted)
+    return f"[bold]{now.ready}[/] ready, [bold]{now.starting}[/] starting, [bold]{wanted}[/] wanted"
+
+
+def _ttft(now: View, limit: float) -> str:
+    shown = "-" if now.ttft is None else f"{now.ttft:.2f} s"
+    return f"[bold]{shown}[/] (95th percentile; SLO {limit:g} s)"
+
+
+def _cost(now: View, price: float) -> str:
+    rate = (now.ready + now.starting + now.draining) * price * 3600
+    return f"[bold]${now.cost:.2f}[/], now ${rate:.2f} an hour"
+
+
+def line(frame: Frame) -> str:
+    """The same in one line."""
+    now = frame.views[-1]
+    wanted = "?" if now.wanted is None else str(now.wanted)
+    ttft = "-" if now.ttft is None else f"{now.ttft:.2f}s"
+    dark = "  METRICS AWAY" if now.dark else ""
+    return (
+        f"{frame.seconds:5.0f}s  load {now.load:5.1f}/s  queue {now.queued + now.waiting:4d}  running {now.running:4d}"
+        f"  replicas {now.ready:2d} ready {now.starting:2d} starting {wanted:>2} wanted  TTFT {ttft:>6}"
+        f"  ${now.cost:.2f}{dark}  | {frame.said.reason}"
+    )
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The comparison at the end."""
+    shown = Table(title="the same load, three ways", caption=CAPTION, title_justify="left", caption_justify="left")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in rows:
+        shown.add_row(row.name, *cells(row))
+    return shown
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One way's figures: served, in the SLO, replica-hours, cost, scale-downs with wrong ones."""
+    score = row.score
+    served = score.requests - score.lost - score.unfinished
+    return (
+        f"{served:,} of {score.requests:,}",
+        f"{score.attainment:.1%}",
+        f"{score.replica_hours:.2f}",
+        f"${score.cost:.2f}",
+        f"{score.scale_downs}, {score.wrong_scale_downs} wrong",
+    )

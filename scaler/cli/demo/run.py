@@ -1,0 +1,405 @@
+"""The demo: the real service over a simulated world, in real time.
+
+    fleet ─ /metrics pages over HTTP ─▶ service (direct scraping, engine, gRPC) ─ gRPC ─▶ KEDA and HPA ─▶ fleet
+
+The fleet, KEDA and the HPA are scaler/sim's; everything between them is what `llm-scaler serve` runs. The world runs
+`speed` times faster than the clock, so what the service is told in seconds (holdFor, idleFor, the formula's `over`) is
+that much shorter, and a world's second is `speed` times as much load on the wire.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.live import Live as Screen
+
+from scaler.cli.demo.baselines import compare
+from scaler.cli.demo.keyboard import keyboard
+from scaler.cli.demo.live import Live
+from scaler.cli.demo.picture import Frame, Said, line, picture, table
+from scaler.cli.demo.report import Told, page
+from scaler.cli.demo.scenario import SHORTEST, TARGET, Incidents, scenario
+from scaler.cli.demo.web import Web
+from scaler.cli.keda_client import Poller, Refused
+from scaler.cli.serve import Service
+from scaler.cluster.hpa import SYNC_PERIOD
+from scaler.cluster.keda import Answer, Refusal
+from scaler.config.catalog import shipped_formulas
+from scaler.config.settings import Settings, read_settings
+from scaler.decision.decision import Decision
+from scaler.model.errors import ConfigError
+from scaler.model.fields import seconds
+from scaler.model.strict_yaml import parse_yaml
+from scaler.sim import pages
+from scaler.sim.fleet import Snapshot
+from scaler.sim.replica import ReplicaFacts
+
+NAMESPACE, NAME, MODEL = "demo", "llama", "llama-3.1-8b"
+SPEED = 10.0  # the usual; a short demo runs faster, so that there is time for the way up and down
+STEP = 0.1  # seconds between two steps of the world
+LISTED = 0.1  # seconds between two looks for new replicas
+OVERTIME = 5.0  # seconds that the way down to 0 may take longer on a busy machine
+GATEWAY, CLUSTER = "gateway", "cluster"
+KEYS = "keys: l more load   k kill a replica   m metrics away or back   q end"
+AWAY = 45.0  # seconds of the world for which the key takes the metrics
+HOLD_FOR, IDLE_FOR = 60.0, 60.0  # seconds of the world; the usual ones are 120 and 60
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run it. Times of incidents are in real seconds."""
+
+    seconds: float = 120.0
+    speed: float | None = None
+    incidents: Incidents | None = None  # None: the usual
+    report: Path | None = None
+
+    @property
+    def pace(self) -> float:
+        """World seconds per second."""
+        return self.speed or max(SPEED, SHORTEST / self.seconds)
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be shown.
+
+    Raises:
+        ConfigError: too short for the way up and down.
+    """
+    if options.seconds * options.pace < SHORTEST:
+        span = seconds(options.seconds * options.pace)
+        problem = (
+            f"{options.seconds:g} s at {options.pace:g} times is {span} of the world, too short for the way up and down"
+        )
+        raise ConfigError("demo", "seconds", problem, f"at least {seconds(SHORTEST)}")
+    if options.pace > 60:
+        raise ConfigError("demo", "speed", f"{options.pace:g} is too fast for decisions every second", "at most 60")
+
+
+async def run(options: Options, clock: Callable[[], float], timer: Callable[[], float], console: Console) -> int:
+    """Run it. Returns 0 only when the fleet was really scaled from 0 up, and down again to 0.
+
+    Args:
+        options: how.
+        clock: seconds since the epoch.
+        timer: seconds that never go back.
+        console: where it is shown.
+
+    Raises:
+        ConfigError: the options do not fit together.
+    """
+    check(options)
+    logging.getLogger().addHandler(logging.NullHandler())  # the picture says it all; a log would break it
+    demo = _Demo(options, timer, console)
+    with tempfile.TemporaryDirectory(prefix="llm-scaler-demo-") as folder:
+        await demo.play(Path(folder), clock)
+    return await asyncio.to_thread(demo.conclude)
+
+
+class _Demo:
+    """One run."""
+
+    def __init__(self, options: Options, timer: Callable[[], float], console: Console) -> None:
+        self._options = options
+        self._timer = timer
+        self._console = console
+        self._live = Live(scenario(options.seconds * options.pace, _scaled(options.incidents, options.pace)))
+        self._web = Web()
+        self._seen = self._live.fleet.snapshot()  # as Kubernetes knows it: the listed pages are its replicas
+        self._told: list[Told] = []
+        self._began = 0.0
+        self._stopped = asyncio.Event()
+        self._where = ""
+
+    # ---- the run ----
+
+    async def play(self, folder: Path, clock: Callable[[], float]) -> None:
+        """Play it to the end."""
+        settings = _settings(folder, self._options.pace)
+        admin = settings["admin.address"]
+        server = "" if admin.endswith(":8080") else f" --server http://{admin}"
+        self._where = f"in a second terminal: llm-scaler explain {NAMESPACE}/{NAME}{server}"
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._web)
+            await self._web.open(GATEWAY, lambda: pages.gateway({MODEL: self._live.fleet.snapshot().queued}))
+            await self._web.open(CLUSTER, self._cluster_page)
+            self._list(folder)
+            service = Service(settings, clock, self._timer)
+            stack.push_async_callback(service.stop)
+            await service.start()
+            keda = Poller(f"127.0.0.1:{service.server.port}", NAMESPACE, NAME, _trigger(self._options.pace))
+            await stack.enter_async_context(keda)
+            await self._meet(keda, service)
+            self._began = self._timer()
+            tasks = (self._world(), self._replicas(folder), self._keda(keda, service), self._show())
+            await _first_to_end([asyncio.ensure_future(task) for task in tasks], self._stopped)
+
+    async def _meet(self, keda: Poller, service: Service) -> None:
+        """Ask until the service is certain that there is nothing to do; it must have watched for holdFor before."""
+        watch = seconds(HOLD_FOR / self._options.pace)
+        with self._console.status(
+            f"the service starts: it watches for {watch} before it believes that nobody is there"
+        ):
+            for _ in range(math.ceil(3 * HOLD_FOR / self._options.pace / STEP)):
+                await self._ask(keda, service)
+                self._told = self._told[-1:]
+                if self._told and self._told[-1].certainty == "certain":
+                    return
+                await asyncio.sleep(STEP)
+
+    def _now(self) -> float:
+        """World seconds."""
+        return (self._timer() - self._began) * self._options.pace
+
+    async def _world(self) -> None:
+        """Let the world go on, until its end, or a while longer where the fleet is not back at 0."""
+        longest = self._options.seconds + OVERTIME
+        while True:
+            self._live.advance(max(self._now(), self._live.now))
+            self._web.dark = self._live.dark
+            self._live.look()
+            passed = self._timer() - self._began
+            if (passed >= self._options.seconds and self._live.over) or passed >= longest or self._rested():
+                self._stopped.set()
+                return
+            await asyncio.sleep(STEP)
+
+    def _rested(self) -> bool:
+        """Whether the fleet has been back at 0 for two seconds."""
+        changes = self._live.changes
+        return self._live.over and bool(changes) and self._live.now - changes[-1].event.at > 2 * self._options.pace
+
+    async def _replicas(self, folder: Path) -> None:
+        """Open and close pages as replicas come and go, and list them."""
+        while True:
+            seen = self._live.fleet.snapshot()
+            pods = _by_pod(seen)
+            for name in self._web.names - pods.keys() - {GATEWAY, CLUSTER}:
+                await self._web.close(name)
+            for name in pods.keys() - self._web.names:
+                await self._web.open(name, partial(self._replica_page, name))
+            self._seen = seen
+            self._list(folder)
+            await asyncio.sleep(LISTED)
+
+    def _list(self, folder: Path) -> None:
+        """Write the list of pages that the service reads."""
+        rows = [
+            {"url": self._web.url(name)} | ({"namespace": NAMESPACE, "pod": name} if name != CLUSTER else {})
+            for name in sorted(self._web.names)
+        ]
+        new = folder / "pages.new"
+        new.write_text(json.dumps(rows), encoding="utf-8")
+        new.replace(folder / "pages.yaml")
+
+    def _replica_page(self, name: str) -> str:
+        now = _by_pod(self._live.fleet.snapshot())
+        return pages.vllm(now[name] if name in now else _by_pod(self._seen)[name], MODEL)
+
+    def _cluster_page(self) -> str:
+        return pages.kube_state(self._seen, self._live.scenario.scaled, NAMESPACE, NAME)
+
+    async def _keda(self, keda: Poller, service: Service) -> None:
+        """KEDA polls and the HPA syncs, each at its own interval; a push wakes from 0 without waiting for a poll."""
+        polling = self._live.scenario.scaled.polling_interval / self._options.pace
+
+        async def poll() -> None:
+            self._live.poll(await self._ask(keda, service))
+
+        async def sync() -> None:
+            self._live.sync(await self._ask(keda, service) if self._live.sync_reads() else None)
+
+        async def listen() -> None:
+            async for active in keda.pushes():
+                if active:
+                    self._live.push()
+
+        syncing = SYNC_PERIOD / self._options.pace
+        await asyncio.gather(_every(polling, poll), _every(syncing, sync), _every(1.0, listen))
+
+    async def _ask(self, keda: Poller, service: Service) -> Answer | Refusal:
+        try:
+            value, active = await keda.poll()
+        except Refused as error:
+            return Refusal(error.rpc, error.reason)
+        finally:
+            self._listen(service.engine.find(NAMESPACE, NAME))
+        return Answer(value, active)
+
+    def _listen(self, decisions: list[Decision]) -> None:
+        """Keep what was decided, where it has changed."""
+        for decision in decisions:
+            told = Told(self._live.now, decision.replicas, decision.certainty, decision.reason)
+            if not self._told or replace(self._told[-1], at=told.at) != told:
+                self._told.append(told)
+
+    # ---- what is shown ----
+
+    async def _show(self) -> None:
+        """Show how it goes: a picture at a terminal, else a line a second."""
+        if not self._console.is_terminal:
+            self._console.print(f"{self._head()}\n{self._where}")
+            await _every(1.0, self._print_line)
+        with keyboard(self._keys()) as listening, Screen(console=self._console, refresh_per_second=4) as screen:
+            while True:
+                screen.update(picture(self._frame(KEYS if listening else "")))
+                await asyncio.sleep(0.25)
+
+    async def _print_line(self) -> None:
+        self._console.print(line(self._frame("")))
+
+    def _head(self) -> str:
+        pace = self._options.pace
+        idle = f"so {seconds(IDLE_FOR)} of idleFor are {seconds(IDLE_FOR / pace)}"
+        return f"llm-scaler demo: {self._options.seconds:g} seconds; the world runs {pace:g} times faster, {idle}"
+
+    def _frame(self, keys: str) -> Frame:
+        newest = self._told[-1] if self._told else None
+        return Frame(
+            views=self._live.views,
+            said=Said(newest.reason, newest.certainty) if newest else Said(),
+            events=[f"{at / self._options.pace:4.0f} s  {what}" for at, what in self._events()],
+            seconds=self._timer() - self._began,
+            of=self._options.seconds,
+            speed=self._options.pace,
+            slo=self._live.scenario.slo,
+            price=self._live.scenario.fleet.hardware.price_per_second,
+            keys=keys,
+            where=self._where,
+        )
+
+    def _events(self) -> list[tuple[float, str]]:
+        changes = [change.event for change in self._live.changes]
+        told = [(one.at, f"{one.by} {one.before} -> {one.after}: {one.why}") for one in changes]
+        return sorted([*told, *self._live.notes])
+
+    def _keys(self) -> Mapping[str, Callable[[], None]]:
+        live = self._live
+        return {
+            "l": lambda: live.add_load(live.now),
+            "k": live.kill,
+            "m": lambda: live.give_metrics() if live.dark else live.take_metrics(live.now + AWAY),
+            "q": self._stopped.set,
+        }
+
+    # ---- the end ----
+
+    def conclude(self) -> int:
+        """Compare with the others, write the report, and say whether it went all the way."""
+        rows = compare(self._live)
+        self._console.print(table(rows))
+        if self._options.report:
+            told = page(self._live, self._told, rows, self._options.pace)
+            self._options.report.write_text(told, encoding="utf-8")
+            self._console.print(f"report: {self._options.report}")
+        good = self._live.scaled_up_and_down
+        if good:
+            most = max(view.ready for view in self._live.views)
+            self._console.print(f"scaled from 0 to {most} ready replicas and back to 0")
+        else:
+            self._console.print("the fleet was not scaled from 0 up and down again to 0")
+        return 0 if good else 1
+
+
+def _by_pod(seen: Snapshot) -> Mapping[str, ReplicaFacts]:
+    """The replicas that serve a page, by the name of their pod."""
+    return {f"{NAME}-{one.serial}": one for one in seen.replicas if one.phase != "starting"}
+
+
+async def _every(interval: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Do it again and again; what took longer than the interval is not made up for."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        await action()
+        due = max(due + interval, loop.time())
+        await asyncio.sleep(due - loop.time())
+
+
+async def _first_to_end(tasks: list["asyncio.Task[None]"], stopped: asyncio.Event) -> None:
+    """Wait until it is over, or a task fails; its error is raised."""
+    waiting = asyncio.ensure_future(stopped.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, waiting):
+            task.cancel()
+        await asyncio.gather(*tasks, waiting, return_exceptions=True)
+
+
+# ---- what the service is told --------------------------------------------------------------------------------------
+
+
+def _settings(folder: Path, speed: float) -> Settings:
+    """The service's settings, and its formula."""
+    formulas = folder / "formulas"
+    formulas.mkdir()
+    (formulas / "queue-depth.yaml").write_text(formula(speed), encoding="utf-8")
+    tree = {
+        "formulas": str(formulas),
+        "grpc": {"address": "127.0.0.1:0", "drain": "0s", "grace": "0s"},
+        "admin": {"address": f"127.0.0.1:{_port(8080)}"},
+        "endpoints": {"pages": {"pagesFile": str(folder / "pages.yaml"), "timeout": "1s"}},
+        "defaults": {"endpoint": "pages"},
+        "evaluationDelay": "0s",
+        "kubernetes": {"enabled": "false"},
+    }
+    return read_settings(tree, "demo", {}, {})
+
+
+def formula(speed: float) -> str:
+    """The shipped formula queue-depth, its 30 s of looking back as short as everything else."""
+    file = shipped_formulas() / "queue-depth.yaml"
+    tree = parse_yaml(file.read_text(encoding="utf-8"), str(file))
+    if not isinstance(tree, dict):
+        raise ConfigError(str(file), "", "is not a formula")
+    del tree["tests"]
+    for metric in tree["metrics"].values():
+        if "over" in metric:
+            metric["over"] = f"{max(30 / speed, 1.0):.3g}s"
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def _trigger(speed: float) -> Mapping[str, str]:
+    return {
+        "scalerAddress": "llm-scaler.keda:6000",
+        "formula": "queue-depth",
+        "model": MODEL,
+        "target": f"{TARGET:g}",
+        "interval": "1s",
+        "holdFor": f"{HOLD_FOR / speed:.3g}s",
+        "idleFor": f"{IDLE_FOR / speed:.3g}s",
+    }
+
+
+def _port(wanted: int) -> int:
+    """The wanted port of loopback, or any other where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probing, contextlib.suppress(OSError):
+            probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probing.bind(("127.0.0.1", port))
+            return int(probing.getsockname()[1])
+    raise ConfigError("demo", "admin", "no port of 127.0.0.1 is free")
+
+
+def _scaled(incidents: Incidents | None, speed: float) -> Incidents | None:
+    """Incidents in world seconds."""
+    if incidents is None:
+        return None
+    return Incidents(
+        kills=tuple(at * speed for at in incidents.kills),
+        outages=tuple((start * speed, end * speed) for start, end in incidents.outages),
+        bursts=tuple(at * speed for at in incidents.bursts),
+    )

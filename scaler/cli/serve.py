@@ -1,0 +1,211 @@
+"""The service: the rooms wired together, and nothing decided here.
+
+    settings -> catalogue, sources -> engine -> gRPC server and admin pages
+
+Used by `serve`, and by the demo, which brings a world of its own.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aiohttp.web import AppRunner
+
+from scaler.config.catalog import load, shipped_formulas
+from scaler.config.endpoint import Endpoint
+from scaler.config.settings import Settings
+from scaler.engine.engine import Engine, Limits
+from scaler.model.errors import ConfigError, SourceError
+from scaler.model.objects import Cluster
+from scaler.server import admin, logs, metrics
+from scaler.server.listen import Listen, Server
+from scaler.server.tls import TlsFiles
+from scaler.sources.kubernetes.cache import Kube, reachable
+from scaler.sources.pages.discovery import Addresses
+from scaler.sources.pages.source import ScrapeSource
+from scaler.sources.prometheus.source import PrometheusSource
+
+logger = logging.getLogger(__name__)
+
+CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
+CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
+CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
+
+
+class Service:
+    """One process of llm-scaler, from start to stop.
+
+    Args:
+        settings: what was set.
+        clock: seconds since the epoch.
+        timer: seconds that never go back, for durations.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
+        self._kube = kube_of(settings, clock)
+        addresses = self._kube.addresses if self._kube else None
+        self._sources = {name: source_of(one, clock, addresses) for name, one in settings.endpoints.items()}
+        registry = metrics.registry()
+        self.engine = Engine(
+            self._sources,
+            load(self._folder),
+            settings.defaults(),
+            clock,
+            limits(settings),
+            logs.log_decision,
+            direct=[name for name, endpoint in settings.endpoints.items() if endpoint.direct],
+        )
+        self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
+        self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
+        self._admin: AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listen and decide.
+
+        Raises:
+            ConfigError: an address cannot be had, or a certificate cannot be read.
+        """
+        for name, problem in self.engine.catalog.problems.items():
+            logger.error("formula file not in force", extra={"file": name, "problem": problem})
+        await self.server.start()
+        self._admin = await admin.serve(self._pages, self.settings["admin.address"])
+        self._tasks = [asyncio.create_task(self._decide()), asyncio.create_task(self._watch())]
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Wait until it is told to stop. A part that ends by itself is a fault, and ends the process: better a restart
+        than a server that answers and no longer decides.
+        """
+        waiting = asyncio.create_task(stopped.wait())
+        done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for task in done - {waiting}:
+            task.result()
+
+    async def stop(self) -> None:
+        """Drain and leave: no call that was sent is lost."""
+        await self.server.stop()
+        await self.engine.close()
+        for source in self._sources.values():
+            source.close()
+        if self._kube:
+            self._kube.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._admin:
+            await self._admin.cleanup()
+
+    async def _decide(self) -> None:
+        """Decide, from the first picture of the cluster on, so that no load of others is ever taken for ours."""
+        if self._kube:
+            try:
+                await asyncio.to_thread(self._kube.start)
+            except SourceError as error:
+                logger.warning("no access to Kubernetes", extra={"problem": str(error)})
+                self.engine.see(Cluster(problems={"kubernetes": str(error)}))
+            else:
+                await asyncio.to_thread(self._kube.settle, CLUSTER_PATIENCE)
+                self.engine.see(await asyncio.to_thread(self._kube.snapshot))
+                self._tasks.append(asyncio.create_task(self._look(self._kube)))
+        await self.engine.run()
+
+    async def _look(self, kube: Kube) -> None:
+        """Take a new picture of the cluster again and again; what is not known is said once."""
+        said: Mapping[str, str] = {}
+        while True:
+            cluster = await asyncio.to_thread(kube.snapshot)
+            self.engine.see(cluster)
+            for resource, problem in sorted(set(cluster.problems.items()) - set(said.items())):
+                logger.warning("not known from Kubernetes", extra={"resource": resource, "problem": problem})
+            said = cluster.problems
+            await asyncio.sleep(CLUSTER_INTERVAL)
+
+    async def _watch(self) -> None:
+        """Look at the formulas again and again; what has changed is taken over, what is bad is said once."""
+        while True:
+            await asyncio.sleep(CATALOG_INTERVAL)
+            before = self.engine.catalog
+            catalog = await asyncio.to_thread(load, self._folder, before)
+            if catalog is before:
+                continue
+            for name, problem in sorted(set(catalog.problems.items()) - set(before.problems.items())):
+                logger.error("formula file not in force", extra={"file": name, "problem": problem})
+            logger.info("formulas read", extra={"formulas": len(catalog.formulas), "problems": len(catalog.problems)})
+            self.engine.use(catalog)
+
+
+def source_of(
+    endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None
+) -> PrometheusSource | ScrapeSource:
+    """The source behind an endpoint of the settings."""
+    return ScrapeSource(endpoint, clock, addresses) if endpoint.direct else PrometheusSource(endpoint)
+
+
+def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
+    """What watches Kubernetes; None where that is not wanted, or not possible and not asked for.
+
+    Raises:
+        ConfigError: workloads are measured by what only Kubernetes tells.
+    """
+    given = settings["kubernetes.kubeconfig"]
+    kubeconfig = Path(given) if given else None
+    enabled = settings["kubernetes.enabled"]
+    if enabled == "false" or (enabled == "auto" and not reachable(kubeconfig)):
+        if settings.endpoints[settings["defaults.endpoint"]].pods:
+            problem = "pods are found through Kubernetes, to which there is no access"
+            raise ConfigError("settings", "defaults.endpoint", problem, "`prometheus: URL`, or kubernetes.kubeconfig")
+        return None
+    behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
+    names = settings["kubernetes.serviceNames"]
+    fixed = settings["kubernetes.provisioner"] == "none"
+    return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
+
+
+def limits(settings: Settings) -> Limits:
+    """The engine's bounds; its patience is a little longer than any source's own time-out."""
+    slowest = max(endpoint.timeout for endpoint in settings.endpoints.values())
+    return Limits(
+        budget=settings["grpc.budget"],
+        workloads=settings["limits.workloads"],
+        forget_after=settings["limits.forgetAfter"],
+        evaluation_delay=settings["evaluationDelay"],
+        patience=slowest + 1.0,
+    )
+
+
+def listen(settings: Settings) -> Listen:
+    """How the gRPC server listens."""
+    cert, key, client_ca = (settings[f"grpc.tls.{name}"] for name in ("cert", "key", "clientCA"))
+    tls = TlsFiles(Path(cert), Path(key), Path(client_ca) if client_ca else None) if cert else None
+    return Listen(
+        address=settings["grpc.address"],
+        tls=tls,
+        max_connection_age=settings["grpc.maxConnectionAge"],
+        drain=settings["grpc.drain"],
+        grace=settings["grpc.grace"],
+        reflection=settings["grpc.reflection"],
+    )
+
+
+async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
+    """Run until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ConfigError: the settings name something that is not there.
+    """
+    logs.configure(settings["log.level"], settings["log.format"])
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    service = Service(settings, clock, timer)
+    try:
+        await service.start()
+        await service.run(stopped)
+    finally:
+        await service.stop()

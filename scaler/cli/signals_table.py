@@ -1,0 +1,134 @@
+"""The engine catalogue for people: as a table, as data, and as the page formulas/SIGNALS.md."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from scaler.config import signals
+from scaler.config.signals import Metric, Signal
+from scaler.model.fields import seconds
+
+INTRODUCTION = """\
+What each engine, gateway and exporter offers, and under which names. Written by `make signals` from
+`scaler/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
+
+Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what a sum
+is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown. What is
+neither is measured as it is now, or with `window` and `reduce` as its mean, max or min over so long."""
+HEAD = ("engine", "signal", "unit", "measured as", "name", "versions")
+
+
+def chosen(engine: str | None) -> list[Signal]:
+    """The signals of one engine, or of all.
+
+    Raises:
+        ConfigError: no such engine.
+    """
+    names = signals.names(engine) if engine else ()
+    if engine:
+        return [signals.find(engine, name) for name in names]
+    return [signal for offered in signals.engines().values() for signal in offered.values()]
+
+
+def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
+    """The entries as JSON-ready data; labels are ours -> the engine's."""
+    return [
+        {key: value for key, value in asdict(signal).items() if key != "label_names"}
+        | {"labels": dict(signal.label_names), "where": dict(signal.where)}
+        | {"metrics": [_metric(one) for one in signal.metrics], "per": [_metric(one) for one in signal.per]}
+        for signal in some
+    ]
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    known = {key: value for key, value in asdict(metric).items() if key != "label_names"}
+    return known | {"where": dict(metric.where), "labels": dict(metric.label_names)}
+
+
+def as_lines(some: Iterable[Signal]) -> list[str]:
+    """A plain table, one line a name, for pipes and files."""
+    rows = [HEAD, *_rows(some)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def show(some: Iterable[Signal], console: Console) -> None:
+    """The same table on a terminal."""
+    table = Table(*HEAD, box=SIMPLE_HEAD, pad_edge=False)
+    before: tuple[str, ...] = ()
+    for row in _rows(some):
+        same = row[:2] == before
+        table.add_row(*("" if same and at < 4 else cell for at, cell in enumerate(row)))
+        before = row[:2]
+    console.print(table)
+
+
+def _rows(some: Iterable[Signal]) -> list[tuple[str, ...]]:
+    return [
+        (signal.engine, signal.name, signal.unit, _measured(signal), f"{divided}{_selector(metric)}", metric.versions)
+        for signal in some
+        for divided, metrics in (("", signal.metrics), ("/ ", signal.per))
+        for metric in metrics
+    ]
+
+
+def _measured(signal: Signal) -> str:
+    if signal.quantile is not None and signal.window is not None:
+        return f"quantile {signal.quantile:g} over {seconds(signal.window)}"
+    how = "ratio of sums" if signal.per else signal.adds
+    return f"{how} of rates over {seconds(signal.window)}" if signal.window is not None else how
+
+
+def _selector(metric: Metric) -> str:
+    named = ((name, f"${label}") for label, name in metric.label_names)
+    where = ",".join(f'{label}="{value}"' for label, value in (*metric.where, *named))
+    return f"{metric.name}{{{where}}}" if where else metric.name
+
+
+def as_markdown() -> str:
+    """The page formulas/SIGNALS.md."""
+    parts = [
+        "# Signals",
+        INTRODUCTION,
+        *(_section(engine) for engine in signals.engines()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(engine: str) -> str:
+    offered = signals.engines()[engine].values()
+    usual, _ = Counter(map(_whose, offered)).most_common(1)[0]
+    lines = [f"## {engine}", "", usual, ""]
+    lines += ["| signal | unit | measured as | names and versions | meaning |", "|---|---|---|---|---|"]
+    lines += [_row(signal, usual) for signal in offered]
+    pages = {f"Its page is usually `:{signal.page.port}{signal.page.path}`." for signal in offered if signal.page}
+    lines += ["", *sorted(pages)] if pages else []
+    sources = dict.fromkeys(signal.source for signal in offered)
+    lines += ["", f"{'Sources' if len(sources) > 1 else 'Source'}: {'; '.join(sources)}."]
+    return "\n".join(lines)
+
+
+def _row(signal: Signal, usual: str) -> str:
+    names = [f"`{_selector(metric)}` {metric.versions}" for metric in signal.metrics]
+    names += [f"/ `{_selector(metric)}` {metric.versions}" for metric in signal.per]
+    meaning = [signal.description]
+    if signal.bounded_by:
+        meaning.append(f"Bounded by {signal.bounded_by}.")
+    if _whose(signal) != usual:
+        meaning.append(_whose(signal))
+    cells = (f"`{signal.name}`", signal.unit, _measured(signal), "<br>".join(names), " ".join(meaning))
+    return f"| {' | '.join(cells)} |"
+
+
+def _whose(signal: Signal) -> str:
+    """Which series are a workload's."""
+    fixed = [f'`{label}="{value}"`' for label, value in signal.where if value]
+    by = [f"{ours} `{exported}`" for ours, exported in signal.label_names if ours != exported]
+    thing = "Of the object that `workload` names" if "workload" in signal.labels else "Of the object"
+    whose = {"target": "Of the target's own pods", "gateway": "Of the gateway", "object": thing}[signal.scope]
+    return f"{whose}{', by ' if by else ''}{', '.join(by)}{', with ' if fixed else ''}{', '.join(fixed)}."

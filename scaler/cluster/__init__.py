@@ -1,0 +1,1 @@
+"""PURE: what Kubernetes' own controllers would do: HPA, KEDA, scheduler, Karpenter."""

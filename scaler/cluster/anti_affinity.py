@@ -1,0 +1,48 @@
+"""Nodes on which a pod is not wanted: pods are there, or in the same zone, that share no place with it.
+
+Source: Kubernetes 1.35.4, pkg/scheduler/framework/plugins/interpodaffinity/filtering.go
+(satisfyExistingPodsAntiAffinity).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from scaler.cluster.node_fit import takes
+from scaler.model.nodes import ANY, HOST, Hardware, Labels, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """The nodes that are closed for pods with some labels."""
+
+    nodes: Mapping[str, int]  # and the highest priority of a pod that closes each
+    unsure: bool  # whether there may be more of them
+
+
+def barred(hardware: Hardware, namespace: str, labels: Labels) -> Barred:
+    """Find the nodes that others' pods keep pods with these labels away from."""
+    known, unsure = dict(labels), False
+    closed: dict[str, int] = {}
+    for space in (namespace, ANY):
+        for apart, pods in hardware.shy.get(space, {}).items():
+            if not takes(apart.term, known):
+                continue
+            if apart.reach == "some":
+                unsure = True
+                continue
+            for node, rank in _around(apart.key, pods, hardware.nodes or {}):
+                closed[node] = max(rank, closed.get(node, rank))
+    return Barred(closed, unsure)
+
+
+def _around(key: str, pods: Iterable[tuple[str, int]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
+    """The nodes that are in one place with some pods, and the highest priority of these."""
+    if key == HOST:
+        yield from pods
+        return
+    places: dict[str, int] = {}  # by the value of the label
+    for name, rank in pods:
+        value = nodes[name].labels.get(key) if name in nodes else None
+        if value is not None:
+            places[value] = max(rank, places.get(value, rank))
+    yield from ((name, places[node.labels[key]]) for name, node in nodes.items() if node.labels.get(key) in places)

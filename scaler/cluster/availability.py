@@ -1,0 +1,345 @@
+"""How many more replicas of a workload can really be had: on the machines that are there, and on those to be bought.
+
+Five questions, one picture of the cluster. Every answer is exact, or says which kind of bound it is and why, or says
+why it is not known. Own pods never count against their workload: its pods without a node take places first, and these
+places are still its own.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from scaler.cluster import dra, karpenter
+from scaler.cluster.anti_affinity import Barred, barred
+from scaler.cluster.dra import Supply
+from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
+from scaler.cluster.pending import ahead, reserved
+from scaler.model.availability import Availability, Bound, Count
+from scaler.model.nodes import ClaimTemplate, Devices, Hardware, Load, Queue, Quota, Shape, Template, Waiting
+from scaler.model.objects import OLD, Cluster, Scaled
+
+GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
+    re.compile(name)
+    for name in (
+        r"nvidia\.com/(gpu|gpu\.shared|mig-.+)",
+        r"amd\.com/gpu",
+        r"gpu\.intel\.com/(i915|xe)",
+        r"habana\.ai/gaudi",
+        r"google\.com/tpu",
+        r"aws\.amazon\.com/neuron",
+        r"aws\.amazon\.com/neurondevice",
+        r"aws\.amazon\.com/neuroncore",
+        r"huawei\.com/ascend.+",
+        r"qualcomm\.com/qaic",
+    )
+)
+TEMPLATES = {  # where the pod templates of a kind are read
+    "Deployment": "deployments.apps",
+    "StatefulSet": "statefulsets.apps",
+    "LeaderWorkerSet.leaderworkerset.x-k8s.io": "leaderworkersets.leaderworkerset.x-k8s.io",
+}
+PRIORITIES = "priorityclasses.scheduling.k8s.io"
+NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
+_UNREAD = re.compile(r"^limits\.|\.deviceclass\.resource\.k8s\.io/devices$")  # what a ResourceQuota may limit as well
+UNBOUNDED = 10**9  # replicas
+NONE: Mapping[str, Load] = MappingProxyType({})
+_LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
+FIXED = "no machines are bought here (kubernetes.provisioner: none)"
+
+
+def availability(cluster: Cluster, scaled: Scaled) -> Availability:
+    """Answer the five questions for one scale target.
+
+    `schedulable` counts places: own pods that wait for a node take some of them, and nothing is taken off for these. So
+    pods with a node + schedulable + provisionable is what the workload can grow to.
+    """
+    unknown = _unknown(cluster, scaled)
+    hardware, template = cluster.hardware, scaled.template
+    if unknown or not hardware or not template:
+        missing = Count(None, reason=unknown)
+        return Availability("", missing, missing, missing, missing, missing)
+    case = _case(cluster, hardware, scaled, template)
+    none = Count(None, reason="its pods ask for no GPU")
+    schedulable = _schedulable(case)
+    return Availability(
+        f"{case.asks(template)} {case.gpu}" if case.gpu else "",
+        schedulable=schedulable,
+        free=_free(case) if case.gpu else none,
+        pending=_pending(case) if case.gpu else none,
+        provisionable=_provisionable(case, schedulable.value or 0),
+        own=_own(case) if case.gpu else none,
+    )
+
+
+def _unknown(cluster: Cluster, scaled: Scaled) -> str:
+    """Why nothing can be said, or an empty text."""
+    hardware = cluster.hardware
+    if hardware is None:
+        return cluster.problems.get("kubernetes", "Kubernetes is not watched")
+    if hardware.nodes is None:
+        return cluster.problems.get("nodes", "which nodes there are is not known yet")
+    if hardware.loads is None:
+        return cluster.problems.get("pods", "which pods there are is not known yet")
+    if scaled.template is None:
+        kind = scaled.target.partition(" ")[0]
+        return cluster.problems.get(TEMPLATES.get(kind, ""), f"the pod template of {scaled.target} is not known")
+    if hardware.devices is None and any(shape.claims for shape, _ in scaled.template.pods):
+        problems = (text for name, text in cluster.problems.items() if name.endswith(".resource.k8s.io"))
+        return next(problems, "which devices there are is not known yet")
+    age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
+    return f"machines were last heard of {age:.0f}s before all else" if age > OLD else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that the five questions are about."""
+
+    cluster: Cluster
+    hardware: Hardware
+    scaled: Scaled
+    template: Template
+    gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
+    own: tuple[Waiting, ...]  # its pods without a node
+    barred: Barred  # nodes that are closed since pods stay apart, from either side
+
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """Those of its namespace, where they are known."""
+        return (self.hardware.quotas or {}).get(self.scaled.namespace, ())
+
+    def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
+        """The devices that a pod asks for, by each of its claims."""
+        return dra.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
+
+    def asks(self, template: Template, namespace: str | None = None) -> int:
+        """How many GPUs a replica asks for."""
+        claimed = (
+            count * max(request.count, 1)
+            for shape, count in template.pods
+            for claim in self.claims(shape, namespace)
+            for request in claim.requests
+            if request.device_class == self.gpu
+        )
+        return template.asks(self.gpu) + sum(claimed)
+
+
+def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
+    asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
+    gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
+    case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
+    claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
+    return case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
+
+
+def _barred(hardware: Hardware, scaled: Scaled) -> Barred:
+    others = barred(hardware, scaled.namespace, scaled.template.labels if scaled.template else ())
+    nodes = dict(others.nodes)
+    for name, rank in scaled.barred:
+        nodes[name] = max(rank, nodes.get(name, rank))
+    return replace(others, nodes=nodes)
+
+
+def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
+    """The pods of a scale target that wait for a node."""
+    kind, _, name = scaled.target.partition(" ")
+    found = queue.owners.get((scaled.namespace, kind, name))
+    if found is not None:
+        return tuple(found)
+    names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
+    there = (pods for owner, pods in queue.owners.items() if names and owner[0] == scaled.namespace)
+    return tuple(pod for pods in there for pod in pods if pod.name in names)
+
+
+# ---- places on the machines that are there ---------------------------------------------------------------------------
+
+
+def _schedulable(case: _Case) -> Count:
+    template = case.template
+    supplies = [_supply(case, shape) for shape, _ in template.pods]
+    unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
+    if unknown:
+        return Count(None, reason=unknown)
+    first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
+    taken = reserved(case.hardware, template.pods[0][0], first)
+    found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
+    left, quota = _quota(case)
+    fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
+    most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
+    binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
+    fits, most, unbounded = min(fits, left), min(most, left), _given(case)
+    more = [*([_yielding(case, most)] if most > fits else []), *unbounded]
+    return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded else most)
+
+
+def _whole(case: _Case, shape: Shape, places: int) -> int:
+    """Whole replicas on so many places for pods of a shape, after those of which some pods have a node already."""
+    count, scaled = dict(case.template.pods)[shape], case.scaled
+    there = {pod.name for pod in scaled.pods or () if pod.state not in {"pending", "terminating"}}
+    if scaled.kind == "ScaledJob":
+        return (len(there) + places) // count - len(there) // count
+    # The workers of a LeaderWorkerSet are called LEADER-NUMBER, and its pods that are known by name are the leaders.
+    lacking = sum(pod.shape == shape and pod.name.rpartition("-")[0] in there for pod in case.own)
+    return max(places - lacking, 0) // count
+
+
+def _count(
+    value: int, more: Sequence[str], fewer: Sequence[str], also: Sequence[str], most: int | None = None
+) -> Count:
+    """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
+    if more and fewer:
+        doubts = [f"perhaps more, since {'; '.join(more)}", f"perhaps fewer, since {'; '.join(fewer)}"]
+        return Count(value, "estimate", "; ".join(dict.fromkeys([*doubts, *also])), most)
+    bound: Bound = "lower" if more else "upper" if fewer else "exact"
+    return Count(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
+
+
+def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapping[str, Load] = NONE) -> Places:
+    """What all nodes have for pods of a shape, once some loads are others."""
+    nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
+    found = _LEDGER.places(shape, case.gpu, nodes, loads)
+    closed_by = case.barred.nodes
+    special = nodes.keys() if supply else nodes.keys() & (taken.keys() | closed_by.keys())
+
+    def now(name: str) -> Place:
+        one = place(shape, case.gpu, nodes[name], taken.get(name) or loads.get(name))
+        if name in closed_by:
+            one = Place(
+                0, one.free, one.obstacle or "pod anti-affinity", one.most if yields(closed_by[name], shape) else 0
+            )
+        if supply is None:
+            return one
+        given = supply.pods.get(name, 0)  # devices are not taken from a pod so that another has them
+        enough, most = min(one.fits, given), min(one.most, given)
+        free = 0 if closed(shape, nodes[name]) else supply.free.get(name, 0)
+        return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
+
+    return found.changed((place(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
+
+
+def _supply(case: _Case, shape: Shape) -> Supply | None:
+    """The devices for pods that claim some; None for those that claim none."""
+    claims = case.claims(shape)
+    if not any(claim.requests or claim.alternatives for claim in claims):
+        return None
+    return dra.supply(case.hardware.devices or Devices(), claims, case.gpu)
+
+
+def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list[str]:
+    """Why there may be fewer places than are counted."""
+    template, hardware = case.template, case.hardware
+    asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
+    claimed = [bound for supply in supplies if supply for bound in supply.bounds]
+    unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
+    unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]
+    quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
+    doubts = {
+        "some pods stay apart from others, by a selector that may take these": case.barred.unsure,
+        "pods of several shapes share the nodes": len(template.pods) > 1,
+        hardware.partial: bool(hardware.partial),
+        quotas: hardware.quotas is None,
+        "quotas that speak of some pods only are not counted": any(quota.scoped for quota in case.quotas),
+        f"quotas want pods to say what these do not request ({', '.join(unsaid)})": bool(unsaid),
+        f"quotas on limits and on devices are not counted ({', '.join(unread)})": bool(unread),
+        f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
+    }
+    return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
+
+
+def _unsaid(template: Template, name: str) -> bool:
+    """Whether a quota refuses pods that do not request what it speaks of, as these do not.
+
+    Source: Kubernetes 1.35, pkg/quota/v1/evaluator/core/pods.go (podComputeQuotaResources).
+    """
+    resource = name.removeprefix("requests.")
+    return resource in {"cpu", "memory"} and not all(shape.asks(resource) for shape, _ in template.pods)
+
+
+def _yielding(case: _Case, most: int) -> str:
+    """That there are more places where pods of others give way."""
+    unknown = case.cluster.problems.get(PRIORITIES, "which PriorityClasses there are is not known yet")
+    unranked = [shape.priority_class for shape, _ in case.template.pods if shape.priority is None]
+    if case.hardware.priorities is not None:
+        unknown = " and ".join(f"there is no PriorityClass {name}" for name in dict.fromkeys(unranked))
+    own = f", and its own is not known ({unknown})" if unranked else ""
+    return f"pods of lower priority may give way{own}: {most} at most"
+
+
+def _given(case: _Case) -> list[str]:
+    """Why there may be more of a resource than nodes say."""
+    known = case.hardware.devices or Devices()
+    found = (dra.stand_in(known, shape) for shape, _ in case.template.pods)
+    return [f"devices that are given for {name} are not counted" for name in dict.fromkeys(found) if name]
+
+
+def _quota(case: _Case) -> tuple[int, str]:
+    """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
+    best, reason, template = UNBOUNDED, "", case.template
+    for quota in case.quotas:
+        for name, hard in quota.hard.items():
+            asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
+            if not asked or quota.scoped:
+                continue
+            more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
+            if (len(case.own) + more) // template.size < best:
+                best = (len(case.own) + more) // template.size
+                reason = f"ResourceQuota {quota.name}: {name} {hard}"
+    return best, reason
+
+
+def _free(case: _Case) -> Count:
+    asking = (shape for shape, _ in case.template.pods if case.asks(Template(((shape, 1),))))
+    shape = next(asking, case.template.pods[0][0])
+    supply = _supply(case, shape)
+    if supply and supply.unknown:
+        return Count(None, reason=supply.unknown)
+    fewer = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])]
+    return _count(_places(case, shape, supply).free, _given(case), fewer, ())
+
+
+def _pending(case: _Case) -> Count:
+    own = Counter(pod.shape for pod in case.own)
+    asked = 0
+    for (namespace, shape), count in case.hardware.queue.shapes.items():
+        others = count - (own[shape] if namespace == case.scaled.namespace else 0)
+        asked += others * case.asks(Template(((shape, 1),)), namespace) if others else 0
+    return Count(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
+
+
+def _own(case: _Case) -> Count:
+    scaled = case.scaled
+    if scaled.held is None:
+        return Count(None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known"))
+    names = {pod.name for pod in scaled.pods or ()}
+    claiming = any(shape.claims for shape, _ in case.template.pods)
+    given = case.hardware.devices.allocations if case.hardware.devices and claiming else ()
+    claimed = (one for one in given if one.namespace == scaled.namespace and names.intersection(one.pods))
+    return Count(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
+
+
+# ---- places on machines to come --------------------------------------------------------------------------------------
+
+
+def _provisionable(case: _Case, placed: int) -> Count:
+    """What fits on machines to come, beside `placed` replicas on those that are there."""
+    hardware, problems = case.hardware, case.cluster.problems
+    if hardware.fixed:
+        return Count(0, reason=FIXED)
+    left, quota = _quota(case)
+    if left <= placed:
+        return Count(0, reason=quota)
+    if not hardware.pools:
+        return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
+    for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
+        if part is None:
+            return Count(None, reason=problems.get(resource, f"{resource} are not known yet"))
+    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in case.template.pods)
+    offer = karpenter.purchasable(hardware, case.template, case.gpu, hardware.heard or 0.0)
+    if offer.replicas is None:
+        return Count(None, reason=offer.reason)
+    total = coming + offer.replicas
+    if left - placed < total:
+        return Count(left - placed, "upper", quota)
+    reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
+    return Count(total, "upper" if total else "exact", reason)

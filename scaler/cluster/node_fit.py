@@ -1,0 +1,282 @@
+"""How many pods of one shape the scheduler would place now: its filters, node by node.
+
+Pods of one shape take the same from every node, so it does not matter in which order the scheduler fills the nodes, nor
+by which scores: it stops when no node has room for one more, and that is the sum over nodes of what fits on each. Where
+pods of a lower priority may have to give way (preemption), what fits without any of them is the most there can be.
+
+Source: Kubernetes 1.35.4, pkg/scheduler/framework/plugins: noderesources/fit.go, tainttoleration, nodeaffinity,
+nodeunschedulable, nodeports, defaultpreemption (SelectVictimsOnNode: all pods of a lower priority are taken off first);
+component-helpers/scheduling/corev1.
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from scaler.model.nodes import Load, Node, Requirement, Shape, Taint, Term, Toleration
+
+Nodes = Mapping[str, Node]  # by name
+Loads = Mapping[str, Load]  # by the node's name
+State = tuple[Node | None, Load | None]
+Change = tuple[State, State]  # of one node: before and now
+
+CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # put on by a controller, a moment later
+EMPTY = Load({})
+_REASONS = 5  # that are told
+_COMPARES = {"Gt": operator.gt, "Lt": operator.lt, "Gte": operator.ge, "Lte": operator.le}  # the last two: Karpenter's
+
+
+class Place(NamedTuple):
+    """One node, for pods of one shape."""
+
+    fits: int  # pods
+    free: int  # of one resource, where they may use the node
+    obstacle: str  # why none fits
+    most: int = 0  # pods, where those of a lower priority give way
+
+
+NOWHERE = Place(0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """All nodes, for pods of one shape."""
+
+    fits: int = 0  # pods
+    free: int = 0  # of one resource, on the nodes that they may use
+    obstacles: Mapping[str, int] = field(default_factory=dict)  # on how many nodes none fits, by the reason
+    most: int = 0  # pods, where those of a lower priority give way
+
+    def why(self) -> str:
+        """Why there are no more, the most frequent reason first."""
+        ranked = sorted(self.obstacles.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:_REASONS])
+
+    def changed(self, pairs: Iterable[tuple[Place, Place]]) -> "Places":
+        """The same where some nodes are no longer what they were."""
+        fits, free, most, obstacles = self.fits, self.free, self.most, Counter(self.obstacles)
+        for before, now in pairs:
+            fits, free = fits + now.fits - before.fits, free + now.free - before.free
+            most += now.most - before.most
+            obstacles[before.obstacle] -= 1
+            obstacles[now.obstacle] += 1
+        del obstacles[""]
+        return Places(fits, free, +obstacles, most)
+
+
+def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> Place:
+    """What one node has for pods of a shape.
+
+    Args:
+        shape: of the pods.
+        resource: whose free pieces are counted.
+        node: None for one that is not there.
+        load: None for an empty node.
+    """
+    if node is None:
+        return NOWHERE
+    barrier = closed(shape, node)
+    if barrier:
+        return Place(0, 0, barrier)
+    load = load or EMPTY
+    fits, binding = room(shape, node, load)
+    free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
+    most = room(shape, node, kept(load, shape))[0] if load.ranks and yields(min(load.ranks), shape) else fits
+    return Place(fits, free, "" if fits else f"insufficient {binding}", most)
+
+
+class Ledger:
+    """Places of many shapes in one cluster after another; only nodes that changed are counted anew.
+
+    The answer depends on the arguments alone. Memory: a few numbers for each of the shapes that were asked for last.
+    """
+
+    def __init__(self, shapes: int = 5000) -> None:
+        """Keep up to so many shapes."""
+        self._most = shapes
+        self._at: tuple[Nodes, Loads] = ({}, {})
+        self._version = 0
+        self._changed: tuple[Change, ...] = ()  # from the version before to this one
+        self._known: dict[tuple[Shape, str], tuple[int, Places]] = {}
+
+    def places(self, shape: Shape, resource: str, nodes: Nodes, loads: Loads) -> Places:
+        """Count what all nodes have for pods of a shape.
+
+        Args:
+            shape: of the pods.
+            resource: whose free pieces are counted.
+            nodes: all there are, by name.
+            loads: what pods hold, by the node's name; a node without pods may be left out.
+        """
+        self._see(nodes, loads)
+        version, found = self._known.pop((shape, resource), (-1, Places()))
+        if version == self._version - 1:
+            found = found.changed(
+                (place(shape, resource, *before), place(shape, resource, *now)) for before, now in self._changed
+            )
+        elif version != self._version:
+            whole = (place(shape, resource, node, loads.get(name)) for name, node in nodes.items())
+            found = Places().changed((NOWHERE, one) for one in whole)
+        self._known[shape, resource] = self._version, found
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+        return found
+
+    def _see(self, nodes: Nodes, loads: Loads) -> None:
+        before, held = self._at
+        if nodes is before and loads is held:
+            return
+        names = [
+            name
+            for name, node in nodes.items()
+            if before.get(name) is not node or held.get(name) is not loads.get(name)
+        ]
+        names += before.keys() - nodes.keys()
+        self._changed = tuple(
+            ((before.get(name), held.get(name)), (nodes.get(name), loads.get(name))) for name in names
+        )
+        self._version += 1
+        self._at = nodes, loads
+
+
+def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
+    """How many pods fit into what is left of a node, and the resource that binds."""
+    fits, binding = -1, ""
+    for resource, amount in shape.requests:
+        left = (node.allocatable.get(resource, 0) - load.requests.get(resource, 0)) // amount
+        if fits < 0 or left < fits:
+            fits, binding = max(left, 0), resource
+            if not fits:
+                return 0, binding
+    if shape.ports:
+        taken = any(_clash(own, other) for own in shape.ports for other in load.ports)
+        return (0, "host ports") if taken else (min(fits, 1), "host ports")
+    return (min(fits, 1), "pod anti-affinity") if shape.alike else (fits, binding)
+
+
+def yields(rank: int, shape: Shape) -> bool:
+    """Whether pods of a priority may have to give way to pods of a shape; where theirs is not known, all may."""
+    return shape.preempts and (shape.priority is None or rank < shape.priority)
+
+
+def kept(load: Load, shape: Shape) -> Load:
+    """What stays of a load where all give way that may have to."""
+    for rank, held in load.ranks.items():
+        if yields(rank, shape):
+            load = _less(load, held)
+    return load
+
+
+def with_pod(load: Load, shape: Shape) -> Load:
+    """The load of a node that has one pod more."""
+    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    return replace(_more(load, pod), ranks={**load.ranks, rank: _more(load.ranks.get(rank, EMPTY), pod)})
+
+
+def without_pod(load: Load, shape: Shape) -> Load:
+    """The load of a node that has one pod less; nothing is left of the last one."""
+    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    ranks = {**load.ranks, rank: _less(load.ranks[rank], pod)}
+    return replace(_less(load, pod), ranks={rank: held for rank, held in ranks.items() if held != EMPTY})
+
+
+def joined(parts: Sequence[Loads]) -> dict[str, Load]:
+    """The loads of nodes whose pods are known in several parts."""
+    whole = dict(parts[0]) if parts else {}
+    for part in parts[1:]:
+        for name, load in part.items():
+            before = whole.get(name, EMPTY)
+            ranks = {rank: _more(before.ranks.get(rank, EMPTY), held) for rank, held in load.ranks.items()}
+            whole[name] = replace(_more(before, load), ranks={**before.ranks, **ranks})
+    return whole
+
+
+def _more(load: Load, other: Load) -> Load:
+    """Both together, but for their ranks."""
+    requests = dict(load.requests)
+    for resource, amount in other.requests.items():
+        requests[resource] = requests.get(resource, 0) + amount
+    return Load(requests, tuple(sorted(load.ports + other.ports)))
+
+
+def _less(load: Load, other: Load) -> Load:
+    """What is left of a load without a part of it, but for its ranks."""
+    requests = dict(load.requests)
+    for resource, amount in other.requests.items():
+        requests[resource] -= amount
+        if not requests[resource]:
+            del requests[resource]
+    ports = list(load.ports)
+    for port in other.ports:
+        ports.remove(port)
+    return Load(requests, tuple(ports))
+
+
+def closed(shape: Shape, node: Node) -> str:
+    """Why a pod may not use a node however empty it is, or an empty text."""
+    labels = node.labels
+    for key, value in shape.selector:
+        if labels.get(key) != value:
+            return "node selector"
+    if shape.affinity is not None and not any(holds(term, node) for term in shape.affinity):
+        return "node affinity"
+    if node.unschedulable and not passes(shape, CORDONED):
+        return "cordoned"  # which says more than the taint that its controller adds
+    for taint in node.taints:
+        if taint.effect != "PreferNoSchedule" and not passes(shape, taint):
+            return f"taint {taint.key}"
+    return "" if node.ready or passes(shape, NOT_READY) else "not ready"
+
+
+def passes(shape: Shape, taint: Taint) -> bool:
+    """Whether a pod tolerates a taint."""
+    return any(tolerates(one, taint) for one in shape.tolerations)
+
+
+def holds(term: Term, node: Node) -> bool:
+    """Whether a term of a required node affinity takes a node; an empty one takes none."""
+    return bool(term) and all(_holds(requirement, node) for requirement in term)
+
+
+def takes(term: Term, labels: Mapping[str, str]) -> bool:
+    """Whether a pod with these labels is meant; an empty term means all pods."""
+    return all(accepts(requirement, labels.get(requirement.key)) for requirement in term)
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Whether a taint is passed."""
+    if toleration.effect not in {"", taint.effect} or toleration.key not in {"", taint.key}:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and toleration.operator in {"", "Equal"} and toleration.value == taint.value
+
+
+def accepts(requirement: Requirement, value: str | None) -> bool:
+    """Whether a label's value is accepted; None for a label that is not there."""
+    match requirement.operator:
+        case "In":
+            return value in requirement.values
+        case "NotIn":
+            return value not in requirement.values  # a label that is not there is in no list
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    compare = _COMPARES.get(requirement.operator)
+    try:
+        return bool(compare and compare(int(value or ""), int(requirement.values[0])))
+    except (ValueError, IndexError):
+        return False
+
+
+def _holds(requirement: Requirement, node: Node) -> bool:
+    return accepts(requirement, node.name if requirement.field else node.labels.get(requirement.key))
+
+
+def _clash(own: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    """Whether two host ports are the same; an address that is not given is all of them."""
+    return own[0] == other[0] and own[2] == other[2] and (own[1] == other[1] or "" in {own[1], other[1]})

@@ -1,0 +1,83 @@
+"""Pods without a node: whose they are, and which of them get their places before others do.
+
+A pod that the scheduler found no node for waits without harm to others, unless a node is being made free for it: that
+node is as good as taken. One that the scheduler has not tried yet will be placed in a moment, and nobody knows where.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from scaler.cluster.node_fit import EMPTY, Loads, Nodes, place, with_pod
+from scaler.model.nodes import Hardware, Load, Owner, Queue, Shape, Waiting
+
+CROWD = 20  # untried pods of others that are counted
+
+
+def line_up(pods: Iterable[Waiting]) -> Queue:
+    """Sort pods without a node, leaving out those that somebody holds back from the scheduler."""
+    owners: dict[Owner, list[Waiting]] = {}
+    ready = [pod for pod in pods if not pod.gated]
+    for pod in ready:
+        owners.setdefault(pod.owner, []).append(pod)
+    return Queue(
+        owners=owners,
+        shapes=Counter((pod.owner[0], pod.shape) for pod in ready),
+        first=tuple(sorted((pod for pod in ready if pod.nominated or not pod.tried), key=_precedence)),
+    )
+
+
+def ahead(queue: Queue, own: Iterable[Waiting], priority: int | None) -> tuple[list[Waiting], int]:
+    """Pods of others that come before ours, and how many of these nobody knows the place of.
+
+    A node that is being made free for a pod of a lower priority is not kept from ours (Kubernetes 1.35.4,
+    pkg/scheduler/framework/runtime/framework.go, addGENominatedPods).
+    """
+    ours, least = {(pod.owner, pod.name) for pod in own}, -math.inf if priority is None else priority
+    others = [pod for pod in queue.first if (pod.owner, pod.name) not in ours and not _keeps_none(pod, least)]
+    untried = sum(not pod.nominated for pod in others)
+    return others[: len(others) - untried + CROWD], untried
+
+
+def reserved(hardware: Hardware, shape: Shape, pods: Iterable[Waiting]) -> Mapping[str, Load]:
+    """The loads of nodes once these pods are placed: where they must be, or else where they cost us least.
+
+    Taking one pod after the other, the largest first, comes close to the cheapest way for all, and is not always it.
+
+    Args:
+        hardware: all there is.
+        shape: of our pods.
+        pods: that come before them.
+    """
+    nodes, loads = hardware.nodes or {}, hardware.loads or {}
+    taken: dict[str, Load] = {}
+    for pod in pods:
+        there = {**loads, **taken}
+        name = pod.nominated if pod.nominated in nodes else _cheapest(shape, pod.shape, nodes, there)
+        if name:
+            taken[name] = with_pod(there.get(name, EMPTY), pod.shape)
+    return taken
+
+
+def _precedence(pod: Waiting) -> tuple[bool, int]:
+    """What has its node comes first, then what is hardest to place."""
+    return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
+
+
+def _keeps_none(pod: Waiting, least: float) -> bool:
+    return bool(pod.nominated) and (pod.shape.priority or 0) < least
+
+
+def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
+    """The node on which a pod of others costs us the fewest places; empty if it fits on none."""
+    best, least = "", -1
+    for name, node in nodes.items():
+        load = loads.get(name, EMPTY)
+        if not place(other, "", node, load).fits:
+            continue
+        cost = place(shape, "", node, load).fits - place(shape, "", node, with_pod(load, other)).fits
+        if least < 0 or cost < least:
+            best, least = name, cost
+        if not cost:
+            break
+    return best

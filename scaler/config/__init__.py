@@ -1,0 +1,1 @@
+"""Turn what users write into frozen values; an unknown key is refused."""

@@ -1,0 +1,327 @@
+"""Endpoints: named places to measure, of two kinds. A server speaks Prometheus' query API; pages are read directly.
+
+Pages are listed one by one, in a file, or behind a name (a Service, a DNS name); or they are the target's own pods.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from scaler.config.naming import Dialect
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, text, whole
+
+Network = IPv4Network | IPv6Network
+NameKind = Literal["service", "dns"]
+
+MAX_PAGES = 2_000
+MAX_NAMED = 50
+POD_SERIES = 5_000  # that are wanted of one pod's page, whose owner nobody knows
+PAGE_PATH = r"(?!//)/[A-Za-z0-9_.~!$&'()*+,;=:@%/-]{0,255}"  # of a pod's page
+
+_PLACES = ("url", "pages", "pagesFile")  # not more than one of them
+_KINDS: tuple[NameKind, ...] = ("service", "dns")
+_LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A metrics page that is read directly. Pages are told apart by their address."""
+
+    url: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)  # of all its series; they win over its own
+    ip: str = ""  # where the host of the URL was found; empty: the name service says it
+    of_pod: bool = False  # a pod's own, which strangers may have named: it gets no credentials
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, with the path where it is not the usual one: what its pod is called when nothing says it."""
+        parts = urlsplit(self.url)
+        place = host_and_port(self.ip, parts.port) if self.ip else parts.netloc
+        return place + parts.path.removesuffix("/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Pages behind one name: the same URL at every address that the name has."""
+
+    kind: NameKind
+    url: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def service(self) -> tuple[str, str]:
+        """Namespace and name of the Service."""
+        name, namespace, *_ = (urlsplit(self.url).hostname or "").split(".")
+        return namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class PodPages:
+    """Where the pages of a target's own pods are, as far as their annotations do not say it."""
+
+    port: int | None = None  # None: the engine's usual one
+    path: str | None = None  # likewise
+    scheme: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A named place to measure: a server that speaks Prometheus' query API, or metrics pages that are read directly.
+
+    Files of secrets are read at each use, so that they may be rotated; a file of pages whenever it changes.
+    """
+
+    name: str
+    url: str = ""  # of the server, without /api/v1; empty where there are pages
+    timeout: float = 2.0  # seconds for everything that one tick asks
+    bearer_token_file: Path | None = None
+    username: str | None = None  # of basic auth, with password_file
+    password_file: Path | None = None
+    ca_file: Path | None = None  # None: the system's certificates
+    cert_file: Path | None = None  # the client's certificate, with key_file
+    key_file: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as X-Scope-OrgID; may hold secrets
+    matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
+    labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
+    colons: bool = True  # in the names of metrics; False: a pipeline has made underscores of them
+    heartbeat: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
+    stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
+    max_series: int = 20_000  # of one answer
+    max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
+    pages: tuple[Page, ...] = ()
+    pages_file: Path | None = None
+    named: tuple[Named, ...] = ()  # more pages, by name
+    pods: PodPages | None = None  # the target's own pods are read, wherever Kubernetes says that they are
+    networks: tuple[Network, ...] = ()  # what was found must lie in one of them; empty: anywhere but on loopback
+
+    @property
+    def dialect(self) -> Dialect:
+        """What it calls things."""
+        return Dialect(self.labels, self.matchers, self.heartbeat, self.stale_after, self.colons)
+
+    @property
+    def direct(self) -> bool:
+        """Whether it is read page by page."""
+        return not self.url
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people: the URL without user and password, or its pages."""
+        if self.direct:
+            listed = f"pages of {self.pages_file}" if self.pages_file else f"{len(self.pages) + len(self.named)} pages"
+            own = "the target's pods" if self.pods else ""
+            return " and ".join(filter(None, (own, "" if own and listed == "0 pages" else listed)))
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
+
+    def __hash__(self) -> int:
+        """Endpoints are told apart by name."""
+        return hash(self.name)
+
+
+def host_and_port(ip: str, port: int | None) -> str:
+    """An address and a port as a URL has them."""
+    host = f"[{ip}]" if ":" in ip else ip
+    return host if port is None else f"{host}:{port}"
+
+
+PODS = Endpoint("pods", pods=PodPages(), max_series=POD_SERIES)  # is there without being named, wherever Kubernetes is
+
+
+# ---- as they are written ---------------------------------------------------------------------------------------------
+
+
+def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
+    """Read one endpoint of the settings.
+
+    Raises:
+        ConfigError: naming the key that is wrong.
+    """
+    path = f"endpoints.{name}"
+    fields = Fields(where, tree, path)
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+        raise ConfigError(where, path, f"{name!r} cannot name an endpoint", "lower-case letters, digits and '-'")
+    basic = fields.inside("basicAuth")
+    username = basic.take("username", text, None)
+    password = basic.take("passwordFile", _file, None)
+    basic.close()
+    if (username is None) != (password is None):
+        raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
+    if sum(fields.has(key) for key in _PLACES) > 1:
+        raise ConfigError(where, path, f"has more than one of {', '.join(_PLACES)}", "one of them")
+    direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
+    if direct and fields.has("url"):
+        raise fields.error("pods", "stands beside url", "one of them")
+    for key in ("matchers", "heartbeat", "colons") if direct else ("networks",):
+        if fields.has(key):
+            raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
+    no_pages: object = []
+    pages, named = _listed(fields.take("pages", _as_it_is, no_pages), where, f"{path}.pages")
+    pods = _pods(fields.inside("pods")) if fields.has("pods") else None
+    endpoint = Endpoint(
+        name=name,
+        url="" if direct else fields.take("url", server_url),
+        pages=pages,
+        pages_file=fields.take("pagesFile", _file, None),
+        named=named,
+        pods=pods,
+        networks=fields.take("networks", _networks, ()),
+        timeout=fields.take("timeout", duration(0.1, 4), 2.0),
+        bearer_token_file=fields.take("bearerTokenFile", _file, None),
+        username=username,
+        password_file=password,
+        ca_file=fields.take("caFile", _file, None),
+        cert_file=fields.take("certFile", _file, None),
+        key_file=fields.take("keyFile", _file, None),
+        headers=_texts(fields, "headers", r"[A-Za-z0-9-]+"),
+        matchers=_texts(fields, "matchers", _LABEL_NAME),
+        labels=_texts(fields, "labels", _LABEL_NAME),
+        colons=fields.take("colons", boolean, True),
+        heartbeat=fields.take("heartbeat", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
+        stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
+        max_series=fields.take("maxSeries", whole(1, 1_000_000), POD_SERIES if pods else 20_000),
+        max_bytes=fields.take("maxBytes", whole(1024, 1 << 30), 8 * 1024 * 1024),
+    )
+    fields.close()
+    return endpoint
+
+
+def _pods(fields: Fields) -> PodPages:
+    pods = PodPages(
+        port=fields.take("port", whole(1, 65535), None),
+        path=fields.take("path", matching(PAGE_PATH, "a path, such as /metrics"), None),
+        scheme=fields.take("scheme", choice("http", "https"), "http"),
+    )
+    fields.close()
+    return pods
+
+
+def _networks(raw: object) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(text(one)) for one in listed(_as_it_is)(raw))
+    except ValueError:
+        raise ValueError("a list of networks, such as [10.0.0.0/8]") from None
+
+
+def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
+    """Read a list of metrics pages: addresses, or mappings of `url` and labels such as `namespace` and `pod`.
+
+    Raises:
+        ConfigError: naming the item that is wrong.
+    """
+    pages, named = _listed(tree, where, path)
+    if named:
+        raise ConfigError(
+            where, path, f"{named[0].url} is no page but a name of many", "pages, where a file lists them"
+        )
+    return pages
+
+
+def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tuple[Named, ...]]:
+    """Pages, and names of several: `service` and `dns` instead of `url`."""
+    if not isinstance(tree, list):
+        raise ConfigError(where, path, f"{show(tree)} is not a list", "addresses of metrics pages")
+    if len(tree) > MAX_PAGES:
+        raise ConfigError(where, path, f"lists {len(tree)} pages", f"at most {MAX_PAGES}")
+    items = [_page(where, f"{path}[{index}]", item) for index, item in enumerate(tree)]
+    twice = [url for url, times in Counter(item.url for item in items).items() if times > 1]
+    if twice:
+        raise ConfigError(where, path, f"{twice[0]} is listed twice", "every page once")
+    named = tuple(item for item in items if isinstance(item, Named))
+    if len(named) > MAX_NAMED:
+        raise ConfigError(where, path, f"lists {len(named)} services and DNS names", f"at most {MAX_NAMED}")
+    return tuple(item for item in items if isinstance(item, Page)), named
+
+
+def _page(where: str, path: str, tree: object) -> Page | Named:
+    fields = Fields(where, tree if isinstance(tree, Mapping) else {"url": tree}, path)
+    kind = next((kind for kind in _KINDS if fields.has(kind)), None)
+    url = fields.take(kind or "url", _page_url)
+    labels = {name: text(value) for name, value in fields.rest().items()}
+    for name in labels:
+        if not re.fullmatch(_LABEL_NAME, name):
+            raise fields.error(name, f"{name!r} is not a label's name", _LABEL_NAME)
+    if kind is None:
+        return Page(url, MappingProxyType(labels))
+    if kind == "service":
+        host = urlsplit(url).hostname or ""
+        if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+(\.svc(\.[a-z0-9.-]+)?)?", host):
+            raise fields.error(
+                kind, f"{url!r} names no Service", "http://NAME.NAMESPACE:PORT/PATH, PORT being the pods'"
+            )
+        labels.setdefault("namespace", host.split(".")[1])  # as a scrape would have it
+    return Named(kind, url, MappingProxyType(labels))
+
+
+def _page_url(raw: object) -> str:
+    url = text(raw)
+    if not _plain(url):
+        raise ValueError("an http or https URL without user or fragment, such as http://10.0.0.7:8000/metrics")
+    return url
+
+
+def _as_it_is(raw: object) -> object:
+    return raw
+
+
+def _file(raw: object) -> Path:
+    return Path(text(raw))
+
+
+def _texts(fields: Fields, key: str, names: str) -> Mapping[str, str]:
+    inner = fields.inside(key)
+    read = {name: text(value) for name, value in inner.rest().items()}
+    for name in read:
+        if not re.fullmatch(names, name):
+            raise inner.error(name, f"{name!r} is not a name here", names)
+    return MappingProxyType(read)
+
+
+def server_url(raw: object) -> str:
+    """The URL of a server, without what comes after its path."""
+    url = text(raw)
+    if not _plain(url) or urlsplit(url).query:
+        raise ValueError("an http or https URL without user, query or fragment")
+    return url.rstrip("/")
+
+
+def _plain(url: str) -> bool:
+    """Whether it is an http or https URL without user or fragment."""
+    try:
+        parts = urlsplit(url)
+        address = parts.hostname is not None and parts.port != 0  # above 65535 it raises
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and address and not (parts.username or parts.fragment)
+
+
+def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
+    """An endpoint as it would be written; file names are shown, contents and headers never."""
+    headers = dict.fromkeys(endpoint.headers, "(hidden)")
+    pages = [{"url": page.url, **page.labels} if page.labels else page.url for page in endpoint.pages]
+    named = [{one.kind: one.url, **one.labels} for one in endpoint.named]
+    given: dict[str, object] = {"url": endpoint.url, "pages": pages + named, "pagesFile": endpoint.pages_file}
+    given["pods"] = endpoint.pods and {key: value for key, value in asdict(endpoint.pods).items() if value}
+    given["networks"] = [str(network) for network in endpoint.networks]
+    given["timeout"] = seconds(endpoint.timeout)
+    given |= {
+        "bearerTokenFile": endpoint.bearer_token_file,
+        "basicAuth": endpoint.username and {"username": endpoint.username, "passwordFile": str(endpoint.password_file)},
+        "caFile": endpoint.ca_file,
+        "certFile": endpoint.cert_file,
+        "keyFile": endpoint.key_file,
+        "headers": headers,
+        "matchers": dict(endpoint.matchers),
+        "labels": dict(endpoint.labels),
+        "colons": "" if endpoint.colons else "false",
+        "heartbeat": "" if endpoint.direct else endpoint.heartbeat,
+        "staleAfter": seconds(endpoint.stale_after),
+    }
+    return {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}

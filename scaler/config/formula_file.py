@@ -1,0 +1,360 @@
+"""Formula files and trigger metadata -> the frozen values that `decide` understands.
+
+A formula file is a template: `$name` stands for a parameter of the trigger. `bind` fills the template for one trigger
+and reads the result, so that a value is checked in the same way whether it was written in the file or in the trigger.
+Everything here is pure; a file or trigger that is wrong is one ConfigError that names file, key, value and what is
+allowed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from scaler.config import promql, signals
+from scaler.config.defaults import Defaults, capacity_mode
+from scaler.config.metrics import (
+    FORMULA_NAME,
+    NAME,
+    TARGET_NAMES,
+    Input,
+    Scalar,
+    Scope,
+    endpoint_name,
+    guards,
+    read_metric,
+    replica_asks,
+)
+from scaler.config.trigger import NOT_YET_KEYS, TRIGGER, Trigger
+from scaler.config.workload import WorkloadSpec
+from scaler.formula import Program, parse
+from scaler.model.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
+from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, number, show, text
+from scaler.model.measurement import GpuAsk, WorkloadKey
+from scaler.policy import PLANNED, POLICIES, PolicySpec
+
+OVERRIDES = (
+    "target",
+    "activation",
+    "activationTarget",
+    "endpoint",
+    "interval",
+    "holdFor",
+    "idleFor",
+    "capacity",
+    "startup",
+)
+MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
+RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
+REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a formula file."""
+
+    name: str
+    type: str  # text | number | duration | boolean
+    default: Scalar | None  # None: the trigger must give it
+    example: Scalar | None  # stands in for it where a file is checked without a trigger
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaFile:
+    """A formula file that was read and, with placeholders for what only a trigger knows, found valid."""
+
+    name: str
+    where: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    body: Mapping[str, object]  # the template: every key but name, description, parameters, tests
+    tests: tuple[object, ...]  # as written; `check` reads them
+
+
+# ---- formula files -----------------------------------------------------------------------------------------------
+
+
+def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile:
+    """Read a formula file.
+
+    Args:
+        tree: the YAML as read.
+        where: the file's path, for messages.
+        stem: the file's name without its ending, which `name` must equal; None to allow any.
+
+    Raises:
+        ConfigError: anything that could be known to be wrong without a trigger.
+    """
+    fields = Fields(where, tree)
+    name = fields.take("name", matching(FORMULA_NAME, "lower-case letters, digits and '-', at most 63"))
+    if stem is not None and name != stem:
+        raise fields.error("name", f"{show(name)} is not the file's own name", stem)
+    description = fields.take("description", text, "")
+    declared = fields.inside("parameters")
+    parameters = tuple(_parameter(where, key, raw) for key, raw in declared.rest().items())
+    no_tests: tuple[object, ...] = ()
+    tests = fields.take("tests", listed(lambda raw: raw), no_tests)
+    file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
+    bind_example(file, {}, Defaults(endpoints=()))
+    return file
+
+
+def _parameter(where: str, name: str, tree: object) -> Parameter:
+    path = f"parameters.{name}"
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(
+            where, path, f"{show(name)} is not a name", "letters, digits and '_', not starting with a digit"
+        )
+    fields = Fields(where, {} if tree is None else tree, path)
+    kind = fields.take("type", choice("text", "number", "duration", "boolean"), "text")
+    default = fields.take("default", _TYPES[kind], None)
+    example = fields.take("example", _TYPES[kind], None)
+    unit, description = fields.take("unit", text, ""), fields.take("description", text, "")
+    fields.close()
+    return Parameter(name, kind, default, example, unit, description)
+
+
+_TYPES: Mapping[str, Callable[[object], Scalar]] = {
+    "text": text,
+    "number": number(),
+    "duration": duration(),
+    "boolean": boolean,
+}
+_PLACEHOLDERS: Mapping[str, Scalar] = {"text": "placeholder", "number": 1.0, "duration": 60.0, "boolean": True}
+
+
+def _stand_in(parameter: Parameter) -> Scalar:
+    """A value for a parameter where there is no trigger: its default, its example, or something of its type."""
+    known = (parameter.default, parameter.example, _PLACEHOLDERS[parameter.type])
+    return next(value for value in known if value is not None)
+
+
+# ---- binding -----------------------------------------------------------------------------------------------------
+
+
+def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> WorkloadSpec:
+    """Fill a formula file's template with a trigger.
+
+    Args:
+        file: the formula file; None for a trigger that brings its own expression.
+        trigger: what KEDA sent.
+        defaults: what the settings say.
+
+    Raises:
+        ConfigError: an unknown key, a missing or wrong value, a formula that cannot be read.
+    """
+    if file is None:
+        file = _inline(trigger, defaults)
+    declared = {item.name: item for item in file.parameters}
+    known = {*declared, *RESERVED_KEYS} - set(NOT_YET_KEYS)
+    for key in trigger.given:
+        if key not in known:
+            raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, known)}", ", ".join(sorted(known)))
+    values: dict[str, Scalar] = {}
+    for item in file.parameters:
+        if item.name in trigger.given:
+            values[item.name] = _typed(TRIGGER, item, trigger.given[item.name])
+        elif item.default is not None:
+            values[item.name] = item.default
+        else:
+            raise ConfigError(TRIGGER, item.name, f"is missing: {file.name} needs it", item.description or item.type)
+    for key in MEASURED:
+        if key in trigger.given and key not in declared:
+            values[key] = trigger.given[key]
+    overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
+    try:
+        return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+    except ConfigError as error:
+        raise _of_trigger(error, file, trigger) from None
+
+
+EXAMPLE = WorkloadKey("namespace", "name", "ScaledObject", "")
+
+
+def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults) -> WorkloadSpec:
+    """Fill a formula file's template without a trigger, as `check` does.
+
+    A parameter that is neither in `given` nor has a default gets its example, or something of its type.
+
+    Raises:
+        ConfigError: as `bind`.
+    """
+    parameters = tuple(replace(item, default=_stand_in(item)) for item in file.parameters)
+    return bind(replace(file, parameters=parameters), Trigger(EXAMPLE, file.name, None, given), defaults)
+
+
+def _of_trigger(error: ConfigError, file: FormulaFile, trigger: Trigger) -> ConfigError:
+    """The same error, said of the trigger where it was the trigger that gave the value."""
+    if error.where != file.where or error.key not in trigger.given:
+        return error
+    if isinstance(error, FormulaSyntaxError):
+        return error.placed(TRIGGER, error.key)
+    return ConfigError(TRIGGER, error.key, error.problem, error.allowed)
+
+
+def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
+    try:
+        return _TYPES[parameter.type](raw)
+    except ValueError as error:
+        raise ConfigError(where, parameter.name, f"{show(raw)} is not allowed", str(error)) from error
+
+
+_INLINE: Mapping[str, Literal["number", "boolean"]] = {"expression": "number", "activation": "boolean"}
+
+
+def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
+    """The formula file that a trigger with an expression stands for: every name is a signal of its engine."""
+    expression = trigger.expression or ""
+    engine, gateway = trigger.given.get("engine", defaults.engine), trigger.given.get("gateway", defaults.gateway)
+    try:
+        known = {*signals.names(engine), *signals.names_at_gateway(gateway)}
+    except ConfigError as error:
+        raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
+    names = frozenset(known | signals.everything() | set(TARGET_NAMES))
+    metrics: dict[str, object] = {}
+    for key, kind in _INLINE.items():
+        written = expression if key == "expression" else trigger.given.get(key)
+        used = _program(written, names, kind, TRIGGER, key).names - set(TARGET_NAMES) if written else frozenset()
+        lacking = min(used - known, default=None)
+        if lacking:
+            problem = f"{engine} has no signal {show(lacking)}, nor has the gateway {gateway}"
+            raise ConfigError(TRIGGER, key, problem, ", ".join(sorted(known)))
+        metrics |= {name: {"signal": name} for name in sorted(used)}
+    return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
+
+
+def _read(
+    file: FormulaFile,
+    key: WorkloadKey,
+    values: Mapping[str, Scalar],
+    defaults: Defaults,
+    declared: frozenset[str],
+    overrides: Mapping[str, str] | None = None,
+) -> WorkloadSpec:
+    """Fill the template and read it."""
+    place = {**values, "namespace": key.namespace, "name": key.name}
+    body = {name: _fill(file.where, name, value, place) for name, value in file.body.items()}
+    body.update(overrides or {})
+    fields = Fields(file.where, body)
+    for name in ("outputs", "mode"):
+        if fields.has(name):
+            raise UnsupportedError(file.where, name)
+    endpoint = fields.take("endpoint", endpoint_name(defaults), defaults.endpoint)
+    scope = Scope(key, values, defaults, endpoint)
+    inputs = tuple(read_metric(file.where, name, raw, scope) for name, raw in fields.inside("metrics").rest().items())
+    parameters = {name: float(value) for name, value in values.items() if name in declared and isinstance(value, float)}
+    measured = frozenset(item.name for item in inputs)
+    _distinct(file.where, measured, frozenset(parameters))
+    names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
+    program = _program(fields.take("formula", text), names, "number", file.where, "formula")
+    policy_kind, policy, policy_programs = _policy(fields, names)
+    starts_jobs = policy_kind is not None and POLICIES[policy_kind].jobs
+    scope = replace(scope, key=replace(key, kind="ScaledJob")) if starts_jobs else scope
+    spec = WorkloadSpec(
+        key=scope.key,
+        formula=file.name,
+        where=file.where,
+        program=program,
+        target=1.0 if starts_jobs else fields.take("target", number(0, above=True)),
+        activation=_activation(fields, names),
+        metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
+        inputs=inputs,
+        guards=guards(inputs, scope),
+        replicas=replica_asks(scope),
+        parameters=parameters,
+        policy_kind=policy_kind,
+        policy=policy,
+        policy_programs=policy_programs,
+        interval=fields.take("interval", duration(1, 600), _usual_interval(inputs, defaults)),
+        hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
+        idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
+        capacity=fields.take("capacity", capacity_mode, defaults.capacity),
+        startup=fields.take("startup", duration(0, 7200), defaults.startup),
+    )
+    if spec.interval != round(spec.interval):
+        raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
+    fields.close()
+    return spec
+
+
+def _usual_interval(inputs: Iterable[Input], defaults: Defaults) -> float:
+    """Seconds between the ticks of a workload that does not say it."""
+    endpoints = {item.ask.endpoint for item in inputs if not isinstance(item.ask, GpuAsk)}
+    return defaults.direct_interval if endpoints and endpoints <= defaults.direct else defaults.interval
+
+
+def _fill(where: str, path: str, value: object, place: Mapping[str, Scalar]) -> object:
+    """Put parameters in: a whole value, or inside PromQL where it is escaped; anywhere else `$` is an error."""
+    if isinstance(value, Mapping):
+        return {key: _fill(where, f"{path}.{key}", item, place) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(where, f"{path}[{index}]", item, place) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "$" not in value:
+        return value
+    if path.startswith("metrics.") and path.endswith(".prometheus"):
+        return promql.substitute(value, place_for_promql(place), where, path)
+    whole_value = REFERENCE.fullmatch(value)
+    if whole_value is None:
+        name = REFERENCE.search(value)
+        hint = (
+            f"; a numeric parameter is a plain name here: {name[1]}"
+            if name and path in {"formula", "activation"}
+            else ""
+        )
+        raise ConfigError(where, path, f"$ inside {show(value)}{hint}", "$name as the whole value, or inside PromQL")
+    if whole_value[1] not in place:
+        raise ConfigError(where, path, f"{value} is not a parameter{nearest(whole_value[1], place)}", ", ".join(place))
+    return place[whole_value[1]]
+
+
+def place_for_promql(place: Mapping[str, Scalar]) -> dict[str, str | float]:
+    """Booleans have no place in PromQL; they go in as the texts true and false."""
+    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in place.items()}
+
+
+def _distinct(where: str, measured: frozenset[str], parameters: frozenset[str]) -> None:
+    twice = measured & parameters
+    if twice:
+        raise ConfigError(where, f"metrics.{min(twice)}", "is also a parameter", "two different names")
+
+
+def _activation(fields: Fields, names: frozenset[str]) -> Program | float:
+    if fields.has("activation"):
+        if fields.has("activationTarget"):
+            raise fields.error("activation", "activation and activationTarget are both given", "one of them")
+        return _program(fields.take("activation", _written), names, "boolean", fields.where, "activation")
+    return fields.take("activationTarget", number(), 0.0)
+
+
+def _written(raw: object) -> str:
+    """A condition as text; YAML reads a bare `true` as a boolean."""
+    return str(raw).lower() if isinstance(raw, bool) else text(raw)
+
+
+def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySpec | None, dict[str, Program]]:
+    if not fields.has("policy"):
+        return None, None, {}
+    inner = fields.inside("policy")
+    kind = inner.take("kind", text)
+    if kind in PLANNED:
+        raise UnsupportedError(fields.where, f"policy.kind.{kind}")
+    if kind not in POLICIES:
+        raise inner.error("kind", f"{show(kind)} is not a policy{nearest(kind, POLICIES)}", ", ".join(POLICIES))
+    spec = POLICIES[kind].parse(inner)
+    inner.close()
+    return kind, spec, {text: _program(text, names, "number", fields.where, "policy") for text in sorted(spec.metrics)}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(formula: str, names: frozenset[str], kind: Literal["number", "boolean"]) -> Program:
+    return parse(formula, names, kind=kind)
+
+
+def _program(formula: str, names: frozenset[str], kind: Literal["number", "boolean"], where: str, key: str) -> Program:
+    try:
+        return _parsed(formula, names, kind)
+    except FormulaSyntaxError as error:
+        raise error.placed(where, key) from None

@@ -1,0 +1,245 @@
+"""What a formula measures: the `metrics` of a formula file -> what is asked of which source.
+
+A signal is looked up in the engine catalogue and narrowed to the workload by its labels. What the target's pods have
+waiting and running is asked for whether or not the formula reads it, since it keeps them awake: the guards.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scaler.config import signals
+from scaler.config.defaults import Defaults
+from scaler.model.availability import Availability, Count
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields, choice, duration, matching, number, show, text
+from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadKey
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
+FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+SOURCES = ("signal", "prometheus", "gpus")  # of a metric
+TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
+GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
+SEE_WORK = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress
+REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
+    "mean": lambda values: sum(values) / len(values),
+    "max": max,
+    "min": min,
+}
+GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = {  # what `gpus` counts, and its unit
+    "schedulable_replicas": (lambda seen: seen.schedulable, "replicas"),
+    "free": (lambda seen: seen.free, "GPUs"),
+    "pending": (lambda seen: seen.pending, "GPUs"),
+    "provisionable": (lambda seen: seen.provisionable, "replicas"),
+    "own": (lambda seen: seen.own, "GPUs"),
+}
+
+OnMissing = Literal["error", "zero", "last"] | float
+Scalar = str | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One number that is measured every tick."""
+
+    name: str
+    ask: Ask | GpuAsk
+    on_missing: OnMissing = "error"
+    over: float = 0.0  # seconds of grid samples to reduce; 0: the newest alone
+    reduce: str = "mean"
+    unit: str = ""
+    at_zero: float | None = None  # its value when the target is known to have no replica; None: nothing is known then
+    of_target: bool = False  # measured on the target's own pods
+    piles_up: bool = True  # it may grow for no other reason than that replicas are not ready yet
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the metrics of one workload have in common."""
+
+    key: WorkloadKey
+    values: Mapping[str, Scalar]
+    defaults: Defaults
+    endpoint: str
+
+
+def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input:
+    """Read one metric of a formula file.
+
+    Args:
+        where: the file, for messages.
+        name: what formulas call it.
+        tree: the YAML as read, parameters filled in.
+        scope: whose metric it is.
+
+    Raises:
+        ConfigError: a key, a value or a signal that there is not.
+    """
+    path = f"metrics.{name}"
+    if not re.fullmatch(NAME, name) or name in TARGET_NAMES:
+        raise ConfigError(
+            where, path, f"{show(name)} cannot name a metric", f"a name other than {', '.join(TARGET_NAMES)}"
+        )
+    fields = Fields(where, tree, path)
+    if sum(fields.has(source) for source in SOURCES) != 1:
+        raise ConfigError(where, path, "needs exactly one source", ", ".join(SOURCES))
+    reduces = fields.has("reduce")
+    item = _input(fields, name, scope)
+    fields.close()
+    if reduces and not item.over and not (isinstance(item.ask, SignalAsk) and item.ask.reduce):
+        raise fields.error("reduce", "has nothing to reduce", "beside over, or beside the window of a gauge")
+    return item
+
+
+def _input(fields: Fields, name: str, scope: Scope) -> Input:
+    over = fields.take("over", duration(0, 6 * 3600), 0.0)
+    reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
+    if fields.has("gpus"):
+        count = fields.take("gpus", choice(*GPU_COUNTS))
+        return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
+    on_missing = fields.take("onMissing", _on_missing, _ERROR)
+    given = fields.take("endpoint", endpoint_name(scope.defaults), None)
+    if fields.has("prometheus"):
+        query = QueryAsk(given or scope.endpoint, fields.take("prometheus", text))
+        return Input(name, query, on_missing, over, reduce, fields.take("unit", text, ""))
+    signal, ask, of_target = _signal(fields, scope, given, reduce)
+    return Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
+
+
+_ERROR: OnMissing = "error"
+
+
+def _on_missing(raw: object) -> OnMissing:
+    if raw == "error" or raw == "zero" or raw == "last":  # noqa: PLR1714 - so that the type is seen
+        return raw
+    try:
+        return number()(raw)
+    except ValueError:
+        raise ValueError("error, zero, last, or a number") from None
+
+
+def endpoint_name(defaults: Defaults) -> Callable[[object], str]:
+    """A reader of the name of an endpoint, which the settings have to know."""
+    if not defaults.endpoints:
+        return matching(FORMULA_NAME, "the name of an endpoint in the settings")
+    return choice(*defaults.endpoints)
+
+
+def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> tuple[signals.Signal, SignalAsk, bool]:
+    signal = _find(fields, scope)
+    own = _optional_text(scope.values.get("model"))
+    model = fields.take("model", text, own)
+    pods = fields.take("pods", text, _optional_text(scope.values.get("pods")))
+    of_target = signal.scope == "target" and model == own
+    route = fields.take("route", text, str(scope.values.get("route", scope.key.name)))
+    elsewhere = scope.defaults.gateway_namespace if signal.shared else None
+    workload = fields.take("workload", text) if "workload" in signal.labels else None
+    known = {
+        "namespace": elsewhere or scope.key.namespace,
+        "model": model,
+        "route": route,
+        "hpa": _hpa(scope.key),
+        "workload": workload,
+    }
+    window = fields.take("window", duration(1, 86400), signal.window)
+    usual = (scope.defaults.gateway_endpoint if signal.scope == "gateway" else None) or scope.endpoint
+    ask = SignalAsk(
+        endpoint=endpoint or usual,
+        engine=signal.engine,
+        signal=signal.name,
+        labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
+        pods=pods if of_target else None,
+        window=window,
+        quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
+        reduce=reduce if window and not signal.takes_window else None,
+    )
+    if pods is not None and not _regular(pods):
+        raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
+    return signal, ask, of_target
+
+
+def _find(fields: Fields, scope: Scope) -> signals.Signal:
+    """The engine's signal, or the gateway's where the engine has none of that name."""
+    own = {key for key in ("engine", "signal") if fields.has(key)}  # the rest is the trigger's, or the file's
+    engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
+    gateway = str(scope.values.get("gateway", scope.defaults.gateway))
+    name = fields.take("signal", text)
+    try:
+        if name in signals.names_at_gateway(gateway) and name not in signals.names(engine):
+            engine = gateway
+        return signals.find(engine, name)
+    except ConfigError as error:
+        nor = f"; nor has the gateway {gateway}" if name in signals.gateway_signals() else ""
+        if error.key not in own:
+            raise ConfigError(fields.where, error.key, error.problem, error.allowed) from error
+        raise fields.error(error.key, error.problem + nor, error.allowed) from error
+
+
+def _optional_text(value: Scalar | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _regular(pattern: str) -> bool:
+    try:
+        return len(pattern) <= 500 and re.compile(pattern) is not None
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
+# ---- what is asked for whatever the formula reads --------------------------------------------------------------------
+
+
+def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
+    """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine."""
+    measured = [(item, item.ask) for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
+    own = {ask.signal: item for item, ask in reversed(measured) if ask.reduce is None}
+    asks = [ask for _, ask in measured]
+    on_missing: OnMissing = "error"
+    if not asks and _sees_no_work(inputs):
+        asks = _asks_of_engine(scope)
+        on_missing = "error" if "engine" in scope.values else "zero"  # of one that is not named this says nothing
+    found = []
+    for name in GUARDS:
+        if name in own:
+            found.append(replace(own[name], name=name, over=0.0))
+        elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
+            signal = signals.find(ask.engine, name)
+            ask = replace(ask, signal=name, window=None, quantile=None, reduce=None)
+            found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+    return tuple(found)
+
+
+def _sees_no_work(inputs: Collection[Input]) -> bool:
+    """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
+    asks = [item.ask for item in inputs]
+    return bool(asks) and all(isinstance(ask, SignalAsk) and ask.signal not in SEE_WORK for ask in asks)
+
+
+def _asks_of_engine(scope: Scope) -> list[SignalAsk]:
+    """What may be asked of the pods of the trigger's engine."""
+    engine = str(scope.values.get("engine", scope.defaults.engine))
+    fields = [Fields("", {"signal": name, "engine": engine}) for name in GUARDS if name in signals.names(engine)]
+    found = [_signal(one, scope, None, "mean") for one in fields]
+    return [ask for _, ask, of_target in found if of_target]
+
+
+_REPLICA_SIGNALS = {
+    "current": "current_replicas",
+    "ready": "ready_replicas",
+    "minimum": "min_replicas",
+    "maximum": "max_replicas",
+}
+
+
+def replica_asks(scope: Scope) -> dict[str, Ask]:
+    """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
+    if scope.key.kind != "ScaledObject":
+        return {}
+    labels = (("namespace", scope.key.namespace), ("hpa", _hpa(scope.key)))
+    return {fact: SignalAsk(scope.endpoint, "kubernetes", signal, labels) for fact, signal in _REPLICA_SIGNALS.items()}
+
+
+def _hpa(key: WorkloadKey) -> str:
+    """What KEDA calls the HPA that it makes for a ScaledObject."""
+    return f"keda-hpa-{key.name}"

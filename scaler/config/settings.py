@@ -1,0 +1,229 @@
+"""The settings: one YAML file, over it the environment, over it the flags; all read by the same rules.
+
+`KEYS` is the whole list, in the order of the file. Key `grpc.address` is the variable LLM_SCALER_GRPC_ADDRESS and the
+flag --grpc-address. Endpoints are named places to measure; only the file can name them, and nothing else ever gives an
+address or a credential.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from scaler.config.defaults import Defaults, capacity_mode
+from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
+
+ENVIRONMENT = "LLM_SCALER_"
+SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting."""
+
+    path: str
+    read: Callable[[object], Any]
+    default: Any
+    meaning: str
+
+
+_ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
+
+
+def _words(raw: object) -> tuple[str, ...]:
+    """Names, as a list or with commas between."""
+    words = raw if isinstance(raw, list) else str(raw).split(",")
+    read = tuple(str(word).strip() for word in words)
+    if len(read) > 100 or not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", word) for word in read):
+        raise ValueError("at most 100 names, such as team-a,team-b")
+    return read
+
+
+def _switch(raw: object) -> str:
+    """A word of auto, true, false; YAML reads the last two as booleans."""
+    return choice("auto", "true", "false")(str(raw).lower())
+
+
+KEYS: tuple[Key, ...] = (
+    Key("formulas", text, None, "folder of formula files; the shipped ones when not given"),
+    Key("prometheus", server_url, None, "URL of the endpoint `default`, for a start without a file"),
+    Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
+    Key("grpc.budget", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
+    Key("grpc.maxConnectionAge", duration(10, 86400), 60.0, "after which a connection is asked to come anew"),
+    Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
+    Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again to finish"),
+    Key("grpc.reflection", boolean, False, "whether grpcurl can list the service"),
+    Key("grpc.tls.cert", text, None, "certificate file; with grpc.tls.key turns TLS on"),
+    Key("grpc.tls.key", text, None, "key file"),
+    Key("grpc.tls.clientCA", text, None, "CA file; clients must then show a certificate it signed"),
+    Key("admin.address", _ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP"),
+    Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
+    Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
+    Key("defaults.directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone"),
+    Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
+    Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
+    Key(
+        "defaults.capacity", capacity_mode, "report", "what is made of replicas that cannot be had: clamp, report, off"
+    ),
+    Key(
+        "defaults.startup",
+        duration(0, 7200),
+        900.0,
+        "how long a replica that is not ready counts as on its way; 0s: never",
+    ),
+    Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
+    Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
+    Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
+    Key("defaults.endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
+    Key("defaults.gatewayEndpoint", text, None, "endpoint of what gateways say; the trigger's when not given"),
+    Key("evaluationDelay", duration(0, 60), 0.5, "how far back sources are asked, so that late samples are in"),
+    Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
+    Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
+    Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
+    Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
+    Key("kubernetes.namespaces", _words, (), "namespaces to watch; all when not given"),
+    Key("kubernetes.serviceNames", _words, (), "hosts of scalerAddress that are this service; any when not given"),
+    Key(
+        "kubernetes.provisioner", choice("auto", "none"), "auto", "who buys machines: Karpenter if it is there, or none"
+    ),
+    Key("log.level", choice("debug", "info", "warning", "error"), "info", "the least that is logged"),
+    Key("log.format", choice("json", "text"), "json", "one JSON object a line, or plain lines"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, by key, and the endpoints."""
+
+    values: Mapping[str, Any]
+    endpoints: Mapping[str, Endpoint]
+
+    def __getitem__(self, path: str) -> Any:
+        """The value of one key of KEYS."""
+        return self.values[path]
+
+    def defaults(self) -> Defaults:
+        """What workloads inherit."""
+        return Defaults(
+            interval=self["defaults.interval"],
+            direct_interval=self["defaults.directInterval"],
+            direct=frozenset(name for name, endpoint in self.endpoints.items() if endpoint.direct),
+            hold_for=self["defaults.holdFor"],
+            idle_for=self["defaults.idleFor"],
+            capacity=self["defaults.capacity"],
+            startup=self["defaults.startup"],
+            engine=self["defaults.engine"],
+            gateway=self["defaults.gateway"],
+            gateway_namespace=self["defaults.gatewayNamespace"],
+            endpoint=self["defaults.endpoint"],
+            gateway_endpoint=self["defaults.gatewayEndpoint"],
+            endpoints=tuple(sorted(self.endpoints)),
+        )
+
+
+def variable(path: str) -> str:
+    """The environment variable of a key: grpc.maxConnectionAge -> LLM_SCALER_GRPC_MAX_CONNECTION_AGE."""
+    return ENVIRONMENT + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).replace(".", "_").upper()
+
+
+def flag(path: str) -> str:
+    """The flag of a key: grpc.maxConnectionAge -> --grpc-max-connection-age."""
+    return "--" + variable(path).removeprefix(ENVIRONMENT).lower().replace("_", "-")
+
+
+def read_settings(
+    tree: object, where: str, environment: Mapping[str, str], flags: Mapping[str, str | None]
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        tree: the file as read; {} without one.
+        where: the file's name, for messages.
+        environment: variables; unknown ones that start with LLM_SCALER_ are refused.
+        flags: by key; None where a flag was not given.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or range, an endpoint that is not there.
+    """
+    values = _from_file(Fields(where, tree))
+    endpoints = values.pop("endpoints")
+    for place, given in (("environment", _from_environment(environment)), ("flag", flags)):
+        for key in KEYS:
+            raw = given.get(key.path)
+            if raw is None:
+                continue
+            name = variable(key.path) if place == "environment" else flag(key.path)
+            try:
+                values[key.path] = key.read(raw)
+            except ValueError as error:
+                raise ConfigError(place, name, f"{raw!r} is not allowed", str(error)) from error
+    if values["prometheus"] is not None:
+        if "default" in endpoints:
+            raise ConfigError(where, "prometheus", "and endpoints.default are both given", "one of them")
+        endpoints["default"] = Endpoint("default", values["prometheus"])
+    if values["kubernetes.enabled"] != "false":
+        endpoints.setdefault(PODS.name, PODS)
+    if values["defaults.endpoint"] is None:
+        values["defaults.endpoint"] = PODS.name if "default" not in endpoints and PODS.name in endpoints else "default"
+    settings = Settings(MappingProxyType(values), MappingProxyType(endpoints))
+    _check(settings, where)
+    return settings
+
+
+def _from_file(fields: Fields) -> dict[str, Any]:
+    sections: dict[str, Fields] = {"": fields}
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        section, _, name = key.path.rpartition(".")
+        if section not in sections:
+            outer, _, inner = section.rpartition(".")
+            if outer not in sections:
+                sections[outer] = fields.inside(outer)
+            sections[section] = sections[outer].inside(inner)
+        values[key.path] = sections[section].take(name, key.read, key.default)
+    named = fields.inside("endpoints")
+    values["endpoints"] = {name: read_endpoint(named.where, name, raw) for name, raw in named.rest().items()}
+    for section_fields in sections.values():
+        section_fields.close()
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(key.path): key.path for key in KEYS}
+    given = {name: value for name, value in environment.items() if name.startswith(ENVIRONMENT)}
+    # Kubernetes puts variables of its own for a Service called llm-scaler: LLM_SCALER_PORT_6000_TCP and the like.
+    services = re.compile(rf"{ENVIRONMENT}(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
+    for name in given:
+        if name not in known and name != SERVER and not services.fullmatch(name):
+            raise ConfigError("environment", name, "unknown variable", ", ".join(sorted(known)))
+    return {known[name]: value for name, value in given.items() if name in known}
+
+
+def _check(settings: Settings, where: str) -> None:
+    """What concerns more than one key."""
+    if bool(settings["grpc.tls.cert"]) != bool(settings["grpc.tls.key"]):
+        raise ConfigError(where, "grpc.tls", "has only one of cert and key", "both or neither")
+    if settings["grpc.tls.clientCA"] and not settings["grpc.tls.cert"]:
+        raise ConfigError(where, "grpc.tls.clientCA", "is given without cert and key", "all three")
+    none = "none yet: give `prometheus: URL`, or name them under `endpoints:`"
+    for key in ("defaults.endpoint", "defaults.gatewayEndpoint"):
+        if settings[key] not in (None, *settings.endpoints):
+            known = ", ".join(sorted(settings.endpoints)) or none
+            raise ConfigError(where, key, f"{settings[key]!r} is not an endpoint", known)
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """The settings as they are in force, for `serve --print-settings`; file names are shown, contents never."""
+    tree: dict[str, object] = {}
+    for key in KEYS:
+        value = settings[key.path]
+        *sections, name = key.path.split(".")
+        place: dict[str, Any] = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = seconds(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
+    tree["endpoints"] = {name: shown_endpoint(endpoint) for name, endpoint in settings.endpoints.items()}
+    return tree

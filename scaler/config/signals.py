@@ -1,0 +1,264 @@
+"""The engine catalogue as values: which signal each engine offers, under which names, and what it means.
+
+The facts are in engines.yaml, whose head explains the keys. This file only reads them, once, and refuses what it does
+not know; grouping.py makes queries of them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Literal, cast
+
+from scaler.model.errors import ConfigError, nearest
+from scaler.model.fields import Fields, boolean, choice, listed, matching, number, show, text
+from scaler.model.strict_yaml import parse_yaml
+
+FILE = "engines.yaml"
+
+Scope = Literal["target", "gateway", "object"]
+Type = Literal["gauge", "counter", "histogram"]
+Adds = Literal["sum", "mean", "max", "quantile"]
+Pairs = tuple[tuple[str, str], ...]
+
+_metric_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "a metric's name")
+_NO_LABELS: tuple[str, ...] | None = ()
+_label = matching(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label's name")
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """How a metric of a thing is reached from the object that points at the thing."""
+
+    info: str  # the metric that says who points at whom, always 1
+    where: Pairs  # matchers of it
+    label: str  # its label that names the thing
+    names: str  # the label of the thing's own metric that names it
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Where an engine has its metrics page, unless somebody moved it."""
+
+    port: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One name under which a signal is or was exported."""
+
+    name: str
+    versions: str
+    where: Pairs  # label -> value
+    through: Through | None
+    label_names: Pairs  # our name -> the metric's, where that is not the signal's
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One thing that one engine measures."""
+
+    engine: str
+    name: str
+    description: str
+    unit: str
+    type: Type
+    adds: Adds  # across pods
+    scope: Scope
+    shared: bool  # a gateway that may serve many namespaces, under the one of its own scrape
+    labels: tuple[str, ...]  # our names of what identifies a workload: namespace, model, route, hpa, workload
+    label_names: Pairs  # our name -> the engine's
+    where: Pairs  # label -> value, of every selector
+    parts: tuple[str, ...] | None  # labels that add up within a pod; None: all of them
+    metrics: tuple[Metric, ...]  # newest name first
+    per: tuple[Metric, ...]  # what to divide by; empty: nothing
+    scale: float
+    bounded: float | None  # the largest possible value
+    bounded_by: str  # what bounds it, in words; empty: nothing does
+    at_zero: float | None  # the value at 0 replicas; None: there is none
+    window: float | None  # seconds, the default; None: it is what it is now, unless a window is given
+    quantile: float | None  # the default; None: it takes none
+    source: str  # where the names were read
+    page: Usual | None = None  # None: nothing is usual there
+
+    @property
+    def piles_up(self) -> bool:
+        """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
+        return self.type != "counter" and self.bounded is None and not self.bounded_by
+
+    @property
+    def takes_window(self) -> bool:
+        """Whether it can only be measured over a window."""
+        return self.type != "gauge"
+
+    @property
+    def takes_quantile(self) -> bool:
+        """Whether it is a quantile."""
+        return self.type == "histogram"
+
+
+@cache
+def engines() -> Mapping[str, Mapping[str, Signal]]:
+    """The whole catalogue: engine -> name of the signal -> signal."""
+    return read((files("scaler.config") / FILE).read_text(encoding="utf-8"))
+
+
+def names(engine: str) -> tuple[str, ...]:
+    """The signals of an engine.
+
+    Raises:
+        ConfigError: no such engine.
+    """
+    if engine not in engines():
+        problem = f"{show(engine)} is not in the catalogue{nearest(engine, engines())}"
+        raise ConfigError("signals", "engine", problem, ", ".join(engines()))
+    return tuple(engines()[engine])
+
+
+@cache
+def everything() -> frozenset[str]:
+    """The names of all signals that anybody has."""
+    return frozenset(name for own in engines().values() for name in own)
+
+
+@cache
+def gateway_signals() -> frozenset[str]:
+    """The signals that only gateways have: what there is to say of a target without replicas."""
+    offered = [signal for own in engines().values() for signal in own.values()]
+    at_gateways = {signal.name for signal in offered if signal.scope == "gateway"}
+    return frozenset(at_gateways - {signal.name for signal in offered if signal.scope == "target"})
+
+
+def names_at_gateway(gateway: str) -> tuple[str, ...]:
+    """The signals of a gateway that no engine has.
+
+    Raises:
+        ConfigError: no such gateway.
+    """
+    known = [name for name, own in engines().items() if any(signal.scope == "gateway" for signal in own.values())]
+    if gateway not in known:
+        problem = f"{show(gateway)} is not a gateway{nearest(gateway, known)}"
+        raise ConfigError("signals", "gateway", problem, ", ".join(known))
+    return tuple(name for name in engines()[gateway] if name in gateway_signals())
+
+
+def find(engine: str, signal: str) -> Signal:
+    """Look up a signal.
+
+    Raises:
+        ConfigError: no such engine, or an engine that has no such signal; the text says what it has.
+    """
+    known = names(engine)
+    if signal not in known:
+        problem = f"{engine} has no signal {show(signal)}{nearest(signal, known)}"
+        raise ConfigError("signals", "signal", problem, ", ".join(known))
+    return engines()[engine][signal]
+
+
+def read(written: str) -> Mapping[str, Mapping[str, Signal]]:
+    """Read a catalogue.
+
+    Raises:
+        ConfigError: naming the key that is wrong.
+    """
+    top = Fields(FILE, parse_yaml(written, FILE))
+    things = top.inside("signals").rest()
+    catalogue = {name: _engine(name, tree, things) for name, tree in top.inside("engines").rest().items()}
+    top.close()
+    return MappingProxyType(catalogue)
+
+
+def _engine(engine: str, tree: object, things: Mapping[str, object]) -> Mapping[str, Signal]:
+    fields = Fields(FILE, tree, f"engines.{engine}")
+    signals = fields.inside("signals").rest()
+    common = fields.rest()
+    return MappingProxyType({name: _signal(engine, name, own, common, things) for name, own in signals.items()})
+
+
+def _signal(engine: str, name: str, own: object, common: dict[str, object], things: Mapping[str, object]) -> Signal:
+    path = f"engines.{engine}.signals.{name}"
+    layers = [Fields(FILE, layer, path).rest() for layer in (things.get(name, {}), common, own)]
+    fields = Fields(FILE, {key: value for layer in layers for key, value in layer.items()}, path)
+    kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
+    label_names = _pairs(fields, "labels")
+    scope = cast("Scope", fields.take("scope", choice("target", "gateway", "object")))
+    at_zero = fields.take("atZero", number(), None)
+    signal = Signal(
+        engine=engine,
+        name=name,
+        description=fields.take("description", text),
+        unit=fields.take("unit", text),
+        type=kind,
+        adds=cast("Adds", fields.take("adds", choice("sum", "mean", "max", "quantile"))),
+        scope=scope,
+        shared=fields.take("shared", boolean, False),
+        labels=tuple(ours for ours, _ in label_names),
+        label_names=label_names,
+        where=_pairs(fields, "where"),
+        parts=fields.take("parts", _parts, _NO_LABELS),
+        metrics=_metrics(fields, "metrics"),
+        per=_metrics(fields, "per"),
+        scale=fields.take("scale", number(), 1.0),
+        bounded=fields.take("bounded", number(), None),
+        bounded_by=fields.take("boundedBy", text, ""),
+        at_zero=at_zero if scope == "target" else None,
+        window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
+        quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
+        source=fields.take("source", text),
+        page=fields.take("page", _page, None),
+    )
+    fields.close()
+    if not signal.metrics:
+        raise fields.error("metrics", "is missing")
+    return signal
+
+
+def _metrics(fields: Fields, key: str) -> tuple[Metric, ...]:
+    trees = fields.take(key, listed(_as_it_is)) if fields.has(key) else ()
+    return tuple(_metric(Fields(fields.where, tree, f"{fields.path}.{key}[{at}]")) for at, tree in enumerate(trees))
+
+
+def _metric(fields: Fields) -> Metric:
+    metric = Metric(
+        name=fields.take("name", _metric_name),
+        versions=fields.take("versions", text),
+        where=_pairs(fields, "where"),
+        through=_through(fields.inside("through")) if fields.has("through") else None,
+        label_names=_pairs(fields, "labels"),
+    )
+    fields.close()
+    return metric
+
+
+def _through(fields: Fields) -> Through:
+    through = Through(
+        info=fields.take("info", _metric_name),
+        where=_pairs(fields, "where"),
+        label=fields.take("label", _label),
+        names=fields.take("names", _label),
+    )
+    fields.close()
+    return through
+
+
+def _page(raw: object) -> Usual:
+    found = re.fullmatch(r":(\d{1,5})(/[\w/]+)", text(raw))
+    if found is None:
+        raise ValueError(":PORT/PATH")
+    return Usual(int(found[1]), found[2])
+
+
+def _pairs(fields: Fields, key: str) -> Pairs:
+    inner = fields.inside(key)
+    return tuple((label, text(value)) for label, value in inner.rest().items())
+
+
+def _as_it_is(raw: object) -> object:
+    return raw
+
+
+def _parts(raw: object) -> tuple[str, ...] | None:
+    return None if raw == "all" else listed(_label)(raw)

@@ -1,0 +1,191 @@
+"""What `decide` knows of one workload, and how a tick's measurements become what it reads. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from scaler.config.defaults import Mode
+from scaler.config.metrics import GPU_COUNTS, Input
+from scaler.formula import Program
+from scaler.model.availability import Availability
+from scaler.model.measurement import (
+    Ask,
+    Failure,
+    GpuAsk,
+    HistoryAsk,
+    Inputs,
+    Measured,
+    OwnPods,
+    PodPlace,
+    Reading,
+    Replicas,
+    SignalAsk,
+    WorkloadKey,
+)
+from scaler.model.objects import Scaled
+from scaler.policy import POLICIES, Policy, PolicySpec
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """Everything `decide` needs to know of one workload."""
+
+    key: WorkloadKey
+    formula: str  # the file's name, or "expression"
+    where: str
+    program: Program
+    target: float
+    activation: Program | float  # a condition, or a number that the value must exceed
+    metric_type: str  # AverageValue | Value
+    inputs: tuple[Input, ...]
+    guards: tuple[Input, ...]
+    replicas: Mapping[str, Ask]  # current, ready, minimum, maximum of the scale target
+    parameters: Mapping[str, float]
+    policy_kind: str | None
+    policy: PolicySpec | None
+    policy_programs: Mapping[str, Program]  # the formulas that the policy reads, by their text
+    interval: float
+    hold_for: float
+    idle_for: float
+    capacity: Mode  # what is made of replicas that cannot be had
+    startup: float  # seconds for which a replica that is not ready counts as on its way
+
+    @property
+    def algorithm(self) -> Policy | None:
+        """The row of POLICIES, or None for ceil(value / target)."""
+        return POLICIES[self.policy_kind] if self.policy_kind else None
+
+    @property
+    def for_jobs(self) -> bool:
+        """Whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
+        return self.key.kind == "ScaledJob"
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Names that the formula and the policy read, as against those of the activation alone."""
+        return self.program.names.union(*(program.names for program in self.policy_programs.values()))
+
+    @property
+    def window(self) -> float:
+        """Seconds of past that its inputs are reduced over."""
+        return max((item.over for item in self.inputs), default=0.0)
+
+    @property
+    def memory(self) -> float:
+        """Seconds of past that must have been seen before an answer may lower anything."""
+        return max(self.window, self.policy.memory if self.policy else 0.0)
+
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """Names of the endpoints it measures."""
+        return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk))
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a replica that is not ready counts as on its way; 0 where nothing can wait for it."""
+        waits = any(item.piles_up and item.name in self.program.names for item in self.inputs)
+        return self.startup if waits and not self.for_jobs else 0.0
+
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether it matters what can be had."""
+        return self.capacity != "off" or any(isinstance(item.ask, GpuAsk) for item in self.inputs)
+
+    def why_inactive(self, scope: Mapping[str, float | None]) -> str:
+        """Why the activation is not true for these values, in words."""
+        if isinstance(self.activation, float):
+            return f"the value is not above {self.activation:g}"
+        return self.activation.why_false(scope)
+
+    def inputs_of(
+        self,
+        answers: Mapping[Ask, Measured],
+        scaled: Scaled | None = None,
+        doubt: str = "",
+        available: Availability | None = None,
+    ) -> Inputs:
+        """Sort one tick's measurements into what `decide` reads.
+
+        Args:
+            answers: to all of `asks`.
+            scaled: what Kubernetes says of the object at this time.
+            doubt: why that is too old to lower anything on.
+            available: what can be had for the object at this time.
+        """
+
+        def said(ask: Ask | GpuAsk) -> Measured:
+            if isinstance(ask, GpuAsk):
+                return _counted(ask, available, doubt)
+            return answers.get(ask, Failure("was not measured", 0.0))
+
+        young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
+        known = _known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()})
+        return Inputs(
+            readings={item.name: said(item.ask) for item in self.inputs},
+            guards={item.name: said(item.ask) for item in self.guards},
+            replicas=_told(known, scaled, doubt) if scaled else known,
+            young=frozenset(young),
+            scaled=scaled,
+            available=available,
+        )
+
+    def asks(self, *, counted: bool = False) -> frozenset[Ask]:
+        """All that is asked of the sources in one tick; where the replicas are `counted`, not how many there are."""
+        history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
+        measured = {item.ask for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk)}
+        return frozenset(measured | (set() if counted else set(self.replicas.values())) | history)
+
+    def asks_of(self, own: OwnPods | None, *, counted: bool = False) -> dict[Ask, Ask]:
+        """Every ask, and what is asked in its place where the target's own pods are known."""
+        narrow = {item.ask for item in (*self.inputs, *self.guards) if item.of_target} if own else set()
+        return {
+            ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask
+            for ask in self.asks(counted=counted)
+        }
+
+
+def _counted(ask: GpuAsk, available: Availability | None, doubt: str) -> Measured:
+    """A count as a measurement: what is not known is an error, never 0. Of times gone by nothing is known."""
+    if available is None:
+        return Failure("what GPUs there were is not known", 0.0)
+    count = GPU_COUNTS[ask.count][0](available)
+    if count.value is None:
+        return Failure(count.reason, 0.0)
+    return Reading(float(count.value), 0.0, partial=doubt, note=count.note)
+
+
+def _says(measured: Measured | None) -> float | None:
+    return measured.value if isinstance(measured, Reading) else None
+
+
+def _known(counts: Mapping[str, float | None]) -> Replicas:
+    """What the replica signals say of the scale target."""
+    known = {fact: None if count is None else round(count) for fact, count in counts.items()}
+    current, ready = known.get("current"), known.get("ready")
+    starting = max(current - ready, 0) if current is not None and ready is not None else None
+    source = "kube-state-metrics" if current is not None else ""
+    return Replicas(current, ready, starting, known.get("minimum"), known.get("maximum"), source)
+
+
+def own_pods(scaled: Scaled | None) -> OwnPods | None:
+    """The pods that a signal of the target is measured on, where they are known."""
+    if scaled is None or scaled.pods is None:
+        return None
+    ready = frozenset(pod.name for pod in scaled.pods if pod.state == "ready")
+    names = frozenset(pod.name for pod in scaled.pods if pod.state != "pending")
+    places = frozenset(
+        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape)
+        for pod in scaled.pods
+        if pod.ip and pod.state not in {"pending", "starting"}
+    )
+    return OwnPods(names, ready, scaled.past, places)
+
+
+def _told(known: Replicas, scaled: Scaled, doubt: str) -> Replicas:
+    """What Kubernetes itself says of the scale target, and where it does not, what was known anyway."""
+    if scaled.replicas is not None:
+        known = replace(known, current=scaled.replicas, source="Kubernetes")
+    if scaled.pods is not None:
+        ready, starting, pending = (scaled.count(state) for state in ("ready", "starting", "pending"))
+        serving = scaled.count("ready", "unready")
+        known = replace(known, ready=ready, starting=starting, pending=pending, serving=serving)
+    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=doubt)

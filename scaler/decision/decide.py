@@ -1,0 +1,502 @@
+"""The fold: decide(spec, state, inputs, now) -> (state, Decision). The only way to a number.
+
+Its law: nothing measured is not zero. An answer is certain when every input is whole and the formula came out. An
+uncertain one may rise and not fall, and is given up after `holdFor`. Inactive, the word that takes N replicas to zero
+in one step, is said only after `idleFor` of certain, gap-free quiet. What a process has not seen for as long as the
+formula's memory, it may use to raise and not to lower. Growth ends where replicas are on their way already (startup.py)
+or cannot be had (capacity.py).
+
+For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
+is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
+
+Pure and total: no clock, no I/O, no exception for anything that can be measured. Serving, a restart, `explain`,
+`check`, a backtest and the tests all fold this one function.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from scaler.config.metrics import REDUCTIONS, Input
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.capacity import Capacity, capacity
+from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle
+from scaler.decision.reason import sentence
+from scaler.decision.starting import Coming, Owed, coming
+from scaler.formula import Program
+from scaler.model.errors import EvaluationError
+from scaler.model.fields import seconds
+from scaler.model.measurement import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, replicas_for
+from scaler.policy.outcome import Outcome, Seen
+
+MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
+GAP = 2.5  # ticks without a tick that make a gap in what was seen
+
+Sample = tuple[float, float]  # (time, value)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that a tick leaves for the next one."""
+
+    started: float | None = None  # the first tick
+    at: float | None = None  # the newest tick
+    since: float | None = None  # certain readings, without a gap longer than holdFor, since then
+    whole_at: float | None = None  # the newest tick with certain readings
+    certain: Answer | None = None  # the newest certain answer
+    floor: int | None = None  # an answer of another life (an edited formula, an outage): lowered only with full memory
+    idle_since: float | None = None
+    windows: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # whole samples for `over`, oldest first
+    last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
+    policy: object = None
+    owed: Owed | None = None  # load that waits for replicas on their way
+
+
+def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
+    """Fold one tick.
+
+    Args:
+        spec: the workload.
+        state: what the last tick left; `State()` for the first.
+        inputs: what was measured for `now`.
+        now: the tick's time on the grid. A time before the last tick counts as a gap.
+
+    Returns:
+        The next state, and the decision with its whole explanation.
+    """
+    state = _forget(spec, state, now)
+    load = _load(spec, state, inputs, now)
+    room = capacity(spec.capacity, inputs, now)
+    owed, way = coming(spec.patience, state.owed, inputs, room, now)
+    wanted = _within(load.asked, way, room)
+    ground = _ground(spec, state, load, inputs.replicas, now)
+    activated = ground.trusted and load.condition and (load.outcome is None or load.outcome.active)
+    idle = _idle(spec, state, load.guards, inputs.replicas, ground.certain and not activated, now)
+    replicas = _replicas(spec, ground, wanted if ground.trusted else None)
+    active = activated if spec.for_jobs else _active(state, activated, idle, inputs.replicas)
+    # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
+    answer = None if replicas is None or active is None else Answer(replicas, active, now)
+    decision = Decision(
+        spec=spec,
+        at=now,
+        certainty=_certainty(answer, ground),
+        said=answer,
+        condition=load.condition,
+        wake=activated,
+        reason="",
+        value=load.value,
+        asked=load.asked,
+        wanted=wanted,
+        facts=load.facts,
+        guards=load.guards,
+        scope=load.scope,
+        problems=load.problems,
+        policy=load.outcome.reason if load.outcome else "",
+        idle=idle,
+        memory_seen=ground.seen,
+        held=ground.held,
+        floor=ground.floor,
+        known=inputs.replicas,
+        final=ground.final,
+        scaled=inputs.scaled,
+        capacity=room,
+        coming=way,
+    )
+    return _following(spec, state, load, ground, decision, owed), replace(decision, reason=sentence(decision))
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What was measured, and what the formula and the policy make of it."""
+
+    facts: tuple[Fact, ...]
+    guards: tuple[Fact, ...]
+    scope: Mapping[str, float | None]
+    value: float | None
+    condition: bool
+    policy: object  # its next state
+    outcome: Outcome | None
+    asked: int | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What an answer can stand on."""
+
+    certain: bool
+    ripe: bool  # certain, and the whole memory was seen
+    trusted: bool  # what the formula says may be acted on
+    final: bool
+    since: float | None  # certain without a gap
+    seen: float  # seconds of that, at most what the formula remembers
+    held: float
+    floor: int | None
+
+
+def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load:
+    """From what the sources said to the replicas that are asked for."""
+    facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
+    guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
+    scope = _scope(spec, facts, inputs.replicas)
+    problems = _problems(spec, facts)
+    value = _evaluate(spec.program, scope, problems)
+    condition = _activated(spec, value, scope, problems)
+    policy, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
+    folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
+    asked = _asked(spec, value, outcome, problems)
+    policy = policy if folded else state.policy
+    return _Load(facts, guards, scope, value, condition, policy, outcome, asked, tuple(problems))
+
+
+def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:
+    """What is wrong with the inputs; of those that ask for the same thing it is said once."""
+    told: dict[tuple[object, str], str] = {}
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if fact.problem:
+            told.setdefault((item.ask, fact.problem), f"{fact.name}: {fact.problem}")
+    return list(told.values())
+
+
+def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float) -> _Ground:
+    """Whether all was measured now, and for how long it has been."""
+    certain = not load.problems
+    since = (now if state.since is None else state.since) if certain else state.since
+    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
+    ripe = certain and seen >= (spec.window if spec.for_jobs else spec.memory)
+    begun = state.certain.at if state.certain else now if state.started is None else state.started
+    return _Ground(
+        certain=certain,
+        ripe=ripe,
+        trusted=ripe or not spec.for_jobs,
+        final=any(fact.final for fact in load.facts),
+        since=since,
+        seen=seen,
+        held=0.0 if certain else now - begun,
+        floor=_floor(spec, state, known, certain=certain),
+    )
+
+
+def _following(
+    spec: WorkloadSpec, state: State, load: _Load, ground: _Ground, decision: Decision, owed: Owed | None
+) -> State:
+    """What the next tick needs of this one."""
+    now, said, idle = decision.at, decision.said, decision.idle
+    return State(
+        started=now if state.started is None else state.started,
+        at=now,
+        since=ground.since,
+        whole_at=now if ground.certain else state.whole_at,
+        certain=said if ground.certain and said else state.certain,
+        floor=None if ground.ripe and said else state.floor,
+        idle_since=now - idle.seen if idle.quiet else None,
+        windows=_windows(spec, state, load.facts, now),
+        last=_last(state, load.facts, now),
+        policy=load.policy,
+        owed=owed,
+    )
+
+
+# ---- what was seen before ----------------------------------------------------------------------------------------
+
+
+def _forget(spec: WorkloadSpec, state: State, now: float) -> State:
+    """Drop what a gap has made worthless."""
+    if state.at is None:
+        return state
+    if now < state.at:  # the clock went backwards: keep the answer, believe no span
+        certain = replace(state.certain, at=min(state.certain.at, now)) if state.certain else None
+        return State(started=now, at=now, certain=certain, floor=state.floor, last=state.last, policy=state.policy)
+    believed = max(spec.hold_for, GAP * spec.interval)
+    if now - state.at > GAP * spec.interval:
+        state = replace(state, idle_since=None)
+    if state.whole_at is not None and now - state.whole_at > believed:
+        state = replace(state, since=None, whole_at=None)
+    if state.certain and now - state.certain.at > believed:
+        floor = _most(state.floor, state.certain.replicas)
+        state = replace(state, certain=None, floor=floor, started=state.certain.at)
+    return state
+
+
+def _windows(spec: WorkloadSpec, state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, tuple[Sample, ...]]:
+    """Add what was measured whole at this tick, and drop what has left its window."""
+    windows = {}
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if item.over:
+            kept = tuple(sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now)
+            windows[item.name] = kept if fact.newest is None or fact.problem else (*kept, (now, fact.newest))
+    return windows
+
+
+def _last(state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, Sample]:
+    """Remember the newest whole sample of every input that was really measured."""
+    measured = {
+        fact.name: (now, fact.newest)
+        for fact in facts
+        if fact.newest is not None and not fact.problem and not fact.stood_in
+    }
+    return {**state.last, **measured} if measured else state.last
+
+
+# ---- inputs ------------------------------------------------------------------------------------------------------
+
+
+def _settle(
+    spec: WorkloadSpec, item: Input, measured: Measured | None, inputs: Inputs, state: State, now: float
+) -> Fact:
+    """Turn what a source said about one input into the number the formula gets."""
+    if measured is None:
+        measured = Failure("was not measured", now)
+    fact = _newest(spec, item, measured, inputs, state, now)
+    if not item.over:
+        return fact
+    samples = [sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now]
+    values = [value for _, value in samples] + ([] if fact.newest is None else [fact.newest])
+    reduced = REDUCTIONS[item.reduce](values) if values else None
+    rule = f"{item.reduce} of {len(values)} samples in {seconds(item.over)}" + (f"; {fact.rule}" if fact.rule else "")
+    return replace(fact, value=reduced, rule=rule if values else fact.rule)
+
+
+def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs, state: State, now: float) -> Fact:
+    if isinstance(measured, Failure):
+        return Fact(
+            item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.final
+        )
+    fact = Fact(
+        item.name,
+        measured.value,
+        measured.value,
+        rule=measured.note,
+        age=measured.age,
+        answered=measured.answered,
+        expected=measured.expected,
+        source=measured.source,
+        unit=item.unit,
+    )
+    if measured.value is None:
+        return _missing(spec, item, fact, inputs, state, measured.partial, now)
+    if not abs(measured.value) <= MAX_VALUE:
+        return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
+    return replace(fact, problem=_incomplete(spec, item, measured, inputs))
+
+
+def _incomplete(spec: WorkloadSpec, item: Input, reading: Reading, inputs: Inputs) -> str:
+    """Why a value may be too low or too old, or an empty text."""
+    if reading.partial:
+        return reading.partial
+    if item.of_target and inputs.replicas.doubt:
+        return inputs.replicas.doubt
+    if reading.answered is not None:
+        expected = _most(reading.expected, inputs.replicas.ready if item.of_target else None)
+        if expected is not None and reading.answered < expected:
+            return f"{reading.answered} of {expected} pods answered"
+    return _young(spec, item) if item.ask.endpoint in inputs.young else ""
+
+
+def _young(spec: WorkloadSpec, item: Input) -> str:
+    return f"{item.ask.endpoint} holds no data older than {seconds(spec.hold_for)} yet"
+
+
+def _missing(
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, partial: str, now: float
+) -> Fact:
+    """A source answered, and there was no such series."""
+    young = item.ask.endpoint in inputs.young
+    fact = replace(fact, stood_in=True)
+    nobody = _nobody(inputs.replicas) if item.of_target else ""
+    if nobody and item.at_zero is not None:
+        return replace(fact, value=item.at_zero, newest=item.at_zero, rule=f"{nobody}, so nothing is there to measure")
+    if partial:
+        return replace(fact, problem=f"no series, and absence means nothing while {partial}")
+    match item.on_missing:
+        case "zero" if young:
+            return replace(fact, problem=f"no series, and absence is not zero while {_young(spec, item)}")
+        case "zero":
+            return replace(fact, value=0.0, newest=0.0, rule="no series, which onMissing says is 0")
+        case "last" if item.name in state.last:
+            at, value = state.last[item.name]
+            return replace(fact, value=value, newest=value, rule=f"no series; the last value, {seconds(now - at)} old")
+        case float() as value:
+            return replace(fact, value=value, newest=value, rule=f"no series, which onMissing says is {value:g}")
+    if item.name in spec.program.nilable:
+        return replace(fact, rule="no series, which ?? stands in for")
+    return replace(fact, problem="no series")
+
+
+def _nobody(known: Replicas) -> str:
+    """Why no pod of the target can hold load, or an empty text.
+
+    A pod that was ready once and is not now may still hold some: what it does not say is not zero.
+    """
+    if known.doubt or known.serving:
+        return ""
+    if known.current == 0:
+        return "0 replicas"
+    return "no pod is ready yet" if known.serving == 0 else ""
+
+
+# ---- the formula, the policy, the activation -----------------------------------------------------------------------
+
+
+def _scope(spec: WorkloadSpec, facts: tuple[Fact, ...], known: Replicas) -> Mapping[str, float | None]:
+    """Every name a formula may use, with its value.
+
+    Where some of the data is missing, a count that could not be measured stands in as 0: what the rest alone would ask
+    for may raise an uncertain answer, and cannot lower it.
+    """
+    target = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
+    any_measured = any(fact.newest is not None for fact in facts)
+    measured = {
+        fact.name: _stand_in(item) if fact.problem and fact.value is None and any_measured else fact.value
+        for item, fact in zip(spec.inputs, facts, strict=True)
+    }
+    counts = {name: None if count is None else float(count) for name, count in target.items()}
+    return {**spec.parameters, **counts, **measured}
+
+
+def _stand_in(item: Input) -> float | None:
+    return 0.0 if item.on_missing == "zero" else item.at_zero
+
+
+def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
+    """The formula's value; a failure is a problem, unless an input's own problem says it already."""
+    try:
+        value = program.evaluate(scope)
+    except EvaluationError as error:
+        if not problems:
+            problems.append(str(error))
+        return None
+    if value is None:
+        problems.append("the formula came to nil")
+        return None
+    return float(value)
+
+
+def _seen(
+    spec: WorkloadSpec,
+    value: float | None,
+    condition: bool,
+    scope: Mapping[str, float | None],
+    inputs: Inputs,
+    problems: list[str],
+) -> Seen | None:
+    """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
+    known, algorithm = inputs.replicas, spec.algorithm
+    if value is None:
+        return None
+    if value < 0 and not (algorithm and algorithm.jobs):
+        problems.append(f"the formula came to {value:g}, and a load cannot be negative")
+        return None
+    load = value / spec.target
+    if spec.metric_type == "Value":
+        if known.ready is None:
+            problems.append("metricType Value needs the number of ready replicas, which is not known")
+            return None
+        load = load * known.ready if known.ready else 0.0  # the load may be too large for a float, and 0 x inf is NaN
+        if value <= spec.target and known.current:  # the surge pods of a rollout are no reason for more replicas
+            load = min(load, float(known.current))
+    metrics = {}
+    for text, program in spec.policy_programs.items():
+        metric = _evaluate(program, scope, problems)
+        if metric is None:
+            return None
+        metrics[text] = metric
+    inactive = "" if condition else spec.why_inactive(scope)
+    return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt)
+
+
+def _policy(
+    spec: WorkloadSpec, state: State, seen: Seen | None, problems: list[str], now: float
+) -> tuple[object, Outcome | None]:
+    """Replicas before rounding, by the policy or by plain division."""
+    algorithm = spec.algorithm
+    if seen is None or algorithm is None:
+        return state.policy, None if seen is None else Outcome(seen.load, True, "")
+    policy, outcome = algorithm.step(spec.policy, state.policy or algorithm.initial, seen, now)
+    if outcome.problem:
+        problems.append(outcome.problem)
+    return policy, outcome
+
+
+def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, problems: list[str]) -> int | None:
+    if outcome is None:
+        return None
+    if outcome.replicas > MAX_REPLICAS:
+        problems.append(f"{value:g} / {spec.target:g} asks for more than {MAX_REPLICAS:,} replicas")
+        return None
+    return replicas_for(outcome.replicas, 1.0)
+
+
+def _within(asked: int | None, *limits: Coming | Capacity | None) -> int | None:
+    """What is left of what is asked for."""
+    for limit in limits:
+        asked = limit.within(asked) if limit else asked
+    return asked
+
+
+def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, float | None], problems: list[str]) -> bool:
+    if isinstance(spec.activation, float):
+        return value is not None and value > spec.activation
+    try:
+        return bool(spec.activation.evaluate(scope))
+    except EvaluationError as error:
+        if value is not None:
+            problems.append(f"activation: {error}")
+        return False
+
+
+# ---- what may be said ----------------------------------------------------------------------------------------------
+
+
+def _idle(
+    spec: WorkloadSpec, state: State, guards: tuple[Fact, ...], known: Replicas, resting: bool, now: float
+) -> Idle:
+    """Whether this tick was quiet, and for how long that has been so without a gap."""
+    busy = [f"{fact.name} is {fact.value:g}" for fact in guards if fact.value]
+    if known.starting:
+        busy.append(f"{known.starting} starting")
+    unread = [f"{fact.name}: {fact.problem}" for fact in guards if fact.problem and not fact.value]
+    quiet = resting and not busy and not unread
+    seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
+    return Idle(quiet, tuple(busy), tuple(unread), seen, spec.idle_for)
+
+
+def _floor(spec: WorkloadSpec, state: State, known: Replicas, *, certain: bool) -> int | None:
+    """The least that may be said where not all is seen; of Jobs none is started then, and none that runs is ended."""
+    said = _most(state.certain.replicas if state.certain else None, state.floor)
+    if spec.for_jobs:
+        return 0 if certain or said is not None else None
+    return _most(said, known.current)
+
+
+def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None) -> int | None:
+    """Certain and ripe: what is wanted. Otherwise the floor or more, and nothing without a floor."""
+    if ground.ripe:
+        return wanted
+    if ground.floor is None or ground.final or ground.held > spec.hold_for:
+        return None
+    return _most(wanted, ground.floor)
+
+
+def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool | None:
+    """Active, inactive, or not to be said: the first rule that holds."""
+    before = state.certain.active if state.certain else None
+    rules: tuple[tuple[bool, bool | None], ...] = (
+        (activated, True),
+        (idle.quiet and idle.seen >= idle.needed, False),
+        (bool(idle.busy) or bool(known.current), True),
+        (before is not None, before),
+        (idle.quiet and known.current == 0, False),  # nothing runs, so nothing can be lost
+    )
+    return next((answer for holds, answer in rules if holds), None)
+
+
+def _certainty(answer: Answer | None, ground: _Ground) -> Certainty:
+    if answer is None:
+        return "unknown"
+    if ground.ripe:
+        return "certain"
+    return "raising" if ground.certain and ground.trusted else "held"
+
+
+def _most(*counts: int | None) -> int | None:
+    return max((count for count in counts if count is not None), default=None)

@@ -1,0 +1,125 @@
+"""What was decided, and everything it came from: the nouns of the fold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.capacity import Capacity
+from scaler.decision.starting import Coming
+from scaler.model.errors import NoAnswer
+from scaler.model.measurement import Replicas, WorkloadKey
+from scaler.model.objects import Scaled
+
+Certainty = Literal["certain", "raising", "held", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was said, and when."""
+
+    replicas: int
+    active: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One input as it was used."""
+
+    name: str
+    value: float | None  # what the formula got
+    newest: float | None  # what was measured just now, before `over`
+    problem: str = ""  # why it is not certain
+    rule: str = ""  # why the value is not simply what was measured
+    age: float | None = None
+    answered: int | None = None
+    expected: int | None = None
+    source: str = ""
+    unit: str = ""
+    final: bool = False  # the question itself is wrong
+    stood_in: bool = False  # nothing was measured, and a rule gave the value
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """How far the workload is from "inactive"."""
+
+    quiet: bool  # at this tick: certain, not activated, nothing running, waiting or starting
+    busy: tuple[str, ...]  # what was seen to run, wait or start
+    unread: tuple[str, ...]  # what could not be read
+    seen: float  # seconds of gap-free quiet
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer and everything it came from."""
+
+    spec: WorkloadSpec
+    at: float
+    certainty: Certainty
+    said: Answer | None  # None: nothing can be said
+    condition: bool  # the activation was true on what was measured, certain or not
+    wake: bool  # and the policy agrees; for Jobs, certain only
+    reason: str  # one sentence
+    value: float | None  # the formula's
+    asked: int | None  # replicas by formula and policy, before any other rule
+    wanted: int | None  # of these, what is not on its way and can be had
+    facts: tuple[Fact, ...]
+    guards: tuple[Fact, ...]
+    scope: Mapping[str, float | None]  # every name the formula could use, with its value
+    problems: tuple[str, ...]
+    policy: str  # what the policy said
+    idle: Idle
+    memory_seen: float  # seconds, at most what the formula needs
+    held: float  # seconds since the last certain answer
+    floor: int | None  # the least that may be said on uncertain grounds
+    known: Replicas
+    final: bool = False  # the configuration is at fault: no holding
+    scaled: Scaled | None = None  # what Kubernetes says of the object
+    capacity: Capacity | None = None  # what can be had
+    coming: Coming | None = None  # what is on its way
+
+    @property
+    def key(self) -> WorkloadKey:
+        """The workload it is for."""
+        return self.spec.key
+
+    @property
+    def target(self) -> float:
+        """The formula's target."""
+        return self.spec.target
+
+    @property
+    def known_replicas(self) -> int | None:
+        """Current replicas, where known."""
+        return self.known.current
+
+    @property
+    def replicas(self) -> int | None:
+        """What GetMetrics says; None: nothing can be said."""
+        return self.said.replicas if self.said else None
+
+    @property
+    def active(self) -> bool | None:
+        """What IsActive says; None: nothing can be said."""
+        return self.said.active if self.said else None
+
+    @property
+    def due(self) -> int | None:
+        """What is asked for, less what is on its way."""
+        return self.coming.within(self.asked) if self.coming else self.asked
+
+    def answer(self) -> Answer:
+        """What the wire may say.
+
+        Raises:
+            NoAnswer: nothing certain enough; the text is for the user.
+        """
+        if self.said is not None:
+            return self.said
+        error = NoAnswer(self.reason)
+        if self.final:
+            error.code = "INVALID_ARGUMENT"
+        raise error

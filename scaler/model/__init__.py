@@ -1,0 +1,1 @@
+"""Frozen nouns, errors and typed keys; imports nothing of ours."""

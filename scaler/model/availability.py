@@ -1,0 +1,43 @@
+"""How many more replicas can be had, and how far each number may be believed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Bound = Literal["exact", "upper", "lower", "estimate"]  # estimate: there may be more, and there may be fewer
+WORDS: Mapping[Bound, str] = MappingProxyType(
+    {"exact": "", "upper": "at most", "lower": "at least", "estimate": "about"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number, and how far it may be believed."""
+
+    value: int | None  # None: not known
+    bound: Bound = "exact"
+    reason: str = ""  # why it is not known, or only bounded, or what binds it
+    ceiling: int | None = None  # where there may be more: how many at most; None: nobody knows
+
+    @property
+    def most(self) -> int | None:
+        """There are no more than these; None: nobody knows."""
+        return self.value if self.bound in {"exact", "upper"} else self.ceiling
+
+    @property
+    def note(self) -> str:
+        """How far it may be believed and why, in words."""
+        return ": ".join(part for part in (WORDS[self.bound], self.reason) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What can be had for one scale target."""
+
+    resource: str  # what a replica asks for, in words: "2 nvidia.com/gpu"; empty: no GPUs, or not known
+    schedulable: Count  # replicas that the scheduler would place now, those without a node among them
+    free: Count  # GPUs that nobody holds on nodes that its pods may use
+    pending: Count  # GPUs that others' pods without a node ask for; not those that somebody holds back (gates)
+    provisionable: Count  # replicas that fit on machines which Karpenter has ordered or may still order
+    own: Count  # GPUs that its own pods hold

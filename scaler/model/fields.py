@@ -1,0 +1,220 @@
+"""Reading configuration: every key is taken once, by name and type, and what is left over is refused.
+
+One reader serves YAML files (typed values) and KEDA's trigger metadata (text only), so both give the same errors.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from scaler.model.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
+_DURATION = re.compile(r"\d{1,12}(\.\d{1,6})?|(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)){1,5}")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class _Missing:
+    """The default of a key that must be there."""
+
+
+REQUIRED: Any = _Missing()
+
+
+class Fields:
+    """The keys of one mapping; taken one by one, then closed.
+
+    Args:
+        where: the file or "trigger", for messages.
+        tree: the mapping as read.
+        path: the key under which the mapping stands; empty at the top.
+    """
+
+    def __init__(self, where: str, tree: object, path: str = "") -> None:
+        self.where = where
+        self.path = path
+        if not isinstance(tree, Mapping):
+            raise ConfigError(where, path, f"{show(tree)} is not a mapping", "keys and values")
+        for key in tree:
+            if not isinstance(key, str):
+                raise ConfigError(where, path, f"the key {show(key)} is not text", "text keys")
+        self._left: dict[str, object] = dict(tree)
+        self._known: set[str] = set()
+
+    def take(self, key: str, read: Callable[[object], T], default: T = REQUIRED) -> T:
+        """Take one key; `read` turns its value into the wanted type or raises ValueError with what is allowed."""
+        self._known.add(key)
+        if key not in self._left or self._left[key] is None:
+            self._left.pop(key, None)
+            if default is REQUIRED:
+                like = difflib.get_close_matches(key, self._left, n=1, cutoff=0.75)
+                instead = f", and {like[0]!r} is not a key" if like else ""
+                raise ConfigError(self.where, self._at(key), f"is missing{instead}")
+            return default
+        raw = self._left.pop(key)
+        try:
+            return read(raw)
+        except ValueError as error:
+            raise ConfigError(self.where, self._at(key), f"{show(raw)} is not allowed", str(error)) from error
+
+    def inside(self, key: str) -> "Fields":
+        """Take a key whose value is a mapping, empty when the key is absent."""
+        self._known.add(key)
+        value = self._left.pop(key, None)
+        return Fields(self.where, {} if value is None else value, self._at(key))
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there and not yet taken."""
+        self._known.add(key)
+        return self._left.get(key) is not None
+
+    def rest(self) -> dict[str, object]:
+        """Take all keys that are left, whatever they are called."""
+        left, self._left = self._left, {}
+        return left
+
+    def close(self) -> None:
+        """Refuse what was not taken.
+
+        Raises:
+            ConfigError: naming the first unknown key and the nearest known one.
+        """
+        for key in self._left:
+            raise ConfigError(
+                self.where,
+                self._at(key),
+                f"unknown key{nearest(key, self._known)}",
+                ", ".join(sorted(self._known)),
+            )
+
+    def error(self, key: str, problem: str, allowed: str = "") -> ConfigError:
+        """A ConfigError about one key of this mapping."""
+        return ConfigError(self.where, self._at(key), problem, allowed)
+
+    def _at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+
+def show(value: object, limit: int = 80) -> str:
+    """Return a value as it is shown in a message, cut to `limit` characters."""
+    shown = repr(value)
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def text(raw: object) -> str:
+    """Read a text; a bare number counts as its text."""
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+        raise ValueError("a text")
+    return str(raw)
+
+
+def boolean(raw: object) -> bool:
+    """Read true or false, also as text."""
+    if isinstance(raw, str) and raw.lower() in {"true", "false"}:
+        return raw.lower() == "true"
+    if not isinstance(raw, bool):
+        raise ValueError("true or false")
+    return raw
+
+
+def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Callable[[object], float]:
+    """A reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
+    allowed = f"a number in {'(' if above else '['}{low:g}, {high:g}]"
+
+    def read(raw: object) -> float:
+        if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+            raise ValueError(allowed)
+        try:
+            value = float(raw)
+        except (ValueError, OverflowError):
+            raise ValueError(allowed) from None
+        if not low <= value <= high or (above and value == low):
+            raise ValueError(allowed)
+        return value
+
+    return read
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """A reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
+    allowed = f"a whole number from {low} to {high}"
+
+    def read(raw: object) -> int:
+        raw = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+        if isinstance(raw, bool) or not isinstance(raw, (str, int)) or not re.fullmatch(r"-?\d{1,18}", str(raw)):
+            raise ValueError(allowed)
+        if not low <= int(raw) <= high:
+            raise ValueError(allowed)
+        return int(raw)
+
+    return read
+
+
+def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], float]:
+    """A reader of durations such as 500ms, 30s, 5m, 1h30m or a bare number of seconds, into seconds."""
+    allowed = f"a duration from {seconds(low)} to {seconds(high)}, such as 30s, 5m or 1h30m"
+
+    def read(raw: object) -> float:
+        if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+            raise ValueError(allowed)
+        written = str(raw).strip()
+        if not _DURATION.fullmatch(written):
+            raise ValueError(allowed)
+        value = sum(float(size) * _SECONDS[unit or "s"] for size, unit in _PART.findall(written))
+        if not low <= value <= high:
+            raise ValueError(allowed)
+        return value
+
+    return read
+
+
+def choice(*allowed: str) -> Callable[[object], str]:
+    """A reader of one of a few words."""
+
+    def read(raw: object) -> str:
+        if raw not in allowed:
+            raise ValueError(", ".join(allowed))
+        return str(raw)
+
+    return read
+
+
+def matching(pattern: str, meaning: str) -> Callable[[object], str]:
+    """A reader of texts that match `pattern` whole."""
+    compiled = re.compile(pattern)
+
+    def read(raw: object) -> str:
+        value = text(raw)
+        if not compiled.fullmatch(value):
+            raise ValueError(meaning)
+        return value
+
+    return read
+
+
+def listed(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
+    """A reader of lists whose items are read by `read`."""
+
+    def read_all(raw: object) -> tuple[T, ...]:
+        if not isinstance(raw, list):
+            raise ValueError("a list")
+        return tuple(read(item) for item in raw)
+
+    return read_all
+
+
+def seconds(span: float) -> str:
+    """Show a span of seconds as a person writes it: 90 -> 1m30s, 0.5 -> 500ms, 7.25 -> 7.2s."""
+    if 0 < span < 1:
+        return f"{span * 1000:.0f}ms"
+    if span < 10:
+        return f"{span:.1f}".removesuffix(".0") + "s"
+    left, parts = round(span), ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= size:
+            parts += f"{left // size}{unit}"
+            left %= size
+    return parts

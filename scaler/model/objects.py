@@ -1,0 +1,158 @@
+"""What Kubernetes says about the scaled objects that ask us, as nouns. Frozen, and read from no clock.
+
+`sources/kube.py` makes a Cluster of what it watches; a Cluster is a whole: it is replaced, never changed. What is not
+known is None, which is never zero.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scaler.model.behavior import Behavior
+from scaler.model.nodes import Amounts, Hardware, Template
+
+Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
+PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
+JobState = Literal["unfinished", "succeeded", "failed"]
+
+OLD = 45.0  # seconds without news after which nothing is lowered on a cluster's word; a quiet watch ends every 20 s
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a scale target."""
+
+    name: str
+    state: PodState  # unready: was ready once, so it may still hold load; pending: has no node
+    since: float | None = None  # when it was created, or for a pending one when it began to wait for a node
+    reason: str = ""  # why it is pending, in the scheduler's words
+    ip: str = ""  # empty: it has none yet
+    ready: float | None = None  # since when it is ready, if it is
+    scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One Job of a ScaledJob."""
+
+    name: str
+    created: float  # by the API server's clock, in whole seconds
+    state: JobState = "unfinished"  # also while it is suspended
+    ended: float | None = None  # when it succeeded or failed
+    kept: bool = True  # False: Kubernetes deletes it some time after its end (ttlSecondsAfterFinished)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition in the status of an object."""
+
+    type: str
+    status: str  # True | False | Unknown
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hpa:
+    """The HPA that KEDA made for a ScaledObject, as it reports itself."""
+
+    name: str
+    current: int | None  # replicas when it looked last
+    desired: int | None
+    minimum: int | None
+    maximum: int | None
+    conditions: tuple[Condition, ...] = ()
+    behavior: Behavior | None = None  # None: its manifest has none
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A ScaledObject or ScaledJob that asks us, and its scale target."""
+
+    kind: str  # "ScaledObject" or "ScaledJob"
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    triggers: tuple[Metadata, ...]  # of those that ask us
+    others: tuple[str, ...]  # types of its other triggers
+    target: str  # kind and name of what is scaled, such as "Deployment llama"
+    minimum: int
+    maximum: int
+    idle: int | None = None  # idleReplicaCount
+    paused: str = ""  # the annotation that pauses it, such as "paused-replicas: 3"
+    fallback: str = ""  # in KEDA's words, such as "currentReplicasIfHigher: 2 replicas after 3 failures"
+    conditions: tuple[Condition, ...] = ()  # in KEDA's status
+    replicas: int | None = None  # asked of the scale target (spec.replicas); for a ScaledJob, its unfinished jobs
+    pods: tuple[Pod, ...] | None = None
+    past: str = ""  # RE2 for the names of all pods it ever had; empty: not known
+    hpa: Hpa | None = None
+    jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first
+    failed_kept: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
+    succeeded_kept: int = 0  # its successfulJobsHistoryLimit
+    strategy: str = "default"  # its scalingStrategy
+    gradual: bool = False  # its rollout: whether an edit leaves the Jobs alone that run
+    last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
+    template: Template | None = None  # the pods of one replica
+    held: Amounts | None = None  # by its own pods that have a node
+    barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
+
+    def count(self, *states: PodState) -> int | None:
+        """How many of its pods are in these states, where known."""
+        return None if self.pods is None else sum(pod.state in states for pod in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All that is known at one time."""
+
+    objects: Mapping[tuple[str, str], tuple[Scaled, ...]] = field(default_factory=dict)  # by namespace and name
+    problems: Mapping[str, str] = field(default_factory=dict)  # resource -> why it is not known
+    heard: float | None = None  # all of it was true at this time; None: nothing was ever heard
+    listed: frozenset[str] = frozenset()  # kinds of which all objects are here
+    hardware: Hardware | None = None
+
+    def __iter__(self) -> Iterator[Scaled]:
+        """Every scaled object."""
+        return (scaled for namesakes in self.objects.values() for scaled in namesakes)
+
+    def find(self, namespace: str, name: str, metadata: Metadata, kind: str | None = None) -> Scaled | None:
+        """The object that KEDA asks for.
+
+        KEDA sends no kind: a ScaledJob and a ScaledObject of one name are told apart by their triggers, or where these
+        are alike by `kind`. An edit that reached only one of KEDA and us is still the same object.
+
+        Args:
+            namespace: of the object.
+            name: of the object.
+            metadata: of the trigger, as KEDA sends it.
+            kind: what the trigger itself says, if it does.
+        """
+        namesakes = [scaled for scaled in self.objects.get((namespace, name), ()) if kind in (None, scaled.kind)]
+        asking = [scaled for scaled in namesakes if any(same_trigger(own, metadata) for own in scaled.triggers)]
+        if len(asking) == 1 or len(namesakes) == 1:
+            return (asking or namesakes)[0]
+        return next((scaled for scaled in asking if scaled.kind == "ScaledObject"), None)
+
+    def doubt(self, now: float) -> str:
+        """Why its word is too old to lower anything on, or an empty text."""
+        age = None if self.heard is None else now - self.heard
+        return f"Kubernetes was last heard {age:.0f}s ago" if age is not None and age > OLD else ""
+
+
+def same_trigger(written: Metadata, sent: Metadata) -> bool:
+    """Whether KEDA sends `sent` for the trigger that was `written`.
+
+    KEDA puts the values of a container's environment into keys that end in FromEnv, and leaves out those it cannot
+    find (2.20.2, pkg/scalers/external_scaler.go:127).
+    """
+    return _plain(written) == _plain(sent) and {key for key, _ in sent} <= {key for key, _ in written}
+
+
+def resolved(written: Metadata) -> bool:
+    """Whether KEDA sends these metadata just as they were written."""
+    return not any(key.endswith("FromEnv") for key, _ in written)
+
+
+def _plain(metadata: Metadata) -> Metadata:
+    return tuple(pair for pair in metadata if not pair[0].endswith("FromEnv"))

@@ -1,0 +1,1 @@
+"""Follow the cluster: list and watch what a scaling decision needs to know."""

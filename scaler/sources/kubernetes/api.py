@@ -1,0 +1,159 @@
+"""The Kubernetes API server: GET alone, in plain JSON, through the official client's own connection.
+
+The client gives what is hard: the service account's token and its rotation, kubeconfig with certificates and exec
+plug-ins, proxies. Its model objects are left out; they cost six times as much as the JSON they are made of.
+Importing it costs 0.2 s or more and 20 MB; kube.py does it on first use.
+"""
+
+import http.client
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.rest import RESTClientObject
+
+from scaler.model.errors import SourceError
+
+CONNECT, READ = 3.0, 15.0  # seconds to wait for a connection, and for the next bytes
+LONGEST_PAGE = 128 * 1024 * 1024  # bytes
+LONGEST_EVENT = 8 * 1024 * 1024  # bytes; etcd takes no object above 1.5 MB
+CONNECTIONS = 64
+_CHUNK = 64 * 1024
+_SHOWN = 300  # characters of a server's text that are shown
+
+Raw = Mapping[str, Any]
+
+
+class Refused(SourceError):
+    """The server answered, and will not give it: 401, 403 or 404."""
+
+
+class Missing(Refused):
+    """There is no such thing (404)."""
+
+
+class Gone(SourceError):
+    """The version is too old to go on from (410)."""
+
+
+class ApiServer:
+    """One API server; may be used from several threads."""
+
+    def __init__(self, kubeconfig: Path | None) -> None:
+        """Take a kubeconfig, or None for the pod's service account, or else for what KUBECONFIG names.
+
+        Raises:
+            SourceError: there is no such thing.
+        """
+        self._configuration = client.Configuration()
+        try:
+            if kubeconfig is None and not os.environ.get("KUBECONFIG"):
+                load: Any = config.load_incluster_config
+                load(self._configuration)
+            else:
+                load = config.load_kube_config
+                load(str(kubeconfig) if kubeconfig else None, client_configuration=self._configuration)
+        except (config.ConfigException, OSError) as error:
+            raise SourceError(f"no access to Kubernetes: {error}") from error
+        self._configuration.connection_pool_maxsize = CONNECTIONS
+        self._pool = RESTClientObject(self._configuration).pool_manager
+        self._open: set[urllib3.BaseHTTPResponse] = set()
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Raw:
+        """Read one object or page.
+
+        Raises:
+            Refused: 401, 403 or 404.
+            Gone: 410.
+            SourceError: anything else.
+        """
+        body = bytearray()
+        for chunk in self._chunks(path, query or {}, READ):
+            body += chunk
+            if len(body) > LONGEST_PAGE:
+                raise SourceError(f"the API server sends a page of more than {LONGEST_PAGE} bytes")
+        return _json(body)
+
+    def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Raw]:
+        """Read the events of a watch, until the server ends it or has been silent for `silence` seconds.
+
+        Raises:
+            Refused, Gone, SourceError: as `get`.
+        """
+        rest = b""
+        for chunk in self._chunks(path, query, silence):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from map(_json, filter(None, lines))
+            if len(rest) > LONGEST_EVENT:
+                raise SourceError(f"the API server sends an event of more than {LONGEST_EVENT} bytes")
+
+    def close(self) -> None:
+        """End what is being read, so that its threads are free again."""
+        for response in list(self._open):
+            try:
+                response.shutdown()
+            except (RuntimeError, ValueError, OSError):  # over already
+                continue
+
+    def _chunks(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
+        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        headers = {item["key"]: item["value"] for item in settings.values()}
+        try:
+            response = self._pool.request(
+                "GET",
+                f"{self._configuration.host}{path}?{urlencode(query)}",
+                headers={**headers, "Accept": "application/json"},
+                timeout=urllib3.Timeout(connect=CONNECT, read=silence),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"the API server cannot be reached: {_why(error)}") from error
+        self._open.add(response)
+        try:
+            if response.status != 200:
+                raise _refusal(response.status, response.read(10_000))
+            yield from response.stream(None if "watch" in query else _CHUNK)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"the API server was lost: {_why(error)}") from error
+        finally:
+            self._open.discard(response)
+            response.close()  # a response that was read whole has given its connection back already
+
+
+def _json(body: bytes | bytearray) -> Raw:
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError):
+        raise SourceError(f"the API server sends what is not JSON: {bytes(body[:80])!r}") from None
+    if not isinstance(read, dict):
+        raise SourceError(f"the API server sends {type(read).__name__}, not an object")
+    return read
+
+
+def _refusal(status: int, body: bytes) -> SourceError:
+    """The error of an answer; the server's own text names verb, resource and user."""
+    try:
+        said = str(_json(body).get("message", ""))
+    except SourceError:
+        said = repr(body[:80])
+    kinds: Mapping[int, type[SourceError]] = {401: Refused, 403: Refused, 404: Missing, 410: Gone}
+    return kinds.get(status, SourceError)(f"{status}: {said[:_SHOWN]}")
+
+
+def _why(error: Exception) -> str:
+    """What went wrong: in the operating system's words where it has some, and never in the HTTP client's riddles."""
+    link: BaseException = error
+    while link.__cause__ or link.__context__:
+        link = link.__cause__ or link.__context__  # type: ignore[assignment]
+    said = getattr(link, "strerror", None)
+    if not said and isinstance(error, urllib3.exceptions.ProtocolError):
+        strange = isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected)
+        return "what it sends is no HTTP" if strange else "the connection was cut off"
+    return str(said or link or type(link).__name__)[:_SHOWN]

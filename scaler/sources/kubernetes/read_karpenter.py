@@ -1,0 +1,74 @@
+"""Objects of Karpenter as JSON (sigs.k8s.io/karpenter 1.14.0, pkg/apis/v1) -> what it may buy and has ordered. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaler.model.nodes import POOL, NodeClaim, NodePool, Requirement, Shortage
+from scaler.sources.kubernetes.read_pods import amounts, moment, read_requirement, read_taint
+
+Raw = Mapping[str, Any]
+
+_SHOWN = 300  # characters of a message that are kept
+
+
+def read_pool(raw: Raw) -> NodePool:
+    """A NodePool."""
+    name, spec, status = raw["metadata"]["name"], raw["spec"], raw.get("status", {})
+    template = spec["template"]
+    labels = {**(template.get("metadata", {}).get("labels") or {}), POOL: name}
+    ready = _condition(status, "Ready")
+    return NodePool(
+        name=name,
+        requirements=(
+            *(read_requirement(one) for one in template["spec"].get("requirements") or ()),
+            *(Requirement(key, "In", (value,)) for key, value in sorted(labels.items())),
+        ),
+        taints=tuple(read_taint(one) for one in template["spec"].get("taints") or ()),
+        limits=amounts(spec.get("limits")),
+        used=amounts(status.get("resources")),
+        static=spec.get("replicas") is not None,
+        problem=_said(ready) if ready.get("status") == "False" else "",
+    )
+
+
+def read_claim(raw: Raw) -> NodeClaim:
+    """A NodeClaim."""
+    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
+    requirements = (read_requirement(one) for one in spec.get("requirements") or ())
+    settled = {one.key: one.values[0] for one in requirements if one.operator == "In" and len(one.values) == 1}
+    launched = _condition(status, "Launched")
+    needed = (spec.get("resources") or {}).get("requests")
+    labels = {**settled, **(meta.get("labels") or {})}
+    return NodeClaim(
+        name=meta["name"],
+        pool=labels.get(POOL, ""),
+        labels=labels,
+        taints=tuple(read_taint(one) for one in spec.get("taints") or ()),
+        capacity=amounts(status.get("capacity")),
+        allocatable=amounts(status.get("allocatable") or needed),
+        node=status.get("nodeName") or "",
+        provider=status.get("providerID") or "",
+        launched=moment(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
+        initialized=_condition(status, "Initialized").get("status") == "True",
+        problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",
+        leaving="deletionTimestamp" in meta,
+    )
+
+
+def read_shortage(raw: Raw) -> Shortage | None:
+    """An event about a machine that could not be had; None for any other."""
+    about = raw.get("involvedObject") or {}
+    last = (raw.get("series") or {}).get("lastObservedTime") or raw.get("lastTimestamp") or raw.get("eventTime")
+    at = moment(last or raw["metadata"].get("creationTimestamp"))
+    if about.get("kind") != "NodeClaim" or at is None:
+        return None
+    pool = about["name"].rpartition("-")[0]  # a claim is called NODEPOOL-xxxxx
+    return Shortage(pool, at, str(raw.get("message") or raw.get("reason"))[:_SHOWN])
+
+
+def _condition(status: Raw, kind: str) -> Raw:
+    return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
+
+
+def _said(condition: Raw) -> str:
+    return f"{condition.get('reason', '')}: {condition.get('message', '')}"[:_SHOWN]

@@ -1,0 +1,563 @@
+"""Kubernetes objects as JSON -> the few fields that are kept of each, and the Cluster that they make together. Pure.
+
+Which pods are a target's own: for a Deployment and a StatefulSet the pods that it controls, whatever their labels say,
+so that two of them with overlapping selectors do not count each other's; for a ScaledJob the pods of its jobs; for any
+other kind the pods that the selector of its scale sub-resource takes, which is what the HPA goes by (of a
+LeaderWorkerSet these are the leaders, one for each replica).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scaler.cluster.node_fit import takes
+from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.model.nodes import Amounts, Hardware, Needs, Owner, PriorityClass, Shape, Template, Waiting
+from scaler.model.objects import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
+from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape, total
+from scaler.sources.kubernetes.selector import selects
+
+Raw = Mapping[str, Any]
+Key = tuple[str, str]  # namespace and name
+Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
+
+MOST_JOBS = 250  # of one ScaledJob that are looked at; KEDA keeps 200 that have ended, unless told otherwise
+DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
+DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
+SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
+GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
+EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
+GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
+TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
+UNFILLED = "what LimitRanges let its containers ask for is not known"
+_USUAL = frozenset({"cpu", "memory"})
+_PAUSES = "autoscaling.keda.sh/"
+_SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
+_LONGEST = 256  # characters of such an annotation; of a longer one enough is kept to refuse it
+_SHOWN = 300  # characters of a message that are kept
+_VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale selector uses
+    {TEMPLATE, "controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
+    | {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """What is kept of every pod."""
+
+    pod: Pod
+    owner: Owner
+    labels: Metadata
+    shape: Shape
+    node: str = ""
+    waiting: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """What is kept of a Deployment, a StatefulSet or a LeaderWorkerSet."""
+
+    replicas: int
+    template: Template
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What is kept of every Job of a ScaledJob."""
+
+    job: Job
+    owner: Owner  # the ScaledJob
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRecord:
+    """What is kept of a ScaledObject or ScaledJob: all that it says itself."""
+
+    scaled: Scaled
+    target: Owner
+    scale_path: str  # of the target's scale sub-resource; empty where its kind is watched, or is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A scale sub-resource."""
+
+    replicas: int
+    selector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All records; a table that could not be read is None."""
+
+    scaled: Iterable[ScaledRecord]
+    listed: frozenset[str]  # kinds of which all are there
+    hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
+    replicated: Mapping[str, Mapping[Key, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
+    jobs: Iterable[JobRecord] | None
+    pods: Mapping[Owner, Collection[PodRecord]] | None
+    scales: Mapping[Owner, Scale]
+    hardware: Hardware | None = None
+
+
+# ---- one object ------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads objects, and keeps what many of them share only once."""
+
+    def __init__(self, services: Collection[str] = ()) -> None:
+        """Take the names under which triggers reach us, such as "llm-scaler.keda"; none: any trigger may be ours."""
+        self._services = tuple(services)
+        self._shared: dict[Any, Any] = {}
+
+    def scaled(self, raw: Raw) -> ScaledRecord | None:
+        """A ScaledObject or ScaledJob; None if it does not ask us."""
+        meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+        triggers = [trigger for trigger in spec.get("triggers") or () if isinstance(trigger, Mapping)]
+        ours = [trigger for trigger in triggers if self._ours(trigger)]
+        if not ours:
+            return None
+        kind, namespace, name = raw["kind"], meta["namespace"], meta["name"]
+        target, path = _target(kind, namespace, name, spec, status)
+        scaled = Scaled(
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            triggers=tuple(tuple(sorted(trigger["metadata"].items())) for trigger in ours),
+            others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
+            target=f"{target[1]} {target[2]}",
+            minimum=spec.get("minReplicaCount") or 0,
+            maximum=_or(spec.get("maxReplicaCount"), DEFAULT_MAXIMUM),
+            idle=spec.get("idleReplicaCount"),
+            paused=_paused(meta.get("annotations") or {}),
+            fallback=_fallback(spec.get("fallback")),
+            conditions=_conditions(status),
+            past=_past(target),
+            template=self._job_template(spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
+        )
+        if kind == "ScaledJob":
+            scaled = replace(
+                scaled,
+                failed_kept=_or(spec.get("failedJobsHistoryLimit"), DEFAULT_KEPT),
+                succeeded_kept=_or(spec.get("successfulJobsHistoryLimit"), DEFAULT_KEPT),
+                strategy=(spec.get("scalingStrategy") or {}).get("strategy") or "default",
+                gradual=(spec.get("rolloutStrategy") or (spec.get("rollout") or {}).get("strategy")) == "gradual",
+                last_active=moment(status.get("lastActiveTime")),
+            )
+        return ScaledRecord(scaled, target, path)
+
+    def pod(self, raw: Raw) -> PodRecord | None:
+        """A pod; None if it has ended."""
+        meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
+        if status.get("phase") in {"Succeeded", "Failed"}:
+            return None
+        labels = meta.get("labels") or {}
+        state, since, reason = _pod_state(meta, spec, status)
+        kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
+        ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
+        ready = _ready_since(status) if state == "ready" else None
+        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape)
+        owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
+        if owner[1] == "DaemonSet":
+            spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
+        ranked = {**spec, "priority": spec.get("priority") or 0}
+        shape = self._once(read_shape(ranked, labels, status if node else None))
+        waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
+        return PodRecord(pod, owner, self._once(kept), shape, self._once(node), waiting)
+
+    def replicated(self, raw: Raw) -> Replicated:
+        """A Deployment or StatefulSet."""
+        spec = raw["spec"]
+        template = self._template((spec.get("template"), 1))
+        if spec.get("volumeClaimTemplates"):
+            template = replace(template, bounds=("where its volumes can be attached is not counted",))
+        return Replicated(int(spec.get("replicas", 1)), template)
+
+    def group(self, raw: Raw) -> Replicated:
+        """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
+        spec = raw["spec"]
+        group = spec["leaderWorkerTemplate"]
+        leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
+        template = self._template((leader, 1), (group["workerTemplate"], size - 1))
+        if EXCLUSIVE in (raw["metadata"].get("annotations") or {}):
+            template = replace(template, bounds=("that a group has its rack for itself is not counted",))
+        return Replicated(int(spec.get("replicas", 1)), template)
+
+    def _job_template(self, job: Raw | None) -> Template | None:
+        """What one job of a ScaledJob runs at a time."""
+        if not job:
+            return None
+        most = job.get("completions")
+        wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
+        return self._template((job.get("template"), max(int(wide), 1)))
+
+    def _template(self, *pods: tuple[Raw | None, int]) -> Template:
+        """So many pods of each of these templates."""
+        counts: Counter[tuple[Shape, Needs]] = Counter()
+        for raw, count in pods:
+            labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
+            counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec, {}))] += count
+        first = (pods[0][0] or {}).get("metadata", {}).get("labels") or {}
+        return Template(
+            pods=tuple((shape, count) for (shape, _), count in counts.items() if count),
+            needs=tuple(needs for (_, needs), count in counts.items() if count),
+            labels=tuple(sorted(first.items())),
+        )
+
+    def _once(self, value: Any) -> Any:
+        if len(self._shared) > 100_000:  # of pods long gone
+            self._shared.clear()
+        return self._shared.setdefault(value, value)
+
+    def _ours(self, trigger: Raw) -> bool:
+        metadata = trigger.get("metadata")
+        if trigger.get("type") not in {"external", "external-push"} or not isinstance(metadata, Mapping):
+            return False
+        address = str(metadata.get("scalerAddress", "")).rpartition("//")[2].rpartition("/")[2]
+        host = address.rpartition(":")[0] or address
+        return not self._services or any(host == name or host.startswith(name + ".") for name in self._services)
+
+
+def read_hpa(raw: Raw) -> Hpa | None:
+    """An HPA; None if KEDA did not make it for a ScaledObject."""
+    if _controller(raw["metadata"]).get("kind") != "ScaledObject":
+        return None
+    spec, status = raw.get("spec", {}), raw.get("status", {})
+    return Hpa(
+        name=raw["metadata"]["name"],
+        current=status.get("currentReplicas", 0) if "desiredReplicas" in status else None,  # a 0 is left out
+        desired=status.get("desiredReplicas"),
+        minimum=spec.get("minReplicas", 1),
+        maximum=spec.get("maxReplicas"),
+        conditions=_conditions(status),
+        behavior=_behavior(spec.get("behavior")),
+    )
+
+
+def hpa_of(raw: Raw) -> Key:
+    """Namespace and name of the ScaledObject that an HPA was made for."""
+    return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
+
+
+_ENDS: Mapping[str, JobState] = {"Complete": "succeeded", "Failed": "failed"}  # conditions that end a Job
+
+
+def read_job(raw: Raw) -> JobRecord | None:
+    """A Job; None if it is no ScaledJob's."""
+    meta, status = raw["metadata"], raw.get("status", {})
+    owner, created = _controller(meta), moment(meta.get("creationTimestamp"))
+    if owner.get("kind") != "ScaledJob" or created is None:
+        return None
+    ends = [one for one in status.get("conditions") or () if one["type"] in _ENDS and one["status"] == "True"]
+    job = Job(
+        name=meta["name"],
+        created=created,
+        state=_ENDS[ends[0]["type"]] if ends else "unfinished",
+        ended=moment(ends[0].get("lastTransitionTime")) if ends else None,
+        kept=raw.get("spec", {}).get("ttlSecondsAfterFinished") is None,
+    )
+    return JobRecord(job, (meta["namespace"], "ScaledJob", owner["name"]))
+
+
+def read_scale(raw: Raw) -> Scale:
+    """A scale sub-resource."""
+    return Scale(int(raw.get("spec", {}).get("replicas", 0)), str(raw.get("status", {}).get("selector", "")))
+
+
+def read_slice(raw: Raw) -> tuple[str, ...]:
+    """The addresses of an EndpointSlice that are ready; one of which nothing is said is ready, as its API has it."""
+    if raw.get("addressType") not in {"IPv4", "IPv6"}:
+        return ()
+    ready = [one for one in raw.get("endpoints") or () if (one.get("conditions") or {}).get("ready") is not False]
+    return tuple(str(one["addresses"][0]) for one in ready)  # the others are of no meaning (discovery/v1, types.go)
+
+
+def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tuple[Owner, str]:
+    """What is scaled, and the path of its scale sub-resource where that has to be asked."""
+    if kind == "ScaledJob":
+        return (namespace, "ScaledJob", name), ""
+    ref = spec.get("scaleTargetRef") or {}
+    group, _, _ = str(ref.get("apiVersion") or "apps/v1").rpartition("/")
+    kind, name = str(ref.get("kind") or "Deployment"), str(ref.get("name", ""))
+    if group == "apps" and kind in {"Deployment", "StatefulSet"}:
+        return (namespace, kind, name), ""
+    known = status.get("scaleTargetGVKR") or {}  # KEDA's: the plural is in no other place
+    words = [known.get(part) for part in ("group", "version", "resource")]
+    safe = all(isinstance(word, str) and re.fullmatch(r"[a-z0-9.-]+", word) for word in words)
+    path = f"/apis/{words[0]}/{words[1]}/namespaces/{namespace}/{words[2]}/{name}/scale" if safe else ""
+    return (namespace, f"{kind}.{group}", name), path
+
+
+def _past(target: Owner) -> str:
+    """Names of all pods that a target ever had, as its controller makes them."""
+    name = re.escape(target[2]).replace(r"\-", "-")
+    return {
+        "Deployment": f"{name}-[a-z0-9]+-[a-z0-9]{{5}}",
+        "StatefulSet": f"{name}-[0-9]+",
+        "ScaledJob": f"{name}-[a-z0-9]{{5}}-[a-z0-9]{{5}}",
+    }.get(target[1], "")
+
+
+def _paused(annotations: Raw) -> str:
+    """The annotation that pauses an object; KEDA takes anything but a false for a true."""
+    replicas = annotations.get(f"{_PAUSES}paused-replicas")
+    if replicas is not None:
+        return f"paused-replicas: {replicas}"
+    for name in ("paused", "paused-scale-in", "paused-scale-out"):
+        value = annotations.get(_PAUSES + name)
+        if value is not None and value not in {"0", "f", "F", "false", "FALSE", "False"}:
+            return f"{name}: {value}"
+    return ""
+
+
+def _fallback(raw: Raw | None) -> str:
+    if not raw:
+        return ""
+    behavior = raw.get("behavior") or "static"
+    return f"{behavior}: {raw.get('replicas')} replicas after {raw.get('failureThreshold')} failures"
+
+
+def _behavior(raw: Raw | None) -> Behavior | None:
+    """The behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
+    if raw is None:
+        return None
+    return Behavior(_rules(raw.get("scaleUp") or {}, SCALE_UP), _rules(raw.get("scaleDown") or {}, SCALE_DOWN))
+
+
+def _rules(raw: Raw, default: Rules) -> Rules:
+    policies = tuple(RatePolicy(one["type"], one["value"], one["periodSeconds"]) for one in raw.get("policies") or ())
+    window, tolerance = raw.get("stabilizationWindowSeconds"), raw.get("tolerance")
+    return Rules(
+        policies=policies or default.policies,
+        window=default.window if window is None else window,
+        select=raw.get("selectPolicy") or default.select,
+        tolerance=None if tolerance is None else amount("cpu", tolerance) / 1000,  # counted in thousandths, like cpu
+    )
+
+
+def _conditions(status: Raw) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(raw["type"], raw.get("status", "Unknown"), raw.get("reason", ""), raw.get("message", "")[:_SHOWN])
+        for raw in status.get("conditions") or ()
+    )
+
+
+def _controller(meta: Raw) -> Raw:
+    return next((owner for owner in meta.get("ownerReferences") or () if owner.get("controller")), {})
+
+
+def _owner(meta: Raw, labels: Raw) -> Owner:
+    """What a pod belongs to: what it is scaled as, not the ReplicaSet or Job in between."""
+    namespace, controller = meta["namespace"], _controller(meta)
+    kind, name, template = controller.get("kind", ""), controller.get("name", ""), labels.get(TEMPLATE)
+    if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
+        return namespace, "Deployment", name.removesuffix(f"-{template}")
+    if kind == "Job" and SCALED_JOB in labels:
+        return namespace, "ScaledJob", labels[SCALED_JOB]
+    if kind == "StatefulSet" and GROUP in labels:
+        return namespace, GROUPS, labels[GROUP]
+    return namespace, kind, name
+
+
+def _scrape(annotations: Raw) -> Metadata:
+    given = ((key, annotations.get(f"prometheus.io/{key}")) for key in _SCRAPE)
+    return tuple((key, str(value)[: _LONGEST + 1]) for key, value in given if value is not None)
+
+
+def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
+    conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
+    created = moment(meta.get("creationTimestamp"))
+    if meta.get("deletionTimestamp"):
+        return "terminating", created, ""
+    if ready.get("status") == "True":
+        return "ready", created, ""
+    if not spec.get("nodeName"):
+        scheduled = conditions.get("PodScheduled", {})
+        since = moment(scheduled.get("lastTransitionTime"))
+        return "pending", created if since is None else since, str(scheduled.get("message") or "")[:_SHOWN]
+    # Kubelet moves Ready's time only when Ready changes, so one that came long after the start was True in between.
+    began, changed = (moment(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
+    was_ready = began is not None and changed is not None and changed > began + 1
+    return ("unready" if was_ready else "starting"), created, ""
+
+
+def _ready_since(status: Raw) -> float | None:
+    return next((moment(raw.get("lastTransitionTime")) for raw in status["conditions"] if raw["type"] == "Ready"), None)
+
+
+def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Waiting:
+    reasons = {raw.get("reason") for raw in status.get("conditions") or () if raw["type"] == "PodScheduled"}
+    return Waiting(
+        name=pod.name,
+        owner=owner,
+        shape=shape,
+        tried="Unschedulable" in reasons,
+        gated="SchedulingGated" in reasons or bool(spec.get("schedulingGates")),
+        nominated=status.get("nominatedNodeName") or "",
+    )
+
+
+def _or(given: int | None, default: int) -> int:
+    return default if given is None else given
+
+
+# ---- together --------------------------------------------------------------------------------------------------------
+
+
+def assemble(tables: Tables) -> Cluster:
+    """Put together what is known of every scaled object."""
+    jobs = None if tables.jobs is None else _by_owner(tables.jobs)
+    objects: dict[Key, tuple[Scaled, ...]] = {}
+    for record in tables.scaled:
+        selected = _selected(record, tables)
+        template = _template(record, tables, selected or ())
+        scaled = replace(
+            record.scaled,
+            replicas=_replicas(record, tables, jobs),
+            jobs=_newest(record, jobs),
+            pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
+            hpa=_hpa(record.scaled, tables),
+            template=template,
+            held=_held(record, tables, selected),
+            barred=_barred(record, tables, template),
+        )
+        key = scaled.namespace, scaled.name
+        objects[key] = (*objects.get(key, ()), scaled)
+    return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
+
+
+def _by_owner(records: Iterable[JobRecord]) -> Jobs:
+    jobs: dict[Owner, list[Job]] = {}
+    for record in records:
+        jobs.setdefault(record.owner, []).append(record.job)
+    return jobs
+
+
+def _newest(record: ScaledRecord, jobs: Jobs | None) -> tuple[Job, ...] | None:
+    if record.scaled.kind != "ScaledJob" or jobs is None:
+        return None
+    found = jobs.get(record.target, ())
+    return tuple(sorted(found, key=lambda job: (job.created, job.name), reverse=True)[:MOST_JOBS])
+
+
+def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
+    if scaled.kind != "ScaledObject" or tables.hpas is None:
+        return None
+    return tables.hpas.get((scaled.namespace, scaled.name))
+
+
+def _replicas(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> int | None:
+    if record.target[1] == "ScaledJob":
+        return None if jobs is None else sum(job.state == "unfinished" for job in jobs.get(record.target, ()))
+    if record.target in tables.scales:
+        return tables.scales[record.target].replicas
+    known = _known(record.target, tables)
+    return None if known is None else known.replicas
+
+
+def _known(target: Owner, tables: Tables) -> Replicated | None:
+    namespace, kind, name = target
+    return (tables.replicated.get(kind) or {}).get((namespace, name))
+
+
+def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | None:
+    """The pods of a scale target, of a LeaderWorkerSet its leaders; None: not known."""
+    if tables.pods is None:
+        return None
+    if record.target in tables.scales:
+        wanted = selects(tables.scales[record.target].selector)
+        if wanted is None:
+            return None
+        there = (pods for owner, pods in tables.pods.items() if owner[0] == record.target[0])
+        return [one for pods in there for one in pods if wanted(one.labels)]
+    return tuple(tables.pods.get(record.target, ())) if record.scaled.past else None
+
+
+def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
+    """The pods of one replica, as the API server makes them: admission may have added to what the template says."""
+    known = _known(record.target, tables)
+    written = _ranked(known.template if known else record.scaled.template, tables)
+    made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
+    if written is None and made and record.target[1] not in tables.replicated:
+        return Template(((made.shape, 1),), made.labels)
+    filled = _filled(written, record.target[0], tables)
+    if written is None or filled is None or made is None or len(written.pods) > 1:
+        return filled
+    [(shape, count)] = filled.pods
+    grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
+    return replace(written, pods=((made.shape, count),)) if grown else filled
+
+
+def _filled(template: Template | None, namespace: str, tables: Tables) -> Template | None:
+    """A template whose containers ask for what LimitRanges let them ask for where they do not say."""
+    fillings = tables.hardware.fillings if tables.hardware else None
+    if template is None or not template.needs:
+        return template
+    if fillings is None:
+        silent = any(_USUAL - dict(one.requests).keys() for needs in template.needs for one in needs.containers)
+        return replace(template, bounds=(*template.bounds, UNFILLED)) if silent else template
+    found = fillings.get(namespace)
+    if found is None:
+        return template
+    pairs = zip(template.pods, template.needs, strict=True)
+    differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
+    return replace(
+        template,
+        pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
+        bounds=(*template.bounds, *differ),
+    )
+
+
+def _ranked(template: Template | None, tables: Tables) -> Template | None:
+    """A template whose pods have the priority that admission will give them, as far as that is known.
+
+    Source: Kubernetes 1.35.4, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken).
+    """
+    classes = tables.hardware.priorities if tables.hardware else None
+    if template is None or classes is None or all(shape.priority is not None for shape, _ in template.pods):
+        return template
+    default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
+
+    def ranked(shape: Shape) -> Shape:
+        found = classes.get(shape.priority_class) if shape.priority_class else default
+        if shape.priority is not None or found is None:
+            return shape
+        return replace(shape, priority=found.value, preempts=shape.preempts and found.preempts)
+
+    return replace(template, pods=tuple((ranked(shape), count) for shape, count in template.pods))
+
+
+def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:
+    """What its pods with a node hold, of a group all of them."""
+    if tables.pods is None or selected is None:
+        return None
+    own = tuple(tables.pods.get(record.target, ())) or selected
+    shapes = {id(one.shape): one.shape for one in own if one.node}  # few, and costly to compare
+    counts = Counter(id(one.shape) for one in own if one.node)
+    held: Counter[str] = Counter()
+    for key, shape in shapes.items():
+        held.update({resource: amount * counts[key] for resource, amount in shape.requests})
+    return tuple(sorted(held.items()))
+
+
+def _barred(record: ScaledRecord, tables: Tables, template: Template | None) -> tuple[tuple[str, int], ...]:
+    """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
+    terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
+    if not terms or tables.pods is None:
+        return ()
+    there = (one for owner, pods in tables.pods.items() if owner[0] == record.target[0] for one in pods if one.node)
+    meant: dict[Metadata, bool] = {}
+    barred: dict[str, int] = {}
+    for one in there:
+        if one.labels not in meant:
+            meant[one.labels] = any(takes(term, dict(one.labels)) for term in terms)
+        if meant[one.labels]:
+            rank = one.shape.priority or 0
+            barred[one.node] = max(rank, barred.get(one.node, rank))
+    return tuple(sorted(barred.items()))

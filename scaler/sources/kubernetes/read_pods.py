@@ -1,0 +1,300 @@
+"""Nodes, pods and quotas as JSON -> what the scheduler looks at in them. Pure.
+
+Source of the sums: Kubernetes 1.35.4, component-helpers/resource/helpers.go (PodRequests, AggregateContainerRequests,
+determineEffectiveRequests), kubernetes/pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request is
+the request; a template has not been through that yet) and plugin/pkg/admission/limitranger/admission.go.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import lru_cache
+from sys import intern
+from types import MappingProxyType
+from typing import Any, Literal
+
+from scaler.cluster.node_fit import takes
+from scaler.model.nodes import (
+    Amounts,
+    Apart,
+    Container,
+    Labels,
+    Needs,
+    Node,
+    PriorityClass,
+    Quota,
+    Reach,
+    Requirement,
+    Shape,
+    Taint,
+    Term,
+    Toleration,
+)
+
+Raw = Mapping[str, Any]
+Kind = Literal["main", "sidecar", "init"]
+
+NONE: Mapping[str, int] = MappingProxyType({})
+MOST = 10**24  # of anything: more than there is, and a number that can still be written
+
+DEFAULT_SCHEDULER = "default-scheduler"
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
+    letters: Decimal(base**power)
+    for power, pair in enumerate((("k", "Ki"), ("M", "Mi"), ("G", "Gi"), ("T", "Ti"), ("P", "Pi"), ("E", "Ei")), 1)
+    for letters, base in zip(pair, (1000, 1024), strict=True)
+}
+_POD_LEVEL = ("cpu", "memory", "hugepages-")  # what spec.resources of a pod may speak of
+
+
+@lru_cache(10_000)
+def amount(resource: str, written: str | float) -> int:
+    """A quantity in the units of `scaler.model.nodes`, rounded up as the scheduler does; none is larger than MOST.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _QUANTITY.fullmatch(str(written))
+    try:
+        value = Decimal(found[1]) if found else None
+    except InvalidOperation:
+        value = None
+    if found is None or value is None:
+        raise ValueError(f"{written!r:.80} is no quantity")
+    if not value:
+        return 0
+    if value.adjusted() > 24:  # strangers choose the power of ten, which is not worked out
+        return MOST if value > 0 else -MOST
+    scaled = value * _SCALE.get(found[2] or "", Decimal(1)) * (1000 if resource == "cpu" else 1)
+    return max(-MOST, min(int(scaled.to_integral_value(ROUND_CEILING)), MOST))
+
+
+def read_node(raw: Raw) -> Node:
+    """A node."""
+    meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    ready = (one.get("status") for one in status.get("conditions") or () if one["type"] == "Ready")
+    return Node(
+        name=meta["name"],
+        labels={
+            intern(key): intern(value) for key, value in (meta.get("labels") or {}).items()
+        },  # most nodes share them
+        taints=tuple(read_taint(one) for one in spec.get("taints") or ()),
+        allocatable=amounts(status.get("allocatable")),
+        ready=next(ready, "True") == "True",
+        unschedulable=bool(spec.get("unschedulable")),
+        provider=spec.get("providerID") or "",
+    )
+
+
+def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
+    """What a pod, or a pod template, asks for.
+
+    Args:
+        spec: of the pod.
+        labels: of the pod.
+        status: of a pod on a node, since its resources may have been changed there.
+    """
+    affinity = spec.get("affinity") or {}
+    required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
+    claims: Iterable[Raw] = spec.get("resourceClaims") or ()
+    apart = tuple(_apart(one) for one in _anti_affinity(spec))
+    return Shape(
+        requests=total(read_needs(spec, status or {})),
+        selector=_pairs(spec.get("nodeSelector")),
+        affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
+        tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
+        ports=_ports(spec),
+        claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
+        apart=apart,
+        alike=any(one.near and takes(one.term, labels) for one in apart),
+        priority=spec.get("priority"),
+        priority_class=spec.get("priorityClassName") or "",
+        preempts=spec.get("preemptionPolicy") != "Never",
+        bounds=tuple(_bounds(spec, apart)),
+    )
+
+
+def read_quota(raw: Raw) -> Quota:
+    """A ResourceQuota."""
+    spec, status = raw["spec"], raw.get("status", {})
+    scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
+    return Quota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
+
+
+def read_priority_class(raw: Raw) -> PriorityClass:
+    """A PriorityClass."""
+    preempts = raw.get("preemptionPolicy") != "Never"
+    return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
+
+
+def read_limit_range(raw: Raw) -> Mapping[str, int]:
+    """What a LimitRange lets containers ask for that do not say."""
+    limits = (one for one in raw["spec"].get("limits") or () if one.get("type") == "Container")
+    return {name: value for one in limits for name, value in amounts(one.get("defaultRequest")).items()}
+
+
+def amounts(raw: Raw | None) -> dict[str, int]:
+    """A list of resources."""
+    return {intern(name): amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
+
+
+def read_needs(spec: Raw, status: Raw) -> Needs:
+    """What the requests of a pod are made of; its status says what was changed while it runs."""
+    stated = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    states: dict[str, Raw] = {one["name"]: one for one in stated if one.get("resources") is not None}
+    stuck = _infeasible(status)
+
+    def read(container: Raw, kind: Kind) -> Container:
+        asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
+        return Container(_sorted(asked), kind)
+
+    main = [read(one, "main") for one in spec.get("containers") or ()]
+    first = spec.get("initContainers") or ()
+    initial = [read(one, "sidecar" if one.get("restartPolicy") == "Always" else "init") for one in first]
+    return Needs((*main, *initial), _sorted(_asked(spec.get("resources"))), _sorted(amounts(spec.get("overhead"))))
+
+
+def total(needs: Needs, filling: Mapping[str, int] = NONE) -> Amounts:
+    """What a pod takes from a node: its containers and sidecars together, or an init container that takes more.
+
+    Args:
+        needs: of the pod.
+        filling: what containers ask for that do not say.
+    """
+    together: Counter[str] = Counter()
+    sidecars: Counter[str] = Counter()
+    peak: dict[str, int] = {}
+    for container in needs.containers:
+        own = {**filling, **dict(container.requests)}
+        if container.kind != "init":
+            together.update(own)
+        if container.kind == "sidecar":
+            sidecars.update(own)
+        if container.kind != "main":
+            peak = _greatest(peak, sidecars if container.kind == "sidecar" else sidecars + Counter(own))
+    whole = _greatest(together, peak)
+    whole |= {name: value for name, value in needs.whole if name.startswith(_POD_LEVEL)}
+    for name, value in needs.overhead:
+        whole[name] = whole.get(name, 0) + value
+    return _sorted({**{name: value for name, value in whole.items() if value > 0}, "pods": 1})
+
+
+def _sorted(amounts: Mapping[str, int]) -> Amounts:
+    return tuple(sorted(amounts.items()))
+
+
+def _asked(resources: Raw | None) -> dict[str, int]:
+    """The requests of a container; what has only a limit requests that."""
+    resources = resources or {}
+    return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
+
+
+def _effective(container: Raw, states: Mapping[str, Raw], stuck: bool) -> dict[str, int]:
+    """The requests of a container that may have been resized while it runs."""
+    asked, state = _asked(container.get("resources")), states.get(container.get("name", ""))
+    if state is None:
+        return asked
+    given = _greatest(amounts(state["resources"].get("requests")), amounts(state.get("allocatedResources")))
+    return given if stuck else _greatest(asked, given)
+
+
+def _infeasible(status: Raw) -> bool:
+    """Whether a resize was asked for that the node can never give."""
+    pending = (one for one in status.get("conditions") or () if one["type"] == "PodResizePending")
+    return next((one.get("reason") == "Infeasible" for one in pending), False)
+
+
+def _greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {*one, *other}}
+
+
+def _ports(spec: Raw) -> tuple[tuple[str, str, int], ...]:
+    sidecars = (one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always")
+    ports = (port for one in (*(spec.get("containers") or ()), *sidecars) for port in one.get("ports") or ())
+    host = bool(spec.get("hostNetwork"))  # then the API server makes every port of a pod one of its host
+    asked = ((port, port.get("hostPort") or (port["containerPort"] if host else 0)) for port in ports)
+    taken = ((port.get("protocol") or "TCP", _address(port), number) for port, number in asked if number)
+    return tuple(sorted(set(taken)))
+
+
+def _address(port: Raw) -> str:
+    """The address of a host port; empty for all of them."""
+    written = port.get("hostIP") or ""
+    return "" if written == "0.0.0.0" else written  # noqa: S104
+
+
+def _bounds(spec: Raw, apart: Iterable[Apart]) -> Iterable[str]:
+    """What a pod asks for that is not counted here; each can only take places away."""
+    if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
+        yield "pod affinity is not counted"
+    if not all(one.near for one in apart):
+        yield "pod anti-affinity is counted only within a namespace, by host"
+    if any(one.get("whenUnsatisfiable") == "DoNotSchedule" for one in spec.get("topologySpreadConstraints") or ()):
+        yield "topology spread is not counted"
+    if any("persistentVolumeClaim" in one or "ephemeral" in one for one in spec.get("volumes") or ()):
+        yield "where its volumes can be attached is not counted"
+    if any(one.get("resourceClaimName") for one in spec.get("resourceClaims") or ()):
+        yield "a ResourceClaim that all its pods share is not counted"
+    if spec.get("runtimeClassName") and "overhead" not in spec:
+        yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
+    scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
+    if scheduler != DEFAULT_SCHEDULER:
+        yield f"what else {scheduler} asks before it places pods is not counted"
+    if spec.get("schedulingGates"):
+        yield "when its pods are let in to the scheduler is not counted"
+
+
+def _anti_affinity(spec: Raw) -> Iterable[Raw]:
+    """The terms of a required pod anti-affinity that mean any pod at all."""
+    terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(_REQUIRED) or ()
+    return (term for term in terms if term.get("labelSelector") is not None)
+
+
+def _apart(raw: Raw) -> Apart:
+    """A term of it. What its matchLabelKeys come to is different for every revision of a workload."""
+    among, by_key = raw.get("namespaceSelector"), raw.get("matchLabelKeys") or raw.get("mismatchLabelKeys")
+    everywhere = among is not None and not any(among.values())
+    reach: Reach = "some" if by_key or (among and not everywhere) else "all" if everywhere else "named"
+    return Apart(_selector(raw["labelSelector"]), raw["topologyKey"], tuple(sorted(raw.get("namespaces") or ())), reach)
+
+
+def _selector(raw: Raw) -> Term:
+    labels = (Requirement(key, "In", (value,)) for key, value in _pairs(raw.get("matchLabels")))
+    return (*labels, *(read_requirement(one) for one in raw.get("matchExpressions") or ()))
+
+
+def read_taint(raw: Raw) -> Taint:
+    """A taint."""
+    return Taint(raw["key"], raw.get("value") or "", raw["effect"])
+
+
+def _toleration(raw: Raw) -> Toleration:
+    return Toleration(
+        raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
+    )
+
+
+def _term(raw: Raw) -> Term:
+    labels = (read_requirement(one) for one in raw.get("matchExpressions") or ())
+    return (*labels, *(read_requirement(one, field=True) for one in raw.get("matchFields") or ()))
+
+
+def read_requirement(raw: Raw, field: bool = False) -> Requirement:
+    """An expression about a label; with `field`, about a field of a node."""
+    return Requirement(raw["key"], raw["operator"], tuple(raw.get("values") or ()), field)
+
+
+def _pairs(raw: Raw | None) -> Labels:
+    return tuple(sorted((raw or {}).items()))
+
+
+def moment(text: str | None) -> float | None:
+    """A time as Kubernetes writes it, in seconds since the epoch; None where it is not known."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,116 @@
+"""The records of what is watched, and what many of them come to: watches put them in, pictures take them out. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from scaler.cluster.node_fit import EMPTY, with_pod, without_pod
+from scaler.model.nodes import ANY, Apart, Filling, Load, Owner, Quota, Waiting
+from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
+
+
+class Table:
+    """The records of one resource."""
+
+    def __init__(self) -> None:
+        self.records: dict[Key, Any] = {}
+
+    def put(self, key: Key, record: Any) -> bool:
+        """Keep a record, or forget it if it is None; returns whether that changed anything."""
+        before = self.records.get(key)
+        if before == record:
+            return False  # the old one stays: pictures share it, and know it by its identity
+        if record is None:
+            del self.records[key]
+        else:
+            self.records[key] = record
+        return True
+
+
+class PodTable(Table):
+    """Pods, and what many of them come to, kept up with every change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
+        self.loads: dict[str, Load] = {}  # by node
+        self.waiting: dict[Key, Waiting] = {}
+        self.shy: Counter[tuple[str, Apart, str, int]] = Counter()  # namespace, what it keeps away, node, priority
+
+    def put(self, key: Key, record: PodRecord | None) -> bool:
+        """As `Table.put`."""
+        before: PodRecord | None = self.records.get(key)
+        if before is not None:
+            group = self.groups[before.owner]
+            del group[key]
+            if not group:
+                del self.groups[before.owner]
+        if record is not None:
+            self.groups.setdefault(record.owner, {})[key] = record
+        self._wait(key, record.waiting if record else None)
+        self._carry(before, record)
+        return super().put(key, record)
+
+    def _wait(self, key: Key, waiting: Waiting | None) -> None:
+        self.waiting.pop(key, None)
+        if waiting:
+            self.waiting[key] = waiting
+
+    def _carry(self, before: PodRecord | None, now: PodRecord | None) -> None:
+        """Move a pod's load; a Load is replaced, never changed, since pictures share it."""
+        if before and now and before.node == now.node and before.shape == now.shape:
+            return
+        if before and before.node:
+            for one in _shy(before):
+                self.shy[one] -= 1
+                if not self.shy[one]:
+                    del self.shy[one]
+            left = without_pod(self.loads[before.node], before.shape)
+            self.loads[before.node] = left
+            if left == EMPTY:
+                del self.loads[before.node]
+        if now and now.node:
+            self.shy.update(_shy(now))
+            self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
+
+
+def _shy(record: PodRecord) -> Iterator[tuple[str, Apart, str, int]]:
+    return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.apart)
+
+
+def by_target(pods: Iterable[tuple[str, Apart, str, int]]) -> dict[str, dict[Apart, set[tuple[str, int]]]]:
+    """Where the pods are that stay apart, by the namespace of those from whom they do."""
+    found: dict[str, dict[Apart, set[tuple[str, int]]]] = {}
+    for namespace, apart, node, rank in pods:
+        spaces = (*apart.spaces, *([ANY] if apart.reach != "named" else [] if apart.spaces else [namespace]))
+        for space in spaces:
+            found.setdefault(space, {}).setdefault(apart, set()).add((node, rank))
+    return found
+
+
+def key_of(raw: Raw) -> Key:
+    """Namespace (empty for what has none) and name."""
+    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
+
+
+def filling(ranges: Mapping[Key, Mapping[str, int]]) -> dict[str, Filling]:
+    """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
+    found: dict[str, dict[str, set[int]]] = {}
+    for (namespace, _), amounts in ranges.items():
+        for name, value in amounts.items():
+            found.setdefault(namespace, {}).setdefault(name, set()).add(value)
+    return {
+        namespace: Filling(
+            {name: min(values) for name, values in asked.items()},
+            tuple(sorted(name for name, values in asked.items() if len(values) > 1)),
+        )
+        for namespace, asked in found.items()
+    }
+
+
+def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:
+    """Quotas of each namespace."""
+    found: dict[str, tuple[Quota, ...]] = {}
+    for (namespace, _), quota in quotas.items():
+        found[namespace] = (*found.get(namespace, ()), quota)
+    return found

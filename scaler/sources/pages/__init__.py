@@ -1,0 +1,1 @@
+"""Read the engines' own metrics pages, without a Prometheus."""

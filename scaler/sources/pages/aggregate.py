@@ -1,0 +1,402 @@
+"""What pages that were read directly say about signals: the same answers that grouping.py's queries give. Pure.
+
+As there, what must be right is made right per pod: the newest name of a metric and no other, series that are the same
+thing twice counted once, ranks added up. A page is a pod; it is called after its label `pod`, or else its address.
+
+What Prometheus knows from its scrape and a page does not is the namespace. A page whose list says none, and that says
+none itself, belongs to whoever asks.
+
+A page that is listed and did not answer is missing for the workloads that it had series of when it last answered; one
+that never did is missing for all whose labels it does not contradict.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+
+from scaler.config.endpoint import Page
+from scaler.config.naming import Dialect, check
+from scaler.config.signals import Metric, Pairs, Signal, Through, find
+from scaler.model.errors import ConfigError
+from scaler.model.fields import seconds
+from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
+from scaler.sources.pages.exposition import Sample
+
+Key = tuple[str, ...]  # values of the labels of a workload
+Rates = Mapping[str, float]  # per second, by key of the series
+
+logger = logging.getLogger(__name__)
+
+_BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visit:
+    """One page as it is known now."""
+
+    page: Page
+    samples: Mapping[str, Sequence[Sample]]  # by name; of the last time that it answered
+    rates: Callable[[float], Rates]  # by window in seconds
+    problem: str = ""  # why it did not answer just now; empty: it did
+    known: bool = True  # whether it ever answered
+
+    def label(self, sample: Sample, name: str) -> str:
+        """A label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
+        return self.page.labels.get(name) or sample.labels.get(name, "")
+
+    def pod(self, sample: Sample, name: str) -> str:
+        """The pod of a series; `name` is what its label is called."""
+        return self.label(sample, name) or self.page.address
+
+
+@dataclass(slots=True)
+class _Pod:
+    """One pod, or one object, behind a signal."""
+
+    parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it; of a histogram the bound comes last
+    whole: bool = True  # False: a rate of it is not known yet, or it says NaN
+    oldest: float = math.inf  # time of its oldest sample, where the page says so
+
+
+Pods = dict[Key, dict[str, _Pod]]
+
+
+def wanted(signals: Iterable[Signal]) -> frozenset[str]:
+    """The names of all samples that the signals are measured by."""
+    return frozenset(name for signal in signals for name in _names(signal))
+
+
+def counted(signals: Iterable[Signal]) -> frozenset[str]:
+    """Those of them that are counters: what a rate is taken of."""
+    flows = [signal for signal in signals if signal.takes_window]
+    return frozenset(_suffixed(signal, metric) for signal in flows for metric in (*signal.metrics, *signal.per))
+
+
+def _names(signal: Signal) -> Iterator[str]:
+    for metric in (*signal.metrics, *signal.per):
+        yield _suffixed(signal, metric)
+        if metric.through:
+            yield metric.through.info
+
+
+def _suffixed(signal: Signal, metric: Metric) -> str:
+    return metric.name + ("_bucket" if signal.takes_quantile else "")
+
+
+def measure(
+    asks: Collection[SignalAsk], visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+) -> dict[SignalAsk, Measured]:
+    """Answer every ask from the pages.
+
+    Args:
+        asks: of one endpoint.
+        visits: all its pages.
+        dialect: what labels are called, and for how long an old sample is believed.
+        at: the time that was asked about.
+        now: when the pages were read.
+        source: the endpoint's name, for the explanation.
+    """
+    shapes: dict[object, list[SignalAsk]] = {}
+    measured: dict[SignalAsk, Measured] = {}
+    for ask in asks:
+        try:
+            check(ask)
+            pods_matcher(ask.pods)
+            shapes.setdefault(_shape(ask), []).append(ask)
+        except ConfigError as error:
+            measured[ask] = Failure(str(error), at, final=True, source=source)
+    for members in shapes.values():
+        try:
+            table = _Table(members[0], visits, dialect, at, now, source)
+            measured |= {ask: table.read(ask) for ask in members}
+        except Exception as error:  # pages are anybody's: what they break must not be more than these
+            logger.exception("a signal cannot be measured", extra={"endpoint": source, "signal": members[0].signal})
+            failure = Failure(f"{source}: internal error ({type(error).__name__})", at, source=source)
+            measured |= dict.fromkeys(members, failure)
+    return measured
+
+
+def _shape(ask: SignalAsk) -> object:
+    """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
+    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, *(label for label, _ in ask.labels)
+
+
+@lru_cache(maxsize=1024)
+def pods_matcher(pattern: str | None) -> Callable[[str], object]:
+    """Whether a pod is meant by an expression, which comes from a trigger: it must not be able to take long.
+
+    Raises:
+        ConfigError: it repeats a group, or has too many repeats and groups; RE2 could take that, Python cannot.
+    """
+    if pattern is None:
+        return bool
+    bare = re.sub(r"\\.", "", pattern)  # without what is escaped
+    branching = re.findall(r"\((?:\?:)?|[*+?{]", bare)
+    if len(branching) > _BRANCHING or re.search(r"\)[*+?{]", bare):
+        problem = f"{pattern!r} repeats a group, or has more than {_BRANCHING} repeats and groups"
+        raise ConfigError("trigger", "pods", problem, "a simpler expression, where pages are read directly")
+    return re.compile(pattern).fullmatch
+
+
+class _Table:
+    """The pods of one shape of ask, by workload."""
+
+    def __init__(
+        self, ask: SignalAsk, visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+    ) -> None:
+        self._shape = ask
+        self._signal = find(ask.engine, ask.signal)
+        self._dialect = dialect
+        self._at = at
+        self._now = now
+        self._by = tuple(dialect.label_of(self._signal, label) for label, _ in ask.labels)
+        self._pod = dialect.name("pod")
+        self._meant = pods_matcher(ask.pods)
+        here = [visit for visit in visits if not visit.problem]
+        gone = [visit for visit in visits if visit.problem]
+        self._found = self._gather(self._signal.metrics, here)
+        self._lost = self._gather(self._signal.metrics, gone)
+        self._per = self._gather(self._signal.per, here)
+        self._strangers = [visit for visit in gone if not visit.known]
+        self._answered = {visit.page.labels.get(self._pod) or visit.page.address for visit in here}
+        self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
+        names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
+        self._source = f"{source}: {names}"
+        self._pages = f"{len(here)} of {len(visits)} pages"
+
+    def read(self, ask: SignalAsk) -> Measured:
+        """Answer one ask."""
+        pods = self._of(self._found, ask)
+        missing = self._missing(ask, pods) - pods.keys()
+        value = self._value(pods, self._of(self._per, ask))
+        age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
+        doubts = "; ".join(self._doubts(pods, missing, age))
+        expected = len(pods) + len(missing)
+        source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
+        if value is None and missing:
+            return Failure(doubts, self._at, source=source)
+        if value is not None and abs(value) > MAX_VALUE:
+            return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
+        counted = self._signal.scope != "object"
+        return Reading(
+            value,
+            self._at,
+            age=max(age, 0.0) if pods else None,
+            answered=len(pods) if counted else None,
+            expected=expected if counted else None,
+            partial=doubts,
+            source=source,
+        )
+
+    def _missing(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
+        """Pods that should answer, as far as they do not; none by name where pages do not say whose they are."""
+        nameless = any(":" in name for name in pods)
+        strangers = (visit for visit in self._strangers if self._may_be(visit.page, ask))
+        return {
+            *self._of(self._lost, ask),
+            *(page.labels.get(self._pod) or page.address for page in (visit.page for visit in strangers)),
+            *(ask.own.ready if ask.own and not nameless else ()),
+        }
+
+    def _may_be(self, page: Page, ask: SignalAsk) -> bool:
+        """Whether a page that never answered may be one of the workload's."""
+        agrees = all(
+            page.labels.get(name, value) == value for name, (_, value) in zip(self._by, ask.labels, strict=True)
+        )
+        name = page.labels.get(self._pod) or page.address
+        must = ask.own is None or name in ask.own.ready or ":" in name
+        return agrees and bool(self._meant(name)) and must
+
+    # ---- series to pods ----
+
+    def _gather(self, metrics: Sequence[Metric], visits: Iterable[Visit]) -> Pods:
+        """The pods of all workloads; of each pod the first metric that its page has."""
+        table: Pods = {}
+        things = self._things(metrics, visits := list(visits))
+        for visit in visits:
+            here: Pods = {}
+            for metric in metrics:
+                for key, pods in self._pods_of(visit, metric, things).items():
+                    here[key] = pods | here.get(key, {})
+            _merge(table, here)
+        return table
+
+    def _pods_of(self, visit: Visit, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+        """The pods on one page, as one metric has them."""
+        if metric.through:
+            return self._reached(visit, metric, metric.through, things)
+        rates = visit.rates(self._shape.window or 0.0) if self._signal.takes_window else {}
+        found: Pods = {}
+        by = self._called(metric)
+        for sample in self._select(visit, _suffixed(self._signal, metric), (*self._signal.where, *metric.where)):
+            name = visit.pod(sample, self._pod) if self._signal.scope != "object" else ""
+            if name and not self._meant(name):
+                continue
+            pod = found.setdefault(_values(visit, sample, by), {}).setdefault(name, _Pod())
+            pod.oldest = min(pod.oldest, self._now if sample.at is None else sample.at)
+            value = rates.get(sample.key) if self._signal.takes_window else sample.value
+            if value is None or (math.isnan(value) and self._signal.type == "gauge"):
+                pod.whole = False
+                continue
+            part = self._part(visit, sample)
+            before = pod.parts.get(part)
+            if self._signal.parts is None:
+                pod.parts[part] = value + (before or 0.0)
+            else:
+                pod.parts[part] = value if before is None else max(before, value)
+        return found
+
+    def _part(self, visit: Visit, sample: Sample) -> Key:
+        labels = (*(self._signal.parts or ()), *(("le",) if self._signal.takes_quantile else ()))
+        return _values(visit, sample, labels)
+
+    def _select(self, visit: Visit, name: str, where: Pairs) -> Iterator[Sample]:
+        for sample in visit.samples.get(name, ()):
+            if all(visit.label(sample, label) == value for label, value in where):
+                yield sample
+
+    def _called(self, metric: Metric) -> Key:
+        """What a metric calls the labels of a workload."""
+        own = {self._dialect.label_of(self._signal, label): name for label, name in metric.label_names}
+        return tuple(own.get(label, label) for label in self._by)
+
+    # ---- objects that point at others ----
+
+    def _things(self, metrics: Sequence[Metric], visits: Sequence[Visit]) -> Mapping[tuple[str, Key], _Pod]:
+        """What others point at: by metric, namespace and name."""
+        things: dict[tuple[str, Key], _Pod] = {}
+        reached = [(metric, metric.through.names) for metric in metrics if metric.through]
+        for (metric, label), visit in product(reached, visits):
+            for sample in self._select(visit, metric.name, (*self._signal.where, *metric.where)):
+                name = visit.label(sample, self._by[0]), visit.label(sample, label)
+                things[metric.name, name] = _Pod(
+                    {(): sample.value}, oldest=self._now if sample.at is None else sample.at
+                )
+        return things
+
+    def _reached(self, visit: Visit, metric: Metric, through: Through, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+        """What the objects of one page point at."""
+        found: Pods = {}
+        by = self._called(metric)
+        for sample in self._select(visit, through.info, through.where):
+            thing = things.get((metric.name, (visit.label(sample, self._by[0]), visit.label(sample, through.label))))
+            if thing:
+                found[_values(visit, sample, by)] = {"": thing}
+        return found
+
+    # ---- pods to answers ----
+
+    def _of(self, table: Pods, ask: SignalAsk) -> dict[str, _Pod]:
+        """A workload's own pods, and those of pages that do not say their namespace."""
+        if not table:
+            return {}
+        unsaid = tuple("" if label == "namespace" else value for label, value in ask.labels)
+        keys = dict.fromkeys((tuple(value for _, value in ask.labels), unsaid))
+        found = [table[key] for key in keys if key in table]
+        pods: Pods = {}
+        for some in found:
+            _merge(pods, {(): {name: pod for name, pod in some.items() if _own(ask, name)}})
+        return pods.get((), {})
+
+    def _value(self, pods: Mapping[str, _Pod], per: Mapping[str, _Pod]) -> float | None:
+        value = _total(self._signal, pods, self._shape.quantile)
+        if value is not None and self._signal.per:
+            whole = _total(self._signal, per, None)
+            value = value / whole if whole else None
+        return None if value is None or math.isnan(value) else value * self._signal.scale
+
+    def _doubts(self, pods: Mapping[str, _Pod], missing: Collection[str], age: float) -> Iterator[str]:
+        """Why the value may be too low or too old."""
+        silent, total = set(missing) - self._answered, len(pods) + len(missing)
+        if silent:
+            why = sorted(self._why[name] for name in silent if name in self._why)
+            yield f"{len(silent)} of {total} pods did not answer{': ' + why[0] if why else ''}"
+        if len(silent) < len(missing):
+            yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
+        if age > self._dialect.recent:
+            yield f"its oldest sample is {seconds(age)} old"
+        young = sum(not pod.whole for pod in pods.values())
+        if young:
+            once = "were read only once, so their rate is not known"
+            yield f"{young} of {len(pods)} pods {once if self._signal.takes_window else 'say NaN'}"
+
+
+def _values(visit: Visit, sample: Sample, labels: Iterable[str]) -> Key:
+    return tuple(visit.label(sample, label) for label in labels)
+
+
+def _own(ask: SignalAsk, name: str) -> bool:
+    """Whether a pod is the target's own; a page that is known by its address alone can be told by nobody."""
+    return ask.own is None or name in ask.own.names or ":" in name
+
+
+def _merge(table: Pods, found: Pods) -> None:
+    """Add the pods of a page; a pod that has two pages is the same thing twice."""
+    for key, pods in found.items():
+        known = table.setdefault(key, {})
+        for name, pod in pods.items():
+            known[name] = _both(known[name], pod) if name in known else pod
+
+
+def _both(one: _Pod, other: _Pod) -> _Pod:
+    parts = dict(one.parts)
+    for part, value in other.parts.items():
+        parts[part] = max(value, parts.get(part, value))
+    return _Pod(parts, one.whole and other.whole, min(one.oldest, other.oldest))
+
+
+def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> float | None:
+    """The aggregation over pods; None over nothing."""
+    if quantile is not None:
+        buckets: dict[float, float] = {}
+        for pod in pods.values():
+            for part, rate in pod.parts.items():
+                bound = _bound(part[-1])
+                buckets[bound] = buckets.get(bound, 0.0) + rate
+        return histogram_quantile(quantile, buckets)
+    values = [value for pod in pods.values() for value in pod.parts.values()]
+    if not values:
+        return None
+    if signal.adds == "max" and not signal.per:
+        return max(values)
+    total = sum(values)  # of what pages say: fsum would raise where that is infinite
+    return total / len(values) if signal.adds == "mean" and not signal.per else total
+
+
+def _bound(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError:
+        return math.nan
+
+
+def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float | None:
+    """The quantile of a histogram as PromQL has it (prometheus/promql/quantile.go, BucketQuantile).
+
+    Args:
+        quantile: in (0, 1).
+        buckets: cumulative counts or rates, by upper bound.
+
+    Returns:
+        Linear within the bucket; beyond the last finite bound that bound; None over nothing or without +Inf.
+    """
+    bounds = sorted(bound for bound in buckets if not math.isnan(bound))
+    if len(bounds) < 2 or bounds[-1] != math.inf:
+        return None
+    counts: list[float] = []
+    for bound in bounds:
+        counts.append(max(buckets[bound], counts[-1] if counts else 0.0))  # a bucket read late may be lower
+    if not 0 < counts[-1] < math.inf:
+        return None
+    rank = quantile * counts[-1]
+    place = next(at for at, count in enumerate(counts) if count >= rank)
+    if bounds[place] == math.inf:
+        return bounds[-2]
+    if place == 0 and bounds[0] <= 0:
+        return bounds[0]
+    start, before = (bounds[place - 1], counts[place - 1]) if place else (0.0, 0.0)
+    return start + (bounds[place] - start) * (rank - before) / (counts[place] - before)

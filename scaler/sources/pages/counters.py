@@ -1,0 +1,63 @@
+"""What one page's counters have done within the last so many seconds.
+
+A counter that has fallen was reset, and counts on from where it was, as PromQL's `rate` takes it
+(prometheus/promql/functions.go, extrapolatedRate). But nothing is extrapolated: the rate is the increase between two
+readings that were made, divided by the time between them, and the readings lie at most a STEPS-th of the window apart
+from its edge. Time is an argument.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from scaler.sources.pages.exposition import Sample
+
+STEPS = 15  # readings that a window keeps
+
+Totals = Mapping[str, float]  # by key of the series: increase since it was first seen
+
+
+class Counters:
+    """The counters of one page. A series that is not on the page any more is forgotten."""
+
+    def __init__(self) -> None:
+        self._raw: dict[str, float] = {}
+        self._totals: Totals = {}
+        self._windows: dict[float, deque[tuple[float, Totals]]] = {}
+
+    def note(self, samples: Iterable[Sample], windows: Iterable[float], now: float) -> None:
+        """Take a new reading.
+
+        Args:
+            samples: the counters of the page.
+            windows: the windows, in seconds, that are asked about; others are forgotten.
+            now: when it was read.
+        """
+        raw = {sample.key: sample.value for sample in samples}
+        self._totals = {key: self._total(key, value) for key, value in raw.items()}
+        self._raw = raw
+        self._windows = {window: self._windows.get(window, deque()) for window in windows}
+        for window, readings in self._windows.items():
+            while readings and readings[0][0] < now - window:
+                readings.popleft()
+            if not readings or readings[-1][0] <= now - window / STEPS:
+                readings.append((now, self._totals))
+
+    def rates(self, window: float, now: float) -> Mapping[str, float]:
+        """Increase per second of every series, over what was read within `window`; empty after a single reading.
+
+        Args:
+            window: in seconds; one that was given to `note`.
+            now: the time of the newest reading.
+        """
+        readings = self._windows.get(window)
+        if not readings or readings[0][0] >= now:
+            return {}
+        begun, before = readings[0]
+        return {key: (total - before.get(key, 0.0)) / (now - begun) for key, total in self._totals.items()}
+
+    def _total(self, key: str, value: float) -> float:
+        before = self._raw.get(key)
+        if before is None:  # new, or back again: it counts on from where a window still knows it
+            known = (totals[key] for readings in self._windows.values() for _, totals in readings if key in totals)
+            return max(known, default=0.0)
+        return self._totals[key] + (value - before if value >= before else value)

@@ -1,0 +1,360 @@
+"""Metrics pages that are read directly, for those who have no Prometheus or want seconds.
+
+Pages that the settings list are read at every tick of anybody's. What is the target's own is read on its own pods where
+the endpoint says `pods`: their addresses come with the question, from Kubernetes, so that nobody can name another's.
+Each page has a time-out of its own, and ticks that come together share one reading of it.
+
+Gauges are what the pages say now; rates and quantiles are over what was read before, within their window. The past is
+not kept beyond that: a time before now is a failure, so a workload that is new here may at first only rise.
+
+A listed page, and a ready pod, must answer. What is not listed any more is gone: a file of pages, which is read again
+whenever it changes, says which replicas there are.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+from scaler.config.endpoint import Endpoint, Page
+from scaler.config.signals import Signal, find
+from scaler.model.errors import ConfigError, SourceError
+from scaler.model.fields import seconds
+from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
+from scaler.sources.credentials import authorization
+from scaler.sources.fair_share import held, shared
+from scaler.sources.http import OPEN_METRICS, Wire
+from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
+from scaler.sources.pages.counters import Counters
+from scaler.sources.pages.discovery import Addresses, Lists
+from scaler.sources.pages.exposition import MILLISECONDS, Sample, scan
+from scaler.sources.pages.targets import pod_page
+
+READERS = 16  # pages that are read at once
+FORGOTTEN = 3600.0  # seconds after which nobody asks for a signal any more; the longest interval is ten minutes
+LEFT = 660.0  # seconds after which a pod that nobody asks about is gone; likewise
+SHARED = 0.4  # seconds for which a reading serves other ticks too; the shortest interval is a second
+MAX_WINDOWS = 16  # of different length, of all workloads together; shared among their namespaces
+MAX_PODS = 5_000  # pods' pages that are kept at a time; likewise
+
+_GRACE = 1.1  # the pages' own time-outs know more than ours, so they come first
+
+
+class ScrapeSource:
+    """One endpoint of pages; see `model.Source`. `fetch` may be called from several threads.
+
+    Args:
+        endpoint: with pages of some kind.
+        clock: seconds since the epoch.
+        addresses: the ready addresses behind a Service; see `kube.Kube.addresses`.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._lists = Lists(endpoint, addresses or _no_cluster)
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix=f"pages-{endpoint.name}")
+        self._listed: dict[Page, _Reader] = {}
+        self._pods: dict[Page, _Reader] = {}
+        self._page_of = lru_cache(2 * MAX_PODS)(partial(pod_page, endpoint=endpoint))
+        self._interest = _Interest(apart=endpoint.pods is not None)
+        self._began: float | None = None  # since when there is nothing to read that was never read
+        self._lock = threading.Lock()  # of the readers, and of all that is kept here
+
+    def fetch(
+        self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
+    ) -> Mapping[Ask, Sequence[Measured]]:
+        """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
+        signals = [ask for ask in asks if isinstance(ask, SignalAsk) and ask.reduce is None]
+        at, name = times[-1], self._endpoint.name
+        look = self._look(signals, whose)
+        measured = self._signals(signals, look, at)
+        for ask in asks:
+            if isinstance(ask, QueryAsk):
+                problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
+                measured[ask] = Failure(f"{name} {problem}", at, final=True, source=name)
+            elif isinstance(ask, SignalAsk) and ask.reduce:
+                problem = "reads metrics pages, which know a gauge as it is now; use `over` instead of `window`"
+                measured[ask] = Failure(f"{name} {problem}, or an endpoint with a Prometheus", at, True, name)
+            elif isinstance(ask, HistoryAsk):
+                old = look.began is not None and look.began <= look.at - ask.seconds
+                measured[ask] = Reading(1.0 if old else None, at, source=name)
+        past = f"{name} reads metrics pages, which know nothing of the past"
+        before = [Failure(past, time, source=name) for time in times[:-1]]
+        return {ask: [*before, one] for ask, one in measured.items()}
+
+    def close(self) -> None:
+        """Release threads and connections."""
+        self._lists.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for reader in (*self._listed.values(), *self._pods.values()):
+            reader.close()
+
+    # ---- what was read, to signals ----
+
+    def _signals(self, asks: Collection[SignalAsk], look: "_Look", at: float) -> dict[Ask, Measured]:
+        name, dialect = self._endpoint.name, self._endpoint.dialect
+        own: list[SignalAsk] = []
+        others: list[SignalAsk] = []
+        for ask in asks:
+            (own if self._on_pods(ask) else others).append(ask)
+        measured: dict[Ask, Measured] = {}
+        measured.update(measure(others, look.listed, dialect, at, look.at, name).items())
+        if look.doubt:
+            measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
+        measured.update(measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name).items())
+        unknown = "Kubernetes has not said which these are; or it is another's model"
+        nobody = Failure(f"{name} reads the target's own pods, and {unknown}", at, source=name)
+        measured.update((ask, nobody) for ask in own if not ask.own)
+        limit = f"{name} keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
+        full = Failure(limit, at, source=name)
+        measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
+        return measured
+
+    def _on_pods(self, ask: SignalAsk) -> bool:
+        """Whether it is measured on the target's own pods, and not on what is listed."""
+        signal = _signal(ask)
+        return self._endpoint.pods is not None and signal is not None and signal.scope == "target"
+
+    # ---- pages ----
+
+    def _look(self, asks: Sequence[SignalAsk], whose: Mapping[Ask, str]) -> "_Look":
+        """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
+        now = self._clock()
+        listed = self._lists.pages(now)
+        own = [ask for ask in asks if ask.own and self._on_pods(ask)]
+        with self._lock:
+            self._interest.note(asks, whose, now)
+            pages, problems = self._own_pages(own)
+            on_list, on_pods = self._keep(listed.pages, pages, now)
+        self._read([*on_list, *on_pods], now)
+        with self._lock:
+            if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
+                self._began = now
+            return _Look(
+                at=now,
+                began=self._began,
+                windows=self._interest.windows,
+                listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
+                pods=[*(reader.visit() for reader in on_pods), *problems],
+                doubt=listed.doubt,
+            )
+
+    def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
+        """The pages of the pods that are asked about, and what is wrong with the others."""
+        wishes: list[tuple[str, Page]] = []
+        problems: list[Visit] = []
+        places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
+        for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
+            page, problem = self._page_of(place, usual)
+            if problem:
+                problems.append(_unread(page, problem))
+            else:
+                wishes.append((place.namespace, page))
+        granted = shared(wishes, MAX_PODS)
+        limit = f"{self._endpoint.name} reads no more than {MAX_PODS} pods, {held(granted)}"
+        problems += [_unread(page, limit) for _, page in wishes if page not in granted]
+        return list(granted), problems
+
+    def _keep(
+        self, listed: Sequence[Page], pods: Sequence[Page], now: float
+    ) -> tuple[list["_Reader"], list["_Reader"]]:
+        """Readers of these pages; those of others are let go, of pods after nobody has asked for long."""
+        for page in self._listed.keys() - set(listed):
+            self._listed.pop(page).close()
+        for page in pods:
+            self._pods.setdefault(page, _Reader(page, self._endpoint)).wanted_at = now
+        left = [page for page, reader in self._pods.items() if not 0 <= now - reader.wanted_at <= LEFT]
+        kept = sorted(self._pods.keys() - set(left), key=lambda page: self._pods[page].wanted_at)
+        for page in (*left, *kept[:-MAX_PODS]):
+            self._pods.pop(page).close()
+        on_list = [self._listed.setdefault(page, _Reader(page, self._endpoint)) for page in listed]
+        return on_list, [self._pods[page] for page in dict.fromkeys(pods)]
+
+    def _read(self, readers: Sequence["_Reader"], now: float) -> None:
+        """Read what is due, some at a time and what was slow last; what is not there in time is cut off."""
+        try:
+            headers: dict[str, str] | str = {**self._endpoint.headers, **authorization(self._endpoint)}
+        except SourceError as error:
+            headers = str(error)
+        with self._lock:
+            due = {reader: self._interest.pods if reader.page.of_pod else self._interest.listed for reader in readers}
+            for reader, wanted in sorted(due.items(), key=lambda pair: pair[0].slow):
+                if not reader.due(wanted, now):
+                    continue
+                reader.begun = now, wanted
+                reader.under_way = self._pool.submit(self._visit, reader, wanted, headers, now)
+            awaited = {reader.under_way: reader for reader in readers if reader.under_way}
+        done, late = wait(awaited, timeout=self._endpoint.timeout * _GRACE)
+        for future in late:
+            awaited[future].slow = True
+            if not future.cancel():
+                awaited[future].cut()
+        for future in done:
+            if not future.cancelled():
+                future.result()
+
+    def _visit(self, reader: "_Reader", wanted: "_Wanted", headers: dict[str, str] | str, now: float) -> None:
+        """Read one page; in a thread of its own."""
+        found = reader.read(wanted.names, headers)
+        with self._lock:
+            reader.take(found, wanted, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the pages said, when they were looked at."""
+
+    at: float
+    began: float | None  # since when there is nothing to read that was never read
+    windows: Mapping[float, str]  # that rates are known over, and whose each is
+    listed: Sequence[Visit]
+    pods: Sequence[Visit]
+    doubt: str  # why the list of pages is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is looked for on a page."""
+
+    names: frozenset[str] = frozenset()
+    flows: frozenset[str] = frozenset()  # of these, the counters
+    windows: frozenset[float] = frozenset()  # over which their rates are kept
+
+
+class _Reader:
+    """One page, and what is remembered of it."""
+
+    def __init__(self, page: Page, endpoint: Endpoint) -> None:
+        self.page = page
+        self.begun: tuple[float, _Wanted] | None = None  # the newest reading
+        self.under_way: Future[None] | None = None  # the same
+        self.slow = False  # whether it was not there in time
+        self.wanted_at = 0.0
+        pod = page.labels.get(endpoint.dialect.name("pod")) if page.of_pod else None
+        self._who = f"{pod} at {page.address}" if pod else page.address
+        self._endpoint = endpoint
+        self._wire: Wire | None = None
+        self._counters = Counters()
+        self._samples: Mapping[str, Sequence[Sample]] = {}
+        self._ended: float | None = None  # the newest reading that did
+        self._problem = ""  # of that one
+        self._read_at: float | None = None  # when it answered
+
+    def due(self, wanted: _Wanted, now: float) -> bool:
+        """Whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
+        if self.under_way and not self.under_way.done():
+            return False
+        return self.begun is None or self.begun[1] != wanted or not 0 <= now - self.begun[0] < SHARED
+
+    def read(self, names: Collection[str], headers: dict[str, str] | str) -> list[Sample] | str:
+        """Read the page; an error is its text.
+
+        Args:
+            names: of the samples to look for.
+            headers: with the endpoint's credentials, which pods do not get; or why there are none.
+        """
+        if isinstance(headers, str) and not self.page.of_pod:
+            return headers
+        try:
+            self._wire = self._wire or Wire(self.page, self._endpoint)
+            kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
+            return scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
+        except SourceError as error:
+            return f"{self._who} {error}"
+        except ValueError as error:
+            return f"{self._who}: {error}"
+
+    def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
+        """Remember what was read."""
+        self._ended, self._problem = now, found if isinstance(found, str) else ""
+        if isinstance(found, str):
+            return
+        named: dict[str, list[Sample]] = {}
+        for sample in found:
+            named.setdefault(sample.name, []).append(sample)
+        self._samples, self._read_at, self.slow = named, now, False
+        self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
+
+    @property
+    def good(self) -> bool:
+        """Whether the newest reading is there."""
+        return self.begun is not None and self._read_at == self.begun[0]
+
+    def visit(self) -> Visit:
+        """What is known of it after its newest reading."""
+        ended = self.begun is not None and self._ended == self.begun[0]
+        slow = f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
+        rates = partial(self._counters.rates, now=self._read_at or 0.0)
+        return Visit(self.page, self._samples, rates, self._problem if ended else slow, self._read_at is not None)
+
+    def cut(self) -> None:
+        """End what is being read."""
+        if self._wire:
+            self._wire.cut()
+
+    def close(self) -> None:
+        """Release the connection, or leave that to what is being read."""
+        if self.under_way and not self.under_way.done():
+            self.cut()
+        elif self._wire:
+            self._wire.close()
+
+
+class _Interest:
+    """What was asked for lately.
+
+    Args:
+        apart: the target's own pods are read for what is theirs, and listed pages for the rest.
+    """
+
+    def __init__(self, *, apart: bool) -> None:
+        self.listed = self.pods = _Wanted()
+        self.windows: Mapping[float, str] = {}  # that are kept, and whose each is
+        self._apart = apart
+        self._asked: dict[tuple[Signal, float | None, str], float] = {}  # the oldest first
+
+    def note(self, asks: Collection[SignalAsk], whose: Mapping[Ask, str], now: float) -> None:
+        """Note what is asked for, and by whom."""
+        fresh = {(signal, ask.window, whose.get(ask, "")): now for ask in asks if (signal := _signal(ask))}
+        self._asked = {what: at for what, at in self._asked.items() if now - at < FORGOTTEN} | fresh
+        self.windows = shared(((owner, window) for _, window, owner in self._asked if window), MAX_WINDOWS)
+        kept = frozenset(self.windows)
+        own: list[Signal] = []
+        rest: list[Signal] = []
+        for signal in dict.fromkeys(signal for signal, _, _ in self._asked):
+            (own if self._apart and signal.scope == "target" else rest).append(signal)
+        self.listed = _Wanted(wanted(rest), counted(rest), kept)
+        self.pods = _Wanted(wanted(own), counted(own), kept)
+
+
+def _signal(ask: SignalAsk) -> Signal | None:
+    """The signal that is asked for, if there is one; `measure` says why not."""
+    return _offered(ask.engine, ask.signal)
+
+
+@lru_cache
+def _offered(engine: str, signal: str) -> Signal | None:
+    try:
+        return find(engine, signal)
+    except ConfigError:
+        return None
+
+
+def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
+    return frozenset(), "Kubernetes is not watched"
+
+
+def _unread(page: Page, problem: str) -> Visit:
+    """A page that cannot be read, and may belong to all whom its labels do not contradict."""
+    return Visit(page, {}, lambda _window: {}, problem, known=False)
+
+
+def _doubted(measured: Measured, doubt: str) -> Measured:
+    """What was measured on a list of pages that may be another by now."""
+    if not doubt or isinstance(measured, Failure):
+        return measured
+    if measured.value is None:
+        return Failure(doubt, measured.at, source=measured.source)
+    return replace(measured, partial="; ".join(filter(None, (doubt, measured.partial))))

@@ -1,0 +1,104 @@
+"""Where metrics pages are: what the settings, Kubernetes and the name service say, and how much of it is believed.
+
+A pod's annotations are strangers' words: they choose port, path and scheme of the pod's own address, and nothing else.
+An address that was found, and not written in the settings, is never that of this machine or of a cloud's metadata
+service; what the settings name as networks may be narrower, or take loopback in. Pure.
+"""
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from scaler.config.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
+from scaler.config.signals import Usual
+from scaler.model.measurement import PodPlace
+
+# Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.
+METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
+
+_NAT64 = ip_network("64:ff9b::/96")
+_TRUE, _FALSE = ("", "1", "t", "true"), ("0", "f", "false")
+
+
+def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
+    """Why an address is not read; empty: it may be.
+
+    Args:
+        address: an IP address.
+        networks: of the endpoint.
+        written: the settings themselves give the host, so that networks and loopback are their affair.
+    """
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "has no IP address"
+    ip = _inner(ip) if isinstance(ip, IPv6Address) else ip
+    rules = (  # the first that holds
+        (ip.is_link_local, "a link-local address, which is never read"),
+        (ip in METADATA, "the address of a metadata service, which is never read"),
+        (ip.is_multicast or ip.is_unspecified, "nobody's address"),
+        (written or any(ip in network for network in networks), ""),
+        (bool(networks), "in none of the endpoint's networks"),
+        (ip.is_loopback, "a loopback address, which the endpoint's networks do not name"),
+    )
+    reason = next((reason for holds, reason in rules if holds), "")
+    return f"is at {ip}, {reason}" if reason else ""
+
+
+def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that a network makes of an IPv6 one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056)."""
+    return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def pod_page(place: PodPlace, usual: Usual | None, endpoint: Endpoint) -> tuple[Page, str]:
+    """The page of one of the target's own pods, and why it is not read.
+
+    Args:
+        place: where the pod is, with its annotations, which come first.
+        usual: where the engine has its page.
+        endpoint: with `pods`, which stands between the two.
+    """
+    name = endpoint.dialect.name
+    labels = MappingProxyType({name("namespace"): place.namespace, name("pod"): place.name})
+    given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or Usual(0, "/metrics")
+    said = {
+        "port": given.get("port") or str(own.port or usual.port),
+        "path": given.get("path") or own.path or usual.path,
+        "scheme": given.get("scheme", "").lower() or own.scheme,
+    }
+    problem = _opted_out(given.get("scrape", "")) or barred(place.ip, endpoint.networks)
+    for key, pattern in _ALLOWED.items():
+        unfit = not re.fullmatch(pattern, said[key])
+        problem = problem or (f"has no {key} to read: annotate prometheus.io/{key}, or set it" if unfit else "")
+    if problem:
+        return Page("", labels, of_pod=True), f"{place.name} {problem}"
+    url = f"{said['scheme']}://{host_and_port(place.ip, int(said['port']))}{said['path']}"
+    return Page(url, labels, place.ip, of_pod=True), ""
+
+
+_PORT = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
+_ALLOWED = {"port": _PORT, "path": PAGE_PATH, "scheme": "https?"}
+
+
+def _opted_out(scrape: str) -> str:
+    if scrape.lower() in _TRUE:
+        return ""
+    return f"says {'no' if scrape.lower() in _FALSE else 'neither true nor false'} in prometheus.io/scrape"
+
+
+def named_pages(named: Named, addresses: Iterable[str], networks: tuple[Network, ...]) -> tuple[list[Page], str]:
+    """The pages behind a name, and why some are left out."""
+    pages, problem = [], ""
+    for address in sorted(addresses):
+        reason = barred(address, networks)
+        problem = problem or (f"{host_of(named)} {reason}" if reason else "")
+        if not reason:
+            pages.append(Page(named.url, named.labels, address))
+    return pages, problem
+
+
+def host_of(named: Named) -> str:
+    """The host that a name is of."""
+    return urlsplit(named.url).hostname or ""

@@ -1,0 +1,223 @@
+"""One connection to a Prometheus API: prometheus-api-client, with the session that it lacks.
+
+The library raises its errors with the whole body in the text, drops the warnings of a partial answer, sends POST
+parameters in the URL, retries on its own, and reads bodies of any size. The session here sees every answer first.
+Importing this module costs 150 ms; prometheus.py does it on first use.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from prometheus_api_client import PrometheusConnect
+from urllib3.util.retry import Retry
+
+from scaler.config.endpoint import Endpoint
+from scaler.model.errors import ConfigError, SourceError
+from scaler.model.fields import seconds
+from scaler.sources.credentials import authorization
+from scaler.sources.prometheus.answers import Answer, Row
+
+_CHUNK = 64 * 1024
+_SHOWN = 300  # characters of a server's text that are shown
+
+_CREDENTIALS = {401: "refuses the credentials (401)", 403: "forbids the query with these credentials (403)"}
+
+
+class Connection:
+    """One HTTP connection; for one thread at a time, but `cut` may come from another."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._session = _Session(endpoint)
+        self._client = PrometheusConnect(
+            url=endpoint.url.rstrip("/"),
+            retry=Retry(0, redirect=False),
+            session=self._session,
+            timeout=endpoint.timeout,
+            method="POST",
+        )
+
+    def ask(self, text: str, times: Sequence[float], source: str) -> Answer:
+        """Evaluate a query at every time; `source` goes with the answer.
+
+        Raises:
+            ConfigError: the question is wrong, and would be so again.
+            SourceError: there was no answer that could be read.
+        """
+        try:
+            rows = self._instant(text, times[0]) if len(times) == 1 else self._range(text, times)
+            return Answer(rows, times, source, self._session.warning)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
+
+    def cut(self) -> None:
+        """End what is being read, so that its thread is free again."""
+        self._session.cut()
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._session.close()
+
+    def _instant(self, text: str, at: float) -> list[Row]:
+        self._client.custom_query(text, params={"time": _moment(at), "timeout": self._patience})
+        kind, result = self._session.kind, self._session.result
+        if kind == "scalar":
+            return [Row({}, {0: float(result[1])})]
+        if kind != "vector":
+            raise ConfigError("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
+        return [Row(_labels(row), {0: float(row["value"][1])}) for row in result]
+
+    def _range(self, text: str, times: Sequence[float]) -> list[Row]:
+        first, last = times[0], times[-1]
+        step = (last - first) / (len(times) - 1)
+        self._client.custom_query_range(
+            text,
+            datetime.fromtimestamp(first, UTC),
+            datetime.fromtimestamp(last, UTC),
+            f"{step:.3f}",
+            # The library rounds its own start and end to seconds.
+            params={"start": _moment(first), "end": _moment(last), "timeout": self._patience},
+        )
+        return [Row(_labels(row), dict(_indexed(row["values"], first, step))) for row in self._session.result]
+
+    @property
+    def _patience(self) -> str:
+        return f"{self._endpoint.timeout * 1000:.0f}ms"
+
+
+class _Session(requests.Session):
+    """What stands between the library and the network: bounded, without surprises, and with a memory of one answer."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self._body: Any = None
+        self.trust_env = False  # neither proxies nor credentials from the environment
+        self.verify = str(endpoint.ca_file) if endpoint.ca_file else True
+        if endpoint.cert_file and endpoint.key_file:
+            self.cert = (str(endpoint.cert_file), str(endpoint.key_file))
+        self.headers.update(endpoint.headers)
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.kind = ""  # of the last answer: vector, scalar, matrix, string
+        self.result: Any = None
+        self.warning = ""
+
+    def request(  # type: ignore[override]
+        self, method: str, url: str, params: Mapping[str, str], timeout: float, **_: object
+    ) -> requests.Response:
+        """Send one query of the library's, its parameters in the body, and read the answer whole."""
+        try:
+            with super().request(
+                method,
+                url,
+                data=params,
+                headers=authorization(self._endpoint),
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                self._body = response.raw
+                payload = _payload(response, self._read(response))
+        except OSError as error:  # of which requests' own are a kind
+            raise SourceError(_why(error, timeout)) from error
+        finally:
+            self._body = None
+        return self._remember(payload)
+
+    def cut(self) -> None:
+        """End the reading of an answer from another thread."""
+        with contextlib.suppress(AttributeError, RuntimeError, ValueError, OSError):  # over, or not yet begun
+            self._body.shutdown()
+
+    def _read(self, response: requests.Response) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > self._endpoint.max_bytes:
+                raise SourceError(f"answers with more than {self._endpoint.max_bytes} bytes")
+        return bytes(body)
+
+    def _remember(self, payload: dict[str, Any]) -> requests.Response:
+        try:
+            self.kind, self.result = payload["data"]["resultType"], payload["data"]["result"]
+            infos = [info for info in payload.get("infos") or () if not info.startswith("PromQL info")]
+            self.warning = "; ".join((*(payload.get("warnings") or ()), *infos))[:_SHOWN]
+            series = len(self.result)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
+        if series > self._endpoint.max_series:
+            raise SourceError(f"answers with {series} series, more than {self._endpoint.max_series}")
+        return _Known(payload)
+
+
+class _Known(requests.Response):
+    """A good answer, read already, as the library wants it."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        super().__init__()
+        self.status_code = 200
+        self._payload = payload
+
+    def json(self, **_: object) -> dict[str, Any]:
+        """The answer."""
+        return self._payload
+
+
+def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
+    """The JSON of a good answer.
+
+    Raises:
+        ConfigError: the server says that the query is wrong.
+        SourceError: anything else that is not a good answer.
+    """
+    status = response.status_code
+    if status in _CREDENTIALS:
+        raise SourceError(_CREDENTIALS[status])
+    if 300 <= status < 400:
+        raise SourceError(f"answers with a redirect ({status}), which is not followed")
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        start = body[:_SHOWN].decode("utf-8", "replace")
+        kind = response.headers.get("Content-Type", "no type")
+        raise SourceError(f"answers {status} with {kind}, not with JSON: {start!r}") from None
+    if isinstance(payload, dict) and payload.get("status") == "success" and status == 200:
+        return payload
+    fault = payload if isinstance(payload, dict) else {}
+    problem = f"{fault.get('errorType', 'error')}: {fault.get('error', '')}"[:_SHOWN]
+    if fault.get("errorType") == "bad_data":
+        raise ConfigError("query", "", problem)
+    raise SourceError(f"answers {status} {problem}")
+
+
+def _why(error: OSError, timeout: float) -> str:
+    """What went wrong on the way, without the URL, which may hold a password."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    if any(isinstance(link, TimeoutError | requests.Timeout) for link in chain):
+        return f"gives no answer within {seconds(timeout)}"
+    return f"cannot be reached: {_reason(chain[-1])}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]
+
+
+def _moment(at: float) -> str:
+    return f"{at:.3f}"
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    return {label: str(value) for label, value in row["metric"].items()}
+
+
+def _indexed(points: Sequence[tuple[float, str]], first: float, step: float) -> Iterator[tuple[int, float]]:
+    return ((round((at - first) / step), float(value)) for at, value in points)

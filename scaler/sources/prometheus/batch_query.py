@@ -1,0 +1,287 @@
+"""One PromQL query that measures a signal of the catalogue for many workloads at once.
+
+Asks that differ only in the values of their labels have one shape, and one query serves them all. Its answer has a row
+for each workload and `stat`:
+
+    value      the signal
+    answered   pods behind it
+    missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
+               a series with its scrape, such as one behind remote write, counts them as answered too)
+    age        seconds since the oldest sample behind it
+
+What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
+metric is read and no other, so that a rolling upgrade counts every pod once; series that are the same thing twice (two
+scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its pod, where `rate` alone would fade out
+over its whole window; an engine's series without a pod are left out, since nothing would tell them from a double
+scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an empty queue.
+
+Where Kubernetes says which pods are a target's own, only these count, and rows are of a single pod (of a ratio with its
+two halves, `value` and `per`), so that one query still serves all: `sources/answers.py` adds up the own ones. Quantiles
+cannot be added up; there the pods stand in a query of their own.
+
+A gauge over a window is the signal as it was at times within it, which the server reduces: pods are added up before
+times are, so that those that came and went do not count beside each other, and an exporter that was restarted goes on
+where the one before it ended. It ends with its series, as a rate does. It cannot be added up either.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from scaler.config.naming import Dialect
+from scaler.config.promql import enforce, insert, quote, quote_regex
+from scaler.config.signals import Metric, Pairs, Signal, find
+from scaler.model.measurement import SignalAsk
+
+STATS = ("value", "per", "answered", "missing", "age")
+NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
+WIDE = 8_000  # the same where the whole answer would be too large
+
+STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
+_STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
+
+_OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
+_SCRAPE = ("job", "instance", "endpoint")  # labels that tell two scrapes of one pod apart
+_AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """One query, and whose its rows are."""
+
+    text: str
+    by: tuple[str, ...]  # labels of a row that say whose it is
+    asks: Mapping[SignalAsk, tuple[str, ...]]  # the values of these labels
+    counted: bool  # whether it says how many pods answered
+    pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
+    adds: str = "sum"  # how rows of single pods become one: sum, mean, max
+    plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
+
+
+def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
+    """Write one query for each shape of ask.
+
+    Args:
+        asks: of one endpoint; each was checked.
+        dialect: what the endpoint calls things.
+        size: how many asks, or own pods of theirs, share a query at most.
+        exact: name the workloads in the query also where that is long; for answers that hold many times.
+    """
+    shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
+    for ask in asks:
+        shapes.setdefault(shape(ask), []).append(ask)
+    limit = WIDE if exact else NARROW
+    return [_grouped(part, dialect, limit) for members in shapes.values() for part in _parts(members, size)]
+
+
+def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
+    """Cut where the rows of an answer would be more than `size`."""
+    part: list[SignalAsk] = []
+    rows = 0
+    for ask in members:
+        more = max(len(ask.own.names), 1) if ask.own else 1
+        if part and rows + more > size:
+            yield part
+            part, rows = [], 0
+        part.append(ask)
+        rows += more
+    yield part
+
+
+def shape(ask: SignalAsk) -> tuple[object, ...]:
+    """What asks that share a query have in common."""
+    labels = tuple(label for label, _ in ask.labels)
+    own = ask.own is not None if _adds_up(ask) else ask.own
+    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, ask.reduce, own
+
+
+def _adds_up(ask: SignalAsk) -> bool:
+    """Whether the answer for several pods can be made of the answers for each."""
+    return ask.quantile is None and ask.reduce is None
+
+
+def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
+    ask = members[0]
+    signal = find(ask.engine, ask.signal)
+    by = tuple(dialect.label_of(signal, label) for label, _ in ask.labels)
+    keys = {member: tuple(value for _, value in member.labels) for member in members}
+    columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
+    named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
+    pod = dialect.name("pod") if ask.own and _adds_up(ask) else ""
+    adds = "sum" if signal.per else signal.adds
+    query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
+    plain = signal.type == "gauge" and not signal.per
+    return Grouped(query.text(), by, MappingProxyType(keys), signal.scope != "object", pod, adds, plain)
+
+
+def _one_of(values: Sequence[str]) -> str:
+    """Operator and value of the matcher that takes any of `values`."""
+    if len(values) == 1:
+        return f"={quote(values[0])}"
+    return f"=~{quote('|'.join(map(quote_regex, values)))}"
+
+
+def _equal(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    return tuple((label, f"={quote(value)}") for label, value in pairs)
+
+
+def _any(named: Mapping[str, Sequence[str]]) -> Pairs:
+    return tuple((label, _one_of(values)) for label, values in named.items())
+
+
+def _relabelled(series: str, label: str, name: str) -> str:
+    """The same series, which have also as `label` what they call `name`."""
+    return f'label_replace({series}, "{label}", "$1", "{name}", "(.*)")'
+
+
+def _list(labels: Iterable[str]) -> str:
+    return ", ".join(labels)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds == round(seconds) else f"{seconds * 1000:.0f}ms"
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The text, from the whole to its parts."""
+
+    signal: Signal
+    ask: SignalAsk
+    by: tuple[str, ...]  # the labels of a row
+    named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
+    dialect: Dialect
+
+    def text(self) -> str:
+        """All stats, joined by the label `stat`."""
+        stats = {"value": self.value(), "age": f"time() - min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
+        if self.halves:
+            stats["per"] = self.total(self.signal.per)
+        if self.signal.scope != "object":
+            recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
+            stats["answered"] = self.count_pods(self.present("{}"))
+            stats["missing"] = self.count_pods(f"({self.present(recently)}) and on ({_list(self.target)}) {self.dead}")
+        rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
+        return "\nor ".join(rows)
+
+    def value(self) -> str:
+        """The signal itself, or what it comes to over a window."""
+        if self.ask.reduce is None:
+            return self.now()
+        window = self.ask.window or 0.0
+        step = min(max(math.ceil(window / STEPS), _STEP[0]), _STEP[1])
+        past = f"{_OVER_TIME[self.ask.reduce]}(({self.now()})[{_span(window)}:{_span(step)}])"
+        return f"{past} and {self.now()}"
+
+    def now(self) -> str:
+        """The signal at one time."""
+        text = self.total(self.signal.metrics)
+        if self.signal.takes_quantile:
+            text = f"histogram_quantile({self.ask.quantile!r}, {text})"
+        if self.signal.per and not self.halves:
+            text = f"{text} / {self.total(self.signal.per)}"
+        return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
+
+    def total(self, metrics: tuple[Metric, ...]) -> str:
+        """The aggregation over all pods; of a histogram, its buckets."""
+        le = ("le",) if self.signal.takes_quantile else ()
+        series = self.newest(metrics, self.flow)
+        if self.signal.scope == "object":
+            return f"max by ({_list(self.by)}) ({series})"
+        if self.signal.parts is None:
+            scrape = (self.dialect.name(label) for label in _SCRAPE)
+            series = f"sum by ({_list((*self.pod, *scrape, *le))}) ({series})"
+        once = f"max by ({_list((*self.pod, *(self.signal.parts or ()), *le))}) ({series})"
+        aggregation = "sum" if self.signal.per else _AGGREGATION[self.signal.adds]
+        return f"{aggregation} by ({_list((*self.by, *le))}) ({once})"
+
+    def flow(self, metric: Metric) -> str:
+        """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
+        if self.signal.type == "gauge":
+            return self.select(metric)
+        window = _span(self.ask.window or 0)
+        if self.signal.type == "counter":
+            return f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
+        same = _list(dict.fromkeys((*self.pod, *self.target)))
+        return f"(rate({self.select(metric, '_bucket')}[{window}]) and on ({same}) {self.select(metric, '_count')})"
+
+    def present(self, form: str) -> str:
+        """A series or more of every pod that reports, each put into `form`."""
+        suffix = "_count" if self.signal.takes_quantile else ""
+        return self.newest(self.signal.metrics, lambda one: form.format(self.select(one, suffix)))
+
+    def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
+        """Of each pod, the series of the first metric that it has."""
+        return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in metrics)
+
+    def reach(self, metric: Metric, series: str) -> str:
+        """The same series under the signal's labels, and those of the object that points at them."""
+        through = metric.through
+        if through:
+            info = self.selector(through.info, (*_equal(through.where), *_any(self.named_by(metric))))
+            thing = f"max by ({self.by[0]}, {through.names}) ({series})"
+            thing = _relabelled(thing, through.label, through.names)
+            series = f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
+        for label, name in metric.label_names:
+            series = _relabelled(series, self.dialect.label_of(self.signal, label), name)
+        return series
+
+    def named_by(self, metric: Metric) -> Mapping[str, Sequence[str]]:
+        """The values of labels, by what the metric calls these."""
+        own = {self.dialect.label_of(self.signal, label): name for label, name in metric.label_names}
+        return {own.get(label, label): values for label, values in self.named.items()}
+
+    def select(self, metric: Metric, suffix: str = "") -> str:
+        """The vector selector of a metric."""
+        here = [label for label in self.by[:1] if label in self.named]
+        named = _any({label: self.named[label] for label in here} if metric.through else self.named_by(metric))
+        pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
+        fixed = _equal((*self.signal.where, *metric.where))
+        return self.selector(metric.name + suffix, (*named, *pod, *fixed))
+
+    def selector(self, name: str, matchers: Pairs) -> str:
+        """A name with its matchers and those of the endpoint."""
+        everything = (*matchers, *_equal(self.dialect.matchers.items()))
+        name = name if self.dialect.colons else name.replace(":", "_")
+        return f"{name}{{{','.join(label + matcher for label, matcher in everything)}}}"
+
+    def count_pods(self, series: str) -> str:
+        """How many pods `series` has."""
+        return f"count by ({_list(self.by)}) (group by ({_list(self.pod)}) ({series}))"
+
+    @property
+    def halves(self) -> bool:
+        """Whether it is a ratio whose halves are added up by the reader."""
+        return bool(self.signal.per) and self.dialect.name("pod") in self.by
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """Operators and values of the matchers of an engine's pods; a series must have one."""
+        given = '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
+        own = self.ask.own
+        if own is None or _adds_up(self.ask):
+            return (given,)
+        names = [quote_regex(name) for name in sorted(own.names)]
+        return given, f"=~{quote('|'.join([*names, own.past] if own.past else names))}"
+
+    @property
+    def pod(self) -> tuple[str, ...]:
+        """The labels of one pod, or of one object."""
+        if self.signal.scope == "object":
+            return self.by
+        return tuple(dict.fromkeys((*self.by, self.dialect.name("pod"))))
+
+    @property
+    def dead(self) -> str:
+        """The targets whose scrape fails; as far as targets have a namespace, only those of the workloads'."""
+        heartbeat = enforce(self.dialect.heartbeat, self.dialect.matchers)
+        if "namespace" in self.dialect.labels or "namespace" not in self.named:
+            return f"({heartbeat} == 0)"
+        heartbeat = insert(heartbeat, [f"namespace{_one_of(['', *self.named['namespace']])}"])
+        return f"({heartbeat} == 0)"
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The labels of one scraped target, shared by its series and its heartbeat."""
+        return self.dialect.name("job"), self.dialect.name("instance")

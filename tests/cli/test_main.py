@@ -1,0 +1,203 @@
+"""The command as people call it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.process import COMMAND, serving
+from support.prometheus_server import free_port
+
+from scaler import __version__
+from scaler.cli.main import main
+from scaler.config.catalog import shipped_formulas
+from scaler.config.settings import KEYS, flag
+
+QUEUE = ["formula=queue-depth", "model=m"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def call(*argv):
+        try:
+            code = main([str(word) for word in argv])
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_eval_prints_the_value(run):
+    assert run("eval", "waiting + running > 3 ? 2 : 0", "waiting=3", "running=2") == (0, "2\n", "")
+    assert run("eval", "a ?? 7", "a=nil") == (0, "7\n", "")
+
+
+def test_eval_shows_every_step(run):
+    _, out, _ = run("eval", "a + 1", "a=2", "--steps")
+    assert out.splitlines() == [f"{'a + 1':<62} 3", f"{'  a':<62} 2", "3"]
+
+
+def test_a_wrong_formula_prints_the_caret_message(run):
+    code, _, err = run("eval", "waiting + runing", "waiting=3", "running=2")
+    assert code == 1
+    assert err.splitlines()[1:] == ["  waiting + runing", "            ^"]
+    assert "did you mean running?" in err
+
+
+def test_a_formula_that_fails_on_the_values_says_why(run):
+    code, out, err = run("eval", "1 / a", "a=0")
+    assert (code, out) == (2, "")
+    assert "zero" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["a=x"], "a number or nil"),
+        (["a"], "argument: a: is not NAME=VALUE"),
+        (["--no"], "unrecognized arguments: --no"),
+    ],
+)
+def test_words_that_are_wrong_are_refused(run, words, problem):
+    code, _, err = run("eval", "1", *words)
+    assert code in {1, 2}
+    assert problem in err
+
+
+def test_words_where_none_belong_are_refused(run):
+    assert "unrecognized arguments: extra" in run("serve", "extra")[2]
+
+
+def test_a_formula_is_checked_as_a_trigger_fills_it(run):
+    queue = shipped_formulas() / "queue-depth.yaml"
+    assert run("check", queue, "engine=sglang", "target=4")[0] == 0
+    code, out, _ = run("check", queue, "engine=triton")
+    assert (code, "triton has no signal 'running'" in out) == (1, True)
+    assert "trigger: modl: unknown key, did you mean model?" in run("check", queue, "modl=m")[1]
+
+
+def test_the_version_is_the_packages(run):
+    assert run("--version")[1] == f"llm-scaler {__version__}\n"
+    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'version = "{__version__}"' in pyproject
+
+
+def test_the_settings_in_force_are_printed(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLM_SCALER_LOG_LEVEL", "debug")
+    (tmp_path / "s.yaml").write_text("prometheus: http://p:9090\ndefaults: {holdFor: 90s}\n")
+    code, out, _ = run("serve", "--settings", tmp_path / "s.yaml", "--grpc-budget", "1s", "--print-settings")
+    assert code == 0
+    assert "holdFor: 1m30s" in out
+    assert "level: debug" in out
+    assert "budget: 1s" in out
+
+
+def test_every_setting_is_in_the_help(run):
+    help_text = run("serve", "--help")[1]
+    assert all(flag(key.path) in help_text for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("grcp: {}", "grcp: unknown key, did you mean grpc?"),
+        ("a: *b", "is not YAML we can read"),
+        ("", "defaults.endpoint"),
+    ],
+)
+def test_settings_that_are_wrong_are_one_error(run, tmp_path, content, problem):
+    (tmp_path / "s.yaml").write_text(content)
+    code, _, err = run("serve", "--settings", tmp_path / "s.yaml")
+    assert code == 1
+    assert problem in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_settings_file_that_is_not_there_is_one_error(run, tmp_path):
+    assert "cannot be read" in run("serve", "--settings", tmp_path / "none.yaml")[2]
+
+
+def test_nobody_to_ask_is_said(run):
+    address = f"127.0.0.1:{free_port()}"
+    code, out, _ = run("ask", address, *QUEUE)
+    assert code == 1
+    assert out.startswith("GetMetricSpec  UNAVAILABLE")
+    code, _, err = run("explain", "a/b", "--server", f"http://{address}")
+    assert code == 2
+    assert "did not answer" in err
+
+
+def test_what_is_no_workload_is_refused(run):
+    assert run("explain", "llama")[2] == "llm-scaler: argument: llama: is not NAMESPACE/NAME\n"
+
+
+def test_a_certificate_that_is_not_there_is_said(run):
+    assert "cannot be read" in run("ask", "127.0.0.1:1", "--ca-file", "/nowhere", *QUEUE)[2]
+
+
+def test_a_server_is_asked_and_explains(run, tmp_path):
+    """Its Prometheus is not there: the spec is answered, the rest is an error with the reason."""
+    with serving(tmp_path, f"http://127.0.0.1:{free_port()}") as server:
+        code, out, _ = run("ask", server.grpc, "--namespace", "demo", "--name", "llama", *QUEUE)
+        assert code == 1
+        lines = out.splitlines()
+        assert lines[0] == "GetMetricSpec  queue-depth, target 1"
+        assert lines[1].startswith(
+            "GetMetrics     UNAVAILABLE: no certain answer yet: waiting: default (http://127.0.0.1:"
+        )
+        assert lines[2].startswith("IsActive       UNAVAILABLE: no certain answer yet: ")
+        code, out, _ = run("explain", "demo/llama", "--server", server.admin)
+        assert code == 0
+        assert out.startswith("demo/llama  no answer  (unknown, ")
+        code, out, _ = run("explain", "demo/llama", "--server", server.admin, "-o", "json")
+        assert json.loads(out)[0]["certainty"] == "unknown"
+        code, _, err = run("explain", "demo/lama", "--server", server.admin)
+        assert code == 2
+        assert "did you mean demo/llama?" in err
+
+
+def test_explain_watches_on_while_the_server_is_away(run, tmp_path):
+    with serving(tmp_path, f"http://127.0.0.1:{free_port()}") as server:
+        run("ask", server.grpc, "--namespace", "demo", "--name", "llama", *QUEUE)
+        watching = [COMMAND, "explain", "demo/llama", "--server", server.admin, "--watch", "--every", "0.1"]
+        with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline().startswith("demo/llama  no answer")
+            server.process.kill()
+            assert "did not answer" in process.stderr.readline()
+            process.send_signal(2)
+            assert process.wait(20) == 130
+
+
+def test_a_port_in_use_is_one_clear_error(tmp_path):
+    with serving(tmp_path, "http://127.0.0.1:1") as server:
+        command = [COMMAND, "serve", "--prometheus", "http://127.0.0.1:1"]
+        for flags, key in (
+            (["--grpc-address", server.grpc, "--admin-address", "127.0.0.1:0"], "grpc.address"),
+            (
+                ["--grpc-address", "127.0.0.1:0", "--admin-address", server.admin.removeprefix("http://")],
+                "admin.address",
+            ),
+        ):
+            done = subprocess.run(
+                [*command, *flags, "--grpc-drain", "0s"], capture_output=True, text=True, timeout=60, check=False
+            )
+            assert done.returncode == 1
+            last = done.stderr.splitlines()[-1]
+            assert key in last
+            assert "in use" in last
+
+
+def test_a_folder_of_formulas_that_is_not_there_is_one_clear_error(run, tmp_path):
+    code, _, err = run("serve", "--prometheus", "http://127.0.0.1:1", "--formulas", tmp_path / "none")
+    assert code == 1
+    assert "cannot be listed" in err
+
+
+def test_output_that_nobody_reads_is_no_error():
+    done = subprocess.run(f"{COMMAND} serve --help | true", shell=True, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,54 @@
+"""What a workload asks for in a tick, and how the answers are sorted into what is decided on."""
+
+from dataclasses import replace
+
+from support.timelines import FILE, workload
+
+from scaler.model.measurement import Failure, HistoryAsk, Reading, Replicas, SignalAsk
+from scaler.model.objects import Scaled
+
+
+def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():
+    spec = workload(FILE, model="m")
+    assert [guard.ask.signal for guard in spec.guards] == ["waiting", "running"]
+    assert HistoryAsk("default", 120) in spec.asks()
+    assert {ask.signal for ask in spec.asks() if isinstance(ask, SignalAsk)} == {
+        "waiting", "running", "current_replicas", "ready_replicas", "min_replicas", "max_replicas",
+    }  # fmt: skip
+    assert (
+        SignalAsk("default", "kubernetes", "current_replicas", (("namespace", "team"), ("hpa", "keda-hpa-llama")))
+        in spec.asks()
+    )
+
+
+def test_a_scaled_job_has_no_hpa_to_ask_about():
+    assert workload(FILE, model="m", kind="ScaledJob").replicas == {}
+
+
+def test_the_answers_are_sorted_into_inputs():
+    spec = workload(FILE, model="m")
+    facts = {"current": 3.0, "ready": 2.0, "minimum": 0.0}
+    answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in facts.items()}
+    answers[spec.inputs[0].ask] = Reading(5.0, 0.0)
+    answers[HistoryAsk("default", 120)] = Reading(1.0, 0.0)
+    inputs = spec.inputs_of(answers)
+    assert inputs.readings["waiting"] == inputs.guards["waiting"] == Reading(5.0, 0.0)
+    assert isinstance(inputs.readings["drift"], Failure)
+    assert inputs.replicas == Replicas(3, 2, 1, 0, None, "kube-state-metrics")
+    assert inputs.young == frozenset()
+
+
+def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
+    spec = workload(FILE, model="m")
+    answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in {"current": 3.0, "ready": 2.0}.items()}
+    scaled = Scaled("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
+    assert spec.inputs_of(answers, scaled, "old").replicas == Replicas(
+        3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", doubt="old"
+    )
+    assert spec.inputs_of(answers, replace(scaled, replicas=5)).replicas.current == 5
+
+
+def test_an_endpoint_that_shows_no_past_is_young():
+    spec = workload(FILE, model="m")
+    assert spec.inputs_of({HistoryAsk("default", 120): Reading(None, 0.0)}).young == {"default"}
+    assert spec.inputs_of({}).replicas == Replicas()

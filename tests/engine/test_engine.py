@@ -1,0 +1,545 @@
+"""The engine on timelines: a source is a function of the time, and ticks are called, not waited for."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from scaler.config.catalog import Catalog
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import parse_file
+from scaler.engine.engine import FOLDS_A_SLICE, Engine, Limits
+from scaler.model.errors import ConfigError, NoAnswer, UnknownFormula
+from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
+from scaler.model.strict_yaml import parse_yaml
+
+START = 100_000.0
+LOAD = "name: load\nmetrics: {{load: {{prometheus: 'load{{namespace=\"$namespace\"}}'}}}}\nformula: load\ntarget: {target}\nidleFor: 30s\n"
+
+
+class Timeline:
+    """A source whose load is a function of the time; counts what it was asked."""
+
+    def __init__(self, load):
+        self.load = load
+        self.questions = []
+
+    def fetch(self, asks, times, whose=NOBODYS):
+        self.questions.append((set(asks), list(times)))
+        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+
+    def measure(self, ask, at):
+        if isinstance(ask, HistoryAsk):
+            return Reading(1.0, at)
+        if not isinstance(ask, QueryAsk):
+            return Reading(None, at)
+        value = self.load(at)
+        return Failure(value, at) if isinstance(value, str) else Reading(value, at)
+
+
+class Clock:
+    def __init__(self, now=START):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+def catalog(**targets):
+    return Catalog({name: formula(name, target) for name, target in targets.items()})
+
+
+def formula(name, target):
+    return parse_file(parse_yaml(LOAD.format(target=target).replace("name: load", f"name: {name}"), name), name)
+
+
+def request(name="llama", formula="load", **metadata):
+    return Request("team", name, tuple(sorted({"formula": formula, **metadata}.items())))
+
+
+def engine_of(load=lambda _at: 40.0, clock=None, limits=None, sources=None, **more):
+    sources = sources or {"default": Timeline(load)}
+    return Engine(sources, catalog(load=10), Defaults(endpoints=tuple(sources)), clock or Clock(), limits, **more)
+
+
+def play(scenario):
+    """Run a scenario that takes no time."""
+    asyncio.run(asyncio.wait_for(scenario, 30))
+
+
+async def first(engine, asked=None):
+    """The first decision of a request: its read waits while a tick is made."""
+    reading = asyncio.ensure_future(engine.read(asked or request()))
+    await asyncio.sleep(0)
+    await engine.tick(engine._clock())
+    return await reading
+
+
+def test_a_first_question_waits_for_its_first_decision_and_later_ones_only_read():
+    async def scenario():
+        engine = engine_of()
+        decision = await first(engine)
+        assert (decision.replicas, decision.active, decision.at) == (4, True, START)
+        assert await engine.read(request()) is decision
+        assert engine.find("team", "llama") == engine.decisions() == [decision]
+        assert engine.find("team", "other") == []
+        await engine.close()
+
+    play(scenario())
+
+
+def test_the_history_of_a_new_workload_is_folded_so_that_it_knows_the_past_at_once():
+    async def scenario():
+        engine = engine_of(lambda _at: 0.0)
+        assert (await first(engine)).active is False  # 30 s of quiet are in the history
+        [(_, times)] = engine._sources["default"].questions
+        assert times == [START - Limits().evaluation_delay - 30 + step * 5 for step in range(7)]
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_history_that_cannot_be_had_is_not_an_outage_that_was_seen():
+    async def scenario():
+        engine = engine_of(lambda at: 40.0 if at >= START - 1 else "no history")
+        decision = await first(engine)
+        assert (decision.certainty, decision.replicas) == ("certain", 4)
+        await engine.close()
+
+    play(scenario())
+
+
+def test_calls_are_answered_while_a_long_past_is_folded():
+    class Telling(Timeline):
+        answered = False
+
+        def fetch(self, asks, times, whose=NOBODYS):
+            answers = super().fetch(asks, times, whose)
+            self.answered = True
+            return answers
+
+    async def scenario():
+        source = Telling(lambda _at: 40.0)
+        engine = engine_of(sources={"default": source})
+        deciding = asyncio.ensure_future(first(engine, request(interval="1s", idleFor="1h")))
+        turns = 0
+        while not deciding.done():
+            await asyncio.sleep(0)
+            turns += source.answered
+        assert turns > 3600 / FOLDS_A_SLICE
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_past_that_could_not_be_asked_for_is_asked_for_again_at_the_next_tick():
+    async def scenario():
+        engine = engine_of(lambda _at: 0.0)
+        source = engine._sources["default"]
+        measure, source.measure = source.measure, lambda _ask, at: Failure("timed out", at)
+        with pytest.raises(NoAnswer, match="no certain answer yet: load: timed out"):
+            await first(engine)
+        await engine.tick(START + 4)
+        assert len(source.questions) == 1, "not before the next tick"
+        source.measure = measure
+        await engine.tick(START + 5)
+        assert (await engine.read(request())).active is False, "30 s of quiet were in the past"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
+    async def scenario():
+        engine = engine_of()
+        waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(250)]
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await engine.tick(START)
+        assert [(await one).replicas for one in waiting] == [4] * 250
+        asked = [sum(isinstance(ask, SignalAsk) for ask in asks) for asks, _ in engine._sources["default"].questions]
+        assert asked == [400, 400, 200], "four facts of each HPA"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
+    async def scenario():
+        engine = engine_of()
+        source = engine._sources["default"]
+        await first(engine, request("a"))
+        await first(engine, request("b"))
+        source.questions.clear()
+        await engine.tick(START + 3)  # still the same grid time
+        assert source.questions == []
+        await engine.tick(START + 5)
+        [(asks, times)] = source.questions
+        assert times == [START + 5 - Limits().evaluation_delay]  # the grid time less the evaluation delay
+        assert sum(isinstance(ask, QueryAsk) for ask in asks) == 1, "equal asks are one ask"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_ticks_fall_just_before_the_looks_of_the_hpa_and_are_no_more_than_before():
+    """The HPA looks every 15 s; another's polls, every 30 s, leave the grid alone."""
+
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        source = engine._sources["default"]
+        await first(engine, request("hpa"))
+        await first(engine, request("polled"))
+        at = {"hpa": [], "polled": []}
+        for tenth in range(1, 1200):
+            clock.now = START + tenth / 10
+            await engine.tick(clock.now)
+            for name, look, period in (("hpa", 36, 150), ("polled", 36, 300)):
+                if tenth % period == look:
+                    at[name].append(clock.now - (await engine.read(request(name))).at)
+        assert [round(age, 1) for age in at["hpa"]] == 3 * [3.6] + 5 * [0.6]
+        assert [round(age, 1) for age in at["polled"]] == 4 * [3.6]
+        questions = [times[-1] for _, times in source.questions if len(times) == 1]
+        assert len(questions) <= 2 * 120 / 5
+        await engine.close()
+
+    play(scenario())
+
+
+def test_who_came_first_is_asked_about_first():
+    class Ordered(Timeline):
+        def fetch(self, asks, times, whose=NOBODYS):
+            self.models = [dict(ask.labels).get("model") for ask in asks if isinstance(ask, SignalAsk)]
+            self.whose = set(whose.values())
+            return super().fetch(asks, times, whose)
+
+    async def scenario():
+        source = Ordered(lambda _at: 40.0)
+        engine = engine_of(sources={"default": source})
+        models = [f"m{number}" for number in (7, 3, 9, 1, 5)]
+        for model in models:
+            metadata = (("expression", "waiting"), ("model", model), ("target", "1"))
+            engine._asked(Request(f"team-{model}", model, metadata), START)
+        await engine.tick(START)
+        assert source.whose == {f"team-{model}" for model in models}
+        assert [model for model in dict.fromkeys(source.models) if model] == models
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_wrong_trigger_is_an_error_at_once_and_no_workload():
+    async def scenario():
+        engine = engine_of()
+        for _ in range(2):  # KEDA retries at once
+            with pytest.raises(ConfigError, match="trigger: oops: unknown key"):
+                await engine.read(request(oops="1"))
+            with pytest.raises(UnknownFormula):
+                await engine.read(request(formula="nope"))
+        assert engine._workloads == {}
+        for number in range(2000):
+            with pytest.raises(ConfigError):
+                await engine.read(request(oops=str(number)))
+        assert len(engine._errors) <= 512
+        assert engine.refusals("team", "llama")[-1].startswith("trigger: oops: unknown key")
+        assert engine.refusals("team", "other") == []
+        with pytest.raises(ConfigError, match="metadata: a value of 1000000 characters|oops"):
+            await engine.read(request(oops="x" * 1_000_000))
+        assert "x" * 100 not in str(engine._errors), "what is too large is not kept"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_source_that_takes_too_long_is_no_decision_within_the_budget():
+    async def scenario():
+        engine = engine_of(limits=Limits(budget=0.01))
+        with pytest.raises(NoAnswer, match="no decision yet: the first measurement took longer than 10ms"):
+            await engine.read(request())
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_client_that_gives_up_does_not_cancel_the_work():
+    async def scenario():
+        engine = engine_of()
+        impatient, patient = (asyncio.ensure_future(engine.read(request())) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await engine.tick(START)
+        assert (await patient).replicas == 4
+        await engine.close()
+
+    play(scenario())
+
+
+def test_an_uncertain_decision_without_an_answer_is_an_error_with_the_reason():
+    async def scenario():
+        engine = engine_of(lambda _at: "connection refused")
+        with pytest.raises(NoAnswer, match="no certain answer yet: load: connection refused"):
+            await first(engine)
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_server_that_stopped_deciding_says_so():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        await first(engine)
+        clock.now += 1000
+        with pytest.raises(NoAnswer, match="the newest decision is 16m40s old: this server has stopped deciding"):
+            await engine.read(request())
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_source_that_raises_harms_only_its_own_asks(caplog):
+    class Broken:
+        def fetch(self, asks, times, whose=NOBODYS):
+            raise RuntimeError("boom")
+
+    async def scenario():
+        engine = engine_of(sources={"default": Timeline(lambda _at: 40.0), "broken": Broken()})
+        with caplog.at_level(logging.CRITICAL):
+            good = asyncio.ensure_future(first(engine))
+            with pytest.raises(NoAnswer, match=r"broken: internal error \(RuntimeError\)"):
+                await first(engine, request("other", endpoint="broken"))
+        assert (await good).replicas == 4
+        assert engine.fetches["default"].answered > 0
+        assert engine.fetches["broken"].failed > 0
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_source_that_hangs_delays_nobody_else_and_is_not_piled_up_on():
+    release = threading.Event()
+
+    class Hung(Timeline):
+        def fetch(self, asks, times, whose=NOBODYS):
+            self.questions.append(times)
+            release.wait(20)
+            return super().fetch(asks, times, whose)
+
+    async def scenario():
+        clock = Clock()
+        hung = Hung(lambda _at: 1.0)
+        sources = {"default": Timeline(lambda _at: 40.0), "hung": hung}
+        engine = engine_of(sources=sources, clock=clock, limits=Limits(patience=0.05))
+        slow = request("slow", endpoint="hung")
+        waiting = asyncio.ensure_future(engine.read(slow))
+        assert (await first(engine)).replicas == 4
+        with pytest.raises(NoAnswer, match="hung did not come back within 50ms"):
+            await waiting
+        for _ in range(5):
+            clock.now += 5
+            await engine.tick(clock.now)
+        assert len(hung.questions) <= 2
+        assert "has not come back since an earlier question" in engine.find("team", "slow")[0].reason
+        assert engine.find("team", "llama")[0].at == clock.now
+        release.set()
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_fold_that_fails_leaves_the_old_decision_to_age(caplog):
+    async def scenario():
+        engine = engine_of()
+        decision = await first(engine)
+        engine._sources["default"].measure = lambda _ask, _at: object()
+        with caplog.at_level(logging.CRITICAL):
+            await engine.tick(START + 5)
+        assert engine.decisions() == [decision]
+        await engine.close()
+
+    play(scenario())
+
+
+# ---- which workloads there are ----------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_made_up_workloads_do_not_drive_out_the_real_ones():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock, limits=Limits(workloads=100))
+        await first(engine)
+        clock.now += 70
+        await engine.tick(clock.now)
+        assert await engine.read(request())
+        for number in range(10_000):
+            engine._asked(request(f"made-up-{number}"), clock.now)
+        assert len(engine._workloads) == 100
+        assert request() in engine._workloads
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_workload_that_nobody_asks_about_is_forgotten():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        await first(engine, request("old"))
+        clock.now += 7300
+        await first(engine, request("new"))
+        assert list(engine._workloads) == [request("new")]
+        await engine.close()
+
+    play(scenario())
+
+
+def test_an_edited_trigger_does_not_lower_what_was_said_before_it_has_seen_enough():
+    windowed = LOAD.format(target=10).replace("'load{", "'other{").replace("}'}}", "}', over: 1m}}")
+
+    async def scenario():
+        engine = engine_of(lambda at: 40.0 if at < START else 10.0)
+        engine.use(
+            Catalog(
+                {
+                    **engine.catalog.formulas,
+                    "windowed": parse_file(parse_yaml(windowed.replace("name: load", "name: windowed"), "w"), "w"),
+                }
+            )
+        )
+        await first(engine)
+        engine._sources["default"].load = lambda at: 10.0 if at >= START - 1 else "no history"
+        decision = await first(engine, request(formula="windowed"))
+        assert (decision.certainty, decision.replicas, decision.asked) == ("raising", 4, 1)
+        await engine.close()
+
+    play(scenario())
+
+
+# ---- edits -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_of_a_formula_is_in_force_at_the_next_tick():
+    async def scenario():
+        engine = engine_of()
+        await first(engine)
+        engine.use(catalog(load=5))
+        await engine.tick(START + 5)
+        assert (await engine.read(request())).replicas == 8
+        engine.use(engine.catalog)
+        assert engine.notices() == {}
+        await engine.close()
+
+    play(scenario())
+
+
+def test_an_edit_without_effect_changes_nothing():
+    async def scenario():
+        engine = engine_of()
+        await first(engine)
+        state = engine._workloads[request()].state
+        engine.use(catalog(load=10))
+        assert engine._workloads[request()].state is state
+        await engine.close()
+
+    play(scenario())
+
+
+def test_an_edit_that_no_longer_fits_the_trigger_leaves_the_old_one_in_force():
+    async def scenario():
+        engine = engine_of()
+        await first(engine)
+        demanding = LOAD.format(target=5) + "parameters: {model: {description: a model}}\n"
+        engine.use(Catalog({"load": parse_file(parse_yaml(demanding, "load.yaml"), "load.yaml")}))
+        await engine.tick(START + 5)
+        assert (await engine.read(request())).replicas == 4
+        [notice] = engine.notices().values()
+        assert notice.startswith("an edit of load.yaml is not in force: trigger: model: is missing")
+        engine.use(catalog(load=5))
+        assert engine.notices() == {}
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_new_formula_file_ends_the_error_of_those_who_asked_for_it():
+    async def scenario():
+        engine = engine_of()
+        with pytest.raises(UnknownFormula):
+            await engine.read(request(formula="new"))
+        engine.use(catalog(load=10, new=20))
+        assert (await first(engine, request(formula="new"))).replicas == 2
+        await engine.close()
+
+    play(scenario())
+
+
+# ---- those who wait ----------------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_told_as_they_come_until_the_engine_closes():
+    async def scenario():
+        engine = engine_of()
+        seen = []
+
+        async def listen():
+            async for decision in engine.changes(request()):
+                seen.append(decision.at)  # noqa: PERF401 - what was seen counts also when it ends early
+
+        listener = asyncio.ensure_future(listen())
+        for now in (START, START + 5, START + 10):
+            await asyncio.sleep(0)
+            await engine.tick(now)
+            await asyncio.sleep(0)
+        await engine.close()
+        await listener
+        assert seen == [START, START + 5, START + 10]
+
+    play(scenario())
+
+
+def test_a_reader_that_waits_when_the_engine_closes_is_told():
+    async def scenario():
+        engine = engine_of()
+        waiting = asyncio.ensure_future(engine.read(request()))
+        await asyncio.sleep(0)
+        await engine.close()
+        with pytest.raises(NoAnswer, match="shutting down"):
+            await waiting
+
+    play(scenario())
+
+
+def test_every_decision_is_reported_with_the_one_before():
+    async def scenario():
+        told = []
+        engine = engine_of(on_decision=lambda before, after: told.append((before and before.at, after.at)))
+        await first(engine)
+        await engine.tick(START + 5)
+        assert told == [(None, START), (START, START + 5)]
+        await engine.close()
+
+    play(scenario())
+
+
+def test_run_ticks_by_itself_until_closed():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        running = asyncio.ensure_future(engine.run())
+        assert (await engine.read(request())).replicas == 4  # a new workload wakes the loop
+        await engine.close()
+        await running
+
+    play(scenario())
+
+
+def test_a_workload_that_measures_nothing_needs_no_source():
+    async def scenario():
+        engine = engine_of()
+        engine.use(Catalog({"fixed": parse_file(parse_yaml("name: fixed\nformula: 3\ntarget: 1\n", "f"), "f")}))
+        assert (await first(engine, request(formula="fixed", kind="ScaledJob"))).replicas == 3
+        await engine.close()
+
+    play(scenario())

@@ -1,0 +1,42 @@
+import grpc
+import pytest
+
+from scaler.model import errors
+
+
+def family(cls):
+    yield cls
+    for child in cls.__subclasses__():
+        yield from family(child)
+
+
+OWN = [
+    cls for cls in family(errors.ScalerError) if cls.__module__ == errors.__name__
+]  # rooms may have some for themselves
+
+
+@pytest.mark.parametrize("cls", OWN)
+def test_every_error_has_the_name_of_a_grpc_status_and_stands_in_the_tree(cls):
+    assert grpc.StatusCode[cls.code]
+    assert cls.__name__ in errors.__doc__
+    assert cls.__doc__
+
+
+def test_a_syntax_error_points_at_the_place():
+    error = errors.FormulaSyntaxError("waiting\n+ runing", 10, "unknown name runing")
+    assert (error.line, error.column) == (2, 3)
+    assert str(error) == "formula: unknown name runing (at 2:3)\n  + runing\n    ^"
+    assert str(error.placed("f.yaml", "formula")).startswith("f.yaml: formula: unknown name runing (at 2:3)\n")
+
+
+def test_a_long_line_is_shown_around_the_place():
+    text = "a + " * 100 + "?"
+    error = errors.FormulaSyntaxError(text, len(text) - 1, "unexpected ?")
+    *_, line, caret = str(error).split("\n")
+    assert len(line) < 130
+    assert line[caret.index("^")] == "?"
+
+
+def test_the_nearest_word_is_offered_only_when_near():
+    assert errors.nearest("taget", ["target", "model"]) == ", did you mean target?"
+    assert errors.nearest("zzz", ["target", "model"]) == ""

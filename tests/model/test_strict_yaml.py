@@ -1,0 +1,36 @@
+import pytest
+
+from scaler.model.errors import ConfigError
+from scaler.model.strict_yaml import parse_yaml
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("a: &x [1]\nb: *x", r"aliases are not allowed \(at 2:4\)"),
+        ("&a [*a]", "aliases are not allowed"),
+        ("a: 1\nb: {c: 1, c: 2}", r"the key 'c' stands twice \(at 2:11\)"),
+        ("? [1]\n: 2", "a key is not a plain value"),
+        ("[" * 3000, "nested too deeply"),
+        ("a: [1, 2", "expected ',' or ']'"),
+        ("a: 1\n---\nb: 2", "another document"),
+        ("\x00", "unacceptable character"),
+        ("[" + "1," * 20_001 + "]", "more than 20000 values"),
+        ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("a: 2024-99-99", "month must be in 1..12"),
+        ("a: !!bool maybe", r"has a value that does not fit its tag \('maybe'\)"),
+        ("a: !!int ''", "does not fit its tag"),
+        ("a: !!float ''", "does not fit its tag"),
+        ("a: !!timestamp x", "does not fit its tag"),
+        ("a: 0x" + "f" * 5000, r"a number of 5002 characters \(at 1:4\)"),
+        ("a: 1" + ":1" * 300 + ".5", "a number of 603 characters"),
+        ("a: 1" + ":1" * 100_000, "a number of 200001 characters"),
+    ],
+)
+def test_what_is_not_plain_bounded_yaml_is_one_clear_error(content, problem):
+    with pytest.raises(ConfigError, match=problem):
+        parse_yaml(content, "f.yaml")
+
+
+def test_plain_yaml_is_read():
+    assert parse_yaml("a: [1, x]\nb: {c: 2.5}", "f.yaml") == {"a": [1, "x"], "b": {"c": 2.5}}

@@ -1,0 +1,67 @@
+"""What is said when the API server's connection goes wrong, in words that need no knowledge of the client's."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+import yaml
+
+from scaler.model.errors import SourceError
+from scaler.sources.kubernetes.api import ApiServer
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+CUT = "the connection was cut off"
+
+
+@pytest.fixture
+def answering():
+    """An API server that says these bytes and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def start(said):
+            def run():
+                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(said)
+
+            threading.Thread(target=run, daemon=True).start()
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield start
+
+
+def access(folder, address):
+    names = {"clusters": [{"name": "c", "cluster": {"server": address}}], "users": [{"name": "u", "user": {}}]}
+    context = {"contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x"}
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **names, **context}))
+    return ApiServer(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"", f"the API server cannot be reached: {CUT}"),
+        (b"SSH-2.0-server\r\n", "the API server cannot be reached: what it sends is no HTTP"),
+        (CHUNKED, f"the API server was lost: {CUT}"),
+        (CHUNKED + b"5\r\nab", f"the API server was lost: {CUT}"),
+        (CHUNKED + b"\r\n", f"the API server was lost: {CUT}"),
+        (CHUNKED + b"zz\r\nab", f"the API server was lost: {CUT}"),
+        (OK + b"Content-Length: 10\r\n\r\n{}", f"the API server was lost: {CUT}"),
+        (OK + b"Content-Length: 2\r\n\r\nno", "the API server sends what is not JSON: b'no'"),
+    ],
+)
+def test_a_connection_that_ends_early_is_said_in_plain_words(answering, tmp_path, said, told):
+    server = access(tmp_path, answering(said))
+    with pytest.raises(SourceError) as raised:
+        server.get("/api/v1/pods")
+    assert str(raised.value) == told
+
+
+def test_what_the_operating_system_says_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(SourceError, match="the API server cannot be reached: Connection refused"):
+        access(tmp_path, f"http://127.0.0.1:{port}").get("/api/v1/pods")

@@ -1,0 +1,11 @@
+"""Objects of Karpenter as it writes them; tests/test_karpenter.py reads whole ones."""
+
+from scaler.sources.kubernetes.read_karpenter import read_claim, read_pool, read_shortage
+
+
+def test_objects_of_karpenter_that_say_little():
+    pool = read_pool({"metadata": {"name": "p"}, "spec": {"template": {"spec": {}}}})
+    assert (pool.limits, pool.used, pool.static, pool.problem) == ({}, {}, False, "")
+    claim = read_claim({"metadata": {"name": "p-1"}, "spec": {}})
+    assert (claim.pool, claim.allocatable, claim.launched, claim.initialized) == ("", {}, None, False)
+    assert read_shortage({"metadata": {"name": "e"}, "involvedObject": {"kind": "NodeClaim", "name": "p-1"}}) is None

@@ -1,0 +1,206 @@
+"""Nodes, pods and quotas as JSON, and the sums that the scheduler makes of them."""
+
+import pytest
+
+from scaler.model.nodes import PriorityClass, Quota
+from scaler.sources.kubernetes.read_pods import (
+    MOST,
+    amount,
+    read_limit_range,
+    read_needs,
+    read_node,
+    read_priority_class,
+    read_quota,
+    read_shape,
+    total,
+)
+
+
+@pytest.mark.parametrize(
+    ("resource", "written", "value"),
+    [
+        ("cpu", "1", 1000),
+        ("cpu", "100m", 100),
+        ("cpu", "0.1", 100),
+        ("cpu", "1.5", 1500),
+        ("cpu", "100u", 1),
+        ("cpu", "1n", 1),
+        ("cpu", 2, 2000),
+        ("memory", "1Ki", 1024),
+        ("memory", "1.5Gi", 1610612736),
+        ("memory", "1G", 10**9),
+        ("memory", "1k", 1000),
+        ("memory", "100m", 1),
+        ("memory", "1e3", 1000),
+        ("memory", "12E", 12 * 10**18),
+        ("memory", "1E3", 1000),
+        ("nvidia.com/gpu", "8", 8),
+        ("nvidia.com/gpu", "-1", -1),
+        ("nvidia.com/gpu", "1e999999999", MOST),
+        ("nvidia.com/gpu", "9" * 5000, MOST),
+        ("nvidia.com/gpu", "-1e5000", -MOST),
+        ("memory", "1e20Ei", MOST),
+        ("memory", "0e999999999", 0),
+    ],
+)
+def test_quantities(resource, written, value):
+    assert amount(resource, written) == value
+
+
+@pytest.mark.parametrize("written", ["", "x", "1KiB", "1 Gi", "..", None, "NaN", "1e"])
+def test_what_is_no_quantity(written):
+    with pytest.raises(ValueError, match="is no quantity"):
+        amount("cpu", written)
+
+
+def container(cpu, name="c", **more):
+    return {"name": name, "resources": {"requests": {"cpu": cpu}}, **more}
+
+
+def cores(spec, status=None):
+    return read_shape(spec, {}, status).asks("cpu")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"containers": [container("1"), container("2")]}, 3000),
+        ({"containers": [container("1")], "initContainers": [container("5"), container("3")]}, 5000),
+        ({"containers": [container("1")], "initContainers": [container("2", restartPolicy="Always")]}, 3000),
+        (
+            {
+                "containers": [container("1")],
+                "initContainers": [container("2", restartPolicy="Always"), container("4")],
+            },
+            6000,
+        ),
+        (
+            {
+                "containers": [container("1")],
+                "initContainers": [container("4"), container("2", restartPolicy="Always")],
+            },
+            4000,
+        ),
+        ({"containers": [container("1")], "overhead": {"cpu": "250m"}}, 1250),
+        ({"containers": [container("1")], "resources": {"requests": {"cpu": "4"}}, "overhead": {"cpu": "1"}}, 5000),
+        ({"containers": [container("1")], "resources": {"limits": {"cpu": "4"}}}, 4000),
+        ({"containers": [{"name": "c", "resources": {"limits": {"cpu": "2"}}}]}, 2000),
+        ({"containers": [{"name": "c", "resources": {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}}]}, 1000),
+        ({"containers": [{"name": "c"}]}, 0),
+    ],
+)
+def test_what_a_pod_asks_for(spec, expected):
+    assert cores(spec) == expected
+    assert read_shape(spec, {}).asks("pods") == 1
+
+
+def asking(**resources):
+    return {"name": "c", "resources": resources}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"containers": [asking()]}, 100),
+        ({"containers": [asking(), asking()]}, 200),
+        ({"containers": [asking(requests={"cpu": "2"}), asking()]}, 2100),
+        ({"containers": [asking(requests={"cpu": "0"}), asking(limits={"cpu": "1"})]}, 1000),
+        ({"containers": [asking()], "initContainers": [asking(requests={"cpu": "50m"})]}, 100),
+        ({"containers": [asking(requests={"cpu": "50m"})], "initContainers": [asking()]}, 100),
+        ({"containers": [asking()], "initContainers": [{**asking(), "restartPolicy": "Always"}]}, 200),
+        ({"containers": [asking()], "overhead": {"cpu": "1"}}, 1100),
+        ({"containers": [asking()], "resources": {"requests": {"cpu": "3"}}}, 3000),
+    ],
+)
+def test_containers_that_do_not_say_ask_for_what_a_limit_range_says(spec, expected):
+    limits = [
+        {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1"}, "max": {"cpu": "9"}},
+        {"type": "Pod", "max": {"cpu": "9"}},
+    ]
+    filling = read_limit_range({"spec": {"limits": limits}})
+    assert filling == {"cpu": 100}
+    assert dict(total(read_needs(spec, {}), filling)) == {"cpu": expected, "pods": 1}
+
+
+def test_a_priority_class():
+    assert read_priority_class({"value": 5}) == PriorityClass(5)
+    never = {"value": -5, "preemptionPolicy": "Never", "globalDefault": True}
+    assert read_priority_class(never) == PriorityClass(-5, preempts=False, default=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "conditions", "expected"),
+    [
+        ({}, [], 2000),
+        ({"resources": {"requests": {"cpu": "3"}}}, [], 3000),
+        ({"resources": {"requests": {"cpu": "1"}}, "allocatedResources": {"cpu": "4"}}, [], 4000),
+        ({"resources": {"requests": {"cpu": "1"}}}, [], 2000),
+        ({"resources": {"requests": {"cpu": "1"}}}, [{"type": "PodResizePending", "reason": "Infeasible"}], 1000),
+        ({"resources": {"requests": {"cpu": "1"}}}, [{"type": "PodResizePending", "reason": "Deferred"}], 2000),
+    ],
+)
+def test_a_container_that_is_resized_holds_the_most_of_what_it_had_and_will_have(state, conditions, expected):
+    status = {"containerStatuses": [{"name": "c", **state}], "conditions": conditions}
+    assert cores({"containers": [container("2")]}, status) == expected
+
+
+def test_ports_of_the_host():
+    def ports(*written, **more):
+        return read_shape({"containers": [{"name": "c", "ports": list(written)}], **more}, {}).ports
+
+    assert ports({"containerPort": 80}) == ()
+    assert ports({"containerPort": 80, "hostPort": 8080}) == (("TCP", "", 8080),)
+    assert ports({"containerPort": 80, "hostPort": 80, "hostIP": "0.0.0.0", "protocol": "UDP"}) == (("UDP", "", 80),)
+    assert ports({"containerPort": 80}, hostNetwork=True) == (("TCP", "", 80),)
+    sidecar = {
+        "name": "s",
+        "restartPolicy": "Always",
+        "ports": [{"containerPort": 1, "hostPort": 1, "hostIP": "10.0.0.1"}],
+    }
+    assert ports(initContainers=[sidecar, {**sidecar, "restartPolicy": None}]) == (("TCP", "10.0.0.1", 1),)
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (
+            {"volumes": [{"persistentVolumeClaim": {"claimName": "x"}}]},
+            "where its volumes can be attached is not counted",
+        ),
+        ({"volumes": [{"emptyDir": {}}]}, ""),
+        ({"runtimeClassName": "kata"}, "what RuntimeClass kata adds is not counted"),
+        ({"runtimeClassName": "kata", "overhead": {"cpu": "1"}}, ""),
+        ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}, ""),
+        ({"schedulerName": "volcano"}, "what else volcano asks before it places pods is not counted"),
+        ({"schedulerName": "default-scheduler"}, ""),
+        ({"schedulingGates": [{"name": "q"}]}, "when its pods are let in to the scheduler is not counted"),
+    ],
+)
+def test_what_is_not_counted_is_told(wish, told):
+    assert "".join(read_shape({"containers": [container("1")], **wish}, {}).bounds) == told
+
+
+def test_a_node():
+    node = read_node(
+        {
+            "metadata": {"name": "n", "labels": {"zone": "a"}},
+            "spec": {"unschedulable": True, "taints": [{"key": "k", "effect": "NoSchedule"}]},
+            "status": {"allocatable": {"cpu": "3920m"}, "conditions": [{"type": "Ready", "status": "Unknown"}]},
+        }
+    )
+    assert (node.labels, node.allocatable, node.ready, node.unschedulable) == (
+        {"zone": "a"},
+        {"cpu": 3920},
+        False,
+        True,
+    )
+    assert read_node({"metadata": {"name": "n"}}).ready, "a node that says nothing of itself is judged by its taints"
+
+
+def test_a_quota():
+    raw = {
+        "metadata": {"name": "q"},
+        "spec": {"scopes": ["BestEffort"]},
+        "status": {"hard": {"requests.cpu": "2", "pods": "4"}, "used": {"requests.cpu": "500m"}},
+    }
+    assert read_quota(raw) == Quota("q", {"requests.cpu": 2000, "pods": 4}, {"requests.cpu": 500}, scoped=True)

@@ -1,0 +1,63 @@
+"""What is kept up with every change of a pod."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cluster import on, spec
+
+from scaler.model.nodes import ANY, HOST, Apart, Filling
+from scaler.sources.kubernetes.read_objects import Reader
+from scaler.sources.kubernetes.store import PodTable, by_target, filling
+
+
+def apart(app):
+    term = {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from(["", "n", "m"]),
+        st.integers(0, 3),
+        st.sampled_from([None, 0, 9]),
+        st.sampled_from(["Running", "Failed"]),
+    ),
+    max_size=12,
+)
+
+
+@given(changes)
+def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
+    reader, kept, last = Reader(), PodTable(), {}
+    for name, where, gpus, priority, phase in timeline:
+        of = spec(gpus, priority=priority, affinity=apart(f"app-{gpus}"))
+        last[name] = reader.pod(on(name, where, of, phase=phase))
+        kept.put(("team", name), last[name])
+    anew = PodTable()
+    for name, record in last.items():
+        anew.put(("team", name), record)
+    assert (kept.records, kept.groups, kept.waiting) == (anew.records, anew.groups, anew.waiting)
+    assert (kept.loads, kept.shy) == (anew.loads, anew.shy)
+
+
+def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
+    ranges = {
+        ("red", "a"): {"cpu": 100, "memory": 7},
+        ("red", "b"): {"cpu": 50, "memory": 7},
+        ("blue", "a"): {"cpu": 1},
+    }
+    assert filling(ranges) == {"red": Filling({"cpu": 50, "memory": 7}, ("cpu",)), "blue": Filling({"cpu": 1})}
+
+
+def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wanted():
+    near, far = Apart((), HOST), Apart((), "zone", ("blue", "green"))
+    everywhere, unsure = Apart((), "zone", reach="all"), Apart((), "zone", ("blue",), reach="some")
+    pods = [("red", one, "n", 0) for one in (near, far, everywhere, unsure)]
+    found = by_target(pods)
+    assert {space: set(there) for space, there in found.items()} == {
+        "red": {near},
+        "blue": {far, unsure},
+        "green": {far},
+        ANY: {everywhere, unsure},
+    }
+    assert by_target([*pods, ("red", near, "m", 5)])["red"][near] == {("n", 0), ("m", 5)}

@@ -1,0 +1,176 @@
+"""Signals of pages, as far as no HTTP is needed: quantiles, expressions for pods, pods with two pages, own pods."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaler.config.endpoint import Endpoint, Page
+from scaler.config.signals import find
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import MAX_VALUE, Failure, OwnPods, QueryAsk, SignalAsk
+from scaler.sources.pages.aggregate import Visit, histogram_quantile, measure, pods_matcher, wanted
+from scaler.sources.pages.exposition import scan
+from scaler.sources.prometheus.source import PrometheusSource
+
+INF = math.inf
+WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+NAME = "vllm:num_requests_waiting"
+
+
+QUANTILES = [
+    (0.5, {0.1: 5, 0.5: 10, INF: 10}, 0.1),
+    (0.75, {0.1: 5, 0.5: 10, INF: 10}, 0.3),
+    (0.25, {0.1: 5, 0.5: 10, INF: 10}, 0.05),
+    (0.99, {0.1: 0, 0.5: 1, INF: 10}, 0.5),  # beyond the last finite bound
+    (0.5, {-1.0: 5, 0.5: 6, INF: 6}, -1.0),  # no lower bound is known there
+    (0.5, {0.1: 5, 0.5: 4, 1.0: 10, INF: 10}, 0.1),  # a bucket that was read late is not lower than the one below
+    (0.5, {0.1: 0, INF: 0}, None),
+    (0.5, {0.1: 1, 0.5: 2}, None),  # without +Inf
+    (0.5, {INF: 2}, None),
+    (0.5, {}, None),
+]
+
+
+@pytest.mark.parametrize(("quantile", "buckets", "expected"), QUANTILES)
+def test_a_quantile_is_linear_within_its_bucket(quantile, buckets, expected):
+    found = histogram_quantile(quantile, buckets)
+    assert found is expected if expected is None else found == pytest.approx(expected)
+
+
+@pytest.mark.real
+def test_a_real_prometheus_has_the_same_quantiles(start_prometheus):
+    source = PrometheusSource(Endpoint("prometheus", start_prometheus().url))
+    asks = {
+        QueryAsk("prometheus", f"histogram_quantile({quantile}, {promql(buckets)})"): expected
+        for quantile, buckets, expected in QUANTILES
+        if buckets
+    }
+    found = source.fetch(list(asks), [1000.0])
+    source.close()
+    assert {ask: found[ask][0].value for ask in asks} == {
+        ask: None if expected is None else pytest.approx(expected) for ask, expected in asks.items()
+    }
+
+
+def promql(buckets):
+    """The buckets as a vector."""
+    bounds = {bound: "+Inf" if bound == INF else repr(bound) for bound in buckets}
+    return " or ".join(f'label_replace(vector({buckets[at]}), "le", "{le}", "", "")' for at, le in bounds.items())
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=50), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_quantile_lies_in_the_bucket_of_the_true_one_and_rises_with_its_rank(values, one, other):
+    bounds = [0.01, 0.1, 1.0, 10.0, 100.0]
+    buckets = {bound: float(sum(value <= bound for value in values)) for bound in (*bounds, INF)}
+    low, high = (histogram_quantile(rank, buckets) for rank in sorted((one, other)))
+    assert 0 <= low <= high <= 100.0
+    true = sorted(values)[max(math.ceil(one * len(values) - 1e-9) - 1, 0)]
+    holding = next(bound for bound in bounds if true <= bound)
+    assert histogram_quantile(one, buckets) <= holding
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "meant"),
+    [(None, "anything", True), (None, "", False), ("a|b", "b", True), ("a|b", "ab", False), (r"a-\d+-x{5}", "a-12-xxxxx", True), ("(?:a|b)-.*", "b-1", True)],
+)  # fmt: skip
+def test_an_expression_for_pods_is_anchored_at_both_ends(pattern, name, meant):
+    assert bool(pods_matcher(pattern)(name)) is meant
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|aa)*b", "a*a*a*a*b", "(a){3}", r"(aa|a|\\)*b", "(a|aa)" * 40])
+def test_an_expression_that_may_take_long_is_refused(pattern):
+    with pytest.raises(ConfigError, match="repeats a group, or has more than 3 repeats and groups"):
+        pods_matcher(pattern)
+
+
+def visit(url, text, problem="", known=True, **labels):
+    samples = {}
+    for sample in scan(text.encode(), {NAME}):
+        samples.setdefault(sample.name, []).append(sample)
+    return Visit(Page(url, labels), samples, lambda _window: {}, problem, known)
+
+
+def read(visits, ask=WAITING):
+    return measure([ask], visits, Endpoint("pages").dialect, 50.0, 50.0, "pages")[ask]
+
+
+def test_two_pages_of_one_pod_are_the_same_thing_twice():
+    pages = [visit(f"http://p:{port}/", f'{NAME}{{model_name="m"}} {port}', pod="llama-0") for port in (3, 5)]
+    assert (read(pages).value, read(pages).answered) == (5.0, 1)
+
+
+def test_the_list_s_labels_stand_over_the_page_s_own():
+    pages = [visit("http://p:1/", f'{NAME}{{model_name="m",namespace="demo"}} 7', namespace="other")]
+    assert read(pages).value is None
+
+
+def test_only_the_target_s_own_pods_count_and_its_ready_ones_must_answer():
+    pages = [visit(f"http://{pod}:1/", f'{NAME}{{model_name="m"}} 7', pod=pod) for pod in ("a", "b", "stranger")]
+    own = OwnPods(frozenset({"a", "b", "c"}), frozenset({"a", "c"}))
+    found = read(pages, replace(WAITING, own=own))
+    assert (found.value, found.answered, found.expected) == (14.0, 2, 3)
+    assert found.partial == "1 of 3 pods did not answer"
+
+
+def test_a_pod_that_answers_without_the_series_is_no_silent_one():
+    pages = [visit("http://a:1/", f'{NAME}{{model_name="m"}} 7', pod="a"), visit("http://b:1/", "", pod="b")]
+    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    assert read(pages, replace(WAITING, own=own)).partial == "1 of 2 pods answered, without such a series"
+    assert read(pages[1:], replace(WAITING, own=own)).reason == (
+        "1 of 2 pods did not answer; 1 of 2 pods answered, without such a series"
+    )
+
+
+numbers = st.one_of(st.floats().map(repr), st.sampled_from(["+Inf", "-Inf", "NaN", "1e308", "-1e308", "0", "7"]))
+times = st.floats(-1e14, 1e14).map(repr)  # milliseconds
+SIGNALS = ["waiting", "kv_cache_usage", "generation_tokens_per_second", "prefix_cache_hit_rate", "time_to_first_token"]
+
+
+@given(st.sampled_from(SIGNALS), st.lists(st.lists(st.tuples(numbers, numbers, times), max_size=3), max_size=3))
+def test_no_number_on_a_page_is_an_error_of_the_reader(name, pages):
+    """Others' pods are measured in the same breath."""
+    signal = find("vllm", name)
+    names = wanted([signal])
+    visits = []
+    for at, lines in enumerate(pages):
+        text = "".join(
+            f'{one}{{model_name="m",engine="{index}",le="{le}"}} {value} {time}\n'
+            for index, (value, le, time) in enumerate(lines)
+            for one in names
+        )
+        samples = {one: [sample for sample in scan(text.encode(), names) if sample.name == one] for one in names}
+        rates = {sample.key: sample.value for some in samples.values() for sample in some}
+        visits.append(Visit(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
+    ask = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
+    found = read(visits, ask)
+    if isinstance(found, Failure):
+        assert "internal error" not in found.reason
+    else:
+        assert found.value is None or abs(found.value) <= MAX_VALUE
+
+
+def test_what_breaks_one_signal_leaves_the_others_alone(caplog):
+    here = replace(visit("http://p:1/", f'{NAME}{{model_name="m"}} 7'), rates=lambda _window: {}["gone"])
+    tokens = replace(WAITING, signal="generation_tokens_per_second", window=60.0)
+    found = measure([WAITING, tokens], [here], Endpoint("pages").dialect, 50.0, 50.0, "pages")
+    assert found[WAITING].value == 7.0
+    assert found[tokens].reason == "pages: internal error (KeyError)"
+    assert caplog.messages == ["a signal cannot be measured"]
+
+
+def test_pages_that_do_not_say_whose_they_are_are_not_held_against_the_pods_that_kubernetes_names():
+    pages = [visit(f"http://10.0.0.{at}:1/", f'{NAME}{{model_name="m"}} 7') for at in (1, 2)]
+    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    found = read(pages, replace(WAITING, own=own))
+    assert (found.value, found.answered, found.expected, found.partial) == (14.0, 2, 2, "")
+
+
+def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
+    gone = visit("http://p:1/", "", "p:1 is away", known=False, namespace="demo", pod="b-0")
+    here = visit("http://p:2/", f'{NAME}{{model_name="m"}} 7', pod="a-0")
+    assert read([here, gone]).partial == "1 of 2 pods did not answer: p:1 is away"
+    assert read([here, gone], replace(WAITING, pods="a-.*")).partial == ""
+    assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).partial == ""

@@ -1,0 +1,202 @@
+"""One page over real HTTP: what may come from it, and what it cannot do."""
+
+import contextlib
+import gzip
+import socket
+import threading
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+from sources.web import Web, send, zipped
+
+from scaler.config.endpoint import Endpoint, Page
+from scaler.model.errors import SourceError
+from scaler.sources.http import Wire
+
+LIMITED = Endpoint("pages", timeout=0.5, max_bytes=10_000)
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()
+
+
+def read(page, endpoint=LIMITED, **headers):
+    wire = Wire(Page(page) if isinstance(page, str) else page, endpoint)
+    try:
+        return wire.read(headers)
+    finally:
+        wire.close()
+
+
+def drip(web):
+    """A body that never ends, a byte at a time: no single read ever times out."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        while not web.over.wait(0.05):
+            handler.wfile.write(b"x")
+
+    return answer
+
+
+def test_a_page_is_read_plain_and_packed_over_one_connection(web):
+    web.paths = {"/plain?a=b": "x 1\n", "/packed": zipped(b"y 2\n" * 2000)}
+    wire = Wire(Page(web.url("/plain?a=b")), LIMITED)
+    assert [wire.read({"X-Scope": "a"})[1] for _ in range(3)] == [b"x 1\n"] * 3
+    wire.close()
+    assert web.connections == 1
+    path, headers = web.asked[0]
+    assert (path, headers["X-Scope"], headers["Accept-Encoding"]) == ("/plain?a=b", "a", "gzip")
+    assert read(web.url("/packed")) == ("text/plain", b"y 2\n" * 2000)
+
+
+def test_the_type_of_a_page_is_told(web):
+    web.paths["/"] = lambda handler: send(handler, b"x 1", Content_Type="application/openmetrics-text; version=1.0.0")
+    assert read(web.url("/")) == ("application/openmetrics-text", b"x 1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda h: send(h, b"no", 503), "answers 503"),
+        (lambda h: send(h, b"", 302, Location="http://127.0.0.1:1/metrics"), "answers 302"),
+        (lambda h: send(h, b"x" * 10_001), "longer than 10000 bytes"),
+        (zipped(b"x" * 10_000_000), "longer than 10000 bytes"),  # 10 kB on the wire
+        (lambda h: send(h, b"not gzip at all", Content_Encoding="gzip"), "incorrect header check"),
+        (lambda h: send(h, b"x 1", Content_Encoding="br"), "is packed, and not with gzip"),
+        (lambda h: h.connection.shutdown(socket.SHUT_RDWR), "closed connection without response"),
+    ],
+)
+def test_what_is_no_good_page_is_an_error_with_its_reason(web, answer, problem):
+    web.paths["/"] = answer
+    with pytest.raises(SourceError, match=problem):
+        read(web.url("/"))
+
+
+@pytest.mark.parametrize("header", [{}, {"Content_Encoding": "gzip"}])
+def test_a_page_that_breaks_off_is_no_page(web, header):
+    body = b"x 1\nx 2\n"
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.send_header("Connection", "close")
+        for name, value in header.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(gzip.compress(body) if header else body)
+
+    web.paths["/"] = answer
+    with pytest.raises(SourceError, match="breaks off before its end"):
+        read(web.url("/"))
+
+
+def test_a_packed_page_that_is_not_whole_is_no_page(web):
+    web.paths["/"] = lambda handler: send(handler, gzip.compress(b"x 1\n" * 500)[:-12], Content_Encoding="gzip")
+    with pytest.raises(SourceError, match="breaks off before its end"):
+        read(web.url("/"))
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again(web):
+    web.paths["/"] = "x 1\n"
+    wire = Wire(Page(web.url("/")), LIMITED)
+    wire.read({})
+    wire._http.sock.shutdown(socket.SHUT_RDWR)
+    assert wire.read({})[1] == b"x 1\n"
+    wire.close()
+    assert web.connections == 2
+
+
+def test_a_page_that_hangs_costs_its_time_out(web):
+    web.paths["/"] = lambda handler: web.over.wait(20)
+    with pytest.raises(SourceError, match="gives no answer within 500ms"):
+        read(web.url("/"))
+
+
+def test_a_page_that_drips_is_cut(web):
+    web.paths["/"] = drip(web)
+    wire = Wire(Page(web.url("/")), LIMITED)
+    threading.Timer(0.3, wire.cut).start()
+    with pytest.raises(SourceError, match="gives no answer within"):
+        wire.read({})
+
+
+def test_nobody_there_is_an_error_with_its_reason():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and not listening
+        with pytest.raises(SourceError, match="Connection refused"):
+            read(f"http://127.0.0.1:{taken.getsockname()[1]}/metrics")
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        (Page("http://gateway/metrics", ip="169.254.169.254"), "link-local"),
+        (Page("http://10.0.0.7/metrics", ip="::ffff:169.254.169.254"), "link-local"),
+        (Page("http://169.254.169.254/latest/meta-data"), "link-local"),
+        (Page("http://[fd00:ec2::254]/latest"), "metadata service"),
+        (Page("http://PORT/metrics", ip="127.0.0.1"), "is at 127.0.0.1, a loopback address"),
+    ],
+)
+def test_an_address_that_is_never_read_gets_no_request(web, page, problem):
+    page = replace(page, url=page.url.replace("PORT", f"gateway:{web.port}"))
+    with pytest.raises(SourceError, match=problem):
+        read(page)
+    assert web.asked == []
+
+
+def test_a_found_page_is_asked_for_under_its_name(web):
+    web.paths["/m"] = "x 1\n"
+    endpoint = replace(LIMITED, networks=(ip_network("127.0.0.0/8"),))
+    assert read(Page(f"http://gateway.team:{web.port}/m", ip="127.0.0.1"), endpoint)[1] == b"x 1\n"
+    assert web.asked[0][1]["Host"] == f"gateway.team:{web.port}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-secret\r\n",
+        b"secret\r\n\r\n",
+        b"HTTP/1.1 500 secret\r\nContent-Length: 6\r\n\r\nsecret",
+        b"HTTP/1.1 799 secret\r\n\r\n",
+        b"HTTP/9.secret 200 secret\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: secret\r\n\r\nsecret",
+        b"HTTP/1.1 302 secret\r\nLocation: http://secret/\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\nsecret",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nsecret",
+        b"HTTP/1.1 200 OK\r\n" + b"secret: secret\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nsecret: " + b"secret" * 20_000 + b"\r\n\r\n",
+    ],
+)
+def test_nothing_of_what_is_answered_is_in_the_error(web, answer):
+    def write(handler):
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    web.paths["/"] = write
+    with pytest.raises(SourceError) as raised:
+        read(web.url("/"))
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"]
+)
+def test_whatever_drips_is_cut(web, head):
+    def drip(handler):
+        handler.wfile.write(head)
+        with contextlib.suppress(OSError):
+            while not web.over.wait(0.05):
+                handler.wfile.write(b"x")
+
+    web.paths["/"] = drip
+    wire = Wire(Page(web.url("/")), LIMITED)
+    threading.Timer(0.3, wire.cut).start()
+    with pytest.raises(SourceError, match="gives no answer within"):
+        wire.read({})

@@ -1,0 +1,67 @@
+"""Timelines for tests: a formula file as text, rows of measurements, and the decisions that come of them."""
+
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind, parse_file
+from scaler.config.trigger import parse_trigger
+from scaler.decision.decide import State, decide
+from scaler.model.measurement import Failure, Inputs, Reading, Replicas, Request
+from scaler.model.strict_yaml import parse_yaml
+
+START = 10_000.0
+FILE = """
+name: mine
+parameters:
+  engine: {default: vllm}
+  model: {description: the served model name}
+  target: {type: number, default: 8}
+metrics:
+  waiting: {signal: waiting, over: 30s, reduce: max}
+  drift: {prometheus: 'max(drift{model="$model"}) > $target', onMissing: 3}
+formula: waiting + drift
+target: $target
+activation: waiting > 0
+"""  # a formula file of every kind of line
+
+
+def workload(text=None, defaults=None, **metadata):
+    """The spec of a trigger; `text` is the formula file it names."""
+    file = None
+    if text is not None:
+        file = parse_file(parse_yaml(text, "test.yaml"), "test.yaml")
+        metadata["formula"] = file.name
+    request = Request("team", "llama", tuple(sorted(metadata.items())))
+    return bind(file, parse_trigger(request), defaults or Defaults())
+
+
+def measured(value, at):
+    if isinstance(value, (Reading, Failure)):
+        return value
+    return Failure(value, at) if isinstance(value, str) else Reading(value, at)
+
+
+def row(at, replicas=None, young=False, guards=None, available=None, scaled=None, **readings):
+    """What one tick was told: numbers, None for no series, a text for a source that failed."""
+    known = replicas if isinstance(replicas, Replicas) else Replicas(current=replicas)
+    return Inputs(
+        readings={name: measured(value, at) for name, value in readings.items()},
+        guards={name: measured(value, at) for name, value in (guards or {}).items()},
+        replicas=known,
+        young=frozenset({"default"} if young else ()),
+        available=available,
+        scaled=scaled,
+    )
+
+
+def fold(spec, rows, state=None, start=START):
+    """Fold rows a tick apart; returns the last state and every decision."""
+    state, decisions = state or State(), []
+    for index, given in enumerate(rows):
+        now = start + index * spec.interval
+        state, decision = decide(spec, state, row(now, **given), now)
+        decisions.append(decision)
+    return state, decisions
+
+
+def said(decisions):
+    """(replicas, active) of every decision."""
+    return [(decision.replicas, decision.active) for decision in decisions]
