@@ -162,7 +162,7 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
             raise ConfigError("settings", "defaults.endpoint", problem, "`prometheus: URL`, or kubernetes.kubeconfig")
         return None
     behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
-    names = settings["kubernetes.serviceNames"]
+    names = settings["kubernetes.scalerAddresses"]
     fixed = settings["kubernetes.provisioner"] == "none"
     return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
 
@@ -171,7 +171,7 @@ def limits(settings: Settings) -> Limits:
     """The engine's bounds; its patience is a little longer than any source's own time-out."""
     slowest = max(endpoint.timeout for endpoint in settings.endpoints.values())
     return Limits(
-        budget=settings["grpc.budget"],
+        budget=settings["grpc.firstDecisionTimeout"],
         workloads=settings["limits.workloads"],
         forget_after=settings["limits.forgetAfter"],
         evaluation_delay=settings["evaluationDelay"],

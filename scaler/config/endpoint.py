@@ -90,8 +90,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as X-Scope-OrgID; may hold secrets
     matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
     labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
-    colons: bool = True  # in the names of metrics; False: a pipeline has made underscores of them
-    heartbeat: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
+    metric_name_colons: bool = True  # in the names of metrics; False: a pipeline has made underscores of them
+    up_selector: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
     stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
     max_series: int = 20_000  # of one answer
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
@@ -104,7 +104,7 @@ class Endpoint:
     @property
     def dialect(self) -> Dialect:
         """What it calls things."""
-        return Dialect(self.labels, self.matchers, self.heartbeat, self.stale_after, self.colons)
+        return Dialect(self.labels, self.matchers, self.up_selector, self.stale_after, self.metric_name_colons)
 
     @property
     def direct(self) -> bool:
@@ -159,7 +159,7 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
     direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
     if direct and fields.has("url"):
         raise fields.error("pods", "stands beside url", "one of them")
-    for key in ("matchers", "heartbeat", "colons") if direct else ("networks",):
+    for key in ("matchers", "upSelector", "metricNameColons") if direct else ("networks",):
         if fields.has(key):
             raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
     no_pages: object = []
@@ -183,8 +183,8 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         headers=_texts(fields, "headers", r"[A-Za-z0-9-]+"),
         matchers=_texts(fields, "matchers", _LABEL_NAME),
         labels=_texts(fields, "labels", _LABEL_NAME),
-        colons=fields.take("colons", boolean, True),
-        heartbeat=fields.take("heartbeat", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
+        metric_name_colons=fields.take("metricNameColons", boolean, True),
+        up_selector=fields.take("upSelector", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
         stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
         max_series=fields.take("maxSeries", whole(1, 1_000_000), POD_SERIES if pods else 20_000),
         max_bytes=fields.take("maxBytes", whole(1024, 1 << 30), 8 * 1024 * 1024),
@@ -320,8 +320,8 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "headers": headers,
         "matchers": dict(endpoint.matchers),
         "labels": dict(endpoint.labels),
-        "colons": "" if endpoint.colons else "false",
-        "heartbeat": "" if endpoint.direct else endpoint.heartbeat,
+        "metricNameColons": "" if endpoint.metric_name_colons else "false",
+        "upSelector": "" if endpoint.direct else endpoint.up_selector,
         "staleAfter": seconds(endpoint.stale_after),
     }
     return {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}

@@ -15,9 +15,9 @@ class Dialect:
 
     labels: Mapping[str, str] = field(default_factory=dict)  # our name, also "pod", "job", "instance" -> its name
     matchers: Mapping[str, str] = field(default_factory=dict)  # constant matchers of every selector
-    heartbeat: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
+    up_selector: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
     recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
-    colons: bool = True  # False: it has `_` where engines write a colon into their metrics' names
+    metric_name_colons: bool = True  # False: it has `_` where engines write a colon into their metrics' names
 
     def name(self, label: str) -> str:
         """The endpoint's name of a label of the scrape."""

@@ -51,7 +51,7 @@ KEYS: tuple[Key, ...] = (
     Key("formulas", text, None, "folder of formula files; the shipped ones when not given"),
     Key("prometheus", server_url, None, "URL of the endpoint `default`, for a start without a file"),
     Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
-    Key("grpc.budget", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
+    Key("grpc.firstDecisionTimeout", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
     Key("grpc.maxConnectionAge", duration(10, 86400), 60.0, "after which a connection is asked to come anew"),
     Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
     Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again to finish"),
@@ -85,7 +85,7 @@ KEYS: tuple[Key, ...] = (
     Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
     Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
     Key("kubernetes.namespaces", _words, (), "namespaces to watch; all when not given"),
-    Key("kubernetes.serviceNames", _words, (), "hosts of scalerAddress that are this service; any when not given"),
+    Key("kubernetes.scalerAddresses", _words, (), "hosts of scalerAddress that are this service; any when not given"),
     Key(
         "kubernetes.provisioner", choice("auto", "none"), "auto", "who buys machines: Karpenter if it is there, or none"
     ),

@@ -29,7 +29,7 @@ _label = matching(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label's name")
 
 
 @dataclass(frozen=True, slots=True)
-class Through:
+class InfoJoin:
     """How a metric of a thing is reached from the object that points at the thing."""
 
     info: str  # the metric that says who points at whom, always 1
@@ -39,7 +39,7 @@ class Through:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class DefaultEndpoint:
     """Where an engine has its metrics page, unless somebody moved it."""
 
     port: int
@@ -53,7 +53,7 @@ class Metric:
     name: str
     versions: str
     where: Pairs  # label -> value
-    through: Through | None
+    info_join: InfoJoin | None
     label_names: Pairs  # our name -> the metric's, where that is not the signal's
 
 
@@ -82,7 +82,7 @@ class Signal:
     window: float | None  # seconds, the default; None: it is what it is now, unless a window is given
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
-    page: Usual | None = None  # None: nothing is usual there
+    page: DefaultEndpoint | None = None  # None: nothing is usual there
 
     @property
     def piles_up(self) -> bool:
@@ -185,30 +185,30 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
     kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
     label_names = _pairs(fields, "labels")
     scope = cast("Scope", fields.take("scope", choice("target", "gateway", "object")))
-    at_zero = fields.take("atZero", number(), None)
+    at_zero = fields.take("valueAtZeroReplicas", number(), None)
     signal = Signal(
         engine=engine,
         name=name,
         description=fields.take("description", text),
         unit=fields.take("unit", text),
         type=kind,
-        adds=cast("Adds", fields.take("adds", choice("sum", "mean", "max", "quantile"))),
+        adds=cast("Adds", fields.take("aggregation", choice("sum", "mean", "max", "quantile"))),
         scope=scope,
         shared=fields.take("shared", boolean, False),
         labels=tuple(ours for ours, _ in label_names),
         label_names=label_names,
         where=_pairs(fields, "where"),
-        parts=fields.take("parts", _parts, _NO_LABELS),
+        parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
         metrics=_metrics(fields, "metrics"),
-        per=_metrics(fields, "per"),
+        per=_metrics(fields, "dividedBy"),
         scale=fields.take("scale", number(), 1.0),
-        bounded=fields.take("bounded", number(), None),
-        bounded_by=fields.take("boundedBy", text, ""),
+        bounded=fields.take("max", number(), None),
+        bounded_by=fields.take("maxReason", text, ""),
         at_zero=at_zero if scope == "target" else None,
         window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),
-        page=fields.take("page", _page, None),
+        page=fields.take("defaultMetricsEndpoint", _page, None),
     )
     fields.close()
     if not signal.metrics:
@@ -226,29 +226,29 @@ def _metric(fields: Fields) -> Metric:
         name=fields.take("name", _metric_name),
         versions=fields.take("versions", text),
         where=_pairs(fields, "where"),
-        through=_through(fields.inside("through")) if fields.has("through") else None,
+        info_join=_through(fields.inside("infoJoin")) if fields.has("infoJoin") else None,
         label_names=_pairs(fields, "labels"),
     )
     fields.close()
     return metric
 
 
-def _through(fields: Fields) -> Through:
-    through = Through(
-        info=fields.take("info", _metric_name),
+def _through(fields: Fields) -> InfoJoin:
+    info_join = InfoJoin(
+        info=fields.take("infoMetric", _metric_name),
         where=_pairs(fields, "where"),
-        label=fields.take("label", _label),
-        names=fields.take("names", _label),
+        label=fields.take("infoLabel", _label),
+        names=fields.take("joinLabel", _label),
     )
     fields.close()
-    return through
+    return info_join
 
 
-def _page(raw: object) -> Usual:
+def _page(raw: object) -> DefaultEndpoint:
     found = re.fullmatch(r":(\d{1,5})(/[\w/]+)", text(raw))
     if found is None:
         raise ValueError(":PORT/PATH")
-    return Usual(int(found[1]), found[2])
+    return DefaultEndpoint(int(found[1]), found[2])
 
 
 def _pairs(fields: Fields, key: str) -> Pairs:

@@ -57,19 +57,19 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "notice": notice,
         "unit": "jobs" if spec.for_jobs else "replicas",
         "certainty": decision.certainty,
-        "replicas": decision.replicas,
+        "answeredReplicas": decision.replicas,
         "active": decision.active,
         "reason": decision.reason,
         "inputs": [_fact(fact, item.ask) for fact, item in zip(decision.facts, spec.inputs, strict=True)],
-        "guards": [_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)],
+        "activitySignals": [_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)],
         "parameters": dict(spec.parameters),
         "value": decision.value,
         "steps": steps_data(spec.program, decision.scope),
         "metricType": spec.metric_type,
         "target": decision.target,
-        "asked": decision.asked,
-        "wanted": decision.wanted,
-        "coming": _coming(decision.coming),
+        "desiredReplicas": decision.asked,
+        "limitedReplicas": decision.wanted,
+        "starting": _coming(decision.coming),
         "capacity": _capacity(decision.capacity),
         "policy": _policy(decision),
         "activation": {
@@ -79,15 +79,15 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         },
         "idle": {
             "quiet": decision.idle.quiet,
-            "against": [*decision.idle.busy, *decision.idle.unread],
+            "blockedBy": [*decision.idle.busy, *decision.idle.unread],
             "seconds": decision.idle.seen,
             "needed": decision.idle.needed,
-            "blind": _blind(decision),
+            "noInFlightSignal": _blind(decision),
         },
         "hold": {"seconds": decision.held, "limit": spec.hold_for, "floor": decision.floor},
         "memory": {"seconds": decision.memory_seen, "needed": spec.memory},
         "problems": list(decision.problems),
-        "target_known": {
+        "scaleTarget": {
             "current": known.current,
             "ready": known.ready,
             "starting": known.starting,
@@ -108,7 +108,7 @@ def _policy(decision: Decision) -> Data | None:
     if algorithm is None:
         return None
     cautions = algorithm.cautions(decision.spec.policy, scaled) if scaled else ()
-    return {"kind": decision.spec.policy_kind, "says": decision.policy, "cautions": list(cautions)}
+    return {"kind": decision.spec.policy_kind, "message": decision.policy, "cautions": list(cautions)}
 
 
 def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
@@ -175,11 +175,11 @@ def _coming(coming: Coming | None) -> Data | None:
     return {
         "replicas": coming.replicas,
         "oldest": coming.oldest,
-        "late": coming.late,
-        "took": coming.took,
+        "overdue": coming.late,
+        "startupSeconds": coming.took,
         "limit": coming.limit,
-        "owed": coming.owed,
-        "says": coming.says() if coming.owed else "",
+        "creditedLoad": coming.owed,
+        "message": coming.says() if coming.owed else "",
     }
 
 
@@ -190,14 +190,14 @@ def _capacity(capacity: Capacity | None) -> Data | None:
     return {
         "mode": capacity.mode,
         "resource": seen.resource,
-        "onNodes": capacity.bound,
+        "scheduledReplicas": capacity.bound,
         "replicas": {"schedulable": _count(seen.schedulable), "provisionable": _count(seen.provisionable)},
         "gpus": {"free": _count(seen.free), "pending": _count(seen.pending), "own": _count(seen.own)},
-        "canBeHad": capacity.replicas,
+        "availableReplicas": capacity.replicas,
         "reason": capacity.reason,
         "limit": capacity.limit,
         "pending": {"replicas": capacity.pending, "seconds": capacity.pending_for},
-        "says": capacity.waiting() if capacity.pending else "",
+        "message": capacity.waiting() if capacity.pending else "",
     }
 
 
@@ -351,9 +351,9 @@ def as_text(data: Data, *, queries: bool = False) -> str:
 
 
 def _answer(data: Data) -> str:
-    if data["replicas"] is None:
+    if data["answeredReplicas"] is None:
         return "no answer"
-    return f"{data['replicas']} {data['unit']}, {'active' if data['active'] else 'inactive'}"
+    return f"{data['answeredReplicas']} {data['unit']}, {'active' if data['active'] else 'inactive'}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
@@ -362,7 +362,7 @@ def _titled(title: str, lines: Sequence[str]) -> list[str]:
 
 def _only_guards(data: Data) -> list[Data]:
     shown = {fact["ask"] for fact in data["inputs"]}
-    return [fact for fact in data["guards"] if fact["ask"] not in shown]
+    return [fact for fact in data["activitySignals"] if fact["ask"] not in shown]
 
 
 def _fact_lines(fact: Data, queries: bool) -> list[str]:
@@ -392,13 +392,17 @@ def step_lines(steps: Sequence[Data]) -> list[str]:
 
 def _replica_lines(data: Data) -> list[str]:
     lines = []
-    if data["value"] is not None and data["asked"] is not None and data["policy"] is None:
-        ready = f"{data['target_known']['ready']} ready x " if data["metricType"] == "Value" else ""
-        lines.append(f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['asked']}")
+    if data["value"] is not None and data["desiredReplicas"] is not None and data["policy"] is None:
+        ready = f"{data['scaleTarget']['ready']} ready x " if data["metricType"] == "Value" else ""
+        lines.append(
+            f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['desiredReplicas']}"
+        )
     if data["policy"]:
-        lines.append(f"policy {data['policy']['kind']}: {data['policy']['says'] or 'not reached'}: {data['asked']}")
+        lines.append(
+            f"policy {data['policy']['kind']}: {data['policy']['message'] or 'not reached'}: {data['desiredReplicas']}"
+        )
         lines += [f"! {caution}" for caution in data["policy"]["cautions"]]
-    lines += _coming_lines(data["coming"])
+    lines += _coming_lines(data["starting"])
     memory, hold = data["memory"], data["hold"]
     lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"
     if memory["seconds"] < memory["needed"] and data["unit"] == "replicas":
@@ -407,7 +411,7 @@ def _replica_lines(data: Data) -> list[str]:
     if data["problems"]:
         lines.append(f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: {lowers}")
         lines += [f"! {problem}" for problem in data["problems"]]
-    known = data["target_known"]
+    known = data["scaleTarget"]
     facts = [
         f"{known[fact]} {fact}"
         for fact in ("current", "ready", "starting", "pending", "minimum", "maximum")
@@ -422,10 +426,12 @@ def _coming_lines(told: Data | None) -> list[str]:
     """What is on its way, where something is."""
     if told is None:
         return []
-    lines = [f"not ordered again: {told['says']}"] if told["says"] else []
-    if told["late"]:
-        took = f"; ready ones took {seconds(round(told['took']))}" if told["took"] is not None else ""
-        lines.append(f"! {told['late']} not ready after {seconds(round(told['limit']))}, and not counted on{took}")
+    lines = [f"not ordered again: {told['message']}"] if told["message"] else []
+    if told["overdue"]:
+        took = (
+            f"; ready ones took {seconds(round(told['startupSeconds']))}" if told["startupSeconds"] is not None else ""
+        )
+        lines.append(f"! {told['overdue']} not ready after {seconds(round(told['limit']))}, and not counted on{took}")
     return lines
 
 
@@ -433,16 +439,16 @@ def _capacity_lines(data: Data) -> list[str]:
     told = data["capacity"]
     if told is None:
         return []
-    if told["canBeHad"] is None and told["replicas"]["schedulable"]["value"] is None:
+    if told["availableReplicas"] is None and told["replicas"]["schedulable"]["value"] is None:
         wanted = told["mode"] == "clamp" or data["kubernetes"] is not None
         return [f"not known: {told['reason']}"[: 2 * WIDTH]] if wanted else []
     lines = [f"replicas, each with {told['resource']}"] if told["resource"] else []
-    lines.append(_count_line("on nodes", {"value": told["onNodes"], "bound": "exact", "reason": ""}))
+    lines.append(_count_line("on nodes", {"value": told["scheduledReplicas"], "bound": "exact", "reason": ""}))
     lines += [_count_line(name, count) for name, count in told["replicas"].items()]
     if told["resource"]:
         lines += [_count_line(GPUS[name], count) for name, count in told["gpus"].items()]
     lines.append(_limit_line(told))
-    return lines + ([f"! {told['says']}"] if told["says"] else [])
+    return lines + ([f"! {told['message']}"] if told["message"] else [])
 
 
 def _count_line(name: str, count: Data) -> str:
@@ -452,10 +458,10 @@ def _count_line(name: str, count: Data) -> str:
 
 
 def _limit_line(told: Data) -> str:
-    if told["canBeHad"] is None:
+    if told["availableReplicas"] is None:
         return f"together not known, so nothing is limited: {told['reason']}"[: 2 * WIDTH]
     limit = f"the answer is at most {told['limit']}" if told["limit"] is not None else "nothing is limited"
-    return f"together {told['canBeHad']}: {limit} (capacity: {told['mode']})"
+    return f"together {told['availableReplicas']}: {limit} (capacity: {told['mode']})"
 
 
 def _active_lines(data: Data) -> list[str]:
@@ -465,9 +471,9 @@ def _active_lines(data: Data) -> list[str]:
     if not activation["value"] and data["unit"] == "jobs":
         lines += step_lines(activation["steps"][1:])
     if not activation["value"] and data["unit"] == "replicas":
-        against = ", ".join(idle["against"])
+        against = ", ".join(idle["blockedBy"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")
-    if idle["blind"] and data["unit"] == "replicas" and not data["target_known"]["minimum"]:
+    if idle["noInFlightSignal"] and data["unit"] == "replicas" and not data["scaleTarget"]["minimum"]:
         longer = f"one that takes longer than {seconds(idle['needed'])} may be ended by a scale to 0"
         lines.append(f"! nothing that is read sees a request while it runs: {longer}")
     return lines

@@ -40,7 +40,7 @@ class Own:
 METRICS = (
     Own("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
     Own("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
-    Own("llm_scaler_asked_replicas", "gauge", WORKLOAD, "Replicas that the formula and its policy ask for."),
+    Own("llm_scaler_desired_replicas", "gauge", WORKLOAD, "Replicas that the formula and its policy ask for."),
     Own("llm_scaler_available_replicas", "gauge", WORKLOAD, "Replicas that can be had; absent when that is not known."),
     Own("llm_scaler_pending_replicas", "gauge", WORKLOAD, "Replicas without a node."),
     Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to."),
@@ -57,9 +57,9 @@ METRICS = (
     Own("llm_scaler_source_answers_total", "counter", ("endpoint", "outcome"), "Measurements: answered or failed."),
     Own("llm_scaler_source_seconds_total", "counter", ("endpoint",), "Seconds spent waiting for an endpoint."),
     Own("llm_scaler_formulas", "gauge", (), "Formulas in service."),
-    Own("llm_scaler_formula_file_bad", "gauge", ("file",), "1 for a file that is not in service as it stands."),
-    Own("llm_scaler_workloads_on_old_formula", "gauge", (), "Workloads that an edited formula no longer fits."),
-    Own("llm_scaler_certificate_bad", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
+    Own("llm_scaler_formula_file_invalid", "gauge", ("file",), "1 for a file that is not in service as it stands."),
+    Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads that an edited formula no longer fits."),
+    Own("llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
     Own("llm_scaler_streams", "gauge", (), "Open streams."),
     Own("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
     Own("llm_scaler_call_seconds", "histogram", ("method",), "Seconds that calls took; streams not included."),
@@ -200,9 +200,9 @@ def _samples(seen: Seen) -> Iterator[Sample]:
         yield "llm_scaler_source_seconds_total", (endpoint,), seconds
     yield "llm_scaler_formulas", (), len(seen.catalog.formulas)
     for file in seen.catalog.problems:
-        yield "llm_scaler_formula_file_bad", (file,), 1
-    yield "llm_scaler_workloads_on_old_formula", (), seen.old_formulas
-    yield "llm_scaler_certificate_bad", (), seen.bad_certificate
+        yield "llm_scaler_formula_file_invalid", (file,), 1
+    yield "llm_scaler_workloads_stale_formula", (), seen.old_formulas
+    yield "llm_scaler_certificate_invalid", (), seen.bad_certificate
     yield "llm_scaler_streams", (), seen.streams
     yield "llm_scaler_build_info", (__version__, platform.python_version(), grpc.__version__), 1
 
@@ -213,7 +213,7 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
     numbers: tuple[tuple[str, float | None], ...] = (
         ("llm_scaler_replicas", decision.replicas),
         ("llm_scaler_active", decision.active),
-        ("llm_scaler_asked_replicas", decision.asked),
+        ("llm_scaler_desired_replicas", decision.asked),
         ("llm_scaler_available_replicas", decision.capacity.replicas if decision.capacity else None),
         ("llm_scaler_pending_replicas", decision.known.pending),
         ("llm_scaler_value", decision.value),

@@ -89,11 +89,13 @@ def test_the_version_is_the_packages(run):
 def test_the_settings_in_force_are_printed(run, tmp_path, monkeypatch):
     monkeypatch.setenv("LLM_SCALER_LOG_LEVEL", "debug")
     (tmp_path / "s.yaml").write_text("prometheus: http://p:9090\ndefaults: {holdFor: 90s}\n")
-    code, out, _ = run("serve", "--settings", tmp_path / "s.yaml", "--grpc-budget", "1s", "--print-settings")
+    code, out, _ = run(
+        "serve", "--settings", tmp_path / "s.yaml", "--grpc-first-decision-timeout", "1s", "--print-settings"
+    )
     assert code == 0
     assert "holdFor: 1m30s" in out
     assert "level: debug" in out
-    assert "budget: 1s" in out
+    assert "firstDecisionTimeout: 1s" in out
 
 
 def test_every_setting_is_in_the_help(run):

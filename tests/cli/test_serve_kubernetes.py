@@ -33,10 +33,10 @@ def test_a_workload_is_known_before_keda_asks_and_follows_the_cluster(tmp_path, 
     with serving(tmp_path, NOBODY, *flags(tmp_path, kubernetes)) as server:
         until(lambda: json.loads(server.get("/api/v1/decisions"))["decisions"])
         explained = lambda: json.loads(server.get("/api/v1/explain/team/llama"))["decisions"][0]  # noqa: E731
-        assert explained()["target_known"]["current"] == 2
+        assert explained()["scaleTarget"]["current"] == 2
         assert explained()["kubernetes"]["pods"] == {"llama-5d8f-a": "ready"}
         kubernetes.put("deployments", deployment(replicas=7))
-        until(lambda: explained()["target_known"]["current"] == 7)
+        until(lambda: explained()["scaleTarget"]["current"] == 7)
         assert "[!] kubernetes" not in server.get("/readyz?verbose")
         assert server.stop() == 0
 
@@ -69,7 +69,7 @@ def test_a_count_of_gpus_that_is_refused_is_an_error_that_names_the_verb(tmp_pat
         data = json.loads(server.get("/api/v1/explain/team/llama"))["decisions"][0]
         assert data["inputs"][0]["value"] is None
         assert "list and watch nodes: 403" in data["inputs"][0]["problem"]
-        assert data["capacity"]["canBeHad"] is None
+        assert data["capacity"]["availableReplicas"] is None
         assert "list and watch nodes: 403" in data["capacity"]["reason"]
         assert server.stop() == 0
 

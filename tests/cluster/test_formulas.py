@@ -35,7 +35,7 @@ def shortened(lab: Lab, name: str, seconds: int) -> LlmScaler:
 def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
     """The explanation of a certain answer of so many replicas or more, if that is what it is."""
     told = scaler.decision.explain(name)
-    return told if told.get("certainty") == "certain" and told["replicas"] >= least else None
+    return told if told.get("certainty") == "certain" and told["answeredReplicas"] >= least else None
 
 
 def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab):
@@ -49,7 +49,7 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab)
         fleet.send(rate=2, prompt=300, output=200)
         lab.wait(lambda: scaler.decision.explain("served").get("certainty") == "certain", 60, "llm-scaler is certain")
         lab.wait(
-            lambda: (watch.seen("served") or [0])[-1] == scaler.decision.explain("served")["replicas"],
+            lambda: (watch.seen("served") or [0])[-1] == scaler.decision.explain("served")["answeredReplicas"],
             60,
             "it has settled",
         )
@@ -61,7 +61,7 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab)
         fleet.send(rate=0)
         lab.wait(lambda: watch.came_to("served", 1), 120, "idle, one is enough")
         idle = scaler.decision.explain("served")
-    assert idle["replicas"] <= 1
+    assert idle["answeredReplicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
         f"token-latency: {quiet} replicas for 2 requests/s, {watch.seen('served')} over 2, 24 and 0 requests/s; "

@@ -165,7 +165,7 @@ def test_a_rollout_with_surge_does_not_ratchet_replicas_up(lab: Lab):
 
     def rolled() -> bool:
         """Whether every pod is a new one."""
-        said.update((now["replicas"] or 0, now["target_known"]["ready"]) for now in map(told, triggers))
+        said.update((now["answeredReplicas"] or 0, now["scaleTarget"]["ready"]) for now in map(told, triggers))
         return not any(pod["metadata"]["uid"] in old or not condition(pod, "Ready") for pod in pods())
 
     with Watch(lab, *triggers) as watch:
@@ -186,8 +186,8 @@ def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: L
     scaler.start()
     lab.wait(lambda: scaler.decision.explain("unasked").get("certainty") == "certain", 60, "it has decided")
     told = scaler.decision.explain("unasked")
-    assert told["target_known"]["source"] == "Kubernetes"
-    assert [fact["expected"] for fact in told["guards"]] == [1, 1]
+    assert told["scaleTarget"]["source"] == "Kubernetes"
+    assert [fact["expected"] for fact in told["activitySignals"]] == [1, 1]
     lab.apply(scaled_object("unasked", scaler.address, TRIGGER))
     lab.wait(
         lambda: (scaler.decision.explain("unasked").get("kubernetes") or {}).get("hpa"),

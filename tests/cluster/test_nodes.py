@@ -58,7 +58,11 @@ def test_a_clamp_ends_growth_one_replica_after_the_pool_s_gpus_and_goes_on_when_
         long = lambda: scaler.decision.explain("clamped")["capacity"]["pending"]["seconds"] or 0  # noqa: E731
         lab.wait(lambda: long() > 15, 60, "three more looks of the HPA, and one pod waits")
         told = scaler.decision.explain("clamped")
-        assert (told["replicas"], told["asked"], told["capacity"]["limit"]) == (GPUS + 1, 3 * GPUS, GPUS + 1)
+        assert (told["answeredReplicas"], told["desiredReplicas"], told["capacity"]["limit"]) == (
+            GPUS + 1,
+            3 * GPUS,
+            GPUS + 1,
+        )
         assert told["capacity"]["pending"]["replicas"] == 1
         assert "NodePool gpu" in told["reason"]
         assert max(watch.seen("clamped")) == GPUS + 1
@@ -73,4 +77,4 @@ def counted(scaler: LlmScaler, name: str, replicas: int) -> dict[str, Any] | Non
     """The explanation, once so many replicas can be had, all of them on nodes."""
     told = scaler.decision.explain(name)
     seen = told.get("capacity") or {}
-    return told if seen.get("canBeHad") == seen.get("onNodes") == replicas else None
+    return told if seen.get("availableReplicas") == seen.get("scheduledReplicas") == replicas else None

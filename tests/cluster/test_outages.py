@@ -32,7 +32,7 @@ def workload(
 
 def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
     decision = scaler.decision.explain(name)
-    return decision.get("certainty") == "certain" and decision["replicas"] == replicas
+    return decision.get("certainty") == "certain" and decision["answeredReplicas"] == replicas
 
 
 def answered(scaler: LlmScaler) -> float:

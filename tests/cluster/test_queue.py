@@ -41,7 +41,9 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
         assert fleet.snapshot().running == 1, "the generation was to last longer than cooldownPeriod and idleFor"
         assert watch.seen("woken") == [0, 1]
         told = scaler.decision.explain("woken")
-        assert (told["replicas"], told["active"], told["idle"]["against"]) == (1, True, ["running is 1"]), told
+        assert (told["answeredReplicas"], told["active"], told["idle"]["blockedBy"]) == (1, True, ["running is 1"]), (
+            told
+        )
         lab.say(
             f"queue: a generation longer than {3 * IDLE} s (idleFor {IDLE} s, cooldownPeriod {COOLDOWN} s): {told['reason']}"
         )
@@ -97,4 +99,4 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
         lab.say(f"push: 0 -> 1 after {woken:.0f} s (polled every 300 s), on connection {front.connections}")
         assert woken < 15, "no poll comes so soon"
         told = scaler.decision.explain("pushed")
-        assert (told["replicas"], told["active"]) == (1, True), told["reason"]
+        assert (told["answeredReplicas"], told["active"]) == (1, True), told["reason"]

@@ -31,6 +31,6 @@ def test_a_queue_that_grows_while_the_model_loads_is_not_ordered_for_again(lab: 
         most = {name: max(watch.seen(name)) for name in startup}
     assert most["rash"] > LOADS * RATE / 2 * 0.7, "as many as the queue says, read again and again"
     assert most["calm"] < most["rash"] / 2
-    assert told["asked"] > told["replicas"] == told["wanted"]
+    assert told["desiredReplicas"] > told["answeredReplicas"] == told["limitedReplicas"]
     assert "replicas' worth of load waits for the" in told["reason"]
     lab.say(f"slow: {LOADS} s of loading, {RATE} requests/s at 2 a replica: {most} replicas; {told['reason']}")

@@ -99,7 +99,7 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
     with Watch(lab, "paused", "beside") as watch:
         lab.wait(lambda: lab.replicas("beside") == 3, 90, "the other trigger asks for 3, ours for none")
         lab.wait(lambda: lab.replicas("paused") == 2, 60, "2 queued, 2 replicas")
-        assert scaler.decision.explain("jobs")["replicas"] == 0
+        assert scaler.decision.explain("jobs")["answeredReplicas"] == 0
         assert not lab.api.items("Job", "default")
 
         pause = {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}}
@@ -110,11 +110,11 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         lab.wait(lambda: len(lab.api.items("Job", "default")) >= 2, 60, "2 queued, 2 jobs")
         assert scaler.decision.explain("jobs")["workload"]["kind"] == "ScaledJob"
         assert lab.replicas("paused") == 2
-        assert scaler.decision.explain("paused")["replicas"] == 5
+        assert scaler.decision.explain("paused")["answeredReplicas"] == 5
         assert "! paused by the annotation paused: true" in scaler.text("paused")
         assert "also triggered by prometheus: the largest answer of all counts" in scaler.text("beside")
         lab.fleet.queued["jobs"] = 0
-        lab.wait(lambda: scaler.decision.explain("jobs")["replicas"] == 0, 30, "nothing more to train")
+        lab.wait(lambda: scaler.decision.explain("jobs")["answeredReplicas"] == 0, 30, "nothing more to train")
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
         made = len(lab.api.items("Job", "default"))
@@ -145,7 +145,7 @@ def test_mutual_tls_by_trigger_authentication(lab: Lab):
         asks = trigger(scaler.address, **QUEUED, model=name) | {"authenticationRef": {"name": name}}
         lab.apply(scaled_object(name, "", triggers=[asks]))
     lab.wait(lambda: lab.replicas("with") == 2, 90, "a client with a certificate is answered")
-    assert [scaler.decision.explain(name)["replicas"] for name in ("with", "without")] == [2, 2], (
+    assert [scaler.decision.explain(name)["answeredReplicas"] for name in ("with", "without")] == [2, 2], (
         "who asks does not matter"
     )
 
@@ -168,7 +168,7 @@ def test_forty_at_once(lab: Lab, scaler: LlmScaler):
         took = watch.now()
     calls = scaler.metric("llm_scaler_calls_total")
     told = [scaler.decision.explain(name) for name in names]
-    assert {(one["replicas"], one["certainty"], one["value"]) for one in told} == {(2, "certain", 2.0)}
+    assert {(one["answeredReplicas"], one["certainty"], one["value"]) for one in told} == {(2, "certain", 2.0)}
     lab.say(f"40 ScaledObjects at once: all at 2 replicas after {took:.0f} s, {calls:.0f} calls")
     assert all(set(watch.seen(name)) <= {0, 1, 2} for name in names)
 

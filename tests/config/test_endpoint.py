@@ -29,7 +29,7 @@ def read(tree):
         ({"endpoints": {"a": {"url": "http://p", "matchers": {"a-b": "x"}}}}, "endpoints.a.matchers.a-b"),
         (PAGES | {"url": "http://p"}, "s.yaml: endpoints.a: has more than one of url, pages, pagesFile"),
         (PAGES | {"matchers": {"a": "b"}}, "endpoints.a.matchers: is for a Prometheus, not for pages"),
-        (PAGES | {"colons": False}, "endpoints.a.colons: is for a Prometheus, not for pages"),
+        (PAGES | {"metricNameColons": False}, "endpoints.a.metricNameColons: is for a Prometheus, not for pages"),
         ({"pages": "http://p"}, "endpoints.a.pages: 'http://p' is not a list"),
         ({"pages": ["http://p", {"url": "http://p"}]}, "endpoints.a.pages: http://p is listed twice"),
         ({"pages": ["ftp://p"]}, "endpoints.a.pages[0].url: 'ftp://p' is not allowed"),

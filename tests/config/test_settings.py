@@ -68,8 +68,8 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({"grpc": {"address": "x"}}, {}, {}, "s.yaml: grpc.address: 'x' is not allowed; allowed: HOST:PORT"),
         ({"log": {"level": "loud"}}, {}, {}, "s.yaml: log.level: 'loud' is not allowed; allowed: debug, info, warning, error"),
         (FILE, {"LLM_SCALER_LOG_LEVL": "info"}, {}, "environment: LLM_SCALER_LOG_LEVL: unknown variable"),
-        (FILE, {"LLM_SCALER_GRPC_BUDGET": "1y"}, {}, "environment: LLM_SCALER_GRPC_BUDGET: '1y' is not allowed"),
-        (FILE, {}, {"grpc.budget": "x"}, "flag: --grpc-budget: 'x' is not allowed; allowed: a duration from 100ms to 10s"),
+        (FILE, {"LLM_SCALER_GRPC_FIRST_DECISION_TIMEOUT": "1y"}, {}, "environment: LLM_SCALER_GRPC_FIRST_DECISION_TIMEOUT: '1y' is not allowed"),
+        (FILE, {}, {"grpc.firstDecisionTimeout": "x"}, "flag: --grpc-first-decision-timeout: 'x' is not allowed; allowed: a duration from 100ms to 10s"),
         ({"kubernetes": {"enabled": False}}, {}, {}, "s.yaml: defaults.endpoint: 'default' is not an endpoint; allowed: none yet"),
         (FILE, {"LLM_SCALER_PROMETHEUS": "http://p"}, {}, "prometheus: and endpoints.default are both given"),
         ({**FILE, "defaults": {"gatewayEndpoint": "epp"}}, {}, {}, "defaults.gatewayEndpoint: 'epp' is not an endpoint; allowed: default, mimir, pods"),
@@ -124,8 +124,8 @@ def test_names_are_a_list_or_a_text_with_commas(given):
 
 @pytest.mark.parametrize("given", ["", "Team", ["a/b"], ["a"] * 101, {"a": 1}])
 def test_what_names_nothing_is_refused(given):
-    with pytest.raises(ConfigError, match=r"kubernetes\.serviceNames: .* at most 100 names, such as team-a,team-b"):
-        read({**FILE, "kubernetes": {"serviceNames": given}})
+    with pytest.raises(ConfigError, match=r"kubernetes\.scalerAddresses: .* at most 100 names, such as team-a,team-b"):
+        read({**FILE, "kubernetes": {"scalerAddresses": given}})
 
 
 @pytest.mark.parametrize(("given", "expected"), [("clamp", "clamp"), (False, "off"), ("off", "off"), (None, "report")])

@@ -12,7 +12,7 @@ from scaler.sources.prometheus.batch_query import group
 
 MINIMAL = """
 signals:
-  busy: {{description: d, unit: requests, type: {type}, adds: sum, window: 60, quantile: 0.9}}
+  busy: {{description: d, unit: requests, type: {type}, aggregation: sum, window: 60, quantile: 0.9}}
 engines:
   triton:
     scope: target
@@ -128,14 +128,17 @@ def test_what_an_engine_does_not_have_is_said(engine, signal, problem):
         (catalogue("metric: []"), "busy.metric: unknown key, did you mean metrics?"),
         (catalogue("type: meter"), "busy.type: 'meter' is not allowed; allowed: gauge, counter, histogram"),
         (catalogue("scope: pod"), "busy.scope: 'pod' is not allowed; allowed: target, gateway, object"),
-        (catalogue("parts: [a-b]"), "busy.parts: ['a-b'] is not allowed; allowed: a label's name"),
+        (catalogue("sumWithinPodBy: [a-b]"), "busy.sumWithinPodBy: ['a-b'] is not allowed; allowed: a label's name"),
         (
-            catalogue("per: [{name: a b, versions: '1'}]"),
-            "busy.per[0].name: 'a b' is not allowed; allowed: a metric's name",
+            catalogue("dividedBy: [{name: a b, versions: '1'}]"),
+            "busy.dividedBy[0].name: 'a b' is not allowed; allowed: a metric's name",
         ),
-        (catalogue("per: [{name: a}]"), "busy.per[0].versions: is missing"),
-        (catalogue("per: [{name: a, versions: '1', x: 1}]"), "busy.per[0].x: unknown key"),
-        (catalogue("per: [{name: a, versions: '1', through: {info: b}}]"), "busy.per[0].through.label: is missing"),
+        (catalogue("dividedBy: [{name: a}]"), "busy.dividedBy[0].versions: is missing"),
+        (catalogue("dividedBy: [{name: a, versions: '1', x: 1}]"), "busy.dividedBy[0].x: unknown key"),
+        (
+            catalogue("dividedBy: [{name: a, versions: '1', infoJoin: {infoMetric: b}}]"),
+            "busy.dividedBy[0].infoJoin.infoLabel: is missing",
+        ),
         (catalogue("window: 60"), "busy.window: unknown key"),
         (catalogue(kind="counter"), "busy.quantile: unknown key"),
         (catalogue().replace('[{name: us, versions: "1"}]', "[]"), "busy.metrics: is missing"),
@@ -149,7 +152,7 @@ def test_a_wrong_entry_is_refused(text, problem):
 
 
 def test_a_new_engine_is_data_alone(monkeypatch):
-    more = 'type: counter, window: 60, scale: 0.001, parts: [gpu], per: [{name: all, versions: "1", where: {kind: "a\\"b"}}]'
+    more = 'type: counter, window: 60, scale: 0.001, sumWithinPodBy: [gpu], dividedBy: [{name: all, versions: "1", where: {kind: "a\\"b"}}]'
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     ask = SignalAsk("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([ask], Dialect(recent=45))

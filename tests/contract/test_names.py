@@ -35,7 +35,7 @@ ENTRIES = sorted(
         for engine, offered in signals.engines().items()
         for signal in offered.values()
         for metric in (*signal.metrics, *signal.per)
-        for name in (metric.name, *([metric.through.info] if metric.through else []))
+        for name in (metric.name, *([metric.info_join.info] if metric.info_join else []))
     }
 )
 

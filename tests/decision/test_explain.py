@@ -438,7 +438,7 @@ def test_where_kubernetes_says_nothing_only_those_are_told_who_want_a_limit(mode
 def test_what_can_be_had_is_in_the_data():
     data = json.loads(json.dumps(had("clamp", Count(0, "upper", "topology spread"), Count(1))["capacity"]))
     assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "most": 0, "reason": "topology spread"}
-    assert (data["onNodes"], data["canBeHad"], data["limit"]) == (2, 3, 4)
+    assert (data["scheduledReplicas"], data["availableReplicas"], data["limit"]) == (2, 3, 4)
     assert data["pending"] == {"replicas": 1, "seconds": 90}
 
 
@@ -451,15 +451,15 @@ def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
     told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
     row = {"load": 90, "replicas": Replicas(3, 1, 2, pending=0, serving=1), "scaled": told}
     data = as_data(decide_last(workload(LOAD), row))
-    assert (data["replicas"], data["asked"], data["wanted"]) == (7, 9, 7)
-    assert data["coming"] | {"says": ""} == {
+    assert (data["answeredReplicas"], data["desiredReplicas"], data["limitedReplicas"]) == (7, 9, 7)
+    assert data["starting"] | {"message": ""} == {
         "replicas": 1,
         "oldest": 60,
-        "late": 1,
-        "took": 200,
+        "overdue": 1,
+        "startupSeconds": 200,
         "limit": 400,
-        "owed": 2,
-        "says": "",
+        "creditedLoad": 2,
+        "message": "",
     }
     text = as_text(data)
     assert "    not ordered again: 2.0 replicas' worth of load waits for the 1 on the way for 1m\n" in text

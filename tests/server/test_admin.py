@@ -93,7 +93,7 @@ async def test_explain_shows_every_trigger_of_an_object_as_data_and_as_text():
         place = f"{url}/api/v1/explain/models/chat"
         status, data = await get_json(place)
         assert status == 200
-        assert [(one["workload"]["trigger"], one["replicas"]) for one in data["decisions"]] == [
+        assert [(one["workload"]["trigger"], one["answeredReplicas"]) for one in data["decisions"]] == [
             ("at-2", 3),
             ("at-5", 1),
         ]

@@ -106,7 +106,7 @@ async def test_sources_and_formulas_are_counted():
         assert value(samples, "llm_scaler_source_answers_total", endpoint="default", outcome="answered") > 0
         assert value(samples, "llm_scaler_source_answers_total", endpoint="default", outcome="failed") > 0
         assert value(samples, "llm_scaler_formulas") == 1
-        assert value(samples, "llm_scaler_formula_file_bad", file="queue.yaml") == 1
+        assert value(samples, "llm_scaler_formula_file_invalid", file="queue.yaml") == 1
         assert value(samples, "llm_scaler_build_info") == 1
 
 

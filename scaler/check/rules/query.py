@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z_:][\w:]*")
 def _known() -> Mapping[str, Signal]:
     """Name of a metric -> a signal that is measured by it, if possible without a detour."""
     measured = [
-        (metric.through is None, metric.name, signal)
+        (metric.info_join is None, metric.name, signal)
         for offered in signals.engines().values()
         for signal in offered.values()
         for metric in signal.metrics

@@ -20,7 +20,7 @@ from itertools import product
 
 from scaler.config.endpoint import Page
 from scaler.config.naming import Dialect, check
-from scaler.config.signals import Metric, Pairs, Signal, Through, find
+from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
@@ -79,8 +79,8 @@ def counted(signals: Iterable[Signal]) -> frozenset[str]:
 def _names(signal: Signal) -> Iterator[str]:
     for metric in (*signal.metrics, *signal.per):
         yield _suffixed(signal, metric)
-        if metric.through:
-            yield metric.through.info
+        if metric.info_join:
+            yield metric.info_join.info
 
 
 def _suffixed(signal: Signal, metric: Metric) -> str:
@@ -227,8 +227,8 @@ class _Table:
 
     def _pods_of(self, visit: Visit, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """The pods on one page, as one metric has them."""
-        if metric.through:
-            return self._reached(visit, metric, metric.through, things)
+        if metric.info_join:
+            return self._reached(visit, metric, metric.info_join, things)
         rates = visit.rates(self._shape.window or 0.0) if self._signal.takes_window else {}
         found: Pods = {}
         by = self._called(metric)
@@ -269,7 +269,7 @@ class _Table:
     def _things(self, metrics: Sequence[Metric], visits: Sequence[Visit]) -> Mapping[tuple[str, Key], _Pod]:
         """What others point at: by metric, namespace and name."""
         things: dict[tuple[str, Key], _Pod] = {}
-        reached = [(metric, metric.through.names) for metric in metrics if metric.through]
+        reached = [(metric, metric.info_join.names) for metric in metrics if metric.info_join]
         for (metric, label), visit in product(reached, visits):
             for sample in self._select(visit, metric.name, (*self._signal.where, *metric.where)):
                 name = visit.label(sample, self._by[0]), visit.label(sample, label)
@@ -278,7 +278,7 @@ class _Table:
                 )
         return things
 
-    def _reached(self, visit: Visit, metric: Metric, through: Through, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+    def _reached(self, visit: Visit, metric: Metric, through: InfoJoin, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """What the objects of one page point at."""
         found: Pods = {}
         by = self._called(metric)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from scaler.config.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
-from scaler.config.signals import Usual
+from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
 
 # Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.
@@ -52,7 +52,7 @@ def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
     return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
 
 
-def pod_page(place: PodPlace, usual: Usual | None, endpoint: Endpoint) -> tuple[Page, str]:
+def pod_page(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint) -> tuple[Page, str]:
     """The page of one of the target's own pods, and why it is not read.
 
     Args:
@@ -62,7 +62,7 @@ def pod_page(place: PodPlace, usual: Usual | None, endpoint: Endpoint) -> tuple[
     """
     name = endpoint.dialect.name
     labels = MappingProxyType({name("namespace"): place.namespace, name("pod"): place.name})
-    given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or Usual(0, "/metrics")
+    given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or DefaultEndpoint(0, "/metrics")
     said = {
         "port": given.get("port") or str(own.port or usual.port),
         "path": given.get("path") or own.path or usual.path,

@@ -217,7 +217,7 @@ class _Query:
 
     def reach(self, metric: Metric, series: str) -> str:
         """The same series under the signal's labels, and those of the object that points at them."""
-        through = metric.through
+        through = metric.info_join
         if through:
             info = self.selector(through.info, (*_equal(through.where), *_any(self.named_by(metric))))
             thing = f"max by ({self.by[0]}, {through.names}) ({series})"
@@ -235,7 +235,7 @@ class _Query:
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
         here = [label for label in self.by[:1] if label in self.named]
-        named = _any({label: self.named[label] for label in here} if metric.through else self.named_by(metric))
+        named = _any({label: self.named[label] for label in here} if metric.info_join else self.named_by(metric))
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
         fixed = _equal((*self.signal.where, *metric.where))
         return self.selector(metric.name + suffix, (*named, *pod, *fixed))
@@ -243,7 +243,7 @@ class _Query:
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""
         everything = (*matchers, *_equal(self.dialect.matchers.items()))
-        name = name if self.dialect.colons else name.replace(":", "_")
+        name = name if self.dialect.metric_name_colons else name.replace(":", "_")
         return f"{name}{{{','.join(label + matcher for label, matcher in everything)}}}"
 
     def count_pods(self, series: str) -> str:
@@ -275,7 +275,7 @@ class _Query:
     @property
     def dead(self) -> str:
         """The targets whose scrape fails; as far as targets have a namespace, only those of the workloads'."""
-        heartbeat = enforce(self.dialect.heartbeat, self.dialect.matchers)
+        heartbeat = enforce(self.dialect.up_selector, self.dialect.matchers)
         if "namespace" in self.dialect.labels or "namespace" not in self.named:
             return f"({heartbeat} == 0)"
         heartbeat = insert(heartbeat, [f"namespace{_one_of(['', *self.named['namespace']])}"])

@@ -55,7 +55,7 @@ class PrometheusSource:
         Raises:
             ConfigError: its heartbeat is not PromQL, or a header cannot be sent.
         """
-        insert(endpoint.heartbeat, ['job=""'])
+        insert(endpoint.up_selector, ['job=""'])
         for header, value in endpoint.headers.items():
             if not _SENDABLE.fullmatch(value):
                 raise ConfigError(f"endpoint {endpoint.name}", f"headers.{header}", "holds characters no header can")
@@ -107,7 +107,7 @@ class PrometheusSource:
         if isinstance(ask, QueryAsk):
             text, read = ask.text, read_one
         else:
-            text, read = f"count({self._endpoint.heartbeat} offset {ask.seconds:.0f}s)", read_history
+            text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
         return _Question(enforce(text, self._endpoint.matchers), (ask,), partial(read, ask))
 
     def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:

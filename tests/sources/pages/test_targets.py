@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.config.endpoint import Endpoint, Named, PodPages
-from scaler.config.signals import Usual
+from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
 from scaler.sources.pages.targets import barred, named_pages, pod_page
 
-VLLM = Usual(8000, "/metrics")
+VLLM = DefaultEndpoint(8000, "/metrics")
 ENDPOINT = Endpoint("pods", pods=PodPages())
 LOOPBACK = (ip_network("127.64.0.0/16"),)
 

@@ -578,7 +578,7 @@ def test_labels_that_a_cluster_calls_otherwise(server):
 def test_names_without_colons_are_those_of_a_pipeline_that_has_none(start_prometheus):
     scrape = {"job": "llm", "instance": "a", "pod": "a", "namespace": "n", "model_name": "m"}
     written = [*series("vllm_num_requests_waiting", scrape, "3x40", START), *series("up", scrape, "1x40", START)]
-    endpoint = Endpoint("p", start_prometheus(written).url, timeout=20, colons=False)
+    endpoint = Endpoint("p", start_prometheus(written).url, timeout=20, metric_name_colons=False)
     ask = SignalAsk("p", "vllm", "waiting", (("namespace", "n"), ("model", "m")))
     assert PrometheusSource(endpoint).fetch([ask], [AT])[ask][0].value == 3
 

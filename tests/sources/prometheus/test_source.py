@@ -180,7 +180,7 @@ def test_more_times_than_one_query_may_have(source):
 
 
 def test_constant_matchers_reach_every_query(server):
-    source = PrometheusSource(Endpoint("prometheus", server.url, matchers={"cluster": "eu"}, heartbeat="up{job='x'}"))
+    source = PrometheusSource(Endpoint("prometheus", server.url, matchers={"cluster": "eu"}, up_selector="up{job='x'}"))
     asks = [SUM_UP, WAITING, HistoryAsk("prometheus", 120)]
     found = source.fetch(asks, [1000.0])
     assert found[SUM_UP][0].source == 'prometheus: sum(up{cluster="eu"})'
@@ -215,7 +215,7 @@ def test_a_pods_expression_that_the_server_refuses_is_wrong_for_good(source):
 
 def test_a_heartbeat_that_is_not_promql_is_refused_at_the_start():
     with pytest.raises(ConfigError, match="is not PromQL here"):
-        PrometheusSource(Endpoint("prometheus", "http://127.0.0.1:1", heartbeat="up{"))
+        PrometheusSource(Endpoint("prometheus", "http://127.0.0.1:1", up_selector="up{"))
 
 
 def test_a_header_that_cannot_be_sent_is_refused_without_being_shown():
