@@ -1,14 +1,37 @@
-"""Play KEDA against a server: the calls of one poll, in KEDA's order, and what KEDA would make of them."""
+"""`llm-scaler ask`: play KEDA against a server, with the calls of one poll in KEDA's order."""
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
+from scaler.cli.arguments import pair
 from scaler.model.errors import ConfigError
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="the trigger's metadata")
+    parser.add_argument("--namespace", default="default", help="of the ScaledObject")
+    parser.add_argument("--name", default="ask", help="of the ScaledObject")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    parser.add_argument("--ca-file", help="CA of the server's certificate; turns TLS on")
+    parser.add_argument("--cert-file", help="our own certificate, for mutual TLS")
+    parser.add_argument("--key-file", help="its key")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the three answers; 1 when one of them is a refusal."""
+    tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    metadata = dict(pair(word, str) for word in arguments.pairs)
+    lines, good = ask(arguments.address, arguments.namespace, arguments.name, metadata, tls, arguments.timeout)
+    print("\n".join(lines))
+    return 0 if good else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,29 @@
 
     settings -> catalogue, sources -> engine -> gRPC server and admin pages
 
-Used by `serve`, and by the demo, which brings a world of its own.
+Used by `llm-scaler serve`, and by the demo, which brings a world of its own.
 """
 
+import argparse
 import asyncio
 import logging
+import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import yaml
 from aiohttp.web import AppRunner
 
-from scaler.config.catalog import load, shipped_formulas
+from scaler.cli.arguments import read_file
+from scaler.config.catalog import Catalog, load
 from scaler.config.endpoint import Endpoint
-from scaler.config.settings import Settings
+from scaler.config.settings import KEYS, Settings, flag, read_settings, shown, variable
 from scaler.engine.engine import Engine, Limits
 from scaler.model.errors import ConfigError, SourceError
 from scaler.model.objects import Cluster
+from scaler.model.strict_yaml import parse_yaml
 from scaler.server import admin, logs, metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
@@ -46,14 +52,14 @@ class Service:
     def __init__(self, settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
-        self._folder = Path(settings["formulas"]) if settings["formulas"] else shipped_formulas()
+        self._own_formulas = Path(settings["formulas"]) if settings["formulas"] else None
         self._kube = kube_of(settings, clock)
         addresses = self._kube.addresses if self._kube else None
         self._sources = {name: source_of(one, clock, addresses) for name, one in settings.endpoints.items()}
         registry = metrics.registry()
         self.engine = Engine(
             self._sources,
-            load(self._folder),
+            load(self._own_formulas),
             settings.defaults(),
             clock,
             limits(settings),
@@ -73,6 +79,7 @@ class Service:
         """
         for name, problem in self.engine.catalog.problems.items():
             logger.error("formula file not in force", extra={"file": name, "problem": problem})
+        _say_what_was_read(self.engine.catalog)
         await self.server.start()
         self._admin = await admin.serve(self._pages, self.settings["admin.address"])
         self._tasks = [asyncio.create_task(self._decide()), asyncio.create_task(self._watch())]
@@ -131,13 +138,20 @@ class Service:
         while True:
             await asyncio.sleep(CATALOG_INTERVAL)
             before = self.engine.catalog
-            catalog = await asyncio.to_thread(load, self._folder, before)
+            in_use = self.engine.formulas_in_use()
+            catalog = await asyncio.to_thread(load, self._own_formulas, before, in_use)
             if catalog is before:
                 continue
             for name, problem in sorted(set(catalog.problems.items()) - set(before.problems.items())):
                 logger.error("formula file not in force", extra={"file": name, "problem": problem})
-            logger.info("formulas read", extra={"formulas": len(catalog.formulas), "problems": len(catalog.problems)})
+            _say_what_was_read(catalog)
             self.engine.use(catalog)
+
+
+def _say_what_was_read(catalog: Catalog) -> None:
+    """Log the formulas by name, and which of the shipped ones the user's own take the place of."""
+    replaced = {"replaced": sorted(catalog.replaced)} if catalog.replaced else {}
+    logger.info("formulas read", extra={"formulas": sorted(catalog.formulas), **replaced})
 
 
 def source_of(
@@ -209,3 +223,39 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
         await service.run(stopped)
     finally:
         await service.stop()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options: a flag for every setting."""
+    parser.add_argument("--settings", metavar="FILE", help="the settings file")
+    parser.add_argument("--print-settings", action="store_true", help="print the settings in force, and stop")
+    for key in KEYS:
+        help_ = f"{key.meaning} [{variable(key.path)}]"
+        parser.add_argument(flag(key.path), dest=key.path, metavar="VALUE", help=help_)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until the process is told to stop."""
+    settings = settings_of(arguments)
+    if arguments.print_settings:
+        print(yaml.safe_dump(shown(settings), sort_keys=False), end="")
+        return 0
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings, time.time, time.monotonic))
+    else:
+        uvloop.run(serve(settings, time.time, time.monotonic))
+    return 0
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Read the settings file, the environment and the flags.
+
+    Raises:
+        ConfigError: the file cannot be read, or one of them says what is not allowed.
+    """
+    where = arguments.settings or "settings"
+    tree = parse_yaml(read_file(Path(where)), where) or {} if arguments.settings else {}
+    flags = {key.path: getattr(arguments, key.path) for key in KEYS}
+    return read_settings(tree, where, os.environ, flags)

@@ -1,5 +1,8 @@
-"""The engine catalogue for people: as a table, as data, and as the page formulas/SIGNALS.md."""
+"""`llm-scaler signals`: the engine catalogue as a table, as data, and as the page formulas/SIGNALS.md."""
 
+import argparse
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -15,12 +18,32 @@ from scaler.model.fields import seconds
 
 INTRODUCTION = """\
 What each engine, gateway and exporter offers, and under which names. Written by `make signals` from
-`scaler/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
+`scaler/config/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
 
 Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what a sum
 is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown. What is
 neither is measured as it is now, or with `window` and `reduce` as its mean, max or min over so long."""
 HEAD = ("engine", "signal", "unit", "measured as", "name", "versions")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("engine", nargs="?", metavar="ENGINE", help="one engine or gateway; all if none")
+    parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the catalogue, or one engine of it."""
+    some = chosen(arguments.engine)
+    if arguments.output == "json":
+        print(json.dumps(as_data(some), indent=2))
+    elif arguments.output == "markdown":
+        print(as_markdown(), end="")
+    elif sys.stdout.isatty():
+        show(some, Console())
+    else:
+        print("\n".join(as_lines(some)))
+    return 0
 
 
 def chosen(engine: str | None) -> list[Signal]:

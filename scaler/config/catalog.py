@@ -1,14 +1,15 @@
-"""The folder of formula files -> an immutable catalogue. Parse, validate, swap; a bad edit keeps the last good one.
+"""The formula files -> an immutable catalogue. Parse, validate, swap; a bad edit keeps the last good one.
 
-A file that cannot be read leaves every other file alone, and its own last good version in service for as long as the
-process lives; so does a file that was removed. What is wrong stands in `problems`, for the log, the metric and
-`/readyz?verbose`. Kubernetes swaps a mounted ConfigMap by moving one symbolic link, so what a file holds now is found
-out by reading it: cheap, since only bytes that differ are parsed.
+The shipped files are always there; a file of the user's own folder takes the place of a shipped one of its name. A file
+that cannot be read leaves every other file alone, and its own last good version in service for as long as the process
+lives. A file that was removed is forgotten once no workload uses it, and is a problem until then. What is wrong stands
+in `problems`, for the log, the metric and `/readyz?verbose`. Kubernetes swaps a mounted ConfigMap by moving one
+symbolic link, so what a file holds now is found out by reading it: cheap, since only bytes that differ are parsed.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,12 +28,14 @@ class Catalog:
     Attributes:
         formulas: the last good version of every file, by the formula's name.
         problems: what is wrong, by file name; the formula of that file, if any, is an older one.
-        digests: what each file held when it was last read.
+        digests: what each file held when it was last read, by its path.
+        replaced: shipped formulas that a file of the user's own takes the place of.
     """
 
     formulas: Mapping[str, FormulaFile] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
 
     def find(self, name: str) -> FormulaFile:
         """Return the formula of that name.
@@ -55,48 +58,77 @@ def shipped_formulas() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "formulas"
 
 
-def load(folder: Path, last: Catalog | None = None) -> Catalog:
-    """Read the folder again.
+def load(own: Path | None = None, last: Catalog | None = None, in_use: Collection[str] = ()) -> Catalog:
+    """Read the formula files again: the shipped ones, and those of the user's own folder, which win over them.
 
     Args:
-        folder: `*.yaml` and `*.yml` directly inside it are formula files.
-        last: the catalogue before; its files stay where the new ones are bad or gone.
+        own: `*.yaml` and `*.yml` directly inside this folder are formula files; None: the shipped ones alone.
+        last: the catalogue before; its files stay where the new ones are bad.
+        in_use: formulas that workloads use; such a one stays also when its file is gone, and that is a problem.
 
     Returns:
         The new catalogue; `last` itself when nothing has changed.
 
     Raises:
-        ConfigError: there was no catalogue before, and the folder cannot be listed.
+        ConfigError: there was no catalogue before, and a folder cannot be listed.
     """
     before = last or Catalog()
-    try:
-        paths = formula_paths(folder)
-    except OSError as error:
-        if last is None:
-            raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
-        gone = {**before.problems, str(folder): f"the folder cannot be listed ({error.strerror})"}
-        return Catalog(before.formulas, MappingProxyType(gone), before.digests)
-    formulas, problems, digests = dict(before.formulas), {}, {}
-    seen: set[str] = set()
-    for path in paths:
+    files: dict[str, Path] = {}
+    problems: dict[str, str] = {}
+    for folder in (shipped_formulas(), own):
         try:
-            if len(seen) == MAX_FILES or path.stem in seen:
-                raise ConfigError(path.name, "", "is not read", f"at most {MAX_FILES} files, one of each name")
-            seen.add(path.stem)
+            paths = formula_paths(folder) if folder else []
+        except OSError as error:
+            if last is None:
+                raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
+            gone = {**before.problems, str(folder): f"the folder cannot be listed ({error.strerror})"}
+            return replace(before, problems=MappingProxyType(gone))
+        found, doubled = _one_of_each_name(paths)
+        files |= found
+        problems |= doubled
+    formulas: dict[str, FormulaFile] = {}
+    digests: dict[str, str] = {}
+    for name, path in files.items():
+        try:
             content = _read(path)
-            digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-            digests[path.name] = digest
-            if digest != before.digests.get(path.name):
-                formulas[path.stem] = parse_file(parse_yaml(content, path.name), path.name, path.stem)
-            elif path.name in before.problems:
-                problems[path.name] = before.problems[path.name]
+            digest = digests[str(path)] = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+            if digest != before.digests.get(str(path)):
+                formulas[name] = parse_file(parse_yaml(content, path.name), path.name, name)
+                continue
+            problem = before.problems.get(path.name)
         except ConfigError as error:
-            problems[path.name] = str(error)
-    for name in sorted(set(formulas) - seen):
-        problems[f"{name}.yaml"] = "the file is gone; its last version goes on serving until this process ends"
-    if last is not None and (problems, digests) == (before.problems, before.digests):
+            problem = str(error)
+        if problem:
+            problems[path.name] = problem
+        if name in before.formulas:
+            formulas[name] = before.formulas[name]
+    for name in sorted(before.formulas.keys() - files.keys() & set(in_use)):
+        formulas[name] = before.formulas[name]
+        problems[f"{name}.yaml"] = "the file is gone; its last version serves the workloads that use it"
+    same = (problems, digests, formulas.keys()) == (before.problems, before.digests, before.formulas.keys())
+    if last is not None and same:
         return last
-    return Catalog(MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests))
+    replaced = {path.stem for path in files.values() if own and path.parent == own and _is_shipped(path.stem)}
+    return Catalog(
+        MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests), frozenset(replaced)
+    )
+
+
+def _one_of_each_name(paths: Iterable[Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The files of one folder by the formula's name, and what is wrong with the others."""
+    found: dict[str, Path] = {}
+    problems: dict[str, str] = {}
+    for path in paths:
+        if len(found) == MAX_FILES or path.stem in found:
+            error = ConfigError(path.name, "", "is not read", f"at most {MAX_FILES} files, one of each name")
+            problems[path.name] = str(error)
+        else:
+            found[path.stem] = path
+    return found, problems
+
+
+def _is_shipped(name: str) -> bool:
+    return any((shipped_formulas() / f"{name}{suffix}").is_file() for suffix in (".yaml", ".yml"))
 
 
 def formula_paths(folder: Path) -> list[Path]:

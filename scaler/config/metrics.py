@@ -77,10 +77,12 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input:
         ConfigError: a key, a value or a signal that there is not.
     """
     path = f"metrics.{name}"
-    if not re.fullmatch(NAME, name) or name in TARGET_NAMES:
-        raise ConfigError(
-            where, path, f"{show(name)} cannot name a metric", f"a name other than {', '.join(TARGET_NAMES)}"
-        )
+    if name in TARGET_NAMES:
+        problem = f"{show(name)} is the scale target's own number, and cannot name a metric"
+        raise ConfigError(where, path, problem, f"a name other than {', '.join(TARGET_NAMES)}")
+    if not re.fullmatch(NAME, name):
+        problem = f"{show(name)} cannot name a metric: a formula would read it as something else (a-b is a minus b)"
+        raise ConfigError(where, path, problem, "letters, digits and underscores, beginning with a letter")
     fields = Fields(where, tree, path)
     if sum(fields.has(source) for source in SOURCES) != 1:
         raise ConfigError(where, path, "needs exactly one source", ", ".join(SOURCES))

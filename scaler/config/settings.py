@@ -48,7 +48,7 @@ def _switch(raw: object) -> str:
 
 
 KEYS: tuple[Key, ...] = (
-    Key("formulas", text, None, "folder of formula files; the shipped ones when not given"),
+    Key("formulas", text, None, "folder of own formula files, beside the shipped ones"),
     Key("prometheus", server_url, None, "URL of the endpoint `default`, for a start without a file"),
     Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
     Key("grpc.firstDecisionTimeout", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),

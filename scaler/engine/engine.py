@@ -335,6 +335,10 @@ class Engine:
         item.state, item.decision, item.folded, item.knows_past = State(), None, None, False
         self._wake.set()
 
+    def formulas_in_use(self) -> frozenset[str]:
+        """Return the names of the formula files that workloads were bound to."""
+        return frozenset(item.trigger.formula for item in self._workloads.values() if item.trigger.formula)
+
     def use(self, catalog: Catalog) -> None:
         """Take a new catalogue: bind again whose file has changed; a formula that no longer fits leaves the old one."""
         self.catalog = catalog

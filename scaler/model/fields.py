@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
 _DURATION = re.compile(r"\d{1,12}(\.\d{1,6})?|(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)){1,5}")
+_NO_BOUND = 1e12  # of a number: that large is as good as any
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -36,8 +37,10 @@ class Fields:
     def __init__(self, where: str, tree: object, path: str = "") -> None:
         self.where = where
         self.path = path
+        if tree is None:
+            raise ConfigError(where, path, "is empty", "keys and values")
         if not isinstance(tree, Mapping):
-            raise ConfigError(where, path, f"{show(tree)} is not a mapping", "keys and values")
+            raise ConfigError(where, path, f"{show(tree)} stands where keys and values belong", "KEY: VALUE")
         for key in tree:
             if not isinstance(key, str):
                 raise ConfigError(where, path, f"the key {show(key)} is not text", "text keys")
@@ -122,7 +125,7 @@ def boolean(raw: object) -> bool:
 
 def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Callable[[object], float]:
     """A reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
-    allowed = f"a number in {'(' if above else '['}{low:g}, {high:g}]"
+    allowed = _range_of_numbers(low, high, above=above)
 
     def read(raw: object) -> float:
         if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
@@ -136,6 +139,13 @@ def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Ca
         return value
 
     return read
+
+
+def _range_of_numbers(low: float, high: float, *, above: bool) -> str:
+    """Say which numbers are allowed: "a number from 0 to 1"; bounds that nobody reaches are not worth a word."""
+    least = "" if low <= -_NO_BOUND else f"above {low:g}" if above else f"from {low:g}"
+    most = "" if high >= _NO_BOUND else f"up to {high:g}" if above or not least else f"to {high:g}"
+    return " ".join(word for word in ("a number", least, most) if word)
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:

@@ -9,11 +9,12 @@ from scaler.model.errors import ConfigError
 MAX_NODES = 20_000
 MAX_DIGITS = 100  # of a number; YAML 1.1 also reads 1:30:00 as one, in a time that grows with the square of its parts
 
+_DATE = "tag:yaml.org,2002:timestamp"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases (they make small texts enormous, or cyclic), without duplicate keys, and bounded."""
+    """YAML without aliases (they make small texts enormous, or cyclic), duplicate keys and dates, and bounded."""
 
     nodes = 0
 
@@ -40,6 +41,12 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {  # a date stays the text that it is: no key of ours takes another
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def parse_yaml(text: str, where: str) -> object:

@@ -84,6 +84,9 @@ TWINS = [
     ("known-signal", file("n", "8", 'n: {prometheus: \'sum({__name__="tgi_queue_size"})\'}'), file("n", "8", "n: {prometheus: sum(my_tgi_queue_size)}")),
     ("known-signal", file("n", "8", "n: {prometheus: 'sum(rate(vllm:time_to_first_token_seconds_bucket[1m]))'}"), file("n", "8", query("n"))),
     ("known-signal", file("n", "8", "n: {prometheus: 'sum(rate(tgi_request_input_length_sum[1m]))'}"), file("n", "8", "n: {signal: prompt_tokens_per_second, engine: tgi}")),
+    ("not-promql", file("n", "8", "n: {prometheus: 'sun(m)'}"), file("n", "8", "n: {prometheus: 'sum(m)'}")),
+    ("not-promql", file("n", "8", "n: {prometheus: 'sum(rate(m))'}"), file("n", "8", "n: {prometheus: 'sum(rate(m[5m]))'}")),
+    ("perhaps-not-promql", file("n", "8", "n: {prometheus: 'sum(rate(m[5m*2]))'}"), file("n", "8", "n: {prometheus: 'sum(rate(m[10m]))'}")),
     # unused
     ("unused-metric", file("waiting", "8", "waiting", "running"), file("waiting", "8", "waiting", "running", activation="running > 0")),
     ("unused-metric", file("waiting", "8", "waiting", TOKENS), file("waiting", "8", "waiting", TOKENS, policy=HAND_OVER)),

@@ -144,7 +144,7 @@ def test_jobs_belong_to_formulas_that_start_jobs():
         ("{parameters: {targte: 1}, given: {waiting: 1}, expect: [{at: 0s, value: 2}]}", "tests[0].parameters.targte: unknown key, did you mean target?"),
         ("{parameters: {target: no}, given: {waiting: 1}, expect: [{at: 0s, value: 2}]}", "tests[0].parameters.target: 'false' is not allowed"),
         ("{grace: 1, given: {waiting: 1, running: 1}, expect: [{at: 0s, value: 2}]}", "tests[0].grace: unknown key"),
-        ("7", "tests[0]: 7 is not a mapping"),
+        ("7", "tests[0]: 7 stands where keys and values belong"),
     ],
 )  # fmt: skip
 def test_a_wrong_test_is_one_error(test, problem):

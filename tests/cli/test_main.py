@@ -203,3 +203,36 @@ def test_output_that_nobody_reads_is_no_error():
     done = subprocess.run(f"{COMMAND} serve --help | true", shell=True, capture_output=True, check=False)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
+
+
+def test_explain_at_the_grpc_port_or_at_no_url_is_one_clear_error(run, tmp_path):
+    with serving(tmp_path, "http://127.0.0.1:1") as server:
+        code, _, err = run("explain", "a/b", "--server", f"http://{server.grpc}")
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "is it the gRPC port? explain asks the admin port (8080)" in err
+    assert (
+        "'127.0.0.1:8080' is no address; allowed: a URL such as"
+        in run("explain", "a/b", "--server", "127.0.0.1:8080")[2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--seconds", "0"], "demo: seconds: 0 is not allowed; allowed: a number above 0"),
+        (["--speed", "-1"], "demo: speed: -1 is not allowed; allowed: a number above 0"),
+        (
+            ["--report", "/nowhere/at/all.html"],
+            "demo: report: /nowhere/at/all.html cannot be written, since there is no folder",
+        ),
+    ],
+)
+def test_a_demo_that_cannot_be_shown_is_refused_before_it_starts(run, words, problem):
+    code, _, err = run("demo", *words)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert problem in err
+
+
+def test_a_settings_file_without_a_word_is_as_good_as_none(run, tmp_path):
+    (tmp_path / "s.yaml").write_text("# nothing yet\n")
+    assert run("serve", "--settings", tmp_path / "s.yaml", "--prometheus", "http://p:9090", "--print-settings")[0] == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from scaler.config.catalog import MAX_FILE_BYTES, load, shipped_formulas
+from scaler.config.catalog import MAX_FILE_BYTES, load
 from scaler.model.errors import ConfigError, UnknownFormula
 
 GOOD = "name: {name}\nmetrics: {{a: {{prometheus: a}}}}\nformula: a\ntarget: {target}\n"
@@ -15,7 +15,7 @@ def target(catalog, name):
 
 
 def test_the_shipped_formulas_are_good():
-    catalog = load(shipped_formulas())
+    catalog = load()
     assert not catalog.problems
     assert {"queue-depth", "tokens-per-pod", "kv-cache", "token-latency", "cheaper-model"} <= set(catalog.formulas)
 
@@ -24,7 +24,7 @@ def test_the_shipped_formulas_read_the_engine_catalogue_and_nothing_past_it():
     """Names of metrics change, which is seen there alone. A drift is measured by the user, under a name of his own."""
     queries = {
         (name, metric): source["prometheus"]
-        for name, file in load(shipped_formulas()).formulas.items()
+        for name, file in load().formulas.items()
         for metric, source in file.body["metrics"].items()
         if "prometheus" in source
     }
@@ -61,13 +61,43 @@ def test_a_file_that_was_never_good_says_why_where_it_is_asked_for(tmp_path):
         load(tmp_path).find("a")
 
 
-def test_a_file_that_is_gone_goes_on_serving_and_is_noticed(tmp_path):
+def test_a_file_that_is_gone_goes_on_serving_who_uses_it_and_is_a_problem_until_nobody_does(tmp_path):
     write(tmp_path, "a", 1)
     first = load(tmp_path)
     (tmp_path / "a.yaml").unlink()
-    second = load(tmp_path, first)
+    second = load(tmp_path, first, {"a"})
     assert target(second, "a") == 1
     assert "the file is gone" in second.problems["a.yaml"]
+    third = load(tmp_path, second)
+    assert ("a" in third.formulas, dict(third.problems)) == (False, {})
+    assert load(tmp_path, third) is third
+
+
+def test_the_shipped_formulas_are_there_beside_own_ones(tmp_path):
+    write(tmp_path, "mine")
+    catalog = load(tmp_path)
+    assert {"mine", "queue-depth", "kv-cache"} <= set(catalog.formulas)
+    assert catalog.replaced == frozenset()
+
+
+def test_an_own_file_takes_the_place_of_a_shipped_one_and_gives_it_back(tmp_path):
+    write(tmp_path, "queue-depth", 77)
+    first = load(tmp_path)
+    assert (target(first, "queue-depth"), first.replaced) == (77, {"queue-depth"})
+    (tmp_path / "queue-depth.yaml").unlink()
+    second = load(tmp_path, first, {"queue-depth"})
+    assert (target(second, "queue-depth"), second.replaced) == ("$target", frozenset())
+    assert not second.problems
+
+
+def test_a_bad_file_in_the_place_of_a_shipped_one_is_said_and_loses_nothing_while_running(tmp_path):
+    first = load(tmp_path)
+    write(tmp_path, "queue-depth", text="name: queue-depth\nformla: 1\n")
+    second = load(tmp_path, first)
+    assert target(second, "queue-depth") == "$target"
+    assert "'formla' is not a key" in second.problems["queue-depth.yaml"]
+    with pytest.raises(UnknownFormula, match="formla"):
+        load(tmp_path).find("queue-depth")
 
 
 def test_a_folder_that_is_gone_loses_nothing_and_is_an_error_only_at_the_start(tmp_path):
@@ -102,7 +132,7 @@ def test_the_swap_of_a_mounted_config_map_is_seen(tmp_path):
         (b"\xff\xfe", "is not UTF-8"),
         (b"# " + b"x" * MAX_FILE_BYTES, "is too large; allowed: at most 256 KiB"),
         (b"a: &x [*x]", "aliases are not allowed"),
-        (b"", "None is not a mapping"),
+        (b"", "is empty; allowed: keys and values"),
     ],
 )
 def test_bad_bytes_are_one_clear_problem(tmp_path, raw, problem):
@@ -123,12 +153,11 @@ def test_a_file_that_cannot_be_opened_is_a_problem(tmp_path):
     first = load(tmp_path)
     (tmp_path / "a.yaml").unlink()
     (tmp_path / "a.yaml").symlink_to(tmp_path / "a.yaml")
-    assert target(load(tmp_path, first), "a") == 1
+    assert target(load(tmp_path, first, {"a"}), "a") == 1
 
 
 def test_an_unknown_formula_names_the_nearest(tmp_path):
-    write(tmp_path, "queue-depth")
     with pytest.raises(
-        UnknownFormula, match="no formula 'queue-dept', did you mean queue-depth[?]; there are: queue-depth"
+        UnknownFormula, match="no formula 'queue-dept', did you mean queue-depth[?]; there are: .*kv-cache"
     ):
         load(tmp_path).find("queue-dept")

@@ -75,7 +75,7 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({**FILE, "defaults": {"gatewayEndpoint": "epp"}}, {}, {}, "defaults.gatewayEndpoint: 'epp' is not an endpoint; allowed: default, mimir, pods"),
         ({**FILE, "grpc": {"tls": {"cert": "/c"}}}, {}, {}, "s.yaml: grpc.tls: has only one of cert and key"),
         ({**FILE, "grpc": {"tls": {"clientCA": "/c"}}}, {}, {}, "grpc.tls.clientCA: is given without cert and key"),
-        ([], {}, {}, "s.yaml: [] is not a mapping"),
+        ([], {}, {}, "s.yaml: [] stands where keys and values belong"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_error(tree, environment, flags, problem):

@@ -124,7 +124,7 @@ def test_what_an_engine_does_not_have_is_said(engine, signal, problem):
     [
         ("signals: [", "is not YAML we can read"),
         ("engine: {}", "unknown key, did you mean engines?"),
-        ("engines: {vllm: {signals: {x: 5}}}", "engines.vllm.signals.x: 5 is not a mapping"),
+        ("engines: {vllm: {signals: {x: 5}}}", "engines.vllm.signals.x: 5 stands where keys and values belong"),
         (catalogue("metric: []"), "busy.metric: unknown key, did you mean metrics?"),
         (catalogue("type: meter"), "busy.type: 'meter' is not allowed; allowed: gauge, counter, histogram"),
         (catalogue("scope: pod"), "busy.scope: 'pod' is not allowed; allowed: target, gateway, object"),

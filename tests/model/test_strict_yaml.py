@@ -17,7 +17,7 @@ from scaler.model.strict_yaml import parse_yaml
         ("\x00", "unacceptable character"),
         ("[" + "1," * 20_001 + "]", "more than 20000 values"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
-        ("a: 2024-99-99", "month must be in 1..12"),
+        ("a: !!timestamp 2024-99-99", "month must be in 1..12"),
         ("a: !!bool maybe", r"has a value that does not fit its tag \('maybe'\)"),
         ("a: !!int ''", "does not fit its tag"),
         ("a: !!float ''", "does not fit its tag"),
@@ -34,3 +34,10 @@ def test_what_is_not_plain_bounded_yaml_is_one_clear_error(content, problem):
 
 def test_plain_yaml_is_read():
     assert parse_yaml("a: [1, x]\nb: {c: 2.5}", "f.yaml") == {"a": [1, "x"], "b": {"c": 2.5}}
+
+
+def test_a_date_stays_the_text_that_it_is():
+    assert parse_yaml("{a: 2026-01-01, b: 2026-01-01T10:00:00Z}", "f") == {
+        "a": "2026-01-01",
+        "b": "2026-01-01T10:00:00Z",
+    }

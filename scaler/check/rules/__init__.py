@@ -46,6 +46,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "bounded": Rule("error", "made of ratios that end before more replicas are asked for", reach.bounded),
         "target-out-of-reach": Rule("error", "no load is worth more than one replica", reach.target_out_of_reach),
         "running-ignored": Rule("error", "inactive while requests run", activation.running_ignored),
+        "not-promql": Rule("error", "a query that Prometheus does not take", query.not_promql),
+        "perhaps-not-promql": Rule("warning", "a query that cannot be read here", query.perhaps_not_promql),
         "batch-limit": Rule("warning", "running requests end before more replicas are asked for", reach.batch_limit),
         "ends-with-load": Rule("warning", "no replicas above some value of a query", direction.ends_with_load),
         "hard-threshold": Rule("warning", "replicas jump at a line, and flap along it", threshold.hard_threshold),

@@ -1,14 +1,17 @@
-"""Queries for what the engine catalogue knows: their names change with the engine's version, and then scaling stops."""
+"""Queries: what is no PromQL, and what the engine catalogue knows, whose names change with the engine's version."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+
+import promql_parser
 
 from scaler.check.evidence import Evidence, Found
 from scaler.config import signals
 from scaler.config.signals import Signal
 from scaler.model.measurement import QueryAsk
 
+_UNSURE = ("invalid promql query", "unexpected character inside brackets")  # also said of what is newer than the parser
 _NAME = re.compile(r"[A-Za-z_:][\w:]*")
 
 
@@ -37,3 +40,27 @@ def known_signal(evidence: Evidence) -> Found:
                 signal = _known()[name]
                 rather = f"{{signal: {signal.name}, engine: {signal.engine}}}"
                 yield f"{item.name} reads {name}; {rather} is right for every version", ""
+
+
+def not_promql(evidence: Evidence) -> Found:
+    """A query that no Prometheus would take, such as one with an unknown function or a bracket too few."""
+    for name, problem in _refused(evidence):
+        if not problem.startswith(_UNSURE):
+            yield f"{name} is not PromQL: {problem}", ""
+
+
+def perhaps_not_promql(evidence: Evidence) -> Found:
+    """A query that the parser of `check` does not read: most likely a mistake, or else newer than the parser."""
+    for name, problem in _refused(evidence):
+        if problem.startswith(_UNSURE):
+            yield f"{name} may not be PromQL ({problem}); try it in Prometheus before you rely on it", ""
+
+
+def _refused(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Name of a metric, and what the parser says of its query."""
+    for item in evidence.spec.inputs:
+        if isinstance(item.ask, QueryAsk):
+            try:
+                promql_parser.parse(item.ask.text)
+            except ValueError as error:
+                yield item.name, str(error)

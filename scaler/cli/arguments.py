@@ -1,0 +1,35 @@
+"""Words of the command line that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from scaler.model.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def pair(word: str, read: Callable[[str], T]) -> tuple[str, T]:
+    """Split NAME=VALUE; `read` turns the value into what it stands for.
+
+    Raises:
+        ConfigError: there is no name, or no equals sign.
+    """
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise ConfigError("argument", word, "is not NAME=VALUE")
+    return name, read(value)
+
+
+def read_file(path: Path) -> str:
+    """Read a text file that the user named.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), "", f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), "", f"is not UTF-8 (byte {error.start})") from error

@@ -1,0 +1,116 @@
+"""`llm-scaler explain`: why N, from a running server."""
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.parse
+from typing import Any
+
+import requests
+
+from scaler.config.settings import SERVER
+from scaler.decision.explain import as_text
+from scaler.model.errors import ConfigError, ScalerError
+
+TIMEOUT = 10.0  # seconds for one answer
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("workload", metavar="NAMESPACE/NAME", help="of the ScaledObject; all its triggers are shown")
+    default = os.environ.get(SERVER, "http://127.0.0.1:8080")
+    parser.add_argument("--server", default=default, metavar="URL", help="admin address of the server")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--queries", action="store_true", help="show the very queries too")
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again whenever it changes, also after the server was away"
+    )
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often --watch looks")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation, once or whenever it changes."""
+    namespace, slash, name = arguments.workload.partition("/")
+    if not slash or not namespace or not name:
+        raise ConfigError("argument", arguments.workload, "is not NAMESPACE/NAME")
+    place = f"/api/v1/explain/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
+    url = _admin(arguments.server) + place
+    shown: object = None
+    while arguments.watch:
+        shown = _show_news(url, shown, arguments)
+        time.sleep(arguments.every)
+    _show(_get(url), arguments)
+    return 0
+
+
+def _admin(server: str) -> str:
+    """The admin address as a URL.
+
+    Raises:
+        ConfigError: it is no URL of HTTP.
+    """
+    url = urllib.parse.urlsplit(server)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ConfigError("argument", "--server", f"{server!r} is no address", "a URL such as http://127.0.0.1:8080")
+    return server.rstrip("/")
+
+
+def _show_news(url: str, shown: object, arguments: argparse.Namespace) -> object:
+    """Show what has changed, and return it; a server that is away is said once, and watched on."""
+    try:
+        seen: object = _get(url)
+    except ScalerError as error:
+        if shown is None:
+            raise
+        if str(error) != shown:
+            print(error, file=sys.stderr, flush=True)
+        return str(error)
+    if seen != shown:
+        _show(seen, arguments)
+    return seen
+
+
+def _show(decisions: Any, arguments: argparse.Namespace) -> None:
+    if arguments.output == "json":
+        print(json.dumps(decisions, indent=2), flush=True)
+    else:
+        print("\n".join(as_text(decision, queries=arguments.queries) for decision in decisions), flush=True)
+
+
+def _get(url: str) -> Any:
+    """The decisions that the server explains.
+
+    Raises:
+        ScalerError: it did not answer, or is something else than the admin address of an llm-scaler.
+    """
+    try:
+        answer = requests.get(url, timeout=TIMEOUT)
+    except requests.Timeout as error:
+        raise ScalerError(f"{url} did not answer within {TIMEOUT:.0f}s") from error
+    except requests.RequestException as error:
+        raise ScalerError(f"{url} did not answer: {_reason(error)}") from error
+    try:
+        told = answer.json()
+        if answer.ok:
+            return told["decisions"]
+        problem = str(told["error"])
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{url} answers {answer.status_code}, and not as the admin address of llm-scaler does (port 8080)"
+        raise ScalerError(problem) from error
+    raise ScalerError(problem)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What went wrong, in words that a person uses."""
+    text = str(error)
+    known = {
+        "Connection refused": "nothing listens there; is `--server` the admin address (port 8080)?",
+        "Name or service not known": "the host is not known",
+        "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority that is trusted here",
+        "WRONG_VERSION_NUMBER": "it does not speak HTTPS there",
+        "BadStatusLine": "it does not speak HTTP there; is it the gRPC port? explain asks the admin port (8080)",
+        "Connection aborted": "it does not speak HTTP there; is it the gRPC port? explain asks the admin port (8080)",
+    }
+    return next((reason for sign, reason in known.items() if sign in text), "the connection failed")
