@@ -1,16 +1,20 @@
 # Every target works on a bare machine with Python 3.11 (venv), git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab test-wheel check lock signals proto demo clean
+.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab programs wheel test-wheel \
+	test-lowest check lock signals proto demo clean
 
 setup: .venv/ready
 
-.venv/ready: requirements.lock
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check hatchling editables
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# The lock names everything, what builds the package too. So pip resolves nothing (--no-deps): no release of tomorrow is looked at.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "llm-scaler needs Python 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.13, for example" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes --no-deps --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The whole suite: unit tests, real wires, a real Prometheus (installed below .cache if the machine has none).
@@ -22,19 +26,39 @@ SECONDS := 120
 demo: setup
 	@$(BIN)/llm-scaler demo --seconds $(SECONDS)
 
-# The same tests, but for those that need a real Prometheus, against the wheel that users install.
-test-wheel: setup
-	@rm -rf dist .cache/wheel && $(BIN)/uv build --quiet --wheel --out-dir dist
+wheel: setup
+	@rm -rf dist && $(BIN)/hatchling build --target wheel --directory dist
+
+# The wheel as users install it: with what is newest today. Then the same tests as `make test`, but for those that need a real
+# Prometheus, against the wheel with what the lock pins.
+test-wheel: wheel
+	@rm -rf .cache/newest .cache/wheel
+	@$(BIN)/python -m venv .cache/newest && .cache/newest/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	@cd .cache/newest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .cache/wheel
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
 	@.cache/wheel/bin/pytest -q -m "not real"
 
+# The same once more with the oldest of everything that pyproject.toml allows; the lock has only what it takes to test.
+OLDEST := .cache/lowest/oldest.txt
+test-lowest: wheel
+	@rm -rf .cache/lowest && $(BIN)/uv venv --quiet --python $(BIN)/python .cache/lowest
+	@$(BIN)/uv pip compile pyproject.toml --quiet --resolution lowest-direct --no-header --no-annotate -o $(OLDEST)
+	@$(BIN)/uv pip install --quiet --python .cache/lowest/bin/python --requirement requirements.lock --override $(OLDEST)
+	@$(BIN)/uv pip install --quiet --python .cache/lowest/bin/python --no-deps dist/*.whl
+	@cd .cache/lowest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
+	@.cache/lowest/bin/pytest -q tests/install/test_lowest.py
+	@.cache/lowest/bin/pytest -q -m "not real"
+
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
 # In three clusters side by side, since most of the time is waiting.
-test-cluster: setup
-	@PYTHONPATH=tests $(BIN)/python -m cluster.build
+test-cluster: programs
 	@$(MAKE) --no-print-directory --jobs=3 test-cluster-1 test-cluster-2 test-cluster-3
+
+# The programs of the laboratory alone.
+programs: setup
+	@PYTHONPATH=tests $(BIN)/python -m cluster.build
 
 # Three parts that take about as long as each other; the last has all that is not in the others.
 FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
@@ -55,16 +79,20 @@ test-oracles: setup
 lab: setup
 	@PYTHONPATH=tests $(BIN)/python -m cluster.play
 
+# For every Python from the oldest on, whichever writes it.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-header --quiet -o requirements.lock
+
 # What review asks a machine: style, types, walls between rooms, the lock file, the generated code.
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
+	@$(COMPILE)
 	@git diff --exit-code -- requirements.lock
 
 lock: setup
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --upgrade --quiet -o requirements.lock
+	@$(COMPILE) --upgrade
 
 # The page that lists the engine catalogue.
 signals: setup
@@ -74,4 +102,5 @@ proto: setup
 	@$(BIN)/python -m grpc_tools.protoc -Iscaler/server/pb=proto --python_out=. --pyi_out=. --grpc_python_out=. scaler/server/pb/externalscaler.proto
 
 clean:
+	@test ! -d .cache || chmod -R u+w .cache # Go writes its modules read-only
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache

@@ -41,8 +41,8 @@ _MATCH = frozenset({"=", "!=", "=~", "!~"})
 _PARAMETER = re.compile(r"\\.|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
 _RAW_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)", re.ASCII)
 _REGEX_META = re.compile(r"[\\.+*?()|\[\]{}^$]")
-# An expression whose every `[...]` is closed. Possessive quantifiers (`*+`) would be shorter, but Python before 3.11.5, so that of
-# Debian 12, matches too much with them; instead, no two alternatives begin alike.
+# An expression whose every `[...]` is closed. No two alternatives begin alike; possessive quantifiers (`*+`) would be
+# shorter, but Python before 3.11.5, so that of Debian 12, matches too much with them.
 _CLASS_START = r"\[(?:\^|(?!\^))(?:\]|(?!\]))"
 _IN_CLASS = r"(?:\\.|\[:\w+:\]|\[(?!:\w+:\])|[^\[\]\\])*"
 _CLOSED = re.compile(rf"(?:\\.|{_CLASS_START}{_IN_CLASS}\]|[^\[\\])*", re.DOTALL)
