@@ -52,7 +52,7 @@ test-lowest: wheel
 	@.cache/lowest/bin/pytest -q -m "not real"
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
-# In three clusters side by side, since most of the time is waiting.
+# In three clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.
 test-cluster: programs
 	@$(MAKE) --no-print-directory --jobs=3 test-cluster-1 test-cluster-2 test-cluster-3
 

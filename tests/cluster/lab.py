@@ -9,6 +9,7 @@ Everything listens on free ports, keeps its files below one folder, and is gone 
 
 import contextlib
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,6 @@ import requests
 import yaml
 from cluster import build, parts
 from cluster.api import Api, Object
-from cluster.build import module_dir
 from cluster.certs import Authority
 from cluster.fleet import Fleet, Pods
 from cluster.objects import node
@@ -57,11 +57,11 @@ class Lab:
         self._pods: Pods | None = None
 
     def __enter__(self) -> Self:
-        programs = build.build(self.say)
+        self.judges = build.build(self.say)
         began = time.monotonic()
         self.home, self._claim = new_home()
         try:
-            self._prepare(programs)
+            self._prepare()
             self._start()
         except BaseException:
             self.close()
@@ -87,6 +87,11 @@ class Lab:
             shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
         self._claim.close()
+
+    @property
+    def streams(self) -> int:
+        """How many streams KEDA holds open for one trigger of type external-push."""
+        return 2 if self.judges.version("keda") >= (2, 21) else 1  # StreamIsActive, and since 2.21 StreamMetricSpec
 
     # The cluster's objects.
 
@@ -126,7 +131,7 @@ class Lab:
     def kubectl(self, *args: str) -> str:
         """Run kubectl as the administrator and return what it printed."""
         command = [
-            str(self.site.bin / "kubectl"),
+            self.site.program("kubectl"),
             f"--kubeconfig={self.kubeconfig}",
             f"--cache-dir={self.home}/kubectl",
         ]
@@ -206,6 +211,11 @@ class Lab:
         lines = {name: path.read_text().partition("VmRSS:")[2].split() for name, path in status.items()}
         return {name: int(words[0]) // 1024 for name, words in lines.items() if words}
 
+    def cpu(self, part: str) -> float:
+        """Return the seconds of CPU that a running part has used."""
+        words = Path(f"/proc/{self._processes[part].pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def query(self, promql: str) -> dict[str, float]:
         """Ask Prometheus and return the value of each series by its `pod` label ('' without one)."""
         answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, timeout=2).json()
@@ -236,12 +246,12 @@ class Lab:
 
     # How it comes about.
 
-    def _prepare(self, programs: Path) -> None:
+    def _prepare(self) -> None:
         (self.home / "logs").mkdir()
         ports = free_ports()
         self.authority = Authority(self.home / "certs")
         self.site = parts.Site(
-            bin=programs,
+            judges=self.judges,
             home=self.home,
             ports={name: next(ports) for name in parts.PORTS},
             authority=self.authority,
@@ -278,8 +288,8 @@ class Lab:
     def _furnish(self) -> None:
         """Put in what the parts need to find: definitions, the aggregated API, one node for what needs no GPU."""
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": parts.SYSTEM}})
-        keda = module_dir("keda", "github.com/kedacore/keda/v2") / "config/crd"
-        karpenter = module_dir("karpenter", "sigs.k8s.io/karpenter")
+        keda = self.judges.source("keda", "github.com/kedacore/keda/v2") / "config/crd"
+        karpenter = self.judges.source("karpenter", "sigs.k8s.io/karpenter")
         definitions = list(yaml.load_all(self.kubectl("kustomize", str(keda)), yaml.CSafeLoader))
         for folder in ("pkg/apis/crds", "kwok/apis/crds"):
             definitions += [
@@ -288,7 +298,8 @@ class Lab:
         self.apply(definitions)
         names = {definition["metadata"]["name"] for definition in definitions}
         self.wait(lambda: names <= self._established(), 30, "the custom resources are established")
-        self.apply(_external_metrics(site_port=self.site.ports["adapter"]))
+        service = {"name": "keda-metrics-apiserver", "namespace": parts.SYSTEM}
+        self.apply(parts.aggregated(service, self.site.ports["adapter"], "external.metrics.k8s.io", "v1beta1"))
         self.apply(node("cpu-0"))
 
     def _established(self) -> set[str]:
@@ -337,30 +348,3 @@ def new_home() -> tuple[Path, IO[str]]:
 def condition(item: Object, kind: str) -> bool:
     conditions = item.get("status", {}).get("conditions") or []
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
-
-
-def _external_metrics(site_port: int) -> list[Object]:
-    """KEDA's adapter as the cluster's external metrics API."""
-    service = {"name": "keda-metrics-apiserver", "namespace": parts.SYSTEM}
-    group, version = "external.metrics.k8s.io", "v1beta1"
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": service,
-            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": site_port}]},
-        },
-        {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": f"{version}.{group}"},
-            "spec": {
-                "service": {**service, "port": site_port},
-                "group": group,
-                "version": version,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-                "insecureSkipTLSVerify": True,  # its certificate says localhost, not the Service's name
-            },
-        },
-    ]

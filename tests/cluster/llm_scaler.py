@@ -24,6 +24,7 @@ class LlmScaler:
         name: tells it from other processes of the laboratory.
         formulas: the folder of formula files; a copy of the shipped ones, for the scenario to edit, unless given.
         kubernetes: whether it may watch the cluster; without, it knows what kube-state-metrics says.
+        source: a folder with the source of another revision, to run that; this one unless given.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class LlmScaler:
         name: str = "llm-scaler",
         formulas: Path | None = None,
         kubernetes: bool = True,
+        source: Path | None = None,
     ) -> None:
         ports = free_ports()
         self.name = name
@@ -53,6 +55,7 @@ class LlmScaler:
                 *flags,
             ),
             ready=answers(f"{self.admin}/readyz"),
+            env={"PYTHONPATH": str(source)} if source else {},
         )
 
     def start(self) -> None:
@@ -83,6 +86,10 @@ class LlmScaler:
     def warnings(self) -> str:
         """Return what /readyz?verbose says."""
         return requests.get(f"{self.admin}/readyz?verbose", timeout=5).text
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that it has used."""
+        return self._lab.cpu(self.name)
 
     def metric(self, name: str) -> float:
         """Return the sum of the series of one of its own metrics, given as NAME or NAME{LABELS}; 0 if there are none."""

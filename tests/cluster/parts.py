@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from cluster.build import module_dir
+from cluster.build import Judges
 from cluster.certs import Authority, Pair
 from cluster.process import Part, answers
 
+KEDA_PORTS = ("keda-service", "keda-metrics", "keda-health")  # of an operator
 PORTS = (
     *("etcd", "etcd-peer", "apiserver", "controllers", "scheduler", "kwok", "prometheus"),
+    *KEDA_PORTS,
     *(
-        "keda-service",
-        "keda-metrics",
-        "keda-health",
         "adapter",
         "adapter-metrics",
         "karpenter-metrics",
@@ -36,7 +35,7 @@ SYSTEM = "keda"  # the namespace of everything that is not under test
 class Site:
     """What the parts of one run share."""
 
-    bin: Path
+    judges: Judges
     home: Path
     ports: Mapping[str, int]
     authority: Authority
@@ -45,6 +44,9 @@ class Site:
     kubeconfig: Path
     hpa_sync: int  # seconds between two looks of the HPA; 15 in the world
     scrape: int  # seconds between two scrapes of Prometheus
+
+    def program(self, name: str) -> str:
+        return str(self.judges.program(name))
 
     def url(self, port: str, path: str = "", scheme: str = "https") -> str:
         return f"{scheme}://127.0.0.1:{self.ports[port]}{path}"
@@ -69,7 +71,7 @@ def etcd(site: Site) -> Part:
     return Part(
         "etcd",
         (
-            *(str(site.bin / "etcd"), f"--data-dir={data}", "--name=lab", "--unsafe-no-fsync", "--log-level=warn"),
+            *(site.program("etcd"), f"--data-dir={data}", "--name=lab", "--unsafe-no-fsync", "--log-level=warn"),
             *(f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
             *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=lab={peer}"),
         ),
@@ -83,7 +85,7 @@ def apiserver(site: Site) -> Part:
     return Part(
         "apiserver",
         (
-            *(str(site.bin / "kube-apiserver"), *site.serving(), f"--secure-port={site.ports['apiserver']}"),
+            *(site.program("kube-apiserver"), *site.serving(), f"--secure-port={site.ports['apiserver']}"),
             *("--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"),
             *(f"--etcd-servers={site.url('etcd', scheme='http')}", "--service-cluster-ip-range=10.0.0.0/24"),
             *("--authorization-mode=RBAC", f"--client-ca-file={site.authority.cert}"),
@@ -107,7 +109,7 @@ def controllers(site: Site) -> Part:
     return Part(
         "controllers",
         (
-            *(str(site.bin / "kube-controller-manager"), *site.serving(), f"--secure-port={site.ports['controllers']}"),
+            *(site.program("kube-controller-manager"), *site.serving(), f"--secure-port={site.ports['controllers']}"),
             *(f"--kubeconfig={site.kubeconfig}", "--leader-elect=false"),
             f"--horizontal-pod-autoscaler-sync-period={site.hpa_sync}s",
             # The machines are always well; while the API server is frozen, though, they cannot say so, and pods that
@@ -123,7 +125,7 @@ def scheduler(site: Site) -> Part:
     return Part(
         "scheduler",
         (
-            *(str(site.bin / "kube-scheduler"), *site.serving(), f"--secure-port={site.ports['scheduler']}"),
+            *(site.program("kube-scheduler"), *site.serving(), f"--secure-port={site.ports['scheduler']}"),
             *(f"--kubeconfig={site.kubeconfig}", "--leader-elect=false"),
         ),
         ready=_kubernetes(site, "scheduler", "/healthz"),
@@ -132,13 +134,13 @@ def scheduler(site: Site) -> Part:
 
 def kwok(site: Site) -> Part:
     """The kubelets: nodes that are always well, and pods that become ready, at once or as stages.yaml says."""
-    stages = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    stages = site.judges.source("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
     folders = (stages / "node/fast", stages / "node/heartbeat-with-lease", stages / "pod/fast")
     files = [path for folder in folders for path in sorted(folder.glob("*-*.yaml"))]
     return Part(
         "kwok",
         (
-            *(str(site.bin / "kwok"), f"--kubeconfig={site.kubeconfig}", "--manage-all-nodes"),
+            *(site.program("kwok"), f"--kubeconfig={site.kubeconfig}", "--manage-all-nodes"),
             *("--node-ip=127.0.0.1", f"--cidr={POD_NETWORK}", "--node-lease-duration-seconds=40"),
             f"--server-address=127.0.0.1:{site.ports['kwok']}",
             *(f"--config={path}" for path in (*files, Path(__file__).parent / "stages.yaml")),
@@ -147,35 +149,40 @@ def kwok(site: Site) -> Part:
     )
 
 
-def keda_operator(site: Site) -> Part:
-    certs = site.home / "keda-certs"
-    site.authority.issue("keda-operator", folder=certs)
-    local = {name: f"127.0.0.1:{site.ports[name]}" for name in ("keda-service", "keda-metrics", "keda-health")}
+def keda_operator(
+    site: Site, name: str = "keda-operator", selector: str = "", ports: Mapping[str, int] | None = None
+) -> Part:
+    """KEDA's operator.
+
+    Args:
+        name: tells it from other operators of the laboratory.
+        selector: of the ScaledObjects that are its own; all of them unless given.
+        ports: its own, by the names in PORTS; those that the adapter asks unless given.
+    """
+    certs = site.home / f"{name}-certs"
+    site.authority.issue(name, folder=certs)
+    local = {part: f"127.0.0.1:{(ports or site.ports)[part]}" for part in KEDA_PORTS}
     return Part(
-        "keda-operator",
+        name,
         (
-            *(
-                str(site.bin / "keda-operator"),
-                "--enable-cert-rotation=false",
-                f"--cert-dir={certs}",
-                f"--ca-dir={certs}",
-            ),
+            *(site.program("keda-operator"), "--enable-cert-rotation=false"),
+            *(f"--cert-dir={certs}", f"--ca-dir={certs}"),
             f"--metrics-service-bind-address={local['keda-service']}",
             f"--metrics-bind-address={local['keda-metrics']}",
             f"--health-probe-bind-address={local['keda-health']}",
         ),
         ready=answers(f"http://{local['keda-health']}/readyz"),
-        env=_keda_env(site) | {"KEDA_CLUSTER_OBJECT_NAMESPACE": SYSTEM},
+        env=_keda_env(site) | {"KEDA_CLUSTER_OBJECT_NAMESPACE": SYSTEM, "WATCH_LABEL_SELECTOR": selector},
     )
 
 
 def keda_adapter(site: Site) -> Part:
-    certs = site.home / "keda-certs"
+    certs = site.home / "keda-operator-certs"
     config = site.kubeconfig
     return Part(
         "keda-adapter",
         (
-            *(str(site.bin / "keda-adapter"), *site.serving(), f"--secure-port={site.ports['adapter']}"),
+            *(site.program("keda-adapter"), *site.serving(), f"--secure-port={site.ports['adapter']}"),
             *(f"--cert-dir={certs}", f"--client-ca-file={site.authority.cert}"),
             f"--metrics-service-address=localhost:{site.ports['keda-service']}",
             f"--port={site.ports['adapter-metrics']}",
@@ -195,7 +202,7 @@ def karpenter(site: Site) -> Part:
     return Part(
         "karpenter",
         (
-            *(str(site.bin / "karpenter"), "-disable-leader-election=true", "-log-level=info"),
+            *(site.program("karpenter"), "-disable-leader-election=true", "-log-level=info"),
             *(
                 f"-metrics-port={site.ports['karpenter-metrics']}",
                 f"-health-probe-port={site.ports['karpenter-health']}",
@@ -212,7 +219,7 @@ def kube_state_metrics(site: Site) -> Part:
     return Part(
         "kube-state-metrics",
         (
-            *(str(site.bin / "kube-state-metrics"), f"--kubeconfig={site.kubeconfig}"),
+            *(site.program("kube-state-metrics"), f"--kubeconfig={site.kubeconfig}"),
             *("--host=127.0.0.1", f"--port={site.ports['kube-state-metrics']}"),
             *("--telemetry-host=127.0.0.1", f"--telemetry-port={site.ports['kube-state-metrics-own']}"),
             "--resources=deployments,statefulsets,horizontalpodautoscalers",
@@ -245,13 +252,38 @@ def prometheus(site: Site, gateway: str) -> Part:
     return Part(
         "prometheus",
         (
-            *(str(site.bin / "prometheus"), f"--web.listen-address=127.0.0.1:{site.ports['prometheus']}"),
+            *(site.program("prometheus"), f"--web.listen-address=127.0.0.1:{site.ports['prometheus']}"),
             f"--config.file={site.write('prometheus.yaml', yaml.safe_dump(config))}",
             *(f"--storage.tsdb.path={data}", "--log.level=warn"),
         ),
         ready=answers(site.url("prometheus", "/-/ready", "http")),
         data=data,
     )
+
+
+def aggregated(service: Mapping[str, str], port: int, group: str, version: str) -> list[dict[str, object]]:
+    """A version of an API group that is served on a port of this machine, as the objects that make it part of the cluster's API."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": dict(service),
+            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+        },
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"{version}.{group}"},
+            "spec": {
+                "service": {**service, "port": port},
+                "group": group,
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,  # its certificate says localhost, not the Service's name
+            },
+        },
+    ]
 
 
 def instance_type(name: str, gpus: int) -> dict[str, object]:

@@ -86,7 +86,7 @@ class Console:
         lab, scaler = self.lab, self.scaler
         command = Path(sys.executable).parent / "llm-scaler"
         return {
-            "kubectl": f"{lab.site.bin}/kubectl --kubeconfig={lab.kubeconfig}",
+            "kubectl": f"{lab.site.program('kubectl')} --kubeconfig={lab.kubeconfig}",
             "explain": f"{command} explain default/{NAME} --server {scaler.admin} --watch",
             "llm-scaler": f"{scaler.admin}/metrics (gRPC on {scaler.address}; its formulas, to edit: {scaler.formulas})",
             "Prometheus": lab.prometheus_url,

@@ -77,7 +77,7 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
     with Front(scaler.address) as front, Watch(lab, "pushed") as watch:
         push = trigger(front.address, push=True, **QUEUE, model="pushed")
         lab.apply(scaled_object("pushed", "", triggers=[push], pollingInterval=300))
-        listens = lambda: scaler.metric("llm_scaler_streams") == 1  # noqa: E731
+        listens = lambda: scaler.metric("llm_scaler_streams") == lab.streams  # noqa: E731
         lab.wait(listens, 30, "KEDA listens for pushes")
         lab.wait(lambda: front.connections >= 4, 60, "the connection has come of age three times")
         scaler.stop()  # as in a rollout

@@ -160,6 +160,23 @@ def test_what_is_not_installed_is_named_before_anything_starts(missing: str, tmp
         build.build()
 
 
+def test_a_set_of_judges_that_there_is_not_is_named(monkeypatch):
+    monkeypatch.setenv("JUDGES", "tomorrow")
+    with pytest.raises(build.BuildError, match="^JUDGES is 'tomorrow'; it may be today or before$"):
+        build.build()
+
+
+def test_both_sets_of_judges_have_the_same_programs_of_the_versions_that_are_told():
+    told = (Path(__file__).parent / "README.md").read_text()
+    for judges, others in ((build.TODAY, build.BEFORE), (build.BEFORE, build.TODAY)):
+        assert {part.name for part in judges.parts} == {part.name for part in others.parts}
+        for part in set(judges.parts) - set(others.parts):
+            other = next(one for one in others.parts if one.name == part.name)
+            assert part.version != other.version
+            assert f"| {part.version} |" in told
+            assert set(part.programs) == set(other.programs)
+
+
 SLEEPER = """
 import signal, sys
 from pathlib import Path

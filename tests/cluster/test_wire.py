@@ -7,24 +7,7 @@ from cluster.lab import Lab, condition
 from cluster.llm_scaler import LlmScaler
 from cluster.objects import Object, model, scaled_object, trigger
 from cluster.watch import Watch
-
-# As many replicas as requests queued.
-QUEUED = {"expression": "queued", "target": "1", "holdFor": "5s", "idleFor": "5s"}
-
-
-def queued(
-    lab: Lab, scaler: LlmScaler, name: str, requests: int, metadata: Mapping[str, str] | None = None, **spec: object
-) -> None:
-    """Deploy `name`, which has as many replicas as requests are queued for it."""
-    lab.fleet.queued[name] = requests
-    lab.apply(model(name, lab.fleet.port, gpus=0, replicas=0))
-    lab.apply(scaled_object(name, scaler.address, QUEUED | {"model": name} | (metadata or {}), **spec))
-
-
-def hold(lab: Lab, watch: Watch, seconds: float) -> None:
-    """Let time go by, in which nothing is to happen."""
-    began = watch.now()
-    lab.wait(lambda: watch.now() - began > seconds, seconds + 30, "time goes by")
+from cluster.workloads import QUEUED, queued
 
 
 def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: LlmScaler):
@@ -54,7 +37,7 @@ def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: Ll
 
 def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: Lab, scaler: LlmScaler):
     for name in ("plain", "strict"):
-        queued(lab, scaler, name, 9, maxReplicaCount=20)
+        queued(lab, scaler.address, name, 9, maxReplicaCount=20)
     strict = {"scaleUp": {"tolerance": "0"}, "scaleDown": {"tolerance": "0", "stabilizationWindowSeconds": 0}}
     behavior = {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": strict}}}
     lab.api.patch("ScaledObject", "strict", {"spec": behavior})
@@ -66,7 +49,7 @@ def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: 
             lab.fleet.queued |= dict.fromkeys(("plain", "strict"), asked)
             lab.wait(lambda: both() == (plain, asked), 60, f"{asked} asked for give {plain} and {asked}")  # noqa: B023
             if plain != asked:
-                hold(lab, watch, 7)  # at least one more look of the HPA
+                watch.hold(7)  # at least one more look of the HPA
                 assert both() == (plain, asked)
                 assert "within the tolerance" in scaler.decision.explain("plain")["hpa"]["rows"][0]["why"]
             seen.append(f"{asked}: {plain} and {asked}")
@@ -76,7 +59,7 @@ def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: 
 
 
 def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler: LlmScaler):
-    queued(lab, scaler, "paused", 2)
+    queued(lab, scaler.address, "paused", 2)
     job = {"template": {"spec": {"containers": [{"name": "train", "image": "train"}], "restartPolicy": "Never"}}}
     other = {"serverAddress": lab.prometheus_url, "query": "vector(3)", "threshold": "1"}
     ours = trigger(scaler.address, **QUEUED, model="beside")
@@ -118,10 +101,10 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
         made = len(lab.api.items("Job", "default"))
-        hold(lab, watch, 6)  # at least one more poll
+        watch.hold(6)  # at least one more poll
         assert len(lab.api.items("Job", "default")) == made, "nothing is queued, so no job is started"
         scaler.kill()
-        hold(lab, watch, 15)
+        watch.hold(15)
         assert lab.replicas("beside") == 6, "one of two triggers fails, and the other asks for less"
     lab.say(f"beside a trigger that asks for 3: {watch.seen('beside')} replicas, also when llm-scaler dies")
     lab.say(

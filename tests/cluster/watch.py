@@ -55,6 +55,11 @@ class Watch:
         """Return the seconds since the start."""
         return time.monotonic() - self._began
 
+    def hold(self, seconds: float) -> None:
+        """Let time go by, in which nothing is to happen."""
+        began = self.now()
+        self._lab.wait(lambda: self.now() - began > seconds, seconds + 30, "time goes by")
+
     def _run(self) -> None:
         while not self._over.wait(PAUSE):
             self._look()

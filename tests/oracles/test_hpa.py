@@ -1,4 +1,4 @@
-"""scaler.cluster.hpa beside the real HPA controller of Kubernetes 1.35.4, step by step on generated timelines.
+"""scaler.cluster.hpa beside the real HPA controller of Kubernetes 1.37.2, step by step on generated timelines.
 
 Run by `make test-oracles`. Needs Go; the oracle is built below `.cache/` (a minute the first time, if the laboratory
 was built before). Both see the same metrics at the same virtual times; the size and the reasons must agree at every step.

@@ -1,4 +1,4 @@
-"""scaler.cluster.availability beside the real kube-scheduler of Kubernetes 1.35.4, on random small clusters by seed.
+"""scaler.cluster.availability beside the real kube-scheduler of Kubernetes 1.37.2, on random small clusters by seed.
 
 Run by `make test-oracles`. Needs Go; etcd, API server and scheduler are those of the
 laboratory (tests/cluster; built once, some minutes). No kubelet runs: nodes and pods are plain objects.

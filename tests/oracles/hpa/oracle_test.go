@@ -72,7 +72,8 @@ type informer struct {
 	indexer cache.Indexer
 }
 
-func (i informer) HasSynced() bool { return true }
+func (i informer) HasSynced() bool       { return true }
+func (i informer) GetStore() cache.Store { return i.indexer }
 
 func (i informer) AddEventHandlerWithResyncPeriod(handler cache.ResourceEventHandler, _ time.Duration) (cache.ResourceEventHandlerRegistration, error) {
 	for _, object := range i.indexer.List() {

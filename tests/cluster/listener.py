@@ -1,0 +1,83 @@
+"""A client that asks llm-scaler for numbers as KEDA does, several times a second, and keeps every answer."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from scaler.pb import externalscaler_pb2 as pb
+from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+
+PAUSE = 0.1  # seconds between two rounds
+PATIENCE = 10  # seconds for an answer
+
+
+@dataclass(slots=True)
+class Answers:
+    """What was answered about one workload."""
+
+    values: list[tuple[float, bool]] = field(default_factory=list)  # the number, and whether it is active
+    errors: list[str] = field(default_factory=list)
+
+    def seen(self) -> list[tuple[float, bool]]:
+        """Return the answers in the order in which they came, without repetitions."""
+        return [one for before, one in zip([None, *self.values], self.values, strict=False) if one != before]
+
+
+class Listener:
+    """Asks at `address` about workloads of the namespace `default`, from entering the block until leaving it.
+
+    It keeps one connection, and repeats nothing that failed.
+
+    Args:
+        triggers: the metadata of each workload's trigger, by the ScaledObject's name.
+    """
+
+    def __init__(self, address: str, triggers: Mapping[str, Mapping[str, str]]) -> None:
+        self.answers = {name: Answers() for name in triggers}
+        self._references = {
+            name: pb.ScaledObjectRef(
+                name=name, namespace="default", scalerMetadata={"scalerAddress": address, **metadata}
+            )
+            for name, metadata in triggers.items()
+        }
+        self._address = address
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def rounds(self) -> int:
+        """Return how often all were asked about."""
+        return min(len(one.values) + len(one.errors) for one in self.answers.values())
+
+    def _run(self) -> None:
+        with grpc.insecure_channel(self._address) as channel:
+            stub = pb_grpc.ExternalScalerStub(channel)
+            while not self._over.is_set():
+                for name, reference in self._references.items():
+                    self._ask(stub, name, reference)
+                time.sleep(PAUSE)
+
+    def _ask(self, stub: pb_grpc.ExternalScalerStub, name: str, reference: pb.ScaledObjectRef) -> None:
+        try:
+            [spec] = stub.GetMetricSpec(reference, timeout=PATIENCE).metricSpecs
+            request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=spec.metricName)
+            [value] = stub.GetMetrics(request, timeout=PATIENCE).metricValues
+            active = stub.IsActive(reference, timeout=PATIENCE).result
+        except grpc.RpcError as error:
+            self.answers[name].errors.append(str(error))
+        else:
+            self.answers[name].values.append((value.metricValueFloat, active))
