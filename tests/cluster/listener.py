@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-
 from scaler.pb import externalscaler_pb2 as pb
 from scaler.pb import externalscaler_pb2_grpc as pb_grpc
 

@@ -134,7 +134,9 @@ def test_two_operators_each_with_objects_of_its_own_ask_one_llm_scaler(lab: Lab,
     with Front(scaler.address) as front, Watch(lab, "in-a", "in-b") as watch:
         for name in ("a", "b"):
             queued(lab, front.address, f"in-{name}", 3, push=True, labels={"shard": name})
-        lab.wait(lambda: all(scaler.explain(name).get("replicas") == 3 for name in ("in-a", "in-b")), 60, "both ask")
+        lab.wait(
+            lambda: all(scaler.explain(name).get("answeredReplicas") == 3 for name in ("in-a", "in-b")), 60, "both ask"
+        )
         lab.wait(lambda: watch.came_to("in-a", 3), 90, "the first operator's object gets what it asks for")
         lab.wait(lambda: lab.replicas("in-b") >= 1, 60, "the other's is woken by its own operator")
         lab.wait(lambda: scaler.metric("llm_scaler_streams") == 2 * lab.streams, 30, "each listens")
@@ -142,7 +144,7 @@ def test_two_operators_each_with_objects_of_its_own_ask_one_llm_scaler(lab: Lab,
         other = watch.seen("in-b")
         hpa = lab.get("HorizontalPodAutoscaler", "keda-hpa-in-b") or {}
         [why] = [one["message"] for one in hpa["status"]["conditions"] if one["type"] == "ScalingActive"]
-        decisions = [scaler.explain(name)["replicas"] for name in ("in-a", "in-b")]
+        decisions = [scaler.explain(name)["answeredReplicas"] for name in ("in-a", "in-b")]
         assert decisions == [3, 3]
         assert front.connections >= 2, "each operator has a connection of its own"
     lab.say(

@@ -40,11 +40,11 @@ def test_the_first_request_wakes_it_in_seconds_and_its_own_pods_decide_what_foll
     push = trigger(scaler.address, push=True, **QUEUE, model="direct")
     lab.apply(scaled_object("direct", "", triggers=[push], pollingInterval=300, cooldownPeriod=5))
     answered: Callable[[], list[int]] = lambda: [  # noqa: E731
-        fact["answered"] for fact in scaler.decision.explain("direct").get("inputs", ()) if fact["name"] == "waiting"
+        fact["answered"] for fact in scaler.explain("direct").get("inputs", ()) if fact["name"] == "waiting"
     ]
     with Watch(lab, "direct") as watch:
         lab.wait(
-            lambda: scaler.decision.explain("direct").get("active") is False,
+            lambda: scaler.explain("direct").get("active") is False,
             60,
             "llm-scaler is sure that nothing is there",
         )

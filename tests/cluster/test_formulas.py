@@ -34,7 +34,7 @@ def shortened(lab: Lab, name: str, seconds: int) -> LlmScaler:
 
 def certain(scaler: LlmScaler, name: str, least: int) -> dict[str, Any] | None:
     """The explanation of a certain answer of so many replicas or more, if that is what it is."""
-    told = scaler.decision.explain(name)
+    told = scaler.explain(name)
     return told if told.get("certainty") == "certain" and told["answeredReplicas"] >= least else None
 
 
@@ -47,9 +47,9 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab)
     with Watch(lab, "served") as watch, Simulation(lab, "served", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         lab.wait(lambda: fleet.snapshot().ready == 1, 60, "one replica serves")
         fleet.send(rate=2, prompt=300, output=200)
-        lab.wait(lambda: scaler.decision.explain("served").get("certainty") == "certain", 60, "llm-scaler is certain")
+        lab.wait(lambda: scaler.explain("served").get("certainty") == "certain", 60, "llm-scaler is certain")
         lab.wait(
-            lambda: (watch.seen("served") or [0])[-1] == scaler.decision.explain("served")["answeredReplicas"],
+            lambda: (watch.seen("served") or [0])[-1] == scaler.explain("served")["answeredReplicas"],
             60,
             "it has settled",
         )
@@ -60,7 +60,7 @@ def test_token_latency_grows_with_the_load_and_shrinks_when_it_is_gone(lab: Lab)
         busy = lab.wait(more, 60, "that is certain once the new pods answer")
         fleet.send(rate=0)
         lab.wait(lambda: watch.came_to("served", 1), 120, "idle, one is enough")
-        idle = scaler.decision.explain("served")
+        idle = scaler.explain("served")
     assert idle["answeredReplicas"] <= 1
     seen = {fact["name"]: fact["value"] for fact in busy["inputs"]}
     lab.say(
@@ -82,7 +82,7 @@ def test_a_cheaper_model_takes_over_and_hands_back_without_flapping(lab: Lab):
         lab.apply(scaled_object(name, scaler.address, metadata, cooldownPeriod=5, initialCooldownPeriod=600))
     with Watch(lab, *sides) as watch:
         tokens = Tokens(lab)
-        sure = lambda: all(scaler.decision.explain(name).get("certainty") == "certain" for name in sides)  # noqa: E731
+        sure = lambda: all(scaler.explain(name).get("certainty") == "certain" for name in sides)  # noqa: E731
         tokens.flow((3000,), sure, "llm-scaler is certain of both")
         assert settled(lab, {"large": 1, "small": 0})
         tokens.flow((7000,), lambda: settled(lab, {"large": 0, "small": 1}), "the cheaper model takes over")

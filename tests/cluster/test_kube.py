@@ -155,10 +155,10 @@ def test_a_rollout_with_surge_does_not_ratchet_replicas_up(lab: Lab):
             working[name] |= idle
         busy = Load(running=WORK, kv_usage=0.8)
         lab.fleet.loads = {address: busy for those in working.values() for address in those}
-        return scaler.decision.explain(name)
+        return scaler.explain(name)
 
     pods = lambda: [pod for name in triggers for pod in lab.pods(name)]  # noqa: E731
-    sure = lambda one: (one.get("certainty"), one.get("replicas")) == ("certain", WORKERS)  # noqa: E731
+    sure = lambda one: (one.get("certainty"), one.get("answeredReplicas")) == ("certain", WORKERS)  # noqa: E731
     lab.wait(lambda: all(sure(told(name)) for name in triggers), 90, "4 replicas each")
     old = {pod["metadata"]["uid"] for pod in pods()}
     said: set[tuple[int, int]] = set()  # replicas, and ready pods
@@ -184,17 +184,17 @@ def test_a_fresh_process_knows_a_workload_that_keda_has_never_asked_about(lab: L
     lab.apply([model("unasked", lab.fleet.port, gpus=0, replicas=1), scaled_object("unasked", NOWHERE, TRIGGER)])
     scaler = LlmScaler(lab, "--log-level", "debug")
     scaler.start()
-    lab.wait(lambda: scaler.decision.explain("unasked").get("certainty") == "certain", 60, "it has decided")
-    told = scaler.decision.explain("unasked")
+    lab.wait(lambda: scaler.explain("unasked").get("certainty") == "certain", 60, "it has decided")
+    told = scaler.explain("unasked")
     assert told["scaleTarget"]["source"] == "Kubernetes"
     assert [fact["expected"] for fact in told["activitySignals"]] == [1, 1]
     lab.apply(scaled_object("unasked", scaler.address, TRIGGER))
     lab.wait(
-        lambda: (scaler.decision.explain("unasked").get("kubernetes") or {}).get("hpa"),
+        lambda: (scaler.explain("unasked").get("kubernetes") or {}).get("hpa"),
         90,
         "KEDA asks, and makes an HPA",
     )
-    lab.wait(lambda: scaler.decision.explain("unasked")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
+    lab.wait(lambda: scaler.explain("unasked")["kubernetes"]["hpa"]["conditions"], 60, "the HPA reports")
     decisions = requests.get(f"{scaler.admin}/api/v1/decisions", timeout=5).json()["decisions"]
     assert len(decisions) == 1, "what was known before is what KEDA asks about"
     line = next(line.strip() for line in scaler.text("unasked").splitlines() if "HPA keda-hpa-unasked: " in line)

@@ -20,9 +20,7 @@ def asks_for_gpus(lab: Lab, scaler: LlmScaler, name: str, **metadata: str) -> No
     lab.fleet.queued[name] = 0
     lab.apply([*node_pool(gpus=GPUS, launch="2s"), model(name, lab.fleet.port, load="4s", replicas=0)])
     lab.apply(scaled_object(name, scaler.address, QUEUED | {"model": name} | metadata))
-    lab.wait(
-        lambda: scaler.decision.explain(name).get("active") is False, 60, "llm-scaler is sure that nothing is there"
-    )
+    lab.wait(lambda: scaler.explain(name).get("active") is False, 60, "llm-scaler is sure that nothing is there")
 
 
 def test_karpenter_brings_nodes_up_to_the_pool_s_gpus_and_the_rest_is_said_to_be_pending(lab: Lab, scaler: LlmScaler):
@@ -33,7 +31,7 @@ def test_karpenter_brings_nodes_up_to_the_pool_s_gpus_and_the_rest_is_said_to_be
         first = watch.now() - began
         lab.wait(lambda: lab.ready("wide") == GPUS, 90, "as many as there are GPUs")
         lab.wait(lambda: lab.replicas("wide") == GPUS + 2, 60, "two more are wanted")
-        pending = lambda: (scaler.decision.explain("wide").get("kubernetes") or {}).get("pending", [])  # noqa: E731
+        pending = lambda: (scaler.explain("wide").get("kubernetes") or {}).get("pending", [])  # noqa: E731
         lab.wait(lambda: len(pending()) == 2, 30, "the explanation says that two are pending")
         before = pending()[0]["seconds"]
         lab.wait(lambda: pending()[0]["seconds"] > before + 2, 30, "and for how long")
@@ -55,9 +53,9 @@ def test_a_clamp_ends_growth_one_replica_after_the_pool_s_gpus_and_goes_on_when_
         lab.fleet.queued["clamped"] = 3 * GPUS
         lab.wait(lambda: lab.ready("clamped") == GPUS, 120, "as many as there are GPUs")
         told = lab.wait(lambda: counted(scaler, "clamped", GPUS), 30, "it knows how many can be had")
-        long = lambda: scaler.decision.explain("clamped")["capacity"]["pending"]["seconds"] or 0  # noqa: E731
+        long = lambda: scaler.explain("clamped")["capacity"]["pending"]["seconds"] or 0  # noqa: E731
         lab.wait(lambda: long() > 15, 60, "three more looks of the HPA, and one pod waits")
-        told = scaler.decision.explain("clamped")
+        told = scaler.explain("clamped")
         assert (told["answeredReplicas"], told["desiredReplicas"], told["capacity"]["limit"]) == (
             GPUS + 1,
             3 * GPUS,
@@ -75,6 +73,6 @@ def test_a_clamp_ends_growth_one_replica_after_the_pool_s_gpus_and_goes_on_when_
 
 def counted(scaler: LlmScaler, name: str, replicas: int) -> dict[str, Any] | None:
     """The explanation, once so many replicas can be had, all of them on nodes."""
-    told = scaler.decision.explain(name)
+    told = scaler.explain(name)
     seen = told.get("capacity") or {}
     return told if seen.get("availableReplicas") == seen.get("scheduledReplicas") == replicas else None

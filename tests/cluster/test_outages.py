@@ -31,7 +31,7 @@ def workload(
 
 
 def certain(scaler: LlmScaler, name: str, replicas: int = 3) -> bool:
-    decision = scaler.decision.explain(name)
+    decision = scaler.explain(name)
     return decision.get("certainty") == "certain" and decision["answeredReplicas"] == replicas
 
 
@@ -60,7 +60,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         told = lab.wait(lambda: lab.events("hasty", "KEDAScalerFailed"), 40, "an event says why")
         assert any(f"(holdFor is {HOLD}s)" in message and "Connection refused" in message for message in told), told
         lab.wait(lambda: watch.now() - killed > COOLDOWN + IDLE + HOLD, 60, "the outage lasts longer than any patience")
-        assert scaler.decision.explain("patient")["certainty"] == "held"
+        assert scaler.explain("patient")["certainty"] == "held"
         assert not condition(lab.get("ScaledObject", "patient") or {}, "Fallback")
         lab.fleet.load = BUSY
         lab.start("prometheus")
@@ -76,7 +76,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         paused = watch.now()
         lab.wait(lambda: watch.now() - paused > COOLDOWN + 5, 60, "Prometheus hangs")
         reason = scaler.reason("patient")
-        assert scaler.decision.explain("patient")["certainty"] == "held"
+        assert scaler.explain("patient")["certainty"] == "held"
         assert "gives no answer within" in reason
         lab.resume("prometheus")
         lab.wait(lambda: certain(scaler, "patient"), 60, "it goes on")
@@ -105,7 +105,7 @@ def test_prometheus_killed_hung_and_emptied_and_a_pod_that_does_not_answer(lab: 
         back = watch.now()
         lab.wait(lambda: "no data older than 45s" in scaler.reason("patient"), 30, "llm-scaler finds it empty")
         reason = scaler.reason("patient")
-        lab.wait(lambda: scaler.decision.explain("hasty")["certainty"] == "certain", 60, "hasty is certain again")
+        lab.wait(lambda: scaler.explain("hasty")["certainty"] == "certain", 60, "hasty is certain again")
         lab.api.patch("ScaledObject", "hasty", {"spec": {"cooldownPeriod": COOLDOWN}})
         lab.wait(lambda: watch.came_to("hasty", 0), 120, "it goes to 0")
         assert watch.at("hasty", 0) - back >= HOLD + IDLE - 2

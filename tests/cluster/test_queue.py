@@ -25,7 +25,7 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
     lab.apply(scaled_object("woken", scaler.address, QUEUE | {"model": "woken"}, cooldownPeriod=COOLDOWN, advanced={}))
     with Watch(lab, "woken") as watch, Simulation(lab, "woken", FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         lab.wait(
-            lambda: scaler.decision.explain("woken").get("active") is False,
+            lambda: scaler.explain("woken").get("active") is False,
             60,
             "llm-scaler is sure that nothing is there",
         )
@@ -40,7 +40,7 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
         lab.wait(lambda: watch.now() - began > 3 * IDLE, 60, "time goes by with an empty queue")
         assert fleet.snapshot().running == 1, "the generation was to last longer than cooldownPeriod and idleFor"
         assert watch.seen("woken") == [0, 1]
-        told = scaler.decision.explain("woken")
+        told = scaler.explain("woken")
         assert (told["answeredReplicas"], told["active"], told["idle"]["blockedBy"]) == (1, True, ["running is 1"]), (
             told
         )
@@ -50,13 +50,13 @@ def test_the_first_request_wakes_it_more_bring_more_and_no_generation_is_killed(
 
         for _ in range(60):
             fleet.request(prompt=200, output=1500)
-        many = lambda: ((told := scaler.decision.explain("woken")).get("replicas") or 0) >= 5 and told  # noqa: E731
+        many = lambda: ((told := scaler.explain("woken")).get("answeredReplicas") or 0) >= 5 and told  # noqa: E731
         told = lab.wait(many, 60, "llm-scaler asks for more")
         lab.wait(lambda: lab.replicas("woken") >= 5, 60, "a long queue brings more replicas")
         lab.say(f"  60 more: {told['reason']}")
         lab.wait(lambda: fleet.snapshot().finished == 61, 120, "all is done")
         done, most = watch.now(), max(watch.seen("woken"))
-        quietly = lambda: scaler.decision.explain("woken").get("active") is False and scaler.decision.explain("woken")  # noqa: E731
+        quietly = lambda: scaler.explain("woken").get("active") is False and scaler.explain("woken")  # noqa: E731
         told = lab.wait(quietly, 90, "llm-scaler says that it is inactive")
         assert told["idle"]["seconds"] >= told["idle"]["needed"] == IDLE
         lab.wait(lambda: watch.came_to("woken", 0), 60, "it goes back to 0")
@@ -88,7 +88,7 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
             front.cut()
             lab.wait(lambda: front.connections > seen and listens(), 60, "KEDA listens again")  # noqa: B023
         lab.wait(
-            lambda: scaler.decision.explain("pushed").get("active") is False,
+            lambda: scaler.explain("pushed").get("active") is False,
             60,
             "llm-scaler is sure that nothing is there",
         )
@@ -98,5 +98,5 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
         woken = watch.now() - began
         lab.say(f"push: 0 -> 1 after {woken:.0f} s (polled every 300 s), on connection {front.connections}")
         assert woken < 15, "no poll comes so soon"
-        told = scaler.decision.explain("pushed")
+        told = scaler.explain("pushed")
         assert (told["answeredReplicas"], told["active"]) == (1, True), told["reason"]

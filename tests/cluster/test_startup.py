@@ -18,7 +18,7 @@ def test_a_queue_that_grows_while_the_model_loads_is_not_ordered_for_again(lab: 
         lab.fleet.queued[name] = 0
         lab.apply(model(name, lab.fleet.port, gpus=0, load=f"{LOADS}s", replicas=0))
         lab.apply(scaled_object(name, scaler.address, QUEUED | {"model": name, "startup": span}, maxReplicaCount=50))
-    lab.wait(lambda: all(scaler.decision.explain(name).get("active") is False for name in startup), 60, "all is quiet")
+    lab.wait(lambda: all(scaler.explain(name).get("active") is False for name in startup), 60, "all is quiet")
     with Watch(lab, *startup) as watch:
 
         def waits_for(name: str) -> bool:
@@ -27,7 +27,7 @@ def test_a_queue_that_grows_while_the_model_loads_is_not_ordered_for_again(lab: 
             return lab.ready(name) > 0
 
         lab.wait(lambda: waits_for("calm"), LOADS + 60, "the first model is loaded")
-        told = scaler.decision.explain("calm")
+        told = scaler.explain("calm")
         most = {name: max(watch.seen(name)) for name in startup}
     assert most["rash"] > LOADS * RATE / 2 * 0.7, "as many as the queue says, read again and again"
     assert most["calm"] < most["rash"] / 2

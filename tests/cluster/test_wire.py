@@ -51,10 +51,10 @@ def test_the_hpa_s_tolerance_swallows_the_eleventh_and_the_twelfth_replica(lab: 
             if plain != asked:
                 watch.hold(7)  # at least one more look of the HPA
                 assert both() == (plain, asked)
-                assert "within the tolerance" in scaler.decision.explain("plain")["hpa"]["rows"][0]["why"]
+                assert "within the tolerance" in scaler.explain("plain")["hpa"]["rows"][0]["why"]
             seen.append(f"{asked}: {plain} and {asked}")
-        assert scaler.decision.explain("plain")["hpa"]["tolerance"] == {"down": 0.1, "up": 0.1}
-        assert scaler.decision.explain("strict")["hpa"]["tolerance"] == {"down": 0.0, "up": 0.0}
+        assert scaler.explain("plain")["hpa"]["tolerance"] == {"down": 0.1, "up": 0.1}
+        assert scaler.explain("strict")["hpa"]["tolerance"] == {"down": 0.0, "up": 0.0}
     lab.say(f"asked for so many, the HPA gives with a tolerance of 10 % and of 0: {', '.join(seen)}")
 
 
@@ -82,7 +82,7 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
     with Watch(lab, "paused", "beside") as watch:
         lab.wait(lambda: lab.replicas("beside") == 3, 90, "the other trigger asks for 3, ours for none")
         lab.wait(lambda: lab.replicas("paused") == 2, 60, "2 queued, 2 replicas")
-        assert scaler.decision.explain("jobs")["answeredReplicas"] == 0
+        assert scaler.explain("jobs")["answeredReplicas"] == 0
         assert not lab.api.items("Job", "default")
 
         pause = {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}}
@@ -91,13 +91,13 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         lab.fleet.queued |= {"paused": 5, "beside": 6, "jobs": 2}
         lab.wait(lambda: lab.replicas("beside") == 6, 60, "ours asks for 6, the other for 3")
         lab.wait(lambda: len(lab.api.items("Job", "default")) >= 2, 60, "2 queued, 2 jobs")
-        assert scaler.decision.explain("jobs")["workload"]["kind"] == "ScaledJob"
+        assert scaler.explain("jobs")["workload"]["kind"] == "ScaledJob"
         assert lab.replicas("paused") == 2
-        assert scaler.decision.explain("paused")["answeredReplicas"] == 5
+        assert scaler.explain("paused")["answeredReplicas"] == 5
         assert "! paused by the annotation paused: true" in scaler.text("paused")
         assert "also triggered by prometheus: the largest answer of all counts" in scaler.text("beside")
         lab.fleet.queued["jobs"] = 0
-        lab.wait(lambda: scaler.decision.explain("jobs")["answeredReplicas"] == 0, 30, "nothing more to train")
+        lab.wait(lambda: scaler.explain("jobs")["answeredReplicas"] == 0, 30, "nothing more to train")
         lab.api.patch("ScaledObject", "paused", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": None}}})
         lab.wait(lambda: lab.replicas("paused") == 5, 60, "it follows again")
         made = len(lab.api.items("Job", "default"))
@@ -128,7 +128,7 @@ def test_mutual_tls_by_trigger_authentication(lab: Lab):
         asks = trigger(scaler.address, **QUEUED, model=name) | {"authenticationRef": {"name": name}}
         lab.apply(scaled_object(name, "", triggers=[asks]))
     lab.wait(lambda: lab.replicas("with") == 2, 90, "a client with a certificate is answered")
-    assert [scaler.decision.explain(name)["answeredReplicas"] for name in ("with", "without")] == [2, 2], (
+    assert [scaler.explain(name)["answeredReplicas"] for name in ("with", "without")] == [2, 2], (
         "who asks does not matter"
     )
 
@@ -150,7 +150,7 @@ def test_forty_at_once(lab: Lab, scaler: LlmScaler):
         lab.wait(lambda: all(watch.came_to(name, 2) for name in names), 150, "40 of them have 2 replicas each")
         took = watch.now()
     calls = scaler.metric("llm_scaler_calls_total")
-    told = [scaler.decision.explain(name) for name in names]
+    told = [scaler.explain(name) for name in names]
     assert {(one["answeredReplicas"], one["certainty"], one["value"]) for one in told} == {(2, "certain", 2.0)}
     lab.say(f"40 ScaledObjects at once: all at 2 replicas after {took:.0f} s, {calls:.0f} calls")
     assert all(set(watch.seen(name)) <= {0, 1, 2} for name in names)
