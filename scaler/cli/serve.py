@@ -11,7 +11,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -37,7 +38,10 @@ logger = logging.getLogger(__name__)
 
 CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
 CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
+ACCESS_INTERVAL = 30.0  # seconds between two tries to reach Kubernetes at all
 CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
+
+Part = Callable[[], Awaitable[None]]
 
 
 class Service:
@@ -69,10 +73,10 @@ class Service:
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
         self._admin: AppRunner | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._pictured = asyncio.Event()  # set once there was a picture of the cluster, or there can be none
 
     async def start(self) -> None:
-        """Listen and decide.
+        """Listen.
 
         Raises:
             ConfigError: an address cannot be had, or a certificate cannot be read.
@@ -82,56 +86,70 @@ class Service:
         _say_what_was_read(self.engine.catalog)
         await self.server.start()
         self._admin = await admin.serve(self._pages, self.settings["admin.address"])
-        self._tasks = [asyncio.create_task(self._decide()), asyncio.create_task(self._watch())]
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Wait until it is told to stop. A part that ends by itself is a fault, and ends the process: better a restart
-        than a server that answers and no longer decides.
+        """Decide until told to stop, then drain: no call that was sent is lost.
+
+        All parts are started here, and any that ends by itself is a fault that ends the process: better a restart than
+        a server that answers and no longer decides.
+
+        Raises:
+            ExceptionGroup: what ended the part.
         """
-        waiting = asyncio.create_task(stopped.wait())
-        done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        for task in done - {waiting}:
-            task.result()
+        parts: list[Part] = [self._decide, self._watch]
+        if self._kube:
+            parts.append(partial(self._look, self._kube))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_without_end(part)) for part in parts]
+            await stopped.wait()
+            await self.server.stop()  # and decide all the while
+            for task in tasks:
+                task.cancel()
 
     async def stop(self) -> None:
-        """Drain and leave: no call that was sent is lost."""
+        """Leave, and free everything."""
         await self.server.stop()
         await self.engine.close()
         for source in self._sources.values():
             source.close()
         if self._kube:
             self._kube.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._admin:
             await self._admin.cleanup()
 
     async def _decide(self) -> None:
         """Decide, from the first picture of the cluster on, so that no load of others is ever taken for ours."""
         if self._kube:
-            try:
-                await asyncio.to_thread(self._kube.start)
-            except SourceError as error:
-                logger.warning("no access to Kubernetes", extra={"problem": str(error)})
-                self.engine.see(Cluster(problems={"kubernetes": str(error)}))
-            else:
-                await asyncio.to_thread(self._kube.settle, CLUSTER_PATIENCE)
-                self.engine.see(await asyncio.to_thread(self._kube.snapshot))
-                self._tasks.append(asyncio.create_task(self._look(self._kube)))
+            await self._pictured.wait()
         await self.engine.run()
 
     async def _look(self, kube: Kube) -> None:
         """Take a new picture of the cluster again and again; what is not known is said once."""
+        await self._reach(kube)
         said: Mapping[str, str] = {}
         while True:
             cluster = await asyncio.to_thread(kube.snapshot)
             self.engine.see(cluster)
-            for resource, problem in sorted(set(cluster.problems.items()) - set(said.items())):
+            self._pictured.set()
+            problems = {**cluster.problems, **{f"objects of {name}": said for name, said in cluster.missing().items()}}
+            for resource, problem in sorted(set(problems.items()) - set(said.items())):
                 logger.warning("not known from Kubernetes", extra={"resource": resource, "problem": problem})
-            said = cluster.problems
+            said = problems
             await asyncio.sleep(CLUSTER_INTERVAL)
+
+    async def _reach(self, kube: Kube) -> None:
+        """Begin to watch; without access it is said, decided without, and tried again."""
+        while True:
+            try:
+                await asyncio.to_thread(kube.start)
+            except SourceError as error:
+                logger.warning("no access to Kubernetes", extra={"problem": str(error)})
+                self.engine.see(Cluster(problems={"kubernetes": str(error)}))
+                self._pictured.set()
+                await asyncio.sleep(ACCESS_INTERVAL)
+            else:
+                await asyncio.to_thread(kube.settle, CLUSTER_PATIENCE)
+                return
 
     async def _watch(self) -> None:
         """Look at the formulas again and again; what has changed is taken over, what is bad is said once."""
@@ -152,6 +170,16 @@ def _say_what_was_read(catalog: Catalog) -> None:
     """Log the formulas by name, and which of the shipped ones the user's own take the place of."""
     replaced = {"replaced": sorted(catalog.replaced)} if catalog.replaced else {}
     logger.info("formulas read", extra={"formulas": sorted(catalog.formulas), **replaced})
+
+
+async def _without_end(part: Part) -> None:
+    """Run a part of the service; that it ends by itself is an error."""
+    try:
+        await part()
+    except Exception:
+        logger.exception("a part of the service has failed, and the process ends")
+        raise
+    raise RuntimeError("a part of the service has ended by itself")
 
 
 def source_of(

@@ -465,7 +465,8 @@ class Engine:
         if own != own_pods(before.scaled) or item.spec is not before.spec or counted is not before.counted:
             asks = item.spec.asks_of(own, counted=counted)
         available = self._reckoned(item.scaled) if item.spec.needs_gpus else None
-        return View(item.spec, asks, item.scaled, self.cluster.doubt(now), available, counted)
+        doubt = self.cluster.doubt(now) or (item.scaled.doubt if item.scaled else "")
+        return View(item.spec, asks, item.scaled, doubt, available, counted)
 
     def _reckoned(self, scaled: Scaled | None) -> Availability:
         """What can be had for an object; reckoned once in each picture of the cluster."""

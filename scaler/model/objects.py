@@ -15,6 +15,7 @@ Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
 JobState = Literal["unfinished", "succeeded", "failed"]
 
+_NAMED = 5  # objects left out of one resource that are named
 OLD = 45.0  # seconds without news after which nothing is lowered on a cluster's word; a quiet watch ends every 20 s
 
 
@@ -96,6 +97,7 @@ class Scaled:
     template: Template | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
     barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
+    doubt: str = ""  # why nothing is lowered on what is said here
 
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""
@@ -108,6 +110,7 @@ class Cluster:
 
     objects: Mapping[tuple[str, str], tuple[Scaled, ...]] = field(default_factory=dict)  # by namespace and name
     problems: Mapping[str, str] = field(default_factory=dict)  # resource -> why it is not known
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # resource -> odd objects, and what is odd
     heard: float | None = None  # all of it was true at this time; None: nothing was ever heard
     listed: frozenset[str] = frozenset()  # kinds of which all objects are here
     hardware: Hardware | None = None
@@ -133,6 +136,13 @@ class Cluster:
         if len(asking) == 1 or len(namesakes) == 1:
             return (asking or namesakes)[0]
         return next((scaled for scaled in asking if scaled.kind == "ScaledObject"), None)
+
+    def missing(self) -> dict[str, str]:
+        """By resource, a sentence about the objects that are not here since they cannot be read."""
+        return {
+            resource: f"{len(odd)} left out, since they cannot be read: {'; '.join(odd[:_NAMED])}"
+            for resource, odd in sorted(self.left_out.items())
+        }
 
     def doubt(self, now: float) -> str:
         """Why its word is too old to lower anything on, or an empty text."""

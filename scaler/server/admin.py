@@ -66,13 +66,14 @@ class Pages:
         empty = "no formula could be read" if not self.engine.catalog.formulas else ""
         return {"formulas": empty, "grpc": self.server.problem()}
 
-    def warnings(self) -> Mapping[str, str]:
+    async def warnings(self) -> Mapping[str, str]:
         """What is wrong and does not stop the service."""
         files = {f"formula file {file}": problem for file, problem in sorted(self.engine.catalog.problems.items())}
         workloads = {f"workload {key}": notice for key, notice in self.engine.notices().items()}
-        certificates = self.server.warning()
+        certificates = await self.server.warning()
         cluster = {f"kubernetes {name}": problem for name, problem in sorted(self.engine.cluster.problems.items())}
-        return files | workloads | cluster | ({"certificates": certificates} if certificates else {})
+        odd = {f"kubernetes objects {name}": said for name, said in self.engine.cluster.missing().items()}
+        return files | workloads | cluster | odd | ({"certificates": certificates} if certificates else {})
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""
@@ -80,8 +81,9 @@ class Pages:
             decisions=tuple(self.engine.decisions()),
             fetches={name: (of.answered, of.failed, of.seconds) for name, of in self.engine.fetches.items()},
             catalog=self.engine.catalog,
+            left_out=sum(map(len, self.engine.cluster.left_out.values())),
             old_formulas=len(self.engine.notices()),
-            bad_certificate=bool(self.server.warning()),
+            bad_certificate=bool(await self.server.warning()),
             streams=len(self.server.streams),
             limit=self.max_workloads,
         )
@@ -103,7 +105,8 @@ class Pages:
         if "verbose" in request.query or not ready:
             lines += [f"[-] {name}: {problem}" if problem else f"[+] {name}" for name, problem in checks.items()]
         if "verbose" in request.query:
-            lines += [f"[!] {name}: {problem}" for name, problem in self.warnings().items()]
+            warnings = await self.warnings()
+            lines += [f"[!] {name}: {problem}" for name, problem in warnings.items()]
         return web.Response(text="\n".join(lines) + "\n", status=200 if ready else 503, headers=HEADERS)
 
     async def decisions(self, _request: web.Request) -> web.Response:

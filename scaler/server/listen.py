@@ -156,12 +156,11 @@ class Server:
             return "draining"
         return "" if self.port else "not listening yet"
 
-    def warning(self) -> str:
-        """What is wrong while it serves on: newer certificates that do not fit."""
+    async def warning(self) -> str:
+        """What is wrong while it serves on: newer certificates that do not fit. Asking changes nothing."""
         if self._certificates is None:
             return ""
-        self._certificates.look()
-        return self._certificates.problem
+        return await asyncio.to_thread(self._certificates.problem)  # it reads files, and these may be slow
 
 
 def _prefer_upb() -> None:

@@ -58,6 +58,7 @@ METRICS = (
     Own("llm_scaler_source_seconds_total", "counter", ("endpoint",), "Seconds spent waiting for an endpoint."),
     Own("llm_scaler_formulas", "gauge", (), "Formulas in service."),
     Own("llm_scaler_formula_file_invalid", "gauge", ("file",), "1 for a file that is not in service as it stands."),
+    Own("llm_scaler_kubernetes_objects_left_out", "gauge", (), "Kubernetes objects that cannot be read."),
     Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads that an edited formula no longer fits."),
     Own("llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
     Own("llm_scaler_streams", "gauge", (), "Open streams."),
@@ -98,7 +99,7 @@ class Engine(Protocol):
 class Server(Protocol):
     """What the metrics need of the gRPC server."""
 
-    def warning(self) -> str:
+    async def warning(self) -> str:
         """What is wrong with it while it serves on."""
         ...
 
@@ -149,6 +150,7 @@ class Seen:
     decisions: Sequence[Decision]
     fetches: Mapping[str, tuple[int, int, float]]  # endpoint -> answered, failed, seconds
     catalog: Catalog
+    left_out: int  # objects of Kubernetes that cannot be read
     old_formulas: int
     bad_certificate: bool
     streams: int
@@ -201,6 +203,7 @@ def _samples(seen: Seen) -> Iterator[Sample]:
     yield "llm_scaler_formulas", (), len(seen.catalog.formulas)
     for file in seen.catalog.problems:
         yield "llm_scaler_formula_file_invalid", (file,), 1
+    yield "llm_scaler_kubernetes_objects_left_out", (), seen.left_out
     yield "llm_scaler_workloads_stale_formula", (), seen.old_formulas
     yield "llm_scaler_certificate_invalid", (), seen.bad_certificate
     yield "llm_scaler_streams", (), seen.streams

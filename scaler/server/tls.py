@@ -1,12 +1,13 @@
 """Certificates from files, followed while serving. A new pair that does not fit leaves the old one in service.
 
 The files are looked at when a client connects, which KEDA does every few minutes, and when somebody asks whether they
-are sound. Kubernetes swaps a mounted Secret in one step, but we read it in several, so what was read counts only if a
-second reading is the same.
+are sound; only the first of these changes what is served. Kubernetes swaps a mounted Secret in one step, but we read it
+in several, so what was read counts only if a second reading is the same.
 """
 
 import logging
 import ssl
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,43 @@ class TlsFiles:
         return (self.cert, self.key) if self.client_ca is None else (self.cert, self.key, self.client_ca)
 
 
+class CertificateFiles:
+    """The files of one certificate; asking them changes nothing that is served.
+
+    Args:
+        files: where they are.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.files = files
+
+    def read(self, known: "Content | None" = None) -> "Content":
+        """Read all files as they stand together.
+
+        Args:
+            known: content that need not be checked again.
+
+        Raises:
+            ConfigError: one cannot be read, or they do not fit together.
+        """
+        content = _content(self.files)
+        for _ in range(SETTLING):
+            if content == known:
+                return content
+            problem = _unfit(self.files)
+            again = _content(self.files)
+            if again == content:
+                if problem:
+                    raise problem
+                return content
+            content = again
+        raise ConfigError(str(self.files.cert), "", "keeps changing while it is read")
+
+
 class Certificates:
-    """The newest certificates that fit together.
+    """The newest certificates that fit together, handed to gRPC before each handshake.
+
+    What is served changes in `fetch` alone, which gRPC calls in threads of its own.
 
     Args:
         files: where they are.
@@ -43,37 +79,52 @@ class Certificates:
     """
 
     def __init__(self, files: TlsFiles) -> None:
-        self._files = files
-        self._current = self._seen = _read(files)
-        self.problem = ""  # why newer files are not in service
+        self._source = CertificateFiles(files)
+        self._served = self._source.read()  # what gRPC was handed last
+        self._said = ""  # the problem that was logged last
+        self._fetching = threading.Lock()  # two clients may connect at the same time
 
     def credentials(self) -> grpc.ServerCredentials:
         """What the gRPC server serves, now and after every change of the files."""
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._current),
-            self._fetch,  # type: ignore[arg-type]  # None, for "unchanged", is missing in the stubs
-            require_client_authentication=self._files.client_ca is not None,
+            _configuration(self._served),
+            self._configuration_if_new,  # type: ignore[arg-type]  # None, for "unchanged", is missing in the stubs
+            require_client_authentication=self._source.files.client_ca is not None,
         )
 
-    def look(self) -> bool:
-        """Look at the files again; True when they were taken into service. Never raises."""
-        try:
-            content = _read(self._files, self._seen)
-        except ConfigError as error:
-            if str(error) != self.problem:
-                logger.warning("the new certificates are not in service", extra={"problem": str(error)})
-            self.problem = str(error)
-            return False
-        self.problem, self._seen = "", content
-        if content == self._current:
-            return False
-        self._current = content
-        logger.info("the certificates have changed", extra={"file": str(self._files.cert)})
-        return True
+    def fetch(self) -> "Content | None":
+        """Return the certificates to serve from now on; None: those that were handed out last. Never raises."""
+        with self._fetching:
+            try:
+                content = self._source.read(self._served)
+            except ConfigError as error:
+                self._refuse(str(error))
+                return None
+            self._said = ""
+            if content == self._served:
+                return None
+            self._served = content
+        logger.info("the certificates have changed", extra={"file": str(self._source.files.cert)})
+        return content
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+    def problem(self) -> str:
+        """Return why newer files are not in service, or an empty text; reads the files, and changes nothing."""
+        try:
+            self._source.read(self._served)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    def _refuse(self, problem: str) -> None:
+        """Say once why newer files are not in service."""
+        if problem != self._said:
+            logger.warning("the new certificates are not in service", extra={"problem": problem})
+        self._said = problem
+
+    def _configuration_if_new(self) -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC, in a thread of its own, before each handshake; None: as before."""
-        return _configuration(self._current) if self.look() else None
+        content = self.fetch()
+        return None if content is None else _configuration(content)
 
 
 Content = tuple[bytes, ...]  # of the files, in the order of `TlsFiles.paths`
@@ -82,30 +133,6 @@ Content = tuple[bytes, ...]  # of the files, in the order of `TlsFiles.paths`
 def _configuration(content: Content) -> grpc.ServerCertificateConfiguration:
     certificate, key, *authority = content
     return grpc.ssl_server_certificate_configuration([(key, certificate)], authority[0] if authority else None)
-
-
-def _read(files: TlsFiles, known: Content | None = None) -> Content:
-    """Read all files as they stand together.
-
-    Args:
-        files: where they are.
-        known: content that need not be checked again.
-
-    Raises:
-        ConfigError: one cannot be read, or they do not fit together.
-    """
-    content = _content(files)
-    for _ in range(SETTLING):
-        if content == known:
-            return content
-        problem = _unfit(files)
-        again = _content(files)
-        if again == content:
-            if problem:
-                raise problem
-            return content
-        content = again
-    raise ConfigError(str(files.cert), "", "keeps changing while it is read")
 
 
 def _content(files: TlsFiles) -> Content:

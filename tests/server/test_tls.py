@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import ssl
+import threading
 
 import pytest
 import trustme
 from server.keda_client import Trigger, keda
+from server.pages import get, pages
 from server.world import ref, refused, with_tls, world
 
 from scaler.model.errors import ConfigError
@@ -69,25 +71,64 @@ async def test_a_new_pair_is_served_to_new_connections_and_old_ones_stay(secret,
         assert [record.message for record in caplog.records].count("the certificates have changed") == 1
 
 
+@pytest.mark.parametrize("page", ["/metrics", "/readyz?verbose"])
+async def test_a_new_pair_is_served_whoever_asked_in_between(secret, page):
+    async with world(listen=with_tls(secret.files())) as w, pages(w) as url:
+        assert await shown(w.servers[0].port, secret) == "version 0"
+        for version in ("version 1", "version 2"):
+            secret.publish()
+            await get(url + page)
+            assert await shown(w.servers[0].port, secret) == version
+            await get(url + page)
+            assert await shown(w.servers[0].port, secret) == version
+
+
+async def test_no_file_is_read_on_the_event_loop(secret, monkeypatch):
+    """A file that is slow must not keep KEDA waiting."""
+    readers, read = set(), type(secret.folder).read_bytes
+
+    def noted(path):
+        readers.add(threading.current_thread())
+        return read(path)
+
+    async with world(listen=with_tls(secret.files())) as w, pages(w) as url:
+        monkeypatch.setattr(type(secret.folder), "read_bytes", noted)
+        secret.publish()
+        await get(f"{url}/metrics")
+        await get(f"{url}/readyz?verbose")
+        await shown(w.servers[0].port, secret)
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+async def test_many_clients_at_once_see_one_change(secret, caplog):
+    caplog.set_level("INFO")
+    async with world(listen=with_tls(secret.files())) as w:
+        secret.publish()
+        names = await asyncio.gather(*(shown(w.servers[0].port, secret) for _ in range(20)))
+        assert set(names) == {"version 1"}
+        assert [record.message for record in caplog.records].count("the certificates have changed") == 1
+
+
 async def test_a_pair_that_does_not_fit_leaves_the_old_one_in_service_and_is_seen(secret, caplog):
     other = trustme.CA().issue_cert("localhost").private_key_pem.bytes()
     async with world(listen=with_tls(secret.files())) as w:
         secret.publish(key=other)
         assert await shown(w.servers[0].port, secret) == "version 0"
         assert await shown(w.servers[0].port, secret) == "version 0"
-        assert f"tls.key: is not the key of {secret.folder}/tls.crt" in w.servers[0].warning()
+        assert f"tls.key: is not the key of {secret.folder}/tls.crt" in await w.servers[0].warning()
         warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
         assert warned == ["the new certificates are not in service"]
         secret.publish()
         assert await shown(w.servers[0].port, secret) == "version 2"
-        assert w.servers[0].warning() == ""
+        assert await w.servers[0].warning() == ""
 
 
 async def test_files_that_go_away_leave_the_old_pair_in_service(secret):
     async with world(listen=with_tls(secret.files())) as w:
         (secret.folder / "..data").unlink()
         assert await shown(w.servers[0].port, secret) == "version 0"
-        assert "tls.crt: cannot be read (No such file or directory)" in w.servers[0].warning()
+        assert "tls.crt: cannot be read (No such file or directory)" in await w.servers[0].warning()
 
 
 async def test_a_new_authority_decides_who_may_connect(secret):
@@ -146,8 +187,8 @@ def test_files_in_the_middle_of_a_change_are_read_again(secret, monkeypatch):
         return read(path)
 
     monkeypatch.setattr(type(secret.folder), "read_bytes", interrupted)
-    assert certificates.look() is True
-    assert certificates.problem == ""
+    assert certificates.fetch() is not None
+    assert certificates.problem() == ""
 
 
 def test_files_that_never_settle_leave_the_old_pair(secret, monkeypatch):
@@ -159,8 +200,8 @@ def test_files_that_never_settle_leave_the_old_pair(secret, monkeypatch):
         return read(path)
 
     monkeypatch.setattr(type(secret.folder), "read_bytes", restless)
-    assert certificates.look() is False
-    assert "keeps changing while it is read" in certificates.problem
+    assert certificates.fetch() is None
+    assert "keeps changing while it is read" in certificates.problem()
 
 
 def test_tls_files_are_three_or_two():

@@ -143,12 +143,14 @@ class _Demo:
             service = Service(settings, clock, self._timer)
             stack.push_async_callback(service.stop)
             await service.start()
+            deciding = asyncio.ensure_future(service.run(asyncio.Event()))  # until it is cancelled
+            stack.callback(deciding.cancel)
             keda = Poller(f"127.0.0.1:{service.server.port}", NAMESPACE, NAME, _trigger(self._options.pace))
             await stack.enter_async_context(keda)
             await self._meet(keda, service)
             self._began = self._timer()
-            tasks = (self._world(), self._replicas(folder), self._keda(keda, service), self._show())
-            await _first_to_end([asyncio.ensure_future(task) for task in tasks], self._stopped)
+            parts = (self._world(), self._replicas(folder), self._keda(keda, service), self._show())
+            await _first_to_end([deciding, *map(asyncio.ensure_future, parts)], self._stopped)
 
     async def _meet(self, keda: Poller, service: Service) -> None:
         """Ask until the service is certain that there is nothing to do; it must have watched for holdFor before."""

@@ -4,14 +4,14 @@
 
 What fails keeps what it had: a lost connection goes on from the last version, 410 Gone lists anew, and until then the
 old table stands, with its age. Only a server that goes on refusing (401, 403, 404) makes a table unknown, and the
-reason names verb and resource.
+reason names verb and resource. An object that cannot be read is left out, and said (`left_out`): it hides no other.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ from scaler.cluster.node_fit import joined
 from scaler.cluster.pending import line_up
 from scaler.model.errors import SourceError
 from scaler.model.nodes import Devices, Hardware, Node, Owner
-from scaler.model.objects import Cluster
+from scaler.model.objects import Cluster, Scaled
 from scaler.sources.kubernetes import read_dra, read_objects, read_pods
 from scaler.sources.kubernetes import read_karpenter as orders
 from scaler.sources.kubernetes.read_objects import Key, Raw, Scale, ScaledRecord, Tables
 from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, by_target, filling, key_of
+from scaler.sources.kubernetes.well_formed import Malformed, check
 
 if TYPE_CHECKING:
     from scaler.sources.kubernetes.api import ApiServer
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 PAGE = 500  # objects of one answer to a list
 WATCH = 20  # seconds after which the server ends a watch, so that quiet is told from a dead connection
 MOST_SCALES = 500  # scale sub-resources that are looked at
+_SHOWN = 200  # characters of what a stranger has written that are shown
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 Clock = Callable[[], float]
@@ -171,6 +173,7 @@ class Watch:
         self.resource = resource
         self.table: Table | None = None  # None: not known
         self.problem = ""
+        self.odd: dict[Key, str] = {}  # objects that are left out, and why
         self.heard: float | None = None
         self.changes = 0
         self.tried = threading.Event()  # set once there was a first list, or a first failure
@@ -210,17 +213,21 @@ class Watch:
     def _list(self) -> None:
         """Read all of it, page by page; the old table stands until the new one is whole."""
         table, more = PodTable() if self.resource is PODS else Table(), ""
+        odd: dict[Key, str] = {}
         while True:
             page = self._server.get(self._path, {**self._query, "limit": PAGE, **({"continue": more} if more else {})})
             for raw in page.get("items") or ():
-                table.put(self._key(raw), self._record(raw))
+                key, record, problem = self._understood(raw)
+                table.put(key, record)
+                odd |= {key: problem} if problem else {}
             more = page["metadata"].get("continue") or ""
             if not more:
                 break
+        version = str(page["metadata"]["resourceVersion"])  # what has none is no list
         with self._lock:
-            self.table, self.heard = table, self._clock()
+            self.table, self.odd, self.heard = table, odd, self._clock()
             self.changes += 1
-        self._version = str(page["metadata"]["resourceVersion"])
+        self._version = version
 
     def _follow(self) -> None:
         """Take in what changes, until the server ends the watch."""
@@ -237,20 +244,34 @@ class Watch:
         self.heard = self._clock()
 
     def _take(self, kind: str, raw: Raw) -> None:
-        record = None if kind in {"DELETED", "BOOKMARK"} else self._record(raw)
+        """Take in one event."""
+        if kind == "BOOKMARK":
+            self.heard = self._clock()
+            return
+        key, record, problem = self._understood(raw)
+        if kind == "DELETED":
+            record, problem = None, ""
         with self._lock:
-            if kind != "BOOKMARK" and self.table and self.table.put(self._key(raw), record):
+            if problem != self.odd.get(key, ""):
+                self.odd = {**self.odd, key: problem} if problem else _without(self.odd, key)
+                self.changes += 1
+            if self.table and self.table.put(key, record):
                 self.changes += 1
             self.heard = self._clock()
 
-    def _record(self, raw: Raw) -> Any:
-        """What is kept of an object; one that is odd must not hide the others."""
+    def _understood(self, raw: Raw) -> tuple[Key, Any, str]:
+        """The key of an object, what is kept of it, and why it is left out; an odd one must not hide the others."""
+        key = _named(raw)
         try:
-            return self._read(raw)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            told = {"resource": str(self.resource), "object": "/".join(self._key(raw)), "problem": repr(error)}
-            logger.warning("an object cannot be read", extra=told)
-            return None
+            own = self._key(raw)
+            if not all(isinstance(part, str) for part in own):
+                raise Malformed(f"its name is {own!r:.60}, which is not a text")
+            key, record = own, self._read(raw)
+            if is_dataclass(record) and not isinstance(record, type):
+                check(record)
+        except Exception as error:  # noqa: BLE001 - whatever an object of somebody else's looks like
+            return key, None, _oddity(error)
+        return key, record, ""
 
     def _failed(self, error: SourceError) -> None:
         """Say what is wrong, and decide what is kept."""
@@ -283,6 +304,25 @@ class Watch:
     def _say(self, problem: str) -> None:
         verbs = " and ".join(self.resource.verbs)
         self.problem = f"{self.resource.gives}: {verbs} {self.resource}: {problem}"
+
+
+def _named(raw: Any) -> Key:
+    """Namespace and name of an object that may be anything."""
+    meta = raw.get("metadata") if isinstance(raw, Mapping) else None
+    known = meta if isinstance(meta, Mapping) else {}
+    namespace, name = (ascii(known.get(part, ""))[1:-1] for part in ("namespace", "name"))
+    return namespace[:_SHOWN], name[:_SHOWN] or "without a name"
+
+
+def _without(odd: Mapping[Key, str], key: Key) -> dict[Key, str]:
+    return {other: problem for other, problem in odd.items() if other != key}
+
+
+def _oddity(error: Exception) -> str:
+    """Why an object cannot be read, as a sentence about it."""
+    if isinstance(error, Malformed):
+        return str(error)
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"[:_SHOWN]
 
 
 class Kube:
@@ -318,6 +358,7 @@ class Kube:
         self._behind: dict[Key, Watch | None] = dict.fromkeys(behind)  # None: not watched yet
         self._scales: dict[Owner, Scale] = {}
         self._scale_problem = ""
+        self._hardware_problem = ""
         self._nodes: dict[str, Node] = {}
         self._kinds: tuple[Node, ...] = ()
         self._made: tuple[object, Cluster] | None = None
@@ -360,14 +401,25 @@ class Kube:
             self._server.close()
 
     def snapshot(self) -> Cluster:
-        """What is known now; cheap while nothing changes."""
+        """What is known now; cheap while nothing changes. What cannot be put together is left out, and said."""
         with self._lock:
             state = (sum(watch.changes for watch in self._watches), self._scales)
             if self._made is None or self._made[0] != state:
-                self._made = state, read_objects.assemble(self._tables())
+                self._made = state, self._assembled()
             heard, hardware = self._heard(WORKLOADS), self._made[1].hardware
             hardware = hardware and replace(hardware, heard=self._heard(HARDWARE))
         return replace(self._made[1], problems=self._problems(), heard=heard, hardware=hardware)
+
+    def _assembled(self) -> Cluster:
+        """All tables together, and which objects are not in it."""
+        odd = [(str(watch.resource), key, problem) for watch in self._watches for key, problem in watch.odd.items()]
+
+        def left_out(scaled: Scaled, error: Exception) -> None:
+            logger.error("an object cannot be put together", exc_info=error, extra={"object": scaled.target})
+            odd.append((str(SCALED[scaled.kind]), (scaled.namespace, scaled.name), _oddity(error)))
+
+        cluster = read_objects.assemble(self._tables(), left_out)
+        return replace(cluster, left_out=_by_resource(odd))
 
     def _heard(self, resources: Collection[Resource]) -> float | None:
         """Since when nothing of these is known."""
@@ -420,8 +472,26 @@ class Kube:
             jobs=None if jobs is None else jobs.values(),
             pods=None if pods is None else {of: own.values() for table in pods for of, own in table.groups.items()},
             scales=self._scales,
-            hardware=self._hardware(),
+            hardware=self._hardware_if_it_fits(),
+            unread=self._unread(),
         )
+
+    def _unread(self) -> dict[str, str]:
+        """By namespace, why pods or Jobs may be missing in it."""
+        odd = [(watch.resource, key) for watch in self._watches for key in watch.odd if watch.resource in (PODS, JOBS)]
+        return {key[0]: f"{resource} {key[1]} cannot be read, and may be one of its own" for resource, key in odd}
+
+    def _hardware_if_it_fits(self) -> Hardware | None:
+        """The hardware; None, which is said, where it cannot be put together."""
+        try:
+            hardware = self._hardware()
+        except Exception as error:
+            if not self._hardware_problem:
+                logger.exception("the hardware cannot be put together")
+            self._hardware_problem = f"what hardware there is cannot be put together: {_oddity(error)}"
+            return None
+        self._hardware_problem = ""
+        return hardware
 
     def _hardware(self) -> Hardware:
         nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
@@ -429,6 +499,9 @@ class Kube:
         quotas, ranges = self._records(QUOTAS), self._records(LIMIT_RANGES)
         priorities = self._records(PRIORITY_CLASSES)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
+        unread = (
+            "some pods cannot be read" if any(watch.odd for watch in self._watches if watch.resource is PODS) else ""
+        )
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
@@ -443,7 +516,7 @@ class Kube:
             claims=None if claims is None else tuple(claims.values()),
             shortages=None if shortages is None else tuple(shortages.values()),
             fixed=self._fixed,
-            partial=alone,
+            partial=alone or unread,
         )
 
     def _devices(self) -> Devices | None:
@@ -479,7 +552,8 @@ class Kube:
 
     def _problems(self) -> dict[str, str]:
         problems = {str(watch.resource): watch.problem for watch in self._watches if watch.problem}
-        return problems | ({str(SCALES): self._scale_problem} if self._scale_problem else {})
+        more = {str(SCALES): self._scale_problem, str(NODES): problems.get(str(NODES)) or self._hardware_problem}
+        return problems | {resource: problem for resource, problem in more.items() if problem}
 
     def _look_at_scales(self, server: "ApiServer") -> None:
         """Ask for the scale of every target whose kind is not watched, again and again."""
@@ -497,10 +571,20 @@ class Kube:
         problem = f"{SCALES.gives}: {left_out} of {len(paths)} are too many to look at" if left_out > 0 else ""
         for target, path in islice(paths.items(), MOST_SCALES):
             try:
-                read[target] = read_objects.read_scale(server.get(path))
-            except (SourceError, ValueError, TypeError, AttributeError) as error:
+                scale = read_objects.read_scale(server.get(path))
+                check(scale)
+                read[target] = scale
+            except Exception as error:  # noqa: BLE001 - whatever somebody else's controller says
                 problem = f"{SCALES.gives}: get {target[1]}/scale: {error}"
                 if target in self._scales and not isinstance(error, Refused):
                     read[target] = self._scales[target]
         self._scale_problem = problem
         return read
+
+
+def _by_resource(odd: Sequence[tuple[str, Key, str]]) -> dict[str, tuple[str, ...]]:
+    """The objects that are left out, and why."""
+    found: dict[str, list[str]] = {}
+    for resource, (namespace, name), problem in sorted(odd):
+        found.setdefault(resource, []).append(f"{namespace}/{name}: {problem}" if namespace else f"{name}: {problem}")
+    return {resource: tuple(named) for resource, named in found.items()}

@@ -8,8 +8,8 @@ LeaderWorkerSet these are the leaders, one for each replica).
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scaler.cluster.node_fit import takes
@@ -100,6 +100,7 @@ class Tables:
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
     hardware: Hardware | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)  # namespace -> why pods or Jobs in it may be missing
 
 
 # ---- one object ------------------------------------------------------------------------------------------------------
@@ -410,26 +411,43 @@ def _or(given: int | None, default: int) -> int:
 # ---- together --------------------------------------------------------------------------------------------------------
 
 
-def assemble(tables: Tables) -> Cluster:
-    """Put together what is known of every scaled object."""
+def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None) -> Cluster:
+    """Put together what is known of every scaled object.
+
+    Args:
+        tables: all records.
+        odd: called with an object that cannot be put together, and why; it is left out. Without it the error is raised.
+    """
     jobs = None if tables.jobs is None else _by_owner(tables.jobs)
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
-        selected = _selected(record, tables)
-        template = _template(record, tables, selected or ())
-        scaled = replace(
-            record.scaled,
-            replicas=_replicas(record, tables, jobs),
-            jobs=_newest(record, jobs),
-            pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
-            hpa=_hpa(record.scaled, tables),
-            template=template,
-            held=_held(record, tables, selected),
-            barred=_barred(record, tables, template),
-        )
+        try:
+            scaled = _together(record, tables, jobs)
+        except Exception as error:
+            if odd is None:
+                raise
+            odd(record.scaled, error)
+            continue
         key = scaled.namespace, scaled.name
         objects[key] = (*objects.get(key, ()), scaled)
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
+
+
+def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> Scaled:
+    """One scaled object, with all that the others say of it."""
+    selected = _selected(record, tables)
+    template = _template(record, tables, selected or ())
+    return replace(
+        record.scaled,
+        replicas=_replicas(record, tables, jobs),
+        jobs=_newest(record, jobs),
+        pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
+        hpa=_hpa(record.scaled, tables),
+        template=template,
+        held=_held(record, tables, selected),
+        barred=_barred(record, tables, template),
+        doubt=tables.unread.get(record.scaled.namespace, ""),
+    )
 
 
 def _by_owner(records: Iterable[JobRecord]) -> Jobs:

@@ -296,5 +296,5 @@ def moment(text: str | None) -> float | None:
     """A time as Kubernetes writes it, in seconds since the epoch; None where it is not known."""
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
+    except (ValueError, OverflowError):  # the first and the last year have no such number everywhere
         return None

@@ -422,7 +422,7 @@ def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
     [
         (b"<html>", "the API server sends what is not JSON: b'<html>'"),
         (b"[]", "the API server sends list, not an object"),
-        (b'{"metadata": {}, "items": [{"metadata": {}}]}', "cannot be read (KeyError: 'name')"),
+        (b'{"metadata": {}, "items": []}', "cannot be read (KeyError: 'resourceVersion')"),
     ],
 )
 def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, body, problem):
@@ -434,12 +434,34 @@ def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, bo
     until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
 
 
-def test_one_odd_object_does_not_hide_the_others(server, start, caplog):
+def test_one_odd_object_does_not_hide_the_others_and_is_said(server, start):
     odd = scaled_object("odd", fallback=["no", "mapping"])
     server.put("scaledobjects", odd)
     kube = start()
-    assert list(kube.snapshot().objects) == [("team", "llama")]
-    assert [record.object for record in caplog.records if record.msg == "an object cannot be read"] == ["team/odd"]
+    seen = kube.snapshot()
+    assert list(seen.objects) == [("team", "llama")]
+    assert seen.left_out == {
+        "scaledobjects.keda.sh": ("team/odd: AttributeError: 'list' object has no attribute 'get'",)
+    }
+    assert seen.problems == {}
+    server.put("scaledobjects", scaled_object("odd"))
+    until(lambda: kube.snapshot().left_out == {})
+    assert one(kube, "odd") is not None
+
+
+def test_an_odd_pod_is_a_doubt_in_its_own_namespace_alone(server, start):
+    other = scaled_object()
+    other["metadata"] = meta("llama", "other")
+    odd = pod("llama-5d8f-odd")
+    odd["spec"]["priority"] = "high"
+    server.put("scaledobjects", other)
+    server.put("pods", odd)
+    kube = start()
+    assert one(kube).doubt == "pods llama-5d8f-odd cannot be read, and may be one of its own"
+    assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
+    assert kube.snapshot().objects["other", "llama"][0].doubt == ""
+    server.delete("pods", odd)
+    until(lambda: one(kube).doubt == "")
 
 
 @pytest.mark.parametrize(
