@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaler.sim.fleet import FleetSpec
-from scaler.sim.loop import Change, Timeline
+from scaler.sim.play import Change, Timeline
 from scaler.sim.replica import Done
 from scaler.sim.trace import Arrival
 

@@ -5,7 +5,7 @@ import pytest
 from scaler.cluster.keda import Event
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.loop import Change, Point, Timeline
+from scaler.sim.play import Change, Point, Timeline
 from scaler.sim.replica import Done
 from scaler.sim.score import Slo, is_wrong, score
 from scaler.sim.trace import Arrival

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scaler.cli.demo.scenario import Incidents
+from scaler.sim.play import Incidents
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

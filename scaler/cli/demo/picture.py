@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -14,12 +15,12 @@ from scaler.cli.demo.baselines import Row
 from scaler.cli.demo.live import View
 from scaler.sim.score import Slo
 
-HEADINGS = ("", "served", "SLO met", "replica-hours", "GPU cost", "scale-downs")
-CAPTION = (
-    "The dying replica and the missing metrics happened to llm-scaler alone; the others are played in virtual time."
-)
+HEADINGS = ("", "served", "SLO met", "replica\nhours", "GPU\ncost", "downs,\nwrong")
+CAPTION = "The same requests, dying replicas and missing metrics for all; the last two are played in virtual time."
 BARS = " ▁▂▃▄▅▆▇█"
-WIDTH = 36  # points of a curve
+WIDTHS = (80, 100)  # of the picture, the least and the most; the curves get what the words leave
+LABEL, FIGURES = 11, 37  # columns of the picture beside its curves
+EDGES = 8  # columns of its border and gaps
 _CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown": "red"}
 
 
@@ -47,7 +48,7 @@ class Frame:
     where: str  # how to ask for an explanation
 
 
-def curve(values: Sequence[float], width: int = WIDTH) -> str:
+def curve(values: Sequence[float], width: int) -> str:
     """The values as a row of bars, the newest at the right, each the largest of its share."""
     if not values:
         return " " * width
@@ -59,8 +60,10 @@ def curve(values: Sequence[float], width: int = WIDTH) -> str:
     return bars.rjust(width) if len(values) < width else bars
 
 
-def picture(frame: Frame) -> RenderableType:
-    """The picture."""
+def picture(frame: Frame, columns: int) -> RenderableType:
+    """The picture, as wide as a terminal of so many columns allows."""
+    whole = min(max(columns, WIDTHS[0]), WIDTHS[1])
+    width = whole - LABEL - FIGURES - EDGES
     now, views = frame.views[-1], frame.views
     limit = frame.slo.ttft
     late = now.ttft is not None and now.ttft > limit
@@ -73,11 +76,11 @@ def picture(frame: Frame) -> RenderableType:
         ("cost", [view.cost for view in views], _cost(now, frame.price), "white"),
         ("replicas", [view.ready + view.starting for view in views], _replicas(now), "green"),
     )
-    grid = Table.grid(padding=(0, 2))
-    for column in (12, WIDTH, 42):
+    grid = Table.grid(padding=(0, 1))
+    for column in (LABEL, width, FIGURES):
         grid.add_column(width=column, no_wrap=True)
     for name, values, text, colour in rows:
-        grid.add_row(f"[dim]{name}[/]", Text(curve(values), style=colour), text)
+        grid.add_row(f"[dim]{name}[/]", Text(curve(values, width), style=colour), text)
     grid.add_row("", "", f"[green]{'■' * now.ready}[/][yellow]{'□' * now.starting}[/][dim]{'·' * now.draining}[/]")
     head = f"{frame.seconds:.0f} s of {frame.of:.0f} s; the world runs {frame.speed:g} times faster"
     colour = _CERTAINTY[frame.said.certainty]
@@ -87,11 +90,11 @@ def picture(frame: Frame) -> RenderableType:
     lines += ["", f"[dim]{met or 'no request has ended yet'}[/]", f"[dim]{escape(frame.where)}[/]"]
     lines += [f"[dim]{escape(frame.keys)}[/]"] if frame.keys else []
     dark = "[bold yellow] the metrics are away [/]" if now.dark else ""
-    return Panel(Padding(Group(*lines), (0, 1)), title=f"llm-scaler demo  {dark}", subtitle=head, width=100)
+    return Panel(Padding(Group(*lines), (0, 1)), title=f"llm-scaler demo  {dark}", subtitle=head, width=whole)
 
 
 def _queue(now: View) -> str:
-    return f"[bold]{now.queued}[/] at the gateway, [bold]{now.waiting}[/] in the engines"
+    return f"[bold]{now.queued}[/] at the gateway, [bold]{now.waiting}[/] in engines"
 
 
 def _replicas(now: View) -> str:
@@ -124,7 +127,9 @@ def line(frame: Frame) -> str:
 
 def table(rows: Sequence[Row]) -> Table:
     """The comparison at the end."""
-    shown = Table(title="the same load, three ways", caption=CAPTION, title_justify="left", caption_justify="left")
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.title, shown.caption = "the same load, three ways", CAPTION
+    shown.title_justify = shown.caption_justify = "left"
     for heading in HEADINGS:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
@@ -141,5 +146,5 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{score.attainment:.1%}",
         f"{score.replica_hours:.2f}",
         f"${score.cost:.2f}",
-        f"{score.scale_downs}, {score.wrong_scale_downs} wrong",
+        f"{score.scale_downs}, {score.wrong_scale_downs}",
     )

@@ -178,7 +178,10 @@ def _replicas(live: Live, told: Sequence[Told]) -> _Plot:
         ("ink", "wanted (a dot is a decision)"),
         ("dim", "maxReplicaCount"),
     ]
-    return _Plot("Replicas", key, 190, min(_top([*both, *wanted]), 1.5 * limit), drawings)
+    top = min(_top([*both, *wanted]), 1.5 * limit)
+    most = max((count for _, count in wanted), default=0.0)
+    title = "Replicas" if most <= top else f"Replicas (wanted goes up to {most:.0f}, which is above this plot)"
+    return _Plot(title, key, 190, top, drawings)
 
 
 def _latency(live: Live) -> _Plot:

@@ -23,12 +23,12 @@ import yaml
 from rich.console import Console
 from rich.live import Live as Screen
 
-from scaler.cli.demo.baselines import compare
+from scaler.cli.demo.baselines import compare, verdict
 from scaler.cli.demo.keyboard import keyboard
 from scaler.cli.demo.live import Live
 from scaler.cli.demo.picture import Frame, Said, line, picture, table
 from scaler.cli.demo.report import Told, page
-from scaler.cli.demo.scenario import SHORTEST, TARGET, Incidents, scenario
+from scaler.cli.demo.scenario import SHORTEST, TARGET, scenario
 from scaler.cli.demo.web import Web
 from scaler.cli.keda_client import Poller, Refused
 from scaler.cli.serve import Service
@@ -42,6 +42,7 @@ from scaler.model.fields import seconds
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim import pages
 from scaler.sim.fleet import Snapshot
+from scaler.sim.play import Incidents
 from scaler.sim.replica import ReplicaFacts
 
 NAMESPACE, NAME, MODEL = "demo", "llama", "llama-3.1-8b"
@@ -260,7 +261,7 @@ class _Demo:
             await _every(1.0, self._print_line)
         with keyboard(self._keys()) as listening, Screen(console=self._console, refresh_per_second=4) as screen:
             while True:
-                screen.update(picture(self._frame(KEYS if listening else "")))
+                screen.update(picture(self._frame(KEYS if listening else ""), self._console.width))
                 await asyncio.sleep(0.25)
 
     async def _print_line(self) -> None:
@@ -306,6 +307,7 @@ class _Demo:
         """Compare with the others, write the report, and say whether it went all the way."""
         rows = compare(self._live)
         self._console.print(table(rows))
+        self._console.print(verdict(rows), soft_wrap=not self._console.is_terminal)
         if self._options.report:
             told = page(self._live, self._told, rows, self._options.pace)
             self._options.report.write_text(told, encoding="utf-8")

@@ -14,6 +14,7 @@ from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.sim import trace as traces
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
+from scaler.sim.play import Incidents
 from scaler.sim.score import Slo
 from scaler.sim.trace import Trace
 
@@ -25,15 +26,6 @@ LEAD_IN = 20.0  # seconds before the first request
 OUTAGE = 45.0  # seconds without metrics; shorter than holdFor
 TARGET = 12.0  # requests per replica
 SLO = Slo()
-
-
-@dataclass(frozen=True, slots=True)
-class Incidents:
-    """What goes wrong, and when."""
-
-    kills: tuple[float, ...] = ()  # a replica dies
-    outages: tuple[tuple[float, float], ...] = ()  # no metrics from one time to the other
-    bursts: tuple[float, ...] = ()  # more load comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +91,3 @@ def _height(wave: Sequence[tuple[float, float]], share: float) -> float:
     place = min(bisect_right(wave, share, key=lambda point: point[0]), len(wave) - 1)
     (start, low), (end, high) = wave[place - 1], wave[place]
     return low + (high - low) * (share - start) / (end - start)
-
-
-def burst(now: float, seed: int) -> Trace:
-    """More load, from now on for a while: twenty requests a second."""
-    return traces.ramp(now, now + 60.0, first=20.0, last=20.0, prompt=964, output=259, seed=seed)

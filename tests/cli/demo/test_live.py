@@ -7,8 +7,9 @@ from support.fleets import by_load, drive
 
 from scaler.cli.demo.baselines import THRESHOLD, compare
 from scaler.cli.demo.live import Live
-from scaler.cli.demo.scenario import SHORTEST, Incidents, scenario
+from scaler.cli.demo.scenario import SHORTEST, scenario
 from scaler.cluster.keda import Answer, Refusal
+from scaler.sim.play import Incidents
 from scaler.sim.score import score
 
 

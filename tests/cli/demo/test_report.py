@@ -89,3 +89,8 @@ def test_every_change_of_what_was_wanted_is_a_dot(tree):
 )
 def test_axes_have_round_numbers(top, expected):
     assert _round_steps(top) == pytest.approx(expected)
+
+
+def test_what_does_not_fit_a_plot_is_said():
+    live = drive(Live(scenario(SHORTEST)), by_load, until=100)
+    assert "wanted goes up to 999" in page(live, [Told(40.0, 999, "certain", "999 replicas")], compare(live), 20.0)

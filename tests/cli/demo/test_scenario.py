@@ -2,7 +2,8 @@
 
 import pytest
 
-from scaler.cli.demo.scenario import DAY, LEAD_IN, SHORTEST, Incidents, scenario, wave
+from scaler.cli.demo.scenario import DAY, LEAD_IN, SHORTEST, scenario, wave
+from scaler.sim.play import Incidents
 
 
 def rate(trace, start, end):
