@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
 CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
 ACCESS_INTERVAL = 30.0  # seconds between two tries to reach Kubernetes at all
+ENDPOINT_INTERVAL = 30.0  # seconds between two tries of the endpoints
 CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
 
 Part = Callable[[], Awaitable[None]]
@@ -96,7 +97,7 @@ class Service:
         Raises:
             ExceptionGroup: what ended the part.
         """
-        parts: list[Part] = [self._decide, self._watch]
+        parts: list[Part] = [self._decide, self._watch, self._try_endpoints]
         if self._kube:
             parts.append(partial(self._look, self._kube))
         async with asyncio.TaskGroup() as group:
@@ -150,6 +151,22 @@ class Service:
             else:
                 await asyncio.to_thread(kube.settle, CLUSTER_PATIENCE)
                 return
+
+    async def _try_endpoints(self) -> None:
+        """Try every endpoint at the start, before any workload needs it, and again and again; say what is new once."""
+        said: Mapping[str, str] = {}
+        while True:
+            now = self._clock()
+            tries = [asyncio.to_thread(source.trouble, now) for source in self._sources.values()]
+            answers = await asyncio.gather(*tries)
+            found = {name: answer for name, answer in zip(self._sources, answers, strict=True) if answer}
+            for name, problem in found.items():
+                if said.get(name) != problem:
+                    logger.warning("endpoint cannot be read", extra={"endpoint": name, "problem": problem})
+            for name in said.keys() - found.keys():
+                logger.info("endpoint can be read again", extra={"endpoint": name})
+            self._pages.endpoints = said = found
+            await asyncio.sleep(ENDPOINT_INTERVAL)
 
     async def _watch(self) -> None:
         """Look at the formulas again and again; what has changed is taken over, what is bad is said once."""

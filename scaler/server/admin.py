@@ -12,7 +12,7 @@ none.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
@@ -52,7 +52,7 @@ class Server(metrics.Server, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pages:
     """What the pages are made of."""
 
@@ -60,6 +60,7 @@ class Pages:
     server: Server
     counted: CollectorRegistry
     max_workloads: int = 1000  # workloads with metrics of their own
+    endpoints: Mapping[str, str] = field(default_factory=dict)  # name -> why it cannot be read
 
     def checks(self) -> Mapping[str, str]:
         """What must be right before KEDA may ask: name -> problem, or an empty text."""
@@ -72,8 +73,9 @@ class Pages:
         workloads = {f"workload {key}": notice for key, notice in self.engine.notices().items()}
         certificates = await self.server.warning()
         cluster = {f"kubernetes {name}": problem for name, problem in sorted(self.engine.cluster.problems.items())}
+        endpoints = {f"endpoint {name}": problem for name, problem in sorted(self.endpoints.items())}
         odd = {f"kubernetes objects {name}": said for name, said in self.engine.cluster.missing().items()}
-        return files | workloads | cluster | odd | ({"certificates": certificates} if certificates else {})
+        return files | workloads | endpoints | cluster | odd | ({"certificates": certificates} if certificates else {})
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""

@@ -117,7 +117,7 @@ class _Http(HTTPConnection):
         self._networks = endpoint.networks
         self._written = not page.ip and (_is_address(self.host) or self.host == "localhost")
         self._ip = page.ip or (self.host if _is_address(self.host) else "")  # empty: the name service has a say
-        self._tls = _tls(endpoint, known=not page.of_pod) if secure else None
+        self._tls = tls_context(endpoint, known=not page.of_pod) if secure else None
 
     def connect(self) -> None:
         """Connect, unless the address is one that is never read."""
@@ -157,16 +157,18 @@ def _status(status: int) -> str:
         return str(status)
 
 
-def _tls(endpoint: Endpoint, *, known: bool) -> ssl.SSLContext:
+def tls_context(endpoint: Endpoint, *, known: bool) -> ssl.SSLContext:
     """The context of an https page; our own certificate is shown to one that the settings name.
 
     Raises:
         SourceError: a certificate cannot be read.
     """
+    files = f"caFile {endpoint.ca_file}"
     try:
         context = ssl.create_default_context(cafile=endpoint.ca_file)
         if known and endpoint.cert_file and endpoint.key_file:
+            files = f"certFile {endpoint.cert_file} with keyFile {endpoint.key_file}"
             context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
     except OSError as error:
-        raise SourceError(f"a certificate cannot be read: {error.strerror or error}") from error
+        raise SourceError(f"{files} cannot be read: {error.strerror or error}") from error
     return context

@@ -59,7 +59,9 @@ class ApiServer:
                 load = config.load_kube_config
                 load(str(kubeconfig) if kubeconfig else None, client_configuration=self._configuration)
         except (config.ConfigException, OSError) as error:
-            raise SourceError(f"no access to Kubernetes: {error}") from error
+            given = kubeconfig or os.environ.get("KUBECONFIG")
+            read = f"kubeconfig {given} cannot be read: " if given else ""
+            raise SourceError(f"no access to Kubernetes: {read}{error}") from error
         self._configuration.connection_pool_maxsize = CONNECTIONS
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._open: set[urllib3.BaseHTTPResponse] = set()

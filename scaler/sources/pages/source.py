@@ -24,7 +24,7 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.sources.credentials import authorization
 from scaler.sources.fair_share import held, shared
-from scaler.sources.http import OPEN_METRICS, Wire
+from scaler.sources.http import OPEN_METRICS, Wire, tls_context
 from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
@@ -83,6 +83,19 @@ class ScrapeSource:
         past = f"{name} reads metrics pages, which know nothing of the past"
         before = [Failure(past, time, source=name) for time in times[:-1]]
         return {ask: [*before, one] for ask, one in measured.items()}
+
+    def trouble(self, now: float) -> str:
+        """Return why pages cannot be read as the settings want it; empty when they can, as far as files tell.
+
+        Pages are asked when a workload needs them: until then it is not known which these are.
+        """
+        try:
+            authorization(self._endpoint)
+            tls_context(self._endpoint, known=True)
+            self._lists.pages(now)
+        except SourceError as error:
+            return f"{self._endpoint.name}: {error}"
+        return ""
 
     def close(self) -> None:
         """Release threads and connections."""

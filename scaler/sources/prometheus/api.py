@@ -7,6 +7,7 @@ Importing this module costs 150 ms; prometheus.py does it on first use.
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -207,8 +208,24 @@ def _why(error: OSError, timeout: float) -> str:
     return f"cannot be reached: {_reason(chain[-1])}"
 
 
+_PLAIN = (  # what libraries write -> what people read
+    (re.compile(r"TLS CA certificate bundle, invalid path: (.*)"), r"caFile \1 cannot be read"),
+    (re.compile(r"TLS (?:certificate|key) file, invalid path: (.*)"), r"\1 (certFile or keyFile) cannot be read"),
+    (
+        re.compile(r"CERTIFICATE_VERIFY_FAILED"),
+        "its certificate is signed by nobody that is trusted (caFile)",
+    ),
+    (re.compile(r"WRONG_VERSION_NUMBER"), "it does not speak HTTPS there"),
+    (re.compile(r"[^\x20-\x7e]"), "what answers does not speak HTTP; is it another port?"),
+)
+
+
 def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    for pattern, plain in _PLAIN:
+        if found := pattern.search(text):
+            return found.expand(plain)
+    return text[:_SHOWN]
 
 
 def _moment(at: float) -> str:

@@ -88,6 +88,12 @@ class PrometheusSource:
         questions.sort(key=lambda question: turns[queries[next(iter(question.asks))]])
         return measured | self._answers(questions, times)
 
+    def trouble(self, now: float) -> str:
+        """Ask for a number, and return why there is none, such as a wrong port; empty when all is well."""
+        ask = QueryAsk(self._endpoint.name, "vector(1)")
+        (measured,) = self.fetch([ask], [now])[ask]
+        return measured.reason if isinstance(measured, Failure) else ""
+
     def close(self) -> None:
         """Release threads and connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
