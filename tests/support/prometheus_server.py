@@ -52,19 +52,25 @@ def _cached() -> tuple[Path, Path] | None:
 
 
 def _from_debian() -> tuple[Path, Path] | None:
-    """Unpack the Debian package below the repository, which needs no root."""
+    """Unpack the Debian packages below the repository, which needs no root."""
     if not shutil.which("apt-get"):
         return None
     for folder in ("lists/partial", "archives/partial"):
         (CACHE / folder).mkdir(parents=True, exist_ok=True)
     apt = ["apt-get", "-q", "-o", f"Dir::State::Lists={CACHE}/lists", "-o", f"Dir::Cache={CACHE}"]
     apt += ["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User="]
-    for command in ([*apt, "update"], [*apt, "download", "prometheus"]):
-        if subprocess.run(command, cwd=CACHE, capture_output=True, timeout=300, check=False).returncode:
+    # Where promtool is a package of its own (Debian 13), it is not in the other.
+    for command, needed in (("update", True), ("download prometheus", True), ("download promtool", False)):
+        done = subprocess.run([*apt, *command.split()], cwd=CACHE, capture_output=True, timeout=300, check=False)
+        if needed and done.returncode:
             return None
-    package = max(CACHE.glob("prometheus_*.deb"))
-    subprocess.run(["dpkg-deb", "-x", package, CACHE / "root.new"], check=True, timeout=60)
-    (CACHE / "root.new").rename(CACHE / "root")
+    unpacked = CACHE / "root.new"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    for package in CACHE.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, timeout=60)
+        package.unlink()
+    shutil.rmtree(CACHE / "root", ignore_errors=True)
+    unpacked.rename(CACHE / "root")
     return _cached()
 
 
