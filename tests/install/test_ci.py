@@ -1,0 +1,101 @@
+"""What `.ci/run` hands to make, and when; make, Go and openssl are played, since the real makes take most of an hour."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.prometheus_server import until
+
+REPO = Path(__file__).parents[2]
+MAKE = """#!/bin/sh
+[ "$1" = --version ] && exec echo GNU Make 4.3
+echo "$@" >> "$LOG"
+env >> "$LOG.env"
+case "$1" in
+  programs) echo $$ > "$LOG.programs"; exec sleep "$BUILD" ;;
+  "$BROKEN") exit 2 ;;
+esac
+"""
+GO = """#!/bin/sh
+case "$1" in version) echo go version go1.26.8 linux/amd64 ;; esac
+"""
+OPENSSL = """#!/bin/sh
+echo OpenSSL 3.0.0
+"""  # else it would be installed where it is missing
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Run it in a clone of nothing else: its end and what it printed, the makes in their order, what they had as environment."""
+    clone, tools = tmp_path / "clone", tmp_path / "tools"
+    tools.mkdir()
+    (clone / ".ci").mkdir(parents=True)
+    shutil.copy(REPO / ".ci" / "run", clone / ".ci")
+    me = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    for command in (("init", "--quiet"), ("add", "."), (*me, "commit", "--quiet", "--message=all")):
+        subprocess.run(["git", *command], cwd=clone, check=True)
+    for name, script in (("make", MAKE), ("go", GO), ("openssl", OPENSSL)):
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+
+    def call(**variables):
+        log = tmp_path / "log"
+        own = {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log), "BUILD": "0", "BROKEN": "none"}
+        done = subprocess.run(
+            [clone / ".ci" / "run"],
+            env=os.environ | own | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done, log.read_text().splitlines(), Path(f"{log}.env").read_text()
+
+    return call
+
+
+def test_what_is_cheap_to_find_comes_first_and_the_programs_are_there_before_they_are_needed(ci):
+    done, makes, _ = ci()
+    assert done.returncode == 0, done.stderr
+    assert makes[:2] == ["setup", "check"]
+    assert set(makes[2:6]) == {"programs", "test", "test-wheel", "test-lowest"}
+    assert makes[6:] == ["test-oracles ORACLES=expr hpa", "test-cluster"]
+
+
+def test_it_says_what_it_found(ci):
+    said = ci()[0].stdout
+    assert re.search(r"Python 3\.\d+\.\d+ with pip \d+\.\d+", said)
+    for words in (
+        "go version go1.26.8",
+        "git version",
+        "GNU Make 4.3",
+        "OpenSSL",
+        "made earlier in this clone: nothing",
+    ):
+        assert words in said
+
+
+def test_caches_of_another_day_are_not_used(ci, tmp_path):
+    old = tmp_path / "another-day"
+    names = "GOCACHE GOMODCACHE GOPATH GOBIN PIP_CACHE_DIR UV_CACHE_DIR XDG_CACHE_HOME VIRTUAL_ENV PYTHONPATH".split()
+    _, _, environment = ci(**{name: str(old / name) for name in names})
+    assert str(old) not in environment
+    for name in ("GOCACHE", "GOPATH", "PIP_CACHE_DIR", "UV_CACHE_DIR", "XDG_CACHE_HOME"):
+        assert f"\n{name}={tmp_path}/clone/.cache/" in environment
+
+
+def test_the_first_that_fails_ends_it_and_the_build_beside_it(ci, tmp_path):
+    done, makes, _ = ci(BROKEN="test-wheel", BUILD="50")
+    assert done.returncode == 2
+    assert makes[-1] == "test-wheel"
+    assert "all is well" not in done.stdout
+    until(lambda: not Path("/proc", (tmp_path / "log.programs").read_text().strip()).exists())
+
+
+def test_a_build_that_fails_fails_it(ci):
+    done, makes, _ = ci(BROKEN="programs", BUILD="fails")
+    assert done.returncode != 0
+    assert "test-cluster" not in makes
