@@ -1,10 +1,16 @@
 """The fold: decide(spec, state, inputs, now) -> (state, Decision). The only way to a number.
 
-Its law: nothing measured is not zero. An answer is certain when every input is whole and the formula came out. An
-uncertain one may rise and not fall, and is given up after `holdFor`. Inactive, the word that takes N replicas to zero
-in one step, is said only after `idleFor` of certain, gap-free quiet. What a process has not seen for as long as the
-formula's memory, it may use to raise and not to lower. Growth ends where replicas are on their way already (startup.py)
-or cannot be had (capacity.py).
+Its law: nothing measured is not zero. An answer is certain when every input is whole and the formula came out.
+
+    What was answered, on whatever data, is a floor until there is certain data again or holdFor has passed.
+
+So an uncertain answer may rise and never falls: certain 2, then 16 with one pod silent, then an outage: 2, 16, 16. The
+same holds for the word active. Across a restart, an edit or a take-over by a standby the replicas that there are stand
+for what was answered by somebody else. After `holdFor` without certain data nothing is said.
+
+Inactive, the word that takes N replicas to zero in one step, is said only after `idleFor` of certain, gap-free quiet.
+What a process has not seen for as long as the formula's memory, it may use to raise and not to lower. Growth ends where
+replicas are on their way already (starting.py) or cannot be had (capacity.py).
 
 For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
 is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
@@ -13,13 +19,13 @@ Pure and total: no clock, no I/O, no exception for anything that can be measured
 `check`, a backtest and the tests all fold this one function.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from scaler.config.metrics import REDUCTIONS, Input
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity, capacity
-from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle
+from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle, Partial
 from scaler.decision.reason import sentence
 from scaler.decision.starting import Coming, Owed, coming
 from scaler.formula import Program
@@ -42,8 +48,9 @@ class State:
     at: float | None = None  # the newest tick
     since: float | None = None  # certain readings, without a gap longer than holdFor, since then
     whole_at: float | None = None  # the newest tick with certain readings
-    certain: Answer | None = None  # the newest certain answer
-    floor: int | None = None  # an answer of another life (an edited formula, an outage): lowered only with full memory
+    certain: Answer | None = None  # the newest answer on certain data, until it is given up
+    floor: int | None = None  # replicas of the newest answer on any data: without certain data, nothing less is said
+    active: bool | None = None  # the word of that answer; None: none, or given up
     idle_since: float | None = None
     windows: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # whole samples for `over`, oldest first
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
@@ -69,7 +76,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
     wanted = _within(load.asked, way, room)
     ground = _ground(spec, state, load, inputs.replicas, now)
-    activated = ground.trusted and load.condition and (load.outcome is None or load.outcome.active)
+    activated = ground.trusted and load.condition is True and (load.outcome is None or load.outcome.active)
     idle = _idle(spec, state, load.guards, inputs.replicas, ground.certain and not activated, now)
     replicas = _replicas(spec, ground, wanted if ground.trusted else None)
     active = activated if spec.for_jobs else _active(state, activated, idle, inputs.replicas)
@@ -83,8 +90,9 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         condition=load.condition,
         wake=activated,
         reason="",
-        value=load.value,
-        asked=load.asked,
+        value=None if load.left_out else load.value,
+        asked=None if load.left_out else load.asked,
+        partial=Partial(load.value, load.asked, load.left_out) if load.left_out else None,
         wanted=wanted,
         facts=load.facts,
         guards=load.guards,
@@ -94,6 +102,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         idle=idle,
         memory_seen=ground.seen,
         held=ground.held,
+        before=state.certain,
         floor=ground.floor,
         known=inputs.replicas,
         final=ground.final,
@@ -111,8 +120,9 @@ class _Load:
     facts: tuple[Fact, ...]
     guards: tuple[Fact, ...]
     scope: Mapping[str, float | None]
+    left_out: tuple[str, ...]  # inputs that were not measured, and that the value does without
     value: float | None
-    condition: bool
+    condition: bool | None  # None: not known
     policy: object  # its next state
     outcome: Outcome | None
     asked: int | None
@@ -137,15 +147,17 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     """From what the sources said to the replicas that are asked for."""
     facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
     guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
-    scope = _scope(spec, facts, inputs.replicas)
+    stand_ins = _stand_ins(spec, facts)
+    scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
     problems = _problems(spec, facts)
     value = _evaluate(spec.program, scope, problems)
-    condition = _activated(spec, value, scope, problems)
+    left_out = tuple(name for name in stand_ins if name in spec.counted)
+    condition = _activated(spec, value, facts, scope, problems)
     policy, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
     folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
     policy = policy if folded else state.policy
-    return _Load(facts, guards, scope, value, condition, policy, outcome, asked, tuple(problems))
+    return _Load(facts, guards, scope, left_out, value, condition, policy, outcome, asked, tuple(problems))
 
 
 def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:
@@ -187,7 +199,8 @@ def _following(
         since=ground.since,
         whole_at=now if ground.certain else state.whole_at,
         certain=said if ground.certain and said else state.certain,
-        floor=None if ground.ripe and said else state.floor,
+        floor=said.replicas if said else state.floor,
+        active=said.active if said else state.active,
         idle_since=now - idle.seen if idle.quiet else None,
         windows=_windows(spec, state, load.facts, now),
         last=_last(state, load.facts, now),
@@ -205,16 +218,32 @@ def _forget(spec: WorkloadSpec, state: State, now: float) -> State:
         return state
     if now < state.at:  # the clock went backwards: keep the answer, believe no span
         certain = replace(state.certain, at=min(state.certain.at, now)) if state.certain else None
-        return State(started=now, at=now, certain=certain, floor=state.floor, last=state.last, policy=state.policy)
+        kept = inherited([replace(state, certain=certain)])
+        return replace(kept, started=now, at=now, last=state.last, policy=state.policy)
     believed = max(spec.hold_for, GAP * spec.interval)
     if now - state.at > GAP * spec.interval:
         state = replace(state, idle_since=None)
     if state.whole_at is not None and now - state.whole_at > believed:
         state = replace(state, since=None, whole_at=None)
     if state.certain and now - state.certain.at > believed:
-        floor = _most(state.floor, state.certain.replicas)
-        state = replace(state, certain=None, floor=floor, started=state.certain.at)
+        state = replace(state, certain=None, active=None, started=state.certain.at)
     return state
+
+
+def inherited(states: Collection[State]) -> State:
+    """Begin anew with what was answered before: after an edit, or in the place of other workloads.
+
+    It may raise the largest of these answers, and lowers it only once it has seen its own memory. `holdFor` runs on.
+    """
+    certain = [state.certain for state in states if state.certain]
+    begun = [state.started for state in states if state.started is not None]
+    words = [state.active for state in states if state.active is not None]
+    return State(
+        started=max(begun, default=None),
+        certain=max(certain, key=lambda answer: answer.at, default=None),
+        floor=_most(*(state.floor for state in states)),
+        active=any(words) if words else None,
+    )
 
 
 def _windows(spec: WorkloadSpec, state: State, facts: tuple[Fact, ...], now: float) -> Mapping[str, tuple[Sample, ...]]:
@@ -338,23 +367,25 @@ def _nobody(known: Replicas) -> str:
 
 
 def _scope(spec: WorkloadSpec, facts: tuple[Fact, ...], known: Replicas) -> Mapping[str, float | None]:
-    """Every name a formula may use, with its value.
-
-    Where some of the data is missing, a count that could not be measured stands in as 0: what the rest alone would ask
-    for may raise an uncertain answer, and cannot lower it.
-    """
+    """Every name a formula may use, with its value."""
     target = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
-    any_measured = any(fact.newest is not None for fact in facts)
-    measured = {
-        fact.name: _stand_in(item) if fact.problem and fact.value is None and any_measured else fact.value
-        for item, fact in zip(spec.inputs, facts, strict=True)
-    }
     counts = {name: None if count is None else float(count) for name, count in target.items()}
-    return {**spec.parameters, **counts, **measured}
+    return {**spec.parameters, **counts, **{fact.name: fact.value for fact in facts}}
 
 
-def _stand_in(item: Input) -> float | None:
-    return 0.0 if item.on_missing == "zero" else item.at_zero
+def _stand_ins(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> Mapping[str, float]:
+    """What counts could not be measured, and are left out as 0 where something else was measured.
+
+    What the rest alone asks for may raise an uncertain answer, and cannot lower it. Where nothing was measured there is
+    no rest: then nothing is reckoned, shown or exported.
+    """
+    if not any(fact.newest is not None and not fact.stood_in for fact in facts):
+        return {}
+    missing = [
+        (item, fact) for item, fact in zip(spec.inputs, facts, strict=True) if fact.problem and fact.value is None
+    ]
+    zeros = {item.name: 0.0 if item.on_missing == "zero" else item.at_zero for item, _ in missing}
+    return {name: zero for name, zero in zeros.items() if zero is not None}
 
 
 def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
@@ -374,7 +405,7 @@ def _evaluate(program: Program, scope: Mapping[str, float | None], problems: lis
 def _seen(
     spec: WorkloadSpec,
     value: float | None,
-    condition: bool,
+    condition: bool | None,
     scope: Mapping[str, float | None],
     inputs: Inputs,
     problems: list[str],
@@ -433,15 +464,25 @@ def _within(asked: int | None, *limits: Coming | Capacity | None) -> int | None:
     return asked
 
 
-def _activated(spec: WorkloadSpec, value: float | None, scope: Mapping[str, float | None], problems: list[str]) -> bool:
+def _activated(
+    spec: WorkloadSpec,
+    value: float | None,
+    facts: tuple[Fact, ...],
+    scope: Mapping[str, float | None],
+    problems: list[str],
+) -> bool | None:
+    """Whether the activation is true; None where it is not known, since what was not measured may make it true."""
+    read = spec.program.names if isinstance(spec.activation, float) else spec.activation.names
+    doubtful = any(fact.problem and fact.name in read for fact in facts)
     if isinstance(spec.activation, float):
-        return value is not None and value > spec.activation
+        holds = value is not None and value > spec.activation
+        return holds or (None if doubtful or value is None else False)
     try:
-        return bool(spec.activation.evaluate(scope))
+        return bool(spec.activation.evaluate(scope)) or (None if doubtful else False)
     except EvaluationError as error:
         if value is not None:
             problems.append(f"activation: {error}")
-        return False
+        return None
 
 
 # ---- what may be said ----------------------------------------------------------------------------------------------
@@ -462,10 +503,9 @@ def _idle(
 
 def _floor(spec: WorkloadSpec, state: State, known: Replicas, *, certain: bool) -> int | None:
     """The least that may be said where not all is seen; of Jobs none is started then, and none that runs is ended."""
-    said = _most(state.certain.replicas if state.certain else None, state.floor)
     if spec.for_jobs:
-        return 0 if certain or said is not None else None
-    return _most(said, known.current)
+        return 0 if certain or state.floor is not None else None
+    return _most(state.floor, known.current)
 
 
 def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None) -> int | None:
@@ -479,12 +519,11 @@ def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None) -> int | 
 
 def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool | None:
     """Active, inactive, or not to be said: the first rule that holds."""
-    before = state.certain.active if state.certain else None
     rules: tuple[tuple[bool, bool | None], ...] = (
         (activated, True),
         (idle.quiet and idle.seen >= idle.needed, False),
         (bool(idle.busy) or bool(known.current), True),
-        (before is not None, before),
+        (state.active is not None, state.active),
         (idle.quiet and known.current == 0, False),  # nothing runs, so nothing can be lost
     )
     return next((answer for holds, answer in rules if holds), None)

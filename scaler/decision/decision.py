@@ -53,6 +53,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """What the measured part alone asks for, where some inputs were not measured at all: at least so much."""
+
+    value: float | None
+    replicas: int | None
+    without: tuple[str, ...]  # the inputs that were not measured
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One answer and everything it came from."""
 
@@ -60,11 +69,12 @@ class Decision:
     at: float
     certainty: Certainty
     said: Answer | None  # None: nothing can be said
-    condition: bool  # the activation was true on what was measured, certain or not
+    condition: bool | None  # the activation was true on what was measured, certain or not; None: not known
     wake: bool  # and the policy agrees; for Jobs, certain only
     reason: str  # one sentence
-    value: float | None  # the formula's
+    value: float | None  # the formula's; None also where it would have to do without an input
     asked: int | None  # replicas by formula and policy, before any other rule
+    partial: Partial | None  # what is there in place of these two
     wanted: int | None  # of these, what is not on its way and can be had
     facts: tuple[Fact, ...]
     guards: tuple[Fact, ...]
@@ -74,6 +84,7 @@ class Decision:
     idle: Idle
     memory_seen: float  # seconds, at most what the formula needs
     held: float  # seconds since the last certain answer
+    before: Answer | None  # the newest certain answer before this one
     floor: int | None  # the least that may be said on uncertain grounds
     known: Replicas
     final: bool = False  # the configuration is at fault: no holding

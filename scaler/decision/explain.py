@@ -4,16 +4,18 @@
 different stories. The steps of the formula are folded again here, from the values in the decision.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from scaler.cluster.hpa import MAX_REPLICAS, NO_BEHAVIOR_WINDOW, HpaSpec, HpaState, Metric, Reason, Rule, Sample
 from scaler.cluster.hpa import step as hpa_step
-from scaler.config.metrics import SEE_WORK
+from scaler.config.metrics import NAME, SEE_WORK
 from scaler.config.signals import find
 from scaler.decision.capacity import Capacity
-from scaler.decision.decision import Decision, Fact
+from scaler.decision.decision import Decision, Fact, Partial
+from scaler.decision.reason import activity
 from scaler.decision.starting import Coming
 from scaler.formula import Program, Step
 from scaler.model.availability import Count
@@ -64,7 +66,8 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "activitySignals": [_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)],
         "parameters": dict(spec.parameters),
         "value": decision.value,
-        "steps": steps_data(spec.program, decision.scope),
+        "steps": _steps(spec.program, decision),
+        "partial": _partial(decision.partial),
         "metricType": spec.metric_type,
         "target": decision.target,
         "desiredReplicas": decision.asked,
@@ -75,7 +78,8 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "activation": {
             "text": f"value > {activation:g}" if isinstance(activation, float) else activation.text,
             "value": decision.condition,
-            "steps": [] if isinstance(activation, float) else steps_data(activation, decision.scope),
+            "steps": [] if isinstance(activation, float) else _steps(activation, decision),
+            "message": "" if spec.for_jobs else activity(decision),
         },
         "idle": {
             "quiet": decision.idle.quiet,
@@ -154,6 +158,28 @@ def _blind(decision: Decision) -> bool:
         isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.stood_in and somebody))
         for fact, item in read
     )
+
+
+def _partial(partial: Partial | None) -> Data | None:
+    if partial is None:
+        return None
+    return {"value": partial.value, "desiredReplicas": partial.replicas, "without": list(partial.without)}
+
+
+def _steps(program: Program, decision: Decision) -> list[Data]:
+    """The steps on what was measured: an input that was not is no 0, and what does without it is no sum."""
+    missing = {fact.name for fact in decision.facts if fact.problem and fact.value is None}
+    measured = {fact.name for fact in decision.facts} - missing
+    return [_without(step, missing, measured) for step in steps_data(program, decision.scope)]
+
+
+def _without(step: Data, missing: Collection[str], measured: Collection[str]) -> Data:
+    """One step, and which inputs it does without."""
+    names = set(re.findall(NAME, step["text"]))
+    without = sorted(names & set(missing))
+    if without and not names & set(measured):
+        return {**step, "value": None, "error": "not measured", "without": without}
+    return {**step, "without": without}
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
@@ -372,7 +398,8 @@ def _fact_lines(fact: Data, queries: bool) -> list[str]:
     if fact["answered"]:
         of = f" of {fact['expected']}" if fact["expected"] is not None else ""
         notes.append(f"from {fact['answered']}{of} pods")
-    first = f"{fact['name']:<22} {number_text(fact['value']):>10} {fact['unit']}".rstrip()
+    value = "-" if fact["value"] is None else number_text(fact["value"])
+    first = f"{fact['name']:<22} {value:>10} {fact['unit']}".rstrip()
     lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact['ask']}"[:WIDTH]]
     lines += [f"  looked for {name}" for name in fact["lookedFor"]]
     if queries and fact["source"]:
@@ -386,8 +413,15 @@ def step_lines(steps: Sequence[Data]) -> list[str]:
     for step in steps:
         text = " ".join(step["text"].split())
         indented = "  " * min(step["depth"], 20) + (text if len(text) <= 60 else text[:57] + "...")
-        lines.append(f"{indented:<62} {'! ' + step['error'] if step['error'] else number_text(step['value'])}")
+        lines.append(f"{indented:<62} {_step_value(step)}")
     return lines
+
+
+def _step_value(step: Data) -> str:
+    if step["error"]:
+        return f"! {step['error']}"
+    without = ", ".join(step.get("without", ()))
+    return number_text(step["value"]) + (f" without {without}" if without else "")
 
 
 def _replica_lines(data: Data) -> list[str]:
@@ -397,6 +431,7 @@ def _replica_lines(data: Data) -> list[str]:
         lines.append(
             f"{ready}{number_text(data['value'])} / {number_text(data['target'])} rounded up: {data['desiredReplicas']}"
         )
+    lines += _partial_lines(data)
     if data["policy"]:
         lines.append(
             f"policy {data['policy']['kind']}: {data['policy']['message'] or 'not reached'}: {data['desiredReplicas']}"
@@ -420,6 +455,16 @@ def _replica_lines(data: Data) -> list[str]:
     told = f" (told by {known['source']})" if known["source"] else ""
     lines.append(f"scale target: {', '.join(facts) or 'replicas not known'}{told}")
     return lines
+
+
+def _partial_lines(data: Data) -> list[str]:
+    """What the measured part alone asks for, where an input was not measured."""
+    partial = data["partial"]
+    if partial is None or partial["desiredReplicas"] is None:
+        return []
+    missing, target = ", ".join(partial["without"]), number_text(data["target"])
+    asked = f"{number_text(partial['value'])} / {target} rounded up: at least {partial['desiredReplicas']}"
+    return [f"without {missing}, not measured: {asked}"]
 
 
 def _coming_lines(told: Data | None) -> list[str]:
@@ -467,10 +512,13 @@ def _limit_line(told: Data) -> str:
 def _active_lines(data: Data) -> list[str]:
     activation, idle = data["activation"], data["idle"]
     text = " ".join(activation["text"].split())
-    lines = [f"{text if len(text) <= 80 else text[:77] + '...'} is {str(activation['value']).lower()}"]
+    value = "not known" if activation["value"] is None else str(activation["value"]).lower()
+    lines = [f"{text if len(text) <= 80 else text[:77] + '...'} is {value}"]
     if not activation["value"] and data["unit"] == "jobs":
         lines += step_lines(activation["steps"][1:])
-    if not activation["value"] and data["unit"] == "replicas":
+    if activation["message"]:
+        lines.append(activation["message"])
+    elif not activation["value"] and data["unit"] == "replicas":
         against = ", ".join(idle["blockedBy"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")
     if idle["noInFlightSignal"] and data["unit"] == "replicas" and not data["scaleTarget"]["minimum"]:

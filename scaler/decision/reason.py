@@ -12,10 +12,10 @@ def sentence(decision: Decision) -> str:
     noun = "job" if decision.spec.for_jobs else "replica"
     count = f"{decision.replicas} {noun}{'' if decision.replicas == 1 else 's'}"
     if decision.problems:
-        return f"{count}{_held(decision)}: {why}"
+        return f"{count}{_held(decision)}: {why}{_activity(decision)}"
     sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
     if decision.certainty != "certain" and decision.wanted != decision.replicas:
-        return f"{count}, {_unripe(decision)}: {sum_of}"
+        return f"{count}, {_unripe(decision)}: {sum_of}{_activity(decision)}"
     return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
 
 
@@ -23,8 +23,16 @@ def _held(decision: Decision) -> str:
     span = f"for {seconds(decision.held)} of at most {seconds(decision.spec.hold_for)}"
     if decision.spec.for_jobs:
         return f", since nothing is started on uncertain data, {span}"
-    rise = " (raised by what was measured)" if decision.wanted == decision.replicas else ""
-    return f"{rise}, held {span}"
+    return f"{_rise(decision)}, held {span}"
+
+
+def _rise(decision: Decision) -> str:
+    """Whether uncertain data has raised the answer, now or earlier."""
+    before = decision.before.replicas if decision.before else 0
+    replicas, without = decision.replicas or 0, max(before, decision.known_replicas or 0)
+    if replicas <= without:
+        return ""
+    return f" (raised by what was measured{'' if decision.wanted == replicas else ' before'})"
 
 
 def _unripe(decision: Decision) -> str:
@@ -59,14 +67,28 @@ def _activity(decision: Decision) -> str:
     if decision.spec.for_jobs:
         told = decision.condition or decision.policy  # which says itself what it waits for
         return "" if told else f", inactive: {decision.spec.why_inactive(decision.scope)}"
-    if not decision.active:
+    if not decision.active and decision.certainty == "certain":
         return ", inactive"
-    if decision.wake or decision.replicas:
+    return f", {why}" if (why := activity(decision)) and not _plain(decision) else ""
+
+
+def _plain(decision: Decision) -> bool:
+    """Whether nobody wonders that it is active: it has replicas to keep, and the rest of the sentence says why."""
+    return decision.active is True and bool(decision.replicas) and bool(decision.problems)
+
+
+def activity(decision: Decision) -> str:
+    """Say why a workload is active or not, where that is not simply what its activation says; else an empty text."""
+    idle = decision.idle
+    if decision.active is None or (decision.active is decision.wake and decision.condition is not None):
         return ""
-    against = decision.idle.busy or decision.idle.unread
-    if against:
-        return f", kept active: {', '.join(against)}"
-    return f", kept active: quiet for {seconds(decision.idle.seen)} of {seconds(decision.idle.needed)}"
+    if not decision.active:
+        return f"inactive: {decision.policy}" if decision.condition and decision.policy else "still inactive"
+    if idle.busy or idle.unread:
+        return f"kept active: {', '.join(idle.busy or idle.unread)}"
+    if idle.quiet:
+        return f"kept active: quiet for {seconds(idle.seen)} of {seconds(idle.needed)}"
+    return "kept active: not all was measured, so that nothing runs is not certain"
 
 
 def _no_answer(decision: Decision, why: str) -> str:

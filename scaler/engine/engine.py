@@ -20,8 +20,8 @@ from scaler.config.formula_file import FormulaFile, bind
 from scaler.config.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
 from scaler.config.workload import WorkloadSpec, own_pods
 from scaler.decision.capacity import unknown
-from scaler.decision.decide import State, decide
-from scaler.decision.decision import Answer, Decision
+from scaler.decision.decide import State, decide, inherited
+from scaler.decision.decision import Decision
 from scaler.engine.hpa_sync import Cadence
 from scaler.model.availability import Availability
 from scaler.model.errors import NoAnswer, ScalerError
@@ -259,14 +259,14 @@ class Engine:
 
     def _inherited(self, key: WorkloadKey) -> State:
         """An edited trigger is a new workload: what was said for its object before is not lowered on little sight."""
-        answers = [
-            item.state.certain
-            for item in self._workloads.values()
-            if item.state.certain
-            and (item.trigger.key.namespace, item.trigger.key.name, item.trigger.key.kind)
-            == (key.namespace, key.name, key.kind)
-        ]
-        return _born(max(answers, key=lambda answer: (answer.replicas, answer.active))) if answers else State()
+        return inherited(
+            [
+                item.state
+                for item in self._workloads.values()
+                if (item.trigger.key.namespace, item.trigger.key.name, item.trigger.key.kind)
+                == (key.namespace, key.name, key.kind)
+            ]
+        )
 
     def _forget_the_silent(self, now: float) -> None:
         """Forget who has not called for long, and whom Kubernetes does not list."""
@@ -357,7 +357,7 @@ class Engine:
             item.notice = ""
             if spec != item.spec:
                 item.spec, item.folded, item.knows_past = spec, None, False
-                item.state = _born(item.state.certain) if item.state.certain else State(floor=item.state.floor)
+                item.state = inherited([item.state])
         self._take_in(self._clock())  # a formula that was missing may be there now
         self._wake.set()
 
@@ -542,7 +542,7 @@ class Engine:
                 told = view.told if time == times[-1] else ()  # of the past Kubernetes says nothing
                 state, decision = decide(spec, state, spec.inputs_of(measured, *told), time)
                 if time != times[-1] and state.certain is None:
-                    state = replace(state, started=None)  # nor is it time for which we gave no answer
+                    state = replace(state, started=item.state.started)  # nor time for which we gave no answer
                 await self._breathe()
         except Exception:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
@@ -606,11 +606,6 @@ def _history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
     """The grid times that a new workload folds: as far back as anything it remembers."""
     steps = math.ceil(max(spec.memory, spec.idle_for) / spec.interval)
     return tuple(at - step * spec.interval for step in range(steps, -1, -1))
-
-
-def _born(answer: Answer) -> State:
-    """The state of a workload that takes another's place: it may raise what was said, and not lower it, at first."""
-    return State(certain=answer, floor=answer.replicas)
 
 
 def _failed(asks: Collection[Ask], times: Sequence[float], reason: str) -> Answers:

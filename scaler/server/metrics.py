@@ -40,17 +40,22 @@ class Own:
 METRICS = (
     Own("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
     Own("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
-    Own("llm_scaler_desired_replicas", "gauge", WORKLOAD, "Replicas that the formula and its policy ask for."),
+    Own("llm_scaler_desired_replicas", "gauge", WORKLOAD, "Replicas that the formula asks for; absent like its value."),
     Own("llm_scaler_available_replicas", "gauge", WORKLOAD, "Replicas that can be had; absent when that is not known."),
     Own("llm_scaler_pending_replicas", "gauge", WORKLOAD, "Replicas without a node."),
-    Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to."),
+    Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to; absent where an input was not measured."),
     Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
     Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
     Own(
         "llm_scaler_held_seconds", "gauge", WORKLOAD, "Since the last certain decision; fails at the formula's holdFor."
     ),
     Own("llm_scaler_decision_timestamp_seconds", "gauge", WORKLOAD, "When it was decided."),
-    Own("llm_scaler_input_value", "gauge", (*WORKLOAD, "input"), "An input as the formula used it."),
+    Own(
+        "llm_scaler_input_value",
+        "gauge",
+        (*WORKLOAD, "input"),
+        "An input as it was measured; absent where it was not.",
+    ),
     Own("llm_scaler_input_age_seconds", "gauge", (*WORKLOAD, "input"), "Age of an input's oldest sample."),
     Own("llm_scaler_workloads", "gauge", ("state",), "Workloads by certainty: certain, raising, held, unknown."),
     Own("llm_scaler_workloads_unexported", "gauge", (), "Workloads without series of their own: admin.maxWorkloads."),
@@ -231,7 +236,7 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
 
 
 def _of_input(labels: tuple[str, ...], fact: Fact) -> Iterator[Sample]:
-    if fact.value is not None:
+    if fact.value is not None and not fact.stood_in:
         yield "llm_scaler_input_value", (*labels, fact.name), fact.value
     if fact.age is not None:
         yield "llm_scaler_input_age_seconds", (*labels, fact.name), fact.age

@@ -97,8 +97,9 @@ def test_the_very_queries_are_shown_on_request():
 
 
 def test_an_uncertain_answer_says_what_is_wrong_and_how_long_it_lasts():
-    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(), *queue_rows(1, running="timed out"))))
-    assert "6 replicas (raised by what was measured), held for 5s of at most 2m: running: timed out" in text
+    last = queue_rows(1, running="timed out", waiting=waiting(33))
+    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(), *last)))
+    assert "7 replicas (raised by what was measured), held for 5s of at most 2m: running: timed out" in text
     assert "      ! timed out\n" in text
     assert "    uncertain for 5s of at most 2m: may raise, not lower\n    ! running: timed out\n" in text
 
@@ -129,7 +130,7 @@ def test_guards_that_the_formula_does_not_read_are_shown_apart():
     )
     text = as_text(as_data(decide_last(workload(text_of), *queue_rows())))
     assert "  also read\n    running                        16 requests" in text
-    assert "  active\n    waiting > 99 is false\n    waiting is 30, running is 16, 1 starting\n" in text
+    assert "  active\n    waiting > 99 is false\n    kept active: waiting is 30, running is 16, 1 starting\n" in text
 
 
 def test_what_does_not_see_requests_while_they_run_says_so():
@@ -150,7 +151,37 @@ def test_what_does_not_see_requests_while_they_run_says_so():
 def test_quiet_is_counted():
     quiet = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(1, 1, 0)}
     text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(3, **quiet))))
-    assert "queued + waiting + running > 0 is false\n    quiet for 10s of 1m\n" in text
+    assert "queued + waiting + running > 0 is false\n    kept active: quiet for 10s of 1m\n" in text
+
+
+def test_a_model_that_is_mistyped_is_no_load_of_0():
+    """Nothing was measured, so nothing is shown as 0, and who reads "active" reads why."""
+    row = {"waiting": None, "running": None, "queued": None, "guards": {"waiting": None, "running": None}}
+    data = as_data(decide_last(workload(QUEUE), {**row, "replicas": Replicas(3, 3, 0)}))
+    text = as_text(data)
+    assert (data["value"], data["desiredReplicas"], data["activation"]["value"]) == (None, None, None)
+    assert "3 replicas, active  (held" in text
+    assert "rounded up" not in text
+    assert set(re.findall(r"^ +(?:waiting|running) +(.*)$", text, re.M)) == {"- requests", "! not measured"}
+    assert (
+        "queued + waiting + running > 0 is not known\n    kept active: waiting: no series, running: no series\n" in text
+    )
+
+
+def test_a_sum_without_one_of_its_terms_is_said_to_be_without_it():
+    text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(1, running="timed out"))))
+    assert re.search(r"queued \+ waiting \+ running +30 without running\n", text)
+    assert re.search(r"queued \+ waiting +30\n", text)
+    assert re.search(r"  running +! not measured\n", text)
+    assert "without running, not measured: 30 / 8 rounded up: at least 4\n" in text
+
+
+def test_a_word_that_the_activation_does_not_explain_is_explained():
+    asleep = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(0, 0, 0)}
+    rows = [*queue_rows(3, **asleep), {**asleep, "queued": "refused"}]
+    text = as_text(as_data(decide_last(workload(QUEUE, idleFor="5s"), *rows)))
+    assert "0 replicas, inactive  (held" in text
+    assert "queued + waiting + running > 0 is not known\n    still inactive\n" in text
 
 
 @pytest.mark.parametrize(

@@ -492,7 +492,7 @@ def test_old_news_from_kubernetes_raises_and_does_not_lower():
         assert (await world.at(55))["ScaledObject llama"].replicas == 12
         world.load = {}
         decision = (await world.at(60))["ScaledObject llama"]
-        assert (decision.certainty, decision.replicas) == ("held", 5)
+        assert (decision.certainty, decision.replicas) == ("held", 12), "what was answered is a floor"
         back = replace(told, heard=START + 65)
         world.load = {"a": 1, "b": 1}
         decision = (await world.at(65, back))["ScaledObject llama"]
@@ -590,6 +590,11 @@ def test_no_source_is_asked_for_replicas_that_kubernetes_counts():
 # ---- nobody there yet ------------------------------------------------------------------------------------------------------
 
 
+def value_of(decision):
+    """The formula's value, or where the engines' part was not measured, that of the rest."""
+    return decision.partial.value if decision.partial else decision.value
+
+
 @pytest.mark.parametrize(
     ("direct", "replicas", "seen_at"),
     [
@@ -608,7 +613,7 @@ def test_what_waits_for_a_target_without_replicas_is_seen_within_a_second(direct
         await world.at(0, told)
         await world.at(1)
         world.queued = 3.0
-        seen = [at for at in range(2, 7) if (await world.at(at))["ScaledObject llama"].value == 3.0]
+        seen = [at for at in range(2, 7) if value_of((await world.at(at))["ScaledObject llama"]) == 3.0]
         assert seen[0] == seen_at
 
     play(scenario)

@@ -54,6 +54,18 @@ async def test_what_cannot_be_said_is_absent_and_not_zero():
         assert value(samples, "llm_scaler_workloads", state="unknown") == 1
 
 
+async def test_what_was_not_measured_is_exported_nowhere_as_zero():
+    async with world({"waiting": 5.0, "running": 1.0}) as w, client(w.address) as stub, pages(w) as url:
+        await stub.GetMetrics(asking())
+        await w.at(5, running=None)
+        samples = await scrape(url)
+        assert value(samples, "llm_scaler_replicas", **CHAT) == 3, "it is held"
+        assert value(samples, "llm_scaler_value") is None, "5 would be the sum with a 0 that nobody measured"
+        assert value(samples, "llm_scaler_desired_replicas") is None
+        assert value(samples, "llm_scaler_input_value", input="waiting") == 5
+        assert value(samples, "llm_scaler_input_value", input="running") is None
+
+
 async def test_two_triggers_of_one_object_and_formula_have_series_of_their_own():
     async with world() as w, client(w.address) as stub, pages(w) as url:
         for identity in ("a", "b"):
