@@ -38,13 +38,24 @@ class Package:
     files: (
         str  # a regular expression for paths inside the archive, without the folder that holds all of a source archive
     )
-    names: str  # one whose first group is a name, in the text of such a file
+    names: (
+        str  # one whose last group is a name, in the text of such a file; one before it names a constant, its beginning
+    )
     prefix: str = ""  # what the engine puts before it
     module: str = ""  # of what is not on the package index but a Go module: its path
+    package: str = ""  # its name on the package index, where that is not the one that it has here
+    source: bool = False  # the names are in the source archive and not in the wheel: those of another language
+    release: str = ""  # of a Go module whose releases have other numbers: what to put for `0.` and to take off the rest
 
 
 PACKAGES: Mapping[str, Package] = {
     "vllm": Package(r"^vllm/(v1|engine)/(.+/)?metrics[^/]*(/[^/]+)?\.py$", r'["\'](vllm:\w+)["\']'),
+    "vllm-rust": Package(
+        r"^rust/src/metrics/src/[a-z_]+\.rs$", r'^\s*"(vllm:\w+)",$', package="vllm", source=True
+    ),  # its other front end, which speaks for the engines itself
+    "vllm-omni": Package(
+        r"^vllm_omni/metrics/definitions\.py$", r'^[A-Z_0-9]+ = METRIC_PREFIX \+ ["\'](\w+)["\']', "vllm_omni:"
+    ),
     "sglang": Package(r"^sglang/srt/.*metrics.*\.py$", r'["\'](sglang:\w+)["\']'),
     "ray": Package(r"^ray/serve/_private/.*\.py$", r'["\'](serve_\w+)["\']', "ray_"),
     "lmdeploy": Package(r"^lmdeploy/metrics/.*\.py$", r'["\'](lmdeploy:\w+)["\']'),
@@ -52,10 +63,27 @@ PACKAGES: Mapping[str, Package] = {
     "ai-dynamo-runtime": Package(
         r"^dynamo/prometheus_names\.py$", r'^    [A-Z_]+ = ["\']([a-z]\w+)["\']', "dynamo_frontend_"
     ),
+    "smg": Package(r"^model_gateway/src/observability/metrics\.rs$", r'"(smg_\w+)"', source=True),
     "llama-cpp-python": Package(
         r"^vendor/llama\.cpp/(tools|examples)/server/server[^/]*\.cpp$",
         r'^\s*(?:\{"name",\s*)?"([a-z]+_[a-z_]+)",?\}?,?$',
         "llamacpp:",
+    ),
+    "inference-extension": Package(
+        r"^pkg/epp/metrics/metrics\.go$",
+        r'Subsystem:\s+(\w+),\s+Name:\s+"(\w+)"',
+        module="sigs.k8s.io/gateway-api-inference-extension",
+    ),
+    "kthena": Package(
+        r"^pkg/kthena-router/metrics/metrics\.go$", r'Name:\s+"(kthena_\w+)"', module="github.com/volcano-sh/kthena"
+    ),
+    "envoy-ai-gateway": Package(
+        r"^internal/metrics/genai\.go$",
+        r'"(gen_ai\.(?:client|server)[.\w]+)"',
+        module="github.com/envoyproxy/ai-gateway",
+    ),
+    "knative": Package(
+        r"^pkg/activator/handler/[a-z_]+\.go$", r'"(kn\.revision[.\w]+)"', module="knative.dev/serving", release="1. 27"
     ),
     "kube-state-metrics": Package(
         r"^internal/store/[a-z]+\.go$", r'^\s*"(kube_\w+)",$', module="k8s.io/kube-state-metrics/v2"
@@ -129,9 +157,9 @@ def module(path: str, version: str, files: str) -> tuple[str, list[str]]:
         return entry["Version"].removeprefix("v"), [one.read_text() for one in found]
 
 
-def texts(entry: Mapping[str, Any], files: str) -> Iterator[str]:
-    """The text of each file of a release whose path matches."""
-    if not entry.get("wheels"):
+def texts(entry: Mapping[str, Any], files: str, *, source: bool = False) -> Iterator[str]:
+    """The text of each file of a release whose path matches; of its source archive, or if it has one, of its wheel."""
+    if source or not entry.get("wheels"):
         with (
             urllib.request.urlopen(entry["sdist"]["url"], timeout=120) as answer,
             tarfile.open(fileobj=answer, mode="r|gz") as archive,
@@ -148,8 +176,22 @@ def texts(entry: Mapping[str, Any], files: str) -> Iterator[str]:
 
 
 def names(package: Package, text: str) -> set[str]:
-    """The metric names in one file."""
-    return {package.prefix + name for name in re.findall(package.names, text, re.MULTILINE)}
+    """The metric names in one file; OpenTelemetry's dots become what Prometheus makes of them."""
+    constants = dict(re.findall(r'^\s*(\w+)\s*=\s*"(\w+)"', text, re.MULTILINE))
+    found: set[str] = set()
+    for match in re.finditer(package.names, text, re.MULTILINE):
+        *beginning, name = match.groups()
+        found.add("_".join([*(constants[one] for one in beginning), package.prefix + name.replace(".", "_")]))
+    return found
+
+
+def renumbered(package: Package, version: str, *, back: bool = False) -> str:
+    """The number that a module's release has elsewhere: Knative's 0.46.0 is 1.19.0; or `back` from there."""
+    if not package.release or not version:
+        return version
+    major, less = package.release.split()
+    _, minor, rest = version.split(".", 2)
+    return f"0.{int(minor) + int(less)}.{rest}" if back else f"{major}{int(minor) - int(less)}.{rest}"
 
 
 def read() -> dict[str, tuple[list[str], Names]]:
@@ -197,10 +239,11 @@ def add(record: dict[str, tuple[list[str], Names]], requirement: str) -> str:
     package, _, wanted = requirement.partition("==")
     kind = PACKAGES[package]
     if kind.module:
-        version, written = module(kind.module, wanted, kind.files)
+        version, written = module(kind.module, renumbered(kind, wanted, back=True), kind.files)
+        version = renumbered(kind, version)
     else:
-        entry = release(requirement)
-        version, written = entry["version"], list(texts(entry, kind.files))
+        entry = release(requirement.replace(package, kind.package or package, 1))
+        version, written = entry["version"], list(texts(entry, kind.files, source=kind.source))
     found = {name for text in written for name in names(kind, text)}
     if not found:
         sys.exit(f"{package} {version}: no names at all; its files have moved, see PACKAGES")

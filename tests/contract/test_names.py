@@ -9,7 +9,6 @@ import re
 import pytest
 from contract import record
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from scaler.config import signals
 
@@ -17,17 +16,24 @@ RECORD = record.read()
 PACKAGES = {
     "vllm": "vllm",
     "ray-llm": "vllm",  # names its metrics itself, through vllm/v1/metrics/ray_wrappers.py
+    "vllm-omni": "vllm-omni",
     "sglang": "sglang",
+    "ray-sglang": "sglang",  # likewise, through sglang/srt/observability/ray_wrappers.py
     "ray-serve": "ray",
     "lmdeploy": "lmdeploy",
     "litellm": "litellm",
     "dynamo": "ai-dynamo-runtime",
+    "smg": "smg",
+    "inference-extension": "inference-extension",
+    "kthena": "kthena",
+    "envoy-ai-gateway": "envoy-ai-gateway",
+    "knative": "knative",
     "llama-cpp": "llama-cpp-python",
     "kubernetes": "kube-state-metrics",
 }
 WITHOUT = {  # nothing of theirs is on a package index; their facts were read in the sources that the entries name
     *("tgi", "triton", "triton-trtllm", "trtllm-serve", "nim"),
-    *("llm-d", "inference-extension", "envoy-ai-gateway", "production-stack", "kthena", "knative", "keda-http-add-on"),
+    *("llm-d", "production-stack", "keda-http-add-on"),
 }
 ENTRIES = sorted(
     {
@@ -42,13 +48,21 @@ ENTRIES = sorted(
 
 def spellings(exported):
     """How the source may write a name: the client library adds _total, a histogram _sum and _count."""
-    written = re.sub(r"^ray_vllm[_:]", "vllm:", exported)
-    return {written, *(written.removesuffix(suffix) for suffix in ("_total", "_sum", "_count"))}
+    written = re.sub(r"^ray_(vllm|sglang)[_:]", r"\1:", exported)
+    spelled = {written, *(written.removesuffix(suffix) for suffix in ("_total", "_sum", "_count"))}
+    if written.startswith("gen_ai_"):  # OpenTelemetry keeps the unit apart
+        return spelled | {one.removesuffix("_seconds") for one in spelled}
+    return spelled
+
+
+def within(version, claimed):
+    """Whether a release is claimed; a development build is one too."""
+    return claimed.contains(version, prereleases=True)
 
 
 def test_every_engine_has_a_package_or_is_known_to_have_none():
     assert set(PACKAGES) | WITHOUT == set(signals.engines())
-    assert set(PACKAGES.values()) == set(RECORD) == set(record.PACKAGES)
+    assert {*PACKAGES.values(), "vllm-rust"} == set(RECORD) == set(record.PACKAGES)
 
 
 @pytest.mark.parametrize(("engine", "name", "versions"), ENTRIES)
@@ -68,17 +82,25 @@ def test_a_name_is_in_the_versions_that_claim_it_and_in_no_other(engine, name, v
     recorded, names = RECORD[PACKAGES[engine]]
     claimed = SpecifierSet(versions.partition(";")[0])
     has = {version for spelling in spellings(name) for version in names.get(spelling, ())}
-    if engine in {"ray-llm", "ray-serve"}:  # one text, which becomes one name or the other by version
-        has &= {version for version in recorded if Version(version) in claimed}
-    lacking = [version for version in recorded if Version(version) in claimed and version not in has]
-    beyond = [version for version in recorded if Version(version) not in claimed and version in has]
+    if engine in {"ray-llm", "ray-serve", "ray-sglang"}:  # one text, which becomes one name or the other by version
+        has &= {version for version in recorded if within(version, claimed)}
+    lacking = [version for version in recorded if within(version, claimed) and version not in has]
+    beyond = [version for version in recorded if not within(version, claimed) and version in has]
     newest = [one for one, versions in names.items() if recorded[-1] in versions]
     like = difflib.get_close_matches(min(spellings(name), key=len), newest, n=5)
     assert (lacking, beyond) == ([], []), f"{recorded[-1]} has {like}"
 
 
+def test_vllm_s_front_end_in_rust_has_the_newest_names():
+    recorded, names = RECORD["vllm-rust"]
+    own = signals.engines()["vllm"].values()
+    newest = {one.metrics[0].name for one in own if one.name != "refused"}  # it has no queue limit
+    assert not {name for name in newest if not spellings(name) & {one for one in names if recorded[-1] in names[one]}}
+
+
 def test_several_releases_of_each_package_are_recorded():
-    assert all(len(versions) >= 4 for versions, _ in RECORD.values())
+    few = {package for package, (versions, _) in RECORD.items() if len(versions) < 4}
+    assert few == {"kthena", "envoy-ai-gateway", "vllm-rust"}, "of these the registries have fewer, or they are new"
 
 
 def test_the_record_is_read_as_it_was_written(tmp_path, monkeypatch):
@@ -89,6 +111,15 @@ def test_the_record_is_read_as_it_was_written(tmp_path, monkeypatch):
     assert record.read() == known
 
 
+def test_a_release_of_knative_has_another_number_than_its_module():
+    knative = record.PACKAGES["knative"]
+    assert (record.renumbered(knative, "0.46.2"), record.renumbered(knative, "1.19.2", back=True)) == (
+        "1.19.2",
+        "0.46.2",
+    )
+    assert record.renumbered(record.PACKAGES["kthena"], "1.0.0") == "1.0.0"
+
+
 @pytest.mark.parametrize(
     ("package", "text", "found"),
     [
@@ -97,6 +128,15 @@ def test_the_record_is_read_as_it_was_written(tmp_path, monkeypatch):
         ("ai-dynamo-runtime", '    QUEUED = "queued_requests"\n', {"dynamo_frontend_queued_requests"}),
         ("llama-cpp-python", '            "requests_deferred",\n', {"llamacpp:requests_deferred"}),
         ("llama-cpp-python", '{"name",  "requests_deferred"},\n', {"llamacpp:requests_deferred"}),
+        ("vllm-rust", '            "vllm:kv_cache_usage_perc",\n  // "vllm:other" 1', {"vllm:kv_cache_usage_perc"}),
+        ("smg", 'gauge!("smg_admission_queue_depth").set(1.0)', {"smg_admission_queue_depth"}),
+        ("vllm-omni", 'PROMPT = METRIC_PREFIX + "prompt_tokens"', {"vllm_omni:prompt_tokens"}),
+        (
+            "inference-extension",
+            'const (\n\tpart = "inference_pool"\n)\n\t\t\tSubsystem: part,\n\t\t\tName:      "ready_pods",',
+            {"inference_pool_ready_pods"},
+        ),
+        ("knative", '\t\t"kn.revision.request.queued",', {"kn_revision_request_queued"}),
         ("kube-state-metrics", '\t\t\t"kube_deployment_spec_replicas",\n', {"kube_deployment_spec_replicas"}),
     ],
 )
