@@ -20,9 +20,9 @@ INTRODUCTION = """\
 What each engine, gateway and exporter offers, and under which names. Written by `make signals` from
 `scaler/config/engines.yaml`; `llm-scaler signals ENGINE` shows the same.
 
-Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `/` begins what a sum
-is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults are shown. What is
-neither is measured as it is now, or with `window` and `reduce` as its mean, max or min over so long."""
+Of each pod the first name that it has is read, so that a rolling upgrade counts every pod once. `+` begins what adds up
+with that, `/` what a sum is divided by. A rate or quantile takes `window`, a quantile `quantile`, of which the defaults
+are shown. What is neither is measured as it is now, or with `window` and `reduce` as its mean, max or min over it."""
 HEAD = ("engine", "signal", "unit", "measured as", "name", "versions")
 
 
@@ -63,7 +63,7 @@ def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
     return [
         {key: value for key, value in asdict(signal).items() if key != "label_names"}
         | {"labels": dict(signal.label_names), "where": dict(signal.where)}
-        | {"metrics": [_metric(one) for one in signal.metrics], "per": [_metric(one) for one in signal.per]}
+        | {key: [_metric(one) for one in getattr(signal, key)] for key in ("metrics", "plus", "per")}
         for signal in some
     ]
 
@@ -95,7 +95,7 @@ def _rows(some: Iterable[Signal]) -> list[tuple[str, ...]]:
     return [
         (signal.engine, signal.name, signal.unit, _measured(signal), f"{divided}{_selector(metric)}", metric.versions)
         for signal in some
-        for divided, metrics in (("", signal.metrics), ("/ ", signal.per))
+        for divided, metrics in (("", signal.metrics), ("+ ", signal.plus), ("/ ", signal.per))
         for metric in metrics
     ]
 
@@ -138,10 +138,17 @@ def _section(engine: str) -> str:
 
 def _row(signal: Signal, usual: str) -> str:
     names = [f"`{_selector(metric)}` {metric.versions}" for metric in signal.metrics]
+    names += [f"+ `{_selector(metric)}` {metric.versions}" for metric in signal.plus]
     names += [f"/ `{_selector(metric)}` {metric.versions}" for metric in signal.per]
     meaning = [signal.description]
     if signal.bounded_by:
         meaning.append(f"Bounded by {signal.bounded_by}.")
+    if signal.idles:
+        meaning.append("0 of a pod that has not made its series yet.")
+    if signal.withdrawn:
+        meaning.append(f"At 0 replicas it wakes nothing: {signal.withdrawn}.")
+    if signal.without:
+        meaning.append(f"Where there is no such series at 0 replicas, {signal.without}.")
     if _whose(signal) != usual:
         meaning.append(_whose(signal))
     cells = (f"`{signal.name}`", signal.unit, _measured(signal), "<br>".join(names), " ".join(meaning))

@@ -126,9 +126,9 @@ _TYPES: Mapping[str, Callable[[object], Scalar]] = {
 _PLACEHOLDERS: Mapping[str, Scalar] = {"text": "placeholder", "number": 1.0, "duration": 60.0, "boolean": True}
 
 
-def _stand_in(parameter: Parameter) -> Scalar:
-    """A value for a parameter where there is no trigger: its default, its example, or something of its type."""
-    known = (parameter.default, parameter.example, _PLACEHOLDERS[parameter.type])
+def _stand_in(parameter: Parameter, usual: Mapping[str, Scalar]) -> Scalar:
+    """A value for a parameter where there is no trigger: its default, the usual one, its example, one of its type."""
+    known = (parameter.default, usual.get(parameter.name), parameter.example, _PLACEHOLDERS[parameter.type])
     return next(value for value in known if value is not None)
 
 
@@ -153,12 +153,15 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
     for key in trigger.given:
         if key not in known:
             raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, known)}", ", ".join(sorted(known)))
+    usual = _usual(defaults)
     values: dict[str, Scalar] = {}
     for item in file.parameters:
         if item.name in trigger.given:
             values[item.name] = _typed(TRIGGER, item, trigger.given[item.name])
         elif item.default is not None:
             values[item.name] = item.default
+        elif item.name in usual:
+            values[item.name] = usual[item.name]
         else:
             raise ConfigError(TRIGGER, item.name, f"is missing: {file.name} needs it", item.description or item.type)
     for key in MEASURED:
@@ -169,6 +172,11 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
         return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
     except ConfigError as error:
         raise _of_trigger(error, file, trigger) from None
+
+
+def _usual(defaults: Defaults) -> Mapping[str, Scalar]:
+    """What the settings say for parameters that neither the trigger nor the file gives a value."""
+    return {"engine": defaults.engine, "gateway": defaults.gateway}
 
 
 EXAMPLE = WorkloadKey("namespace", "name", "ScaledObject", "")
@@ -182,7 +190,8 @@ def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults
     Raises:
         ConfigError: as `bind`.
     """
-    parameters = tuple(replace(item, default=_stand_in(item)) for item in file.parameters)
+    usual = _usual(defaults)
+    parameters = tuple(replace(item, default=_stand_in(item, usual)) for item in file.parameters)
     return bind(replace(file, parameters=parameters), Trigger(EXAMPLE, file.name, None, given), defaults)
 
 

@@ -21,6 +21,7 @@ FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 SOURCES = ("signal", "prometheus", "gpus")  # of a metric
 TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
+PROGRESS = "generation_tokens_per_second"  # the same, where the engine does not say what runs
 SEE_WORK = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress
 REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
     "mean": lambda values: sum(values) / len(values),
@@ -193,7 +194,10 @@ def _regular(pattern: str) -> bool:
 
 
 def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
-    """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine."""
+    """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine.
+
+    An engine that does not say what runs is seen to work by its tokens.
+    """
     measured = [(item, item.ask) for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
     own = {ask.signal: item for item, ask in reversed(measured) if ask.reduce is None}
     asks = [ask for _, ask in measured]
@@ -201,13 +205,14 @@ def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
     if not asks and _sees_no_work(inputs):
         asks = _asks_of_engine(scope)
         on_missing = "error" if "engine" in scope.values else "zero"  # of one that is not named this says nothing
+    silent = bool(asks) and not any("running" in signals.names(ask.engine) for ask in asks)
     found = []
-    for name in GUARDS:
+    for name in (*GUARDS, PROGRESS) if silent else GUARDS:
         if name in own:
             found.append(replace(own[name], name=name, over=0.0))
         elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
             signal = signals.find(ask.engine, name)
-            ask = replace(ask, signal=name, window=None, quantile=None, reduce=None)
+            ask = replace(ask, signal=name, window=signal.window, quantile=None, reduce=None)
             found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(found)
 

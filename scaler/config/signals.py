@@ -24,6 +24,8 @@ Adds = Literal["sum", "mean", "max", "quantile"]
 Pairs = tuple[tuple[str, str], ...]
 
 _metric_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "a metric's name")
+_family_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?", "a metric's name, or its beginning and a *")
+_NO_NAMES: tuple[str, ...] = ()
 _NO_LABELS: tuple[str, ...] | None = ()
 _label = matching(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label's name")
 
@@ -71,9 +73,11 @@ class Signal:
     shared: bool  # a gateway that may serve many namespaces, under the one of its own scrape
     labels: tuple[str, ...]  # our names of what identifies a workload: namespace, model, route, hpa, workload
     label_names: Pairs  # our name -> the engine's
+    unnamed: Pairs  # our name -> what the label says where the engine does not know it: whoever asks may be meant
     where: Pairs  # label -> value, of every selector
     parts: tuple[str, ...] | None  # labels that add up within a pod; None: all of them
     metrics: tuple[Metric, ...]  # newest name first
+    plus: tuple[Metric, ...]  # what adds up with that, of each pod that has it
     per: tuple[Metric, ...]  # what to divide by; empty: nothing
     scale: float
     bounded: float | None  # the largest possible value
@@ -82,12 +86,26 @@ class Signal:
     window: float | None  # seconds, the default; None: it is what it is now, unless a window is given
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
+    family: tuple[str, ...]  # names, or with a `*` their beginnings, that show that the engine or gateway is there
+    lazy: bool  # its series are made when first needed: a pod with a name of the family and without them has 0
+    without: str  # of a gateway: why nothing waits there while nothing of the family is to be seen; a sentence's end
+    withdrawn: str  # of a gateway: why it says nothing of a target without replicas; likewise
     page: DefaultEndpoint | None = None  # None: nothing is usual there
 
     @property
     def piles_up(self) -> bool:
         """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
         return self.type != "counter" and self.bounded is None and not self.bounded_by
+
+    @property
+    def idles(self) -> bool:
+        """Whether a pod that has nothing but the engine's family counts as one without work."""
+        return self.lazy and not self.per and not self.takes_quantile
+
+    @property
+    def watched_family(self) -> tuple[str, ...]:
+        """The names of its family that say something of a signal that is missing; empty: none does."""
+        return self.family if self.idles or self.scope == "gateway" else ()
 
     @property
     def takes_window(self) -> bool:
@@ -158,6 +176,11 @@ def find(engine: str, signal: str) -> Signal:
     return engines()[engine][signal]
 
 
+def offered(engine: str, signal: str) -> Signal | None:
+    """Look up a signal; None where there is none of that name."""
+    return engines().get(engine, {}).get(signal)
+
+
 def read(written: str) -> Mapping[str, Mapping[str, Signal]]:
     """Read a catalogue.
 
@@ -197,9 +220,11 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         shared=fields.take("shared", boolean, False),
         labels=tuple(ours for ours, _ in label_names),
         label_names=label_names,
+        unnamed=_pairs(fields, "unnamed"),
         where=_pairs(fields, "where"),
         parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
         metrics=_metrics(fields, "metrics"),
+        plus=_metrics(fields, "plusMetrics"),
         per=_metrics(fields, "dividedBy"),
         scale=fields.take("scale", number(), 1.0),
         bounded=fields.take("max", number(), None),
@@ -208,6 +233,10 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),
+        family=fields.take("familyNames", listed(_family_name), _NO_NAMES),
+        lazy=fields.take("createdOnUse", boolean, False),
+        without=fields.take("withoutFamily", text, ""),
+        withdrawn=fields.take("withdrawnAtZero", text, ""),
         page=fields.take("defaultMetricsEndpoint", _page, None),
     )
     fields.close()

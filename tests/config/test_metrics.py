@@ -3,8 +3,11 @@
 import pytest
 from support.timelines import FILE, workload
 
+from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind_example
 from scaler.model.errors import ConfigError
+from scaler.model.measurement import SignalAsk
 
 
 def metric(written, **given):
@@ -37,15 +40,18 @@ def test_a_trigger_names_its_gateway_and_what_that_calls_it():
 
 def test_a_signal_that_engines_have_is_never_taken_from_a_gateway():
     text = "name: t\nmetrics: {t: {signal: generation_tokens_per_second}}\nformula: t\ntarget: 1\n"
-    with pytest.raises(ConfigError, match="triton has no signal 'generation_tokens_per_second'; allowed: waiting"):
-        workload(text, model="m", engine="triton")
-    there = workload(text.replace("second}", "second, engine: llm-d}"), model="m", engine="triton")
+    lacks = "triton-trtllm has no signal 'generation_tokens_per_second'; allowed: waiting"
+    with pytest.raises(ConfigError, match=lacks):
+        workload(text, model="m", engine="triton-trtllm")
+    there = workload(text.replace("second}", "second, engine: llm-d}"), model="m", engine="triton-trtllm")
     assert there.inputs[0].ask.engine == "llm-d"
 
 
 def test_a_gateway_that_cannot_say_it_is_named():
     text = "name: q\nmetrics: {q: {signal: queued}}\nformula: q\ntarget: 1\n"
-    with pytest.raises(ConfigError, match="vllm has no signal 'queued'; nor has the gateway litellm; allowed: waiting"):
+    with pytest.raises(
+        ConfigError, match="vllm has no signal 'queued'.*; nor has the gateway litellm; allowed: waiting"
+    ):
         workload(text, gateway="litellm")
     with pytest.raises(ConfigError, match="'sglang' is not a gateway.*; allowed: ray-serve, llm-d"):
         workload(text, gateway="sglang")
@@ -147,3 +153,43 @@ def test_the_guards_are_never_those_of_another_model():
     text = FILE.replace("  waiting: {signal: waiting, over: 30s, reduce: max}\n", other).replace("waiting", "mine")
     spec = workload(text.replace("signal: mine", "signal: waiting"), model="m")
     assert [dict(guard.ask.labels)["model"] for guard in spec.guards] == ["m", "m"]
+
+
+def test_an_engine_that_does_not_say_what_runs_is_seen_to_work_by_its_tokens():
+    spec = workload(expression="waiting", target="4", model="m", engine="triton")
+    assert [guard.name for guard in spec.guards] == ["waiting", "generation_tokens_per_second"]
+    assert spec.guards[-1].ask.window == 120
+    assert [guard.name for guard in workload(expression="waiting", target="4", model="m").guards] == [
+        "waiting",
+        "running",
+    ]
+
+
+SETTINGS = Defaults(engine="sglang", gateway="kthena")
+READS = "name: t\nparameters: {PARAMETERS}\nmetrics: {w: {signal: waiting}, q: {signal: queued}}\nformula: w + q\ntarget: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "given", "engines"),
+    [
+        ("{}", {}, ["sglang", "kthena"]),
+        ("{engine: {description: what runs}, gateway: {}}", {}, ["sglang", "kthena"]),
+        ("{engine: {default: lmdeploy}, gateway: {default: dynamo}}", {}, ["lmdeploy", "dynamo"]),
+        ("{engine: {default: lmdeploy}}", {"engine": "vllm", "gateway": "llm-d"}, ["vllm", "llm-d"]),
+    ],
+    ids=["a file that does not speak of them", "that declares them", "that says them itself", "the trigger"],
+)
+def test_engine_and_gateway_are_the_trigger_s_the_file_s_or_the_settings(parameters, given, engines):
+    spec = workload(READS.replace("{PARAMETERS}", parameters), SETTINGS, **given)
+    assert [item.ask.engine for item in spec.inputs] == engines
+
+
+def test_the_settings_reach_every_shipped_formula():
+    formulas = load(shipped_formulas()).formulas.values()
+    asks = [
+        item.ask
+        for file in formulas
+        for item in bind_example(file, {}, Defaults(engine="sglang")).inputs
+        if item.of_target
+    ]
+    assert {ask.engine for ask in asks if isinstance(ask, SignalAsk)} == {"sglang", "kubernetes"}

@@ -41,7 +41,8 @@ def test_what_every_engine_must_offer():
         and (lacks := {"waiting", "running", "kv_cache_usage", "generation_tokens_per_second"} - set(offered))
     }
     assert lacking == {
-        "triton": {"running", "kv_cache_usage", "generation_tokens_per_second"},
+        "vllm-omni": {"kv_cache_usage"},
+        "triton": {"running", "kv_cache_usage"},
         "triton-trtllm": {"generation_tokens_per_second"},
         "ray-serve": {"waiting", "kv_cache_usage", "generation_tokens_per_second"},
         "kubernetes": {"waiting", "running", "kv_cache_usage", "generation_tokens_per_second"},
@@ -76,7 +77,6 @@ def test_the_labels_that_identify_a_workload():
     assert labels["vllm"] == {"namespace": "namespace", "model": "model_name"}
     assert {engine for engine, known in labels.items() if set(known) == {"namespace"}} == {
         "tgi",
-        "trtllm-serve",
         "llama-cpp",
         "kubernetes",
     }
@@ -103,7 +103,7 @@ def test_what_only_a_gateway_can_say():
         (
             "vlm",
             "waiting",
-            "engine: 'vlm' is not in the catalogue, did you mean vllm?; allowed: vllm, sglang, tgi, triton",
+            "engine: 'vlm' is not in the catalogue, did you mean vllm?; allowed: vllm, vllm-omni, sglang, ray-sglang, tgi, triton",
         ),
         (
             "vllm",

@@ -94,6 +94,7 @@ def test_rates_and_ratios_are_those_of_the_answers_between_two_pages(recorded):
         "requests_per_second": between["requests"] / seconds,
         "arrivals_per_second": between["requests"] / seconds,
         "preemptions_per_second": 0.0,
+        "refused": 0.0,
         "prefix_cache_hit_rate": between["prompt_tokens_seen_before"] / between["prompt_tokens"],
     }
     counted = [name for name in there(recorded) if recorded.signals[name].type == "counter"]

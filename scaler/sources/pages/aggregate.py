@@ -73,14 +73,24 @@ def wanted(signals: Iterable[Signal]) -> frozenset[str]:
 def counted(signals: Iterable[Signal]) -> frozenset[str]:
     """Those of them that are counters: what a rate is taken of."""
     flows = [signal for signal in signals if signal.takes_window]
-    return frozenset(_suffixed(signal, metric) for signal in flows for metric in (*signal.metrics, *signal.per))
+    return frozenset(_suffixed(signal, metric) for signal in flows for metric in _metrics(signal))
+
+
+def _metrics(signal: Signal) -> tuple[Metric, ...]:
+    return (*signal.metrics, *signal.plus, *signal.per)
 
 
 def _names(signal: Signal) -> Iterator[str]:
-    for metric in (*signal.metrics, *signal.per):
+    yield from signal.watched_family
+    for metric in _metrics(signal):
         yield _suffixed(signal, metric)
         if metric.info_join:
             yield metric.info_join.info
+
+
+def _is_of(name: str, member: str) -> bool:
+    """Whether a name is of a family: the same, or with the beginning that stands before a `*`."""
+    return name.startswith(member[:-1]) if member.endswith("*") else name == member
 
 
 def _suffixed(signal: Signal, metric: Metric) -> str:
@@ -122,7 +132,8 @@ def measure(
 
 def _shape(ask: SignalAsk) -> object:
     """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
-    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, *(label for label, _ in ask.labels)
+    alone = ask.labels if find(ask.engine, ask.signal).unnamed else None  # a series that may be anybody's
+    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, alone, *(label for label, _ in ask.labels)
 
 
 @lru_cache(maxsize=1024)
@@ -222,8 +233,32 @@ class _Table:
             for metric in metrics:
                 for key, pods in self._pods_of(visit, metric, things).items():
                     here[key] = pods | here.get(key, {})
+            if metrics is self._signal.metrics:
+                self._add(here, visit, things)
             _merge(table, here)
         return table
+
+    def _add(self, here: Pods, visit: Visit, things: Mapping[tuple[str, Key], _Pod]) -> None:
+        """What adds up with the newest metric, and pods that have nothing but the engine's family: those are idle."""
+        for number, metric in enumerate(self._signal.plus, 1):
+            for key, pods in self._pods_of(visit, metric, things).items():
+                known = here.setdefault(key, {})
+                for name, pod in pods.items():
+                    more = _Pod(
+                        {(*part, str(number)): value for part, value in pod.parts.items()}, pod.whole, pod.oldest
+                    )
+                    known[name] = _both(known[name], more) if name in known else more
+        if self._signal.idles:
+            for sample in self._family(visit):
+                name = visit.pod(sample, self._pod)
+                if self._meant(name):
+                    here.setdefault(self._key(visit, sample, self._by), {}).setdefault(name, _Pod({(): 0.0}))
+
+    def _family(self, visit: Visit) -> Iterator[Sample]:
+        """The series on a page that are the engine's, whatever they say."""
+        for name, samples in visit.samples.items():
+            if any(_is_of(name, member) for member in self._signal.family):
+                yield from samples
 
     def _pods_of(self, visit: Visit, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """The pods on one page, as one metric has them."""
@@ -236,7 +271,7 @@ class _Table:
             name = visit.pod(sample, self._pod) if self._signal.scope != "object" else ""
             if name and not self._meant(name):
                 continue
-            pod = found.setdefault(_values(visit, sample, by), {}).setdefault(name, _Pod())
+            pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, _Pod())
             pod.oldest = min(pod.oldest, self._now if sample.at is None else sample.at)
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
@@ -249,6 +284,17 @@ class _Table:
             else:
                 pod.parts[part] = value if before is None else max(before, value)
         return found
+
+    def _key(self, visit: Visit, sample: Sample, by: Key) -> Key:
+        """Whose a series is; one that the engine could not name is of whoever asks."""
+        said = _values(visit, sample, by)
+        if not self._signal.unnamed:
+            return said
+        unnamed = dict(self._signal.unnamed)
+        asked = self._shape.labels
+        return tuple(
+            mine if unnamed.get(label) == value else value for value, (label, mine) in zip(said, asked, strict=True)
+        )
 
     def _part(self, visit: Visit, sample: Sample) -> Key:
         labels = (*(self._signal.parts or ()), *(("le",) if self._signal.takes_quantile else ()))

@@ -19,6 +19,7 @@ MILLISECONDS = 0.001  # the unit of a time in the text format; OpenMetrics write
 LATEST = 1e12  # seconds since the epoch; a later time, an infinite one and NaN are none
 LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write these
 
+_ANY = "[a-zA-Z0-9_:]*"  # the rest of a name
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _LABELS = rf"[ \t]*+(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*+"  # no blank is given back: many would take their square
@@ -43,7 +44,7 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
 
     Args:
         page: the text, in UTF-8.
-        wanted: full names of samples, such as x_bucket, x_count.
+        wanted: full names of samples, such as x_bucket, x_count; with a `*` at the end all that begin so.
         unit: seconds in one unit of a written time.
         most: samples that are read.
 
@@ -82,7 +83,8 @@ def _finder(names: frozenset[str]) -> Callable[[bytes], list[bytes]]:
 def _one_of(names: list[str]) -> str:
     """A pattern for any of these sorted names, letter by letter, so that a line is told after as few as can be."""
     branches = [
-        re.escape(first) + _one_of([name[1:] for name in rest]) for first, rest in groupby(filter(None, names), _first)
+        _ANY if first == "*" else re.escape(first) + _one_of([name[1:] for name in rest])
+        for first, rest in groupby(filter(None, names), _first)
     ]
     pattern = f"(?:{'|'.join(branches)})" if branches else ""
     return f"{pattern}?" if branches and not names[0] else pattern

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from scaler.config.endpoint import Endpoint, Page
-from scaler.config.signals import Signal, find
-from scaler.model.errors import ConfigError, SourceError
+from scaler.config.signals import Signal, find, offered
+from scaler.model.errors import SourceError
 from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.sources.credentials import authorization
@@ -344,15 +344,7 @@ class _Interest:
 
 def _signal(ask: SignalAsk) -> Signal | None:
     """The signal that is asked for, if there is one; `measure` says why not."""
-    return _offered(ask.engine, ask.signal)
-
-
-@lru_cache
-def _offered(engine: str, signal: str) -> Signal | None:
-    try:
-        return find(engine, signal)
-    except ConfigError:
-        return None
+    return offered(ask.engine, ask.signal)
 
 
 def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:

@@ -31,7 +31,7 @@ from types import MappingProxyType
 
 from scaler.config.naming import Dialect
 from scaler.config.promql import enforce, insert, quote, quote_regex
-from scaler.config.signals import Metric, Pairs, Signal, find
+from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
 
 STATS = ("value", "per", "answered", "missing", "age")
@@ -42,6 +42,7 @@ STEPS = 240  # times within the window of a gauge, as far as the next line allow
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
+_ALSO = "also"  # label that tells apart the metrics that add up
 _SCRAPE = ("job", "instance", "endpoint")  # labels that tell two scrapes of one pod apart
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
@@ -93,7 +94,9 @@ def shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     labels = tuple(label for label, _ in ask.labels)
     own = ask.own is not None if _adds_up(ask) else ask.own
-    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, ask.reduce, own
+    signal = offered(ask.engine, ask.signal)
+    alone = ask.labels if signal and signal.unnamed else None  # a series that may be anybody's
+    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, ask.reduce, own, alone
 
 
 def _adds_up(ask: SignalAsk) -> bool:
@@ -160,8 +163,12 @@ class _Query:
             stats["per"] = self.total(self.signal.per)
         if self.signal.scope != "object":
             recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
-            stats["answered"] = self.count_pods(self.present("{}"))
-            stats["missing"] = self.count_pods(f"({self.present(recently)}) and on ({_list(self.target)}) {self.dead}")
+            present, lately = self.present("{}"), self.present(recently)
+            if self.signal.idles:
+                present += f" or on ({_list(self.pod)}) {self.family()}"
+                lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
+            stats["answered"] = self.count_pods(present)
+            stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
         return "\nor ".join(rows)
 
@@ -189,10 +196,14 @@ class _Query:
         series = self.newest(metrics, self.flow)
         if self.signal.scope == "object":
             return f"max by ({_list(self.by)}) ({series})"
+        if metrics is self.signal.metrics:
+            series += "".join(self.added(number, metric) for number, metric in enumerate(self.signal.plus, 1))
+            series += f" or on ({_list(self.pod)}) ({self.idle()})" if self.signal.idles else ""
+        also = (_ALSO,) if self.signal.plus else ()
         if self.signal.parts is None:
             scrape = (self.dialect.name(label) for label in _SCRAPE)
-            series = f"sum by ({_list((*self.pod, *scrape, *le))}) ({series})"
-        once = f"max by ({_list((*self.pod, *(self.signal.parts or ()), *le))}) ({series})"
+            series = f"sum by ({_list((*self.pod, *scrape, *also, *le))}) ({series})"
+        once = f"max by ({_list((*self.pod, *(self.signal.parts or ()), *also, *le))}) ({series})"
         aggregation = "sum" if self.signal.per else _AGGREGATION[self.signal.adds]
         return f"{aggregation} by ({_list((*self.by, *le))}) ({once})"
 
@@ -211,6 +222,21 @@ class _Query:
         suffix = "_count" if self.signal.takes_quantile else ""
         return self.newest(self.signal.metrics, lambda one: form.format(self.select(one, suffix)))
 
+    def added(self, number: int, metric: Metric) -> str:
+        """One of the metrics that add up with the newest, told apart from it and from the others."""
+        return f' or label_replace({self.reach(metric, self.flow(metric))}, "{_ALSO}", "{number}", "", "")'
+
+    def idle(self) -> str:
+        """0 for each pod that has the engine's family, and nothing of the signal yet."""
+        begun = self.present("{}")
+        return f"0 * (group by ({_list(self.pod)}) ({self.family()}) unless on ({_list(self.pod)}) ({begun}))"
+
+    def family(self) -> str:
+        """Whatever the pods export that is the engine's."""
+        return self.selector(
+            "", (*self.any_of_family(), *self.matchers({label: self.values(label) for label in self.named}))
+        )
+
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Of each pod, the series of the first metric that it has."""
         return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in metrics)
@@ -225,20 +251,40 @@ class _Query:
             series = f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
         for label, name in metric.label_names:
             series = _relabelled(series, self.dialect.label_of(self.signal, label), name)
+        for label, value in self.unnamed.items():
+            series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
         return series
 
     def named_by(self, metric: Metric) -> Mapping[str, Sequence[str]]:
         """The values of labels, by what the metric calls these."""
         own = {self.dialect.label_of(self.signal, label): name for label, name in metric.label_names}
-        return {own.get(label, label): values for label, values in self.named.items()}
+        return {own.get(label, label): self.values(label) for label in self.named}
+
+    def values(self, label: str) -> Sequence[str]:
+        """The values that a label of the workloads may have."""
+        return [*self.named[label], *([self.unnamed[label]] if label in self.unnamed else [])]
+
+    @property
+    def unnamed(self) -> Mapping[str, str]:
+        """What labels say where the engine does not know better, of labels that are asked for."""
+        pairs = ((self.dialect.label_of(self.signal, label), value) for label, value in self.signal.unnamed)
+        return {label: value for label, value in pairs if label in self.named}
 
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
         here = [label for label in self.by[:1] if label in self.named]
-        named = _any({label: self.named[label] for label in here} if metric.info_join else self.named_by(metric))
+        named = {label: self.named[label] for label in here} if metric.info_join else self.named_by(metric)
+        return self.selector(metric.name + suffix, self.matchers(named, metric.where))
+
+    def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs = ()) -> Pairs:
+        """Of the workloads, their pods, and what the catalogue says."""
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
-        fixed = _equal((*self.signal.where, *metric.where))
-        return self.selector(metric.name + suffix, (*named, *pod, *fixed))
+        return (*_any(named), *pod, *_equal((*self.signal.where, *where)))
+
+    def any_of_family(self) -> Pairs:
+        """The matcher of all names of the engine's family."""
+        names = [name if self.dialect.metric_name_colons else name.replace(":", "_") for name in self.signal.family]
+        return (("__name__", f"=~{quote('|'.join(name.replace('*', '.*') for name in names))}"),)
 
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""
