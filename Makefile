@@ -29,8 +29,8 @@ demo: setup
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build --target wheel --directory dist
 
-# The wheel as users install it: with what is newest today. Then the same tests as `make test`, but for those that need a real
-# Prometheus, against the wheel with what the lock pins.
+# The wheel as users install it: with what is newest today. Then the same tests as `make test`, but for those of a clone and those
+# that need a real Prometheus, against the wheel with what the lock pins.
 test-wheel: wheel
 	@rm -rf .cache/newest .cache/wheel
 	@$(BIN)/python -m venv .cache/newest && .cache/newest/bin/pip install --quiet --disable-pip-version-check dist/*.whl
@@ -38,7 +38,7 @@ test-wheel: wheel
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .cache/wheel
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
-	@.cache/wheel/bin/pytest -q -m "not real"
+	@.cache/wheel/bin/pytest -q -m "not real" --ignore=tests/install
 
 # The same once more with the oldest of everything that pyproject.toml allows; the lock has only what it takes to test.
 OLDEST := .cache/lowest/oldest.txt
@@ -49,7 +49,7 @@ test-lowest: wheel
 	@$(BIN)/uv pip install --quiet --python .cache/lowest/bin/python --no-deps dist/*.whl
 	@cd .cache/lowest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
 	@.cache/lowest/bin/pytest -q tests/install/test_lowest.py
-	@.cache/lowest/bin/pytest -q -m "not real"
+	@.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
 # In three clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.

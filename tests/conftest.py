@@ -27,8 +27,10 @@ def start_prometheus(tmp_path_factory):
     """Start a real Prometheus over samples of the past (`series` lines), with scrape jobs; it ends with the session."""
     servers = []
 
-    def start(lines: Iterable[str] = (), jobs: Iterable[Mapping[str, object]] = ()) -> Prometheus:
-        server = Prometheus(tmp_path_factory.mktemp("prometheus"))
+    def start(
+        lines: Iterable[str] = (), jobs: Iterable[Mapping[str, object]] = (), flags: Iterable[str] = ()
+    ) -> Prometheus:
+        server = Prometheus(tmp_path_factory.mktemp("prometheus"), flags)
         server.scrape(jobs)
         servers.append(server)
         written = list(lines)

@@ -8,6 +8,7 @@
     ├── UnknownMetric           NOT_FOUND            GetMetrics for a metric that was never offered
     ├── EvaluationError         FAILED_PRECONDITION  division by zero, nil, overflow, reached while evaluating
     ├── SourceError             UNAVAILABLE          a measurement could not be had
+    │   └── QueryError                               the server refuses this one question; others it may answer
     ├── NoAnswer                UNAVAILABLE          nothing certain enough to be said
     └── Overloaded              RESOURCE_EXHAUSTED   more is asked than this server carries
 
@@ -107,6 +108,10 @@ class SourceError(ScalerError):
     """A measurement could not be had."""
 
     code = "UNAVAILABLE"
+
+
+class QueryError(SourceError):
+    """The server refuses this one question, or its answer is too large; others it may answer."""
 
 
 class NoAnswer(ScalerError):

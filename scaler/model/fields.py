@@ -4,6 +4,7 @@ One reader serves YAML files (typed values) and KEDA's trigger metadata (text on
 """
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -218,6 +219,8 @@ def listed(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
 
 def seconds(span: float) -> str:
     """Show a span of seconds as a person writes it: 90 -> 1m30s, 0.5 -> 500ms, 7.25 -> 7.2s."""
+    if not math.isfinite(span):
+        return "an endless time"
     if 0 < span < 1:
         return f"{span * 1000:.0f}ms"
     if span < 10:

@@ -126,8 +126,9 @@ class Pages:
 class Prometheus:
     """One server with a folder of its own. It scrapes, each second, what `scrape` was given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags: Iterable[str] = ()) -> None:
         self.folder = folder
+        self.flags = list(flags)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._prometheus, self._promtool = binaries()
@@ -139,7 +140,7 @@ class Prometheus:
         self._configure()
         command = [self._prometheus, f"--config.file={self.folder}/prometheus.yml"]
         command += [f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"]
-        command += ["--storage.tsdb.retention.time=10y", "--web.enable-lifecycle", "--log.level=warn"]
+        command += ["--storage.tsdb.retention.time=10y", "--web.enable-lifecycle", "--log.level=warn", *self.flags]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         until(self.ready)

@@ -18,7 +18,7 @@ from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.errors import ConfigError, SourceError
+from scaler.model.errors import ConfigError, QueryError, SourceError
 from scaler.model.fields import seconds
 from scaler.sources.credentials import authorization
 from scaler.sources.prometheus.answers import Answer, Row
@@ -26,6 +26,8 @@ from scaler.sources.prometheus.answers import Answer, Row
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
 
+_TOO_LARGE = frozenset({413, 414})  # what proxies say of a question that is too long
+_REFUSED = _TOO_LARGE | {400, 422}  # the question cannot be evaluated on the data there are
 _CREDENTIALS = {401: "refuses the credentials (401)", 403: "forbids the query with these credentials (403)"}
 
 
@@ -140,7 +142,7 @@ class _Session(requests.Session):
         for chunk in response.iter_content(_CHUNK):
             body += chunk
             if len(body) > self._endpoint.max_bytes:
-                raise SourceError(f"answers with more than {self._endpoint.max_bytes} bytes")
+                raise QueryError(f"answers with more than {self._endpoint.max_bytes} bytes")
         return bytes(body)
 
     def _remember(self, payload: dict[str, Any]) -> requests.Response:
@@ -152,7 +154,7 @@ class _Session(requests.Session):
         except (AttributeError, KeyError, TypeError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
         if series > self._endpoint.max_series:
-            raise SourceError(f"answers with {series} series, more than {self._endpoint.max_series}")
+            raise QueryError(f"answers with {series} series, more than {self._endpoint.max_series}")
         return _Known(payload)
 
 
@@ -174,6 +176,7 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
 
     Raises:
         ConfigError: the server says that the query is wrong.
+        QueryError: it cannot answer this query on the data there are.
         SourceError: anything else that is not a good answer.
     """
     status = response.status_code
@@ -186,14 +189,15 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         start = body[:_SHOWN].decode("utf-8", "replace")
         kind = response.headers.get("Content-Type", "no type")
-        raise SourceError(f"answers {status} with {kind}, not with JSON: {start!r}") from None
+        refused = QueryError if status in _TOO_LARGE else SourceError
+        raise refused(f"answers {status} with {kind}, not with JSON: {start!r}") from None
     if isinstance(payload, dict) and payload.get("status") == "success" and status == 200:
         return payload
     fault = payload if isinstance(payload, dict) else {}
     problem = f"{fault.get('errorType', 'error')}: {fault.get('error', '')}"[:_SHOWN]
     if fault.get("errorType") == "bad_data":
         raise ConfigError("query", "", problem)
-    raise SourceError(f"answers {status} {problem}")
+    raise (QueryError if status in _REFUSED else SourceError)(f"answers {status} {problem}")
 
 
 def _why(error: OSError, timeout: float) -> str:

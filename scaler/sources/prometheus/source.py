@@ -2,35 +2,46 @@
 
 One tick is one batch: every distinct query is sent once, a few at a time, all within one time-out. A query that fails
 fails alone, with its reason; nothing is tried again before the next tick.
+
+A query of the catalogue serves many namespaces, and one of them may break it for all: by a label value, by series that
+do not fit together, by a million of them. So a shared query that the server refuses, or whose answer is odd, is asked
+again in halves until the culprit is alone (`sources/prometheus/apart.py`): the others are measured in the same tick.
 """
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from scaler.config.endpoint import Endpoint
 from scaler.config.naming import check
 from scaler.config.promql import enforce, insert
-from scaler.model.errors import ConfigError, ScalerError
+from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.sources.fair_share import held, shared
 from scaler.sources.prometheus.answers import Answer, read_grouped, read_history, read_one
-from scaler.sources.prometheus.batch_query import STATS, group, shape
+from scaler.sources.prometheus.apart import Apart
+from scaler.sources.prometheus.batch_query import STATS, Grouped, group, shape
 
 if TYPE_CHECKING:
     from scaler.sources.prometheus.api import Connection
 
+logger = logging.getLogger(__name__)
+
 CONNECTIONS = 4  # more did not make a tick faster (1,000 queries to a server of 2 cores)
 MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these; shared
+MAX_HALVINGS = 64  # of one tick: where all questions fail, it is not for what a part of them says
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
 _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
 _GRACE = 1.1  # the connections' own time-outs know more than ours, so they come first
+
+_ABOUT_DATA = "PromQL warning"  # how the server's warnings about somebody's series begin
+_SHOWN = 300  # characters of what went wrong that are shown
 
 _SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
@@ -42,8 +53,20 @@ class _Question:
     """One query, and how its answer is read."""
 
     text: str
-    asks: Collection[Ask]
-    read: Callable[[Answer], Measurements]
+    asks: Sequence[Ask]
+    read: Callable[[Answer, Sequence[Ask]], Measurements]  # what it says of some of them
+
+
+@dataclass(slots=True)
+class _Tick:
+    """One fetch while it is under way; its questions are asked from several threads."""
+
+    times: Sequence[float]
+    measured: dict[Ask, Sequence[Measured]] = field(default_factory=dict)
+    running: dict[_Question, "Connection"] = field(default_factory=dict)
+    halvings: int = 0  # questions that were asked again in halves
+    answered: bool = False  # whether the server has said anything
+    over: bool = False  # time is up
 
 
 class PrometheusSource:
@@ -63,6 +86,7 @@ class PrometheusSource:
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"prometheus-{endpoint.name}")
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
+        self._apart = Apart()
 
     def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
         """Measure every ask at every time; see `model.Source.fetch`."""
@@ -85,7 +109,10 @@ class PrometheusSource:
             [ask for ask in queries if isinstance(ask, SignalAsk) and ask not in measured], times
         )
         turns = {query: turn for turn, query in enumerate(granted)}  # time may be too short for the last ones
-        questions.sort(key=lambda question: turns[queries[next(iter(question.asks))]])
+        questions.sort(key=lambda one: (self._apart.blamed(one.asks), turns[queries[one.asks[0]]]))
+        # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
+        first = next((one for one in questions if isinstance(one.asks[0], HistoryAsk)), None)
+        questions.sort(key=lambda one: one is not first)
         return measured | self._answers(questions, times)
 
     def trouble(self, now: float) -> str:
@@ -110,53 +137,115 @@ class PrometheusSource:
 
     def _single(self, ask: QueryAsk | HistoryAsk) -> _Question:
         """The query of one ask; raises ConfigError where it cannot be read."""
+        read: Callable[[Any, Answer], Measurements]
         if isinstance(ask, QueryAsk):
             text, read = ask.text, read_one
         else:
             text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
-        return _Question(enforce(text, self._endpoint.matchers), (ask,), partial(read, ask))
+        return _Question(enforce(text, self._endpoint.matchers), (ask,), lambda answer, _asks: read(ask, answer))
 
     def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:
         """The queries of all signals, each small enough to be answered within half of what is allowed."""
         ask_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * ask_bytes), self._endpoint.max_series // (2 * len(STATS))))
-        for grouped in group(asks, self._endpoint.dialect, size, exact=len(times) > 1):
-            read = partial(read_grouped, grouped, stale_after=self._endpoint.stale_after)
-            yield _Question(grouped.text, tuple(grouped.asks), read)
+        for place, some in self._apart.parts(asks, times[-1]).items():
+            # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
+            for grouped in group(some, self._endpoint.dialect, size, exact=len(times) > 1 or bool(place)):
+                yield self._question(grouped)
+
+    def _question(self, grouped: Grouped) -> _Question:
+        def read(answer: Answer, asks: Sequence[Ask]) -> Measurements:
+            some = {ask: key for ask, key in grouped.asks.items() if ask in asks}
+            return read_grouped(replace(grouped, asks=some), answer, self._endpoint.stale_after)
+
+        return _Question(grouped.text, tuple(grouped.asks), read)
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Ask, Sequence[Measured]]:
         """Ask all at once; what is not there in time is cut off."""
         self._open()
-        running: dict[_Question, Connection] = {}
-        asked: dict[Future[Measurements], _Question] = {
-            self._pool.submit(self._ask, question, times, running): question for question in questions
+        tick = _Tick(times)
+        asked: dict[Future[None], _Question] = {
+            self._pool.submit(self._begin, question, tick): question for question in questions
         }
-        done, late = wait(asked, timeout=self._endpoint.timeout * _GRACE)
-        for future in late:
-            future.cancel()
-        for connection in list(running.values()):
+        _, late = wait(asked, timeout=self._endpoint.timeout * _GRACE)
+        tick.over = True
+        slow = [asked[future] for future in late if not future.cancel()]
+        for connection in list(tick.running.values()):
             connection.cut()
-        measured = {ask: found for future in done for ask, found in future.result().items()}
-        for future in late:
-            measured |= self._failed(asked[future], f"gives no answer within {seconds(self._endpoint.timeout)}", times)
+        measured = dict(tick.measured)
+        told = f"gives no answer within {seconds(self._endpoint.timeout)}"
+        for question in (asked[future] for future in late):
+            missing = [ask for ask in question.asks if ask not in measured]
+            measured |= self._failed(question, told, times, asks=missing)
+        if tick.answered:  # so it is the question that takes long, and not the server
+            for question in slow:
+                self._apart.halve(_shared(question, but=tick.measured), told, times[-1])
         return measured
 
-    def _ask(self, question: _Question, times: Sequence[float], running: dict[_Question, "Connection"]) -> Measurements:
-        connection = running[question] = self._idle.get()
+    def _begin(self, question: _Question, tick: _Tick) -> None:
+        """Ask a question on a connection of its own, and put what was measured into `tick`."""
+        connection = tick.running[question] = self._idle.get()
         try:
-            return question.read(connection.ask(question.text, times, f"{self._endpoint.name}: {question.text}"))
-        except ScalerError as error:
-            return self._failed(question, str(error), times, final=isinstance(error, ConfigError))
+            self._ask(question, tick, connection)
         finally:
-            del running[question]
+            del tick.running[question]
             self._idle.put(connection)
 
+    def _ask(self, question: _Question, tick: _Tick, connection: "Connection") -> None:
+        """Ask, and ask again in halves where the server has something against it that may be about a part of it."""
+        source = f"{self._endpoint.name}: {question.text}"
+        try:
+            answer = connection.ask(question.text, tick.times, source)
+        except ScalerError as error:
+            tick.answered |= isinstance(error, ConfigError | QueryError)
+            parts = self._halves(question, tick, str(error)) if isinstance(error, ConfigError | QueryError) else []
+            if not parts:
+                told = self._failed(question, str(error), tick.times, final=isinstance(error, ConfigError))
+                tick.measured |= told
+        else:
+            tick.answered = True
+            parts = self._halves(question, tick, answer.warning) if answer.warning.startswith(_ABOUT_DATA) else []
+            if not parts:
+                tick.measured |= self._read(question, answer)
+        for part in parts:
+            if not tick.over:
+                self._ask(part, tick, connection)
+
+    def _halves(self, question: _Question, tick: _Tick, problem: str) -> list[_Question]:
+        """The same in two questions, each of which names whom it is about; none where it cannot be cut any further."""
+        asks = _shared(question)
+        if tick.over or tick.halvings >= MAX_HALVINGS or not self._apart.halve(asks, problem, tick.times[-1]):
+            return []
+        tick.halvings += 1
+        return list(self._grouped(asks, tick.times))
+
+    def _read(self, question: _Question, answer: Answer) -> Measurements:
+        """Read an answer; what is odd in it fails for those whom it is about."""
+        try:
+            return question.read(answer, question.asks)
+        except Exception as error:
+            logger.warning("an answer is odd", exc_info=error, extra={"endpoint": self._endpoint.name})
+        measured: dict[Ask, Sequence[Measured]] = {}
+        for ask in question.asks:
+            try:
+                measured |= question.read(answer, (ask,))
+            except Exception as error:  # noqa: BLE001 - numbers and labels of strangers may be anything
+                told = f"answers with series that cannot be read ({type(error).__name__}: {error})"[:_SHOWN]
+                measured |= self._failed(question, told, answer.times, asks=(ask,))
+        return measured
+
     def _failed(
-        self, question: _Question, reason: str, times: Sequence[float], *, final: bool = False
+        self,
+        question: _Question,
+        reason: str,
+        times: Sequence[float],
+        *,
+        final: bool = False,
+        asks: Sequence[Ask] | None = None,
     ) -> dict[Ask, Sequence[Measured]]:
         told = f"{self._endpoint.name} ({self._endpoint.address}) {reason}"
         failures = [Failure(told, at, final, f"{self._endpoint.name}: {question.text}") for at in times]
-        return dict.fromkeys(question.asks, failures)
+        return dict.fromkeys(question.asks if asks is None else asks, failures)
 
     def _open(self) -> None:
         from scaler.sources.prometheus.api import Connection  # noqa: PLC0415 - 150 ms, spent on first use
@@ -165,3 +254,8 @@ class PrometheusSource:
             self._opened = True
             for _ in range(CONNECTIONS):
                 self._idle.put(Connection(self._endpoint))
+
+
+def _shared(question: _Question, but: Collection[Ask] = ()) -> list[SignalAsk]:
+    """The asks of the catalogue that share a question."""
+    return [ask for ask in question.asks if isinstance(ask, SignalAsk) and ask not in but]
