@@ -172,10 +172,11 @@ def test_terms_of_an_affinity_are_alternatives():
     assert bought([pool(limits={GPU: "16"}, labels={"product": "l4"})], pod).value == 0
 
 
-def test_a_pool_that_was_only_ever_without_gpus_has_none():
+def test_what_a_pool_has_bought_says_nothing_of_gpus_and_what_it_may_buy_does():
     plain = node("m", None, labels={"karpenter.sh/nodepool": "cpu", "node.kubernetes.io/instance-type": "m5.large"})
     cpu = pool("cpu", {"cpu": "1000"}, {"cpu": "64", "nodes": "1"})
-    assert bought([cpu, pool(limits={GPU: "4"})], nodes=[plain]) == Count(2, "upper", f"NodePool gpu: limit {GPU} 4")
+    unknown = Count(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
+    assert bought([cpu, pool(limits={GPU: "4"})], nodes=[plain]) == unknown
     asks_cores = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
     untried = bought([pool("cpu", {"cpu": "1000"})], asks_cores)
     assert untried == Count(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
@@ -266,3 +267,32 @@ def test_what_may_not_be_read_is_told(part, resource):
     )
     [scaled] = cluster
     assert availability(cluster, scaled).provisionable == Count(None, reason=told[resource])
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["eks.amazonaws.com/instance-gpu-name", "karpenter.k8s.gcp/instance-gpu-name", "karpenter.azure.com/sku-gpu-name", "oci.oraclecloud.com/shape"],
+)  # fmt: skip
+def test_labels_of_every_provider_may_be_what_a_pool_buys(label):
+    pod = {**spec(), "nodeSelector": {label: "l40s"}}
+    assert bought([pool(limits={GPU: "4"})], pod) == Count(4, "upper", f"NodePool gpu: limit {GPU} 4")
+    assert (
+        bought([pool(limits={GPU: "4"})], {**spec(), "nodeSelector": {"team": "a"}}).reason
+        == "no NodePool takes its pods"
+    )
+
+
+def test_a_pool_whose_categories_have_no_gpus_offers_none():
+    plain = pool(
+        "cpu",
+        {"cpu": "1000"},
+        requirements=[{"key": "karpenter.k8s.aws/instance-category", "operator": "In", "values": ["c", "m", "r"]}],
+    )
+    assert bought([plain]) == Count(0, reason="no NodePool takes its pods")
+
+
+def test_a_limit_is_told_in_the_units_of_people():
+    memory = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "memory": "10Gi"}}}]}
+    assert bought([pool(limits={"memory": "100Gi", GPU: "64"})], memory) == Count(
+        10, "upper", "NodePool gpu: limit memory 100Gi"
+    )

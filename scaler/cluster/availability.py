@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from scaler.cluster import dra, karpenter
+from scaler.cluster import admission, dra, karpenter
 from scaler.cluster.anti_affinity import Barred, barred
 from scaler.cluster.dra import Supply
 from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
@@ -20,7 +20,7 @@ from scaler.model.availability import Availability, Bound, Count
 from scaler.model.nodes import ClaimTemplate, Devices, Hardware, Load, Queue, Quota, Shape, Template, Waiting
 from scaler.model.objects import OLD, Cluster, Scaled
 
-GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon the first is counted
+GPUS = tuple(  # what a pod's accelerator is called, the surest name first; of two for the same silicon the first counts
     re.compile(name)
     for name in (
         r"nvidia\.com/(gpu|gpu\.shared|mig-.+)",
@@ -33,6 +33,9 @@ GPUS = tuple(  # names of GPUs and their like; of two names for the same silicon
         r"aws\.amazon\.com/neuroncore",
         r"huawei\.com/ascend.+",
         r"qualcomm\.com/qaic",
+        r".*(gpu|npu|tpu|dcu|mlu|gcu|xpu|accelerator).*",
+        r"(nvidia|amd|gpu\.intel|habana|huawei|cambricon|hygon|iluvatar|metax-tech|enflame|mthreads|kunlunxin)\..+",
+        r"(?!.*(rdma|sriov|nic|hca|eni|ib|efa|roce|fuse|kvm|tun|vfio|net)).+/.+",  # any other, but no network's
     )
 )
 TEMPLATES = {  # where the pod templates of a kind are read
@@ -126,11 +129,43 @@ class _Case:
 
 
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
-    asked = sorted({resource for shape, _ in template.pods for resource, _ in shape.requests})
+    requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
+    asked = sorted(resource for resource in requests if admission.is_extended(resource))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
+    template = _listed(hardware, template)
+    scaled = replace(scaled, template=template)
     case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     return case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
+
+
+def _listed(hardware: Hardware, template: Template) -> Template:
+    """The template without what no node lists beside what some node does: a webhook or a scheduler supplies that.
+
+    Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
+    """
+    nodes = (hardware.nodes or {}).values()
+    requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
+    asked = {resource for resource in requests if admission.is_extended(resource)}
+    absent = {resource for resource in asked if not any(resource in node.allocatable for node in nodes)}
+    if not absent or absent == asked:
+        return template
+
+    def without(shape: Shape) -> Shape:
+        return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] not in absent))
+
+    told = f"no node lists {', '.join(sorted(absent))}, which a webhook or another scheduler may supply"
+    pods = tuple((without(shape), count) for shape, count in template.pods)
+    return replace(template, pods=pods, bounds=(*template.bounds, told))
+
+
+def _unlisted(case: "_Case") -> str:
+    """Why nothing can be said of a resource that no node lists, where another scheduler than the usual places pods."""
+    nodes = (case.hardware.nodes or {}).values()
+    named = {shape.scheduler for shape, _ in case.template.pods if shape.scheduler}
+    if not named or not case.gpu or any(case.gpu in node.allocatable for node in nodes):
+        return ""
+    return f"no node lists {case.gpu}, and what {' and '.join(sorted(named))} makes of that cannot be read"
 
 
 def _barred(hardware: Hardware, scaled: Scaled) -> Barred:
@@ -158,7 +193,9 @@ def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
 def _schedulable(case: _Case) -> Count:
     template = case.template
     supplies = [_supply(case, shape) for shape, _ in template.pods]
-    unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), "")
+    if template.refused:
+        return Count(0, reason=template.refused)
+    unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), _unlisted(case))
     if unknown:
         return Count(None, reason=unknown)
     first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
@@ -169,14 +206,17 @@ def _schedulable(case: _Case) -> Count:
     most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
     binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
     fits, most, unbounded = min(fits, left), min(most, left), _given(case)
-    more = [*([_yielding(case, most)] if most > fits else []), *unbounded]
-    return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded else most)
+    more = [*([_yielding(case, most)] if most > fits else []), *unbounded, *template.doubts]
+    return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded or template.doubts else most)
 
 
 def _whole(case: _Case, shape: Shape, places: int) -> int:
     """Whole replicas on so many places for pods of a shape, after those of which some pods have a node already."""
     count, scaled = dict(case.template.pods)[shape], case.scaled
     there = {pod.name for pod in scaled.pods or () if pod.state not in {"pending", "terminating"}}
+    if case.template.counted > 1:  # pods of all shapes are among these
+        have = len(there) * count // case.template.size
+        return (have + places) // count - have // count
     if scaled.kind == "ScaledJob":
         return (len(there) + places) // count - len(there) // count
     # The workers of a LeaderWorkerSet are called LEADER-NUMBER, and its pods that are known by name are the leaders.
@@ -189,7 +229,13 @@ def _count(
 ) -> Count:
     """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
     if more and fewer:
-        doubts = [f"perhaps more, since {'; '.join(more)}", f"perhaps fewer, since {'; '.join(fewer)}"]
+        both = [reason for reason in more if reason in fewer]
+        rising, falling = ([reason for reason in reasons if reason not in both] for reasons in (more, fewer))
+        doubts = [
+            *both,
+            *([f"perhaps more, since {'; '.join(rising)}"] if rising else []),
+            *([f"perhaps fewer, since {'; '.join(falling)}"] if falling else []),
+        ]
         return Count(value, "estimate", "; ".join(dict.fromkeys([*doubts, *also])), most)
     bound: Bound = "lower" if more else "upper" if fewer else "exact"
     return Count(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
@@ -244,7 +290,8 @@ def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list
         f"quotas on limits and on devices are not counted ({', '.join(unread)})": bool(unread),
         f"{untried} pod{'s' * (untried != 1)} of others about to be placed": untried > 0,
     }
-    return [*asked, *claimed, *(reason for reason, holds in doubts.items() if holds)]
+    held = (reason for reason, holds in doubts.items() if holds)
+    return [*asked, *template.assumed, *template.doubts, *claimed, *held]
 
 
 def _unsaid(template: Template, name: str) -> bool:
@@ -294,8 +341,10 @@ def _free(case: _Case) -> Count:
     supply = _supply(case, shape)
     if supply and supply.unknown:
         return Count(None, reason=supply.unknown)
-    fewer = [*(supply.bounds if supply else ()), *filter(None, [case.hardware.partial])]
-    return _count(_places(case, shape, supply).free, _given(case), fewer, ())
+    template = case.template
+    devices = supply.bounds if supply else ()
+    fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.hardware.partial])]
+    return _count(_places(case, shape, supply).free, [*_given(case), *template.doubts], fewer, ())
 
 
 def _pending(case: _Case) -> Count:

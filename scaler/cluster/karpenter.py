@@ -10,6 +10,7 @@ capacity is more than its pool's limit leaves), nodeclaim/lifecycle/launch.go (a
 and an event stays).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,21 @@ from scaler.model.nodes import POOL, Hardware, Node, NodePool, Requirement, Shap
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
 INITIALIZED = "karpenter.sh/initialized"
-_KNOWN = ("kubernetes.io/", "karpenter.sh/", "karpenter.k8s.", "karpenter.azure.com/", "cloud.google.com/")  # domains
+_KNOWN = (  # domains of labels that a provider knows, though a pool does not name them
+    "kubernetes.io/",
+    "karpenter.sh/",
+    "karpenter.k8s.",  # aws, gcp, oracle, alibabacloud ...
+    "eks.amazonaws.com/",
+    "karpenter.azure.com/",
+    "kubernetes.azure.com/",
+    "cloud.google.com/",
+    "oci.oraclecloud.com/",
+    "oke.oraclecloud.com/",
+)
+_CATEGORY = re.compile(r".*/(instance-category|sku-family|instance-family)")
+_WITH_GPUS = re.compile(r"(g|p|inf|trn|dl|vt|n|a[0-9]|tpu|ct|bm\.gpu|vm\.gpu|gn|vgn|ebmgn).*", re.IGNORECASE)
+_UNITS = (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
+_IN_BYTES = ("memory", "ephemeral-storage", "hugepages-")
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
 
@@ -95,6 +110,8 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
         return None
     if pool.static:
         return Offer(0, f"{name}: its number of machines is fixed")
+    if any(shape.claims for shape, _ in template.pods):
+        return Offer(None, f"{name}: Karpenter buys for pods that claim devices only where it is set to")
     if pool.problem:
         return Offer(0, f"{name}: {pool.problem}")
     short = _shortage(hardware, pool, now)
@@ -164,7 +181,15 @@ def _offers(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
         return True
     if any("gpu" in one.key or "accelerator" in one.key for one in pool.requirements):
         return True
-    return False if pool.used.get("nodes") else None
+    return False if _never(pool, types) else None
+
+
+def _never(pool: NodePool, types: Mapping[str, Node]) -> bool:
+    """Whether what a pool may buy leaves out machines with GPUs; what it has bought so far says nothing of that."""
+    if _all_seen(pool, types):
+        return True
+    listed = [one for one in pool.requirements if one.operator == "In" and _CATEGORY.fullmatch(one.key)]
+    return any(not any(map(_WITH_GPUS.fullmatch, one.values)) for one in listed)
 
 
 def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
@@ -209,4 +234,9 @@ def _all_seen(pool: NodePool, types: Mapping[str, Node]) -> bool:
 
 
 def _written(resource: str, value: int) -> str:
-    return f"{value / 1000:g}" if resource == "cpu" else str(value)
+    """An amount as people write it: 8000 of cpu is 8, 107374182400 of memory is 100Gi."""
+    if resource == "cpu":
+        return f"{value / 1000:g}"
+    if resource.startswith(_IN_BYTES):
+        return next((f"{value // size}{unit}" for unit, size in _UNITS if value and value % size == 0), str(value))
+    return str(value)

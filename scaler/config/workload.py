@@ -21,7 +21,7 @@ from scaler.model.measurement import (
     SignalAsk,
     WorkloadKey,
 )
-from scaler.model.objects import Scaled
+from scaler.model.objects import PodState, Scaled
 from scaler.policy import POLICIES, Policy, PolicySpec
 
 
@@ -180,12 +180,26 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
     return OwnPods(names, ready, scaled.past, places)
 
 
+def _whole(scaled: Scaled, *states: PodState) -> int:
+    """Replicas all of whose pods are in these states, as far as counting them tells."""
+    return (scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1)
+
+
+def _begun(scaled: Scaled, *states: PodState) -> int:
+    """Replicas some of whose pods are in these states, as far as counting them tells."""
+    return -(-(scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1))
+
+
 def _told(known: Replicas, scaled: Scaled, doubt: str) -> Replicas:
     """What Kubernetes itself says of the scale target, and where it does not, what was known anyway."""
     if scaled.replicas is not None:
         known = replace(known, current=scaled.replicas, source="Kubernetes")
     if scaled.pods is not None:
-        ready, starting, pending = (scaled.count(state) for state in ("ready", "starting", "pending"))
-        serving = scaled.count("ready", "unready")
-        known = replace(known, ready=ready, starting=starting, pending=pending, serving=serving)
+        known = replace(
+            known,
+            ready=_whole(scaled, "ready"),
+            serving=_whole(scaled, "ready", "unready"),
+            starting=_begun(scaled, "starting"),
+            pending=_begun(scaled, "pending"),
+        )
     return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=doubt)

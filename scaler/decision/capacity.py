@@ -91,9 +91,9 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
 
 
 def _placed(scaled: Scaled) -> int | None:
-    """Replicas on machines: pods, of a LeaderWorkerSet its leaders; a Job of several pods is had whole or not."""
-    pods = scaled.count("ready", "unready", "starting")
-    size = scaled.template.size if scaled.kind == "ScaledJob" and scaled.template else 1
+    """Replicas on machines: pods, of a LeaderWorkerSet its leaders; one of several pods is had whole or not."""
+    pods, template = scaled.count("ready", "unready", "starting"), scaled.template
+    size = 1 if template is None else template.size if scaled.kind == "ScaledJob" else template.counted
     return None if pods is None else pods // size
 
 

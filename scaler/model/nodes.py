@@ -81,6 +81,8 @@ class Shape:
     priority: int | None = None  # None: of a template, not known
     priority_class: str = ""  # that a template names; empty: the cluster's default
     preempts: bool = True  # pods of a lower priority may have to give way to it
+    runtime: str = ""  # the RuntimeClass whose additions are not in here yet
+    scheduler: str = ""  # who places it, where that is not the default scheduler
     bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 
     def asks(self, resource: str) -> int:
@@ -94,6 +96,7 @@ class Container:
 
     requests: Amounts
     kind: Literal["main", "sidecar", "init"]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,10 @@ class Template:
     labels: Labels = ()  # of the first of them
     bounds: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
     needs: tuple[Needs, ...] = ()  # of these pods, where they are not there yet
+    assumed: tuple[str, ...] = ()  # what admission is taken to add though it cannot be read; without it there is less
+    doubts: tuple[str, ...] = ()  # what is not known of it, that may take places away or give some
+    counted: int = 1  # pods of a scale target that stand for one replica; of a LeaderWorkerSet its leader alone
+    refused: str = ""  # why its pods are refused before anybody places them; empty: they are not
 
     @property
     def size(self) -> int:
@@ -161,6 +168,15 @@ class PriorityClass:
     value: int
     preempts: bool = True  # pods of a lower priority may have to give way to its pods
     default: bool = False  # of pods that name none
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeClass:
+    """A RuntimeClass: what admission adds to pods that run by it."""
+
+    overhead: Amounts = ()
+    selector: Labels = ()
+    tolerations: tuple[Toleration, ...] = ()
 
 
 Shy = Mapping[Apart, Collection[tuple[str, int]]]  # what some pods stay apart from: their nodes and priorities
@@ -312,6 +328,7 @@ class Hardware:
     queue: Queue = field(default_factory=Queue)
     shy: Mapping[str, Shy] = field(default_factory=dict)  # by namespace of those (ANY: of all) who are not wanted
     priorities: Mapping[str, PriorityClass] | None = None  # by name
+    runtimes: Mapping[str, RuntimeClass] | None = None  # by name
     fillings: Mapping[str, Filling] | None = None  # by namespace; one without is left out
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None

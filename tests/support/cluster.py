@@ -7,7 +7,13 @@ from scaler.cluster.pending import line_up
 from scaler.model.nodes import Devices, Hardware
 from scaler.sources.kubernetes.read_karpenter import read_claim, read_pool, read_shortage
 from scaler.sources.kubernetes.read_objects import Reader, Tables, assemble
-from scaler.sources.kubernetes.read_pods import read_limit_range, read_node, read_priority_class, read_quota
+from scaler.sources.kubernetes.read_pods import (
+    read_limit_range,
+    read_node,
+    read_priority_class,
+    read_quota,
+    read_runtime_class,
+)
 from scaler.sources.kubernetes.store import PodTable, by_namespace, by_target, filling, key_of
 
 GPU = "nvidia.com/gpu"
@@ -24,6 +30,8 @@ def picture(
     events=(),
     priorities=(),
     ranges=(),
+    runtimes=(),
+    labels=None,
     devices=None,
     **hardware,
 ):
@@ -37,7 +45,12 @@ def picture(
     known = [read_node(raw) for raw in nodes]
     specs = specs or {}
     templates = {
-        ("team", name): reader.replicated({"spec": {"template": {"metadata": {"labels": {"app": name}}, "spec": spec}}})
+        ("team", name): reader.replicated(
+            {
+                "metadata": {"labels": labels},
+                "spec": {"template": {"metadata": {"labels": {"app": name}}, "spec": spec}},
+            }
+        )
         for name, spec in specs.items()
     }
     everything = {
@@ -48,6 +61,9 @@ def picture(
         "priorities": None
         if priorities is None
         else {raw["metadata"]["name"]: read_priority_class(raw) for raw in priorities},
+        "runtimes": None
+        if runtimes is None
+        else {raw["metadata"]["name"]: read_runtime_class(raw) for raw in runtimes},
         "kinds": kinds(known),
         "queue": line_up(table.waiting.values()),
         "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
@@ -93,7 +109,11 @@ def on(name, where, of=None, *, labels=None, phase="Running", owner=("ReplicaSet
         "metadata": {
             "namespace": "team",
             "name": name,
-            "labels": {"pod-template-hash": owner[1].rpartition("-")[2], **(labels or {})},
+            "labels": {
+                "app": owner[1].rpartition("-")[0],
+                "pod-template-hash": owner[1].rpartition("-")[2],
+                **(labels or {}),
+            },
             "ownerReferences": [{"kind": owner[0], "name": owner[1], "controller": True}],
         },
         "spec": {**(of or spec()), **({"nodeName": where} if where else {})},

@@ -92,6 +92,7 @@ LIMIT_RANGES = Resource("", "v1", "limitranges", "what containers ask for that d
 PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "which pods give way to others", namespaced=False
 )
+RUNTIME_CLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", "what RuntimeClasses add to pods", namespaced=False)
 NODE_POOLS = Resource("karpenter.sh", "v1", "nodepools", "what Karpenter may buy", namespaced=False, optional=True)
 NODE_CLAIMS = Resource(
     "karpenter.sh", "v1", "nodeclaims", "what Karpenter has ordered", namespaced=False, optional=True
@@ -127,6 +128,7 @@ HARDWARE = (
     QUOTAS,
     LIMIT_RANGES,
     PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
     NODE_POOLS,
     NODE_CLAIMS,
     SHORTAGES,
@@ -452,6 +454,7 @@ class Kube:
             QUOTAS: (read_pods.read_quota, key_of),
             LIMIT_RANGES: (read_pods.read_limit_range, key_of),
             PRIORITY_CLASSES: (read_pods.read_priority_class, key_of),
+            RUNTIME_CLASSES: (read_pods.read_runtime_class, key_of),
             NODE_POOLS: (orders.read_pool, key_of),
             NODE_CLAIMS: (orders.read_claim, key_of),
             SHORTAGES: (orders.read_shortage, key_of),
@@ -497,7 +500,7 @@ class Kube:
         nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
         claims, shortages = self._records(NODE_CLAIMS), self._records(SHORTAGES)
         quotas, ranges = self._records(QUOTAS), self._records(LIMIT_RANGES)
-        priorities = self._records(PRIORITY_CLASSES)
+        priorities, runtimes = self._records(PRIORITY_CLASSES), self._records(RUNTIME_CLASSES)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
         unread = (
             "some pods cannot be read" if any(watch.odd for watch in self._watches if watch.resource is PODS) else ""
@@ -509,6 +512,7 @@ class Kube:
             shy=by_target(one for table in pods or () for one in table.shy),
             fillings=None if ranges is None else filling(ranges),
             priorities=None if priorities is None else {name: one for (_, name), one in priorities.items()},
+            runtimes=None if runtimes is None else {name: one for (_, name), one in runtimes.items()},
             queue=line_up(one for table in pods or () for one in table.waiting.values()),
             quotas=None if quotas is None else by_namespace(quotas),
             devices=self._devices(),

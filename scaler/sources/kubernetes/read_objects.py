@@ -12,11 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from scaler.cluster import admission, pod_requests
 from scaler.cluster.node_fit import takes
+from scaler.cluster.pod_requests import total
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import Amounts, Hardware, Needs, Owner, PriorityClass, Shape, Template, Waiting
+from scaler.model.nodes import Amounts, Hardware, Needs, Owner, Shape, Template, Waiting
 from scaler.model.objects import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
-from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape, total
+from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
 from scaler.sources.kubernetes.selector import selects
 
 Raw = Mapping[str, Any]
@@ -29,10 +31,10 @@ DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go a
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
 GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
 EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
+REVISION = "controller-revision-hash"  # the StatefulSet controller's
+QUEUE = "kueue.x-k8s.io/queue-name"  # Kueue's label on what its quota admits
 GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
-UNFILLED = "what LimitRanges let its containers ask for is not known"
-_USUAL = frozenset({"cpu", "memory"})
 _PAUSES = "autoscaling.keda.sh/"
 _SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
 _LONGEST = 256  # characters of such an annotation; of a longer one enough is kept to refuse it
@@ -43,6 +45,9 @@ _VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale s
 )
 
 
+NO_NEEDS = Needs(())
+
+
 @dataclass(frozen=True, slots=True)
 class PodRecord:
     """What is kept of every pod."""
@@ -51,8 +56,10 @@ class PodRecord:
     owner: Owner
     labels: Metadata
     shape: Shape
+    needs: Needs = NO_NEEDS  # as its spec says, before what was changed while it runs
     node: str = ""
     waiting: Waiting | None = None
+    revision: str = ""  # of the template that it was made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ class Reader:
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
             past=_past(target),
-            template=self._job_template(spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
+            template=self._job_template(raw, spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
         if kind == "ScaledJob":
             scaled = replace(
@@ -169,15 +176,18 @@ class Reader:
         ranked = {**spec, "priority": spec.get("priority") or 0}
         shape = self._once(read_shape(ranked, labels, status if node else None))
         waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
-        return PodRecord(pod, owner, self._once(kept), shape, self._once(node), waiting)
+        needs = self._once(read_needs(spec, {}))
+        revision = self._once(labels.get(TEMPLATE) or labels.get(REVISION) or "")
+        return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision)
 
     def replicated(self, raw: Raw) -> Replicated:
         """A Deployment or StatefulSet."""
         spec = raw["spec"]
         template = self._template((spec.get("template"), 1))
+        told = [*_queued(raw, spec.get("template"))]
         if spec.get("volumeClaimTemplates"):
-            template = replace(template, bounds=("where its volumes can be attached is not counted",))
-        return Replicated(int(spec.get("replicas", 1)), template)
+            told.append("where its volumes can be attached is not counted")
+        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)))
 
     def group(self, raw: Raw) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
@@ -185,17 +195,19 @@ class Reader:
         group = spec["leaderWorkerTemplate"]
         leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
         template = self._template((leader, 1), (group["workerTemplate"], size - 1))
+        told = [*_queued(raw, group["workerTemplate"])]
         if EXCLUSIVE in (raw["metadata"].get("annotations") or {}):
-            template = replace(template, bounds=("that a group has its rack for itself is not counted",))
-        return Replicated(int(spec.get("replicas", 1)), template)
+            told.append("that a group has its rack for itself is not counted")
+        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)))
 
-    def _job_template(self, job: Raw | None) -> Template | None:
-        """What one job of a ScaledJob runs at a time."""
+    def _job_template(self, scaled: Raw, job: Raw | None) -> Template | None:
+        """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
         if not job:
             return None
         most = job.get("completions")
         wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
-        return self._template((job.get("template"), max(int(wide), 1)))
+        template = self._template((job.get("template"), max(int(wide), 1)))
+        return replace(template, bounds=tuple(_queued(scaled, job.get("template"))))
 
     def _template(self, *pods: tuple[Raw | None, int]) -> Template:
         """So many pods of each of these templates."""
@@ -292,6 +304,14 @@ def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tup
     safe = all(isinstance(word, str) and re.fullmatch(r"[a-z0-9.-]+", word) for word in words)
     path = f"/apis/{words[0]}/{words[1]}/namespaces/{namespace}/{words[2]}/{name}/scale" if safe else ""
     return (namespace, f"{kind}.{group}", name), path
+
+
+def _queued(*labelled: Raw | None) -> Iterable[str]:
+    """Say that new pods wait for a quota of Kueue, where an object or its pods name a queue of it."""
+    metas = [(one or {}).get("metadata") or {} for one in labelled]
+    names = [(meta.get("labels") or {}).get(QUEUE) for meta in metas]
+    for name in dict.fromkeys(filter(None, names)):
+        yield f"what the queue {name} of Kueue still admits is not counted"
 
 
 def _past(target: Owner) -> str:
@@ -498,57 +518,74 @@ def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | Non
 
 
 def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
-    """The pods of one replica, as the API server makes them: admission may have added to what the template says."""
+    """The next replica: its template, completed by what admission did to pods of that template, or is known to do."""
     known = _known(record.target, tables)
-    written = _ranked(known.template if known else record.scaled.template, tables)
-    made = max(pods, key=lambda one: one.pod.since or 0.0, default=None)
-    if written is None and made and record.target[1] not in tables.replicated:
-        return Template(((made.shape, 1),), made.labels)
-    filled = _filled(written, record.target[0], tables)
-    if written is None or filled is None or made is None or len(written.pods) > 1:
-        return filled
-    [(shape, count)] = filled.pods
-    grown = all(made.shape.asks(resource) >= amount for resource, amount in shape.requests)
-    return replace(written, pods=((made.shape, count),)) if grown else filled
-
-
-def _filled(template: Template | None, namespace: str, tables: Tables) -> Template | None:
-    """A template whose containers ask for what LimitRanges let them ask for where they do not say."""
+    written = known.template if known else record.scaled.template
+    if written is None:
+        return _seen(record, tables, pods)
+    newest = _of_newest_revision(pods) if len(written.pods) == 1 else ()
+    alike = [one for one in newest if _made_of(written, one)]
+    made = max(alike, key=lambda one: one.pod.since or 0.0, default=None)
+    completed = admission.completed(written, record.target[0], tables.hardware)
+    if made is None:
+        return completed
+    [(_, count)] = completed.pods
+    [needs] = written.needs
     fillings = tables.hardware.fillings if tables.hardware else None
-    if template is None or not template.needs:
-        return template
-    if fillings is None:
-        silent = any(_USUAL - dict(one.requests).keys() for needs in template.needs for one in needs.containers)
-        return replace(template, bounds=(*template.bounds, UNFILLED)) if silent else template
-    found = fillings.get(namespace)
-    if found is None:
-        return template
-    pairs = zip(template.pods, template.needs, strict=True)
-    differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
-    return replace(
-        template,
-        pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
-        bounds=(*template.bounds, *differ),
+    filling = (fillings or {}).get(record.target[0])
+    own = pod_requests.completed(needs, made.needs)
+    shape = replace(made.shape, requests=total(own, filling.requests) if filling else total(own))
+    return replace(written, pods=((shape, count),))
+
+
+def _of_newest_revision(pods: Sequence[PodRecord]) -> Sequence[PodRecord]:
+    """The pods of the template that is rolled out: the revision whose first pod is the youngest.
+
+    A pod of an older one may be younger than all of these, where a node was lost in the middle of a rollout.
+    """
+    first: dict[str, float] = {}
+    for one in pods:
+        since = one.pod.since or 0.0
+        first[one.revision] = min(first.get(one.revision, since), since)
+    newest = max(first, key=lambda revision: first[revision], default="")
+    return [one for one in pods if one.revision == newest]
+
+
+def _made_of(template: Template, pod: PodRecord) -> bool:
+    """Whether a pod can have been made of a template, admission's additions aside; one of another revision cannot."""
+    [(shape, _)], [needs] = template.pods, template.needs
+    own = pod.shape
+    return (
+        set(shape.selector) <= set(own.selector)
+        and set(shape.tolerations) <= set(own.tolerations)
+        and (shape.affinity is None or shape.affinity == own.affinity)
+        and shape.claims == own.claims
+        and {pair for pair in template.labels if pair[0] not in _VOLATILE} <= set(pod.labels)
+        and {one.name for one in needs.containers} <= {one.name for one in pod.needs.containers}
+        and all(own.asks(resource) for resource, _ in shape.requests)
     )
 
 
-def _ranked(template: Template | None, tables: Tables) -> Template | None:
-    """A template whose pods have the priority that admission will give them, as far as that is known.
+def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
+    """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it."""
+    if record.target[1] in tables.replicated or not pods:
+        return None
+    newest = max(pods, key=lambda one: one.pod.since or 0.0)
+    count = _replicas(record, tables, None)
+    if count in {None, 0} or len(pods) == count:
+        return Template(((newest.shape, 1),), newest.labels)
+    return _group(pods, count or 1, newest.labels, record.scaled.target)
 
-    Source: Kubernetes 1.35.4, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken).
-    """
-    classes = tables.hardware.priorities if tables.hardware else None
-    if template is None or classes is None or all(shape.priority is not None for shape, _ in template.pods):
-        return template
-    default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
 
-    def ranked(shape: Shape) -> Shape:
-        found = classes.get(shape.priority_class) if shape.priority_class else default
-        if shape.priority is not None or found is None:
-            return shape
-        return replace(shape, priority=found.value, preempts=shape.preempts and found.preempts)
-
-    return replace(template, pods=tuple((ranked(shape), count) for shape, count in template.pods))
+def _group(pods: Sequence[PodRecord], replicas: int, labels: Metadata, target: str) -> Template | None:
+    """A replica of several pods, told by counting them; None where they do not come out even."""
+    shapes = Counter(one.shape for one in pods)
+    if any(count % replicas for count in shapes.values()):
+        return None
+    size = len(pods) // replicas
+    told = f"{target} has {len(pods)} pods for {replicas} replicas, so a replica is taken to be {size} pods"
+    each = tuple((shape, count // replicas) for shape, count in shapes.items())
+    return Template(each, labels, doubts=(told,), counted=size)
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:

@@ -6,18 +6,16 @@ the request; a template has not been through that yet) and plugin/pkg/admission/
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from sys import intern
-from types import MappingProxyType
 from typing import Any, Literal
 
 from scaler.cluster.node_fit import takes
+from scaler.cluster.pod_requests import by_name, greatest, total
 from scaler.model.nodes import (
-    Amounts,
     Apart,
     Container,
     Labels,
@@ -27,6 +25,7 @@ from scaler.model.nodes import (
     Quota,
     Reach,
     Requirement,
+    RuntimeClass,
     Shape,
     Taint,
     Term,
@@ -36,7 +35,6 @@ from scaler.model.nodes import (
 Raw = Mapping[str, Any]
 Kind = Literal["main", "sidecar", "init"]
 
-NONE: Mapping[str, int] = MappingProxyType({})
 MOST = 10**24  # of anything: more than there is, and a number that can still be written
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -48,7 +46,6 @@ _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
     for power, pair in enumerate((("k", "Ki"), ("M", "Mi"), ("G", "Gi"), ("T", "Ti"), ("P", "Pi"), ("E", "Ei")), 1)
     for letters, base in zip(pair, (1000, 1024), strict=True)
 }
-_POD_LEVEL = ("cpu", "memory", "hugepages-")  # what spec.resources of a pod may speak of
 
 
 @lru_cache(10_000)
@@ -114,6 +111,8 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         priority=spec.get("priority"),
         priority_class=spec.get("priorityClassName") or "",
         preempts=spec.get("preemptionPolicy") != "Never",
+        runtime="" if "overhead" in spec or status is not None else spec.get("runtimeClassName") or "",
+        scheduler="" if spec.get("schedulerName") in {None, "", DEFAULT_SCHEDULER} else str(spec["schedulerName"]),
         bounds=tuple(_bounds(spec, apart)),
     )
 
@@ -129,6 +128,16 @@ def read_priority_class(raw: Raw) -> PriorityClass:
     """A PriorityClass."""
     preempts = raw.get("preemptionPolicy") != "Never"
     return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
+
+
+def read_runtime_class(raw: Raw) -> RuntimeClass:
+    """A RuntimeClass."""
+    scheduling = raw.get("scheduling") or {}
+    return RuntimeClass(
+        overhead=by_name(amounts((raw.get("overhead") or {}).get("podFixed"))),
+        selector=_pairs(scheduling.get("nodeSelector")),
+        tolerations=tuple(_toleration(one) for one in scheduling.get("tolerations") or ()),
+    )
 
 
 def read_limit_range(raw: Raw) -> Mapping[str, int]:
@@ -150,41 +159,27 @@ def read_needs(spec: Raw, status: Raw) -> Needs:
 
     def read(container: Raw, kind: Kind) -> Container:
         asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
-        return Container(_sorted(asked), kind)
+        return Container(by_name(asked), kind, intern(str(container.get("name", ""))))
 
     main = [read(one, "main") for one in spec.get("containers") or ()]
     first = spec.get("initContainers") or ()
     initial = [read(one, "sidecar" if one.get("restartPolicy") == "Always" else "init") for one in first]
-    return Needs((*main, *initial), _sorted(_asked(spec.get("resources"))), _sorted(amounts(spec.get("overhead"))))
+    whole = _whole(spec, status, stuck)
+    return Needs((*main, *initial), by_name(whole), by_name(amounts(spec.get("overhead"))))
 
 
-def total(needs: Needs, filling: Mapping[str, int] = NONE) -> Amounts:
-    """What a pod takes from a node: its containers and sidecars together, or an init container that takes more.
+def _whole(spec: Raw, status: Raw, stuck: bool) -> dict[str, int]:
+    """The requests of a pod as a whole, which may have been resized while it runs.
 
-    Args:
-        needs: of the pod.
-        filling: what containers ask for that do not say.
+    Source: Kubernetes 1.37.2, component-helpers/resource/helpers.go (InPlacePodLevelResourcesVerticalScaling).
     """
-    together: Counter[str] = Counter()
-    sidecars: Counter[str] = Counter()
-    peak: dict[str, int] = {}
-    for container in needs.containers:
-        own = {**filling, **dict(container.requests)}
-        if container.kind != "init":
-            together.update(own)
-        if container.kind == "sidecar":
-            sidecars.update(own)
-        if container.kind != "main":
-            peak = _greatest(peak, sidecars if container.kind == "sidecar" else sidecars + Counter(own))
-    whole = _greatest(together, peak)
-    whole |= {name: value for name, value in needs.whole if name.startswith(_POD_LEVEL)}
-    for name, value in needs.overhead:
-        whole[name] = whole.get(name, 0) + value
-    return _sorted({**{name: value for name, value in whole.items() if value > 0}, "pods": 1})
-
-
-def _sorted(amounts: Mapping[str, int]) -> Amounts:
-    return tuple(sorted(amounts.items()))
+    asked = _asked(spec.get("resources"))
+    if not asked or not (status.get("resources") or status.get("allocatedResources")):
+        return asked
+    given = greatest(
+        amounts((status.get("resources") or {}).get("requests")), amounts(status.get("allocatedResources"))
+    )
+    return given if stuck else greatest(asked, given)
 
 
 def _asked(resources: Raw | None) -> dict[str, int]:
@@ -198,18 +193,14 @@ def _effective(container: Raw, states: Mapping[str, Raw], stuck: bool) -> dict[s
     asked, state = _asked(container.get("resources")), states.get(container.get("name", ""))
     if state is None:
         return asked
-    given = _greatest(amounts(state["resources"].get("requests")), amounts(state.get("allocatedResources")))
-    return given if stuck else _greatest(asked, given)
+    given = greatest(amounts(state["resources"].get("requests")), amounts(state.get("allocatedResources")))
+    return given if stuck else greatest(asked, given)
 
 
 def _infeasible(status: Raw) -> bool:
     """Whether a resize was asked for that the node can never give."""
     pending = (one for one in status.get("conditions") or () if one["type"] == "PodResizePending")
     return next((one.get("reason") == "Infeasible" for one in pending), False)
-
-
-def _greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {*one, *other}}
 
 
 def _ports(spec: Raw) -> tuple[tuple[str, str, int], ...]:
@@ -239,8 +230,6 @@ def _bounds(spec: Raw, apart: Iterable[Apart]) -> Iterable[str]:
         yield "where its volumes can be attached is not counted"
     if any(one.get("resourceClaimName") for one in spec.get("resourceClaims") or ()):
         yield "a ResourceClaim that all its pods share is not counted"
-    if spec.get("runtimeClassName") and "overhead" not in spec:
-        yield f"what RuntimeClass {spec['runtimeClassName']} adds is not counted"
     scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
     if scheduler != DEFAULT_SCHEDULER:
         yield f"what else {scheduler} asks before it places pods is not counted"

@@ -91,6 +91,11 @@ def of_kind(plural):
         "resourcequotas": {"metadata": named, "spec": {}, "status": {"hard": ROOMY, "used": ROOMY}},
         "limitranges": {"metadata": named, "spec": {"limits": [{"type": "Container", "defaultRequest": ROOMY}]}},
         "priorityclasses": {"metadata": {"name": "odd"}, "value": 100, "preemptionPolicy": "Never"},
+        "runtimeclasses": {
+            "metadata": {"name": "odd"},
+            "overhead": {"podFixed": ROOMY},
+            "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "a", "operator": "Exists"}]},
+        },
         "nodepools": {
             "metadata": {"name": "odd"},
             "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {

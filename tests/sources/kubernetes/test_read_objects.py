@@ -405,7 +405,9 @@ def test_what_admission_adds_to_pods_is_asked_for_by_the_next_as_well():
     """A sidecar of a service mesh, or the toleration that GKE gives to every pod with a GPU."""
     tolerations = [{"key": GPU, "operator": "Exists"}]
     written = [with_template(deployment(), asking(2))]
-    pods = [made("old", asking(2, "9"), at=1), made("new", asking(2, "3", tolerations=tolerations), at=2)]
+    injected = asking(2, tolerations=tolerations)
+    injected["containers"].append({"name": "mesh", "resources": {"requests": {"cpu": "2"}}})
+    pods = [made("old", asking(2, "9"), at=1), made("new", injected, at=2)]
     [(shape, _)] = only(cluster(scaled_object(), pods=pods, deployments=written)).template.pods
     assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
 

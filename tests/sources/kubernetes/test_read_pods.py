@@ -168,8 +168,6 @@ def test_ports_of_the_host():
             "where its volumes can be attached is not counted",
         ),
         ({"volumes": [{"emptyDir": {}}]}, ""),
-        ({"runtimeClassName": "kata"}, "what RuntimeClass kata adds is not counted"),
-        ({"runtimeClassName": "kata", "overhead": {"cpu": "1"}}, ""),
         ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}, ""),
         ({"schedulerName": "volcano"}, "what else volcano asks before it places pods is not counted"),
         ({"schedulerName": "default-scheduler"}, ""),

@@ -1,0 +1,126 @@
+"""What the API server's admission adds to the pods of a template, before there is a pod to look at.
+
+    template ─▶ PriorityClass ─▶ LimitRange defaults ─▶ RuntimeClass ─▶ tolerations of scarce resources ─▶ next pod
+
+What is known to be added is added. What is usual but cannot be read (ExtendedResourceToleration is on in EKS and GKE)
+is added where it would matter, and told, so that no count that rests on it is called exact.
+
+Sources: Kubernetes 1.37.2, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken),
+limitranger/admission.go, runtimeclass/admission.go (scheduling is merged, overhead is set),
+extendedresourcetoleration/admission.go (a toleration `key: RESOURCE, operator: Exists` for every extended resource).
+
+A pod asks for nvidia.com/gpu, and all 8 nodes with GPUs carry the taint nvidia.com/gpu: 8 nodes count, "at most", since
+admission has to add the toleration.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from scaler.cluster.node_fit import passes
+from scaler.cluster.pod_requests import total
+from scaler.model.nodes import Hardware, PriorityClass, RuntimeClass, Shape, Taint, Template, Toleration
+
+UNFILLED = "what LimitRanges let its containers ask for is not known"
+_USUAL = frozenset({"cpu", "memory"})
+_OWN_DOMAIN = "kubernetes.io/"  # of what Kubernetes itself counts, which is no extended resource
+
+
+def completed(template: Template, namespace: str, hardware: Hardware | None) -> Template:
+    """A template as its next pod will be, as far as the cluster's objects tell."""
+    ranked = _ranked(template, hardware.priorities if hardware else None)
+    filled = _filled(ranked, namespace, hardware)
+    running = _with_runtime(filled, hardware.runtimes if hardware else None)
+    return tolerating(running, hardware)
+
+
+def is_extended(resource: str) -> bool:
+    """Whether a resource is an extended one: somebody's own, counted in pieces."""
+    return "/" in resource and _OWN_DOMAIN not in resource and not resource.startswith("requests.")
+
+
+def tolerating(template: Template, hardware: Hardware | None) -> Template:
+    """The template with the tolerations that ExtendedResourceToleration adds, where nodes carry such taints."""
+    taints = {taint for node in ((hardware.nodes or {}).values() if hardware else ()) for taint in node.taints}
+    changed: list[tuple[Shape, int]] = []
+    assumed: list[str] = []
+    for shape, count in template.pods:
+        asked = [resource for resource, _ in shape.requests if is_extended(resource)]
+        missing = [resource for resource in asked if _in_the_way(shape, resource, taints)]
+        assumed += missing
+        added = tuple(Toleration(resource, "Exists") for resource in missing)
+        changed.append((replace(shape, tolerations=(*shape.tolerations, *added)), count))
+    told = tuple(
+        f"that admission lets pods which ask for {resource} pass its taint is assumed"
+        for resource in dict.fromkeys(assumed)
+    )
+    return replace(template, pods=tuple(changed), assumed=told) if assumed else template
+
+
+def _in_the_way(shape: Shape, resource: str, taints: Iterable[Taint]) -> bool:
+    """Whether a taint that is called like a resource keeps pods off that ask for it."""
+    own = (taint for taint in taints if taint.key == resource and taint.effect != "PreferNoSchedule")
+    return any(not passes(shape, taint) for taint in own)
+
+
+def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> Template:
+    """The template whose pods have the priority that admission gives them, as far as that is known."""
+    if classes is None or all(shape.priority is not None for shape, _ in template.pods):
+        return template
+    default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
+
+    def ranked(shape: Shape) -> Shape:
+        found = classes.get(shape.priority_class) if shape.priority_class else default
+        if shape.priority is not None or found is None:
+            return shape
+        return replace(shape, priority=found.value, preempts=shape.preempts and found.preempts)
+
+    return replace(template, pods=tuple((ranked(shape), count) for shape, count in template.pods))
+
+
+def _filled(template: Template, namespace: str, hardware: Hardware | None) -> Template:
+    """The template whose containers ask for what LimitRanges let them ask for where they do not say."""
+    fillings = hardware.fillings if hardware else None
+    if not template.needs:
+        return template
+    if fillings is None:
+        silent = any(_USUAL - dict(one.requests).keys() for needs in template.needs for one in needs.containers)
+        return replace(template, bounds=(*template.bounds, UNFILLED)) if silent else template
+    found = fillings.get(namespace)
+    if found is None:
+        return template
+    pairs = zip(template.pods, template.needs, strict=True)
+    differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
+    return replace(
+        template,
+        pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
+        bounds=(*template.bounds, *differ),
+    )
+
+
+def _with_runtime(template: Template, classes: Mapping[str, RuntimeClass] | None) -> Template:
+    """The template with what the RuntimeClass of its pods adds: overhead, a node selector, tolerations."""
+    named = {shape.runtime for shape, _ in template.pods if shape.runtime}
+    if not named:
+        return template
+    if classes is None:
+        told = tuple(f"what RuntimeClass {name} adds is not known" for name in sorted(named))
+        return replace(template, doubts=(*template.doubts, *told))
+    unknown = sorted(named - classes.keys())
+    absent = tuple(f"there is no RuntimeClass {name}, so its pods are refused" for name in unknown)
+    pods = tuple((_running(shape, classes.get(shape.runtime)), count) for shape, count in template.pods)
+    return replace(template, pods=pods, refused="; ".join(absent))
+
+
+def _running(shape: Shape, found: RuntimeClass | None) -> Shape:
+    """The shape of a pod that runs by a class."""
+    if found is None:
+        return shape
+    asked = dict(shape.requests)
+    for resource, amount in found.overhead:
+        asked[resource] = asked.get(resource, 0) + amount
+    return replace(
+        shape,
+        requests=tuple(sorted(asked.items())),
+        selector=tuple(sorted((dict(shape.selector) | dict(found.selector)).items())),
+        tolerations=(*shape.tolerations, *(one for one in found.tolerations if one not in shape.tolerations)),
+    )

@@ -1,0 +1,150 @@
+"""What admission adds before there is a pod, and what pods of a template tell of the next one."""
+
+import pytest
+from support.cluster import GPU, node, on, picture, spec
+
+from scaler.cluster.availability import availability
+from scaler.model.availability import Count
+
+MINE = ("ReplicaSet", "llama-77aa")
+TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+PASS = {"key": GPU, "operator": "Exists"}
+ASSUMED = f"that admission lets pods which ask for {GPU} pass its taint is assumed"
+
+
+def found(nodes, pods=(), pod=None, **more):
+    """The availability of Deployment llama, whose template is `pod`."""
+    cluster = picture(nodes, pods, {"llama": pod or spec()}, **more)
+    [scaled] = cluster
+    return availability(cluster, scaled)
+
+
+def engine(**limits):
+    return {"containers": [{"name": "engine", "resources": {"limits": limits}}]}
+
+
+def since(time, raw):
+    return {**raw, "metadata": {**raw["metadata"], "creationTimestamp": f"2026-11-29T{time}:00Z"}}
+
+
+# ---- ExtendedResourceToleration --------------------------------------------------------------------------------------
+
+
+def test_the_toleration_of_a_gpus_taint_is_assumed_and_no_count_that_rests_on_it_is_exact():
+    counts = found([node(taints=[TAINT])])
+    assert counts.schedulable == Count(8, "upper", ASSUMED)
+    assert counts.free == Count(8, "upper", ASSUMED)
+
+
+def test_nothing_is_assumed_where_it_does_not_matter():
+    assert found([node()]).schedulable == Count(8)
+    assert found([node(taints=[TAINT])], pod=spec(tolerations=[PASS])).schedulable == Count(8)
+    other = {"key": "team", "value": "a", "effect": "NoSchedule"}
+    assert found([node(taints=[other])]).schedulable == Count(0, reason="taint team on 1 node")
+
+
+def test_pods_of_the_template_tell_whether_admission_adds_the_toleration():
+    added = on("llama-1", "n", spec(tolerations=[PASS]), owner=MINE)
+    assert found([node(taints=[TAINT])], [added]).schedulable == Count(7)
+    without = on("llama-1", "other", spec(), owner=MINE)
+    nodes = [node(taints=[TAINT]), node("other", 1)]
+    assert found(nodes, [without]).schedulable.value == 0
+
+
+# ---- RuntimeClass ----------------------------------------------------------------------------------------------------
+
+
+def runtime(**scheduling):
+    return {"metadata": {"name": "gpu"}, "scheduling": scheduling, "overhead": {"podFixed": {"cpu": "16"}}}
+
+
+def test_what_a_runtime_class_adds_is_counted():
+    pod = spec(runtimeClassName="gpu")
+    nodes = [node("a", taints=[TAINT], labels={"pool": "gpu"}), node("b")]
+    made = runtime(tolerations=[PASS], nodeSelector={"pool": "gpu"})
+    assert found(nodes, pod=pod, runtimes=[made]).schedulable == Count(4, reason="node selector on 1 node"), (
+        "64 cores, of which every pod takes 16"
+    )
+
+
+def test_a_runtime_class_that_is_not_there_or_not_known_is_said():
+    pod = spec(runtimeClassName="gpu")
+    assert found([node()], pod=pod).schedulable == Count(
+        0, reason="there is no RuntimeClass gpu, so its pods are refused"
+    )
+    unknown = found([node()], pod=pod, runtimes=None).schedulable
+    assert (unknown.value, unknown.bound, unknown.most) == (8, "estimate", None)
+    assert unknown.reason == "what RuntimeClass gpu adds is not known"
+
+
+# ---- the next replica is the template --------------------------------------------------------------------------------
+
+
+def test_a_pod_that_was_resized_in_place_says_nothing_of_the_next():
+    written = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}, "requests": {"cpu": "4"}}}]}
+    grown = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}, "requests": {"cpu": "40"}}}]}
+    nodes = [node("a"), node("b")]
+    assert found(nodes, [on("llama-1", "a", grown, owner=MINE)], written).schedulable == Count(14)
+
+
+def test_containers_that_admission_injected_are_in_the_next_pod_too():
+    mesh = {"name": "mesh", "resources": {"requests": {"cpu": "15"}}}
+    injected = spec()
+    injected = {**injected, "containers": [*injected["containers"], mesh]}
+    assert found([node()], [on("llama-1", "n", injected, owner=MINE)]).schedulable.value == 3, (
+        "64 cores by 15, less one"
+    )
+
+
+def test_a_pod_of_another_revision_says_nothing_of_the_next():
+    """Also where it is the youngest of all, since a node was lost in the middle of a rollout."""
+    older, newer = spec(nodeSelector={"zone": "b"}), spec(tolerations=[PASS])
+    pods = [
+        since("11:00", on("llama-1", "b", older, owner=("ReplicaSet", "llama-old"))),
+        since("12:00", on("llama-2", "n", newer, owner=("ReplicaSet", "llama-new"))),
+        since("13:00", on("llama-3", "b", older, owner=("ReplicaSet", "llama-old"))),
+    ]
+    nodes = [node(taints=[TAINT]), node("b", labels={"zone": "b"})]
+    assert found(nodes, pods).schedulable == Count(13)
+
+
+# ---- queues, other schedulers, other resources -----------------------------------------------------------------------
+
+
+def test_a_queue_of_kueue_makes_it_a_bound():
+    counts = found([node()], labels={"kueue.x-k8s.io/queue-name": "serving"})
+    assert counts.schedulable == Count(8, "upper", "what the queue serving of Kueue still admits is not counted")
+
+
+def test_what_no_node_lists_beside_what_one_does_is_left_out_and_said():
+    counts = found([node(gpus=70, pods="110")], pod=engine(**{GPU: "1", "nvidia.com/gpumem": "3000"}))
+    told = "no node lists nvidia.com/gpumem, which a webhook or another scheduler may supply"
+    assert (counts.schedulable.value, counts.schedulable.bound) == (70, "upper")
+    assert told in counts.schedulable.reason
+
+
+def test_what_no_node_lists_is_not_known_where_another_scheduler_places_pods():
+    pod = {**engine(**{"volcano.sh/vgpu-number": "1"}), "schedulerName": "volcano"}
+    counts = found([node()], pod=pod)
+    assert counts.schedulable.value is None
+    assert (
+        counts.schedulable.reason
+        == "no node lists volcano.sh/vgpu-number, and what volcano makes of that cannot be read"
+    )
+    assert found([node()], pod=engine(**{"volcano.sh/vgpu-number": "1"})).schedulable.value == 0
+
+
+@pytest.mark.parametrize(
+    "resource",
+    ["amd.com/cpx_nps4", "amd.com/spx_nps1", "nvidia.com/mig-1g.10gb", "cambricon.com/vmlu", "example.com/wafer", "aliyun.com/gpu-mem"],
+)  # fmt: skip
+def test_any_scarce_resource_of_a_pod_is_its_accelerator(resource):
+    machine = node("a", None)
+    machine["status"]["allocatable"][resource] = "64"
+    counts = found([machine], pod=engine(**{resource: "2"}))
+    assert (counts.resource, counts.free.value, counts.schedulable.value) == (f"2 {resource}", 64, 32)
+
+
+def test_a_network_card_is_no_accelerator():
+    machine = node("a", None, rdma__hca="8")
+    assert found([machine], pod=engine(**{"rdma/hca": "1"})).resource == ""
