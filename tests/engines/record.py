@@ -58,6 +58,7 @@ class Recording:
         busy: what it says then, as the number of each signal.
         labels: of the workload, by the catalogue's names.
         absent: signals of the catalogue that it does not have, and why.
+        silent: whether it says nothing of what is in flight before its first request.
     """
 
     engine: str
@@ -68,6 +69,7 @@ class Recording:
     busy: Mapping[str, float] = field(default_factory=lambda: {"running": BATCH, "waiting": MANY - BATCH})
     labels: Mapping[str, str] = field(default_factory=lambda: {"model": MODEL})
     absent: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
     tokens: int = 1500  # of an answer while it is busy; so many that none ends before the page is taken
 
 
@@ -78,12 +80,13 @@ def _next(port: int) -> str:
 
 RECORDINGS: Mapping[str, Recording] = {
     "vllm": Recording("vllm", ("vllm",), partial(servers.vllm_alone, "vllm")),
-    "vllm-0.11": Recording("vllm", ("vllm-0.11",), partial(servers.vllm_alone, "vllm-0.11", threads="all")),
+    "vllm-0.12": Recording("vllm", ("vllm-0.12",), partial(servers.vllm_alone, "vllm-0.12")),
     "vllm-0.8": Recording(
         "vllm",
         ("vllm-0.8",),
         partial(servers.vllm_alone, "vllm-0.8", threads="all"),
         absent={"prefix_cache_hit_rate": "on a CPU this release runs the first engine, V0, which does not count it"},
+        silent=True,
     ),
     "vllm-ranks": Recording(
         "vllm",
@@ -94,7 +97,13 @@ RECORDINGS: Mapping[str, Recording] = {
     ),
     "litellm": Recording("litellm", ("vllm", "litellm"), servers.litellm, page=_next, busy={"in_flight": MANY}),
     "vllm-router": Recording(
-        "vllm-router", ("vllm", "vllm-router"), servers.vllm_router, page=_next, busy={"in_flight": MANY}, labels={}
+        "vllm-router",
+        ("vllm", "vllm-router"),
+        servers.vllm_router,
+        page=_next,
+        busy={"in_flight": MANY},
+        labels={},
+        silent=True,
     ),
     "llama-cpp": Recording("llama-cpp", ("llama-cpp",), servers.llama_cpp, labels={}, tokens=6000),
     "ray-serve": Recording(
@@ -133,6 +142,7 @@ def record(name: str) -> None:
         "recorded": datetime.now(UTC).date().isoformat(),
         "labels": dict(recording.labels),
         "absent": dict(recording.absent),
+        "silent": recording.silent,
         **known,
     }
     (target / "load.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, width=120))
@@ -167,6 +177,7 @@ def _load(recording: Recording, url: str, page: str) -> tuple[dict[str, str], di
 
     with Clients(url, MODEL) as clients:
         send = partial(clients.send, prompt=PROMPT, common=COMMON)
+        time.sleep(SETTLE)  # the probe whether it is up was a request to some
         take("fresh")
         _answered(clients, send(2, 10))
         time.sleep(SETTLE)
@@ -199,7 +210,7 @@ def _load(recording: Recording, url: str, page: str) -> tuple[dict[str, str], di
 
 def _tokens(sent: Iterable[Request]) -> list[int]:
     """Return how many tokens each request that runs has now, those of its prompt among them."""
-    return [request.prompt + len(request.chunks) for request in sent if request.chunks]
+    return [request.prompt + max(request.tokens, len(request.chunks)) for request in sent if request.chunks]
 
 
 def _sums(done: Collection[Request]) -> dict[str, object]:

@@ -85,6 +85,14 @@ def test_what_is_in_flight_is_read_while_it_is_and_not_any_more_when_it_is_answe
         assert {reading.partial for reading in idle.values()} <= {""}
 
 
+def test_before_the_first_request_nothing_is_in_flight_or_nothing_is_said_of_it(recorded):
+    asked = gauges(recorded)
+    fresh = recorded.read("fresh", *asked)
+    assert {name: reading.value for name, reading in fresh.items()} == dict.fromkeys(
+        asked, None if recorded.load["silent"] else 0.0
+    )
+
+
 def test_rates_and_ratios_are_those_of_the_answers_between_two_pages(recorded):
     between = recorded.load["between"]
     seconds = between["seconds"]
@@ -116,10 +124,10 @@ def test_quantiles_are_those_of_the_answers_between_two_pages_but_for_a_bucket(r
 
 
 def test_the_share_of_the_cache_in_use_is_that_of_the_tokens_that_are_in_it(recorded):
-    info = re.search(r"cache_config_info\{.*\}", recorded.text("busy"))
-    if "kv_cache_usage" not in there(recorded) or not info:
-        pytest.skip("it does not say how large its cache is")
-    size, blocks = (int(re.search(rf'{key}="(\d+)"', info[0])[1]) for key in ("block_size", "num_gpu_blocks"))
+    infos = re.findall(r"cache_config_info\{.*\}", recorded.text("busy"))
+    if "kv_cache_usage" not in there(recorded) or len(infos) != 1:
+        pytest.skip("it has no cache, does not say how large it is, or has one for each rank")
+    size, blocks = (int(re.search(rf'\b{key}="(\d+)"', infos[0])[1]) for key in ("block_size", "num_gpu_blocks"))
     common = 0  # blocks that all requests share
     if "prefix_cache_hit_rate" in there(recorded):
         common = recorded.load["between"]["prompt_tokens_seen_before"] // recorded.load["between"]["requests"] // size
@@ -143,9 +151,10 @@ def there(recorded):
 def passed(recorded, signals):
     """Read the page before the load and then the one after it."""
     seconds = recorded.load["between"]["seconds"]
-    recorded.read("before", *signals, window=seconds)
+    window = seconds + 1.0
+    recorded.read("before", *signals, window=window)
     recorded.now += seconds - 1.0
-    return recorded.read("after", *signals, window=seconds)
+    return recorded.read("after", *signals, window=window)
 
 
 def buckets(recorded, signal):
