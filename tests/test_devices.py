@@ -9,7 +9,13 @@ from scaler.cluster.availability import availability
 from scaler.cluster.dra import matches
 from scaler.model.availability import Count
 from scaler.model.nodes import Device, DeviceClass, Devices
-from scaler.sources.kubernetes.read_dra import read_allocation, read_claim_template, read_class, read_slice
+from scaler.sources.kubernetes.read_dra import (
+    read_allocation,
+    read_claim_template,
+    read_class,
+    read_slice,
+    read_taint_rule,
+)
 
 DRIVER = "gpu.example.com"
 IS_GPU = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
@@ -45,13 +51,14 @@ def allocated(*names, pod="x", where="a", admin=False):
     return {"metadata": {"namespace": "team", "name": "c"}, "status": status}
 
 
-def had(slices, claim, *claims, pods=(), nodes=("a", "b"), selector=IS_GPU):
+def had(slices, claim, *claims, pods=(), nodes=("a", "b"), selector=IS_GPU, rules=()):
     """The availability of Deployment llama, each of whose pods has one claim of this template."""
     known = Devices(
         slices=tuple(map(read_slice, slices)),
         classes={"gpu": read_class({"spec": {"selectors": [{"cel": {"expression": selector}}]}}), "any": DeviceClass()},
         templates={("team", "claim"): read_claim_template(claim)},
         allocations=tuple(filter(None, map(read_allocation, claims))),
+        rules=rules,
     )
     cluster = picture([node(name, None) for name in nodes], pods, {"llama": CLAIMING}, devices=known)
     [scaled] = cluster
@@ -171,9 +178,9 @@ def test_a_claim_without_a_template_cannot_be_had():
             "several requests may want the same devices",
         ),
         (
-            [resource_slice("a", device("d", consumesCounters=[{}]))],
+            [resource_slice("a", device("d", bindingConditions=["ready"]))],
             template(exactly()),
-            "devices share counters, or have taints",
+            "devices have conditions, or choose their nodes themselves",
         ),
         (
             [resource_slice("a", *FOUR)],
@@ -211,3 +218,105 @@ def test_devices_that_may_not_be_read_are_not_known():
     cluster = dataclasses.replace(cluster, hardware=hardware, problems=told)
     [scaled] = cluster
     assert availability(cluster, scaled).schedulable == Count(None, reason=next(iter(told.values())))
+
+
+# ---- what newer Kubernetes has ---------------------------------------------------------------------------------------
+
+
+def sharing(*parts, value="80Gi", **policy):
+    """A device that several claims may share, and what is taken of it."""
+    memory = {"value": value, **({"requestPolicy": policy} if policy else {})}
+    made = resource_slice("a", device("d", allowMultipleAllocations=True, capacity={"memory": memory}))
+    results = [{"driver": DRIVER, "pool": "a", "device": "d", "consumedCapacity": {"memory": part}} for part in parts]
+    claims = [
+        {"metadata": {"namespace": "team", "name": "c"}, "status": {"allocation": {"devices": {"results": results}}}}
+    ]
+    return [made], claims if parts else []
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted", "policy", "more"),
+    [
+        (["20Gi"], "20Gi", {"default": "80Gi"}, 3),
+        ([], "20Gi", {"default": "80Gi"}, 4),
+        (["20Gi", "40Gi"], "20Gi", {}, 1),
+        ([], "90Gi", {}, 0),
+        ([], None, {"default": "20Gi"}, 4),
+        ([], None, {}, 1),
+        ([], "5Gi", {"default": "80Gi", "validRange": {"min": "20Gi", "step": "4Gi"}}, 4),
+        ([], "11Gi", {"default": "80Gi", "validRange": {"min": "10Gi", "step": "10Gi"}}, 4),
+        ([], "11Gi", {"default": "80Gi", "validValues": ["10Gi", "20Gi", "40Gi"]}, 4),
+        ([], "41Gi", {"default": "80Gi", "validValues": ["10Gi", "20Gi", "40Gi"]}, 0),
+    ],
+)
+def test_a_device_that_claims_share_is_given_as_often_as_its_capacity_allows(parts, wanted, policy, more):
+    slices, claims = sharing(*parts, **policy)
+    asked = {"capacity": {"requests": {"memory": wanted}}} if wanted else {}
+    found = had(slices, template(exactly(**asked)), *claims)
+    assert (found.schedulable.value, found.schedulable.bound) == (more, "exact")
+
+
+def partition(name, amount, which="gpu-0"):
+    return device(name, consumesCounters=[{"counterSet": which, "counters": {"slices": {"value": str(amount)}}}])
+
+
+def partitioned(*devices, total="7"):
+    """The parts of a GPU, and what they share."""
+    made = resource_slice("a", *devices)
+    made["spec"]["sharedCounters"] = [{"name": "gpu-0", "counters": {"slices": {"value": total}}}]
+    return [made]
+
+
+def test_parts_of_a_device_are_given_as_often_as_their_counters_allow():
+    small = [partition(f"small-{number}", 2) for number in range(7)]
+    assert had(partitioned(*small), template(exactly())).schedulable.value == 3
+    assert had(partitioned(*small), template(exactly()), allocated("small-0")).schedulable.value == 2
+    assert had(partitioned(*small[:2]), template(exactly())).schedulable.value == 2
+
+
+def test_parts_of_several_sizes_are_a_bound():
+    found = had(partitioned(partition("whole", 7), partition("small", 1)), template(exactly())).schedulable
+    assert found.bound == "upper"
+    assert "devices of several sizes share counters" in found.reason
+
+
+def test_a_tainted_device_is_given_to_those_who_tolerate_it():
+    tainted = [resource_slice("a", device("d", taints=[{"key": "x", "effect": "NoSchedule"}]), device("e"))]
+    assert had(tainted, template(exactly())).schedulable.value == 1
+    tolerant = exactly(tolerations=[{"key": "x", "operator": "Exists"}])
+    assert had(tainted, template(tolerant)).schedulable.value == 2
+
+
+def test_a_rule_taints_the_devices_that_it_means():
+    rule = read_taint_rule({"spec": {"deviceSelector": {"pool": "a"}, "taint": {"key": "x", "effect": "NoExecute"}}})
+    found = had([resource_slice("a", *FOUR), resource_slice("b", *FOUR)], template(exactly()), rules=(rule,))
+    assert found.schedulable.value == 4
+    assert read_taint_rule({"spec": {"taint": {"key": "x", "effect": "None"}}}) is None
+
+
+def test_objects_of_the_first_beta_are_read():
+    old = resource_slice("a")
+    old["spec"]["devices"] = [{"name": one["name"], "basic": {"attributes": one["attributes"]}} for one in FOUR]
+    request = {"name": "r", "deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 2}
+    assert had([old], template(request)).schedulable.value == 2
+
+
+def test_devices_that_are_given_for_a_resource_are_counted_where_the_node_does_not_list_it():
+    known = Devices(
+        slices=(read_slice(resource_slice("a", *FOUR)),),
+        classes={"gpu": read_class({"spec": {"extendedResourceName": "nvidia.com/gpu"}})},
+        allocations=(read_allocation(allocated(FOUR[0]["name"])),),
+    )
+    pod = {"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    cluster = picture([node("a", None), node("b", 8)], (), {"llama": pod}, devices=known)
+    [scaled] = cluster
+    found = availability(cluster, scaled)
+    assert (found.schedulable, found.free) == (Count(11), Count(11)), "3 devices of a, and 8 GPUs of b"
+
+
+def test_where_the_api_is_not_served_nothing_is_known_of_claims():
+    cluster = picture([node("a")], (), {"llama": CLAIMING}, devices=Devices(served=False))
+    [scaled] = cluster
+    found = availability(cluster, scaled).schedulable
+    assert found.value is None
+    assert "no version of resource.k8s.io" in found.reason

@@ -341,10 +341,6 @@ def test_what_may_be_more_and_may_be_fewer_is_an_estimate_with_both_reasons():
         "about: perhaps more, since pods of lower priority may give way: 8 at most; "
         "perhaps fewer, since topology spread is not counted"
     )
-    known = Devices(classes={"gpu": DeviceClass(resource=GPU)})
-    seen_in_part = asked([node()], devices=known, partial="pods outside of team are not seen")
-    assert seen_in_part.free.bound == seen_in_part.schedulable.bound == "estimate"
-    assert seen_in_part.schedulable.most is None
 
 
 # ---- apart ----------------------------------------------------------------------------------------------------------------------
@@ -466,19 +462,12 @@ def test_a_quota_that_is_not_counted_makes_it_a_bound(name):
     assert f"are not counted (gpus: {name})" in found.reason
 
 
-@pytest.mark.parametrize(("resource", "bound"), [(GPU, "lower"), ("amd.com/gpu", "exact")])
-def test_where_devices_are_given_for_a_resource_there_may_be_more(resource, bound):
-    known = Devices(classes={"gpu": DeviceClass(resource=resource)})
-    found = asked([node(gpus=None)], devices=known)
-    assert (found.schedulable.value, found.schedulable.bound) == (found.free.value, found.free.bound) == (0, bound)
-    assert ("devices that are given for nvidia.com/gpu are not counted" in found.schedulable.reason) is (
-        bound == "lower"
-    )
-
-
 def test_devices_of_a_class_may_be_asked_for_by_number():
-    found = asked([node()], pod={"containers": limits(**{"deviceclass.resource.kubernetes.io/gpu": "1"})}).schedulable
-    assert (found.value, found.bound) == (0, "lower")
+    pod = {"containers": limits(**{"deviceclass.resource.kubernetes.io/gpu": "1"})}
+    slices = (Slice("d", "n", 1, 1, "n", (Device("a"), Device("b"))),)
+    known = Devices(slices=slices, classes={"gpu": DeviceClass()})
+    assert asked([node()], pod=pod, devices=known).schedulable == Count(2)
+    assert asked([node()], pod=pod).schedulable.value == 0
 
 
 def test_a_quota_binds_machines_to_come_as_well():

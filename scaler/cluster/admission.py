@@ -22,6 +22,7 @@ from scaler.model.nodes import Hardware, PriorityClass, RuntimeClass, Shape, Tai
 
 UNFILLED = "what LimitRanges let its containers ask for is not known"
 _USUAL = frozenset({"cpu", "memory"})
+DEVICES = "deviceclass.resource.kubernetes.io/"  # before the name of a class whose devices are asked for by number
 _OWN_DOMAIN = "kubernetes.io/"  # of what Kubernetes itself counts, which is no extended resource
 
 
@@ -35,7 +36,8 @@ def completed(template: Template, namespace: str, hardware: Hardware | None) -> 
 
 def is_extended(resource: str) -> bool:
     """Whether a resource is an extended one: somebody's own, counted in pieces."""
-    return "/" in resource and _OWN_DOMAIN not in resource and not resource.startswith("requests.")
+    own = _OWN_DOMAIN in resource and not resource.startswith(DEVICES)
+    return "/" in resource and not own and not resource.startswith("requests.")
 
 
 def tolerating(template: Template, hardware: Hardware | None) -> Template:

@@ -17,7 +17,18 @@ from scaler.cluster.dra import Supply
 from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
 from scaler.cluster.pending import ahead, reserved
 from scaler.model.availability import Availability, Bound, Count
-from scaler.model.nodes import ClaimTemplate, Devices, Hardware, Load, Queue, Quota, Shape, Template, Waiting
+from scaler.model.nodes import (
+    ClaimTemplate,
+    DeviceRequest,
+    Devices,
+    Hardware,
+    Load,
+    Queue,
+    Quota,
+    Shape,
+    Template,
+    Waiting,
+)
 from scaler.model.objects import OLD, Cluster, Scaled
 
 GPUS = tuple(  # what a pod's accelerator is called, the surest name first; of two for the same silicon the first counts
@@ -91,6 +102,8 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
     if hardware.devices is None and any(shape.claims for shape, _ in scaled.template.pods):
         problems = (text for name, text in cluster.problems.items() if name.endswith(".resource.k8s.io"))
         return next(problems, "which devices there are is not known yet")
+    if hardware.devices and not hardware.devices.served and any(shape.claims for shape, _ in scaled.template.pods):
+        return "the cluster serves no version of resource.k8s.io that is read here (v1, v1beta2, v1beta1)"
     age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
     return f"machines were last heard of {age:.0f}s before all else" if age > OLD else ""
 
@@ -195,7 +208,8 @@ def _schedulable(case: _Case) -> Count:
     supplies = [_supply(case, shape) for shape, _ in template.pods]
     if template.refused:
         return Count(0, reason=template.refused)
-    unknown = next((supply.unknown for supply in supplies if supply and supply.unknown), _unlisted(case))
+    given = [*supplies, *(_backed(case, shape) for shape, _ in template.pods)]
+    unknown = next((supply.unknown for supply in given if supply and supply.unknown), _unlisted(case))
     if unknown:
         return Count(None, reason=unknown)
     first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
@@ -205,9 +219,9 @@ def _schedulable(case: _Case) -> Count:
     fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
     most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
     binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
-    fits, most, unbounded = min(fits, left), min(most, left), _given(case)
-    more = [*([_yielding(case, most)] if most > fits else []), *unbounded, *template.doubts]
-    return _count(fits, more, _fewer(case, supplies, untried), binding, None if unbounded or template.doubts else most)
+    fits, most = min(fits, left), min(most, left)
+    more = [*([_yielding(case, most)] if most > fits else []), *template.doubts]
+    return _count(fits, more, _fewer(case, given, untried), binding, None if template.doubts else most)
 
 
 def _whole(case: _Case, shape: Shape, places: int) -> int:
@@ -245,23 +259,39 @@ def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapp
     """What all nodes have for pods of a shape, once some loads are others."""
     nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
     found = _LEDGER.places(shape, case.gpu, nodes, loads)
-    closed_by = case.barred.nodes
-    special = nodes.keys() if supply else nodes.keys() & (taken.keys() | closed_by.keys())
+    closed_by, backed = case.barred.nodes, _backed(case, shape)
+    special = nodes.keys() if supply or backed else nodes.keys() & (taken.keys() | closed_by.keys())
 
     def now(name: str) -> Place:
-        one = place(shape, case.gpu, nodes[name], taken.get(name) or loads.get(name))
+        load = taken.get(name) or loads.get(name)
+        stands_in = backed is not None and case.gpu not in nodes[name].allocatable
+        own = _without(shape, case.gpu) if stands_in else shape
+        one = place(own, case.gpu, nodes[name], load)
         if name in closed_by:
-            one = Place(
-                0, one.free, one.obstacle or "pod anti-affinity", one.most if yields(closed_by[name], shape) else 0
-            )
-        if supply is None:
+            most = one.most if yields(closed_by[name], shape) else 0
+            one = Place(0, one.free, one.obstacle or "pod anti-affinity", most)
+        devices = backed if stands_in else supply
+        if devices is None:
             return one
-        given = supply.pods.get(name, 0)  # devices are not taken from a pod so that another has them
+        given = devices.pods.get(name, 0)  # devices are not taken from a pod so that another has them
         enough, most = min(one.fits, given), min(one.most, given)
-        free = 0 if closed(shape, nodes[name]) else supply.free.get(name, 0)
+        free = 0 if closed(shape, nodes[name]) else devices.free.get(name, 0)
         return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
 
     return found.changed((place(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
+
+
+def _backed(case: _Case, shape: Shape) -> Supply | None:
+    """The devices that are given for the resource which a pod asks for by number; None: none are."""
+    devices, amount = case.hardware.devices or Devices(), shape.asks(case.gpu) if case.gpu else 0
+    device_class = dra.stands_for(devices, case.gpu) if amount else ""
+    if not device_class:
+        return None
+    return dra.supply(devices, [ClaimTemplate((DeviceRequest(device_class, amount),))], device_class)
+
+
+def _without(shape: Shape, resource: str) -> Shape:
+    return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] != resource))
 
 
 def _supply(case: _Case, shape: Shape) -> Supply | None:
@@ -313,13 +343,6 @@ def _yielding(case: _Case, most: int) -> str:
     return f"pods of lower priority may give way{own}: {most} at most"
 
 
-def _given(case: _Case) -> list[str]:
-    """Why there may be more of a resource than nodes say."""
-    known = case.hardware.devices or Devices()
-    found = (dra.stand_in(known, shape) for shape, _ in case.template.pods)
-    return [f"devices that are given for {name} are not counted" for name in dict.fromkeys(found) if name]
-
-
 def _quota(case: _Case) -> tuple[int, str]:
     """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
     best, reason, template = UNBOUNDED, "", case.template
@@ -339,12 +362,13 @@ def _free(case: _Case) -> Count:
     asking = (shape for shape, _ in case.template.pods if case.asks(Template(((shape, 1),))))
     shape = next(asking, case.template.pods[0][0])
     supply = _supply(case, shape)
-    if supply and supply.unknown:
-        return Count(None, reason=supply.unknown)
+    given = supply or _backed(case, shape)
+    if given and given.unknown:
+        return Count(None, reason=given.unknown)
     template = case.template
-    devices = supply.bounds if supply else ()
+    devices = given.bounds if given else ()
     fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.hardware.partial])]
-    return _count(_places(case, shape, supply).free, [*_given(case), *template.doubts], fewer, ())
+    return _count(_places(case, shape, supply).free, template.doubts, fewer, ())
 
 
 def _pending(case: _Case) -> Count:

@@ -15,7 +15,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scaler.model.nodes import ClaimTemplate, Device, DeviceClass, DeviceRequest, Devices, Shape, Slice
+from scaler.cluster.node_fit import tolerates
+from scaler.model.nodes import (
+    ClaimTemplate,
+    Device,
+    DeviceClass,
+    DeviceRequest,
+    Devices,
+    Shape,
+    Share,
+    Slice,
+    Taint,
+    TaintRule,
+)
+
+Id = tuple[str, str, str]  # driver, pool and name of a device
+Counters = tuple[tuple[str, str, int], ...]
+MOST = 1_000_000  # claims of one device that takes any number of them
 
 _IMPLICIT = "deviceclass.resource.kubernetes.io/"  # before the name of a class
 _TERMS = re.compile(r"""&&|(?:[^"'&]|"[^"]*"|'[^']*'|&(?!&))+""")
@@ -68,8 +84,8 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
     sums = Counter[DeviceRequest]()
     for request in (request for claim in claims for request in claim.requests):
         sums[replace(request, count=min(request.count, 1))] += request.count or 1
-    taken = {device for one in devices.allocations for device in one.devices}
     slices = list(_complete(devices.slices))
+    stock = _Stock(devices, slices)
     pods: dict[str, int] = {}
     free: Counter[str] = Counter()
     for request, count in sums.items():
@@ -77,16 +93,96 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
         for one in slices:
             fitting = [device for device in one.devices if _takes(devices, request, one.driver, device)]
             whole[one.node] += len(fitting)
-            had[one.node] += sum((one.driver, one.pool, device.name) not in taken for device in fitting)
+            had[one.node] += stock.allocations(one, fitting, request)
         if whole[""]:
             return Supply(unknown=f"devices of class {request.device_class} are not each of one node")
         enough = {node: had[node] // count if request.count else int(had[node] == whole[node] > 0) for node in whole}
         pods = {node: min(pods.get(node, 0), fits) for node, fits in enough.items()} if pods else enough
         free.update(had if request.device_class == counted else {})
-    bounds = _bounds(devices, sums, slices)
+    bounds = (*_bounds(devices, sums, slices), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")
     return Supply(pods, free, bounds)
+
+
+class _Stock:
+    """What of all devices is taken, and how often each can still be given.
+
+    A device of 80Gi that several claims may share, of which 20Gi are taken, can be given to 3 claims of 20Gi each.
+    Parts of a GPU that take 1 of 7 counters each can be given 7 times, however many of them a driver lists.
+    """
+
+    def __init__(self, devices: Devices, slices: Iterable[Slice]) -> None:
+        self.bounds: tuple[str, ...] = ()
+        self._rules = devices.rules
+        self._taken = {device for one in devices.allocations for device in one.devices}
+        self._consumed: dict[Id, Counter[str]] = {}
+        for one in devices.allocations:
+            for own, amounts in one.consumed:
+                self._consumed.setdefault(own, Counter()).update(dict(amounts))
+        self._left: Counter[tuple[str, str, str, str]] = Counter()  # by driver, pool, set and counter
+        for part in slices:
+            for name, counter, amount in part.counters:
+                self._left[part.driver, part.pool, name, counter] += amount
+        for part in slices:
+            for device in part.devices:
+                if (part.driver, part.pool, device.name) in self._taken:
+                    for name, counter, amount in device.counters:
+                        self._left[part.driver, part.pool, name, counter] -= amount
+
+    def allocations(self, part: Slice, fitting: Iterable[Device], request: DeviceRequest) -> int:
+        """How often the devices of a slice can be given for a request, each time to another claim."""
+        total = 0
+        groups: dict[Counters, int] = {}
+        for device in fitting:
+            times = self._times(part, device, request)
+            if device.counters:
+                groups[device.counters] = groups.get(device.counters, 0) + times
+            else:
+                total += times
+        sets = Counter(name for counters in groups for name in {name for name, _, _ in counters})
+        if any(count > 1 for count in sets.values()):
+            self.bounds = ("devices of several sizes share counters",)
+        for counters, times in groups.items():
+            enough = (self._left[part.driver, part.pool, name, of] // amount for name, of, amount in counters if amount)
+            total += max(min(times, *enough, times), 0)
+        return total
+
+    def _times(self, part: Slice, device: Device, request: DeviceRequest) -> int:
+        """How often one device can be given."""
+        own = (part.driver, part.pool, device.name)
+        taints = [*device.taints, *(rule.taint for rule in self._rules if _meant(rule, own))]
+        if any(not _tolerated(taint, request) for taint in taints):
+            return 0
+        wanted = dict(request.capacity)
+        if any(name not in device.capacity or device.capacity[name].value < of for name, of in wanted.items()):
+            return 0
+        if not device.shared:
+            return int(own not in self._taken)
+        used = self._consumed.get(own, Counter())
+        parts = ((share, _part(share, wanted.get(name)), used[name]) for name, share in device.capacity.items())
+        return min((max(share.value - gone, 0) // each for share, each, gone in parts if each), default=MOST)
+
+
+def _part(share: Share, wanted: int | None) -> int:
+    """What a claim takes of a capacity; a claim that asks for more than is allowed takes more than there is.
+
+    Source: Kubernetes 1.37.2, resource.k8s.io/v1, CapacityRequestPolicy.
+    """
+    if wanted is None:
+        return share.default
+    if share.allowed:
+        return next((one for one in share.allowed if one >= wanted), share.value + 1)
+    above = max(wanted - share.least, 0)
+    return share.least + -(-above // share.step) * share.step if share.step else max(wanted, share.least)
+
+
+def _meant(rule: TaintRule, device: Id) -> bool:
+    return all(not part or part == own for part, own in zip((rule.driver, rule.pool, rule.device), device, strict=True))
+
+
+def _tolerated(taint: Taint, request: DeviceRequest) -> bool:
+    return taint.effect not in {"NoSchedule", "NoExecute"} or any(tolerates(one, taint) for one in request.tolerations)
 
 
 def matches(expression: str, driver: str, device: Device) -> bool | None:
@@ -130,13 +226,16 @@ def _selectors(devices: Devices, request: DeviceRequest) -> tuple[str, ...]:
     return (*own.selectors, *request.selectors)
 
 
-def stand_in(devices: Devices, shape: Shape) -> str:
-    """The resource that a pod asks for by number and that devices may be given for; empty: there is none.
+def stands_for(devices: Devices, resource: str) -> str:
+    """The class whose devices are given for a resource that pods ask for by number; empty: there is none.
 
-    Source: Kubernetes 1.35, resource.k8s.io/v1, extendedResourceName of a DeviceClass and ResourceDeviceClassPrefix.
+    Source: Kubernetes 1.37.2, resource.k8s.io/v1, extendedResourceName of a DeviceClass and ResourceDeviceClassPrefix.
+    Of several classes the scheduler takes the youngest; how old they are is not kept here, so it is the first by name.
     """
-    given = {one.resource for one in devices.classes.values() if one.resource}
-    return next((name for name, _ in shape.requests if name in given or name.startswith(_IMPLICIT)), "")
+    if resource.startswith(_IMPLICIT):
+        name = resource.removeprefix(_IMPLICIT)
+        return name if name in devices.classes else ""
+    return next((name for name, one in sorted(devices.classes.items()) if one.resource == resource), "")
 
 
 def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
@@ -156,7 +255,7 @@ def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[
     drivers = [(one.driver, device) for one in slices for device in one.devices]
     reasons = {
         "several requests may want the same devices": len(wanted) > 1,
-        "devices share counters, or have taints": any(one.entangled for one in slices),
+        "devices have conditions, or choose their nodes themselves": any(one.conditional for one in slices),
     }
     unread = [one for one in sorted(selectors) if any(matches(one, *device) is None for device in drivers)]
     told = [f"the selector {one[:80]!r} cannot be read for every device" for one in unread]

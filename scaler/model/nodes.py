@@ -218,7 +218,22 @@ class Device:
     """One device of a ResourceSlice."""
 
     name: str
-    attributes: Mapping[tuple[str, str], str | int | bool]  # by domain and name
+    attributes: Mapping[tuple[str, str], str | int | bool] = field(default_factory=dict)  # by domain and name
+    capacity: Mapping[str, "Share"] = field(default_factory=dict)  # by what it is of: memory
+    shared: bool = False  # several claims may have a part of it each
+    counters: tuple[tuple[str, str, int], ...] = ()  # what it takes of its pool's: set, counter, amount
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One capacity of a device, and what a claim takes of it."""
+
+    value: int
+    default: int  # of a claim that does not say
+    least: int = 0  # of a claim that says less
+    step: int = 0  # a claim takes a multiple of it above `least`; 0: any amount
+    allowed: tuple[int, ...] = ()  # a claim takes one of these, in their order; empty: any amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +246,8 @@ class Slice:
     count: int  # of slices that the pool consists of
     node: str  # empty: they are not of one node
     devices: tuple[Device, ...]
-    entangled: bool = False  # that one is free does not mean that it can be had: shared counters, taints
+    counters: tuple[tuple[str, str, int], ...] = ()  # that the devices of its pool share: set, counter, amount
+    conditional: bool = False  # that a device is free does not mean that it can be had: binding conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +265,8 @@ class DeviceRequest:
     device_class: str
     count: int  # 0: all that a node has
     selectors: tuple[str, ...] = ()  # in CEL
+    capacity: Amounts = ()  # of each device
+    tolerations: tuple[Toleration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +285,7 @@ class Allocation:
     namespace: str
     pods: tuple[str, ...]  # that use it
     devices: tuple[tuple[str, str, str], ...]  # driver, pool and name
+    consumed: tuple[tuple[tuple[str, str, str], Amounts], ...] = ()  # of devices that several claims may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +296,18 @@ class Devices:
     classes: Mapping[str, DeviceClass] = field(default_factory=dict)  # by name
     templates: Mapping[tuple[str, str], ClaimTemplate] = field(default_factory=dict)  # by namespace and name
     allocations: tuple[Allocation, ...] = ()
+    rules: tuple["TaintRule", ...] = ()
+    served: bool = True  # False: the cluster serves no version of this API that is read
+
+
+@dataclass(frozen=True, slots=True)
+class TaintRule:
+    """A DeviceTaintRule: a taint on the devices that it means; an empty part means any."""
+
+    taint: Taint
+    driver: str = ""
+    pool: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Resource:
     fields: str = ""  # a selector of fields
     namespaced: bool = True
     optional: bool = False  # its API need not be installed; a cluster without it has none of these
+    older: tuple[str, ...] = ()  # versions that are read where this one is not served, the newest first
 
     def path(self, namespace: str | None) -> str:
         """Its path, for one namespace or all."""
@@ -105,23 +106,47 @@ SHORTAGES = Resource(
     fields="reason=InsufficientCapacityError",
     namespaced=False,
 )
+BETAS = ("v1beta2", "v1beta1")  # of resource.k8s.io: Kubernetes 1.33 serves these alone
 RESOURCE_SLICES = Resource(
-    "resource.k8s.io", "v1", "resourceslices", "which devices there are", namespaced=False, optional=True
+    "resource.k8s.io",
+    "v1",
+    "resourceslices",
+    "which devices there are",
+    namespaced=False,
+    optional=True,
+    older=BETAS,
 )
 DEVICE_CLASSES = Resource(
-    "resource.k8s.io", "v1", "deviceclasses", "what a class of devices is", namespaced=False, optional=True
+    "resource.k8s.io",
+    "v1",
+    "deviceclasses",
+    "what a class of devices is",
+    namespaced=False,
+    optional=True,
+    older=BETAS,
 )
 CLAIM_TEMPLATES = Resource(
-    "resource.k8s.io", "v1", "resourceclaimtemplates", "which devices pods ask for", optional=True
+    "resource.k8s.io", "v1", "resourceclaimtemplates", "which devices pods ask for", optional=True, older=BETAS
 )
-RESOURCE_CLAIMS = Resource("resource.k8s.io", "v1", "resourceclaims", "which devices are taken", optional=True)
+RESOURCE_CLAIMS = Resource(
+    "resource.k8s.io", "v1", "resourceclaims", "which devices are taken", optional=True, older=BETAS
+)
+TAINT_RULES = Resource(
+    "resource.k8s.io",
+    "v1",
+    "devicetaintrules",
+    "which devices are tainted",
+    namespaced=False,
+    optional=True,
+    older=("v1beta2", "v1alpha3"),
+)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "the addresses of Services that endpoints name")
 SCALES = Resource("*", "*", "*/scale", "replicas and pods of other scale targets", verbs=("get",))
 
 SCALED = {"ScaledObject": SCALED_OBJECTS, "ScaledJob": SCALED_JOBS}
 REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, read_objects.GROUPS: LEADER_WORKER_SETS}
 WORKLOADS = (SCALED_OBJECTS, SCALED_JOBS, HPAS, DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS)
-DEVICES = (RESOURCE_SLICES, DEVICE_CLASSES, CLAIM_TEMPLATES, RESOURCE_CLAIMS)
+DEVICES = (RESOURCE_SLICES, DEVICE_CLASSES, CLAIM_TEMPLATES, RESOURCE_CLAIMS, TAINT_RULES)
 HARDWARE = (
     LEADER_WORKER_SETS,
     NODES,
@@ -181,7 +206,9 @@ class Watch:
         self.tried = threading.Event()  # set once there was a first list, or a first failure
         self._server, self._lock, self._clock, self._pace = common.server, common.lock, common.clock, common.pace
         self._read, self._key = read, key
-        self._path = resource.path(namespace)
+        self.absent = False  # the cluster serves no version of it
+        self._versions = [replace(resource, version=one).path(namespace) for one in (resource.version, *resource.older)]
+        self._path = self._versions[0]
         narrowed = {"labelSelector": resource.selector, "fieldSelector": resource.fields}
         self._query = {name: selector for name, selector in narrowed.items() if selector}
         self._version = ""  # empty: to be listed
@@ -195,6 +222,8 @@ class Watch:
                 self._turn()
                 failures, self.problem, self._refused = 0, "", None
             except SourceError as error:
+                if self._turns_to_older(error):
+                    continue
                 failures += 1
                 self._failed(error)
             except Exception as error:  # noqa: BLE001 - whatever an object of somebody else's looks like
@@ -227,7 +256,7 @@ class Watch:
                 break
         version = str(page["metadata"]["resourceVersion"])  # what has none is no list
         with self._lock:
-            self.table, self.odd, self.heard = table, odd, self._clock()
+            self.table, self.odd, self.heard, self.absent = table, odd, self._clock(), False
             self.changes += 1
         self._version = version
 
@@ -275,6 +304,16 @@ class Watch:
             return key, None, _oddity(error)
         return key, record, ""
 
+    def _turns_to_older(self, error: SourceError) -> bool:
+        """Turn to an older version of the API where this one is not served; False: there is none."""
+        from scaler.sources.kubernetes.api import Missing  # noqa: PLC0415
+
+        later = self._versions.index(self._path) + 1
+        if not isinstance(error, Missing) or later == len(self._versions):
+            return False
+        self._path, self._version = self._versions[later], ""
+        return True
+
     def _failed(self, error: SourceError) -> None:
         """Say what is wrong, and decide what is kept."""
         from scaler.sources.kubernetes.api import Gone, Missing, Refused  # noqa: PLC0415
@@ -283,6 +322,7 @@ class Watch:
             self._version = ""
             return
         if isinstance(error, Missing) and self.resource.optional:
+            self._path = self._versions[0]
             self._none()
             return
         self._say(str(error))
@@ -299,8 +339,8 @@ class Watch:
     def _none(self) -> None:
         """The cluster has no such API, so it has no such objects; it may be installed later."""
         with self._lock:
-            self.changes += self.table is None or bool(self.table.records)
-            self.table, self.heard = Table(), self._clock()
+            self.changes += self.table is None or bool(self.table.records) or not self.absent
+            self.table, self.heard, self.absent = Table(), self._clock(), True
         self.problem, self._version, self._refused = "", "", None
 
     def _say(self, problem: str) -> None:
@@ -462,6 +502,7 @@ class Kube:
             DEVICE_CLASSES: (read_dra.read_class, key_of),
             CLAIM_TEMPLATES: (read_dra.read_claim_template, key_of),
             RESOURCE_CLAIMS: (read_dra.read_allocation, key_of),
+            TAINT_RULES: (read_dra.read_taint_rule, key_of),
         }
         return readings[resource]
 
@@ -524,14 +565,17 @@ class Kube:
         )
 
     def _devices(self) -> Devices | None:
-        slices, classes, templates, claims = (self._records(resource) for resource in DEVICES)
-        if slices is None or classes is None or templates is None or claims is None:
+        slices, classes, templates, claims, rules = (self._records(resource) for resource in DEVICES)
+        if slices is None or classes is None or templates is None or claims is None or rules is None:
             return None
+        absent = any(watch.absent for watch in self._watches if watch.resource in DEVICES[:4])
         return Devices(
             slices=tuple(slices.values()),
             classes={name: one for (_, name), one in classes.items()},
             templates=templates,
             allocations=tuple(claims.values()),
+            rules=tuple(rules.values()),
+            served=not absent,
         )
 
     def _same(self, nodes: dict[str, Node]) -> dict[str, Node]:

@@ -1,9 +1,10 @@
 """Dynamic resource allocation as JSON (Kubernetes 1.35, resource.k8s.io/v1) -> devices, and whose they are. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaler.model.nodes import Allocation, ClaimTemplate, Device, DeviceClass, DeviceRequest, Slice
+from scaler.model.nodes import Allocation, ClaimTemplate, Device, DeviceClass, DeviceRequest, Share, Slice, TaintRule
+from scaler.sources.kubernetes.read_pods import amount, read_taint, read_toleration
 
 Raw = Mapping[str, Any]
 
@@ -11,17 +12,65 @@ Raw = Mapping[str, Any]
 def read_slice(raw: Raw) -> Slice:
     """A ResourceSlice."""
     spec = raw["spec"]
-    pool, devices = spec["pool"], spec.get("devices") or ()
-    odd = ("consumesCounters", "taints", "allowMultipleAllocations", "bindingConditions")
+    pool, devices = spec["pool"], [_flat(one) for one in spec.get("devices") or ()]
+    by_itself = bool(spec.get("perDeviceNodeSelection"))
     return Slice(
         driver=spec["driver"],
         pool=pool["name"],
         generation=pool.get("generation", 0),
         count=pool.get("resourceSliceCount", 1),
         node=spec.get("nodeName") or "",
-        devices=tuple(Device(one["name"], _attributes(one, spec["driver"])) for one in devices),
-        entangled=any(one.get(name) for one in devices for name in odd),
+        devices=tuple(_device(one, spec["driver"]) for one in devices),
+        counters=_counters(spec.get("sharedCounters"), "name"),
+        conditional=by_itself or any(one.get("bindingConditions") for one in devices),
     )
+
+
+def _flat(raw: Raw) -> Raw:
+    """A device as v1 has it; in v1beta1 all but its name stands in `basic`."""
+    return {**(raw.get("basic") or {}), **raw}
+
+
+def _device(raw: Raw, driver: str) -> Device:
+    return Device(
+        name=raw["name"],
+        attributes=_attributes(raw, driver),
+        capacity={name: _share(name, one) for name, one in (raw.get("capacity") or {}).items()},
+        shared=bool(raw.get("allowMultipleAllocations")),
+        counters=_counters(raw.get("consumesCounters"), "counterSet"),
+        taints=tuple(read_taint(one) for one in raw.get("taints") or ()),
+    )
+
+
+def _share(name: str, raw: Raw) -> Share:
+    """A capacity, and its requestPolicy: what is not said of it, a claim takes as a whole."""
+    value, policy = amount(name, raw["value"]), raw.get("requestPolicy") or {}
+    within = policy.get("validRange") or {}
+    return Share(
+        value=value,
+        default=amount(name, policy["default"]) if "default" in policy else value,
+        least=amount(name, within["min"]) if "min" in within else 0,
+        step=amount(name, within["step"]) if "step" in within else 0,
+        allowed=tuple(sorted(amount(name, one) for one in policy.get("validValues") or ())),
+    )
+
+
+def _counters(raw: Sequence[Raw] | None, key: str) -> tuple[tuple[str, str, int], ...]:
+    """Set, counter and amount of each counter."""
+    found = []
+    for one in raw or ():
+        for name, counter in (one.get("counters") or {}).items():
+            found.append((str(one[key]), str(name), amount(name, counter["value"])))
+    return tuple(sorted(found))
+
+
+def read_taint_rule(raw: Raw) -> TaintRule | None:
+    """A DeviceTaintRule; None for one that keeps no pod off."""
+    spec = raw["spec"]
+    meant, taint = spec.get("deviceSelector") or {}, read_taint(spec["taint"])
+    if taint.effect not in {"NoSchedule", "NoExecute"}:
+        return None
+    return TaintRule(taint, meant.get("driver") or "", meant.get("pool") or "", meant.get("device") or "")
 
 
 def read_class(raw: Raw) -> DeviceClass:
@@ -34,7 +83,8 @@ def read_claim_template(raw: Raw) -> ClaimTemplate:
     """A ResourceClaimTemplate."""
     devices = raw["spec"]["spec"].get("devices") or {}
     requests = devices.get("requests") or ()
-    exact = (one["exactly"] for one in requests if "exactly" in one)
+    # In v1beta1 a request says itself what v1 says under `exactly`.
+    exact = (one.get("exactly") or one for one in requests if "firstAvailable" not in one)
     return ClaimTemplate(
         requests=tuple(_request(one) for one in exact if not one.get("adminAccess")),
         constrained=bool(devices.get("constraints")),
@@ -47,13 +97,25 @@ def read_allocation(raw: Raw) -> Allocation | None:
     status = raw.get("status") or {}
     results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
     given = tuple((one["driver"], one["pool"], one["device"]) for one in results if not one.get("adminAccess"))
+    consumed = []
+    for one in results:
+        parts = {name: amount(name, of) for name, of in (one.get("consumedCapacity") or {}).items()}
+        if parts:
+            consumed.append(((one["driver"], one["pool"], one["device"]), tuple(sorted(parts.items()))))
     users = tuple(one["name"] for one in status.get("reservedFor") or () if one.get("resource") == "pods")
-    return Allocation(raw["metadata"]["namespace"], users, given) if given else None
+    return Allocation(raw["metadata"]["namespace"], users, given, tuple(consumed)) if given else None
 
 
 def _request(raw: Raw) -> DeviceRequest:
     count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
-    return DeviceRequest(raw["deviceClassName"], count, _selectors(raw))
+    wanted = (raw.get("capacity") or {}).get("requests") or {}
+    return DeviceRequest(
+        device_class=raw["deviceClassName"],
+        count=count,
+        selectors=_selectors(raw),
+        capacity=tuple(sorted((name, amount(name, of)) for name, of in wanted.items())),
+        tolerations=tuple(read_toleration(one) for one in raw.get("tolerations") or ()),
+    )
 
 
 def _selectors(raw: Raw) -> tuple[str, ...]:

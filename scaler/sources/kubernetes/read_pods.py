@@ -103,7 +103,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         requests=total(read_needs(spec, status or {})),
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
-        tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or ()),
+        tolerations=tuple(read_toleration(one) for one in spec.get("tolerations") or ()),
         ports=_ports(spec),
         claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
         apart=apart,
@@ -136,7 +136,7 @@ def read_runtime_class(raw: Raw) -> RuntimeClass:
     return RuntimeClass(
         overhead=by_name(amounts((raw.get("overhead") or {}).get("podFixed"))),
         selector=_pairs(scheduling.get("nodeSelector")),
-        tolerations=tuple(_toleration(one) for one in scheduling.get("tolerations") or ()),
+        tolerations=tuple(read_toleration(one) for one in scheduling.get("tolerations") or ()),
     )
 
 
@@ -261,7 +261,8 @@ def read_taint(raw: Raw) -> Taint:
     return Taint(raw["key"], raw.get("value") or "", raw["effect"])
 
 
-def _toleration(raw: Raw) -> Toleration:
+def read_toleration(raw: Raw) -> Toleration:
+    """A toleration."""
     return Toleration(
         raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
     )

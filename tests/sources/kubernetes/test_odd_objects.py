@@ -122,6 +122,9 @@ def of_kind(plural):
         "resourceclaims": {"metadata": named, "status": {
             "allocation": {"devices": {"results": [{"driver": "gpu", "pool": "n", "device": "g"}]}},
             "reservedFor": [{"resource": "pods", "name": "a"}]}},
+        "devicetaintrules": {
+            "metadata": {"name": "odd"},
+            "spec": {"deviceSelector": {"pool": "n"}, "taint": {"key": "a", "effect": "NoSchedule"}}},
     }  # fmt: skip
     return copy.deepcopy(known[plural])
 
