@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup test test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab programs wheel test-wheel \
-	test-lowest check lock signals proto demo clean
+.PHONY: setup test image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab \
+	programs wheel test-wheel test-lowest check lock signals proto demo clean
 
 setup: .venv/ready
 
@@ -50,6 +50,29 @@ test-lowest: wheel
 	@cd .cache/lowest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
 	@.cache/lowest/bin/pytest -q tests/install/test_lowest.py
 	@.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install
+
+# The image. Both bases by digest: what it runs on, and the same with pip to build on. BUILDER may be docker, podman or buildah.
+BUILDER ?= docker
+IMAGE ?= llm-scaler
+image:
+	@case "$(BASE)$(BUILD_BASE)" in *@sha256:*@sha256:*) ;; *) echo "make image BASE=NAME@sha256:... BUILD_BASE=NAME@sha256:..." >&2; exit 1 ;; esac
+	@$(BUILDER) build --tag $(IMAGE) --build-arg BASE=$(BASE) --build-arg BUILD_BASE=$(BUILD_BASE) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+# The image built and run for real. Needs root, and Debian's buildah, debootstrap and runc, which it installs.
+test-image: setup
+	@for tool in buildah debootstrap runc; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	  test -z "$$missing" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing)
+	@$(BIN)/python -m pytest -q tests/deploy/image
+
+# What is generated from the chart: its README.md, the plain manifests. Needs Go, and builds Helm and helm-docs once.
+chart: setup
+	@$(BIN)/python tests/deploy/chart/helm.py
+
+# The chart rendered for many values, held to Kubernetes' own schemas, and installed into the laboratory. Needs what test-cluster needs.
+test-chart: setup
+	@$(BIN)/python -m pytest -q tests/deploy/chart
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
 # In three clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.
