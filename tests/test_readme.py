@@ -127,6 +127,8 @@ def test_the_commands_run(tmp_path):
             if words[:1] == ["make"]:
                 assert f"\n{words[1]}:" in makefile
                 continue
+            if words[:1] in (["helm"], ["kubectl"]):  # what they need is in tests/deploy/chart
+                continue
             command = line.replace("127.0.0.1:6000", f"127.0.0.1:{grpc}")
             if "llm-scaler ask" in command or "llm-scaler explain" in command:
                 lines.append(f"{command} > {tmp_path}/out || true; cat {tmp_path}/out; test -s {tmp_path}/out")
