@@ -1,16 +1,18 @@
-"""deploy/rbac.yaml grants what scaler/sources/kubernetes/cache.py asks for, no more and no less."""
+"""What is granted is what scaler/sources/kubernetes/cache.py asks for, no more and no less, in every file that grants it."""
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from scaler.sources.kubernetes.cache import RESOURCES
 
-FILE = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FILES = ("rbac.yaml", "manifests/llm-scaler.yaml", "manifests/llm-scaler-mutual-tls.yaml")
 
 
-def granted():
-    documents = yaml.safe_load_all(FILE.read_text())
+def granted(file):
+    documents = yaml.safe_load_all((DEPLOY / file).read_text())
     roles = [document for document in documents if document["kind"] in {"ClusterRole", "Role"}]
     return [
         (group, resource, verb)
@@ -22,11 +24,15 @@ def granted():
     ]
 
 
-def test_what_is_granted_is_what_is_asked_for():
+@pytest.mark.parametrize("file", FILES)
+def test_what_is_granted_is_what_is_asked_for(file):
     asked = {(resource.group, resource.plural, verb) for resource in RESOURCES for verb in resource.verbs}
-    assert set(granted()) == asked
-    assert len(granted()) == len(asked), "once"
+    assert set(granted(file)) == asked, (
+        "the manifests: mend deploy/helm/llm-scaler/templates/rbac.yaml, and run `make chart`"
+    )
+    assert len(granted(file)) == len(asked), "once"
 
 
-def test_nothing_is_ever_written():
-    assert {verb for _, _, verb in granted()} <= {"get", "list", "watch"}
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_is_ever_written(file):
+    assert {verb for _, _, verb in granted(file)} <= {"get", "list", "watch"}

@@ -262,7 +262,7 @@ def asked(resources, namespace=None):
 
 # What each switch of `permissions` is for.
 SWITCHES = {
-    "gpus": {cache.NODES, cache.QUOTAS, cache.LIMIT_RANGES, cache.PRIORITY_CLASSES},
+    "gpus": {cache.NODES, cache.QUOTAS, cache.LIMIT_RANGES, cache.PRIORITY_CLASSES, cache.RUNTIME_CLASSES},
     "karpenter": {cache.NODE_POOLS, cache.NODE_CLAIMS, cache.SHORTAGES},
     "dynamicResourceAllocation": set(cache.DEVICES),
     "leaderWorkerSets": {cache.LEADER_WORKER_SETS},
