@@ -22,6 +22,7 @@ from scaler.config.workload import WorkloadSpec, own_pods
 from scaler.decision.capacity import unknown
 from scaler.decision.decide import State, decide, inherited
 from scaler.decision.decision import Decision
+from scaler.engine.guarded_fetch import fetch
 from scaler.engine.hpa_sync import Cadence
 from scaler.model.availability import Availability
 from scaler.model.errors import NoAnswer, ScalerError
@@ -37,6 +38,7 @@ MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoi
 FOLDS_A_SLICE = 100  # folds between two turns of the event loop
 ARRIVAL = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
 WAKING = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait for us too
+MAX_FAULT = 200  # characters of what went wrong that a user is told
 HISTORIES = 100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
 
 
@@ -94,6 +96,7 @@ class Workload:
     folded: float | None = None  # grid time of the newest fold
     knows_past: bool = False  # its history was measured and folded; until then every tick asks for it again
     decision: Decision | None = None
+    fault: str = ""  # why its newest tick came to nothing
     notice: str = ""  # why an edit of its formula is not in force
     cadence: Cadence = field(default_factory=Cadence)  # when its ticks fall
     began: float | None = None  # when the tick began that is under way
@@ -172,14 +175,15 @@ class Engine:
             try:
                 await asyncio.wait_for(workload.changed.wait(), self._limits.budget)
             except TimeoutError:
-                waited = seconds(self._limits.budget)
-                raise NoAnswer(f"no decision yet: the first measurement took longer than {waited}") from None
+                waited = f"the first measurement took longer than {seconds(self._limits.budget)}"
+                raise NoAnswer(f"no decision yet: {workload.fault or waited}") from None
         decision = workload.decision
         if decision is None:
             raise NoAnswer("no decision yet: the server is shutting down")
         age = now - decision.at
         if age > decision.spec.hold_for + 3 * decision.spec.interval:
-            raise NoAnswer(f"the newest decision is {seconds(age)} old: this server has stopped deciding")
+            why = workload.fault or "this server has stopped deciding"
+            raise NoAnswer(f"the newest decision is {seconds(age)} old: {why}")
         decision.answer()
         return decision
 
@@ -432,9 +436,14 @@ class Engine:
                 continue
             new += not item.knows_past
             times = (at,) if item.knows_past else _history(item.spec, at)
-            item.view = self._view(item, now)
             waking = pace < item.spec.interval  # in a batch of their own: others' pods that hang must not delay them
-            wanted = self._asked_now(item, at) if waking else item.view.asks.values()
+            try:
+                item.view = self._view(item, now)
+                wanted = self._asked_now(item, at) if waking else item.view.asks.values()
+            except Exception as error:  # one workload's fault must not stop the others
+                logger.exception("a tick cannot begin", extra={"workload": str(item.trigger.key)})
+                item.fault, item.folded = _fault("nothing can be asked for it", error), at
+                continue
             batches = tuple((endpoint, times, waking) for endpoint in sorted({ask.endpoint for ask in wanted}))
             for ask in wanted:
                 asks.setdefault((ask.endpoint, times, waking), {}).setdefault(ask, item.request.namespace)
@@ -491,7 +500,7 @@ class Engine:
         if self._stuck[endpoint] >= MAX_STUCK:
             return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, self._sources[endpoint].fetch, asks, times, asks)
+        future = loop.run_in_executor(self._threads, fetch, self._sources[endpoint], endpoint, asks, times)
         counts = self.fetches[endpoint]
         try:
             answers = await asyncio.wait_for(asyncio.shield(future), self._limits.patience)
@@ -499,9 +508,6 @@ class Engine:
             self._stuck[endpoint] += 1
             future.add_done_callback(lambda _done: self._unstick(endpoint))
             answers = _failed(asks, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
-        except Exception as error:
-            logger.exception("a source raised", extra={"endpoint": endpoint})
-            answers = _failed(asks, times, f"{endpoint}: internal error ({type(error).__name__})")
         counts.seconds += max(self._clock() - now, 0.0)
         failed = sum(isinstance(measured[-1], Failure) for measured in answers.values())
         counts.failed += failed
@@ -544,9 +550,11 @@ class Engine:
                 if time != times[-1] and state.certain is None:
                     state = replace(state, started=item.state.started)  # nor time for which we gave no answer
                 await self._breathe()
-        except Exception:  # one workload's fault must not stop the others
+        except Exception as error:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
+            item.fault = _fault("nothing can be decided for it", error)
             return
+        item.fault = ""
         if item.spec is not spec or decision is None:
             self._wake.set()
             return  # an edit came in between: its own fold follows
@@ -606,6 +614,11 @@ def _history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
     """The grid times that a new workload folds: as far back as anything it remembers."""
     steps = math.ceil(max(spec.memory, spec.idle_for) / spec.interval)
     return tuple(at - step * spec.interval for step in range(steps, -1, -1))
+
+
+def _fault(what: str, error: Exception) -> str:
+    """What went wrong with one workload, for its user; the log has more."""
+    return f"{what} ({type(error).__name__}: {error})"[:MAX_FAULT] + "; the log of llm-scaler says where"
 
 
 def _failed(asks: Collection[Ask], times: Sequence[float], reason: str) -> Answers:

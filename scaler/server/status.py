@@ -1,8 +1,8 @@
 """Where our errors become gRPC's: one guard around every call, for status, metrics and the log.
 
 An error of the tree carries its status and a sentence for the user. Anything else is a fault of ours: the log gets the
-traceback, the wire gets "internal error". It is put around the methods and not into gRPC as an interceptor, which costs
-some 10 us more for each call.
+traceback, and the user is told to look there. It is put around the methods and not into gRPC as an interceptor, which
+costs some 10 us more for each call.
 """
 
 import logging
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ExternalScaler"]
 MAX_DETAIL_BYTES = 2000  # gRPC drops a call whose trailers, percent-encoded, go over 8 KB
+
+FAULT = "llm-scaler failed while it answered this call; its log says where, and that is worth a bug report"
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -62,7 +64,7 @@ class Boundary:
             except Exception:
                 code = "INTERNAL"
                 logger.exception("a call failed", extra={"method": method})
-                await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+                await context.abort(grpc.StatusCode.INTERNAL, FAULT)
             finally:
                 observe(method, code, max(clock() - started, 0.0))
 

@@ -9,6 +9,7 @@ import pytest
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
+from scaler.engine import engine as engine_module
 from scaler.engine.engine import FOLDS_A_SLICE, Engine, Limits
 from scaler.model.errors import ConfigError, NoAnswer, UnknownFormula
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
@@ -308,11 +309,56 @@ def test_a_source_that_raises_harms_only_its_own_asks(caplog):
         engine = engine_of(sources={"default": Timeline(lambda _at: 40.0), "broken": Broken()})
         with caplog.at_level(logging.CRITICAL):
             good = asyncio.ensure_future(first(engine))
-            with pytest.raises(NoAnswer, match=r"broken: internal error \(RuntimeError\)"):
+            with pytest.raises(
+                NoAnswer, match=r"broken gave an answer that llm-scaler cannot read \(RuntimeError: boom\)"
+            ):
                 await first(engine, request("other", endpoint="broken"))
         assert (await good).replicas == 4
         assert engine.fetches["default"].answered > 0
         assert engine.fetches["broken"].failed > 0
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_source_that_raises_at_one_question_answers_the_others(caplog):
+    class Touchy(Timeline):
+        def fetch(self, asks, times, whose=NOBODYS):
+            if any("odd" in str(ask) for ask in asks):
+                raise OverflowError("cannot convert float infinity to integer")
+            return super().fetch(asks, times, whose)
+
+    async def scenario():
+        engine = engine_of(sources={"default": Touchy(lambda _at: 40.0)})
+        with caplog.at_level(logging.CRITICAL):
+            honest = [asyncio.ensure_future(first(engine, request(f"good-{number}"))) for number in range(9)]
+            with pytest.raises(
+                NoAnswer, match=r"default gave an answer that llm-scaler cannot read \(OverflowError: cannot"
+            ):
+                await first(engine, Request("odd", "culprit", (("formula", "load"),)))
+        assert [(await one).replicas for one in honest] == [4] * 9
+        assert [(await one).certainty for one in honest] == ["certain"] * 9
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_workload_that_cannot_be_decided_is_told_why_and_the_others_are_decided(caplog, monkeypatch):
+    real = engine_module.decide
+
+    def touchy(spec, state, inputs, now):
+        if spec.key.name == "culprit":
+            raise ZeroDivisionError("odd")
+        return real(spec, state, inputs, now)
+
+    async def scenario():
+        monkeypatch.setattr(engine_module, "decide", touchy)
+        engine = engine_of()
+        with caplog.at_level(logging.CRITICAL):
+            honest = asyncio.ensure_future(first(engine))
+            with pytest.raises(NoAnswer, match=r"nothing can be decided for it \(ZeroDivisionError: odd\)"):
+                await first(engine, request("culprit"))
+        assert (await honest).replicas == 4
         await engine.close()
 
     play(scenario())

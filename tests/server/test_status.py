@@ -6,7 +6,7 @@ from server.world import asking, client, ref, refused, world
 
 import scaler.model.errors
 from scaler.model.errors import ConfigError, ScalerError
-from scaler.server.status import MAX_DETAIL_BYTES
+from scaler.server.status import FAULT, MAX_DETAIL_BYTES
 
 
 def below(kind):
@@ -44,7 +44,7 @@ async def test_an_error_of_ours_brings_its_status_and_its_sentence(failing):
 async def test_a_fault_of_ours_is_internal_and_only_the_log_knows_more(failing, caplog):
     failing(KeyError("secret"))
     async with world() as w, client(w.address) as stub:
-        assert await refused(stub.GetMetrics(asking())) == ("INTERNAL", "internal error")
+        assert await refused(stub.GetMetrics(asking())) == ("INTERNAL", FAULT)
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert (record.message, record.method, record.exc_info[0]) == ("a call failed", "GetMetrics", KeyError)
 

@@ -31,6 +31,7 @@ Rates = Mapping[str, float]  # per second, by key of the series
 
 logger = logging.getLogger(__name__)
 
+_SHOWN = 300  # characters of what went wrong that are shown
 _BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
 
 
@@ -121,12 +122,41 @@ def measure(
             measured[ask] = Failure(str(error), at, final=True, source=source)
     for members in shapes.values():
         try:
-            table = _Table(members[0], visits, dialect, at, now, source)
-            measured |= {ask: table.read(ask) for ask in members}
-        except Exception as error:  # pages are anybody's: what they break must not be more than these
+            measured |= _shared(members, visits, dialect, at, now, source)
+        except Exception as error:  # pages are anybody's: what they break must be theirs alone
             logger.exception("a signal cannot be measured", extra={"endpoint": source, "signal": members[0].signal})
-            failure = Failure(f"{source}: internal error ({type(error).__name__})", at, source=source)
-            measured |= dict.fromkeys(members, failure)
+            measured |= _alone(members, visits, dialect, at, now, source, error)
+    return measured
+
+
+def _shared(
+    members: Sequence[SignalAsk], visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+) -> dict[SignalAsk, Measured]:
+    """Answer asks of one shape."""
+    table = _Table(members[0], visits, dialect, at, now, source)
+    return {ask: table.read(ask) for ask in members}
+
+
+def _alone(
+    members: Sequence[SignalAsk],
+    visits: Sequence[Visit],
+    dialect: Dialect,
+    at: float,
+    now: float,
+    source: str,
+    error: Exception,
+) -> dict[SignalAsk, Measured]:
+    """Answer each of them from the pages of its own namespace, and of those that do not say whose they are."""
+    measured: dict[SignalAsk, Measured] = {}
+    label = dialect.name("namespace")
+    for ask in members:
+        namespace = dict(ask.labels).get("namespace", "")
+        near = [visit for visit in visits if visit.page.labels.get(label, namespace) == namespace]
+        try:
+            measured |= _shared([ask], near, dialect, at, now, source)
+        except Exception:  # noqa: BLE001 - it was logged with the error of all
+            told = f"{source} gives numbers that cannot be read ({type(error).__name__}: {error})"[:_SHOWN]
+            measured[ask] = Failure(told, at, source=source)
     return measured
 
 

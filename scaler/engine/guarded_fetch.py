@@ -1,0 +1,62 @@
+"""A fetch that never raises: what a source cannot answer fails for those who asked it, and for nobody else.
+
+A source should return a `Failure` and not raise. What strangers export or write may still bring it to, so a fetch that
+raises is made again with either half of the asks, sorted by namespace, until the one that it is about is alone.
+
+    fetch [a b c d]  raises     [a b] is measured     [c d] raises     [c] is measured     [d] raises: d fails
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from scaler.model.measurement import Ask, Failure, Measured, Source
+
+logger = logging.getLogger(__name__)
+
+MOST = 64  # fetches made in place of one: a source that raises whatever it is asked is broken, and not a question
+SHOWN = 200  # characters of an exception that are shown
+
+Answers = Mapping[Ask, Sequence[Measured]]
+
+
+def fetch(source: Source, endpoint: str, asks: Mapping[Ask, str], times: Sequence[float]) -> Answers:
+    """Measure every ask at every time; blocking.
+
+    Args:
+        source: what is asked.
+        endpoint: its name, for messages.
+        asks: and the namespace of who asked first.
+        times: as `model.Source.fetch` takes them.
+    """
+    return _Fetch(source, endpoint, times).of(asks)
+
+
+class _Fetch:
+    """One fetch, with what was tried so far."""
+
+    def __init__(self, source: Source, endpoint: str, times: Sequence[float]) -> None:
+        self._source, self._endpoint, self._times = source, endpoint, times
+        self._left = MOST
+
+    def of(self, asks: Mapping[Ask, str]) -> dict[Ask, Sequence[Measured]]:
+        """Ask, and ask again in halves where that raises."""
+        self._left -= 1
+        try:
+            found = self._source.fetch(asks, self._times, asks)
+            return {ask: self._whole(ask, found.get(ask, ())) for ask in asks}
+        except Exception as error:
+            if len(asks) == 1 or self._left < 2:
+                logger.exception("a source cannot answer", extra={"endpoint": self._endpoint, "asks": len(asks)})
+                return self._failed(asks, f"{type(error).__name__}: {error}"[:SHOWN])
+        ranked = sorted(asks.items(), key=lambda pair: (pair[1], repr(pair[0])))
+        middle = len(ranked) // 2
+        return self.of(dict(ranked[:middle])) | self.of(dict(ranked[middle:]))
+
+    def _whole(self, ask: Ask, measured: Sequence[Measured]) -> Sequence[Measured]:
+        if len(measured) == len(self._times):
+            return measured
+        return self._failed({ask: ""}, f"{len(measured)} answers for {len(self._times)} times")[ask]
+
+    def _failed(self, asks: Mapping[Ask, str], problem: str) -> dict[Ask, Sequence[Measured]]:
+        told = f"{self._endpoint} gave an answer that llm-scaler cannot read ({problem}); its log says where"
+        return {ask: [Failure(told, time) for time in self._times] for ask in asks}
