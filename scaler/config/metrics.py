@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scaler.config import signals
+from scaler.config import pod_pattern, signals
 from scaler.config.defaults import Defaults
 from scaler.model.availability import Availability, Count
 from scaler.model.errors import ConfigError
@@ -157,8 +157,12 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
         quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
         reduce=reduce if window and not signal.takes_window else None,
     )
-    if pods is not None and not _regular(pods):
-        raise fields.error("pods", f"{show(pods)} is not a regular expression", "an RE2 expression for pod names")
+    if pods is not None:
+        try:
+            pod_pattern.check(pods)
+        except pod_pattern.TooMuch as error:
+            problem = f"{show(pods)} is not a regular expression for names of pods: it {error}"
+            raise fields.error("pods", problem, pod_pattern.ALLOWED) from None
     return signal, ask, of_target
 
 
@@ -181,13 +185,6 @@ def _find(fields: Fields, scope: Scope) -> signals.Signal:
 
 def _optional_text(value: Scalar | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _regular(pattern: str) -> bool:
-    try:
-        return len(pattern) <= 500 and re.compile(pattern) is not None
-    except (re.error, OverflowError, RecursionError):
-        return False
 
 
 # ---- what is asked for whatever the formula reads --------------------------------------------------------------------

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from scaler.decision.decide import State, decide, inherited
 from scaler.decision.decision import Decision
 from scaler.engine.guarded_fetch import fetch
 from scaler.engine.hpa_sync import Cadence
+from scaler.engine.turns import Turns
 from scaler.model.availability import Availability
 from scaler.model.errors import NoAnswer, ScalerError
 from scaler.model.fields import seconds
@@ -36,6 +38,10 @@ SETTLED = 60.0  # seconds between the first and the newest call after which a wo
 REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
 MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoint that hangs
 FOLDS_A_SLICE = 100  # folds between two turns of the event loop
+NEWCOMERS = 10  # that are registered between two turns of the event loop; each takes some milliseconds
+SLICE = 0.005  # seconds of folds between two turns, if these come first
+REST = 3.0  # so many times as long as beginning a tick took, nothing begins, so that calls have the larger part
+LONGEST_REST = 0.25  # seconds
 ARRIVAL = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
 WAKING = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait for us too
 MAX_FAULT = 200  # characters of what went wrong that a user is told
@@ -109,6 +115,11 @@ class Workload:
         """Whether it is no passing call."""
         return self.listed or self.last_asked - self.first_asked >= SETTLED
 
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """How hard it is to be forgotten."""
+        return self.listed, self.settled
+
     def own(self, at: float) -> bool:
         """Whether a time lies on the grid of its interval, and not only on the finer one of those that sleep."""
         return at == self.cadence.grid(at, self.spec.interval)
@@ -155,7 +166,10 @@ class Engine:
         self._errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self._threads = ThreadPoolExecutor(max_workers=max(4, 2 * len(sources)), thread_name_prefix="source")
         self._stuck = dict.fromkeys(sources, 0)  # threads of an endpoint that have not come back
+        self._newcomers = Turns(NEWCOMERS)
+        self._histories = Turns(1)
         self._folds = 0
+        self._slice = 0.0  # when the event loop last had a turn between folds
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closed = False
@@ -168,8 +182,8 @@ class Engine:
         Raises:
             ScalerError: the trigger is wrong, or nothing certain can be said; the text is for the user.
         """
+        workload = await self._arrived(request)
         now = self._clock()
-        workload = self._asked(request, now)
         workload.cadence = workload.cadence.looked(now, workload.spec.interval, workload.took)
         if workload.decision is None:
             try:
@@ -195,7 +209,7 @@ class Engine:
         """
         said: Decision | None = None
         while not self._closed:
-            workload = self._asked(request, self._clock())
+            workload = await self._arrived(request)
             changed = workload.changed
             if workload.decision is not None and workload.decision is not said:
                 said = workload.decision
@@ -225,6 +239,14 @@ class Engine:
 
     # ---- which workloads there are ----
 
+    async def _arrived(self, request: Request) -> Workload:
+        """The workload of a request; new ones come in turn, so that a flood of them holds up nobody else."""
+        if request in self._workloads:
+            return self._asked(request, self._clock())
+        self._raise_known_error(request)
+        async with self._newcomers.of(request.namespace):
+            return self._asked(request, self._clock())
+
     def _asked(self, request: Request, now: float) -> Workload:
         """The workload of a request, registered if it is new."""
         workload = self._workloads.get(request)
@@ -233,10 +255,13 @@ class Engine:
         workload.last_asked = now
         return workload
 
-    def _register(self, request: Request, now: float) -> Workload:
+    def _raise_known_error(self, request: Request) -> None:
         known = self._errors.get(request)
         if known and known[0] is self.catalog:
             raise known[1].with_traceback(None)
+
+    def _register(self, request: Request, now: float) -> Workload:
+        self._raise_known_error(request)
         try:
             scaled = self._scaled(request)
             trigger = _of_kind(parse_trigger(request), scaled)
@@ -283,11 +308,16 @@ class Engine:
             self._forget(request)
 
     def _make_room(self) -> None:
-        """Above the limit the oldest is forgotten: first those who called only briefly."""
-        if len(self._workloads) >= self._limits.workloads:
-            items = self._workloads.values()
-            oldest = min(items, key=lambda item: (item.settled, item.last_asked))
-            self._forget(oldest.request)
+        """Above the limit one is forgotten: first who called only briefly, and of these the oldest of who has most."""
+        if len(self._workloads) < self._limits.workloads:
+            return
+        held = Counter((item.rank, item.request.namespace) for item in self._workloads.values())
+        least = min(rank for rank, _ in held)
+        owner = max((count, namespace) for (rank, namespace), count in held.items() if rank == least)[1]
+        candidates = (
+            item for item in self._workloads.values() if item.rank == least and item.request.namespace == owner
+        )
+        self._forget(min(candidates, key=lambda item: item.last_asked).request)
 
     def _forget(self, request: Request) -> None:
         self._workloads.pop(request).changed.set()
@@ -369,9 +399,12 @@ class Engine:
 
     async def run(self) -> None:
         """Tick until closed."""
+        loop = asyncio.get_running_loop()
         while not self._closed:
             self._wake.clear()
+            began = loop.time()
             self._start(self._clock())
+            await asyncio.sleep(min(REST * (loop.time() - began), LONGEST_REST))  # many may wake it, one after another
             try:
                 await asyncio.wait_for(self._wake.wait(), self._until_next(self._clock()))
             except TimeoutError:
@@ -500,7 +533,8 @@ class Engine:
         if self._stuck[endpoint] >= MAX_STUCK:
             return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, fetch, self._sources[endpoint], endpoint, asks, times)
+        source, closed = self._sources[endpoint], lambda: self._closed
+        future = loop.run_in_executor(self._threads, fetch, source, endpoint, asks, times, closed)
         counts = self.fetches[endpoint]
         try:
             answers = await asyncio.wait_for(asyncio.shield(future), self._limits.patience)
@@ -508,6 +542,9 @@ class Engine:
             self._stuck[endpoint] += 1
             future.add_done_callback(lambda _done: self._unstick(endpoint))
             answers = _failed(asks, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
+        except Exception as error:  # no measurements at all
+            logger.exception("a source raised", extra={"endpoint": endpoint})
+            answers = _failed(asks, times, _fault(f"{endpoint} gave no answer that can be read", error))
         counts.seconds += max(self._clock() - now, 0.0)
         failed = sum(isinstance(measured[-1], Failure) for measured in answers.values())
         counts.failed += failed
@@ -525,11 +562,15 @@ class Engine:
             for task in fetched:
                 answers.update(await asyncio.shield(task))
             for item in items:
-                if not waking:
-                    await self._fold_one(item, answers, times)
+                own = answers
+                if waking:
+                    own = {ask: answers.get(ask) or item.answers[ask] for ask in item.view.asks.values()}
+                    if _nothing_new(item, own, times[-1]):
+                        continue
+                if len(times) == 1:
+                    await self._fold_one(item, own, times)
                     continue
-                own = {ask: answers.get(ask) or item.answers[ask] for ask in item.view.asks.values()}
-                if not _nothing_new(item, own, times[-1]):
+                async with self._histories.of(item.request.namespace):
                     await self._fold_one(item, own, times)
         finally:
             for item in items:
@@ -568,10 +609,12 @@ class Engine:
         self._on_decision(before, decision)
 
     async def _breathe(self) -> None:
-        """Let others run after so many folds: a long past is thousands of them."""
+        """Let others run after so long: a long past is thousands of folds."""
+        loop = asyncio.get_running_loop()
         self._folds += 1
-        if self._folds % FOLDS_A_SLICE == 0:
+        if self._folds % FOLDS_A_SLICE == 0 or loop.time() - self._slice > SLICE:
             await asyncio.sleep(0)
+            self._slice = loop.time()
 
 
 def _nothing_new(item: Workload, answers: Answers, at: float) -> bool:

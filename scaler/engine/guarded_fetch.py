@@ -7,7 +7,7 @@ raises is made again with either half of the asks, sorted by namespace, until th
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scaler.model.measurement import Ask, Failure, Measured, Source
 
@@ -19,7 +19,9 @@ SHOWN = 200  # characters of an exception that are shown
 Answers = Mapping[Ask, Sequence[Measured]]
 
 
-def fetch(source: Source, endpoint: str, asks: Mapping[Ask, str], times: Sequence[float]) -> Answers:
+def fetch(
+    source: Source, endpoint: str, asks: Mapping[Ask, str], times: Sequence[float], closed: Callable[[], bool]
+) -> Answers:
     """Measure every ask at every time; blocking.
 
     Args:
@@ -27,15 +29,16 @@ def fetch(source: Source, endpoint: str, asks: Mapping[Ask, str], times: Sequenc
         endpoint: its name, for messages.
         asks: and the namespace of who asked first.
         times: as `model.Source.fetch` takes them.
+        closed: whether nobody wants to know any more.
     """
-    return _Fetch(source, endpoint, times).of(asks)
+    return _Fetch(source, endpoint, times, closed).of(asks)
 
 
 class _Fetch:
     """One fetch, with what was tried so far."""
 
-    def __init__(self, source: Source, endpoint: str, times: Sequence[float]) -> None:
-        self._source, self._endpoint, self._times = source, endpoint, times
+    def __init__(self, source: Source, endpoint: str, times: Sequence[float], closed: Callable[[], bool]) -> None:
+        self._source, self._endpoint, self._times, self._closed = source, endpoint, times, closed
         self._left = MOST
 
     def of(self, asks: Mapping[Ask, str]) -> dict[Ask, Sequence[Measured]]:
@@ -43,11 +46,12 @@ class _Fetch:
         self._left -= 1
         try:
             found = self._source.fetch(asks, self._times, asks)
-            return {ask: self._whole(ask, found.get(ask, ())) for ask in asks}
         except Exception as error:
-            if len(asks) == 1 or self._left < 2:
+            if len(asks) == 1 or self._left < 2 or self._closed():
                 logger.exception("a source cannot answer", extra={"endpoint": self._endpoint, "asks": len(asks)})
                 return self._failed(asks, f"{type(error).__name__}: {error}"[:SHOWN])
+        else:
+            return {ask: self._whole(ask, found.get(ask, ())) for ask in asks}
         ranked = sorted(asks.items(), key=lambda pair: (pair[1], repr(pair[0])))
         middle = len(ranked) // 2
         return self.of(dict(ranked[:middle])) | self.of(dict(ranked[middle:]))

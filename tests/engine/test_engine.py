@@ -155,7 +155,8 @@ def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
     async def scenario():
         engine = engine_of()
         waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(250)]
-        await asyncio.sleep(0)
+        while len(engine._workloads) < 250:  # noqa: ASYNC110 - they come one after another
+            await asyncio.sleep(0)
         for _ in range(3):
             await engine.tick(START)
         assert [(await one).replicas for one in waiting] == [4] * 250
@@ -423,6 +424,45 @@ def test_ten_thousand_made_up_workloads_do_not_drive_out_the_real_ones():
             engine._asked(request(f"made-up-{number}"), clock.now)
         assert len(engine._workloads) == 100
         assert request() in engine._workloads
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_flood_of_newcomers_keeps_nobody_waiting_who_is_known_and_comes_in_turn():
+    async def scenario():
+        engine = engine_of(limits=Limits(budget=0.5))
+        await first(engine)
+        flood = [Request("evil", f"made-up-{number}", (("formula", "load"),)) for number in range(200)]
+        coming = [asyncio.ensure_future(engine.read(one)) for one in flood]
+        honest = asyncio.ensure_future(engine.read(request()))
+        newcomer = asyncio.ensure_future(engine.read(request("newcomer")))
+        assert (await honest).replicas == 4
+        assert len(engine._workloads) < 30, "the known one waited for a moment of the flood, not for all of it"
+        while request("newcomer") not in engine._workloads:  # noqa: ASYNC110 - it comes in its turn
+            await asyncio.sleep(0)
+        assert len(engine._workloads) < 100, "and one of another namespace comes before the rest of the flood"
+        for one in (*coming, newcomer):
+            one.cancel()
+        await asyncio.gather(*coming, newcomer, return_exceptions=True)
+        assert (await engine.read(request())).replicas == 4
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_flood_above_the_limit_forgets_its_own():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock, limits=Limits(workloads=20))
+        names = [f"calm-{number}" for number in range(5)]
+        for name in names:
+            await first(engine, request(name))
+        for number in range(100):
+            clock.now += 1
+            engine._asked(Request("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
+        assert {request(name) for name in names} <= engine._workloads.keys()
+        assert len(engine._workloads) == 20
         await engine.close()
 
     play(scenario())
