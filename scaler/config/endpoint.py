@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from scaler.config.naming import Dialect
+from scaler.config.naming import Dialect, PodPagesMeaning
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, text, whole
 
@@ -26,6 +26,7 @@ POD_SERIES = 5_000  # that are wanted of one pod's page, whose owner nobody know
 PAGE_PATH = r"(?!//)/[A-Za-z0-9_.~!$&'()*+,;=:@%/-]{0,255}"  # of a pod's page
 
 _PLACES = ("url", "pages", "pagesFile")  # not more than one of them
+_OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", "podPages")
 _KINDS: tuple[NameKind, ...] = ("service", "dns")
 _LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -44,7 +45,8 @@ class Page:
         """HOST:PORT, with the path where it is not the usual one: what its pod is called when nothing says it."""
         parts = urlsplit(self.url)
         place = host_and_port(self.ip, parts.port) if self.ip else parts.netloc
-        return place + parts.path.removesuffix("/metrics")
+        query = f"?{parts.query}" if parts.query else ""
+        return place + parts.path.removesuffix("/metrics") + query
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
     metric_name_colons: bool = True  # in the names of metrics; False: a pipeline has made underscores of them
     up_selector: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
+    scrape_labels: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart; see Dialect
+    pod_pages: PodPagesMeaning | None = None  # what the pages of one pod are to each other; see Dialect
     stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
     max_series: int = 20_000  # of one answer
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
@@ -104,7 +108,15 @@ class Endpoint:
     @property
     def dialect(self) -> Dialect:
         """What it calls things."""
-        return Dialect(self.labels, self.matchers, self.up_selector, self.stale_after, self.metric_name_colons)
+        return Dialect(
+            labels=self.labels,
+            matchers=self.matchers,
+            up_selector=self.up_selector,
+            recent=self.stale_after,
+            metric_name_colons=self.metric_name_colons,
+            scrape=self.scrape_labels,
+            pod_pages=self.pod_pages,
+        )
 
     @property
     def direct(self) -> bool:
@@ -159,7 +171,7 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
     direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
     if direct and fields.has("url"):
         raise fields.error("pods", "stands beside url", "one of them")
-    for key in ("matchers", "upSelector", "metricNameColons") if direct else ("networks",):
+    for key in _OF_PROMETHEUS if direct else ("networks",):
         if fields.has(key):
             raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
     no_pages: object = []
@@ -185,6 +197,8 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         labels=_texts(fields, "labels", _LABEL_NAME),
         metric_name_colons=fields.take("metricNameColons", boolean, True),
         up_selector=fields.take("upSelector", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
+        scrape_labels=fields.take("scrapeLabels", listed(matching(_LABEL_NAME, "a label's name")), ()),
+        pod_pages=cast("PodPagesMeaning | None", fields.take("podPages", choice("sum", "same"), None)),
         stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
         max_series=fields.take("maxSeries", whole(1, 1_000_000), POD_SERIES if pods else 20_000),
         max_bytes=fields.take("maxBytes", whole(1024, 1 << 30), 8 * 1024 * 1024),
@@ -322,6 +336,8 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "labels": dict(endpoint.labels),
         "metricNameColons": "" if endpoint.metric_name_colons else "false",
         "upSelector": "" if endpoint.direct else endpoint.up_selector,
+        "scrapeLabels": list(endpoint.scrape_labels),
+        "podPages": endpoint.pod_pages,
         "staleAfter": seconds(endpoint.stale_after),
     }
     return {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from scaler.config.signals import Signal, find
 from scaler.model.errors import ConfigError
 from scaler.model.fields import show
 from scaler.model.measurement import SignalAsk
+
+PodPagesMeaning = Literal["sum", "same"]
+
+SCRAPE_LABELS = ("job", "prometheus_replica", "__replica__")  # that no engine writes itself
+AMBIGUOUS_LABELS = ("endpoint", "replica")  # that a scrape, a Prometheus or an engine may write: `up` tells which
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +24,23 @@ class Dialect:
     up_selector: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
     recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
     metric_name_colons: bool = True  # False: it has `_` where engines write a colon into their metrics' names
+    scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
+    pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
 
     def name(self, label: str) -> str:
-        """The endpoint's name of a label of the scrape."""
+        """The endpoint's name of any label but the workload's."""
         return self.labels.get(label, label)
+
+    def scrape_labels(self, signal: Signal) -> tuple[str, ...]:
+        """List the labels that tell two scrapes of one page apart; what the engine itself writes is none of them."""
+        known = dict.fromkeys((*map(self.name, SCRAPE_LABELS), *self.scrape))
+        own = {self.name(label) for label in signal.parts or ()}
+        return tuple(label for label in known if label not in own)
 
     def label_of(self, signal: Signal, label: str) -> str:
         """The endpoint's name of a label of a signal; a namespace that the gateway itself writes keeps its own."""
         exported = dict(signal.label_names)[label]
-        return exported if label == "namespace" != exported else self.labels.get(label, exported)
+        return exported if label == "namespace" != exported else self.labels.get(label, self.name(exported))
 
 
 def check(ask: SignalAsk) -> None:

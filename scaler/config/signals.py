@@ -27,6 +27,7 @@ _metric_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "a metric's name")
 _family_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?", "a metric's name, or its beginning and a *")
 _NO_NAMES: tuple[str, ...] = ()
 _NO_LABELS: tuple[str, ...] | None = ()
+_NO_REPEATS: tuple[str, ...] = ()
 _label = matching(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label's name")
 
 
@@ -75,7 +76,8 @@ class Signal:
     label_names: Pairs  # our name -> the engine's
     unnamed: Pairs  # our name -> what the label says where the engine does not know it: whoever asks may be meant
     where: Pairs  # label -> value, of every selector
-    parts: tuple[str, ...] | None  # labels that add up within a pod; None: all of them
+    parts: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
+    repeats: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
     metrics: tuple[Metric, ...]  # newest name first
     plus: tuple[Metric, ...]  # what adds up with that, of each pod that has it
     per: tuple[Metric, ...]  # what to divide by; empty: nothing
@@ -223,6 +225,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         unnamed=_pairs(fields, "unnamed"),
         where=_pairs(fields, "where"),
         parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
+        repeats=fields.take("repeatedBy", listed(_label), _NO_REPEATS),
         metrics=_metrics(fields, "metrics"),
         plus=_metrics(fields, "plusMetrics"),
         per=_metrics(fields, "dividedBy"),

@@ -157,17 +157,15 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     ask = SignalAsk("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([ask], Dialect(recent=45))
-    value, answered, missing, age = grouped.text.split("\nor ")
-    assert value == (
-        "label_replace("
-        'sum by (namespace) (max by (namespace, pod, gpu) ((rate(us{namespace="n",pod!=""}[7500ms])'
-        ' and us{namespace="n",pod!=""})))'
-        ' / sum by (namespace) (max by (namespace, pod, gpu) ((rate(all{namespace="n",pod!="",kind="a\\"b"}[7500ms])'
-        ' and all{namespace="n",pod!="",kind="a\\"b"})))'
-        ' * 0.001, "stat", "value", "", "")'
-    )
-    assert 'count by (namespace) (group by (namespace, pod) (us{namespace="n",pod!=""}))' in answered
+    value, answered, missing, oldest = grouped.text.split("\nor ")
+    scrape = "namespace, pod, instance, job, prometheus_replica, __replica__"
+    once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"
+    us = '(rate(us{namespace="n",pod!=""}[7500ms]) and us{namespace="n",pod!=""})'
+    all_ = '(rate(all{namespace="n",pod!="",kind="a\\"b"}[7500ms]) and all{namespace="n",pod!="",kind="a\\"b"})'
+    assert value == f'label_replace({once % us} / {once % all_} * 0.001, "stat", "value", "", "")'
+    scrapes = 'count by (namespace, pod) (group by (namespace, pod, instance, job) (us{namespace="n",pod!=""}))'
+    assert f"sum by (namespace) (1 + ({scrapes} > bool 1) * {2.0**-20})" in answered
     assert (
         '(last_over_time(us{namespace="n",pod!=""}[45s])) and on (job, instance) (up{namespace=~"|n"} == 0)' in missing
     )
-    assert 'time() - min by (namespace) (timestamp(us{namespace="n",pod!=""}))' in age
+    assert 'min by (namespace) (timestamp(us{namespace="n",pod!=""}))' in oldest

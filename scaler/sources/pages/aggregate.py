@@ -1,7 +1,9 @@
-"""What pages that were read directly say about signals: the same answers that grouping.py's queries give. Pure.
+"""What pages that were read directly say about signals: the same answers that batch_query.py's queries give. Pure.
 
-As there, what must be right is made right per pod: the newest name of a metric and no other, series that are the same
-thing twice counted once, ranks added up. A page is a pod; it is called after its label `pod`, or else its address.
+As there, what must be right is made right per pod: the newest name of a metric and no other, and the same rule for what
+adds up. What is on one page adds up, whatever labels tell it apart, unless they are known to repeat one thing
+(`repeatedBy`); pages of one pod add up, each at an address of its own; the same address again is the same page. A pod
+is called after its label `pod`, or else its page's address.
 
 What Prometheus knows from its scrape and a page does not is the namespace. A page whose list says none, and that says
 none itself, belongs to whoever asks.
@@ -58,7 +60,7 @@ class Visit:
 class _Pod:
     """One pod, or one object, behind a signal."""
 
-    parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it; of a histogram the bound comes last
+    parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it: page, series, bound of a bucket
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
 
@@ -196,6 +198,7 @@ class _Table:
         self._now = now
         self._by = tuple(dialect.label_of(self._signal, label) for label, _ in ask.labels)
         self._pod = dialect.name("pod")
+        self._repeats = frozenset(map(dialect.name, self._signal.repeats))
         self._meant = pods_matcher(ask.pods)
         here = [visit for visit in visits if not visit.problem]
         gone = [visit for visit in visits if visit.problem]
@@ -308,11 +311,7 @@ class _Table:
                 pod.whole = False
                 continue
             part = self._part(visit, sample)
-            before = pod.parts.get(part)
-            if self._signal.parts is None:
-                pod.parts[part] = value + (before or 0.0)
-            else:
-                pod.parts[part] = value if before is None else max(before, value)
+            pod.parts[part] = max(value, pod.parts.get(part, value))
         return found
 
     def _key(self, visit: Visit, sample: Sample, by: Key) -> Key:
@@ -327,17 +326,22 @@ class _Table:
         )
 
     def _part(self, visit: Visit, sample: Sample) -> Key:
-        labels = (*(self._signal.parts or ()), *(("le",) if self._signal.takes_quantile else ()))
-        return _values(visit, sample, labels)
+        """What tells a series from the others of its pod, without the labels that repeat one thing."""
+        page = "" if self._dialect.name("instance") in self._repeats else visit.page.address
+        series = (pair for pair in sorted(sample.labels.items()) if pair[0] not in self._repeats)
+        told = ",".join(f"{label}={value!r}" for label, value in series) if self._repeats else sample.key
+        return page, told, sample.labels.get("le", "") if self._signal.takes_quantile else ""
 
     def _select(self, visit: Visit, name: str, where: Pairs) -> Iterator[Sample]:
+        fixed = [(self._dialect.name(label), value) for label, value in where]
         for sample in visit.samples.get(name, ()):
-            if all(visit.label(sample, label) == value for label, value in where):
+            if all(visit.label(sample, label) == value for label, value in fixed):
                 yield sample
 
     def _called(self, metric: Metric) -> Key:
         """What a metric calls the labels of a workload."""
-        own = {self._dialect.label_of(self._signal, label): name for label, name in metric.label_names}
+        label_of, name_of = self._dialect.label_of, self._dialect.name
+        own = {label_of(self._signal, label): name_of(name) for label, name in metric.label_names}
         return tuple(own.get(label, label) for label in self._by)
 
     # ---- objects that point at others ----
@@ -345,7 +349,8 @@ class _Table:
     def _things(self, metrics: Sequence[Metric], visits: Sequence[Visit]) -> Mapping[tuple[str, Key], _Pod]:
         """What others point at: by metric, namespace and name."""
         things: dict[tuple[str, Key], _Pod] = {}
-        reached = [(metric, metric.info_join.names) for metric in metrics if metric.info_join]
+        name_of = self._dialect.name
+        reached = [(metric, name_of(metric.info_join.names)) for metric in metrics if metric.info_join]
         for (metric, label), visit in product(reached, visits):
             for sample in self._select(visit, metric.name, (*self._signal.where, *metric.where)):
                 name = visit.label(sample, self._by[0]), visit.label(sample, label)
@@ -359,7 +364,8 @@ class _Table:
         found: Pods = {}
         by = self._called(metric)
         for sample in self._select(visit, through.info, through.where):
-            thing = things.get((metric.name, (visit.label(sample, self._by[0]), visit.label(sample, through.label))))
+            named = visit.label(sample, self._dialect.name(through.label))
+            thing = things.get((metric.name, (visit.label(sample, self._by[0]), named)))
             if thing:
                 found[_values(visit, sample, by)] = {"": thing}
         return found
@@ -411,7 +417,7 @@ def _own(ask: SignalAsk, name: str) -> bool:
 
 
 def _merge(table: Pods, found: Pods) -> None:
-    """Add the pods of a page; a pod that has two pages is the same thing twice."""
+    """Add the pods of a page; what a pod has on another page is something else, but for the same page again."""
     for key, pods in found.items():
         known = table.setdefault(key, {})
         for name, pod in pods.items():

@@ -44,26 +44,71 @@ def read_history(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
     }
 
 
-def read_grouped(grouped: Grouped, answer: Answer, stale_after: float) -> Mapping[Ask, Sequence[Measured]]:
-    """Read the answer to a grouped query: for each workload its stats at each time."""
+def read_labels_of_targets(answer: Answer) -> tuple[str, ...]:
+    """Return the labels that every target has."""
+    some, not_all = ({row.labels[word] for row in answer.rows if word in row.labels} for word in ("has", "lacks"))
+    return tuple(sorted(some - not_all))
+
+
+def is_crowded(grouped: Grouped, answer: Answer) -> bool:
+    """Say whether pods are scraped more than once, so that `grouped.unclear` has to be asked too."""
+    counts = (value for row in answer.rows if row.labels.get("stat") == "answered" for value in row.values.values())
+    return bool(grouped.unclear) and any(value % 1 for value in counts)
+
+
+def read_grouped(
+    grouped: Grouped, answer: Answer, unclear: Answer | None = None, *, stale_after: float
+) -> Mapping[Ask, Sequence[Measured]]:
+    """Read the answer to a grouped query: for each workload its stats at each time.
+
+    Args:
+        grouped: the query.
+        answer: its answer.
+        unclear: the answer to `grouped.unclear`, where that was asked.
+        stale_after: seconds; a sample that is older makes a reading doubtful.
+    """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
     for row in answer.rows:
-        pods = table.setdefault(tuple(row.labels.get(label, "") for label in grouped.by), {})
+        pods = table.setdefault(_key(row, grouped), {})
         stats = pods.setdefault(row.labels.get(grouped.pod, ""), {})
         for index, value in row.values.items():
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
+    several = _several(grouped, unclear.rows if unclear else ())
     read: dict[Ask, Sequence[Measured]] = {}
     for ask, key in grouped.asks.items():
-        pods = table.get(key, {})
+        pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), ask.own)
         if ask.own and grouped.pod:
-            read[ask] = _own_readings(ask.own, pods, grouped, answer, stale_after)
+            read[ask] = _own_readings(ask.own, pods, grouped, answer, stale_after, doubt)
         else:
             rows = [pods.get("", {}).get(index, {}) for index in range(len(answer.times))]
             read[ask] = [
-                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]))
+                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt)
                 for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
+
+
+def _key(row: Row, grouped: Grouped) -> tuple[str, ...]:
+    return tuple(row.labels.get(label, "") for label in grouped.by)
+
+
+def _several(grouped: Grouped, rows: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+    """Say of which pods it is not known what their pages are to each other: by workload and pod, in words."""
+    pod_label, page_label, job_label = grouped.scrape
+    places: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for row in rows:
+        place = f'{page_label}="{row.labels.get(page_label, "")}" of {job_label}="{row.labels.get(job_label, "")}"'
+        places.setdefault(_key(row, grouped), {}).setdefault(row.labels.get(pod_label, ""), []).append(place)
+    advice = "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
+    return {
+        key: {pod: f"{pod} is scraped at {' and '.join(sorted(found)[:3])}: {advice}" for pod, found in pods.items()}
+        for key, pods in places.items()
+    }
+
+
+def _first_doubt(doubts: Mapping[str, str], own: OwnPods | None) -> str:
+    """The doubt about the first pod of a workload."""
+    return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
 
 
 def _own_readings(
@@ -72,6 +117,7 @@ def _own_readings(
     grouped: Grouped,
     answer: Answer,
     stale_after: float,
+    *said: str,
 ) -> Sequence[Measured]:
     """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
     past = re.compile(own.past) if own.past else None
@@ -87,15 +133,15 @@ def _own_readings(
         silent = own.ready - answered if present else failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
-        doubts = (doubt, _no_number(grouped, rows.values()))
+        doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
 
 
 def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:
     """Value and age of several pods as one; of a ratio the halves are added up first."""
-    values, per, ages = (_numbers(rows, stat) for stat in ("value", "per", "age"))
-    stats = {"age": max(ages)} if ages else {}
+    values, per, oldest = (_numbers(rows, stat) for stat in ("value", "per", "oldest"))
+    stats = {"oldest": min(oldest)} if oldest else {}
     if values and (sum(per) or not any("per" in row for row in rows)):
         total = max(values) if adds == "max" else sum(values)
         stats["value"] = total / (sum(per) if per else len(values) if adds == "mean" else 1)
@@ -128,7 +174,8 @@ def _reading(
     stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: Grouped, *said: str
 ) -> Measured:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
-    age = _number(stats.get("age"))
+    oldest = _number(stats.get("oldest"))
+    age = None if oldest is None else at - oldest
     doubts = [one for one in (answer.warning, *said) if one]
     if missing:
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")

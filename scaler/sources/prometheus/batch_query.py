@@ -4,16 +4,34 @@ Asks that differ only in the values of their labels have one shape, and one quer
 for each workload and `stat`:
 
     value      the signal
-    answered   pods behind it
+    answered   pods behind it, and as many times CROWDED those that are scraped more than once
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
-    age        seconds since the oldest sample behind it
+    oldest     time of the oldest sample behind it, by the clock of whoever made that
 
 What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
-metric is read and no other, so that a rolling upgrade counts every pod once; series that are the same thing twice (two
-scrape jobs, tensor-parallel ranks) count once, by `max`; a rate ends with its pod, where `rate` alone would fade out
-over its whole window; an engine's series without a pod are left out, since nothing would tell them from a double
-scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an empty queue.
+metric is read and no other, so that a rolling upgrade counts every pod once; a rate ends with its pod, where `rate`
+alone would fade out over its whole window; an engine's series without a pod are left out, since nothing would tell them
+from a double scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an
+empty queue.
+
+Which series of a pod add up, and which are the same thing again (`sources/pages/aggregate.py` has the same rule):
+
+    page      a pod has one at each address, the `instance` of its scrapes. What is on one page adds up, whatever labels
+              tell it apart, known or not: an engine that counts one thing twice says so nowhere, and too high a load is
+              seen and paid for, while a lost one is not seen. Labels of which it is known otherwise are `repeatedBy`.
+    scrapes   of one page are the same thing again, and the highest counts. They differ in `job`, in the replica of a
+              pair of Prometheus, and in what else the settings name (`scrapeLabels`). `endpoint` and `replica` may be
+              the engine's own too: they are of the scrape where every target's `up` has them, which an engine cannot
+              bring about.
+    pages     of one pod add up: engines, or ranks of one, each at a port of its own. Only if no job scrapes all of them
+              it may be one engine at two ports, for two jobs; then nothing is certain, unless `podPages` says it. A
+              query of its own looks at that, where pods are scraped more than once.
+
+    sum by (namespace, model_name) (
+      max by (namespace, model_name, pod, instance) (
+        sum by (namespace, model_name, pod, instance, job, prometheus_replica, __replica__) (
+          vllm:num_requests_waiting{...})))
 
 Where Kubernetes says which pods are a target's own, only these count, and rows are of a single pod (of a ratio with its
 two halves, `value` and `per`), so that one query still serves all: `sources/answers.py` adds up the own ones. Quantiles
@@ -29,12 +47,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from scaler.config.naming import Dialect
+from scaler.config.naming import AMBIGUOUS_LABELS, Dialect
 from scaler.config.promql import enforce, insert, quote, quote_regex
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
 
-STATS = ("value", "per", "answered", "missing", "age")
+STATS = ("value", "per", "answered", "missing", "oldest")
+CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
 
@@ -43,7 +62,6 @@ _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
 _ALSO = "also"  # label that tells apart the metrics that add up
-_SCRAPE = ("job", "instance", "endpoint")  # labels that tell two scrapes of one pod apart
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
 
@@ -58,6 +76,8 @@ class Grouped:
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
     adds: str = "sum"  # how rows of single pods become one: sum, mean, max
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
+    unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
+    scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
 
 
 def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
@@ -90,6 +110,17 @@ def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
     yield part
 
 
+def labels_of_targets(dialect: Dialect) -> str:
+    """Write the query that says how many targets have each label of AMBIGUOUS_LABELS, and how many have it not."""
+    up = enforce(dialect.up_selector, dialect.matchers)
+    rows = (
+        f'label_replace(count({insert(up, [label + matcher])}), "{has}", "{label}", "", "")'
+        for label in AMBIGUOUS_LABELS
+        for has, matcher in (("has", '!=""'), ("lacks", '=""'))
+    )
+    return "\nor ".join(rows)
+
+
 def shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     labels = tuple(label for label, _ in ask.labels)
@@ -115,7 +146,17 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     adds = "sum" if signal.per else signal.adds
     query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
     plain = signal.type == "gauge" and not signal.per
-    return Grouped(query.text(), by, MappingProxyType(keys), signal.scope != "object", pod, adds, plain)
+    return Grouped(
+        text=query.text(),
+        by=by,
+        asks=MappingProxyType(keys),
+        counted=signal.scope != "object",
+        pod=pod,
+        adds=adds,
+        plain=plain,
+        unclear=query.unclear(),
+        scrape=(dialect.name("pod"), dialect.name("instance"), query.job),
+    )
 
 
 def _one_of(values: Sequence[str]) -> str:
@@ -158,7 +199,7 @@ class _Query:
 
     def text(self) -> str:
         """All stats, joined by the label `stat`."""
-        stats = {"value": self.value(), "age": f"time() - min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
+        stats = {"value": self.value(), "oldest": f"min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
         if self.halves:
             stats["per"] = self.total(self.signal.per)
         if self.signal.scope != "object":
@@ -167,7 +208,7 @@ class _Query:
             if self.signal.idles:
                 present += f" or on ({_list(self.pod)}) {self.family()}"
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
-            stats["answered"] = self.count_pods(present)
+            stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
         return "\nor ".join(rows)
@@ -199,13 +240,19 @@ class _Query:
         if metrics is self.signal.metrics:
             series += "".join(self.added(number, metric) for number, metric in enumerate(self.signal.plus, 1))
             series += f" or on ({_list(self.pod)}) ({self.idle()})" if self.signal.idles else ""
-        also = (_ALSO,) if self.signal.plus else ()
-        if self.signal.parts is None:
-            scrape = (self.dialect.name(label) for label in _SCRAPE)
-            series = f"sum by ({_list((*self.pod, *scrape, *also, *le))}) ({series})"
-        once = f"max by ({_list((*self.pod, *(self.signal.parts or ()), *also, *le))}) ({series})"
         aggregation = "sum" if self.signal.per else _AGGREGATION[self.signal.adds]
+        if aggregation == "sum":
+            once = self.once(series, le)
+        else:  # each series counts as one
+            once = f"max without ({_list((*self.scrape, *self.repeats))}) ({series})"
         return f"{aggregation} by ({_list((*self.by, *le))}) ({once})"
+
+    def once(self, series: str, le: tuple[str, ...]) -> str:
+        """What each page says, however often that is scraped."""
+        labels = [label for label in self.repeats if label not in self.page]
+        series = f"max without ({_list(labels)}) ({series})" if labels else series
+        scraped = f"sum by ({_list(dict.fromkeys((*self.page, *self.scrape, *le)))}) ({series})"
+        return f"max by ({_list((*self.page, *le))}) ({scraped})"
 
     def flow(self, metric: Metric) -> str:
         """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
@@ -245,19 +292,19 @@ class _Query:
         """The same series under the signal's labels, and those of the object that points at them."""
         through = metric.info_join
         if through:
-            info = self.selector(through.info, (*_equal(through.where), *_any(self.named_by(metric))))
-            thing = f"max by ({self.by[0]}, {through.names}) ({series})"
-            thing = _relabelled(thing, through.label, through.names)
-            series = f"({info} * on ({self.by[0]}, {through.label}) group_left () {thing})"
+            info = self.selector(through.info, (*self.fixed(through.where), *_any(self.named_by(metric))))
+            named, points = self.dialect.name(through.names), self.dialect.name(through.label)
+            thing = _relabelled(f"max by ({self.by[0]}, {named}) ({series})", points, named)
+            series = f"({info} * on ({self.by[0]}, {points}) group_left () {thing})"
         for label, name in metric.label_names:
-            series = _relabelled(series, self.dialect.label_of(self.signal, label), name)
+            series = _relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
         for label, value in self.unnamed.items():
             series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
         return series
 
     def named_by(self, metric: Metric) -> Mapping[str, Sequence[str]]:
         """The values of labels, by what the metric calls these."""
-        own = {self.dialect.label_of(self.signal, label): name for label, name in metric.label_names}
+        own = {self.dialect.label_of(self.signal, ours): self.dialect.name(name) for ours, name in metric.label_names}
         return {own.get(label, label): self.values(label) for label in self.named}
 
     def values(self, label: str) -> Sequence[str]:
@@ -270,6 +317,10 @@ class _Query:
         pairs = ((self.dialect.label_of(self.signal, label), value) for label, value in self.signal.unnamed)
         return {label: value for label, value in pairs if label in self.named}
 
+    def fixed(self, where: Pairs) -> Pairs:
+        """The matchers of the catalogue, under the endpoint's names."""
+        return _equal((self.dialect.name(label), value) for label, value in where)
+
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
         here = [label for label in self.by[:1] if label in self.named]
@@ -279,7 +330,7 @@ class _Query:
     def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs = ()) -> Pairs:
         """Of the workloads, their pods, and what the catalogue says."""
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
-        return (*_any(named), *pod, *_equal((*self.signal.where, *where)))
+        return (*_any(named), *pod, *self.fixed((*self.signal.where, *where)))
 
     def any_of_family(self) -> Pairs:
         """The matcher of all names of the engine's family."""
@@ -295,6 +346,23 @@ class _Query:
     def count_pods(self, series: str) -> str:
         """How many pods `series` has."""
         return f"count by ({_list(self.by)}) (group by ({_list(self.pod)}) ({series}))"
+
+    def count_scraped(self, series: str) -> str:
+        """How many pods `series` has, and a little more for those that are scraped more than once."""
+        if not self.pages_may_repeat:
+            return self.count_pods(series)
+        scrapes = f"count by ({_list(self.pod)}) (group by ({_list((*self.page, self.job))}) ({series}))"
+        return f"sum by ({_list(self.by)}) (1 + ({scrapes} > bool 1) * {CROWDED!r})"
+
+    def unclear(self) -> str:
+        """The pages of pods that no job scrapes all pages of, and their jobs."""
+        if not self.pages_may_repeat:
+            return ""
+        series = self.present("{}")
+        scrapes = f"group by ({_list((*self.page, self.job))}) ({series})"
+        pages = f"count by ({_list(self.pod)}) (group by ({_list(self.page)}) ({series}))"
+        of_a_job = f"count by ({_list((*self.pod, self.job))}) ({scrapes})"
+        return f"{scrapes} and on ({_list(self.pod)}) ({pages} > max by ({_list(self.pod)}) ({of_a_job}))"
 
     @property
     def halves(self) -> bool:
@@ -319,6 +387,34 @@ class _Query:
         return tuple(dict.fromkeys((*self.by, self.dialect.name("pod"))))
 
     @property
+    def page(self) -> tuple[str, ...]:
+        """The labels of one page."""
+        instance = self.dialect.name("instance")
+        alone = instance in self.repeats or self.dialect.pod_pages == "same"
+        return self.pod if alone else tuple(dict.fromkeys((*self.pod, instance)))
+
+    @property
+    def scrape(self) -> tuple[str, ...]:
+        """The labels by which scrapes of one page differ."""
+        here = self.dialect.scrape_labels(self.signal)
+        return here if self.dialect.name("instance") in self.page else (*here, self.dialect.name("instance"))
+
+    @property
+    def job(self) -> str:
+        """The label of the job that scrapes a page."""
+        return self.dialect.name("job")
+
+    @property
+    def repeats(self) -> tuple[str, ...]:
+        """The labels whose series are the same thing again."""
+        return tuple(map(self.dialect.name, self.signal.repeats))
+
+    @property
+    def pages_may_repeat(self) -> bool:
+        """Whether two pages of a pod may be the same engine."""
+        return self.signal.scope != "object" and self.dialect.pod_pages is None and self.page != self.pod
+
+    @property
     def dead(self) -> str:
         """The targets whose scrape fails; as far as targets have a namespace, only those of the workloads'."""
         heartbeat = enforce(self.dialect.up_selector, self.dialect.matchers)
@@ -330,4 +426,4 @@ class _Query:
     @property
     def target(self) -> tuple[str, str]:
         """The labels of one scraped target, shared by its series and its heartbeat."""
-        return self.dialect.name("job"), self.dialect.name("instance")
+        return self.job, self.dialect.name("instance")

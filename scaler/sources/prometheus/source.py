@@ -23,9 +23,16 @@ from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
 from scaler.sources.fair_share import held, shared
-from scaler.sources.prometheus.answers import Answer, read_grouped, read_history, read_one
+from scaler.sources.prometheus.answers import (
+    Answer,
+    is_crowded,
+    read_grouped,
+    read_history,
+    read_labels_of_targets,
+    read_one,
+)
 from scaler.sources.prometheus.apart import Apart
-from scaler.sources.prometheus.batch_query import STATS, Grouped, group, shape
+from scaler.sources.prometheus.batch_query import STATS, Grouped, group, labels_of_targets, shape
 
 if TYPE_CHECKING:
     from scaler.sources.prometheus.api import Connection
@@ -35,6 +42,7 @@ logger = logging.getLogger(__name__)
 CONNECTIONS = 4  # more did not make a tick faster (1,000 queries to a server of 2 cores)
 MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these; shared
 MAX_HALVINGS = 64  # of one tick: where all questions fail, it is not for what a part of them says
+LABELS_LAST = 60.0  # seconds from one look at the targets' labels to the next
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
 _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
@@ -54,7 +62,8 @@ class _Question:
 
     text: str
     asks: Sequence[Ask]
-    read: Callable[[Answer, Sequence[Ask]], Measurements]  # what it says of some of them
+    read: Callable[[Answer, Sequence[Ask], Answer | None], Measurements]  # what it says of some of them
+    second: Callable[[Answer], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
 
 
 @dataclass(slots=True)
@@ -87,6 +96,8 @@ class PrometheusSource:
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
         self._apart = Apart()
+        self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
+        self._looked_at: float | None = None  # when that was asked
 
     def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
         """Measure every ask at every time; see `model.Source.fetch`."""
@@ -105,9 +116,10 @@ class PrometheusSource:
                     questions.append(self._single(ask))
             except ConfigError as error:
                 measured[ask] = [Failure(str(error), at, final=True, source=self._endpoint.name) for at in times]
-        questions += self._grouped(
-            [ask for ask in queries if isinstance(ask, SignalAsk) and ask not in measured], times
-        )
+        signals = [ask for ask in queries if isinstance(ask, SignalAsk) and ask not in measured]
+        if signals:
+            self._look_at_targets(times[-1])
+        questions += self._grouped(signals, times)
         turns = {query: turn for turn, query in enumerate(granted)}  # time may be too short for the last ones
         questions.sort(key=lambda one: (self._apart.blamed(one.asks), turns[queries[one.asks[0]]]))
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
@@ -142,23 +154,46 @@ class PrometheusSource:
             text, read = ask.text, read_one
         else:
             text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
-        return _Question(enforce(text, self._endpoint.matchers), (ask,), lambda answer, _asks: read(ask, answer))
+        return _Question(enforce(text, self._endpoint.matchers), (ask,), lambda answer, _asks, _more: read(ask, answer))
 
     def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:
         """The queries of all signals, each small enough to be answered within half of what is allowed."""
         ask_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * ask_bytes), self._endpoint.max_series // (2 * len(STATS))))
+        dialect = self._endpoint.dialect
+        dialect = replace(dialect, scrape=(*dialect.scrape, *self._target_labels))
         for place, some in self._apart.parts(asks, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
-            for grouped in group(some, self._endpoint.dialect, size, exact=len(times) > 1 or bool(place)):
+            for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
                 yield self._question(grouped)
 
     def _question(self, grouped: Grouped) -> _Question:
-        def read(answer: Answer, asks: Sequence[Ask]) -> Measurements:
+        def read(answer: Answer, asks: Sequence[Ask], second: Answer | None) -> Measurements:
             some = {ask: key for ask, key in grouped.asks.items() if ask in asks}
-            return read_grouped(replace(grouped, asks=some), answer, self._endpoint.stale_after)
+            return read_grouped(replace(grouped, asks=some), answer, second, stale_after=self._endpoint.stale_after)
 
-        return _Question(grouped.text, tuple(grouped.asks), read)
+        def second(answer: Answer) -> str:
+            return grouped.unclear if is_crowded(grouped, answer) else ""
+
+        return _Question(grouped.text, tuple(grouped.asks), read, second)
+
+    def _look_at_targets(self, now: float) -> None:
+        """Ask every minute which labels all targets have; as long as there is no answer, it is what it was before."""
+        if self._looked_at is not None and 0 <= now - self._looked_at < LABELS_LAST:
+            return
+        self._looked_at = now
+        self._open()
+        wait([self._pool.submit(self._read_target_labels, now)], timeout=self._endpoint.timeout / 4)
+
+    def _read_target_labels(self, now: float) -> None:
+        connection = self._idle.get()
+        try:
+            answer = connection.ask(labels_of_targets(self._endpoint.dialect), [now], "")
+            self._target_labels = read_labels_of_targets(answer)
+        except ScalerError:
+            self._looked_at = None if self._looked_at == now else self._looked_at
+        finally:
+            self._idle.put(connection)
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Ask, Sequence[Measured]]:
         """Ask all at once; what is not there in time is cut off."""
@@ -196,6 +231,8 @@ class PrometheusSource:
         source = f"{self._endpoint.name}: {question.text}"
         try:
             answer = connection.ask(question.text, tick.times, source)
+            more = question.second(answer)
+            second = connection.ask(more, tick.times[-1:], source) if more else None
         except ScalerError as error:
             tick.answered |= isinstance(error, ConfigError | QueryError)
             parts = self._halves(question, tick, str(error)) if isinstance(error, ConfigError | QueryError) else []
@@ -206,7 +243,7 @@ class PrometheusSource:
             tick.answered = True
             parts = self._halves(question, tick, answer.warning) if answer.warning.startswith(_ABOUT_DATA) else []
             if not parts:
-                tick.measured |= self._read(question, answer)
+                tick.measured |= self._read(question, answer, second)
         for part in parts:
             if not tick.over:
                 self._ask(part, tick, connection)
@@ -219,16 +256,16 @@ class PrometheusSource:
         tick.halvings += 1
         return list(self._grouped(asks, tick.times))
 
-    def _read(self, question: _Question, answer: Answer) -> Measurements:
+    def _read(self, question: _Question, answer: Answer, second: Answer | None) -> Measurements:
         """Read an answer; what is odd in it fails for those whom it is about."""
         try:
-            return question.read(answer, question.asks)
+            return question.read(answer, question.asks, second)
         except Exception as error:
             logger.warning("an answer is odd", exc_info=error, extra={"endpoint": self._endpoint.name})
         measured: dict[Ask, Sequence[Measured]] = {}
         for ask in question.asks:
             try:
-                measured |= question.read(answer, (ask,))
+                measured |= question.read(answer, (ask,), second)
             except Exception as error:  # noqa: BLE001 - numbers and labels of strangers may be anything
                 told = f"answers with series that cannot be read ({type(error).__name__}: {error})"[:_SHOWN]
                 measured |= self._failed(question, told, answer.times, asks=(ask,))

@@ -190,7 +190,7 @@ def test_counts_that_no_server_should_give(wire):
 
 
 def test_doubts_about_a_signal_are_told_together(wire):
-    stats = {"value": "7", "answered": "2", "missing": "1", "age": "200.5"}
+    stats = {"value": "7", "answered": "2", "missing": "1", "oldest": "799.5"}
     rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
     wire.says({**result("vector", rows), "warnings": ["store-2 is down"]})
     reading = fetch(wire.url, SignalAsk("prom", "tgi", "waiting", (("namespace", "n"),)))

@@ -1,0 +1,309 @@
+"""Which series of a pod add up, and which are the same thing again: through a real Prometheus, and on pages themselves.
+
+Every world has a label `world` on all its series and targets, by which an endpoint of its own sees it alone.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from itertools import starmap
+
+import pytest
+from support.prometheus_server import series
+
+from scaler.config.endpoint import Endpoint, Page
+from scaler.config.signals import find
+from scaler.model.measurement import OwnPods, SignalAsk
+from scaler.sources.pages.aggregate import Visit, measure
+from scaler.sources.pages.exposition import scan
+from scaler.sources.prometheus.source import PrometheusSource
+
+START = 1_790_000_000.0
+AT = START + 600  # 41 samples, one each 15 s
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """One page of one pod as one scrape reads it: what its lines say stays so; of a counter it is what a second adds."""
+
+    lines: tuple[str, ...]
+    pod: str = "pod-0"
+    port: int = 8000
+    job: str = "engines"
+    labels: dict[str, str] = field(default_factory=dict)  # more of the target's
+    renamed: dict[str, str] = field(default_factory=dict)  # the engine's label -> what the scrape makes of it
+
+    @property
+    def target(self):
+        where = {"job": self.job, "instance": f"{self.pod}:{self.port}", "namespace": "demo", "pod": self.pod}
+        return {label: value for label, value in {**where, **self.labels}.items() if value}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is scraped, and the reading that it makes."""
+
+    name: str
+    signal: str
+    scrapes: tuple[Scrape, ...]
+    value: float
+    doubt: str = ""
+    settings: dict[str, object] = field(default_factory=dict)
+    directly: bool = True  # whether the pages themselves are read too; not where the scrape is what matters
+
+
+def both(waiting, **labels):
+    told = "".join(f',{label}="{value}"' for label, value in labels.items())
+    return f'vllm:num_requests_waiting{{model_name="m"{told}}} {waiting}'
+
+
+def sglang(waiting, **labels):
+    return both(waiting, **labels).replace("vllm:num_requests_waiting", "sglang:num_queue_reqs")
+
+
+def frontend(rate, route):
+    return f'dynamo_frontend_requests_total{{endpoint="{route}",model="m",status="success"}} {rate}'
+
+
+def kv(share, rank):
+    return f'vllm:kv_cache_usage_perc{{model_name="m",engine="{rank}"}} {share}'
+
+
+PAIR = [{"prometheus_replica": name} for name in ("prometheus-a", "prometheus-b")]
+REPLICA = [{"replica": name} for name in ("a", "b")]
+FLOWS = tuple(
+    f'llm_d_epp_flow_control_queue_size{{fairness_id="{name}",target_model_name="m"}} {size}'
+    for name, size in (("x", 5), ("y", 1))
+)
+TWO_JOBS = (
+    'pod-0 is scraped at instance="pod-0:8000" of job="engines" and instance="pod-0:8001" of job="others": '
+    "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
+)
+
+
+def at_two_ports(job):
+    return (Scrape((both(10),)), Scrape((both(7),), port=8001, job=job))
+
+
+WORLDS = [
+    World("a-label-nobody-knows", "vllm/waiting", (Scrape((both(4, shard="0"), both(3, shard="1"))),), 7),
+    World("equal-values-of-one-page", "vllm/waiting", (Scrape((both(4, shard="0"), both(4, shard="1"))),), 8),
+    World("the-engine-s-own-replicas", "vllm/waiting", (Scrape((both(4, replica="0"), both(3, replica="1"))),), 7),
+    World("a-label-beside-none", "vllm/waiting", (Scrape((both(4), both(3, shard="1"))),), 7),
+    World("two-ports", "vllm/waiting", at_two_ports("engines"), 17),
+    World("two-ports-that-say-the-same", "vllm/waiting", tuple(Scrape((both(8),), port=port) for port in (1, 2)), 16),
+    World(
+        "ranks-at-ports",
+        "vllm/waiting",
+        tuple(Scrape((both(rank, engine=rank),), port=8000 + rank) for rank in range(4)),
+        6,
+    ),
+    World("two-jobs", "vllm/waiting", at_two_ports("others"), 17, TWO_JOBS, directly=False),
+    World("two-jobs-sum", "vllm/waiting", at_two_ports("others"), 17, settings={"pod_pages": "sum"}),
+    World(
+        "two-jobs-same", "vllm/waiting", at_two_ports("others"), 10, settings={"pod_pages": "same"}, directly=False
+    ),
+    World(
+        "a-job-for-all-ports-and-one-more",
+        "vllm/waiting",
+        (*at_two_ports("engines"), Scrape((both(7),), port=8001, job="others")),
+        17,
+    ),
+    World(
+        "scraped-twice",
+        "vllm/waiting",
+        (Scrape((both(9),)), Scrape((both(8),), job="again", labels={"app": "llm"})),
+        9,
+        directly=False,
+    ),
+    World(
+        "a-scrape-s-label-takes-the-rank-s-place",
+        "vllm/waiting",
+        (Scrape((both(5, engine=0), both(6, engine=1)), labels={"engine": "vllm"}, renamed={"engine": "exported_engine"}),),
+        11,
+        directly=False,
+    ),
+    World(
+        "a-scrape-s-label-takes-the-place-of-a-matcher-s",
+        "vllm/waiting",
+        (
+            Scrape((both(5), both(9, server="http://a")), labels={"server": "eu"}, renamed={"server": "exported_server"}),
+        ),
+        5,
+        settings={"labels": {"server": "exported_server"}},
+        directly=False,
+    ),
+    World(
+        "a-scrape-s-label-takes-the-place-of-a-rank-that-repeats",
+        "sglang/waiting",
+        (
+            Scrape(
+                (sglang(5, tp_rank=0), sglang(5, tp_rank=1)),
+                labels={"tp_rank": "x"},
+                renamed={"tp_rank": "exported_tp_rank"},
+            ),
+        ),
+        5,
+        settings={"labels": {"tp_rank": "exported_tp_rank"}},
+        directly=False,
+    ),
+    World("ranks-that-repeat", "sglang/waiting", (Scrape((sglang(5, tp_rank=0), sglang(5, tp_rank=1))),), 5),
+    World(
+        "a-total-beside-its-parts",
+        "sglang/waiting",
+        (Scrape((sglang(5), sglang(2, priority=1), sglang(3, priority=2))),),
+        5,
+    ),
+    World("a-pair", "llm-d/queued", tuple(Scrape(FLOWS, labels=one) for one in PAIR), 6, directly=False),
+    World("a-pair-called-replica", "llm-d/queued", tuple(Scrape(FLOWS, labels=one) for one in REPLICA), 6, directly=False),
+    World(
+        "a-pair-of-engines",
+        "vllm/waiting",
+        tuple(Scrape((both(4, shard="0"), both(3, shard="1")), labels=one) for one in REPLICA),
+        7,
+        directly=False,
+    ),
+    World(
+        "a-pair-of-another-name",
+        "llm-d/queued",
+        tuple(Scrape(FLOWS, labels={"twin": name}) for name in "ab"),
+        6,
+        settings={"scrape_labels": ("twin",)},
+        directly=False,
+    ),
+    World("mean-over-ranks", "vllm/kv_cache_usage", (Scrape((kv(0.2, 0), kv(0.6, 1))), Scrape((kv(0.4, 0),), pod="b")), 0.4),
+    World(
+        "routes-of-a-front",
+        "dynamo/requests_per_second",
+        (Scrape((frontend(6, "chat"), frontend(4, "completions"))),),
+        10,
+    ),
+    World(
+        "routes-of-a-front-beside-the-operator-s-label",
+        "dynamo/requests_per_second",
+        (
+            Scrape(
+                (frontend(6, "chat"), frontend(4, "completions")),
+                labels={"endpoint": "http"},
+                renamed={"endpoint": "exported_endpoint"},
+            ),
+        ),
+        10,
+        directly=False,
+    ),
+    World(
+        "two-ports-of-a-service-to-one",
+        "vllm/waiting",
+        tuple(Scrape((both(4),), labels={"endpoint": name}) for name in ("http", "metrics")),
+        4,
+        directly=False,
+    ),
+    World("two-gateways-without-a-pod", "llm-d/queued", tuple(Scrape(FLOWS, port=port, labels={"pod": ""}) for port in (1, 2)), 12),
+]  # fmt: skip
+
+
+def signal_of(world):
+    return find(*world.signal.split("/"))
+
+
+def ask_of(world):
+    signal = signal_of(world)
+    known = {"namespace": "demo", "model": "m"}
+    return SignalAsk(
+        "p", signal.engine, signal.name, tuple((label, known[label]) for label in signal.labels), window=signal.window
+    )
+
+
+def stored(world):
+    """What a Prometheus keeps of a world."""
+    written = []
+    for scrape in world.scrapes:
+        target = {"world": world.name, **scrape.target}
+        written += series("up", target, "1x40", START)
+        for line in scrape.lines:
+            name, labels, value = re.fullmatch(r"([\w:]+)\{(.*)\} (\S+)", line).groups()
+            own = {scrape.renamed.get(label, label): text for label, text in re.findall(r'(\w+)="([^"]*)"', labels)}
+            values = f"{value}x40" if signal_of(world).type == "gauge" else f"0+{float(value) * 15}x40"
+            written += series(name, {**own, **target}, values, START)
+    return written
+
+
+@pytest.fixture(scope="module")
+def server(start_prometheus):
+    return start_prometheus([line for world in WORLDS for line in stored(world)])
+
+
+def source_of(world, server):
+    return PrometheusSource(Endpoint("p", server.url, timeout=20, matchers={"world": world.name}, **world.settings))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_through_prometheus(world, server):
+    ask, source = ask_of(world), source_of(world, server)
+    own = OwnPods(frozenset({"pod-0", "b"}), frozenset())
+    asks = [ask, replace(ask, own=own)] if signal_of(world).scope == "target" else [ask]
+    found = source.fetch(asks, [AT])
+    source.close()
+    for one in asks:
+        [reading] = found[one]
+        assert (reading.value, reading.partial) == (pytest.approx(world.value), world.doubt)
+        assert reading.answered == len({scrape.target.get("pod", "") for scrape in world.scrapes})
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("world", [world for world in WORLDS if world.doubt], ids=lambda world: world.name)
+def test_a_doubt_about_one_pod_is_none_of_another_workload(world, server):
+    """The query for pages that may be one engine twice is asked for all, and told to those concerned."""
+    source = source_of(world, server)
+    others = replace(ask_of(world), own=OwnPods(frozenset({"pod-9"}), frozenset()))
+    assert source.fetch([ask_of(world), others], [AT])[others][0].partial == ""
+    source.close()
+
+
+def visit(scrape, signal):
+    """A page as it was read."""
+    names = {metric.name for metric in signal.metrics}
+    samples = {}
+    for sample in scan("\n".join(scrape.lines).encode(), names):
+        samples.setdefault(sample.name, []).append(sample)
+    rates = {sample.key: sample.value for some in samples.values() for sample in some}
+    labels = {label: value for label, value in scrape.target.items() if label in {"namespace", "pod"}}
+    return Visit(Page(f"http://10.0.0.7:{scrape.port}/metrics", labels), samples, lambda _window: rates)
+
+
+@pytest.mark.parametrize("world", [world for world in WORLDS if world.directly], ids=lambda world: world.name)
+def test_on_the_pages_themselves(world):
+    ask, signal = ask_of(world), signal_of(world)
+    pages = dict.fromkeys((scrape.pod, scrape.port) for scrape in world.scrapes)
+    first = {place: next(one for one in world.scrapes if (one.pod, one.port) == place) for place in pages}
+    visits = [visit(scrape, signal) for scrape in first.values()]
+    if len({scrape.pod for scrape in first.values()}) > 1:  # each at an address of its own
+        visits = list(starmap(moved, enumerate(visits)))
+    reading = measure([ask], visits, Endpoint("p").dialect, AT, AT, "p")[ask]
+    assert (reading.value, reading.partial) == (pytest.approx(world.value), "")
+
+
+def moved(number, visit):
+    return replace(visit, page=replace(visit.page, url=f"http://10.0.1.{number}:8000/metrics"))
+
+
+def test_one_address_listed_in_two_ways_is_one_page():
+    signal, ask = find("vllm", "waiting"), ask_of(WORLDS[0])
+    listed = visit(Scrape((both(4),)), signal)
+    behind_a_name = replace(listed, page=Page("http://llm.demo:8000/metrics", listed.page.labels, ip="10.0.0.7"))
+    reading = measure([ask], [listed, behind_a_name], Endpoint("p").dialect, AT, AT, "p")[ask]
+    assert reading.value == 4
+
+
+@pytest.mark.real
+def test_a_label_that_only_some_targets_have_is_the_engine_s(server):
+    """So that nobody changes what another's series mean by a label on targets of his own."""
+    worlds = {world.name: world for world in WORLDS}
+    names = "a-pair-called-replica|the-engine-s-own-replicas"
+    endpoint = Endpoint("p", server.url, timeout=20, up_selector=f'up{{world=~"{names}"}}')
+    ask = ask_of(worlds["the-engine-s-own-replicas"])
+    narrowed = replace(endpoint, matchers={"namespace": "demo"}, labels={"pod": "world"})
+    source = PrometheusSource(narrowed)
+    own = replace(ask, own=OwnPods(frozenset({"the-engine-s-own-replicas"}), frozenset()))
+    assert source.fetch([own], [AT])[own][0].value == 7
+    source.close()
