@@ -36,7 +36,7 @@ from engines.install import HOME, RELEASES, installed
 from engines.servers import BATCH, MODEL
 
 PAGES = Path(__file__).with_name("pages")
-PATIENCE = 900.0  # seconds for a server to come up; a minute, where nobody else uses the machine
+PATIENCE = 900.0  # seconds for a server to come up, or for answers; a minute, where nobody else uses the machine
 MANY = BATCH + BATCH // 2  # requests, more than one batch
 SETTLE = 3.0  # seconds after which a page says what was so; the slowest exporters say it every 2 s
 
@@ -56,6 +56,7 @@ class Recording:
         page: where its metrics page is, given that port.
         many: requests in flight while it is busy: more than it works on at a time.
         busy: what it says then, as the number of each signal.
+        idle: what it says of each while nothing is in flight.
         labels: of the workload, by the catalogue's names.
         absent: signals of the catalogue that it does not have, and why.
         silent: whether it says nothing of what is in flight before its first request.
@@ -67,6 +68,7 @@ class Recording:
     page: Callable[[int], str] = lambda port: f"http://127.0.0.1:{port}/metrics"
     many: int = MANY
     busy: Mapping[str, float] = field(default_factory=lambda: {"running": BATCH, "waiting": MANY - BATCH})
+    idle: float = 0.0
     labels: Mapping[str, str] = field(default_factory=lambda: {"model": MODEL})
     absent: Mapping[str, str] = field(default_factory=dict)
     silent: bool = False
@@ -95,7 +97,14 @@ RECORDINGS: Mapping[str, Recording] = {
         many=2 * BATCH + 4,
         busy={"running": 2 * BATCH, "waiting": 4},
     ),
-    "litellm": Recording("litellm", ("vllm", "litellm"), servers.litellm, page=_next, busy={"in_flight": MANY}),
+    "litellm": Recording(
+        "litellm",
+        ("vllm", "litellm"),
+        servers.litellm,
+        page=lambda port: f"http://127.0.0.1:{port}/metrics/",
+        busy={"in_flight": MANY + 1},
+        idle=1,
+    ),
     "vllm-router": Recording(
         "vllm-router",
         ("vllm", "vllm-router"),
@@ -105,7 +114,7 @@ RECORDINGS: Mapping[str, Recording] = {
         labels={},
         silent=True,
     ),
-    "llama-cpp": Recording("llama-cpp", ("llama-cpp",), servers.llama_cpp, labels={}, tokens=6000),
+    "llama-cpp": Recording("llama-cpp", ("llama-cpp",), servers.llama_cpp, labels={}),
     "ray-serve": Recording(
         "ray-serve",
         ("ray",),
@@ -143,6 +152,7 @@ def record(name: str) -> None:
         "labels": dict(recording.labels),
         "absent": dict(recording.absent),
         "silent": recording.silent,
+        "idle": recording.idle,
         **known,
     }
     (target / "load.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, width=120))
@@ -242,10 +252,10 @@ def _answered(clients: Clients, sent: Iterable[Request]) -> None:
 
 
 def _wait(predicate: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while not predicate():
         if time.monotonic() > deadline:
-            sys.exit(f"engines: not within 300 s: {what}")
+            sys.exit(f"engines: not within {PATIENCE:.0f} s: {what}")
         time.sleep(0.05)
 
 

@@ -61,12 +61,13 @@ def vllm_alone(
 
 
 def litellm(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, ...]:
-    """LiteLLM's proxy before one vLLM; its metrics page is on a port of its own, where it does not count its own reading."""
-    engine = vllm(programs["vllm"], home, "127.0.0.1", port + 2)
-    behind = {"model": f"hosted_vllm/{MODEL}", "api_base": f"http://127.0.0.1:{port + 2}/v1", "api_key": "none"}
+    """LiteLLM's proxy before one vLLM; its page is on the port of its requests, and counts its own reading among them."""
+    engine = vllm(programs["vllm"], home, "127.0.0.1", port + 1)
+    behind = {"model": f"hosted_vllm/{MODEL}", "api_base": f"http://127.0.0.1:{port + 1}/v1", "api_key": "none"}
     config = {
         "model_list": [{"model_name": MODEL, "litellm_params": behind}],
         "litellm_settings": {"callbacks": ["prometheus"]},
+        "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},  # nobody but us is there
     }
     (home / "litellm.yaml").write_text(yaml.safe_dump(config))
     proxy = Part(
@@ -74,7 +75,6 @@ def litellm(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, 
         (
             *(str(programs["litellm"] / "litellm"), "--config", str(home / "litellm.yaml")),
             *("--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
-            *("--prometheus_metrics_port", str(port + 1)),
         ),
         ready=answers(f"http://127.0.0.1:{port}/health/liveliness"),
         env={**_OFFLINE, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "TMPDIR": str(home)},
@@ -146,9 +146,9 @@ def llama_cpp(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part
     server = Part(
         "llama-server",
         (
-            *(str(programs["llama-cpp"] / "llama-cpp-server"), "--model", str(home / "model.gguf"), "--metrics"),
-            *("--alias", MODEL, "--host", "127.0.0.1", "--port", str(port), "--threads", "1"),
-            *("--parallel", str(BATCH), "--ctx-size", str(BATCH * 8192)),
+            *(str(programs["llama-cpp"] / "llama-cpp-server"), "--model", str(home / "model.gguf")),
+            *("--host", "127.0.0.1", "--port", str(port), "--ctx-size", str(BATCH * 8192)),
+            *("--", "--metrics", "--alias", MODEL, "--threads", "1", "--parallel", str(BATCH)),
         ),
         ready=answers(f"http://127.0.0.1:{port}/health"),
     )

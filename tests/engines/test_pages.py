@@ -81,7 +81,9 @@ def test_what_is_in_flight_is_read_while_it_is_and_not_any_more_when_it_is_answe
     }
     for moment in ("before", "after", "aborted"):
         idle = recorded.read(moment, *asked)
-        assert {name: reading.value for name, reading in idle.items()} == dict.fromkeys(asked, 0.0), moment
+        assert {name: reading.value for name, reading in idle.items()} == dict.fromkeys(asked, recorded.load["idle"]), (
+            moment
+        )
         assert {reading.partial for reading in idle.values()} <= {""}
 
 
@@ -89,7 +91,7 @@ def test_before_the_first_request_nothing_is_in_flight_or_nothing_is_said_of_it(
     asked = gauges(recorded)
     fresh = recorded.read("fresh", *asked)
     assert {name: reading.value for name, reading in fresh.items()} == dict.fromkeys(
-        asked, None if recorded.load["silent"] else 0.0
+        asked, None if recorded.load["silent"] else recorded.load["idle"]
     )
 
 
