@@ -5,12 +5,13 @@ is a guess, and weaker findings are drawn from it.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from scaler.config import signals
 from scaler.config.metrics import Input
-from scaler.model.measurement import GpuAsk, SignalAsk
+from scaler.model.measurement import GpuAsk, QueryAsk, SignalAsk
 
 # demand      rises with load and wants more replicas: what waits, runs, is late or full
 # throughput  work that gets done: rises with load, until the replicas are full
@@ -27,6 +28,8 @@ _WORDS: tuple[tuple[Role, str], ...] = (  # the first row of which a word is in 
     ("throughput", "token tokens rate throughput rps qps tps"),
     ("size", "pod pods replica replicas node nodes gpu gpus capacity limit"),
 )
+_COUNTED = frozenset("waiting running pending queue queued backlog inflight concurrency requests".split())
+_FRACTIONS = re.compile(r"\b(rate|irate|increase|deriv|delta|avg|quantile|stddev|histogram_quantile|\w+_over_time)\b|/")
 _GONE = frozenset({"pod", "pods", "replica", "replicas"})  # there are none of these without replicas
 _GRIDS: dict[str, tuple[float, ...]] = {
     "requests": (0, 1, 3, 10, 40, 200, 1_000, 10_000),
@@ -91,15 +94,28 @@ def meaning_of(item: Input) -> Meaning:
     words = set(re.split(r"[^a-z]+", f"{item.name} {item.unit}".lower()))
     role: Role = next((role for role, row in _WORDS if words & set(row.split())), "demand")
     idle = 1.0 if role == "size" else 0.0
+    unit = item.unit or ("requests" if _counts_requests(item, words) else "")
     return Meaning(
         role=role,
         known=False,
-        grid=_GRIDS.get(item.unit, _ROLE_GRIDS[role]),
+        grid=_GRIDS.get(unit, _ROLE_GRIDS[role]),
         idle=idle,
         empty=0.0 if words & _GONE else idle,
         bound=None,
         bounded_by="",
     )
+
+
+def _counts_requests(item: Input, words: Collection[str]) -> bool:
+    """Whether a query is named like a count of requests, and nothing in it makes fractions of whole numbers."""
+    text = item.ask.text if isinstance(item.ask, QueryAsk) else ""
+    return bool(_COUNTED.intersection(words)) and not _FRACTIONS.search(text) and not item.over
+
+
+def gate(values: Collection[float]) -> Meaning:
+    """What a metric stands for that a formula only compares for equality: one of these values, or none."""
+    grid = tuple(sorted({0.0, *values}))
+    return Meaning("size", False, grid if len(grid) > 1 else (0.0, 1.0), grid[0], grid[0], None, "")
 
 
 def _of_signal(item: Input, signal: signals.Signal) -> Meaning:

@@ -7,11 +7,11 @@ seeded, so that a finding today is a finding tomorrow.
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
-from scaler.check.meaning import meaning_of
+from scaler.check.meaning import gate, meaning_of
 from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import MAX_REPLICAS, State, decide
@@ -96,7 +96,10 @@ class Prober:
     def __init__(self, spec: WorkloadSpec) -> None:
         self.spec = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={})
         self.names = spec.program.names | (frozenset() if isinstance(spec.activation, float) else spec.activation.names)
-        self.meanings = {item.name: meaning_of(item) for item in spec.inputs}
+        gates = {item.name: _compared(item.name, self._texts()) for item in spec.inputs}
+        self.meanings = {
+            item.name: gate(gates[item.name]) if gates[item.name] else meaning_of(item) for item in spec.inputs
+        }
         self.read = {name: meaning for name, meaning in self.meanings.items() if name in self.names}
         self.counted = {name: meaning for name, meaning in self.read.items() if name in spec.program.names}
 
@@ -156,15 +159,30 @@ class Prober:
         }
         return Point(values, start.ready)
 
+    def _texts(self) -> list[str]:
+        activation = self.spec.activation
+        return [self.spec.program.text, "" if isinstance(activation, float) else activation.text]
+
     def _constants(self) -> tuple[float, ...]:
         """Numbers in the formula, and a bit above each: where something may change between two points of a grid."""
-        texts = [self.spec.program.text, "" if isinstance(self.spec.activation, float) else self.spec.activation.text]
-        written = [float(number) for text in texts for number in _CONSTANT.findall(text)]
+        written = [float(number) for text in self._texts() for number in _CONSTANT.findall(text)]
         used = [value for name, value in self.spec.parameters.items() if name in self.names]
         positive = sorted({value for value in (*written, *used) if 0 < value <= 1e9})[:8]
         return tuple(
             near for value in positive for near in (value, value + 1 if value == round(value) else value * 1.01)
         )
+
+
+def _compared(name: str, texts: Collection[str]) -> tuple[float, ...]:
+    """The numbers that a metric is compared with for equality, where that is all that is done with it.
+
+    `readiness_gate == 1 && waiting > 10` compares readiness_gate with 1; waiting with nothing.
+    """
+    word, number = rf"(?<![\w.]){re.escape(name)}(?!\w)", r"(-?\d+(?:\.\d+)?)"
+    sides = re.compile(rf"{word}\s*[!=]=\s*{number}|{number}\s*[!=]=\s*{word}")
+    text = "\n".join(texts)
+    found = [float(left or right) for left, right in sides.findall(text)]
+    return tuple(found) if found and len(found) == len(re.findall(word, text)) else ()
 
 
 def moved(point: Point, name: str, value: float) -> Point:
