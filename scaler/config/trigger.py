@@ -13,6 +13,7 @@ from functools import lru_cache
 from scaler.model.errors import ConfigError, UnsupportedError
 from scaler.model.fields import show
 from scaler.model.measurement import Request, WorkloadKey
+from scaler.model.objects import Scaled, same_trigger
 
 TRIGGER = "trigger"  # how messages name the place that is not a file
 KEDA_KEYS = frozenset({"scalerAddress", "enableTLS", "unsafeSsl"})  # KEDA's own; it sends them along
@@ -111,3 +112,17 @@ def size(request: Request) -> int:
 def _digest(formula: str | None, expression: str | None, given: Mapping[str, str]) -> str:
     parts = [formula or "", expression or "", *(part for pair in sorted(given.items()) for part in pair)]
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
+
+
+def refuse_by_value(request: Request, scaled: Scaled | None) -> None:
+    """Refuse a trigger whose metricType makes the HPA multiply our replicas by those that there are.
+
+    Of a steady answer of 5 it makes 2 -> 4 -> 8 -> ... -> maxReplicaCount, since what we answer is a number of
+    replicas, and `Value` takes it for a ratio.
+
+    Raises:
+        ConfigError: the ScaledObject is known, and its metricType is not AverageValue.
+    """
+    if scaled and any(same_trigger(own, request.metadata) for own in scaled.by_value):
+        problem = "is not AverageValue, so the HPA would multiply the replicas by themselves up to maxReplicaCount"
+        raise ConfigError("trigger", "metricType", problem, "AverageValue, which is the default: leave it out")

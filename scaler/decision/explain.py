@@ -249,6 +249,7 @@ def _kubernetes(scaled: Scaled | None, at: float) -> Data | None:
         "paused": scaled.paused,
         "fallback": scaled.fallback,
         "otherTriggers": list(scaled.others),
+        "scalingModifiers": scaled.modifiers,
         "conditions": [_condition(one) for one in scaled.conditions],
         "jobs": None if scaled.jobs is None else [_job(job, at) for job in scaled.jobs[:NAMED]],
         "pods": None if scaled.pods is None else {pod.name: pod.state for pod in scaled.pods},
@@ -289,13 +290,14 @@ def _hpa(decision: Decision) -> Data | None:
     """What the HPA makes of the answer: for the current replicas where known, else a table around the answer."""
     if decision.replicas is None or decision.key.kind != "ScaledObject":
         return None
-    known = decision.known
+    known, surge = decision.known, _surge(decision)
     asked = decision.replicas
-    around = {1, asked - 1, asked, asked + 1, 2 * asked} if known.current is None else {known.current}
+    there = None if known.current is None else known.current + surge
+    around = {1, asked - 1, asked, asked + 1, 2 * asked} if there is None else {there}
     spec = _hpa_spec(decision)
     rows = [
         _row(asked, current, spec, decision)
-        for current in sorted(around | {0} if known.current is None else around)
+        for current in sorted(around | {0} if there is None else around)
         if current >= 0
     ]
     down, up = spec.tolerances
@@ -305,8 +307,22 @@ def _hpa(decision: Decision) -> Data | None:
         "type": "AverageValue",
         "tolerance": {"down": down, "up": up},
         "stabilization": spec.behavior.down.window if spec.behavior else NO_BEHAVIOR_WINDOW,
+        "surge": surge,
         "rows": rows,
     }
+
+
+def _surge(decision: Decision) -> int:
+    """Pods above the replicas that are asked of the target: a rollout under way, in which the HPA counts them all.
+
+    Source: Kubernetes 1.37.2, podautoscaler/replica_calculator.go (GetExternalPerPodMetricReplicas): within its
+    tolerance the HPA answers status.replicas, and so writes a surge of up to 10 % into spec.replicas.
+    """
+    scaled, current = decision.scaled, decision.known.current
+    pods = None if scaled is None else scaled.count("ready", "unready", "starting", "pending")
+    if not pods or not current or (scaled and scaled.template and scaled.template.counted > 1):
+        return 0
+    return max(pods - current, 0)
 
 
 def _hpa_spec(decision: Decision) -> HpaSpec:
@@ -534,6 +550,11 @@ def _hpa_lines(hpa: Data | None) -> list[str]:
     tolerance = f"{100 * up:g}%" + ("" if up == down else f" up and {100 * down:g}% down")
     lines = [f"gets {hpa['value']} against a target of {hpa['target']} ({hpa['type']}, tolerance {tolerance})"]
     lines += [f"current {row['current']:>4}  desired {row['desired']:>4}   {row['why']}" for row in hpa["rows"]]
+    if hpa["surge"] and any(row["desired"] > hpa["value"] for row in hpa["rows"]):
+        lines.append(
+            f"! a rollout has {hpa['surge']} pods more, which the HPA counts: within its tolerance it asks for as"
+        )
+        lines.append("  many as there are, and keeps them; `behavior.scaleUp.tolerance: 0` prevents that")
     if hpa["stabilization"]:
         lines.append(f"and goes down only to the highest that it was asked for in {seconds(hpa['stabilization'])}")
     return lines
@@ -551,6 +572,8 @@ def _report_lines(told: Data | None) -> list[str]:
         lines.append(f"! paused by the annotation {told['paused']}")
     if told["otherTriggers"]:
         lines.append(f"also triggered by {', '.join(told['otherTriggers'])}: the largest answer of all counts")
+    if told["scalingModifiers"]:
+        lines.append(f"! scalingModifiers make of our answer: {told['scalingModifiers']}; that is not reckoned here")
     if told["fallback"]:
         lines.append(f"fallback: {told['fallback']}")
     for one in told["pending"][:NAMED]:

@@ -18,7 +18,7 @@ from scaler.config import signals
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import FormulaFile, bind
-from scaler.config.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, size
+from scaler.config.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, refuse_by_value, size
 from scaler.config.workload import WorkloadSpec, own_pods
 from scaler.decision.capacity import unknown
 from scaler.decision.decide import State, decide, inherited
@@ -184,6 +184,7 @@ class Engine:
         """
         workload = await self._arrived(request)
         now = self._clock()
+        refuse_by_value(request, workload.scaled)
         workload.cadence = workload.cadence.looked(now, workload.spec.interval, workload.took)
         if workload.decision is None:
             try:
@@ -265,6 +266,7 @@ class Engine:
         try:
             scaled = self._scaled(request)
             trigger = _of_kind(parse_trigger(request), scaled)
+            refuse_by_value(request, scaled)
             file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
             spec = bind(file, trigger, self._defaults)
         except ScalerError as error:

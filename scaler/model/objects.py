@@ -81,6 +81,8 @@ class Scaled:
     minimum: int
     maximum: int
     idle: int | None = None  # idleReplicaCount
+    by_value: tuple[Metadata, ...] = ()  # of those of `triggers` whose metricType is not AverageValue
+    modifiers: str = ""  # the formula of its scalingModifiers; empty: it has none
     paused: str = ""  # the annotation that pauses it, such as "paused-replicas: 3"
     fallback: str = ""  # in KEDA's words, such as "currentReplicasIfHigher: 2 replicas after 3 failures"
     conditions: tuple[Condition, ...] = ()  # in KEDA's status

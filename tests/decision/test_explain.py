@@ -9,7 +9,7 @@ from scaler.decision.capacity import unknown
 from scaler.decision.decide import State, decide
 from scaler.decision.explain import as_data, as_text, number_text
 from scaler.model.availability import Availability, Count
-from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas
 from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled
 
@@ -495,3 +495,30 @@ def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
     text = as_text(data)
     assert "    not ordered again: 2.0 replicas' worth of load waits for the 1 on the way for 1m\n" in text
     assert "    ! 1 not ready after 6m40s, and not counted on; ready ones took 3m20s\n" in text
+
+
+def test_a_surge_of_a_rollout_is_what_the_hpa_counts_and_keeps():
+    """20 replicas asked for, one pod more: 20 / 21 is within 10 %, so the HPA asks for 21."""
+    running = tuple(Pod(f"llama-{number}", "ready") for number in range(21))
+    spec = workload(QUEUE)
+
+    def told(behavior):
+        scaled = replace(
+            SCALED, replicas=20, pods=running, maximum=40, hpa=replace(SCALED.hpa, maximum=40, behavior=behavior)
+        )
+        known = Replicas(20, 21, 0, 0, 40, "Kubernetes", serving=21)
+        rows = queue_rows(1, waiting=waiting(144))
+        return as_data(decide(spec, State(), replace(row(START, **rows[0]), scaled=scaled, replicas=known), START)[1])
+
+    data = told(None)
+    assert (data["answeredReplicas"], data["hpa"]["surge"]) == (20, 1)
+    assert [(one["current"], one["desired"]) for one in data["hpa"]["rows"]] == [(21, 21)]
+    assert "! a rollout has 1 pods more, which the HPA counts" in as_text(data)
+    strict = told(Behavior(up=replace(SCALE_UP, tolerance=0.0), down=replace(SCALE_DOWN, tolerance=0.0, window=0.0)))
+    assert [(one["current"], one["desired"]) for one in strict["hpa"]["rows"]] == [(21, 20)]
+    assert "a rollout has" not in as_text(strict)
+
+
+def test_what_scaling_modifiers_make_of_an_answer_is_said_not_reckoned():
+    data = told_by_kubernetes(replace(SCALED, modifiers="llama * 2"))
+    assert "! scalingModifiers make of our answer: llama * 2; that is not reckoned here" in as_text(data)

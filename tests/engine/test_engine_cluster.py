@@ -9,7 +9,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine, Limits
-from scaler.model.errors import NoAnswer
+from scaler.model.errors import ConfigError, NoAnswer
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.objects import Cluster, Hpa, Job, Pod, Scaled
 from scaler.model.strict_yaml import parse_yaml
@@ -707,3 +707,19 @@ def test_who_wakes_goes_on_in_its_own_time_and_never_back():
         assert world.engine.decisions()[0].at == START - 600, "a clock that was set back stops nobody"
 
     play(scenario)
+
+
+def test_a_trigger_whose_metric_type_multiplies_the_replicas_is_refused_where_its_object_is_seen():
+    world = World({"llama-a": 5.0})
+    asking = request()
+
+    async def scenario():
+        await world.at(0, cluster(scaled(own=pods("llama-a"))))
+        assert await world.engine.read(asking)
+        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(),))))
+        with pytest.raises(ConfigError, match=r"trigger: metricType: is not AverageValue.*leave it out"):
+            await world.engine.read(asking)
+        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(formula="window"),))))
+        assert await world.engine.read(asking), "another trigger of the object is meant"
+
+    asyncio.run(scenario())

@@ -137,6 +137,12 @@ class Reader:
             uid=meta["uid"],
             generation=meta.get("generation", 0),
             triggers=tuple(tuple(sorted(trigger["metadata"].items())) for trigger in ours),
+            by_value=tuple(
+                tuple(sorted(trigger["metadata"].items()))
+                for trigger in ours
+                if trigger.get("metricType", "AverageValue") != "AverageValue"
+            ),
+            modifiers=str(((spec.get("advanced") or {}).get("scalingModifiers") or {}).get("formula") or "")[:_SHOWN],
             others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
             target=f"{target[1]} {target[2]}",
             minimum=spec.get("minReplicaCount") or 0,
