@@ -263,10 +263,10 @@ class Engine:
 
     def _register(self, request: Request, now: float) -> Workload:
         self._raise_known_error(request)
+        scaled = self._scaled(request)
+        refuse_by_value(request, scaled)  # not remembered: it is mended in the object, not in what is asked
         try:
-            scaled = self._scaled(request)
             trigger = _of_kind(parse_trigger(request), scaled)
-            refuse_by_value(request, scaled)
             file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
             spec = bind(file, trigger, self._defaults)
         except ScalerError as error:

@@ -716,9 +716,10 @@ def test_a_trigger_whose_metric_type_multiplies_the_replicas_is_refused_where_it
     async def scenario():
         await world.at(0, cluster(scaled(own=pods("llama-a"))))
         assert await world.engine.read(asking)
-        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(),))))
-        with pytest.raises(ConfigError, match=r"trigger: metricType: is not AverageValue.*leave it out"):
-            await world.engine.read(asking)
+        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(), trigger(model="new")))))
+        for one in (asking, request(model="new")):
+            with pytest.raises(ConfigError, match=r"trigger: metricType: is not AverageValue.*leave it out"):
+                await world.engine.read(one)
         world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(formula="window"),))))
         assert await world.engine.read(asking), "another trigger of the object is meant"
 
