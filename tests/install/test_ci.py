@@ -99,3 +99,19 @@ def test_a_build_that_fails_fails_it(ci):
     done, makes, _ = ci(BROKEN="programs", BUILD="fails")
     assert done.returncode != 0
     assert "test-cluster" not in makes
+
+
+def test_a_make_that_is_ended_ends_the_build_too(tmp_path):
+    shutil.copy(REPO / "Makefile", tmp_path)
+    tools = tmp_path / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    (tools / "python").write_text('#!/bin/sh\necho $$ > "$LOG"\nexec sleep 50\n')
+    (tools / "python").chmod(0o755)
+    for name in ("requirements.lock", "pyproject.toml", ".venv/ready"):
+        (tmp_path / name).touch()
+    pid = tmp_path / "pid"
+    make = subprocess.Popen(["make", "programs"], cwd=tmp_path, env=os.environ | {"LOG": str(pid), "MAKEFLAGS": ""})
+    until(lambda: pid.exists() and pid.read_text().strip())
+    make.terminate()
+    make.wait(30)
+    until(lambda: not Path("/proc", pid.read_text().strip()).exists())
