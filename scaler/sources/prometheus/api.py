@@ -148,8 +148,9 @@ class _Session(requests.Session):
     def _remember(self, payload: dict[str, Any]) -> requests.Response:
         try:
             self.kind, self.result = payload["data"]["resultType"], payload["data"]["result"]
-            infos = [info for info in payload.get("infos") or () if not info.startswith("PromQL info")]
-            self.warning = "; ".join((*(payload.get("warnings") or ()), *infos))[:_SHOWN]
+            said = (*(payload.get("warnings") or ()), *(payload.get("infos") or ()))
+            # An info is about how a query is written: no answer is partial for it. Prometheus 2.53 calls it a warning.
+            self.warning = "; ".join(words for words in said if not words.startswith("PromQL info"))[:_SHOWN]
             series = len(self.result)
         except (AttributeError, KeyError, TypeError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error

@@ -170,6 +170,7 @@ def test_an_answer_of_too_many_series_is_a_failure(wire):
         ({"warnings": ["store-2 is down"]}, "store-2 is down"),
         ({"warnings": ["a", "b"], "infos": ["c"]}, "a; b; c"),
         ({"warnings": [], "infos": ["PromQL info: metric might not be a counter"]}, ""),
+        ({"warnings": ["PromQL info: metric might not be a counter"]}, ""),  # as Prometheus 2.53 has it
         ({"warnings": ["x" * 10_000]}, "x" * 300),
         ({"warnings": None}, ""),
     ],
