@@ -630,10 +630,11 @@ def test_hostile_pages_cost_their_own_pods_alone(web, pods):
     source = pods(timeout=0.5, max_series=10_000, max_bytes=1_000_000)
     assert counts(one(source, replace(WAITING, own=own(*names)))) == (2.0, 1, len(names))
     assert "/secret" not in {path for path, _ in web.asked}
-    reasons = {
-        name: one(source, replace(WAITING, own=own(name))).reason.partition(f"{web.port}/{name}")[2]
-        for name in names[1:]
-    }
+    patient = pods(timeout=30, max_series=10_000, max_bytes=1_000_000)  # the machine may be busy
+    reasons = {}
+    for name in names[1:]:
+        asked = source if name == "dripping" else patient
+        reasons[name] = one(asked, replace(WAITING, own=own(name))).reason.partition(f"{web.port}/{name}")[2]
     assert reasons == {
         "endless": " is longer than 1000000 bytes",
         "dripping": " gives no answer within 500ms",
