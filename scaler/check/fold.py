@@ -1,5 +1,6 @@
 """Folding a test: the same `decide` that serves, over what the test says is measured."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from scaler.check.timeline import WORDS, Expectation, Timeline
 from scaler.decision.decide import State, decide
 from scaler.decision.decision import Decision
+from scaler.decision.pace import LONGEST, Past
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Mismatch:
 def fold(timeline: Timeline) -> Iterator[tuple[Expectation, Decision]]:
     """Yield for every expectation the newest decision at its time."""
     spec, waiting = timeline.spec, list(timeline.expect)
-    state = State(since=-spec.memory)
+    state = State(since=-max(spec.memory, LONGEST), pace=Past(since=-math.inf, located=True))
     for tick in range(timeline.ticks):
         now = tick * spec.interval
         state, decision = decide(spec, state, timeline.inputs(now), now)

@@ -25,6 +25,7 @@ MOMENTS = (0.0, 0.3, 0.6, 0.9)  # how far up its grid every metric stands
 RANDOM_MOMENTS = 10
 FACTORS = (1.0, 1.3, 2.0, 5.0, 20.0)
 FLEETS = (1, 2, 4, 10)
+KEDA_MAXIMUM = 100  # what maxReplicaCount is where nobody says it
 
 _CONSTANT = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
@@ -84,7 +85,7 @@ class Prober:
     """Tries one formula.
 
     Args:
-        spec: the workload; its guards and its policy are left out, so that it is the formula that is looked at.
+        spec: the workload; its guards, policy and pace are left out, so that it is the formula that is looked at.
 
     Attributes:
         names: all that the formula or the activation reads.
@@ -94,7 +95,7 @@ class Prober:
     """
 
     def __init__(self, spec: WorkloadSpec) -> None:
-        self.spec = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={})
+        self.spec = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={}, scale_down=None)
         self.names = spec.program.names | (frozenset() if isinstance(spec.activation, float) else spec.activation.names)
         gates = {item.name: _compared(item.name, self._texts()) for item in spec.inputs}
         self.meanings = {
@@ -192,4 +193,4 @@ def moved(point: Point, name: str, value: float) -> Point:
 
 def _inputs(point: Point) -> Inputs:
     readings = {name: Reading(value, 0.0) for name, value in point.values.items()}
-    return Inputs(readings, replicas=Replicas(point.ready, point.ready, 0))
+    return Inputs(readings, replicas=Replicas(point.ready, point.ready, 0, 0, KEDA_MAXIMUM))

@@ -16,7 +16,8 @@ For a formula that starts Jobs the test says which came of it, and how they ende
       jobs: [{started: 6m, succeeded: 36m}, {started: 2h, failed: 3h}, {started: 4h}]
 
 Before its first tick the past counts as seen, since most tests are about a workload that is long there: an answer may
-be lowered at once. All other clocks (idleFor, holdFor, the policy's) start with the test.
+be lowered at once. All other clocks (idleFor, holdFor, the policy's) start with the test. The pace at which answers
+fall is part of a test only where the file or the test's parameters set `scaleDown`: most are about what is needed.
 """
 
 import math
@@ -140,7 +141,8 @@ class Timeline:
         ready = known.get("ready", None if "ready" in given else current)
         apart = None if current is None or ready is None else max(current - ready, 0)
         starting = known.get("starting", None if "starting" in given else apart)
-        return Replicas(current, ready, starting, source="the test" if known else "")
+        bounds = known.get("min"), known.get("max")
+        return Replicas(current, ready, starting, *bounds, source="the test" if known else "")
 
 
 def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline:
@@ -169,9 +171,10 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
 def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> WorkloadSpec:
     given = {key: str(raw).lower() if isinstance(raw, bool) else str(raw) for key, raw in parameters.rest().items()}
     try:
-        return bind_example(file, given, defaults)
+        spec = bind_example(file, given, defaults)
     except ConfigError as error:
         raise parameters.error(error.key, error.problem, error.allowed) from error
+    return spec if "scaleDown" in {*file.body, *given} else replace(spec, scale_down=None)
 
 
 def _given(fields: Fields, spec: WorkloadSpec) -> Mapping[str, Series]:

@@ -3,6 +3,7 @@
 import argparse
 
 from scaler.cli.arguments import pair
+from scaler.config.metrics import FUNCTIONS_TOO
 from scaler.decision.explain import number_text, step_lines, steps_data
 from scaler.formula import parse
 from scaler.model.errors import ConfigError
@@ -18,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the value, and the steps to it if asked."""
     values = dict(pair(word, _number_or_nil) for word in arguments.pairs)
-    program = parse(arguments.formula, values)
+    program = parse(arguments.formula, values, shared=FUNCTIONS_TOO)
     if arguments.steps:
         print("\n".join(step_lines(steps_data(program, values))))
     print(number_text(program.evaluate(values)))

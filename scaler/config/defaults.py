@@ -1,9 +1,25 @@
 """What the settings say for every workload."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from scaler.model.fields import duration, number
+
 Mode = Literal["clamp", "report", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDown:
+    """How fast an answer may fall."""
+
+    percent: float = 10.0  # of the answer in a minute, at least one replica
+    window: float | None = None  # seconds: not below the greatest need in it; None: the start-up that was learnt
+
+    def __str__(self) -> str:
+        window = "startup" if self.window is None else f"{self.window:g}s"
+        return f"{self.percent:g}% {window}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +33,7 @@ class Defaults:
     idle_for: float = 60.0  # seconds of quiet before "inactive"
     capacity: Mode = "report"
     startup: float = 900.0
+    scale_down: ScaleDown | None = ScaleDown()  # None: at once
     engine: str = "vllm"
     gateway: str = "llm-d"
     gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
@@ -32,3 +49,20 @@ def capacity_mode(raw: object) -> Mode:
     if raw == "clamp" or raw == "report" or raw == "off":  # noqa: PLR1714 - so that the type is seen
         return raw
     raise ValueError("clamp, report, off")
+
+
+SCALE_DOWN = "off, or a percentage a minute such as 10% and, after a space, a window such as 5m or startup"
+_WRITTEN = re.compile(r"(?P<percent>[\d.]+)\s*%(\s+(?P<window>\S+))?")
+
+
+def scale_down(raw: object) -> ScaleDown | None:
+    """How fast an answer may fall: a mapping of percent and window, or both as a text; None for `off`."""
+    if raw is False or raw == "off":
+        return None
+    if isinstance(raw, str) and (written := _WRITTEN.fullmatch(raw.strip())):
+        raw = {key: value for key, value in written.groupdict().items() if value is not None}
+    if not isinstance(raw, Mapping) or not raw or not raw.keys() <= {"percent", "window"}:
+        raise ValueError(f"{SCALE_DOWN}; in a file also {{percent: 10, window: 5m}}")
+    percent = number(0, 100, above=True)(raw.get("percent", 10))
+    window = raw.get("window", "startup")
+    return ScaleDown(percent, None if window == "startup" else duration(0, 3600)(window))

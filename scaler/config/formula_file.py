@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Literal
 
 from scaler.config import promql, signals
-from scaler.config.defaults import Defaults, capacity_mode
+from scaler.config.defaults import Defaults, capacity_mode, scale_down
 from scaler.config.metrics import (
     FORMULA_NAME,
+    FUNCTIONS_TOO,
     NAME,
     TARGET_NAMES,
     Input,
@@ -44,6 +45,7 @@ OVERRIDES = (
     "idleFor",
     "capacity",
     "startup",
+    "scaleDown",
 )
 MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
 RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
@@ -282,6 +284,7 @@ def _read(
         idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
         capacity=fields.take("capacity", capacity_mode, defaults.capacity),
         startup=fields.take("startup", duration(0, 7200), defaults.startup),
+        scale_down=fields.take("scaleDown", scale_down, None if policy else defaults.scale_down),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
@@ -359,7 +362,7 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
 
 @lru_cache(maxsize=4096)
 def _parsed(formula: str, names: frozenset[str], kind: Literal["number", "boolean"]) -> Program:
-    return parse(formula, names, kind=kind)
+    return parse(formula, names, kind=kind, shared=FUNCTIONS_TOO)
 
 
 def _program(formula: str, names: frozenset[str], kind: Literal["number", "boolean"], where: str, key: str) -> Program:

@@ -19,7 +19,8 @@ from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadK
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
 FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 SOURCES = ("signal", "prometheus", "gpus")  # of a metric
-TARGET_NAMES = ("replicas", "ready", "starting")  # what is known of the scale target, as names in formulas
+TARGET_NAMES = ("replicas", "ready", "starting", "min", "max")  # of the scale target, as names in formulas
+FUNCTIONS_TOO = ("min", "max")  # of these: `max` is maxReplicaCount, `max(a, b)` the larger of two
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
 PROGRESS = "generation_tokens_per_second"  # the same, where the engine does not say what runs
 SEE_WORK = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress

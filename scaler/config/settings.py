@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from scaler.config.defaults import Defaults, capacity_mode
+from scaler.config.defaults import Defaults, ScaleDown, capacity_mode, scale_down
 from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
@@ -74,6 +74,9 @@ KEYS: tuple[Key, ...] = (
         900.0,
         "how long a replica that is not ready counts as on its way; 0s: never",
     ),
+    Key(
+        "defaults.scaleDown", scale_down, ScaleDown(), "how fast an answer may fall in a minute, and its window; or off"
+    ),
     Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
     Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
@@ -115,6 +118,7 @@ class Settings:
             idle_for=self["defaults.idleFor"],
             capacity=self["defaults.capacity"],
             startup=self["defaults.startup"],
+            scale_down=self["defaults.scaleDown"],
             engine=self["defaults.engine"],
             gateway=self["defaults.gateway"],
             gateway_namespace=self["defaults.gatewayNamespace"],
@@ -215,6 +219,15 @@ def _check(settings: Settings, where: str) -> None:
             raise ConfigError(where, key, f"{settings[key]!r} is not an endpoint", known)
 
 
+def _shown(key: Key, value: object) -> object:
+    """One value as the file would say it."""
+    if key.read is scale_down:
+        return "off" if value is None else str(value)
+    if isinstance(value, float):
+        return seconds(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
 def shown(settings: Settings) -> dict[str, object]:
     """The settings as they are in force, for `serve --print-settings`; file names are shown, contents never."""
     tree: dict[str, object] = {}
@@ -224,6 +237,6 @@ def shown(settings: Settings) -> dict[str, object]:
         place: dict[str, Any] = tree
         for section in sections:
             place = place.setdefault(section, {})
-        place[name] = seconds(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
+        place[name] = _shown(key, value)
     tree["endpoints"] = {name: shown_endpoint(endpoint) for name, endpoint in settings.endpoints.items()}
     return tree

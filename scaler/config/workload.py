@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from scaler.config.defaults import Mode
+from scaler.config.defaults import Mode, ScaleDown
 from scaler.config.metrics import GPU_COUNTS, Input
 from scaler.formula import Program
 from scaler.model.availability import Availability
@@ -48,6 +48,7 @@ class WorkloadSpec:
     idle_for: float
     capacity: Mode  # what is made of replicas that cannot be had
     startup: float  # seconds for which a replica that is not ready counts as on its way
+    scale_down: ScaleDown | None  # how fast an answer may fall; None: at once
 
     @property
     def algorithm(self) -> Policy | None:

@@ -10,7 +10,7 @@ for what was answered by somebody else. After `holdFor` without certain data not
 
 Inactive, the word that takes N replicas to zero in one step, is said only after `idleFor` of certain, gap-free quiet.
 What a process has not seen for as long as the formula's memory, it may use to raise and not to lower. Growth ends where
-replicas are on their way already (starting.py) or cannot be had (capacity.py).
+replicas are on their way already (starting.py) or cannot be had (capacity.py); an answer falls at a pace (pace.py).
 
 For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
 is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
@@ -22,12 +22,13 @@ Pure and total: no clock, no I/O, no exception for anything that can be measured
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from scaler.config.metrics import REDUCTIONS, Input
+from scaler.config.metrics import REDUCTIONS, TARGET_NAMES, Input
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity, capacity
 from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle, Partial
+from scaler.decision.pace import LONGEST, NOTHING_YET, Pace, Past, following, pace
 from scaler.decision.reason import sentence
-from scaler.decision.starting import Coming, Owed, coming
+from scaler.decision.starting import Coming, Owed, coming, learnt
 from scaler.formula import Program
 from scaler.model.errors import EvaluationError
 from scaler.model.fields import seconds
@@ -56,6 +57,7 @@ class State:
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
     owed: Owed | None = None  # load that waits for replicas on their way
+    pace: Past = NOTHING_YET  # what was needed and answered lately
 
 
 def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
@@ -74,8 +76,11 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     load = _load(spec, state, inputs, now)
     room = capacity(spec.capacity, inputs, now)
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
-    wanted = _within(load.asked, way, room)
     ground = _ground(spec, state, load, inputs.replicas, now)
+    past = _past(spec, state, inputs)
+    slow = _slow(spec, past, ground, inputs.replicas, now)
+    due = _within(load.asked, way)
+    wanted = _within(due, slow, room)
     activated = ground.trusted and load.condition is True and (load.outcome is None or load.outcome.active)
     idle = _idle(spec, state, load.guards, inputs.replicas, ground.certain and not activated, now)
     replicas = _replicas(spec, ground, wanted if ground.trusted else None)
@@ -109,8 +114,11 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         scaled=inputs.scaled,
         capacity=room,
         coming=way,
+        pace=slow,
     )
-    return _following(spec, state, load, ground, decision, owed), replace(decision, reason=sentence(decision))
+    if spec.scale_down:
+        past = following(spec.scale_down, past, due, decision.replicas, inputs.replicas.current, now)
+    return _following(spec, state, load, ground, decision, owed, past), replace(decision, reason=sentence(decision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +197,13 @@ def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now:
 
 
 def _following(
-    spec: WorkloadSpec, state: State, load: _Load, ground: _Ground, decision: Decision, owed: Owed | None
+    spec: WorkloadSpec,
+    state: State,
+    load: _Load,
+    ground: _Ground,
+    decision: Decision,
+    owed: Owed | None,
+    past: Past,
 ) -> State:
     """What the next tick needs of this one."""
     now, said, idle = decision.at, decision.said, decision.idle
@@ -206,6 +220,7 @@ def _following(
         last=_last(state, load.facts, now),
         policy=load.policy,
         owed=owed,
+        pace=past,
     )
 
 
@@ -243,6 +258,7 @@ def inherited(states: Collection[State]) -> State:
         certain=max(certain, key=lambda answer: answer.at, default=None),
         floor=_most(*(state.floor for state in states)),
         active=any(words) if words else None,
+        pace=Past(took=max((state.pace.took for state in states if state.pace.took is not None), default=None)),
     )
 
 
@@ -368,9 +384,9 @@ def _nobody(known: Replicas) -> str:
 
 def _scope(spec: WorkloadSpec, facts: tuple[Fact, ...], known: Replicas) -> Mapping[str, float | None]:
     """Every name a formula may use, with its value."""
-    target = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
-    counts = {name: None if count is None else float(count) for name, count in target.items()}
-    return {**spec.parameters, **counts, **{fact.name: fact.value for fact in facts}}
+    counts = (known.current, known.ready, known.starting, known.minimum, known.maximum)
+    target = {name: None if count is None else float(count) for name, count in zip(TARGET_NAMES, counts, strict=True)}
+    return {**target, **spec.parameters, **{fact.name: fact.value for fact in facts}}
 
 
 def _stand_ins(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> Mapping[str, float]:
@@ -457,7 +473,23 @@ def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, pro
     return replicas_for(outcome.replicas, 1.0)
 
 
-def _within(asked: int | None, *limits: Coming | Capacity | None) -> int | None:
+def _past(spec: WorkloadSpec, state: State, inputs: Inputs) -> Past:
+    """What was needed and answered lately, with the start-up that the pods show now."""
+    pods = inputs.scaled.pods if inputs.scaled else None
+    took = learnt(pods or (), spec.startup or LONGEST)
+    return state.pace if took is None else replace(state.pace, took=took)
+
+
+def _slow(spec: WorkloadSpec, past: Past, ground: _Ground, known: Replicas, now: float) -> Pace | None:
+    """How far a certain answer may fall; an uncertain one does not fall, and of Jobs none is kept."""
+    if spec.scale_down is None or spec.for_jobs or not ground.ripe:
+        return None
+    since = now if ground.since is None else ground.since
+    current = None if known.doubt else known.current
+    return pace(spec.scale_down, past, ground.floor, current, now - since + spec.interval, now)
+
+
+def _within(asked: int | None, *limits: Coming | Capacity | Pace | None) -> int | None:
     """What is left of what is asked for."""
     for limit in limits:
         asked = limit.within(asked) if limit else asked

@@ -6,6 +6,7 @@ from typing import Literal
 
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity
+from scaler.decision.pace import Pace
 from scaler.decision.starting import Coming
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Replicas, WorkloadKey
@@ -91,6 +92,7 @@ class Decision:
     scaled: Scaled | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had
     coming: Coming | None = None  # what is on its way
+    pace: Pace | None = None  # how far it may fall
 
     @property
     def key(self) -> WorkloadKey:
@@ -121,6 +123,12 @@ class Decision:
     def due(self) -> int | None:
         """What is asked for, less what is on its way."""
         return self.coming.within(self.asked) if self.coming else self.asked
+
+    @property
+    def falls_slowly(self) -> str:
+        """Why the answer has not come down to what is due, or an empty text."""
+        paced = self.pace is not None and self.due is not None and self.pace.least > self.due
+        return self.pace.reason if self.pace and paced else ""
 
     def answer(self) -> Answer:
         """What the wire may say.

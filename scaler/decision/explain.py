@@ -73,6 +73,7 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "desiredReplicas": decision.asked,
         "limitedReplicas": decision.wanted,
         "starting": _coming(decision.coming),
+        "scaleDown": _scale_down(decision),
         "capacity": _capacity(decision.capacity),
         "policy": _policy(decision),
         "activation": {
@@ -206,6 +207,19 @@ def _coming(coming: Coming | None) -> Data | None:
         "limit": coming.limit,
         "creditedLoad": coming.owed,
         "message": coming.says() if coming.owed else "",
+    }
+
+
+def _scale_down(decision: Decision) -> Data | None:
+    pace = decision.pace
+    if pace is None:
+        return None
+    return {
+        "percent": pace.percent,
+        "windowSeconds": pace.window,
+        "startupSeconds": pace.took,
+        "leastReplicas": pace.least,
+        "message": decision.falls_slowly,
     }
 
 
@@ -454,6 +468,8 @@ def _replica_lines(data: Data) -> list[str]:
         )
         lines += [f"! {caution}" for caution in data["policy"]["cautions"]]
     lines += _coming_lines(data["starting"])
+    if data["scaleDown"] and data["scaleDown"]["message"]:
+        lines.append(f"not yet below {data['scaleDown']['leastReplicas']}: {data['scaleDown']['message']}")
     memory, hold = data["memory"], data["hold"]
     lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"
     if memory["seconds"] < memory["needed"] and data["unit"] == "replicas":

@@ -60,7 +60,8 @@ def _short(decision: Decision) -> str:
     waits = decision.coming.says() if decision.coming and due != asked else ""
     if decision.wanted == asked:
         return f", though {short}" if short else ""
-    return f", not {asked}, since {'; '.join(why for why in (waits, short) if why)}"
+    whys = (decision.falls_slowly, waits, short)
+    return f", not {asked}, since {'; '.join(why for why in whys if why)}"
 
 
 def _activity(decision: Decision) -> str:

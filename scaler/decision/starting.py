@@ -21,12 +21,14 @@ from zero on a model that loads for 5 minutes: 144 replicas at most, 75 with tha
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 
 from scaler.decision.capacity import Capacity
 from scaler.model.fields import seconds
 from scaler.model.measurement import Inputs
+from scaler.model.objects import Pod
 
 WORKED_OFF = 30.0  # seconds in which a replica works off what it is meant to hold; requests of a chat take less
 PATIENCE = 2.0  # times as long as others took
@@ -94,8 +96,7 @@ def coming(
     known, pods = inputs.replicas, inputs.scaled.pods if inputs.scaled else None
     if not limit or pods is None or known.current is None or known.doubt:
         return None, None
-    spans = [pod.ready - pod.since for pod in pods if pod.ready is not None and pod.since is not None]
-    took = median(believed) if (believed := [span for span in spans if 0 <= span <= limit]) else None
+    took = learnt(pods, limit)
     most = limit if took is None else min(limit, max(PATIENCE * took, LEAST))
     if room and room.replicas is not None and known.current > room.replicas:
         return Owed(now, since=now), Coming(0, 0.0, 0, took, most, 0.0, known.current)
@@ -108,6 +109,13 @@ def coming(
     after = _faded(before, waiting, now) if not late else Owed(now, since=before.since)
     after = replace(after, waiting=waiting, oldest=oldest)
     return after, Coming(len(young), oldest, late, took, most, waiting + after.left(now), known.current)
+
+
+def learnt(pods: Iterable[Pod], limit: float) -> float | None:
+    """Give the seconds from order to ready: the median of those that took no longer than `limit`; None: unknown."""
+    spans = [pod.ready - pod.since for pod in pods if pod.ready is not None and pod.since is not None]
+    believed = [span for span in spans if 0 <= span <= limit]
+    return median(believed) if believed else None
 
 
 def _faded(before: Owed, waiting: float, now: float) -> Owed:

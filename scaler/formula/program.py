@@ -145,18 +145,22 @@ class Program:
         return f"`{source if len(source) <= _MAX_QUOTE else source[: _MAX_QUOTE - 3] + '...'}`"
 
 
-def parse(text: str, names: Collection[str] | None = None, *, kind: ResultKind = "number") -> Program:
+def parse(
+    text: str, names: Collection[str] | None = None, *, kind: ResultKind = "number", shared: Collection[str] = ()
+) -> Program:
     """Read and check a formula in expr-lang's language, as KEDA 2.20 evaluates it.
 
     Args:
         text: the formula.
         names: its variables, all of them numbers; None when any name is one.
         kind: what it must give: "number" as KEDA's `float(...)` takes it, or "boolean", for activation.
+        shared: of the names, those that do not hide the function of the same name: `max` and `max(a, b)`.
 
     Raises:
         FormulaSyntaxError: the fault and its place; for a wrong name also the nearest right one.
     """
-    checked = check(text, parse_tree(text, names), names)
+    hiding = None if names is None else set(names) - set(shared)
+    checked = check(text, parse_tree(text, hiding), names)
     _require(text, checked.tree.type, kind)
     return Program(text, kind, checked.names, checked.nilable, lower(checked.tree))
 

@@ -32,7 +32,9 @@ class Ours:
     def __init__(self, target, startup, *, less_pending=False):
         text = f"name: load\nmetrics: {{load: {{prometheus: load}}}}\nformula: load\ntarget: {target}\nstartup: {startup}\n"
         request = Request("team", "llama", (("formula", "load"),))
-        self.spec = bind(parse_file(parse_yaml(text, "load"), "load"), parse_trigger(request), Defaults())
+        self.spec = bind(
+            parse_file(parse_yaml(text, "load"), "load"), parse_trigger(request), Defaults(scale_down=None)
+        )
         self.state, self.decision, self.less_pending = State(), None, less_pending
         self.born, self.ready = {}, {}
 

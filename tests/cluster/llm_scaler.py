@@ -51,6 +51,7 @@ class LlmScaler:
                 *("--grpc-address", self.address.replace("localhost", "127.0.0.1")),
                 *("--admin-address", self.admin.removeprefix("http://"), "--grpc-drain", "1s", "--log-format", "text"),
                 *("--defaults-interval", "1s", "--defaults-hold-for", "60s", "--defaults-idle-for", "10s"),
+                *("--defaults-scale-down", "off"),  # what is certain is seen at once
                 *watched,
                 *flags,
             ),

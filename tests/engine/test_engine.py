@@ -61,7 +61,9 @@ def request(name="llama", formula="load", **metadata):
 
 def engine_of(load=lambda _at: 40.0, clock=None, limits=None, sources=None, **more):
     sources = sources or {"default": Timeline(load)}
-    return Engine(sources, catalog(load=10), Defaults(endpoints=tuple(sources)), clock or Clock(), limits, **more)
+    return Engine(
+        sources, catalog(load=10), Defaults(endpoints=tuple(sources), scale_down=None), clock or Clock(), limits, **more
+    )
 
 
 def play(scenario):

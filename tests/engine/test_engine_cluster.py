@@ -57,7 +57,7 @@ class World:
     def __post_init__(self):
         limits, names = Limits(budget=0.01), ("default", *self.direct)
         gateway = "gateway" if "gateway" in self.direct else None
-        defaults = Defaults(endpoints=names, gateway_endpoint=gateway)
+        defaults = Defaults(endpoints=names, gateway_endpoint=gateway, scale_down=None)
         sources = dict.fromkeys(names, self)
         self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits, direct=self.direct)
 

@@ -38,7 +38,9 @@ class World:
     def __init__(self, formula):
         self.now, self.load, self.asked = START, lambda at: 80.0, set()
         catalog = Catalog({"load": parse_file(parse_yaml(formula, "load.yaml"), "load.yaml")})
-        self.engine = Engine({"default": self}, catalog, Defaults(), lambda: self.now, Limits(budget=0.01))
+        self.engine = Engine(
+            {"default": self}, catalog, Defaults(scale_down=None), lambda: self.now, Limits(budget=0.01)
+        )
 
     def fetch(self, asks, times, whose=NOBODYS):
         self.asked |= set(asks)

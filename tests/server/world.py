@@ -107,7 +107,7 @@ async def world(
     known = {"waiting": 0.0, "running": 0.0, "current_replicas": None, "ready_replicas": None}
     source = Timeline({**known, "min_replicas": None, "max_replicas": None, **(values or {})})
     clock = Clock()
-    engine = Engine({"default": source}, formulas or catalog(), Defaults(), clock, limits, on_decision)
+    engine = Engine({"default": source}, formulas or catalog(), Defaults(scale_down=None), clock, limits, on_decision)
     ticking = asyncio.create_task(engine.run())
     durations = itertools.count()
     counted = metrics.registry() if observed else None

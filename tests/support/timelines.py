@@ -24,13 +24,13 @@ activation: waiting > 0
 
 
 def workload(text=None, defaults=None, **metadata):
-    """The spec of a trigger; `text` is the formula file it names."""
+    """The spec of a trigger; `text` is the formula file it names. It falls at once unless `scaleDown` is given."""
     file = None
     if text is not None:
         file = parse_file(parse_yaml(text, "test.yaml"), "test.yaml")
         metadata["formula"] = file.name
     request = Request("team", "llama", tuple(sorted(metadata.items())))
-    return bind(file, parse_trigger(request), defaults or Defaults())
+    return bind(file, parse_trigger(request), defaults or Defaults(scale_down=None))
 
 
 def measured(value, at):

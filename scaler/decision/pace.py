@@ -1,0 +1,142 @@
+"""Down at a pace: an answer falls slowly, since what is let go cannot be had back at once.
+
+A replica that is needed again has to be ordered, placed and loaded again, while its load waits. So what is answered is
+the largest of three numbers:
+
+    the need now
+    the greatest need of the last `window`
+    the largest answer of the last minute, less 10 % of it (rounded down, and at least 1)
+
+`window` is the start-up that was learnt from the pods that are ready, between 2 and 15 minutes: what was needed so
+lately may be needed again before it could be had again. From 64 to a need of 5: 64 for the window, then 58, 53, 48, ...
+a minute apart, and 5 after 28 minutes.
+
+Its law: it limits falls alone; growth is never slowed. What was not seen lowers nothing: before a whole window of needs
+and a minute of our own answers are known (a new process, an edit, the end of an outage), the answer stays at what was
+answered, or at the replicas that there are. At 0 replicas there is nothing to let go, and it starts anew. It says
+nothing about "inactive", with which KEDA goes to 0 in one step: that has a time of its own, `idleFor`. A limit of what
+can be had (capacity.py) goes before it, since what is not there cannot be kept.
+
+On an hour of code completions the HPA went from 64 replicas to 4 in 30 s, and back again: this pace alone made 95.7 %
+of 62 % in the SLO, with 15 GPU-hours instead of 40 (cold start 180 s). tests/benchmarks/bench_pace.py is its benchmark.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scaler.config.defaults import ScaleDown
+from scaler.model.fields import seconds
+
+MINUTE = 60.0  # seconds
+SHORTEST, LONGEST = 120.0, 900.0  # seconds: bounds of a window that is learnt
+
+Sample = tuple[float, int]  # (time, replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a tick leaves for the next one: needs of the last window and answers of the last minute, oldest first.
+
+    Of both, only those are kept that no later one reaches, since only the largest counts: the first is the largest.
+    """
+
+    needs: tuple[Sample, ...] = ()
+    answers: tuple[Sample, ...] = ()
+    since: float | None = None  # all answers from then on are known
+    located: bool = False  # it was known how many replicas there are
+    took: float | None = None  # seconds from order to ready, as learnt last
+
+
+NOTHING_YET = Past()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far an answer may fall at one tick."""
+
+    least: int  # the least that may be answered
+    window: float  # seconds
+    percent: float
+    took: float | None  # seconds from order to ready, where learnt
+    reason: str  # what binds, in words
+
+    def within(self, due: int | None) -> int | None:
+        """What is needed, or the least that may be answered if that is more."""
+        return None if due is None else max(due, self.least)
+
+
+def pace(
+    setting: ScaleDown, past: Past, floor: int | None, current: int | None, seen: float, now: float
+) -> Pace | None:
+    """Say how far the answer may fall.
+
+    Args:
+        setting: the percentage and the window.
+        past: what the tick before left.
+        floor: what was answered last, or the replicas that there are if that is more; None: neither is known.
+        current: the replicas that there are.
+        seen: seconds of needs that are known without a gap.
+        now: the tick's time.
+
+    Returns:
+        The limit; None where there is nothing to let go.
+    """
+    if floor is None or current == 0:
+        return None
+    window = window_of(setting, past.took)
+    minute = MINUTE if setting.percent < 100 else 0.0
+    answering = 0.0 if past.since is None or _newly_located(past, current) else now - past.since
+    for known, needed, what in ((seen, window, "what was needed"), (answering, minute, "what was answered")):
+        if known < needed:
+            so_far = seconds(round(max(known, 0.0)))
+            reason = f"of {what}, {so_far} of {seconds(needed)} are known, and before that nothing is lowered"
+            return Pace(floor, window, setting.percent, past.took, reason)
+    at, need = next(iter(_kept(past.needs, now - window)), (now, 0))
+    _, most = next(iter(_kept(past.answers, now - MINUTE)), (now, floor))
+    step = max(math.floor(most * setting.percent / 100 + 1e-9), 1)
+    if need >= most - step:
+        reason = f"{need} were needed {seconds(round(now - at))} ago, within the last {seconds(round(window))}"
+        return Pace(need, window, setting.percent, past.took, reason)
+    share = "1 replica" if step == 1 else f"{setting.percent:g}%"
+    return Pace(most - step, window, setting.percent, past.took, f"it falls by {share} a minute, from {most}")
+
+
+def following(
+    setting: ScaleDown, past: Past, need: int | None, answer: int | None, current: int | None, now: float
+) -> Past:
+    """Remember what was needed and answered at this tick; None where there was none."""
+    needs = _kept(past.needs, now - window_of(setting, past.took))
+    answers = _kept(past.answers, now - MINUTE)
+    since = past.since
+    if current == 0:
+        needs, answers, since = (), (), -math.inf
+    elif not answers or _newly_located(past, current):
+        since = None if answer is None else now
+    return Past(
+        needs=needs if need is None else _with(needs, (now, need)),
+        answers=answers if answer is None else _with(answers, (now, answer)),
+        since=since,
+        located=past.located or current is not None,
+        took=past.took,
+    )
+
+
+def window_of(setting: ScaleDown, took: float | None) -> float:
+    """Give the window that is set, or the start-up that was learnt within its bounds; the shortest where none was."""
+    return setting.window if setting.window is not None else min(max(took or 0.0, SHORTEST), LONGEST)
+
+
+def _newly_located(past: Past, current: int | None) -> bool:
+    """Whether it is known for the first time how many replicas there are: what we would have answered, nobody heard."""
+    return current is not None and not past.located
+
+
+def _kept(samples: tuple[Sample, ...], start: float) -> tuple[Sample, ...]:
+    if not samples or samples[0][0] >= start:
+        return samples
+    return tuple(sample for sample in samples if sample[0] >= start)
+
+
+def _with(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
+    """Add the newest; those that it reaches count no more."""
+    return (*(sample for sample in samples if sample[1] > newest[1]), newest)
