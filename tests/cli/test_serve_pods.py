@@ -64,7 +64,7 @@ def settings(web, kubernetes, folder, interval="1s"):
                 "networks": ["127.0.0.0/8"],
             }
         },
-        "defaults": {"interval": interval, "holdFor": "4s", "idleFor": "3s"},
+        "defaults": {"interval": interval, "holdFor": "4s", "idleFor": "3s", "scaleDown": "off"},
         "kubernetes": {"kubeconfig": str(kubernetes.kubeconfig(folder))},
     }
     file = folder / "settings.yaml"
