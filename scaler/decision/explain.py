@@ -15,6 +15,7 @@ from scaler.config.metrics import NAME, SEE_WORK
 from scaler.config.signals import find
 from scaler.decision.capacity import Capacity
 from scaler.decision.decision import Decision, Fact, Partial
+from scaler.decision.own_query import own_query
 from scaler.decision.reason import activity
 from scaler.decision.starting import Coming
 from scaler.formula import Program, Step
@@ -129,7 +130,7 @@ def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
         "expected": fact.expected,
         "ask": _ask(ask),
         "lookedFor": _names(ask) if fact.stood_in and fact.problem else [],
-        "source": fact.source,
+        "source": own_query(fact.source, ask),
     }
 
 

@@ -1,0 +1,55 @@
+"""What a workload is told of a query that it shared with others."""
+
+import re
+
+import pytest
+
+from scaler.config.naming import Dialect
+from scaler.decision.own_query import _alternatives, own_query
+from scaler.model.measurement import GpuAsk, HistoryAsk, SignalAsk
+from scaler.sources.prometheus.batch_query import group
+
+DIALECT = Dialect()
+ODD = ["a", "b", "a|b", "b\\", "\\", "|", ".*", '"', 'a"', "x\n", "(a)", "\\|", "a\\|b", "\u00e9"]
+
+
+def ask(namespace, model, **more):
+    return SignalAsk("default", "vllm", "waiting", (("namespace", namespace), ("model", model)), **more)
+
+
+def shared(*asks):
+    [grouped] = group(asks, DIALECT)
+    return grouped.text
+
+
+def test_others_are_left_out_and_the_rest_is_as_it_was():
+    own = ask("red", "llama")
+    told = own_query(shared(own, ask("blue", "secret-model")), own)
+    assert "blue" not in told
+    assert "secret" not in told
+    assert told.replace('namespace=~"|red"', "HERE") == shared(own).replace('namespace=~"|red"', "HERE")
+
+
+def test_what_nobody_else_shares_is_told_as_it_is():
+    own = ask("red", "llama")
+    assert own_query(shared(own), own) == shared(own)
+    assert own_query('x{a=~"b|c"}', HistoryAsk("default", 60.0)) == 'x{a=~"b|c"}'
+    assert own_query('x{a=~"b|c"}', GpuAsk("free")) == 'x{a=~"b|c"}'
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_whatever_a_model_is_called_only_its_own_name_is_told(value):
+    others = [ask("blue", other) for other in ODD if other != value]
+    own = ask("red", value)
+    told = own_query(shared(own, *others), own)
+    assert re.findall(r'model_name[^,]*?"(?:[^"\\]|\\.)*"', told) == re.findall(
+        r'model_name[^,]*?"(?:[^"\\]|\\.)*"', shared(own)
+    )
+    assert "blue" not in told
+
+
+def test_a_list_is_cut_where_it_was_joined():
+    assert _alternatives("a|b") == ["a", "b"]
+    assert _alternatives("|a") == ["", "a"]
+    assert _alternatives(r"a\\|b") == [r"a\\|b"]
+    assert _alternatives(r"a\\\\|b") == [r"a\\\\", "b"]
