@@ -104,4 +104,16 @@ def ask(
 
 
 def _refusal(error: grpc.RpcError) -> str:
-    return f"{error.code().name}: {error.details()}"
+    """What was answered; where nobody answered, in words that a person uses rather than gRPC's own."""
+    details = str(error.details())
+    known = {
+        "Connection refused": "nobody listens there",
+        "Deadline Exceeded": "no answer came in time",
+        "Trying to connect an http1.x server": "it speaks HTTP there, not gRPC; is it the admin port?",
+        "DNS resolution failed": "the host is not known",
+        "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the CA given (--ca-file)",
+        "WRONG_VERSION_NUMBER": "it does not speak TLS there; leave out --ca-file",
+    }
+    own = details.startswith(("failed to connect", "Deadline Exceeded", "DNS resolution failed", "Trying to connect"))
+    plain = next((text for sign, text in known.items() if own and sign in details), "")
+    return f"{error.code().name}: {plain or details}"

@@ -169,12 +169,15 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
 
 
 def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:
-    """What is wrong with the inputs; of those that ask for the same thing it is said once."""
-    told: dict[tuple[object, str], str] = {}
+    """What is wrong with the inputs; one outage is told once, however many inputs it concerns.
+
+    waiting, running: endpoint `default` (http://prometheus:9090) cannot be reached: Connection refused
+    """
+    concerned: dict[str, dict[object, str]] = {}  # problem -> what is asked for -> the input's name
     for item, fact in zip(spec.inputs, facts, strict=True):
         if fact.problem:
-            told.setdefault((item.ask, fact.problem), f"{fact.name}: {fact.problem}")
-    return list(told.values())
+            concerned.setdefault(fact.problem, {}).setdefault(item.ask, fact.name)
+    return [f"{', '.join(names.values())}: {problem}" for problem, names in concerned.items()]
 
 
 def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float) -> _Ground:
@@ -404,13 +407,20 @@ def _stand_ins(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> Mapping[str, floa
     return {name: zero for name, zero in zeros.items() if zero is not None}
 
 
+def _unknown_target(program: Program, scope: Mapping[str, float | None]) -> str:
+    """Which numbers of the scale target a formula needs that are not known, and who could tell them."""
+    names = [name for name in TARGET_NAMES if name in program.names and scope.get(name) is None]
+    needed = f"`{'` and `'.join(names)}` not known"
+    return f"{needed}: that needs access to Kubernetes, or kube-state-metrics in the endpoint" if names else ""
+
+
 def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
     """The formula's value; a failure is a problem, unless an input's own problem says it already."""
     try:
         value = program.evaluate(scope)
     except EvaluationError as error:
         if not problems:
-            problems.append(str(error))
+            problems.append(_unknown_target(program, scope) or str(error))
         return None
     if value is None:
         problems.append("the formula came to nil")

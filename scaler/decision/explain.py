@@ -475,7 +475,8 @@ def _replica_lines(data: Data) -> list[str]:
     lowers = "start nothing" if data["unit"] == "jobs" else "may raise, not lower"
     if memory["seconds"] < memory["needed"] and data["unit"] == "replicas":
         seen = f"{seconds(memory['seconds'])} of the {seconds(memory['needed'])} that the formula remembers"
-        lines.append(f"seen {seen}: may raise, not lower (floor {number_text(hold['floor'])})")
+        least = "" if hold["floor"] is None else f" below {hold['floor']}"
+        lines.append(f"seen {seen}: the answer may rise, and not fall{least}")
     if data["problems"]:
         lines.append(f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: {lowers}")
         lines += [f"! {problem}" for problem in data["problems"]]
@@ -546,7 +547,7 @@ def _active_lines(data: Data) -> list[str]:
     activation, idle = data["activation"], data["idle"]
     text = " ".join(activation["text"].split())
     value = "not known" if activation["value"] is None else str(activation["value"]).lower()
-    lines = [f"{text if len(text) <= 80 else text[:77] + '...'} is {value}"]
+    lines = [f"{text} is {value}"]
     if not activation["value"] and data["unit"] == "jobs":
         lines += step_lines(activation["steps"][1:])
     if activation["message"]:

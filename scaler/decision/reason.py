@@ -39,7 +39,7 @@ def _unripe(decision: Decision) -> str:
     spec = decision.spec
     move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
     seen = seconds(min(decision.memory_seen, needed))
-    return f"not {move} to {decision.wanted} before {seen} of the formula's {seconds(needed)} seen"
+    return f"not {move} to {decision.wanted} yet, since only {seen} of the {seconds(needed)} it remembers were seen"
 
 
 def _shown(decision: Decision) -> str:

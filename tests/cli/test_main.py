@@ -127,7 +127,7 @@ def test_nobody_to_ask_is_said(run):
     address = f"127.0.0.1:{free_port()}"
     code, out, _ = run("ask", address, *QUEUE)
     assert code == 1
-    assert out.startswith("GetMetricSpec  UNAVAILABLE")
+    assert out == "GetMetricSpec  UNAVAILABLE: nobody listens there\n"
     code, _, err = run("explain", "a/b", "--server", f"http://{address}")
     assert code == 2
     assert "did not answer" in err
@@ -149,7 +149,7 @@ def test_a_server_is_asked_and_explains(run, tmp_path):
         lines = out.splitlines()
         assert lines[0] == "GetMetricSpec  queue-depth, target 1"
         assert lines[1].startswith(
-            "GetMetrics     UNAVAILABLE: no certain answer yet: waiting: default (http://127.0.0.1:"
+            "GetMetrics     UNAVAILABLE: no certain answer yet: waiting: endpoint `default` (http://127.0.0.1:"
         )
         assert lines[2].startswith("IsActive       UNAVAILABLE: no certain answer yet: ")
         code, out, _ = run("explain", "demo/llama", "--server", server.admin)

@@ -117,7 +117,7 @@ def test_a_workload_that_knows_too_little_says_what_it_waits_for():
     row = queue_rows(1, replicas=Replicas())
     text = as_text(as_data(decide_last(workload(QUEUE), *row)))
     assert text.startswith("team/llama  no answer  (unknown, ")
-    assert "seen 5s of the 10s that the formula remembers: may raise, not lower (floor nil)" in text
+    assert "seen 5s of the 10s that the formula remembers: the answer may rise, and not fall" in text
     assert "scale target: replicas not known\n" in text
     assert "the HPA" not in text
 

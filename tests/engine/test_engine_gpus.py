@@ -133,7 +133,10 @@ def test_a_restart_remembers_the_load_and_waits_with_lowering_until_it_has_seen_
         decision = await world.at(0, cluster(gpus=8, pods=4))
         assert decision.facts[0].value == 30, "the window is whole"
         assert (decision.certainty, decision.memory_seen) == ("raising", 5)
-        assert decision.reason == "4 replicas, not lowered to 3 before 5s of the formula's 30s seen: " + SUM.format(30)
+        assert (
+            decision.reason
+            == "4 replicas, not lowered to 3 yet, since only 5s of the 30s it remembers were seen: " + SUM.format(30)
+        )
         assert [(await world.at(at)).replicas for at in (5, 10, 15, 20)] == [4] * 4
         decision = await world.at(25)
         assert (decision.certainty, decision.replicas) == ("certain", 1)

@@ -73,14 +73,16 @@ class ScrapeSource:
         for ask in asks:
             if isinstance(ask, QueryAsk):
                 problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
-                measured[ask] = Failure(f"{name} {problem}", at, final=True, source=name)
+                measured[ask] = Failure(f"endpoint `{name}` {problem}", at, final=True, source=name)
             elif isinstance(ask, SignalAsk) and ask.reduce:
                 problem = "reads metrics pages, which know a gauge as it is now; use `over` instead of `window`"
-                measured[ask] = Failure(f"{name} {problem}, or an endpoint with a Prometheus", at, True, name)
+                measured[ask] = Failure(
+                    f"endpoint `{name}` {problem}, or an endpoint with a Prometheus", at, True, name
+                )
             elif isinstance(ask, HistoryAsk):
                 old = look.began is not None and look.began <= look.at - ask.seconds
                 measured[ask] = Reading(1.0 if old else None, at, source=name)
-        past = f"{name} reads metrics pages, which know nothing of the past"
+        past = f"endpoint `{name}` reads metrics pages, which know nothing of the past"
         before = [Failure(past, time, source=name) for time in times[:-1]]
         return {ask: [*before, one] for ask, one in measured.items()}
 
@@ -94,7 +96,7 @@ class ScrapeSource:
             tls_context(self._endpoint, known=True)
             self._lists.pages(now)
         except SourceError as error:
-            return f"{self._endpoint.name}: {error}"
+            return f"endpoint `{self._endpoint.name}`: {error}"
         return ""
 
     def close(self) -> None:
@@ -118,9 +120,9 @@ class ScrapeSource:
             measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
         measured.update(measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name).items())
         unknown = "Kubernetes has not said which these are; or it is another's model"
-        nobody = Failure(f"{name} reads the target's own pods, and {unknown}", at, source=name)
+        nobody = Failure(f"endpoint `{name}` reads the target's own pods, and {unknown}", at, source=name)
         measured.update((ask, nobody) for ask in own if not ask.own)
-        limit = f"{name} keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
+        limit = f"endpoint `{name}` keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
         full = Failure(limit, at, source=name)
         measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
         return measured
@@ -166,7 +168,7 @@ class ScrapeSource:
             else:
                 wishes.append((place.namespace, page))
         granted = shared(wishes, MAX_PODS)
-        limit = f"{self._endpoint.name} reads no more than {MAX_PODS} pods, {held(granted)}"
+        limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pods, {held(granted)}"
         problems += [_unread(page, limit) for _, page in wishes if page not in granted]
         return list(granted), problems
 

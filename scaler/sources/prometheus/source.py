@@ -143,7 +143,7 @@ class PrometheusSource:
         self, asks: Collection[Ask], granted: Mapping[Any, str], times: Sequence[float]
     ) -> dict[Ask, Sequence[Measured]]:
         """Say of these that they were too many."""
-        limit = f"{self._endpoint.name} is asked no more than {MAX_QUERIES} different queries at a time"
+        limit = f"endpoint `{self._endpoint.name}` is asked no more than {MAX_QUERIES} different queries at a time"
         told = f"{limit}, {held(granted)}; workloads that share a query cost less" if asks else ""
         return {ask: [Failure(told, at) for at in times] for ask in asks}
 
@@ -280,7 +280,7 @@ class PrometheusSource:
         final: bool = False,
         asks: Sequence[Ask] | None = None,
     ) -> dict[Ask, Sequence[Measured]]:
-        told = f"{self._endpoint.name} ({self._endpoint.address}) {reason}"
+        told = f"endpoint `{self._endpoint.name}` ({self._endpoint.address}) {reason}"
         failures = [Failure(told, at, final, f"{self._endpoint.name}: {question.text}") for at in times]
         return dict.fromkeys(question.asks if asks is None else asks, failures)
 

@@ -354,7 +354,7 @@ def test_history_begins_with_the_first_page_that_answers(scraping, web):
 def test_questions_that_pages_cannot_answer_are_refused_for_good(web, scraping):
     web.paths["/a"] = vllm()
     asks = {
-        QueryAsk("pages", "up"): "pages reads metrics pages, which know no PromQL; use a signal",
+        QueryAsk("pages", "up"): "endpoint `pages` reads metrics pages, which know no PromQL; use a signal",
         replace(WAITING, window=60.0, reduce="max"): "know a gauge as it is now; use `over` instead of `window`",
         replace(WAITING, pods="(a+)+b"): "repeats a group",
         replace(WAITING, signal="wating"): "did you mean waiting?",
@@ -384,7 +384,8 @@ def test_windows_are_bounded(web, scraping):
     found = scraping(["/a"]).fetch(asks, [1000.0])
     (refused,) = (one[0].reason for one in found.values() if isinstance(one[0], Failure))
     assert (
-        refused == f"pages keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn"
+        refused
+        == f"endpoint `pages` keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn"
     )
 
 
@@ -401,7 +402,7 @@ def test_a_namespace_with_many_windows_takes_none_from_others(web, scraping):
     refused = [ask for ask in flood if isinstance(found[ask][0], Failure)]
     assert refused == flood[MAX_WINDOWS - 1 :], "who came late takes the newest of who has most"
     assert {found[ask][0].reason for ask in refused} == {
-        f"pages keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn "
+        f"endpoint `pages` keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn "
         f"(noisy {MAX_WINDOWS - 1}, quiet 1)"
     }
 
@@ -478,7 +479,7 @@ def test_pods_that_are_too_many_to_read_are_shared_among_namespaces(web, pods, m
     found = pods().fetch([noisy, quiet], [1000.0])
     assert counts(found[quiet][0]) == (2.0, 1, 1)
     assert counts(found[noisy][0]) == (4.0, 2, 4)
-    limit = "pages reads no more than 3 pods, one of each namespace in turn (demo 2, quiet 1)"
+    limit = "endpoint `pages` reads no more than 3 pods, one of each namespace in turn (demo 2, quiet 1)"
     assert limit in found[noisy][0].partial
 
 

@@ -119,7 +119,7 @@ def test_what_is_not_an_answer_is_a_failure_that_says_why(wire, status, body, re
     wire.says(body, status, Content_Type="text/html", Location=f"{wire.url}/elsewhere")
     failure = fetch(wire.url)
     assert isinstance(failure, Failure)
-    assert failure.reason.startswith(f"prom ({wire.url}) {reason}")
+    assert failure.reason.startswith(f"endpoint `prom` ({wire.url}) {reason}")
     assert (failure.final, failure.at, failure.source) == (final, 1000.0, "prom: sum(up)")
     assert len(failure.reason) < 500
     assert "abc" not in failure.reason
@@ -209,7 +209,7 @@ def test_credentials_are_read_from_their_files_at_each_use(wire, tmp_path):
     assert wire.asked[0][2]["X-Scope-OrgID"] == "tenant"
     token.unlink()
     assert source.fetch([ASK], [1.0])[ASK][0].reason == (
-        f"prom ({wire.url}) the secret in {token} cannot be read: No such file or directory"
+        f"endpoint `prom` ({wire.url}) the secret in {token} cannot be read: No such file or directory"
     )
     token.write_text("two\nlines")
     assert "holds characters that no header can" in source.fetch([ASK], [1.0])[ASK][0].reason
@@ -239,7 +239,7 @@ def test_the_environment_changes_nothing(wire, tmp_path, monkeypatch):
 
 def test_a_password_in_the_url_is_not_shown():
     failure = fetch("http://me:secret@127.0.0.1:1")
-    assert failure.reason == "prom (http://127.0.0.1:1) cannot be reached: Connection refused"
+    assert failure.reason == "endpoint `prom` (http://127.0.0.1:1) cannot be reached: Connection refused"
     assert "secret" not in repr(failure)
 
 

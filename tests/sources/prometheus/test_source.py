@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_and_comes_back_empty(server, source):
     assert [source.fetch(asks, [at])[ask][0].value for ask in asks] == [3, 1, 1]
     server.kill()
     assert {one.reason for (one,) in source.fetch(asks, [at]).values()} == {
-        f"prometheus ({server.url}) cannot be reached: Connection refused"
+        f"endpoint `prometheus` ({server.url}) cannot be reached: Connection refused"
     }
     server.restart_empty()
     empty = source.fetch(asks, [at])
@@ -126,7 +126,7 @@ def test_a_server_that_hangs_costs_one_time_out_and_is_asked_again(server, pages
     failed = source.fetch(asks, [time.time()])
     server.resume()
     assert {one.reason for ask in asks for one in failed[ask]} == {
-        f"prometheus ({server.url}) gives no answer within 500ms"
+        f"endpoint `prometheus` ({server.url}) gives no answer within 500ms"
     }
     until(lambda: all(isinstance(one[0], Reading) for one in source.fetch(asks, [time.time()]).values()))
     source.close()
@@ -249,7 +249,7 @@ def test_a_namespace_that_asks_much_costs_others_nothing(live):
     assert isinstance(measured[SUM_UP][0], Reading)
     refused = {measured[ask][0].reason for ask in flood[MAX_QUERIES - 2 :]}
     assert refused == {
-        f"prometheus is asked no more than {MAX_QUERIES} different queries at a time, one of each namespace in turn "
+        f"endpoint `prometheus` is asked no more than {MAX_QUERIES} different queries at a time, one of each namespace in turn "
         f"(noisy {MAX_QUERIES - 2}, quiet 2); workloads that share a query cost less"
     }
 
