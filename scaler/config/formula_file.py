@@ -199,11 +199,20 @@ def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults
 
 def _of_trigger(error: ConfigError, file: FormulaFile, trigger: Trigger) -> ConfigError:
     """The same error, said of the trigger where it was the trigger that gave the value."""
-    if error.where != file.where or error.key not in trigger.given:
+    key = _parameter_at(file.body, error.key) or error.key
+    if error.where != file.where or key not in trigger.given:
         return error
     if isinstance(error, FormulaSyntaxError):
-        return error.placed(TRIGGER, error.key)
-    return ConfigError(TRIGGER, error.key, error.problem, error.allowed)
+        return error.placed(TRIGGER, key)
+    return ConfigError(TRIGGER, key, error.problem, error.allowed)
+
+
+def _parameter_at(body: object, path: str) -> str:
+    """Return the parameter whose value stands at a path of the template as a whole; empty if none does."""
+    for key in path.split("."):
+        body = body.get(key) if isinstance(body, Mapping) else None
+    reference = REFERENCE.fullmatch(body) if isinstance(body, str) else None
+    return reference[1] if reference else ""
 
 
 def _typed(where: str, parameter: Parameter, raw: str) -> Scalar:
@@ -237,6 +246,9 @@ def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
     return FormulaFile("expression", TRIGGER, "", (), {"metrics": metrics, "formula": expression}, ())
 
 
+_INSTEAD = {"activation": "activationTarget", "activationTarget": "activation"}  # the trigger's word for the file's
+
+
 def _read(
     file: FormulaFile,
     key: WorkloadKey,
@@ -248,6 +260,9 @@ def _read(
     """Fill the template and read it."""
     place = {**values, "namespace": key.namespace, "name": key.name}
     body = {name: _fill(file.where, name, value, place) for name, value in file.body.items()}
+    for name, other in _INSTEAD.items():
+        if name in (overrides or {}):
+            body.pop(other, None)
     body.update(overrides or {})
     fields = Fields(file.where, body)
     for name in ("outputs", "mode"):

@@ -134,6 +134,7 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
     signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
+    own_pods = fields.has("pods")
     pods = fields.take("pods", text, _optional_text(scope.values.get("pods")))
     of_target = signal.scope == "target" and model == own
     route = fields.take("route", text, str(scope.values.get("route", scope.key.name)))
@@ -163,7 +164,9 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
             pod_pattern.check(pods)
         except pod_pattern.TooMuch as error:
             problem = f"{show(pods)} is not a regular expression for names of pods: it {error}"
-            raise fields.error("pods", problem, pod_pattern.ALLOWED) from None
+            if own_pods:
+                raise fields.error("pods", problem, pod_pattern.ALLOWED) from None
+            raise ConfigError(fields.where, "pods", problem, pod_pattern.ALLOWED) from None  # the trigger's
     return signal, ask, of_target
 
 

@@ -50,7 +50,7 @@ def _plain(named: str) -> str:
 
 
 def parse_trigger(request: Request) -> Trigger:
-    """Sort a trigger's metadata.
+    """Sort a trigger's metadata. A key with an empty value counts as not given.
 
     Raises:
         ConfigError: too large, an odd name, both or neither of formula and expression.
@@ -60,8 +60,8 @@ def parse_trigger(request: Request) -> Trigger:
     given: dict[str, str] = {}
     for key, value in request.metadata:
         plain = key.removesuffix("FromEnv") if len(key) > len("FromEnv") else key
-        if plain in KEDA_KEYS:
-            continue
+        if plain in KEDA_KEYS or not value.strip():
+            continue  # what is empty is not given
         if plain in given:
             raise ConfigError(TRIGGER, plain, f"is given twice, as {plain} and as {plain}FromEnv", "one of them")
         given[plain] = value

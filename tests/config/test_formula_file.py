@@ -275,3 +275,44 @@ def test_a_file_is_bound_without_a_trigger_by_defaults_examples_and_something_of
     spec = bind_example(read(text), {"target": "2"}, Defaults())
     assert spec.parameters == {"target": 2.0, "n": 3.0, "d": 60.0}
     assert spec.inputs[0].ask.labels == (("namespace", "namespace"), ("model", "placeholder"))
+
+
+TWO_WORDS = "name: mine\nmetrics: {w: {signal: waiting}}\nformula: w\ntarget: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("in_file", "given", "activation"),
+    [
+        ("activation: w > 5", {"activationTarget": "3"}, 3.0),
+        ("activationTarget: 5", {"activation": "w > 3"}, "w > 3"),
+        ("activation: w > 5", {"activation": "w > 3"}, "w > 3"),
+        ("activationTarget: 5", {"activationTarget": "3"}, 3.0),
+        ("activation: w > 5", {"activationTarget": ""}, "w > 5"),
+    ],
+)
+def test_the_trigger_s_word_on_what_is_active_wins(in_file, given, activation):
+    said = workload(f"{TWO_WORDS}{in_file}\n", **given).activation
+    assert getattr(said, "text", said) == activation
+
+
+def test_a_trigger_may_not_say_both():
+    with pytest.raises(ConfigError, match="activation and activationTarget are both given"):
+        workload(TWO_WORDS, activation="w > 1", activationTarget="1")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["{signal: waiting}", "{signal: waiting, pods: $pods}"],
+    ids=["that reaches every signal", "that the file puts in"],
+)
+def test_a_wrong_expression_for_pods_is_said_of_the_trigger_that_gave_it(metric):
+    parameters = "parameters: {pods: {}}\n" if "$" in metric else ""
+    text = TWO_WORDS.replace("{signal: waiting}", metric).replace("metrics:", f"{parameters}metrics:")
+    with pytest.raises(ConfigError, match=r"^trigger: pods: '\(' is not a regular expression"):
+        workload(text, pods="(")
+
+
+@pytest.mark.parametrize("key", ["model", "pods", "engine", "endpoint", "holdFor", "activation"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_counts_as_not_given(key, empty):
+    assert workload(TWO_WORDS, **{key: empty}) == workload(TWO_WORDS)
