@@ -24,6 +24,7 @@ from scaler.config.metrics import (
     Scope,
     endpoint_name,
     guards,
+    progress,
     read_metric,
     replica_asks,
 )
@@ -288,7 +289,8 @@ def _read(
         activation=_activation(fields, names),
         metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
         inputs=inputs,
-        guards=guards(inputs, scope),
+        guards=(watched := guards(inputs, scope)),
+        progress=progress(watched),
         replicas=replica_asks(scope),
         parameters=parameters,
         policy_kind=policy_kind,

@@ -218,6 +218,23 @@ def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
     return tuple(found)
 
 
+COUNTED = ("generation_tokens_per_second", "prompt_tokens_per_second")  # that move while an engine works
+
+
+def progress(guards: tuple[Input, ...]) -> tuple[Input, ...]:
+    """What the engine of the guards counts while it works: asked for once the load has not changed for long."""
+    running = next((item.ask for item in guards if item.name == "running"), None)
+    if not isinstance(running, SignalAsk):
+        return ()
+    found = []
+    for name in COUNTED:
+        signal = signals.offered(running.engine, name)
+        if signal is not None:
+            ask = replace(running, signal=name, window=signal.window)
+            found.append(Input(name, ask, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+    return tuple(found)
+
+
 def _sees_no_work(inputs: Collection[Input]) -> bool:
     """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
     asks = [item.ask for item in inputs]

@@ -89,6 +89,7 @@ class Signal:
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
     family: tuple[str, ...]  # names, or with a `*` their beginnings, that show that the engine or gateway is there
+    per_step: bool  # a counter that moves at every step of the engine, and not only when a request ends
     lazy: bool  # its series are made when first needed: a pod with a name of the family and without them has 0
     without: str  # of a gateway: why nothing waits there while nothing of the family is to be seen; a sentence's end
     withdrawn: str  # of a gateway: why it says nothing of a target without replicas; likewise
@@ -108,6 +109,13 @@ class Signal:
     def watched_family(self) -> tuple[str, ...]:
         """The names of its family that say something of a signal that is missing; empty: none does."""
         return self.family if self.idles or self.scope == "gateway" else ()
+
+    @property
+    def shown_by(self) -> tuple[str, ...]:
+        """Names of samples that show that a gateway holds what comes; with a `*`, their beginnings."""
+        suffix = "_bucket" if self.takes_quantile else ""
+        own = () if self.without else tuple(metric.name + suffix for metric in self.metrics)
+        return (*own, *self.watched_family)
 
     @property
     def takes_window(self) -> bool:
@@ -237,6 +245,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),
         family=fields.take("familyNames", listed(_family_name), _NO_NAMES),
+        per_step=fields.take("countedPerStep", boolean, False),
         lazy=fields.take("createdOnUse", boolean, False),
         without=fields.take("withoutFamily", text, ""),
         withdrawn=fields.take("withdrawnAtZero", text, ""),

@@ -38,6 +38,7 @@ class WorkloadSpec:
     metric_type: str  # AverageValue | Value
     inputs: tuple[Input, ...]
     guards: tuple[Input, ...]
+    progress: tuple[Input, ...]  # what the engine counts while it works; asked for once the load has stood still
     replicas: Mapping[str, Ask]  # current, ready, minimum, maximum of the scale target
     parameters: Mapping[str, float]
     policy_kind: str | None
@@ -123,24 +124,32 @@ class WorkloadSpec:
         return Inputs(
             readings={item.name: said(item.ask) for item in self.inputs},
             guards={item.name: said(item.ask) for item in self.guards},
+            counted={item.name: said(item.ask) for item in self.progress if item.ask in answers},
             replicas=_told(known, scaled, doubt) if scaled else known,
             young=frozenset(young),
             scaled=scaled,
             available=available,
         )
 
-    def asks(self, *, counted: bool = False) -> frozenset[Ask]:
-        """All that is asked of the sources in one tick; where the replicas are `counted`, not how many there are."""
+    def asks(self, *, counted: bool = False, suspicious: bool = False) -> frozenset[Ask]:
+        """Return all that is asked of the sources in one tick.
+
+        Args:
+            counted: Kubernetes says how many replicas there are, so that no source has to.
+            suspicious: the load stands still, so that the engine's own counters are asked for too.
+        """
         history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
-        measured = {item.ask for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk)}
+        items = (*self.inputs, *self.guards, *(self.progress if suspicious else ()))
+        measured = {item.ask for item in items if not isinstance(item.ask, GpuAsk)}
         return frozenset(measured | (set() if counted else set(self.replicas.values())) | history)
 
-    def asks_of(self, own: OwnPods | None, *, counted: bool = False) -> dict[Ask, Ask]:
+    def asks_of(self, own: OwnPods | None, *, counted: bool = False, suspicious: bool = False) -> dict[Ask, Ask]:
         """Every ask, and what is asked in its place where the target's own pods are known."""
-        narrow = {item.ask for item in (*self.inputs, *self.guards) if item.of_target} if own else set()
+        items = (*self.inputs, *self.guards, *self.progress)
+        narrow = {item.ask for item in items if item.of_target} if own else set()
         return {
             ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask
-            for ask in self.asks(counted=counted)
+            for ask in self.asks(counted=counted, suspicious=suspicious)
         }
 
 

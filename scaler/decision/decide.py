@@ -28,7 +28,9 @@ from scaler.decision.capacity import Capacity, capacity
 from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle, Partial
 from scaler.decision.pace import LONGEST, NOTHING_YET, Pace, Past, following, pace
 from scaler.decision.reason import sentence
+from scaler.decision.stalled import Standing, doubt, follow
 from scaler.decision.starting import Coming, Owed, coming, learnt
+from scaler.decision.wake import cannot_wake, doubted
 from scaler.formula import Program
 from scaler.model.errors import EvaluationError
 from scaler.model.fields import seconds
@@ -57,6 +59,7 @@ class State:
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
     owed: Owed | None = None  # load that waits for replicas on their way
+    standing: Standing | None = None  # a load that stands still
     pace: Past = NOTHING_YET  # what was needed and answered lately
 
 
@@ -76,7 +79,9 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     load = _load(spec, state, inputs, now)
     room = capacity(spec.capacity, inputs, now)
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
-    ground = _ground(spec, state, load, inputs.replicas, now)
+    standing = follow(state.standing, load.guards, inputs.counted, now)
+    stalled = doubt(spec, standing, load.guards, now)
+    ground = _ground(spec, state, load, inputs.replicas, now, stalled=bool(stalled))
     past = _past(spec, state, inputs)
     slow = _slow(spec, past, ground, inputs.replicas, now)
     due = _within(load.asked, way)
@@ -115,10 +120,13 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         capacity=room,
         coming=way,
         pace=slow,
+        stalled=stalled,
+        cannot_wake="" if activated else cannot_wake(spec, inputs),
     )
     if spec.scale_down:
         past = following(spec.scale_down, past, due, decision.replicas, inputs.replicas.current, now)
-    return _following(spec, state, load, ground, decision, owed, past), replace(decision, reason=sentence(decision))
+    left = replace(_following(spec, state, load, ground, decision, owed, past), standing=standing)
+    return left, replace(decision, reason=sentence(decision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,7 @@ class _Ground:
 def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load:
     """From what the sources said to the replicas that are asked for."""
     facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
+    facts = doubted(spec, facts, inputs)
     guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
@@ -180,12 +189,12 @@ def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:
     return [f"{', '.join(names.values())}: {problem}" for problem, names in concerned.items()]
 
 
-def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float) -> _Ground:
+def _ground(spec: WorkloadSpec, state: State, load: _Load, known: Replicas, now: float, *, stalled: bool) -> _Ground:
     """Whether all was measured now, and for how long it has been."""
     certain = not load.problems
     since = (now if state.since is None else state.since) if certain else state.since
     seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
-    ripe = certain and seen >= (spec.window if spec.for_jobs else spec.memory)
+    ripe = certain and not stalled and seen >= (spec.window if spec.for_jobs else spec.memory)
     begun = state.certain.at if state.certain else now if state.started is None else state.started
     return _Ground(
         certain=certain,

@@ -93,6 +93,8 @@ class Decision:
     capacity: Capacity | None = None  # what can be had
     coming: Coming | None = None  # what is on its way
     pace: Pace | None = None  # how far it may fall
+    stalled: str = ""  # why the load is in doubt, which stands still while its engine counts nothing; empty: it is not
+    cannot_wake: str = ""  # why nothing that it reads can ever wake it from 0 replicas; empty: something may
 
     @property
     def key(self) -> WorkloadKey:

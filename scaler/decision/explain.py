@@ -90,6 +90,8 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
             "needed": decision.idle.needed,
             "noInFlightSignal": _blind(decision),
         },
+        "stalled": decision.stalled,
+        "cannotWake": decision.cannot_wake,
         "hold": {"seconds": decision.held, "limit": spec.hold_for, "floor": decision.floor},
         "memory": {"seconds": decision.memory_seen, "needed": spec.memory},
         "problems": list(decision.problems),
@@ -480,6 +482,7 @@ def _replica_lines(data: Data) -> list[str]:
     if data["problems"]:
         lines.append(f"uncertain for {seconds(hold['seconds'])} of at most {seconds(hold['limit'])}: {lowers}")
         lines += [f"! {problem}" for problem in data["problems"]]
+    lines += [f"! {data['stalled']}"] if data["stalled"] else []
     known = data["scaleTarget"]
     facts = [
         f"{known[fact]} {fact}"
@@ -555,6 +558,8 @@ def _active_lines(data: Data) -> list[str]:
     elif not activation["value"] and data["unit"] == "replicas":
         against = ", ".join(idle["blockedBy"])
         lines.append(against or f"quiet for {seconds(idle['seconds'])} of {seconds(idle['needed'])}")
+    if data["cannotWake"]:
+        lines.append(f"! nothing can wake it: {data['cannotWake']}")
     if idle["noInFlightSignal"] and data["unit"] == "replicas" and not data["scaleTarget"]["minimum"]:
         longer = f"one that takes longer than {seconds(idle['needed'])} may be ended by a scale to 0"
         lines.append(f"! nothing that is read sees a request while it runs: {longer}")

@@ -14,6 +14,8 @@ def sentence(decision: Decision) -> str:
     if decision.problems:
         return f"{count}{_held(decision)}: {why}{_activity(decision)}"
     sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
+    if decision.stalled:
+        return f"{count}, {decision.stalled}: {sum_of}{_activity(decision)}"
     if decision.certainty != "certain" and decision.wanted != decision.replicas:
         return f"{count}, {_unripe(decision)}: {sum_of}{_activity(decision)}"
     return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
@@ -69,7 +71,7 @@ def _activity(decision: Decision) -> str:
         told = decision.condition or decision.policy  # which says itself what it waits for
         return "" if told else f", inactive: {decision.spec.why_inactive(decision.scope)}"
     if not decision.active and decision.certainty == "certain":
-        return ", inactive"
+        return f", inactive, and nothing can wake it: {decision.cannot_wake}" if decision.cannot_wake else ", inactive"
     return f", {why}" if (why := activity(decision)) and not _plain(decision) else ""
 
 

@@ -78,6 +78,7 @@ class View:
     doubt: str = ""
     available: Availability | None = None  # what can be had; None: nobody wants to know
     counted: bool = False  # Kubernetes says how many replicas there are, so no source is asked
+    suspicious: bool = False  # the load stands still, so the engine's counters are asked for too
 
     @property
     def told(self) -> tuple[Scaled | None, str, Availability | None]:
@@ -506,11 +507,14 @@ class Engine:
         own, asks, before = own_pods(item.scaled), item.view.asks, item.view
         known = item.scaled is not None and own is not None and item.scaled.replicas is not None
         counted = known and item.knows_past  # of times gone by Kubernetes says nothing
-        if own != own_pods(before.scaled) or item.spec is not before.spec or counted is not before.counted:
-            asks = item.spec.asks_of(own, counted=counted)
+        standing = item.state.standing
+        suspicious = item.knows_past and standing is not None and standing.suspicious(now)
+        same = (item.spec, counted, suspicious) == (before.spec, before.counted, before.suspicious)
+        if not same or own != own_pods(before.scaled):
+            asks = item.spec.asks_of(own, counted=counted, suspicious=suspicious)
         available = self._reckoned(item.scaled) if item.spec.needs_gpus else None
         doubt = self.cluster.doubt(now) or (item.scaled.doubt if item.scaled else "")
-        return View(item.spec, asks, item.scaled, doubt, available, counted)
+        return View(item.spec, asks, item.scaled, doubt, available, counted, suspicious)
 
     def _reckoned(self, scaled: Scaled | None) -> Availability:
         """What can be had for an object; reckoned once in each picture of the cluster."""

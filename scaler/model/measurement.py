@@ -114,6 +114,9 @@ class Reading:
     partial: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
     note: str = ""  # how far the value may be believed, and what binds it
+    shown: bool | None = (
+        None  # of a gateway's: whether it is to be seen, if only by another model's series; None: unasked
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ class Inputs:
 
     readings: Mapping[str, Measured]  # by the name of the metric in the formula
     guards: Mapping[str, Measured] = field(default_factory=dict)  # waiting and running of the target's own pods
+    counted: Mapping[str, Measured] = field(default_factory=dict)  # by the engine while it works; of a still load alone
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
     scaled: Scaled | None = None  # what Kubernetes says of the object

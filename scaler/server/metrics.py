@@ -46,6 +46,8 @@ METRICS = (
     Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to; absent where an input was not measured."),
     Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
     Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
+    Own("llm_scaler_cannot_wake", "gauge", WORKLOAD, "1 at 0 replicas when nothing that is read can ever wake it."),
+    Own("llm_scaler_load_stalled", "gauge", WORKLOAD, "1 when a load stands still and its engine counts no token."),
     Own(
         "llm_scaler_held_seconds", "gauge", WORKLOAD, "Since the last certain decision; fails at the formula's holdFor."
     ),
@@ -227,6 +229,8 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
         ("llm_scaler_value", decision.value),
         ("llm_scaler_target", decision.target),
         ("llm_scaler_certain", decision.certainty == "certain"),
+        ("llm_scaler_cannot_wake", bool(decision.cannot_wake)),
+        ("llm_scaler_load_stalled", bool(decision.stalled)),
         ("llm_scaler_held_seconds", decision.held),
         ("llm_scaler_decision_timestamp_seconds", decision.at),
     )

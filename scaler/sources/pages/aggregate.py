@@ -208,6 +208,7 @@ class _Table:
         self._strangers = [visit for visit in gone if not visit.known]
         self._answered = {visit.page.labels.get(self._pod) or visit.page.address for visit in here}
         self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
+        self._visits = here
         names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
         self._source = f"{source}: {names}"
         self._pages = f"{len(here)} of {len(visits)} pages"
@@ -234,6 +235,19 @@ class _Table:
             expected=expected if counted else None,
             partial=doubts,
             source=source,
+            shown=self._shown(ask) if self._signal.scope == "gateway" else None,
+        )
+
+    def _shown(self, ask: SignalAsk) -> bool:
+        """Whether a page has a series of the signal or of its gateway's family, whatever model it is of."""
+        scraped = dict(self._signal.label_names)["namespace"] == "namespace"
+        mine = {"", dict(ask.labels).get("namespace", "")} if scraped else None
+        return any(
+            mine is None or visit.label(sample, self._by[0]) in mine
+            for visit in self._visits
+            for name, samples in visit.samples.items()
+            if any(_is_of(name, member) for member in self._signal.shown_by)
+            for sample in samples
         )
 
     def _missing(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:

@@ -80,7 +80,8 @@ def read_grouped(
         if ask.own and grouped.pod:
             read[ask] = _own_readings(ask.own, pods, grouped, answer, stale_after, doubt)
         else:
-            rows = [pods.get("", {}).get(index, {}) for index in range(len(answer.times))]
+            shown = _shown(table, key) if grouped.gateway else {}
+            rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
             read[ask] = [
                 _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt)
                 for stats, at in zip(rows, answer.times, strict=True)
@@ -109,6 +110,19 @@ def _several(grouped: Grouped, rows: Iterable[Row]) -> Mapping[tuple[str, ...], 
 def _first_doubt(doubts: Mapping[str, str], own: OwnPods | None) -> str:
     """The doubt about the first pod of a workload."""
     return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
+
+
+Table = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Mapping[str, float]]]]  # labels, pod, time, stat
+
+
+def _shown(table: Table, key: tuple[str, ...]) -> Mapping[int, Mapping[str, float]]:
+    """What is said of a gateway, whose rows have the namespace of a key at most."""
+    found: dict[int, Mapping[str, float]] = {}
+    for labels in ((*key[:1], *("" for _ in key[1:])), tuple("" for _ in key)):
+        for index, stats in table.get(labels, {}).get("", {}).items():
+            if "shown" in stats:
+                found[index] = {"shown": stats["shown"]}
+    return found
 
 
 def _own_readings(
@@ -189,6 +203,7 @@ def _reading(
         expected=answered + missing if grouped.counted else None,
         partial="; ".join(doubts),
         source=answer.source,
+        shown="shown" in stats if grouped.gateway else None,
     )
     return _checked(reading)
 

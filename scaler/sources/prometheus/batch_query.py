@@ -8,6 +8,7 @@ for each workload and `stat`:
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
     oldest     time of the oldest sample behind it, by the clock of whoever made that
+    shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
 What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
 metric is read and no other, so that a rolling upgrade counts every pod once; a rate ends with its pod, where `rate`
@@ -52,7 +53,7 @@ from scaler.config.promql import enforce, insert, quote, quote_regex
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
 
-STATS = ("value", "per", "answered", "missing", "oldest")
+STATS = ("value", "per", "answered", "missing", "oldest", "shown")
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
@@ -75,6 +76,7 @@ class Grouped:
     counted: bool  # whether it says how many pods answered
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
     adds: str = "sum"  # how rows of single pods become one: sum, mean, max
+    gateway: bool = False  # whether it says if a gateway is to be seen
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
@@ -153,6 +155,7 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
         counted=signal.scope != "object",
         pod=pod,
         adds=adds,
+        gateway=signal.scope == "gateway",
         plain=plain,
         unclear=query.unclear(),
         scrape=(dialect.name("pod"), dialect.name("instance"), query.job),
@@ -210,6 +213,8 @@ class _Query:
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
+        if self.signal.scope == "gateway":
+            stats["shown"] = self.shown()
         rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
         return "\nor ".join(rows)
 
@@ -280,9 +285,14 @@ class _Query:
 
     def family(self) -> str:
         """Whatever the pods export that is the engine's."""
-        return self.selector(
-            "", (*self.any_of_family(), *self.matchers({label: self.values(label) for label in self.named}))
-        )
+        named = {label: self.values(label) for label in self.named}
+        return self.selector("", (*self.any_of(self.signal.family), *self.matchers(named)))
+
+    def shown(self) -> str:
+        """How many series a gateway has of the signal or of its family; where its scrape has the namespace, by that."""
+        by = self.by[:1] if dict(self.signal.label_names)["namespace"] == "namespace" else ()
+        named = {label: self.named[label] for label in by if label in self.named}
+        return f"count by ({_list(by)}) ({self.selector('', (*self.any_of(self.signal.shown_by), *_any(named)))})"
 
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Of each pod, the series of the first metric that it has."""
@@ -332,10 +342,10 @@ class _Query:
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
         return (*_any(named), *pod, *self.fixed((*self.signal.where, *where)))
 
-    def any_of_family(self) -> Pairs:
-        """The matcher of all names of the engine's family."""
-        names = [name if self.dialect.metric_name_colons else name.replace(":", "_") for name in self.signal.family]
-        return (("__name__", f"=~{quote('|'.join(name.replace('*', '.*') for name in names))}"),)
+    def any_of(self, names: Iterable[str]) -> Pairs:
+        """The matcher of any of these names, or of what begins like them before a `*`."""
+        written = [name if self.dialect.metric_name_colons else name.replace(":", "_") for name in names]
+        return (("__name__", f"=~{quote('|'.join(name.replace('*', '.*') for name in written))}"),)
 
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""

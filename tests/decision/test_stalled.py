@@ -1,0 +1,94 @@
+"""Load that stands still while its engine counts nothing: in doubt after minutes, never lower for that, and said."""
+
+from dataclasses import replace
+
+import pytest
+from support.timelines import START, row, workload
+
+from scaler.decision.decide import State, decide
+from scaler.decision.explain import as_data, as_text
+from scaler.model.measurement import Failure, Reading
+
+TICK = 5.0
+ABORTED = {"waiting": 15.0, "running": 106.0}
+NOTHING = {"generation_tokens_per_second": 0.0, "prompt_tokens_per_second": 0.0}
+
+
+def play(spec, minutes, load=lambda _minute: ABORTED, counted=lambda _minute: NOTHING, replicas=16):
+    """Fold so many minutes; the counters are asked for as the engine would, once the load has stood still."""
+    state, decisions = State(), []
+    for step in range(int(minutes * 60 / TICK) + 1):
+        now, minute = START + step * TICK, step * TICK / 60
+        given = row(now, replicas=replicas, guards=load(minute), **load(minute))
+        if state.standing is not None and state.standing.suspicious(now):
+            given = replace(given, counted={name: reading(value, now) for name, value in counted(minute).items()})
+        state, decision = decide(spec, state, given, now)
+        decisions.append(decision)
+    return decisions
+
+
+def reading(value, now):
+    return value if isinstance(value, Failure) else Reading(value, now)
+
+
+@pytest.fixture
+def vllm():
+    return workload(expression="waiting + running", target="8", model="m")
+
+
+def at(decisions, minute):
+    return decisions[int(minute * 60 / TICK)]
+
+
+def test_gauges_that_an_abort_left_are_in_doubt_after_five_minutes(vllm):
+    decisions = play(vllm, 10)
+    assert [at(decisions, minute).certainty for minute in (0, 4)] == ["certain", "certain"]
+    doubted = at(decisions, 5.2)
+    assert (doubted.replicas, doubted.active, doubted.certainty) == (16, True, "raising")
+    assert doubted.reason.startswith(
+        "16 replicas, in doubt, and so not lowered: waiting 15, running 106 have not changed for 5m"
+    )
+    assert "an abort may have left these numbers behind, or the engine hangs" in doubted.reason
+    assert f"! {doubted.stalled}" in as_text(as_data(doubted))
+    assert at(decisions, 10).replicas == 16, "however long it lasts: holdFor does not end it"
+
+
+def test_one_token_ends_the_doubt(vllm):
+    decisions = play(
+        vllm, 9, counted=lambda minute: NOTHING if minute < 8 else {**NOTHING, "prompt_tokens_per_second": 0.1}
+    )
+    assert at(decisions, 7.9).stalled
+    assert not at(decisions, 8.2).stalled
+    assert at(decisions, 8.2).certainty == "certain"
+
+
+def test_a_load_that_moves_is_in_no_doubt(vllm):
+    moving = play(vllm, 20, load=lambda minute: {"waiting": 15.0, "running": 100.0 + int(minute) % 2})
+    assert not any(decision.stalled for decision in moving)
+    idle = play(vllm, 20, load=lambda _minute: {"waiting": 0.0, "running": 0.0})
+    assert not any(decision.stalled for decision in idle)
+
+
+def test_tokens_that_are_not_known_prove_nothing(vllm):
+    failed = play(vllm, 20, counted=lambda _minute: dict.fromkeys(NOTHING, Failure("timed out", START)))
+    assert not any(decision.stalled for decision in failed)
+    missing = play(vllm, 20, counted=lambda _minute: dict.fromkeys(NOTHING))
+    assert not any(decision.stalled for decision in missing)
+
+
+def test_in_doubt_it_may_rise_and_does_not_fall(vllm):
+    decisions = play(vllm, 8, replicas=20)
+    assert (at(decisions, 4).replicas, at(decisions, 7).replicas) == (16, 20), "the replicas that there are stay"
+    assert not at(decisions, 8).idle.quiet
+
+
+def test_an_engine_that_counts_its_tokens_when_a_request_ends_is_given_half_an_hour():
+    spec = workload(expression="waiting + running", target="8", model="m", engine="tgi")
+    decisions = play(spec, 40)
+    assert [bool(at(decisions, minute).stalled) for minute in (6, 25, 31)] == [False, False, True]
+
+
+def test_counters_are_asked_for_of_a_suspicious_load_alone(vllm):
+    extra = vllm.asks(suspicious=True) - vllm.asks()
+    assert {ask.signal for ask in extra} == set(NOTHING)
+    assert all(ask.window for ask in extra)

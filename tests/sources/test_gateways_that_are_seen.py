@@ -1,0 +1,112 @@
+"""Whether a gateway is to be seen where it has no series of a model: the same through Prometheus and read directly."""
+
+import re
+
+import pytest
+from sources.web import Web
+from support.prometheus_server import series
+
+from scaler.config import signals
+from scaler.config.endpoint import Endpoint, Page
+from scaler.model.measurement import SignalAsk
+from scaler.sources.pages.source import ScrapeSource
+from scaler.sources.prometheus.source import PrometheusSource
+
+START = 1_790_000_000.0
+AT = START + 300
+CASES = {  # name: gateway, signal, its page, the value, whether it is seen
+    "an endpoint picker without flow control": (
+        *("llm-d", "queued"),
+        [
+            'llm_d_epp_request_running{model_name="m",target_model_name="m"} 0',
+            'llm_d_epp_request_error_total{model_name="m",target_model_name="m"} 12',
+            'llm_d_epp_ready_endpoints{name="p"} 0',
+        ],
+        *(None, False),
+    ),
+    "one with it, for another model": (
+        *("llm-d", "queued"),
+        ['llm_d_epp_flow_control_queue_size{model_name="n",target_model_name="n"} 5'],
+        *(None, True),
+    ),
+    "one with it, that nothing has waited in": (
+        "llm-d",
+        "queued",
+        ["llm_d_epp_flow_control_pool_saturation 0"],
+        None,
+        True,
+    ),
+    "one without it that says how many run": (
+        *("llm-d", "in_flight"),
+        ['llm_d_epp_request_running{model_name="m",target_model_name="m"} 0'],
+        *(0, False),
+    ),
+    "a queue of the model": (
+        *("llm-d", "queued"),
+        ['llm_d_epp_flow_control_queue_size{model_name="m",target_model_name="m"} 5'],
+        *(5, True),
+    ),
+    "a frontend whose model is gone": (
+        *("dynamo", "queued"),
+        ['dynamo_frontend_inflight_requests{model="unknown_model"} 3'],
+        *(None, True),
+    ),
+    "a page of something else": ("kthena", "queued", ["go_goroutines 12"], None, False),
+    "a router before its first request": ("kthena", "in_flight", ["kthena_router_active_requests 0"], None, True),
+    "an activator, which writes the namespace itself": (
+        *("knative", "queued"),
+        ['kn_revision_request_queued{k8s_namespace_name="another",kn_revision_name="r"} 1'],
+        *(None, True),
+    ),
+}
+
+
+def namespace_of(case):
+    return f"case-{list(CASES).index(case)}"
+
+
+def ask_of(case):
+    gateway, signal, *_ = CASES[case]
+    known = {"namespace": namespace_of(case), "model": "m", "route": "mine"}
+    found = signals.find(gateway, signal)
+    return SignalAsk("default", gateway, signal, tuple((label, known[label]) for label in found.labels))
+
+
+def lines(case):
+    scrape = {"job": "gateway", "instance": "fe", "pod": "fe", "namespace": namespace_of(case)}
+    yield from series("up", scrape, "1x20", START)
+    for line in CASES[case][2]:
+        exported, value = line.rsplit(" ", 1)
+        name, _, inner = exported.partition("{")
+        yield from series(name, {**scrape, **dict(re.findall(r'(\w+)="([^"]*)"', inner))}, f"{value}x20", START)
+
+
+@pytest.fixture(scope="module")
+def prometheus(start_prometheus):
+    server = start_prometheus([line for case in CASES for line in lines(case)])
+    return PrometheusSource(Endpoint("default", server.url, timeout=20))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("case", CASES)
+def test_through_prometheus(case, prometheus):
+    reading = prometheus.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    assert (reading.value, reading.shown) == CASES[case][3:]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_read_directly(case):
+    web = Web()
+    web.paths = {"/fe": "".join(f"{line}\n" for line in CASES[case][2])}
+    page = Page(web.url("/fe"), {"namespace": namespace_of(case), "pod": "fe"})
+    source = ScrapeSource(Endpoint("default", pages=(page,)), lambda: AT)
+    reading = source.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    source.close()
+    web.close()
+    assert (reading.value, reading.shown) == CASES[case][3:]
+
+
+@pytest.mark.real
+def test_a_gateway_of_another_namespace_is_not_this_one(prometheus):
+    ask = SignalAsk("default", "llm-d", "queued", (("namespace", "elsewhere"), ("model", "m")))
+    assert prometheus.fetch([ask], [AT])[ask][0].shown is False
