@@ -149,7 +149,7 @@ def test_a_server_is_asked_and_explains(run, tmp_path):
         lines = out.splitlines()
         assert lines[0] == "GetMetricSpec  queue-depth, target 1"
         assert lines[1].startswith(
-            "GetMetrics     UNAVAILABLE: no certain answer yet: waiting: endpoint `default` (http://127.0.0.1:"
+            "GetMetrics     UNAVAILABLE: no certain answer yet: waiting, running, queued: endpoint `default` (http://127.0.0.1:"
         )
         assert lines[2].startswith("IsActive       UNAVAILABLE: no certain answer yet: ")
         code, out, _ = run("explain", "demo/llama", "--server", server.admin)

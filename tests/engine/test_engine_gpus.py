@@ -120,7 +120,7 @@ def test_what_is_not_known_is_an_error_and_not_zero(seen, reason):
         world.engine._asked(REQUEST, START)
         world.now += 2
         decision = await world.at(5)
-        assert decision.problems == (f"places: {reason}", f"own: {reason}")
+        assert decision.problems == (f"places, own: {reason}",)
         assert decision.replicas == (2 if seen.objects else None), "what is there is held"
 
     play(scenario)
