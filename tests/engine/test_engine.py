@@ -470,6 +470,24 @@ def test_a_flood_above_the_limit_forgets_its_own():
     play(scenario())
 
 
+def test_a_clock_that_is_set_forth_and_back_stops_nothing_and_lowers_nothing():
+    async def scenario():
+        clock = Clock()
+        engine = engine_of(clock=clock)
+        assert (await first(engine)).replicas == 4
+        for jump in (3600.0, -3600.0, 1800.0, -7000.0, 0.5, -7.0):
+            clock.now += jump
+            for _ in range(4):
+                clock.now += 5
+                await engine.tick(clock.now)
+            decision = await engine.read(request())
+            assert (decision.replicas, decision.active) == (4, True)
+            assert abs(clock.now - decision.at) <= 5, "a decision of now, by the clock as it is now"
+        await engine.close()
+
+    play(scenario())
+
+
 def test_a_workload_that_nobody_asks_about_is_forgotten():
     async def scenario():
         clock = Clock()

@@ -4,9 +4,11 @@ Prometheus the neighbour's readings stay what they are and whole, and what is br
 import dataclasses
 import json
 import random
+import threading
 import time
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import pytest
 from support.prometheus_server import until
@@ -270,3 +272,31 @@ def test_there_are_never_more_parts_than_a_few_hundred():
         for part in apart.parts(asks, 0.0).values():
             apart.halve(part, "all fail", 0.0)
     assert len(apart.parts(asks, 0.0)) <= MAX_PLACES + 1
+
+
+# ---- a server that hangs -----------------------------------------------------------------------------------------------
+
+
+def held():
+    """Threads and files of this process."""
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_server_that_hangs_and_comes_back_again_and_again_leaves_nothing_behind(start_prometheus, pages):
+    pages.pages["d-0"] = GOOD.format(model="llama", waiting=3)
+    server = start_prometheus(jobs=[job(pages, "d-0", "demo")])
+    source = PrometheusSource(Endpoint("default", server.url, timeout=0.5))
+    asks = [HONEST, *(waiting("demo", "llama", pods=f"d-{number}") for number in range(8))]
+    until(scraped(source, HONEST, 3.0))
+    source.fetch(asks, [time.time()])
+    before = held()
+    for _ in range(5):
+        server.pause()
+        for _ in range(2):
+            told = source.fetch(asks, [time.time()])
+            assert all(isinstance(one, Failure) for (one,) in told.values())
+        server.resume()
+        until(scraped(source, HONEST, 3.0))
+    until(lambda: held() <= before)
+    assert list(source._apart.parts([HONEST], time.time())) == [""], "nobody was blamed for a server that hangs"
+    source.close()

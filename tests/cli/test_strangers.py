@@ -1,0 +1,98 @@
+"""The whole service with two namespaces on a real Prometheus: whatever one sends and exports, the other stays right."""
+
+import json
+import re
+import threading
+
+import pytest
+from support.process import serving
+from support.prometheus_server import until
+
+FORMULA = """
+name: load
+parameters: {model: {example: m}, pods: {default: ".*"}}
+metrics: {waiting: {signal: waiting}, running: {signal: running}}
+formula: waiting + running
+target: 1
+interval: 1s
+holdFor: 6s
+idleFor: 1s
+"""
+PAGE = 'vllm:num_requests_waiting{{model_name="{0}"}} {1}\nvllm:num_requests_running{{model_name="{0}"}} 2\n'
+HPA = 'horizontalpodautoscaler="keda-hpa-x",scaletargetref_kind="Deployment",scaletargetref_name="x"'
+HOSTILE = (
+    PAGE.format("mine", 1)
+    + f'kube_deployment_spec_replicas{{deployment="x"}} 1\nkube_horizontalpodautoscaler_info{{{HPA}}} -Inf\n'
+    + "".join(
+        f'vllm:num_requests_{state}{{model_name="mine",stat="{stat}",odd="{odd}"}} {odd}\n'
+        for state in ("waiting", "running")
+        for stat in ("value", "age", "answered", "missing")
+        for odd in ("NaN", "-Inf", "+Inf", "-1e300")
+    )
+    + "".join(f'vllm:num_requests_waiting{{model_name="m{number}"}} 1\n' for number in range(2000))
+)
+DEAR = "(" + "|".join(f".{{0,{900 + number}}}{letter}" for number, letter in enumerate("abcdefghij")) + ")"
+TRIGGERS = [
+    {"formula": "load", "model": "mine"},
+    {"formula": "load", "model": "\ufffd"},
+    {"formula": "load", "model": "x" * 1001},
+    {"formula": "load", "model": "\x00\n\"'\\"},
+    {"formula": "load", "model": "mine", "pods": DEAR},
+    {"formula": "load", "model": "mine", "pods": "(?i)" + "[\u0100-\uffff]" * 99},
+    {"expression": "waiting / 0", "target": "1", "model": "mine"},
+    {"expression": "waiting", "target": "1", "model": "mine", "engine": "nobody's"},
+    {"formula": "load", "model": "mine", "surprise": "y" * 8000},
+    *({"formula": "load", "model": f"made-up-{number}", "id": f"i{number}"} for number in range(20)),
+]
+
+
+def job(pages, name, namespace):
+    target = {"targets": [f"127.0.0.1:{pages.port}"], "labels": {"namespace": namespace, "pod": name}}
+    return {"job_name": name, "metrics_path": f"/{name}/metrics", "static_configs": [target]}
+
+
+def answer(server):
+    """The replicas that the honest workload is told, or the error."""
+    line = server.ask(formula="load", model="llama")[1]
+    found = re.search(r"so (\d+) replicas", line)
+    return int(found[1]) if found else line
+
+
+def certainty(server):
+    [decision] = json.loads(server.get("/api/v1/explain/demo/llama"))["decisions"]
+    return decision["certainty"]
+
+
+@pytest.mark.real
+@pytest.mark.timeout(180)
+def test_whatever_one_namespace_sends_and_exports_the_other_is_told_the_right_number(tmp_path, start_prometheus, pages):
+    (tmp_path / "formulas").mkdir()
+    (tmp_path / "formulas" / "load.yaml").write_text(FORMULA)
+    pages.pages |= {"llm-0": PAGE.format("llama", 3), "e-0": PAGE.format("mine", 1)}
+    prometheus = start_prometheus(jobs=[job(pages, "llm-0", "demo"), job(pages, "e-0", "evil")])
+    with serving(tmp_path, prometheus.url, "--formulas", str(tmp_path / "formulas")) as server:
+        until(lambda: answer(server) == 5)
+        said, over = [], threading.Event()
+
+        def attack():
+            while not over.is_set():
+                said.extend(server.ask("evil", "x", **trigger)[1] for trigger in TRIGGERS)
+
+        attacking = threading.Thread(target=attack)
+        attacking.start()
+        try:
+            until(lambda: len(said) > len(TRIGGERS))
+            pages.pages["e-0"] = HOSTILE
+            answers = []
+            until(lambda: answers.append(answer(server)) or len(answers) > 60, pause=0.2)
+            assert set(answers) == {5}, "held for a moment at most, never an error and never another number"
+            until(lambda: certainty(server) == "certain")
+        finally:
+            over.set()
+            attacking.join()
+        assert not [text for text in said if "internal error" in text or "INTERNAL" in text]
+        assert any(
+            "is not a regular expression for names of pods: it has repeats that come to" in text for text in said
+        )
+        assert server.stop() == 0
+        assert "Traceback" not in server.log.read_text()
