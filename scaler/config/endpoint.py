@@ -23,7 +23,9 @@ NameKind = Literal["service", "dns"]
 MAX_PAGES = 2_000
 MAX_NAMED = 50
 POD_SERIES = 5_000  # that are wanted of one pod's page, whose owner nobody knows
-PAGE_PATH = r"(?!//)/[A-Za-z0-9_.~!$&'()*+,;=:@%/-]{0,255}"  # of a pod's page
+_PATH_LETTERS = r"[A-Za-z0-9_.~!$&'()*+,;=:@%/-]"
+PAGE_PATH = rf"(?=.{{1,256}}\Z)(?!//)/{_PATH_LETTERS}*(\?({_PATH_LETTERS}|\?)*)?"  # of a pod's page, with its query
+PAGE_PORT = r"\d{1,5}(-\d{1,5})?|[a-z0-9-]{1,15}"  # a port, several in a row, or a named one of the container's
 
 _PLACES = ("url", "pages", "pagesFile")  # not more than one of them
 _OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", "podPages")
@@ -68,7 +70,7 @@ class Named:
 class PodPages:
     """Where the pages of a target's own pods are, as far as their annotations do not say it."""
 
-    port: int | None = None  # None: the engine's usual one
+    port: int | str | None = None  # one, or several as in an annotation; None: the engine's usual one
     path: str | None = None  # likewise
     scheme: str = "http"
 
@@ -82,7 +84,7 @@ class Endpoint:
 
     name: str
     url: str = ""  # of the server, without /api/v1; empty where there are pages
-    timeout: float = 2.0  # seconds for everything that one tick asks
+    timeout: float = 2.0  # seconds for everything that one tick asks; of pages, for one page
     bearer_token_file: Path | None = None
     username: str | None = None  # of basic auth, with password_file
     password_file: Path | None = None
@@ -185,7 +187,7 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         named=named,
         pods=pods,
         networks=fields.take("networks", _networks, ()),
-        timeout=fields.take("timeout", duration(0.1, 4), 2.0),
+        timeout=fields.take("timeout", duration(0.1, 30 if direct else 4), 2.0),
         bearer_token_file=fields.take("bearerTokenFile", _file, None),
         username=username,
         password_file=password,
@@ -209,12 +211,22 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
 
 def _pods(fields: Fields) -> PodPages:
     pods = PodPages(
-        port=fields.take("port", whole(1, 65535), None),
+        port=fields.take("port", _ports, None),
         path=fields.take("path", matching(PAGE_PATH, "a path, such as /metrics"), None),
         scheme=fields.take("scheme", choice("http", "https"), "http"),
     )
     fields.close()
     return pods
+
+
+def _ports(raw: object) -> int | str:
+    """Read a port, or a list of ports, ranges of ports, and names of container ports."""
+    if isinstance(raw, int):
+        return whole(1, 65535)(raw)
+    written = ",".join(map(str, raw)) if isinstance(raw, list) else str(raw)
+    if not all(re.fullmatch(PAGE_PORT, item.strip()) for item in written.split(",")):
+        raise ValueError("a port, the name of a container's port, a range such as 8000-8003, or a list of these")
+    return written
 
 
 def _networks(raw: object) -> tuple[Network, ...]:

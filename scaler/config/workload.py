@@ -21,7 +21,7 @@ from scaler.model.measurement import (
     SignalAsk,
     WorkloadKey,
 )
-from scaler.model.objects import PodState, Scaled
+from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled
 from scaler.policy import POLICIES, Policy, PolicySpec
 
 
@@ -177,17 +177,36 @@ def _known(counts: Mapping[str, float | None]) -> Replicas:
 
 
 def own_pods(scaled: Scaled | None) -> OwnPods | None:
-    """The pods that a signal of the target is measured on, where they are known."""
+    """List the pods that a signal of the target is measured on, where they are known, and who of them must answer.
+
+    A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
+    nobody is left out by mistake. A LeaderWorkerSet's worker is read too, and must answer where its own annotations
+    say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port.
+    """
     if scaled is None or scaled.pods is None:
         return None
-    ready = frozenset(pod.name for pod in scaled.pods if pod.state == "ready")
-    names = frozenset(pod.name for pod in scaled.pods if pod.state != "pending")
+    served = [pod for pod in scaled.pods if not _says_no(pod)]
+    silent = not any(pod.state == "ready" for pod in served)
+    replicas = scaled.pods if silent else served
+    workers = [pod for pod in scaled.workers if not _says_no(pod)]
+    must = [pod for pod in (*replicas, *filter(_says_yes, workers)) if pod.state == "ready"]
+    there = [pod for pod in (*replicas, *workers) if pod.state != "pending"]
     places = frozenset(
-        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape)
-        for pod in scaled.pods
-        if pod.ip and pod.state not in {"pending", "starting"}
+        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
+        for pod in there
+        if pod.ip and pod.state != "starting"
     )
-    return OwnPods(names, ready, scaled.past, places)
+    names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
+    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places)
+
+
+def _says_no(pod: Pod) -> bool:
+    return dict(pod.scrape).get("scrape", "").lower() in FALSE_WORDS
+
+
+def _says_yes(pod: Pod) -> bool:
+    said = dict(pod.scrape)
+    return said.get("scrape", "").lower() in TRUE_WORDS or "port" in said
 
 
 def _whole(scaled: Scaled, *states: PodState) -> int:

@@ -45,6 +45,7 @@ class PodPlace:
     name: str
     ip: str
     scrape: tuple[tuple[str, str], ...] = ()  # annotations prometheus.io/KEY, by KEY: strangers' words
+    ports: tuple[tuple[str, int], ...] = ()  # its containers' ports that have a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class OwnPods:
     """The pods of one scale target, where Kubernetes tells them."""
 
     names: frozenset[str]  # that exist now
-    ready: frozenset[str]  # of these, the ones that must answer
+    ready: frozenset[str]  # of these, the ones that must answer, as far as the trigger's `pods` means them
     past: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
     places: frozenset[PodPlace] = frozenset()  # of those that may hold load
 

@@ -16,6 +16,7 @@ PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
 JobState = Literal["unfinished", "succeeded", "failed"]
 
 _NAMED = 5  # objects left out of one resource that are named
+TRUE_WORDS, FALSE_WORDS = ("1", "t", "true"), ("0", "f", "false")  # of an annotation prometheus.io/scrape
 OLD = 45.0  # seconds without news after which nothing is lowered on a cluster's word; a quiet watch ends every 20 s
 
 
@@ -30,6 +31,7 @@ class Pod:
     ip: str = ""  # empty: it has none yet
     ready: float | None = None  # since when it is ready, if it is
     scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
+    ports: tuple[tuple[str, int], ...] = ()  # its containers' ports that have a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Scaled:
     conditions: tuple[Condition, ...] = ()  # in KEDA's status
     replicas: int | None = None  # asked of the scale target (spec.replicas); for a ScaledJob, its unfinished jobs
     pods: tuple[Pod, ...] | None = None
+    workers: tuple[Pod, ...] = ()  # of a LeaderWorkerSet: its pods that are no replicas of their own
     past: str = ""  # RE2 for the names of all pods it ever had; empty: not known
     hpa: Hpa | None = None
     jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first

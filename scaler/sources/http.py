@@ -1,8 +1,8 @@
 """One metrics page over HTTP: one connection, kept open, and nothing that a page could do to its reader.
 
 No redirect is followed, no proxy or cookie used, a body of more than `max_bytes` is not read, packed or unpacked, and
-an address that `places.barred` refuses gets no request. A pod's page gets no credentials. What a page answers is in no
-error: errors are shown to people who may not read that page.
+an address that `targets.barred` refuses gets no request. A pod's page gets no credentials. What a page answers is in no
+error, but where a redirect leads: errors are shown to people who may not read that page.
 """
 
 import contextlib
@@ -77,21 +77,24 @@ class Wire:
 
     def _body(self, response: HTTPResponse) -> bytes:
         """The body of a good answer, unpacked."""
+        if 300 <= response.status < 400:
+            place = redirect_place(response.headers.get("Location", ""))
+            raise SourceError(f"answers {_status(response.status)}, a redirect {place}, which is not followed")
         if response.status != 200:
             raise SourceError(f"answers {_status(response.status)}")
         packed = response.headers.get("Content-Encoding", "identity").lower()
         if packed not in {"gzip", "identity"}:
             raise SourceError("is packed, and not with gzip")
-        unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if packed == "gzip" else None
+        unpack = _Gunzip() if packed == "gzip" else None
         limit = self._endpoint.max_bytes
         body = bytearray()
         while chunk := response.read1(_CHUNK):
-            body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack else chunk
-            if len(body) > limit or (unpack and unpack.unconsumed_tail):
+            body += unpack.more(chunk, limit + 1 - len(body)) if unpack else chunk
+            if len(body) > limit:
                 raise SourceError(f"is longer than {limit} bytes")
         if self._cut:
             raise TimeoutError
-        if response.length or (unpack and not unpack.eof):
+        if response.length or (unpack and not unpack.whole):
             raise SourceError("breaks off before its end")
         return bytes(body)
 
@@ -103,6 +106,46 @@ class Wire:
         if isinstance(error, HTTPException) and not isinstance(error, RemoteDisconnected):
             return f"answers in broken HTTP ({type(error).__name__})"
         return str(getattr(error, "strerror", None) or error or type(error).__name__)[:200]
+
+
+class _Gunzip:
+    """Unpacks gzip of one member or several, one after the other (RFC 1952, 2.2)."""
+
+    def __init__(self) -> None:
+        self._member = _member()
+        self._begun = False  # whether anything was given
+
+    def more(self, chunk: bytes, most: int) -> bytes:
+        """Unpack the next bytes; where that is more than `most` bytes, as many at least."""
+        self._begun = True
+        body = bytearray()
+        while chunk and len(body) < most:
+            if self._member.eof:
+                self._member = _member()
+            body += self._member.decompress(chunk, most - len(body))
+            chunk = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return bytes(body)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last member has ended."""
+        return self._begun and self._member.eof
+
+
+def _member() -> "zlib._Decompress":
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
+def redirect_place(location: str) -> str:
+    """Say where a redirect leads, without what may be secret in it: user and query."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        parts = urlsplit("")
+    place = parts.netloc.rpartition("@")[2] + parts.path
+    place = f"{parts.scheme}://{place}" if parts.scheme and parts.netloc else place
+    plain = "".join(char for char in place if char.isascii() and char.isprintable())[:200]
+    return f"to {plain}" if plain else "to nowhere"
 
 
 class _Http(HTTPConnection):

@@ -167,7 +167,7 @@ def test_a_found_page_is_asked_for_under_its_name(web):
         b"HTTP/1.1 799 secret\r\n\r\n",
         b"HTTP/9.secret 200 secret\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: secret\r\n\r\nsecret",
-        b"HTTP/1.1 302 secret\r\nLocation: http://secret/\r\n\r\n",
+        b"HTTP/1.1 302 secret\r\nLocation: http://secret@elsewhere/?token=secret#secret\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\nsecret",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nsecret",
         b"HTTP/1.1 200 OK\r\n" + b"secret: secret\r\n" * 200 + b"\r\n",
@@ -200,3 +200,54 @@ def test_whatever_drips_is_cut(web, head):
     threading.Timer(0.3, wire.cut).start()
     with pytest.raises(SourceError, match="gives no answer within"):
         wire.read({})
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://llm.example.com/metrics", "to https://llm.example.com/metrics"),
+        ("/login", "to /login"),
+        ("http://me:secret@llm/metrics?token=secret", "to http://llm/metrics"),
+        ("http://[", "to nowhere"),
+        ("", "to nowhere"),
+        ("/\u00fc" + "x" * 300, "to /" + "x" * 199),
+    ],
+)
+def test_a_redirect_is_not_followed_and_where_it_leads_is_said(web, location, told):
+    web.paths["/"] = lambda handler: send(handler, b"", 302, Location=location)
+    with pytest.raises(SourceError) as raised:
+        read(web.url("/"))
+    assert str(raised.value) == f"answers 302 Found, a redirect {told}, which is not followed"
+    assert [path for path, _ in web.asked] == ["/"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_gzip_of_several_members_is_put_together(web, at_once):
+    parts = [b"x 1\n" * 100, b"", b"y 2\n", b"z 3\n"]
+    packed = b"".join(map(gzip.compress, parts))
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(packed)))
+        handler.end_headers()
+        for piece in [packed] if at_once else [packed[at : at + 1] for at in range(len(packed))]:
+            handler.wfile.write(piece)
+
+    web.paths["/"] = answer
+    assert read(web.url("/"))[1] == b"".join(parts)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 30])
+def test_a_member_that_breaks_off_is_no_page(web, cut):
+    packed = (gzip.compress(b"x 1\n") + gzip.compress(b"y 2\n"))[:-cut]
+    web.paths["/"] = lambda handler: send(handler, packed, Content_Encoding="gzip")
+    with pytest.raises(SourceError, match="breaks off before its end|broken|incorrect|invalid"):
+        read(web.url("/"))
+
+
+def test_members_together_are_not_longer_than_is_allowed(web):
+    packed = gzip.compress(b"x" * 9_000) * 2
+    web.paths["/"] = lambda handler: send(handler, packed, Content_Encoding="gzip")
+    with pytest.raises(SourceError, match="is longer than 10000 bytes"):
+        read(web.url("/"))

@@ -68,4 +68,5 @@ def send(handler, body, status=200, **headers):
 
 def zipped(body, **headers):
     """An answer that is packed."""
-    return lambda handler: send(handler, gzip.compress(body), Content_Encoding="gzip", **headers)
+    packed = gzip.compress(body)
+    return lambda handler: send(handler, packed, Content_Encoding="gzip", **headers)

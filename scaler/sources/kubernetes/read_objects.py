@@ -175,7 +175,8 @@ class Reader:
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         ready = _ready_since(status) if state == "ready" else None
-        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape)
+        ports = self._once(_named_ports(spec))
+        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape, ports)
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
         if owner[1] == "DaemonSet":
             spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
@@ -396,6 +397,13 @@ def _scrape(annotations: Raw) -> Metadata:
     return tuple((key, str(value)[: _LONGEST + 1]) for key, value in given if value is not None)
 
 
+def _named_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
+    """The ports that containers give a name; sidecars are init containers that stay."""
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    ports = (port for container in containers for port in container.get("ports") or ())
+    return tuple((str(port["name"]), int(port["containerPort"])) for port in ports if port.get("name"))
+
+
 def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
     conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
     ready = conditions.get("Ready", {})
@@ -468,6 +476,7 @@ def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> Scaled
         replicas=_replicas(record, tables, jobs),
         jobs=_newest(record, jobs),
         pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
+        workers=_workers(record, tables, selected),
         hpa=_hpa(record.scaled, tables),
         template=template,
         held=_held(record, tables, selected),
@@ -521,6 +530,15 @@ def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | Non
         there = (pods for owner, pods in tables.pods.items() if owner[0] == record.target[0])
         return [one for pods in there for one in pods if wanted(one.labels)]
     return tuple(tables.pods.get(record.target, ())) if record.scaled.past else None
+
+
+def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> tuple[Pod, ...]:
+    """The pods of a LeaderWorkerSet's groups that are no leaders."""
+    if record.target[1] != GROUPS or selected is None or tables.pods is None:
+        return ()
+    leaders = {one.pod.name for one in selected}
+    others = (one.pod for one in tables.pods.get(record.target, ()) if one.pod.name not in leaders)
+    return tuple(sorted(others, key=lambda pod: pod.name))
 
 
 def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:

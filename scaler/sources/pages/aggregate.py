@@ -46,6 +46,7 @@ class Visit:
     rates: Callable[[float], Rates]  # by window in seconds
     problem: str = ""  # why it did not answer just now; empty: it did
     known: bool = True  # whether it ever answered
+    read_at: float | None = None  # when it answered last; None: just now
 
     def label(self, sample: Sample, name: str) -> str:
         """A label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
@@ -216,10 +217,11 @@ class _Table:
     def read(self, ask: SignalAsk) -> Measured:
         """Answer one ask."""
         pods = self._of(self._found, ask)
-        missing = self._missing(ask, pods) - pods.keys()
+        lost = self._lost_pods(ask)
+        missing = (lost | self._must(ask, pods)) - pods.keys()
         value = self._value(pods, self._of(self._per, ask))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
-        doubts = "; ".join(self._doubts(pods, missing, age))
+        doubts = "; ".join(self._doubts(pods, missing, lost & pods.keys(), age))
         expected = len(pods) + len(missing)
         source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
         if value is None and missing:
@@ -250,15 +252,15 @@ class _Table:
             for sample in samples
         )
 
-    def _missing(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
-        """Pods that should answer, as far as they do not; none by name where pages do not say whose they are."""
+    def _lost_pods(self, ask: SignalAsk) -> set[str]:
+        """List the pods with a page that should have answered, and did not."""
+        strangers = (visit.page for visit in self._strangers if self._may_be(visit.page, ask))
+        return {*self._of(self._lost, ask), *(page.labels.get(self._pod) or page.address for page in strangers)}
+
+    def _must(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
+        """List the pods that Kubernetes says should answer; none where pages do not say whose they are."""
         nameless = any(":" in name for name in pods)
-        strangers = (visit for visit in self._strangers if self._may_be(visit.page, ask))
-        return {
-            *self._of(self._lost, ask),
-            *(page.labels.get(self._pod) or page.address for page in (visit.page for visit in strangers)),
-            *(ask.own.ready if ask.own and not nameless else ()),
-        }
+        return set(filter(self._meant, ask.own.ready)) if ask.own and not nameless else set()
 
     def _may_be(self, page: Page, ask: SignalAsk) -> bool:
         """Whether a page that never answered may be one of the workload's."""
@@ -319,7 +321,7 @@ class _Table:
             if name and not self._meant(name):
                 continue
             pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, _Pod())
-            pod.oldest = min(pod.oldest, self._now if sample.at is None else sample.at)
+            pod.oldest = min(pod.oldest, self._time(visit, sample))
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
                 pod.whole = False
@@ -338,6 +340,11 @@ class _Table:
         return tuple(
             mine if unnamed.get(label) == value else value for value, (label, mine) in zip(said, asked, strict=True)
         )
+
+    def _time(self, visit: Visit, sample: Sample) -> float:
+        """When a sample was taken: as the page says, or when it was read."""
+        read_at = self._now if visit.read_at is None else visit.read_at
+        return read_at if sample.at is None else sample.at
 
     def _part(self, visit: Visit, sample: Sample) -> Key:
         """What tells a series from the others of its pod, without the labels that repeat one thing."""
@@ -368,9 +375,7 @@ class _Table:
         for (metric, label), visit in product(reached, visits):
             for sample in self._select(visit, metric.name, (*self._signal.where, *metric.where)):
                 name = visit.label(sample, self._by[0]), visit.label(sample, label)
-                things[metric.name, name] = _Pod(
-                    {(): sample.value}, oldest=self._now if sample.at is None else sample.at
-                )
+                things[metric.name, name] = _Pod({(): sample.value}, oldest=self._time(visit, sample))
         return things
 
     def _reached(self, visit: Visit, metric: Metric, through: InfoJoin, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
@@ -405,7 +410,9 @@ class _Table:
             value = value / whole if whole else None
         return None if value is None or math.isnan(value) else value * self._signal.scale
 
-    def _doubts(self, pods: Mapping[str, _Pod], missing: Collection[str], age: float) -> Iterator[str]:
+    def _doubts(
+        self, pods: Mapping[str, _Pod], missing: Collection[str], partly: Collection[str], age: float
+    ) -> Iterator[str]:
         """Why the value may be too low or too old."""
         silent, total = set(missing) - self._answered, len(pods) + len(missing)
         if silent:
@@ -413,6 +420,8 @@ class _Table:
             yield f"{len(silent)} of {total} pods did not answer{': ' + why[0] if why else ''}"
         if len(silent) < len(missing):
             yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
+        for name in sorted(partly)[:1]:
+            yield f"a page of {name} did not answer: {self._why.get(name, '')}"
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())

@@ -7,8 +7,8 @@ Each page has a time-out of its own, and ticks that come together share one read
 Gauges are what the pages say now; rates and quantiles are over what was read before, within their window. The past is
 not kept beyond that: a time before now is a failure, so a workload that is new here may at first only rise.
 
-A listed page, and a ready pod, must answer. What is not listed any more is gone: a file of pages, which is read again
-whenever it changes, says which replicas there are.
+A listed page, and a ready pod, must answer; `own_pods` in `config/workload.py` says which pods are meant. What is not
+listed any more is gone: a file of pages, which is read again whenever it changes, says which replicas there are.
 """
 
 import threading
@@ -21,7 +21,18 @@ from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import Signal, find, offered
 from scaler.model.errors import SourceError
 from scaler.model.fields import seconds
-from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import (
+    NOBODYS,
+    Ask,
+    Failure,
+    HistoryAsk,
+    Measured,
+    OwnPods,
+    PodPlace,
+    QueryAsk,
+    Reading,
+    SignalAsk,
+)
 from scaler.sources.credentials import authorization
 from scaler.sources.fair_share import held, shared
 from scaler.sources.http import OPEN_METRICS, Wire, tls_context
@@ -29,14 +40,18 @@ from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, scan
-from scaler.sources.pages.targets import pod_page
+from scaler.sources.pages.targets import pod_pages
 
 READERS = 16  # pages that are read at once
+SLOW_READERS = 8  # likewise, of those that were not there in time when they were read last
+LONG = 4.0  # seconds; where pages may take longer, a tick does not wait for all of them
+PATIENCE = 2.0  # seconds that it waits then; what comes later serves a later tick
+UNASKED = 30.0  # seconds for which a page is left alone that need not be there and never was
 FORGOTTEN = 3600.0  # seconds after which nobody asks for a signal any more; the longest interval is ten minutes
 LEFT = 660.0  # seconds after which a pod that nobody asks about is gone; likewise
 SHARED = 0.4  # seconds for which a reading serves other ticks too; the shortest interval is a second
 MAX_WINDOWS = 16  # of different length, of all workloads together; shared among their namespaces
-MAX_PODS = 5_000  # pods' pages that are kept at a time; likewise
+MAX_PODS = 5_000  # pages of pods that are kept at a time; likewise
 
 _GRACE = 1.1  # the pages' own time-outs know more than ours, so they come first
 
@@ -57,7 +72,8 @@ class ScrapeSource:
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix=f"pages-{endpoint.name}")
         self._listed: dict[Page, _Reader] = {}
         self._pods: dict[Page, _Reader] = {}
-        self._page_of = lru_cache(2 * MAX_PODS)(partial(pod_page, endpoint=endpoint))
+        self._slow_pool = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix=f"slow-pages-{endpoint.name}")
+        self._pages_of = lru_cache(2 * MAX_PODS)(partial(pod_pages, endpoint=endpoint))
         self._interest = _Interest(apart=endpoint.pods is not None)
         self._began: float | None = None  # since when there is nothing to read that was never read
         self._lock = threading.Lock()  # of the readers, and of all that is kept here
@@ -102,7 +118,8 @@ class ScrapeSource:
     def close(self) -> None:
         """Release threads and connections."""
         self._lists.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._slow_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
         for reader in (*self._listed.values(), *self._pods.values()):
             reader.close()
 
@@ -143,6 +160,7 @@ class ScrapeSource:
             self._interest.note(asks, whose, now)
             pages, problems = self._own_pages(own)
             on_list, on_pods = self._keep(listed.pages, pages, now)
+            self._require(on_pods, own)
         self._read([*on_list, *on_pods], now)
         with self._lock:
             if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
@@ -162,13 +180,13 @@ class ScrapeSource:
         problems: list[Visit] = []
         places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
         for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
-            page, problem = self._page_of(place, usual)
+            pages, problem = self._pages_of(place, usual)
             if problem:
-                problems.append(_unread(page, problem))
+                problems += [_unread(page, problem) for page in pages]
             else:
-                wishes.append((place.namespace, page))
+                wishes += [(place.namespace, page) for page in pages]
         granted = shared(wishes, MAX_PODS)
-        limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pods, {held(granted)}"
+        limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pages of pods, {held(granted)}"
         problems += [_unread(page, limit) for _, page in wishes if page not in granted]
         return list(granted), problems
 
@@ -187,8 +205,18 @@ class ScrapeSource:
         on_list = [self._listed.setdefault(page, _Reader(page, self._endpoint)) for page in listed]
         return on_list, [self._pods[page] for page in dict.fromkeys(pods)]
 
+    def _require(self, readers: Iterable["_Reader"], asks: Iterable[SignalAsk]) -> None:
+        """Note which of the pods' pages have to be there."""
+        namespace, pod = (self._endpoint.dialect.name(label) for label in ("namespace", "pod"))
+        must = {(place.namespace, place.name) for ask in asks if ask.own for place in _ready(ask.own)}
+        for reader in readers:
+            reader.required = (reader.page.labels[namespace], reader.page.labels[pod]) in must
+
     def _read(self, readers: Sequence["_Reader"], now: float) -> None:
-        """Read what is due, some at a time and what was slow last; what is not there in time is cut off."""
+        """Read what is due, some at a time and what was slow apart; what is not there in time is cut off.
+
+        Where a page may take longer than a tick waits, it is read on meanwhile, and not asked again before it answers.
+        """
         try:
             headers: dict[str, str] | str = {**self._endpoint.headers, **authorization(self._endpoint)}
         except SourceError as error:
@@ -199,22 +227,31 @@ class ScrapeSource:
                 if not reader.due(wanted, now):
                     continue
                 reader.begun = now, wanted
-                reader.under_way = self._pool.submit(self._visit, reader, wanted, headers, now)
+                pool = self._slow_pool if reader.slow else self._pool
+                reader.under_way = pool.submit(self._visit, reader, wanted, headers, now)
             awaited = {reader.under_way: reader for reader in readers if reader.under_way}
-        done, late = wait(awaited, timeout=self._endpoint.timeout * _GRACE)
+        done, late = wait(
+            awaited, timeout=(PATIENCE if self._endpoint.timeout > LONG else self._endpoint.timeout) * _GRACE
+        )
         for future in late:
             awaited[future].slow = True
-            if not future.cancel():
+            if not self._may_take_longer(awaited[future]) and not future.cancel():
                 awaited[future].cut()
         for future in done:
             if not future.cancelled():
                 future.result()
+
+    def _may_take_longer(self, reader: "_Reader") -> bool:
+        """Whether a page has time beyond this tick."""
+        ran = self._clock() - (reader.begun[0] if reader.begun else 0.0)
+        return self._endpoint.timeout > LONG and 0 <= ran < self._endpoint.timeout * _GRACE
 
     def _visit(self, reader: "_Reader", wanted: "_Wanted", headers: dict[str, str] | str, now: float) -> None:
         """Read one page; in a thread of its own."""
         found = reader.read(wanted.names, headers)
         with self._lock:
             reader.take(found, wanted, now)
+            reader.slow = self._clock() - now > PATIENCE or (reader.slow and isinstance(found, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +283,7 @@ class _Reader:
         self.begun: tuple[float, _Wanted] | None = None  # the newest reading
         self.under_way: Future[None] | None = None  # the same
         self.slow = False  # whether it was not there in time
+        self.required = True  # whether it has to be there
         self.wanted_at = 0.0
         pod = page.labels.get(endpoint.dialect.name("pod")) if page.of_pod else None
         self._who = f"{pod} at {page.address}" if pod else page.address
@@ -260,6 +298,8 @@ class _Reader:
     def due(self, wanted: _Wanted, now: float) -> bool:
         """Whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
         if self.under_way and not self.under_way.done():
+            return False
+        if not self.required and self._read_at is None and self.begun and 0 <= now - self.begun[0] < UNASKED:
             return False
         return self.begun is None or self.begun[1] != wanted or not 0 <= now - self.begun[0] < SHARED
 
@@ -289,7 +329,7 @@ class _Reader:
         named: dict[str, list[Sample]] = {}
         for sample in found:
             named.setdefault(sample.name, []).append(sample)
-        self._samples, self._read_at, self.slow = named, now, False
+        self._samples, self._read_at = named, now
         self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
 
     @property
@@ -300,9 +340,16 @@ class _Reader:
     def visit(self) -> Visit:
         """What is known of it after its newest reading."""
         ended = self.begun is not None and self._ended == self.begun[0]
+        known, long = self._read_at is not None, self._endpoint.timeout > LONG
         slow = f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
+        if long and self.under_way and not self.under_way.done():  # it has time yet, and what it said last serves
+            slow = (
+                self._problem
+                if known
+                else f"{self._who} has not answered yet, and may take {seconds(self._endpoint.timeout)}"
+            )
         rates = partial(self._counters.rates, now=self._read_at or 0.0)
-        return Visit(self.page, self._samples, rates, self._problem if ended else slow, self._read_at is not None)
+        return Visit(self.page, self._samples, rates, self._problem if ended else slow, known, self._read_at)
 
     def cut(self) -> None:
         """End what is being read."""
@@ -342,6 +389,11 @@ class _Interest:
             (own if self._apart and signal.scope == "target" else rest).append(signal)
         self.listed = _Wanted(wanted(rest), counted(rest), kept)
         self.pods = _Wanted(wanted(own), counted(own), kept)
+
+
+def _ready(own: OwnPods) -> list[PodPlace]:
+    """Where the pods are that must answer."""
+    return [place for place in own.places if place.name in own.ready]
 
 
 def _signal(ask: SignalAsk) -> Signal | None:

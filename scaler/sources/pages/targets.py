@@ -6,7 +6,7 @@ service; what the settings name as networks may be narrower, or take loopback in
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 from scaler.config.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
 from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
+from scaler.model.objects import FALSE_WORDS, TRUE_WORDS
 
 # Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.
 METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
 
 _NAT64 = ip_network("64:ff9b::/96")
-_TRUE, _FALSE = ("", "1", "t", "true"), ("0", "f", "false")
+LAST_PORT = 65535
+MAX_PORTS = 64  # of one pod
 
 
 def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
@@ -52,8 +54,11 @@ def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
     return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
 
 
-def pod_page(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint) -> tuple[Page, str]:
-    """The page of one of the target's own pods, and why it is not read.
+def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint) -> tuple[tuple[Page, ...], str]:
+    """Find the pages of one of the target's own pods, one at each port, and why they are not read.
+
+    `prometheus.io/port` may be one port or several, with commas between them: a number, a range such as 8000-8003, or
+    the name of a container's port.
 
     Args:
         place: where the pod is, with its annotations, which come first.
@@ -63,29 +68,52 @@ def pod_page(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint)
     name = endpoint.dialect.name
     labels = MappingProxyType({name("namespace"): place.namespace, name("pod"): place.name})
     given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or DefaultEndpoint(0, "/metrics")
-    said = {
-        "port": given.get("port") or str(own.port or usual.port),
-        "path": given.get("path") or own.path or usual.path,
-        "scheme": given.get("scheme", "").lower() or own.scheme,
-    }
-    problem = _opted_out(given.get("scrape", "")) or barred(place.ip, endpoint.networks)
-    for key, pattern in _ALLOWED.items():
-        unfit = not re.fullmatch(pattern, said[key])
-        problem = problem or (f"has no {key} to read: annotate prometheus.io/{key}, or set it" if unfit else "")
+    path = given.get("path") or own.path or usual.path
+    scheme = given.get("scheme", "").lower() or own.scheme
+    ports, no_port = _ports(given.get("port") or str(own.port or usual.port or ""), dict(place.ports))
+    checks = (  # the first that says something
+        _opted_out(given.get("scrape", "")),
+        barred(place.ip, endpoint.networks),
+        no_port,
+        "" if re.fullmatch(PAGE_PATH, path) else _unfit("path", path, "a path, such as /metrics?model=m"),
+        "" if scheme in {"http", "https"} else _unfit("scheme", scheme, "http or https"),
+    )
+    problem = next(filter(None, checks), "")
     if problem:
-        return Page("", labels, of_pod=True), f"{place.name} {problem}"
-    url = f"{said['scheme']}://{host_and_port(place.ip, int(said['port']))}{said['path']}"
-    return Page(url, labels, place.ip, of_pod=True), ""
+        return (Page("", labels, of_pod=True),), f"{place.name} {problem}"
+    hosts = (host_and_port(place.ip, port) for port in ports)
+    return tuple(Page(f"{scheme}://{host}{path}", labels, place.ip, of_pod=True) for host in hosts), ""
 
 
-_PORT = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
-_ALLOWED = {"port": _PORT, "path": PAGE_PATH, "scheme": "https?"}
+def _ports(written: str, named: Mapping[str, int]) -> tuple[tuple[int, ...], str]:
+    """Read the ports of a pod's pages; and why they cannot be read.
+
+    Args:
+        written: by the annotation, the settings or the engine, with commas between them.
+        named: the container's ports by their name.
+    """
+    allowed = "a port, a range such as 8000-8003, the name of a container's port, or several with commas between"
+    if not written:
+        return (), "has no port to read: annotate prometheus.io/port, or set it"
+    found: dict[int, None] = {}
+    for item in (one.strip(" ") for one in written.split(",")):
+        bounds = re.fullmatch(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?", item)
+        first, last = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (named.get(item, 0),) * 2
+        if not 0 < first <= last <= LAST_PORT or last - first >= MAX_PORTS:
+            return (), _unfit("port", written, allowed)
+        found.update(dict.fromkeys(range(first, last + 1)))
+    too_many = f"has {len(found)} ports to read, more than {MAX_PORTS}" if len(found) > MAX_PORTS else ""
+    return tuple(found), too_many
+
+
+def _unfit(key: str, said: str, allowed: str) -> str:
+    return f"says {said[:60]!r} in prometheus.io/{key}, where {allowed}, may stand"
 
 
 def _opted_out(scrape: str) -> str:
-    if scrape.lower() in _TRUE:
+    if scrape.lower() in {"", *TRUE_WORDS}:
         return ""
-    return f"says {'no' if scrape.lower() in _FALSE else 'neither true nor false'} in prometheus.io/scrape"
+    return f"says {'no' if scrape.lower() in FALSE_WORDS else 'neither true nor false'} in prometheus.io/scrape"
 
 
 def named_pages(named: Named, addresses: Iterable[str], networks: tuple[Network, ...]) -> tuple[list[Page], str]:

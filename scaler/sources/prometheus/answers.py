@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading
+from scaler.sources.pages.aggregate import pods_matcher
 from scaler.sources.prometheus.batch_query import Grouped
 
 
@@ -78,7 +80,7 @@ def read_grouped(
     for ask, key in grouped.asks.items():
         pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), ask.own)
         if ask.own and grouped.pod:
-            read[ask] = _own_readings(ask.own, pods, grouped, answer, stale_after, doubt)
+            read[ask] = _own_readings(_meant(ask.own, ask.pods), pods, grouped, answer, stale_after, doubt)
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
@@ -87,6 +89,16 @@ def read_grouped(
                 for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
+
+
+def _meant(own: OwnPods, pattern: str | None) -> OwnPods:
+    """The same pods, of which only those must answer that the trigger's `pods` means; all, if it takes too long."""
+    if pattern is None:
+        return own
+    try:
+        return replace(own, ready=frozenset(filter(pods_matcher(pattern), own.ready)))
+    except ConfigError:
+        return own
 
 
 def _key(row: Row, grouped: Grouped) -> tuple[str, ...]:

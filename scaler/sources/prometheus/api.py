@@ -21,6 +21,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.model.errors import ConfigError, QueryError, SourceError
 from scaler.model.fields import seconds
 from scaler.sources.credentials import authorization
+from scaler.sources.http import redirect_place
 from scaler.sources.prometheus.answers import Answer, Row
 
 _CHUNK = 64 * 1024
@@ -184,7 +185,8 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
     if status in _CREDENTIALS:
         raise SourceError(_CREDENTIALS[status])
     if 300 <= status < 400:
-        raise SourceError(f"answers with a redirect ({status}), which is not followed")
+        place = redirect_place(response.headers.get("Location", ""))
+        raise SourceError(f"answers with a redirect ({status}) {place}, which is not followed: set that as its url")
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):

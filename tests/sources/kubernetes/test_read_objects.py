@@ -330,8 +330,20 @@ def test_another_kind_has_the_pods_that_its_scale_selects():
     leaders = read_scale({"spec": {"replicas": 1}, "status": {"selector": f"{lws}name=g,{lws}worker-index=0"}})
     scaled = only(cluster(raw, pods=pods, scales={owner: leaders}))
     assert (scaled.replicas, [one.name for one in scaled.pods]) == (1, ["g-0"])
+    assert [one.name for one in scaled.workers] == ["g-0-1"]
     assert only(cluster(raw, pods=pods)).pods is None, "its scale is not known yet"
     assert only(cluster(raw, pods=pods, scales={owner: Scale(1, "")})).pods is None, "a selector of nothing"
+
+
+def test_the_ports_that_containers_name_are_known():
+    raw = pod("llama-5d8f-a")
+    named = [{"name": "first", "containerPort": 8000}, {"containerPort": 9}, {"name": "second", "containerPort": 8001}]
+    raw["spec"] |= {
+        "containers": [{"ports": named}, {}],
+        "initContainers": [{"ports": [{"name": "s", "containerPort": 1}]}],
+    }
+    [found] = only(cluster(scaled_object(), pods=[raw])).pods
+    assert found.ports == (("s", 1), ("first", 8000), ("second", 8001))
 
 
 def test_the_hpa_of_a_scaled_object_is_the_one_it_controls():

@@ -479,7 +479,7 @@ def test_pods_that_are_too_many_to_read_are_shared_among_namespaces(web, pods, m
     found = pods().fetch([noisy, quiet], [1000.0])
     assert counts(found[quiet][0]) == (2.0, 1, 1)
     assert counts(found[noisy][0]) == (4.0, 2, 4)
-    limit = "endpoint `pages` reads no more than 3 pods, one of each namespace in turn (demo 2, quiet 1)"
+    limit = "endpoint `pages` reads no more than 3 pages of pods, one of each namespace in turn (demo 2, quiet 1)"
     assert limit in found[noisy][0].partial
 
 
@@ -519,7 +519,7 @@ def test_an_annotation_that_is_refused_makes_the_pod_a_missing_one(web, pods):
     ask = replace(WAITING, own=OwnPods(both.names | evil.names, both.ready | evil.ready, "", both.places | evil.places))
     reading = one(pods(), ask)
     assert counts(reading) == (2.0, 1, 2)
-    told = "1 of 2 pods did not answer: b has no path to read: annotate prometheus.io/path, or set it"
+    told = "1 of 2 pods did not answer: b says '//evil.com/' in prometheus.io/path, where a path, such as /metrics?model=m, may stand"
     assert reading.partial == told
     assert [path for path, _ in web.asked] == ["/a"]
 
@@ -641,6 +641,6 @@ def test_hostile_pages_cost_their_own_pods_alone(web, pods):
         "dripping": " gives no answer within 500ms",
         "bomb": " is longer than 1000000 bytes",
         "many": ": 10001 series of it are wanted, more than 10000",
-        "elsewhere": " answers 302 Found",
+        "elsewhere": f" answers 302 Found, a redirect to {web.url('/secret')}, which is not followed",
     }
     web.over.set()

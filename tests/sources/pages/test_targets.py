@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scaler.config.endpoint import Endpoint, Named, PodPages
 from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
-from scaler.sources.pages.targets import barred, named_pages, pod_page
+from scaler.sources.pages.targets import MAX_PORTS, barred, named_pages, pod_pages
 
 VLLM = DefaultEndpoint(8000, "/metrics")
 ENDPOINT = Endpoint("pods", pods=PodPages())
@@ -18,9 +18,10 @@ LOOPBACK = (ip_network("127.64.0.0/16"),)
 
 def page(ip="10.0.0.7", usual=VLLM, pods=ENDPOINT.pods, networks=(), **annotations):
     """The URL of a pod's page, or why there is none."""
-    place = PodPlace("demo", "llama-0", ip, tuple(sorted(annotations.items())))
-    found, problem = pod_page(place, usual, Endpoint("pods", pods=pods, networks=networks))
-    return problem or found.url
+    ports = (("rank-0", 7000), ("rank-1", 7001))
+    place = PodPlace("demo", "llama-0", ip, tuple(sorted(annotations.items())), ports)
+    found, problem = pod_pages(place, usual, Endpoint("pods", pods=pods, networks=networks))
+    return problem or " ".join(one.url for one in found)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,10 @@ def page(ip="10.0.0.7", usual=VLLM, pods=ENDPOINT.pods, networks=(), **annotatio
         ({"port": "1"}, PodPages(9000, "/m", "https"), VLLM, "https://10.0.0.7:1/m"),
         ({"port": "65535", "path": "/v1/m", "scheme": "HTTPS", "scrape": "true"}, PodPages(), None, "https://10.0.0.7:65535/v1/m"),
         ({"port": "80", "path": "", "scheme": ""}, PodPages(), None, "http://10.0.0.7:80/metrics"),
+        ({"path": "/metrics?model=qwen&x=a/b"}, PodPages(), VLLM, "http://10.0.0.7:8000/metrics?model=qwen&x=a/b"),
+        ({"port": "8001, 8000"}, PodPages(), VLLM, "http://10.0.0.7:8001/metrics http://10.0.0.7:8000/metrics"),
+        ({"port": "1-2,2,9"}, PodPages(), VLLM, "http://10.0.0.7:1/metrics http://10.0.0.7:2/metrics http://10.0.0.7:9/metrics"),
+        ({}, PodPages("rank-0,rank-1"), VLLM, "http://10.0.0.7:7000/metrics http://10.0.0.7:7001/metrics"),
     ],
 )  # fmt: skip
 def test_annotations_stand_over_the_settings_and_these_over_what_is_usual(annotations, pods, usual, url):
@@ -40,27 +45,31 @@ def test_annotations_stand_over_the_settings_and_these_over_what_is_usual(annota
 @pytest.mark.parametrize(
     ("annotations", "problem"),
     [
-        ({"port": "0"}, "no port"),
-        ({"port": "65536"}, "no port"),
-        ({"port": "080"}, "no port"),
-        ({"port": "8000@evil"}, "no port"),
-        ({"port": "8000/admin"}, "no port"),
-        ({"port": "-1"}, "no port"),
-        ({"port": "\uff18\uff10"}, "no port"),  # digits, but not ASCII's
-        ({"port": "80\n"}, "no port"),
-        ({"path": "metrics"}, "no path"),
-        ({"path": "//evil.com/"}, "no path"),
-        ({"path": "http://evil.com/"}, "no path"),
-        ({"path": "@evil.com/"}, "no path"),
-        ({"path": "/a\r\nHost: evil.com"}, "no path"),
-        ({"path": "/a\n"}, "no path"),
-        ({"path": "/a b"}, "no path"),
-        ({"path": "/a?token=x"}, "no path"),
-        ({"path": "/a#b"}, "no path"),
-        ({"path": "/" + "x" * 256}, "no path"),
-        ({"scheme": "file"}, "no scheme"),
-        ({"scheme": "gopher"}, "no scheme"),
-        ({"scheme": "https://evil.com"}, "no scheme"),
+        ({"port": "0"}, "in prometheus.io/port"),
+        ({"port": "65536"}, "in prometheus.io/port"),
+        ({"port": "080"}, "in prometheus.io/port"),
+        ({"port": "8000@evil"}, "in prometheus.io/port"),
+        ({"port": "8000/admin"}, "in prometheus.io/port"),
+        ({"port": "-1"}, "in prometheus.io/port"),
+        ({"port": "\uff18\uff10"}, "in prometheus.io/port"),  # digits, but not ASCII's
+        ({"port": "80\n"}, "in prometheus.io/port"),
+        ({"path": "metrics"}, "in prometheus.io/path"),
+        ({"path": "//evil.com/"}, "in prometheus.io/path"),
+        ({"path": "http://evil.com/"}, "in prometheus.io/path"),
+        ({"path": "@evil.com/"}, "in prometheus.io/path"),
+        ({"path": "/a\r\nHost: evil.com"}, "in prometheus.io/path"),
+        ({"path": "/a\n"}, "in prometheus.io/path"),
+        ({"path": "/a b"}, "in prometheus.io/path"),
+        ({"path": "/a?b c"}, "says '/a?b c' in prometheus.io/path, where a path, such as /metrics?model=m, may stand"),
+        ({"port": "rank-2"}, "says 'rank-2' in prometheus.io/port, where a port, a range such as 8000-8003, "),
+        ({"port": "8003-8000"}, "in prometheus.io/port"),
+        ({"port": f"1-{MAX_PORTS + 1}"}, "in prometheus.io/port"),
+        ({"port": f"1-{MAX_PORTS},999"}, f"has {MAX_PORTS + 1} ports to read, more than {MAX_PORTS}"),
+        ({"path": "/a#b"}, "in prometheus.io/path"),
+        ({"path": "/" + "x" * 256}, "in prometheus.io/path"),
+        ({"scheme": "file"}, "in prometheus.io/scheme"),
+        ({"scheme": "gopher"}, "in prometheus.io/scheme"),
+        ({"scheme": "https://evil.com"}, "in prometheus.io/scheme"),
         ({"scrape": "false"}, "says no in"),
         ({"scrape": "perhaps"}, "neither true nor false"),
     ],
@@ -73,8 +82,8 @@ def test_an_annotation_that_says_more_than_where_on_its_pod_is_refused(annotatio
 @given(st.dictionaries(st.sampled_from(["port", "path", "scheme"]), st.text(max_size=20), max_size=3))
 def test_whatever_annotations_say_only_the_pod_itself_is_read(annotations):
     found = page(**annotations)
-    assert found.startswith(("llama-0 has no", "http://10.0.0.7:", "https://10.0.0.7:"))
-    assert not set(found) & set("\r\n\0#?") or found.startswith("llama-0")
+    assert found.startswith(("llama-0 says", "http://10.0.0.7:", "https://10.0.0.7:"))
+    assert not set(found) & set("\r\n\0#") or found.startswith("llama-0")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def result(kind, found):
         (500, {**GOOD}, "answers 500 error: ", False),
         (401, b"token abc is wrong", "refuses the credentials (401)", False),
         (403, b"token abc is wrong", "forbids the query with these credentials (403)", False),
-        (302, b"", "answers with a redirect (302), which is not followed", False),
+        (302, b"", "answers with a redirect (302) to http://", False),
     ],
 )
 def test_what_is_not_an_answer_is_a_failure_that_says_why(wire, status, body, reason, final):

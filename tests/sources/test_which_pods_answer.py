@@ -1,0 +1,178 @@
+"""Which pages a target's pods have, and which of them must answer: from the pods as Kubernetes tells them to readings."""
+
+import threading
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+from sources.web import Web, send
+from support.prometheus_server import until
+
+from scaler.config.endpoint import Endpoint, PodPages
+from scaler.config.workload import own_pods
+from scaler.model.measurement import Failure, OwnPods, PodPlace, Reading, SignalAsk
+from scaler.model.objects import Pod, Scaled
+from scaler.sources.pages.source import UNASKED, ScrapeSource
+
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+
+
+def page(waiting, rank=0):
+    return f'vllm:num_requests_waiting{{model_name="m",engine="{rank}"}} {waiting}\n'
+
+
+def pod(name, state="ready", ports=(), **scrape):
+    """A pod on loopback, whose page is at a path of its own."""
+    said = {"path": f"/{name}", **{key: value for key, value in scrape.items() if value is not None}}
+    return Pod(name, state, ip="127.0.0.1", scrape=tuple(sorted(said.items())), ports=ports)
+
+
+def target(*pods, workers=()):
+    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), "Deployment llm", 0, 9)
+    return own_pods(replace(empty, pods=pods, workers=workers))
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def reading(web):
+    """Gives a function that reads the pods of a target; time passes as it is told."""
+    clock, sources = [1000.0], []
+
+    def read(own, ask=WAITING, passed=0.0, port=None, **changes):
+        clock[0] += passed
+        if not sources:
+            endpoint = Endpoint("pages", pods=PodPages(port or web.port), networks=LOOPBACK, **changes)
+            sources.append(ScrapeSource(endpoint, lambda: clock[0]))
+        return sources[0].fetch([replace(ask, own=own)], [clock[0]])[replace(ask, own=own)][0]
+
+    yield read
+    for source in sources:
+        source.close()
+
+
+@pytest.fixture
+def other():
+    server = Web()
+    yield server
+    server.close()
+
+
+def test_each_port_of_a_pod_has_a_page_and_they_add_up(web, other, reading):
+    web.paths, other.paths = {"/a": page(2)}, {"/a": page(3)}
+    found = reading(target(pod("a", port=f"{web.port},{other.port}")))
+    assert (found.value, found.answered, found.expected, found.partial) == (5, 1, 1, "")
+
+
+def test_ports_may_be_named_as_the_container_names_them(web, other, reading):
+    web.paths, other.paths = {"/a": page(2)}, {"/a": page(3, rank=1)}
+    found = reading(target(pod("a", ports=(("first", web.port), ("second", other.port)))), port="first,second")
+    assert (found.value, found.partial) == (5, "")
+
+
+def test_a_port_that_does_not_answer_is_missed_though_its_pod_answers_at_another(web, other, reading):
+    web.paths, other.paths = {"/a": page(2)}, {}
+    found = reading(target(pod("a", port=f"{web.port},{other.port}")))
+    assert found.value == 2
+    assert found.partial == (f"a page of a did not answer: a at 127.0.0.1:{other.port}/a answers 404 Not Found")
+
+
+def test_a_pod_whose_annotation_says_no_need_not_answer_and_is_not_asked(web, reading):
+    web.paths = {"/lead": page(4)}
+    found = reading(target(pod("lead"), pod("other", scrape="false")))
+    assert (found.value, found.answered, found.expected, found.partial) == (4, 1, 1, "")
+    assert {path for path, _ in web.asked} == {"/lead"}
+
+
+@pytest.mark.parametrize("unready", ["starting", "unready"])
+def test_where_all_that_are_ready_say_no_nobody_is_left_out(unready, reading):
+    found = reading(target(pod("a", scrape="false"), pod("b", state=unready)))
+    assert isinstance(found, Failure)
+    assert "a says no in prometheus.io/scrape" in found.reason
+
+
+def test_pods_that_the_trigger_does_not_mean_need_not_answer(web, reading):
+    web.paths = {"/llm-lead": page(4)}
+    own = target(pod("llm-lead"), pod("llm-other"))
+    assert reading(own).partial == (
+        f"1 of 2 pods did not answer: llm-other at 127.0.0.1:{web.port}/llm-other answers 404 Not Found"
+    )
+    found = reading(own, ask=replace(WAITING, pods=".*-lead"))
+    assert (found.value, found.answered, found.expected, found.partial) == (4, 1, 1, "")
+
+
+def test_workers_of_a_group_that_serve_add_up_and_those_that_do_not_are_not_missed(web, reading):
+    web.paths = {"/g-0": page(2), "/g-0-1": page(30, rank=1)}
+    found = reading(target(pod("g-0"), workers=(pod("g-0-1"), pod("g-0-2"))))
+    assert (found.value, found.answered, found.expected, found.partial) == (32, 2, 2, "")
+
+
+def test_a_worker_that_has_answered_once_is_missed_afterwards(web, reading):
+    web.paths = {"/g-0": page(2), "/g-0-1": page(30, rank=1)}
+    own = target(pod("g-0"), workers=(pod("g-0-1"),))
+    assert reading(own).partial == ""
+    del web.paths["/g-0-1"]
+    found = reading(own, passed=5)
+    assert (found.value, found.partial.partition(":")[0]) == (2, "1 of 2 pods did not answer")
+
+
+@pytest.mark.parametrize("said", [{"scrape": "true"}, {"port": "1"}])
+def test_a_worker_that_is_said_to_have_a_page_must_answer(web, reading, said):
+    web.paths = {"/g-0": page(2)}
+    found = reading(target(pod("g-0"), workers=(pod("g-0-1", **said),)))
+    assert (found.answered, found.expected) == (1, 2)
+
+
+def test_a_worker_without_a_page_is_asked_now_and_then(web, reading):
+    web.paths = {"/g-0": page(2)}
+    own = target(pod("g-0"), workers=(pod("g-0-1"),))
+    for _ in range(4):
+        reading(own, passed=UNASKED / 3)
+    asked = [path for path, _ in web.asked]
+    assert (asked.count("/g-0"), asked.count("/g-0-1")) == (4, 2)
+
+
+def test_workers_count_through_prometheus_too_and_need_not_answer_there():
+    own = target(pod("g-0"), workers=(pod("g-0-1"), pod("g-0-2", state="pending")))
+    assert (own.names, own.ready) == ({"g-0", "g-0-1"}, {"g-0"})
+
+
+def test_a_page_that_takes_longer_than_a_tick_waits_serves_a_later_one(web, reading):
+    """It is asked once until it answers; what it said before serves meanwhile, as old as it is."""
+    slow, waiting = threading.Event(), [3]
+
+    def answer(handler):
+        slow.wait(20)
+        send(handler, page(waiting[0]).encode())
+
+    web.paths = {"/a": answer}
+    own = OwnPods(
+        frozenset("a"), frozenset("a"), places=frozenset({PodPlace("demo", "a", "127.0.0.1", (("path", "/a"),))})
+    )
+    first = reading(own, timeout=10.0)
+    assert first.reason.endswith("has not answered yet, and may take 10s")
+    assert reading(own, passed=5).reason == first.reason
+    assert len(web.asked) == 1
+    slow.set()
+    until(lambda: isinstance(reading(own), Reading))
+    assert reading(own).value == 3
+    slow.clear()
+    waiting[0] = 9
+    later = reading(own, passed=5)
+    assert (later.value, later.age, later.partial) == (3, 5.0, "")
+    slow.set()
+    until(lambda: reading(own, passed=0.01).value == 9)
+
+
+def test_a_page_that_takes_longer_than_it_may_is_cut_off(web, reading):
+    web.paths = {"/a": lambda _handler: web.over.wait(20)}
+    own = target(pod("a"))
+    reading(own, timeout=10.0)
+    reading(own, passed=12)
+    until(lambda: "gives no answer within 10s" in reading(own, passed=0.0).reason)
