@@ -270,10 +270,14 @@ def _page(where: str, path: str, tree: object) -> Page | Named:
     fields = Fields(where, tree if isinstance(tree, Mapping) else {"url": tree}, path)
     kind = next((kind for kind in _KINDS if fields.has(kind)), None)
     url = fields.take(kind or "url", _page_url)
-    labels = {name: text(value) for name, value in fields.rest().items()}
-    for name in labels:
+    labels = {}
+    for name, value in fields.rest().items():
         if not re.fullmatch(_LABEL_NAME, name):
             raise fields.error(name, f"{name!r} is not a label's name", _LABEL_NAME)
+        try:
+            labels[name] = text(value)
+        except ValueError:
+            raise fields.error(name, f"{show(value)} is not a label's value", "a text") from None
     if kind is None:
         return Page(url, MappingProxyType(labels))
     if kind == "service":

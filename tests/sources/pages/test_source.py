@@ -309,7 +309,10 @@ def test_replicas_come_and_go_with_the_file_that_lists_them(web, scraping, tmp_p
     assert listed("/b") == (4.0, 1, 1)
 
 
-@pytest.mark.parametrize("written", ["- http://x/\n- [", "pages: 5", "- file:///etc/passwd", "x" * 5_000_000])
+@pytest.mark.parametrize(
+    "written",
+    ["- http://x/\n- [", "pages: 5", "- file:///etc/passwd", "- {url: http://x/, labels: {pod: a}}", "x" * 5_000_000],
+)
 def test_a_list_that_turns_bad_leaves_the_last_one_and_nothing_whole(web, scraping, tmp_path, written):
     clock = Clock()
     web.paths["/a"] = vllm(waiting=1)
