@@ -57,6 +57,7 @@ class Recording:
         many: requests in flight while it is busy: more than it works on at a time.
         busy: what it says then, as the number of each signal.
         idle: what it says of each while nothing is in flight.
+        aborted: what it says some seconds after clients hung up, where that is something else.
         labels: of the workload, by the catalogue's names.
         absent: signals of the catalogue that it does not have, and why.
         uncached: whether its prompt tokens are only those that its cache did not have.
@@ -70,6 +71,7 @@ class Recording:
     many: int = MANY
     busy: Mapping[str, float] = field(default_factory=lambda: {"running": BATCH, "waiting": MANY - BATCH})
     idle: float = 0.0
+    aborted: float | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: {"model": MODEL})
     absent: Mapping[str, str] = field(default_factory=dict)
     uncached: bool = False
@@ -105,7 +107,8 @@ RECORDINGS: Mapping[str, Recording] = {
         servers.litellm,
         page=lambda port: f"http://127.0.0.1:{port}/metrics/",
         busy={"in_flight": MANY + 1},
-        idle=1,
+        idle=1,  # the reading of the page itself
+        aborted=MANY + 1,  # it goes on with what nobody waits for any more
     ),
     "vllm-router": Recording(
         "vllm-router",
@@ -163,6 +166,7 @@ def record(name: str) -> None:
         "uncached": recording.uncached,
         "silent": recording.silent,
         "idle": recording.idle,
+        "aborted": recording.idle if recording.aborted is None else recording.aborted,
         **known,
     }
     (target / "load.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, width=120))

@@ -79,9 +79,9 @@ def test_what_is_in_flight_is_read_while_it_is_and_not_any_more_when_it_is_answe
     assert {name: reading.value for name, reading in busy.items()} == {
         name: recorded.load["busy"][name] for name in asked
     }
-    for moment in ("before", "after", "aborted"):
+    for moment, left in {"before": "idle", "after": "idle", "aborted": "aborted"}.items():
         idle = recorded.read(moment, *asked)
-        assert {name: reading.value for name, reading in idle.items()} == dict.fromkeys(asked, recorded.load["idle"]), (
+        assert {name: reading.value for name, reading in idle.items()} == dict.fromkeys(asked, recorded.load[left]), (
             moment
         )
         assert {reading.partial for reading in idle.values()} <= {""}
