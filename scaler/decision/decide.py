@@ -330,7 +330,9 @@ def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs,
         unit=item.unit,
     )
     if measured.value is None:
-        return _missing(spec, item, fact, inputs, state, measured.partial, now)
+        fact = _missing(spec, item, fact, inputs, state, measured.partial, now)
+        told = f"{fact.problem}: {measured.instead}" if fact.problem and measured.instead else fact.problem
+        return replace(fact, problem=told)
     if not abs(measured.value) <= MAX_VALUE:
         return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
     return replace(fact, problem=_incomplete(spec, item, measured, inputs))

@@ -115,6 +115,7 @@ class Reading:
     partial: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
     note: str = ""  # how far the value may be believed, and what binds it
+    instead: str = ""  # where there is no such series: what there is
     shown: bool | None = (
         None  # of a gateway's: whether it is to be seen, if only by another model's series; None: unasked
     )

@@ -26,6 +26,7 @@ from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
+from scaler.sources.hints import emptied, of_engines
 from scaler.sources.pages.exposition import Sample
 
 Key = tuple[str, ...]  # values of the labels of a workload
@@ -47,6 +48,7 @@ class Visit:
     problem: str = ""  # why it did not answer just now; empty: it did
     known: bool = True  # whether it ever answered
     read_at: float | None = None  # when it answered last; None: just now
+    names: frozenset[str] = frozenset()  # of metrics on it, where somebody missed one
 
     def label(self, sample: Sample, name: str) -> str:
         """A label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
@@ -224,8 +226,9 @@ class _Table:
         doubts = "; ".join(self._doubts(pods, missing, lost & pods.keys(), age))
         expected = len(pods) + len(missing)
         source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
+        instead = self._instead(ask) if value is None and not pods else ""
         if value is None and missing:
-            return Failure(doubts, self._at, source=source)
+            return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
         if value is not None and abs(value) > MAX_VALUE:
             return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
         counted = self._signal.scope != "object"
@@ -237,8 +240,23 @@ class _Table:
             expected=expected if counted else None,
             partial=doubts,
             source=source,
+            instead=instead,
             shown=self._shown(ask) if self._signal.scope == "gateway" else None,
         )
+
+    def _instead(self, ask: SignalAsk) -> str:
+        """Say what there is where there is no such series, on pages that may be the workload's."""
+        near = [visit for visit in self._visits if self._may_be(visit.page, ask)]
+        for metric in self._signal.metrics:
+            name = _suffixed(self._signal, metric)
+            series = [
+                {**sample.labels, **visit.page.labels} for visit in near for sample in visit.samples.get(name, ())
+            ]
+            if series:
+                asked = [(ours, by, value) for by, (ours, value) in zip(self._by, ask.labels, strict=True)]
+                why = emptied(self._signal, asked[1:], self._pod, series)
+                return f"{name}: {why}" if why else ""
+        return of_engines(self._signal, {name for visit in near for name in visit.names})
 
     def _shown(self, ask: SignalAsk) -> bool:
         """Whether a page has a series of the signal or of its gateway's family, whatever model it is of."""

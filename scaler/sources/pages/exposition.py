@@ -11,7 +11,7 @@ may stand before a name. Format: prometheus.io/docs/instrumenting/exposition_for
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write th
 
 _ANY = "[a-zA-Z0-9_:]*"  # the rest of a name
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_ANY_NAME = re.compile(rb"\n[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _LABELS = rf"[ \t]*+(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*+"  # no blank is given back: many would take their square
 _REST = re.compile(rf"{_LABELS}([^ \t#]+)(?:[ \t]+([^ \t#]+))?[ \t]*(?:#.*)?")
@@ -70,6 +71,12 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
             number = [one.lstrip(b" \t") for one in page.split(b"\n")].index(line) + 1
             raise ValueError(f"line {number} cannot be read") from None
     return found
+
+
+def metric_names(page: bytes, most: int = 1000) -> frozenset[str]:
+    """Return the names of the samples on a page, of its first `most` series."""
+    found = (match[1].decode() for match in islice(_ANY_NAME.finditer(b"\n" + page), most))
+    return frozenset(found)
 
 
 @lru_cache(maxsize=256)

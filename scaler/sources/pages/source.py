@@ -39,7 +39,7 @@ from scaler.sources.http import OPEN_METRICS, Wire, tls_context
 from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
-from scaler.sources.pages.exposition import MILLISECONDS, Sample, scan
+from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, scan
 from scaler.sources.pages.targets import pod_pages
 
 READERS = 16  # pages that are read at once
@@ -291,6 +291,7 @@ class _Reader:
         self._wire: Wire | None = None
         self._counters = Counters()
         self._samples: Mapping[str, Sequence[Sample]] = {}
+        self._names: frozenset[str] = frozenset()  # of what is on it, where nothing of what is wanted is
         self._ended: float | None = None  # the newest reading that did
         self._problem = ""  # of that one
         self._read_at: float | None = None  # when it answered
@@ -315,7 +316,9 @@ class _Reader:
         try:
             self._wire = self._wire or Wire(self.page, self._endpoint)
             kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
-            return scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
+            found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
+            self._names = metric_names(body) if names and not found else frozenset()
+            return found
         except SourceError as error:
             return f"{self._who} {error}"
         except ValueError as error:
@@ -349,7 +352,9 @@ class _Reader:
                 else f"{self._who} has not answered yet, and may take {seconds(self._endpoint.timeout)}"
             )
         rates = partial(self._counters.rates, now=self._read_at or 0.0)
-        return Visit(self.page, self._samples, rates, self._problem if ended else slow, known, self._read_at)
+        return Visit(
+            self.page, self._samples, rates, self._problem if ended else slow, known, self._read_at, self._names
+        )
 
     def cut(self) -> None:
         """End what is being read."""

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from scaler.config.endpoint import Endpoint
 from scaler.config.naming import check
 from scaler.config.promql import enforce, insert
+from scaler.config.signals import find
 from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
-from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, SignalAsk
+from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.sources.fair_share import held, shared
 from scaler.sources.prometheus.answers import (
     Answer,
@@ -33,6 +34,7 @@ from scaler.sources.prometheus.answers import (
 )
 from scaler.sources.prometheus.apart import Apart
 from scaler.sources.prometheus.batch_query import STATS, Grouped, group, labels_of_targets, shape
+from scaler.sources.prometheus.missing import question_about, what_there_is
 
 if TYPE_CHECKING:
     from scaler.sources.prometheus.api import Connection
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 CONNECTIONS = 4  # more did not make a tick faster (1,000 queries to a server of 2 cores)
 MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and writing more would delay these; shared
+MAX_HINTS = 4  # of one tick: workloads of which it is asked what there is instead of what is missing
+HINT_FOR = 60.0  # seconds for which that is not asked again
 MAX_HALVINGS = 64  # of one tick: where all questions fail, it is not for what a part of them says
 LABELS_LAST = 60.0  # seconds from one look at the targets' labels to the next
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
@@ -96,6 +100,7 @@ class PrometheusSource:
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
         self._apart = Apart()
+        self._hints: dict[SignalAsk, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
         self._looked_at: float | None = None  # when that was asked
 
@@ -125,7 +130,34 @@ class PrometheusSource:
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
         first = next((one for one in questions if isinstance(one.asks[0], HistoryAsk)), None)
         questions.sort(key=lambda one: one is not first)
-        return measured | self._answers(questions, times)
+        measured |= self._answers(questions, times)
+        return measured if len(times) > 1 else measured | self._with_hints(measured, times[0])
+
+    def _with_hints(self, measured: Mapping[Ask, Sequence[Measured]], at: float) -> dict[Ask, Sequence[Measured]]:
+        """Say of what is missing what there is instead; a few are asked about at a time, and not again for a while."""
+        missing = [ask for ask, told in measured.items() if isinstance(ask, SignalAsk) and _is_missing(ask, told[0])]
+        keys = {ask: replace(ask, own=None) for ask in missing}
+        self._hints = {key: hint for key, hint in self._hints.items() if 0 <= at - hint[0] < HINT_FOR}
+        new = [key for key in dict.fromkeys(keys.values()) if key not in self._hints][:MAX_HINTS]
+        self._hints.update((key, (at, "")) for key in new)  # whatever comes of it
+        wait([self._pool.submit(self._hint, key, at) for key in new], timeout=self._endpoint.timeout / 2)
+        hinted: dict[Ask, Sequence[Measured]] = {}
+        for ask, key in keys.items():
+            reading, (_, hint) = measured[ask][0], self._hints.get(key, (at, ""))
+            if hint and isinstance(reading, Reading):
+                hinted[ask] = [replace(reading, instead=hint)]
+        return hinted
+
+    def _hint(self, ask: SignalAsk, at: float) -> None:
+        """Ask what there is, in a thread; a failure is no matter."""
+        connection = self._idle.get()
+        try:
+            found = connection.ask(question_about(ask, self._endpoint.dialect), [at], self._endpoint.name)
+            self._hints[ask] = at, what_there_is(ask, self._endpoint.dialect, [row.labels for row in found.rows])
+        except ScalerError:
+            logger.debug("what there is instead cannot be asked for", extra={"endpoint": self._endpoint.name})
+        finally:
+            self._idle.put(connection)
 
     def trouble(self, now: float) -> str:
         """Ask for a number, and return why there is none, such as a wrong port; empty when all is well."""
@@ -291,6 +323,13 @@ class PrometheusSource:
             self._opened = True
             for _ in range(CONNECTIONS):
                 self._idle.put(Connection(self._endpoint))
+
+
+def _is_missing(ask: SignalAsk, reading: Measured) -> bool:
+    """Whether there is no such series, and it would help to know what there is instead."""
+    nobody = ask.own is not None and not ask.own.ready
+    absent = isinstance(reading, Reading) and reading.value is None and not reading.answered
+    return absent and not nobody and find(ask.engine, ask.signal).scope != "object"
 
 
 def _shared(question: _Question, but: Collection[Ask] = ()) -> list[SignalAsk]:

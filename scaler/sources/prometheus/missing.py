@@ -1,0 +1,73 @@
+"""What there is instead of a series that is missing: the question, and what its answer says. Pure.
+
+Asked for a few workloads at a time, and not again for a minute, since nobody's answer depends on it. It stays within
+the workload's own namespace: what others have is not told.
+
+    asked    vllm:num_requests_waiting{namespace="team", model_name="lama", pod!="", server=""}
+    there    vllm:num_requests_waiting{namespace="team", model_name="llama", pod="llm-0"}
+    told     vllm:num_requests_waiting: its series have model_name 'llama', and not 'lama'
+"""
+
+from collections.abc import Mapping, Sequence
+
+from scaler.config.naming import Dialect
+from scaler.config.promql import quote, quote_regex
+from scaler.config.signals import Signal, find
+from scaler.model.measurement import SignalAsk
+from scaler.sources.hints import beginnings, emptied, of_engines
+
+MAX_ROWS = 100  # of one part of the answer
+_ABOUT = "about"
+_EXPORTED = "exported_namespace"
+
+
+def question_about(ask: SignalAsk, dialect: Dialect) -> str:
+    """Write the query: the metric's series in the namespace, or with that under another label; the engines' names."""
+    signal = find(ask.engine, ask.signal)
+    namespace, here = dialect.label_of(signal, "namespace"), dict(ask.labels)["namespace"]
+    own = _one_of(_names(signal, dialect))
+    starts = "|".join(f"{quote_regex(_plain(word, dialect))}.*" for word in sorted(beginnings()))
+    parts = {
+        "series": f"topk({MAX_ROWS}, {_select(dialect, own, (namespace, here))})",
+        "exported": f"count({_select(dialect, own, (_EXPORTED, here))})",
+        "names": f"topk({MAX_ROWS}, count by (__name__) ({_select(dialect, starts, (namespace, here))}))",
+    }
+    return "\nor ".join(f'label_replace({text}, "{_ABOUT}", "{about}", "", "")' for about, text in parts.items())
+
+
+def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, str]]) -> str:
+    """Say what there is; empty where there is nothing that helps.
+
+    Args:
+        ask: what was asked for and is not there.
+        dialect: what the endpoint calls things.
+        rows: the labels of the rows of the answer to `question_about`.
+    """
+    signal = find(ask.engine, ask.signal)
+    series = [{k: v for k, v in row.items() if k != _ABOUT} for row in rows if row.get(_ABOUT) == "series"]
+    if series:
+        asked = [(label, dialect.label_of(signal, label), value) for label, value in ask.labels[1:]]
+        why = emptied(signal, asked, dialect.name("pod"), series)
+        return f"{series[0].get('__name__', '')}: {why}" if why else ""
+    if any(row.get(_ABOUT) == "exported" for row in rows):
+        how = f"scrape with honorLabels, or say in the settings labels: {{namespace: {_EXPORTED}}}"
+        return f"its series have this namespace as {_EXPORTED}: {how}"
+    return of_engines(signal, {row.get("__name__", "") for row in rows if row.get(_ABOUT) == "names"})
+
+
+def _names(signal: Signal, dialect: Dialect) -> list[str]:
+    suffix = "_bucket" if signal.takes_quantile else ""
+    return [_plain(metric.name + suffix, dialect) for metric in signal.metrics]
+
+
+def _plain(name: str, dialect: Dialect) -> str:
+    return name if dialect.metric_name_colons else name.replace(":", "_")
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return "|".join(map(quote_regex, names))
+
+
+def _select(dialect: Dialect, names: str, *equal: tuple[str, str]) -> str:
+    pairs = (*equal, *dialect.matchers.items())
+    return f"{{{','.join((f'__name__=~{quote(names)}', *(f'{label}={quote(value)}' for label, value in pairs)))}}}"

@@ -1,0 +1,147 @@
+"""Where a name is not found, what is there is named: through Prometheus and read directly."""
+
+import re
+
+import pytest
+from sources.web import Web
+from support.prometheus_server import series
+from support.timelines import workload
+
+from scaler.config import signals
+from scaler.config.endpoint import Endpoint, Page
+from scaler.decision.decide import State, decide
+from scaler.model.measurement import Inputs, SignalAsk
+from scaler.sources.hints import nearest_first
+from scaler.sources.pages.source import ScrapeSource
+from scaler.sources.prometheus.source import HINT_FOR, MAX_HINTS, PrometheusSource
+
+START = 1_790_000_000.0
+AT = START + 300
+WAITING = "vllm:num_requests_waiting"
+CASES = {  # name: engine, its page, what is said
+    "another model": (
+        "vllm",
+        [f'{WAITING}{{model_name="llama"}} 3', f'{WAITING}{{model_name="mistral"}} 3'],
+        f"{WAITING}: its series have model_name 'llama', 'mistral', and not 'lama'",
+    ),
+    "a model under another label": (
+        "vllm",
+        [f'{WAITING}{{model="lama"}} 3'],
+        f"{WAITING}: its series have no label model_name (they have",
+    ),
+    "a router that repeats it": (
+        "vllm",
+        [f'{WAITING}{{model_name="lama",server="http://a"}} 3'],
+        "its series have server 'http://a', and what has that label is of somebody who repeats it",
+    ),
+    "another engine": (
+        "vllm",
+        ['sglang:num_queue_reqs{model_name="lama"} 3'],
+        "there is nothing of vllm, but sglang:num_queue_reqs, as sglang has them",
+    ),
+    "another metric of the same engine": (
+        "vllm",
+        ['vllm:num_requests_running_lately{model_name="lama"} 3', "vllm:odd 1"],
+        "of vllm there is vllm:num_requests_running_lately, vllm:odd",
+    ),
+    "nothing that is known": ("vllm", ["go_goroutines 12"], ""),
+}
+
+
+def namespace_of(case):
+    return f"case-{list(CASES).index(case)}"
+
+
+def ask_of(engine, namespace, model="lama"):
+    known = {"namespace": namespace, "model": model}
+    labels = tuple((label, known[label]) for label in signals.find(engine, "waiting").labels)
+    return SignalAsk("default", engine, "waiting", labels)
+
+
+def lines(namespace, page, **scrape):
+    scrape = {"job": "llm", "instance": "llm-0", "pod": "llm-0", "namespace": namespace, **scrape}
+    scrape = {label: value for label, value in scrape.items() if value}
+    yield from series("up", scrape, "1x20", START)
+    for line in page:
+        exported, value = line.rsplit(" ", 1)
+        name, _, inner = exported.partition("{")
+        yield from series(name, {**scrape, **dict(re.findall(r'(\w+)="([^"]*)"', inner))}, f"{value}x20", START)
+
+
+@pytest.fixture(scope="module")
+def server(start_prometheus):
+    written = [line for case in CASES for line in lines(namespace_of(case), CASES[case][1])]
+    page = [f'{WAITING}{{model_name="lama"}} 3']
+    written += lines("without-pods", page, pod="")
+    written += lines("monitoring", page, exported_namespace="exported")
+    return start_prometheus(written)
+
+
+def through(server, ask):
+    source = PrometheusSource(Endpoint("default", server.url, timeout=20))
+    reading = source.fetch([ask], [AT])[ask][0]
+    source.close()
+    return reading
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("case", CASES)
+def test_through_prometheus(case, server):
+    engine, _, told = CASES[case]
+    reading = through(server, ask_of(engine, namespace_of(case)))
+    assert reading.value is None
+    assert told in reading.instead
+    assert bool(told) == bool(reading.instead)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_read_directly(case):
+    engine, page, told = CASES[case]
+    web = Web()
+    web.paths = {"/llm": "".join(f"{line}\n" for line in page)}
+    listed = Page(web.url("/llm"), {"namespace": namespace_of(case), "pod": "llm-0"})
+    source = ScrapeSource(Endpoint("default", pages=(listed,)), lambda: AT)
+    ask = ask_of(engine, namespace_of(case))
+    reading = source.fetch([ask], [AT])[ask][0]
+    source.close()
+    web.close()
+    assert told in reading.instead
+    assert bool(told) == bool(reading.instead)
+
+
+@pytest.mark.real
+def test_what_only_a_scrape_can_lack_is_said(server):
+    assert "its series have no label pod (they have" in through(server, ask_of("vllm", "without-pods")).instead
+    exported = through(server, ask_of("vllm", "exported")).instead
+    assert "its series have this namespace as exported_namespace: scrape with honorLabels" in exported
+
+
+@pytest.mark.real
+def test_nothing_of_another_namespace_is_told(server):
+    assert through(server, ask_of("vllm", "elsewhere")).instead == ""
+
+
+@pytest.mark.real
+def test_a_few_are_asked_about_at_a_time_and_what_was_said_stays_for_a_minute(server):
+    source = PrometheusSource(Endpoint("default", server.url, timeout=20))
+    asks = [ask_of("vllm", namespace_of("another model"), f"lama-{number}") for number in range(3 * MAX_HINTS)]
+    later = HINT_FOR + 20.0
+    for after, told in ((0.0, MAX_HINTS), (5.0, 2 * MAX_HINTS), (10.0, 3 * MAX_HINTS), (later, MAX_HINTS)):
+        readings = source.fetch(asks, [AT + after])
+        assert sum(bool(readings[ask][0].instead) for ask in asks) == told
+    source.close()
+
+
+@pytest.mark.real
+def test_the_answer_says_it(server):
+    spec = workload(expression="waiting", target="8", model="lama")
+    reading = through(server, ask_of("vllm", namespace_of("another model")))
+    _, decision = decide(spec, State(), Inputs({"waiting": reading}), AT)
+    assert "waiting: no series: vllm:num_requests_waiting: its series have model_name 'llama'" in decision.reason
+
+
+def test_the_nearest_comes_first_and_never_many():
+    assert nearest_first("lama", ["mistral", "llama", "qwen"])[0] == "llama"
+    many = nearest_first("x", [f"model-{number}" for number in range(100)])
+    assert (len(many), many[-1]) == (6, "95 more")
+    assert all(len(name) < 100 for name in nearest_first("x", ["y" * 5000]))
