@@ -7,6 +7,7 @@ Used by `llm-scaler serve`, and by the demo, which brings a world of its own.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 import yaml
 from aiohttp.web import AppRunner
@@ -259,6 +261,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
         ConfigError: the settings name something that is not there.
     """
     logs.configure(settings["log.level"], settings["log.format"])
+    _allow_all_files()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -268,6 +271,13 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
         await service.run(stopped)
     finally:
         await service.stop()
+
+
+def _allow_all_files() -> None:
+    """Open as many files as the system lets this process: each connection is one, and strangers open connections."""
+    _, most = getrlimit(RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # what there is has to do
+        setrlimit(RLIMIT_NOFILE, (most, most))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

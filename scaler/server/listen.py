@@ -28,6 +28,7 @@ from scaler.server.tls import Certificates, TlsFiles
 
 logger = logging.getLogger(__name__)
 
+HANDSHAKE_MS = 20_000  # for which a connection may say nothing; gRPC's own default is two minutes
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that too much gets a sentence as its answer
 
 
@@ -56,6 +57,7 @@ class Listen:
             ("grpc.max_connection_age_grace_ms", age),  # longer than any stream that opened last of all
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 1000),
             ("grpc.http2.max_ping_strikes", 0),

@@ -1,7 +1,10 @@
 """The whole service with two namespaces on a real Prometheus: whatever one sends and exports, the other stays right."""
 
+import contextlib
 import json
 import re
+import resource
+import socket
 import threading
 
 import pytest
@@ -61,6 +64,32 @@ def answer(server):
 def certainty(server):
     [decision] = json.loads(server.get("/api/v1/explain/demo/llama"))["decisions"]
     return decision["certainty"]
+
+
+@contextlib.contextmanager
+def few_files(soft):
+    """Let a process that is started here begin with few files, as many systems do."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /metrics HTTP/1.1\r\nX: "])
+def test_many_connections_that_say_little_take_no_file_from_the_service(tmp_path, said):
+    """More of them than the process has files at its start; then it must still answer and still read its formulas."""
+    with contextlib.ExitStack() as stack:
+        with few_files(200):
+            server = stack.enter_context(serving(tmp_path, "http://127.0.0.1:1"))
+        port = (server.admin if said.startswith(b"GET") else server.grpc).rpartition(":")[2]
+        for _ in range(300):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", int(port)), timeout=10))
+            held.sendall(said)
+        assert "no certain answer yet" in server.ask(formula="queue-depth", model="m")[1]
+        assert server.get("/readyz").startswith("ready")
+        assert "Too many open files" not in server.log.read_text()
 
 
 @pytest.mark.real

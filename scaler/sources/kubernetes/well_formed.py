@@ -13,8 +13,13 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from scaler.model.nodes import Shape
+
 LARGEST = 10**30  # above any sum of quantities (`read_pods.MOST`), and far below what arithmetic cannot hold
+REMEMBERED = 10_000  # shared objects that were found sound
 SHOWN = 60  # characters of a value in a message
+
+_SHARED = (Shape,)  # one object for all pods of a workload
 
 Check = Callable[[Any, str], None]  # a value, and where it stands
 
@@ -44,7 +49,22 @@ def _of_class(kind: Any) -> Check:
         for name, held in checks:
             held(getattr(value, name), f"{where}.{name}" if where else name)
 
-    return of_class
+    return _once(of_class) if kind in _SHARED else of_class
+
+
+def _once(held: Check) -> Check:
+    """The same check, made once of each object; for those that many records share."""
+    sound: dict[int, Any] = {}
+
+    def once(value: Any, where: str) -> None:
+        if sound.get(id(value)) is value:
+            return
+        held(value, where)
+        if len(sound) >= REMEMBERED:
+            sound.clear()
+        sound[id(value)] = value
+
+    return once
 
 
 def _of_type(hint: Any) -> Check:
