@@ -119,7 +119,8 @@ def gate(values: Collection[float]) -> Meaning:
 
 
 def _of_signal(item: Input, signal: signals.Signal) -> Meaning:
-    role: Role = "size" if signal.scope == "object" else "throughput" if signal.unit == "tokens/s" else "demand"
+    done = signal.unit == "tokens/s" or (item.optional and signal.unit == "requests/s")
+    role: Role = "size" if signal.scope == "object" else "throughput" if done else "demand"
     # A quantile of no requests is no number; a gateway may show no queue before anything was ever queued.
     idle = None if signal.takes_quantile or signal.scope == "gateway" else 0.0
     return Meaning(

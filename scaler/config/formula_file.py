@@ -271,12 +271,15 @@ def _read(
             raise UnsupportedError(file.where, name)
     endpoint = fields.take("endpoint", endpoint_name(defaults), defaults.endpoint)
     scope = Scope(key, values, defaults, endpoint)
-    inputs = tuple(read_metric(file.where, name, raw, scope) for name, raw in fields.inside("metrics").rest().items())
+    metrics = fields.inside("metrics").rest()
+    read = [read_metric(file.where, name, raw, scope) for name, raw in metrics.items()]
+    inputs = tuple(item for item in read if item is not None)
     parameters = {name: float(value) for name, value in values.items() if name in declared and isinstance(value, float)}
-    measured = frozenset(item.name for item in inputs)
+    measured = frozenset(metrics)
     _distinct(file.where, measured, frozenset(parameters))
     names = measured | frozenset(parameters) | frozenset(TARGET_NAMES)
     program = _program(fields.take("formula", text), names, "number", file.where, "formula")
+    _can_do_without(file.where, metrics, program)
     policy_kind, policy, policy_programs = _policy(fields, names)
     starts_jobs = policy_kind is not None and POLICIES[policy_kind].jobs
     scope = replace(scope, key=replace(key, kind="ScaledJob")) if starts_jobs else scope
@@ -348,6 +351,15 @@ def _distinct(where: str, measured: frozenset[str], parameters: frozenset[str]) 
     twice = measured & parameters
     if twice:
         raise ConfigError(where, f"metrics.{min(twice)}", "is also a parameter", "two different names")
+
+
+def _can_do_without(where: str, metrics: Mapping[str, object], program: Program) -> None:
+    """Refuse an optional metric that the formula reads as if it was always there."""
+    optional = {name for name, raw in metrics.items() if isinstance(raw, Mapping) and raw.get("optional") is True}
+    needed = (optional & program.names) - program.nilable
+    if needed:
+        name = min(needed)
+        raise ConfigError(where, f"metrics.{name}.optional", "the formula reads it without ??", f"{name} ?? 0")
 
 
 def _activation(fields: Fields, names: frozenset[str]) -> Program | float:

@@ -13,7 +13,7 @@ from scaler.config import pod_pattern, signals
 from scaler.config.defaults import Defaults
 from scaler.model.availability import Availability, Count
 from scaler.model.errors import ConfigError
-from scaler.model.fields import Fields, choice, duration, matching, number, show, text
+from scaler.model.fields import Fields, boolean, choice, duration, matching, number, show, text
 from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadKey
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
@@ -54,6 +54,7 @@ class Input:
     at_zero: float | None = None  # its value when the target is known to have no replica; None: nothing is known then
     of_target: bool = False  # measured on the target's own pods
     piles_up: bool = True  # it may grow for no other reason than that replicas are not ready yet
+    optional: bool = False  # taken as far as it is measured, and nil otherwise: no answer is less certain for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class Scope:
     endpoint: str
 
 
-def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input:
-    """Read one metric of a formula file.
+def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | None:
+    """Read one metric of a formula file; None for an optional one that the pods' engine does not tell.
 
     Args:
         where: the file, for messages.
@@ -89,8 +90,15 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input:
     if sum(fields.has(source) for source in SOURCES) != 1:
         raise ConfigError(where, path, "needs exactly one source", ", ".join(SOURCES))
     reduces = fields.has("reduce")
+    optional = fields.take("optional", boolean, False)
+    if optional and not fields.has("signal"):
+        raise fields.error("optional", "is for signals", "beside signal")
+    if optional and isinstance(tree, Mapping) and _lacking(tree, scope):
+        return None
     item = _input(fields, name, scope)
     fields.close()
+    if optional:
+        item = replace(item, optional=True)
     if reduces and not item.over and not (isinstance(item.ask, SignalAsk) and item.ask.reduce):
         raise fields.error("reduce", "has nothing to reduce", "beside over, or beside the window of a gauge")
     return item
@@ -168,6 +176,13 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
                 raise fields.error("pods", problem, pod_pattern.ALLOWED) from None
             raise ConfigError(fields.where, "pods", problem, pod_pattern.ALLOWED) from None  # the trigger's
     return signal, ask, of_target
+
+
+def _lacking(tree: Mapping[str, object], scope: Scope) -> bool:
+    """Whether the engine of the pods does not tell a signal, whatever a gateway says of the whole model."""
+    engine = tree.get("engine", scope.values.get("engine", scope.defaults.engine))
+    known = engine in signals.engines() and tree["signal"] in signals.everything()
+    return known and tree["signal"] not in signals.names(str(engine))
 
 
 def _find(fields: Fields, scope: Scope) -> signals.Signal:

@@ -304,6 +304,8 @@ def _settle(
     if measured is None:
         measured = Failure("was not measured", now)
     fact = _newest(spec, item, measured, inputs, state, now)
+    if item.optional:
+        fact = _as_far_as_measured(spec, item, fact, state, now)
     if not item.over:
         return fact
     samples = [sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now]
@@ -311,6 +313,18 @@ def _settle(
     reduced = REDUCTIONS[item.reduce](values) if values else None
     rule = f"{item.reduce} of {len(values)} samples in {seconds(item.over)}" + (f"; {fact.rule}" if fact.rule else "")
     return replace(fact, value=reduced, rule=rule if values else fact.rule)
+
+
+def _as_far_as_measured(spec: WorkloadSpec, item: Input, fact: Fact, state: State, now: float) -> Fact:
+    """Take an optional input as it is; while it is not measured its last value, and after `holdFor` nil."""
+    if fact.newest is not None and not fact.stood_in:
+        return replace(fact, problem="", rule=fact.problem or fact.rule)
+    at, last = state.last.get(item.name, (now, None))
+    if last is not None and now - at <= spec.hold_for:
+        rule = f"the last value, {seconds(now - at)} old"
+        return replace(fact, value=last, newest=last, problem="", rule=rule, stood_in=True, final=False)
+    rule = "not measured, and the formula can do without"
+    return replace(fact, value=None, newest=None, problem="", rule=rule, stood_in=True, final=False)
 
 
 def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs, state: State, now: float) -> Fact:

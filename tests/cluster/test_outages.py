@@ -140,7 +140,7 @@ def test_llm_scaler_killed_replaced_and_with_a_bad_formula_and_without_the_api_s
 
         file = scaler.formulas / "queue-depth.yaml"
         good = file.read_text()
-        bad = good.replace("formula: running", "formula: runing")
+        bad = good.replace("running + waits", "runing + waits")
         assert bad != good
         file.write_text(bad)
         lab.wait(lambda: "runing" in standby.warnings(), 30, "the bad formula is noticed")
