@@ -157,7 +157,7 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     ask = SignalAsk("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([ask], Dialect(recent=45))
-    value, answered, missing, oldest = grouped.text.split("\nor ")
+    value, answered, missing, oldest, _jumping = grouped.text.split("\nor ")
     scrape = "namespace, pod, instance, job, prometheus_replica, __replica__"
     once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"
     us = '(rate(us{namespace="n",pod!=""}[7500ms]) and us{namespace="n",pod!=""})'

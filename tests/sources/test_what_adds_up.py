@@ -14,6 +14,7 @@ from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import OwnPods, SignalAsk
 from scaler.sources.pages.aggregate import Visit, measure
+from scaler.sources.pages.counters import JUMPS_WITHIN, Counters
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -307,3 +308,66 @@ def test_a_label_that_only_some_targets_have_is_the_engine_s(server):
     own = replace(ask, own=OwnPods(frozenset({"the-engine-s-own-replicas"}), frozenset()))
     assert source.fetch([own], [AT])[own][0].value == 7
     source.close()
+
+
+# ---- counters of several processes behind one port ------------------------------------------------------------------------
+
+TOTAL = "litellm_proxy_total_requests_metric_total"
+LITELLM = SignalAsk("p", "litellm", "requests_per_second", (("namespace", "demo"), ("model", "m")), window=120.0)
+COUNTS = {  # what readings find, one each 15 s
+    "several-workers": [1000.0 + at if at % 2 else 40.0 + at for at in range(41)],
+    "restarted-once": [*map(float, range(1000, 1030)), *map(float, range(11))],
+    "counts-on": [1000.0 + at for at in range(41)],
+}
+JUMPS = (
+    "counters of 1 of 1 pods fell 2 times or more within 5m: several workers seem to share one port, and each reading "
+    "meets another; give each a port of its own, or let them share what they count (such as with "
+    "PROMETHEUS_MULTIPROC_DIR)"
+)
+
+
+@pytest.fixture(scope="module")
+def counting(start_prometheus):
+    written = []
+    for name, values in COUNTS.items():
+        target = {"job": "gateways", "instance": "g:1", "namespace": "demo", "pod": name, "world": name}
+        written += series("up", target, "1x40", START)
+        written += series(TOTAL, {**target, "requested_model": "m"}, " ".join(map(str, values)), START)
+    return start_prometheus(written)
+
+
+def on_pages(values):
+    counters, labels = Counters(), {"namespace": "demo", "pod": "g"}
+    for step, value in enumerate(values):
+        at = START + 15 * step
+        samples = scan(f'{TOTAL}{{requested_model="m"}} {value}'.encode(), {TOTAL})
+        counters.note(samples, [120.0], at)
+    visit = Visit(
+        Page("http://10.0.0.7:4000/metrics", labels),
+        {TOTAL: samples},
+        lambda window: counters.rates(window, AT),
+        jumping=counters.jumping,
+    )
+    return measure([LITELLM], [visit], Endpoint("p").dialect, AT, AT, "p")[LITELLM]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_counter_that_falls_again_and_again_is_not_believed(name, counting):
+    source = PrometheusSource(Endpoint("p", counting.url, timeout=20, matchers={"world": name}))
+    through, directly = source.fetch([LITELLM], [AT])[LITELLM][0], on_pages(COUNTS[name])
+    source.close()
+    if name == "several-workers":
+        assert (through.reason, directly.reason) == (JUMPS, JUMPS)
+    else:
+        assert (through.partial, directly.partial) == ("", "")
+        assert through.value == pytest.approx(directly.value, rel=0.2)
+
+
+def test_falls_are_forgotten():
+    counters = Counters()
+    for at, value in [(0, 9), (1, 1), (2, 9), (3, 1), (4, 2)]:
+        counters.note(scan(f"x {value}".encode(), {"x"}), [60.0], float(at))
+    assert counters.jumping == {"x"}
+    counters.note(scan(b"x 3", {"x"}), [60.0], 4 + JUMPS_WITHIN)
+    assert counters.jumping == frozenset()

@@ -27,6 +27,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
 from scaler.sources.hints import emptied, of_engines
+from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 from scaler.sources.pages.exposition import Sample
 
 Key = tuple[str, ...]  # values of the labels of a workload
@@ -49,6 +50,7 @@ class Visit:
     known: bool = True  # whether it ever answered
     read_at: float | None = None  # when it answered last; None: just now
     names: frozenset[str] = frozenset()  # of metrics on it, where somebody missed one
+    jumping: Collection[str] = ()  # keys of counters that fell again and again
 
     def label(self, sample: Sample, name: str) -> str:
         """A label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
@@ -66,6 +68,7 @@ class _Pod:
     parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it: page, series, bound of a bucket
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
+    jumping: bool = False  # whether its counters fell again and again
 
 
 Pods = dict[Key, dict[str, _Pod]]
@@ -229,6 +232,8 @@ class _Table:
         instead = self._instead(ask) if value is None and not pods else ""
         if value is None and missing:
             return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
+        if jumping := sum(pod.jumping for pod in pods.values()):
+            return Failure(jumping_counters(jumping, len(pods)), self._at, source=source)
         if value is not None and abs(value) > MAX_VALUE:
             return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
         counted = self._signal.scope != "object"
@@ -340,6 +345,7 @@ class _Table:
                 continue
             pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, _Pod())
             pod.oldest = min(pod.oldest, self._time(visit, sample))
+            pod.jumping |= self._signal.type == "counter" and sample.key in visit.jumping
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
                 pod.whole = False
@@ -448,6 +454,15 @@ class _Table:
             yield f"{young} of {len(pods)} pods {once if self._signal.takes_window else 'say NaN'}"
 
 
+def jumping_counters(jumping: int, pods: int) -> str:
+    """Say why counters of so many of these pods are not believed, and what to do."""
+    return (
+        f"counters of {jumping} of {pods} pods fell {JUMPING} times or more within {seconds(JUMPS_WITHIN)}: several "
+        "workers seem to share one port, and each reading meets another; give each a port of its own, or let them "
+        "share what they count (such as with PROMETHEUS_MULTIPROC_DIR)"
+    )
+
+
 def _values(visit: Visit, sample: Sample, labels: Iterable[str]) -> Key:
     return tuple(visit.label(sample, label) for label in labels)
 
@@ -469,7 +484,7 @@ def _both(one: _Pod, other: _Pod) -> _Pod:
     parts = dict(one.parts)
     for part, value in other.parts.items():
         parts[part] = max(value, parts.get(part, value))
-    return _Pod(parts, one.whole and other.whole, min(one.oldest, other.oldest))
+    return _Pod(parts, one.whole and other.whole, min(one.oldest, other.oldest), one.jumping or other.jumping)
 
 
 def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> float | None:

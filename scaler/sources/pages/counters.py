@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from scaler.sources.pages.exposition import Sample
 
 STEPS = 15  # readings that a window keeps
+JUMPING = 2  # falls within JUMPS_WITHIN that no restart explains: each reading meets another process
+JUMPS_WITHIN = 300.0  # seconds
 
 Totals = Mapping[str, float]  # by key of the series: increase since it was first seen
 
@@ -23,6 +25,7 @@ class Counters:
         self._raw: dict[str, float] = {}
         self._totals: Totals = {}
         self._windows: dict[float, deque[tuple[float, Totals]]] = {}
+        self._falls: dict[str, deque[float]] = {}  # when a series fell, by its key
 
     def note(self, samples: Iterable[Sample], windows: Iterable[float], now: float) -> None:
         """Take a new reading.
@@ -33,6 +36,7 @@ class Counters:
             now: when it was read.
         """
         raw = {sample.key: sample.value for sample in samples}
+        self._note_falls(raw, now)
         self._totals = {key: self._total(key, value) for key, value in raw.items()}
         self._raw = raw
         self._windows = {window: self._windows.get(window, deque()) for window in windows}
@@ -54,6 +58,18 @@ class Counters:
             return {}
         begun, before = readings[0]
         return {key: (total - before.get(key, 0.0)) / (now - begun) for key, total in self._totals.items()}
+
+    @property
+    def jumping(self) -> frozenset[str]:
+        """The keys of series that fell again and again: what they say is no count of one process."""
+        return frozenset(key for key, falls in self._falls.items() if len(falls) >= JUMPING)
+
+    def _note_falls(self, raw: Totals, now: float) -> None:
+        for key, value in raw.items():
+            if value < self._raw.get(key, value):
+                self._falls.setdefault(key, deque()).append(now)
+        recent = {key: deque(at for at in falls if now - at <= JUMPS_WITHIN) for key, falls in self._falls.items()}
+        self._falls = {key: falls for key, falls in recent.items() if falls and key in raw}
 
     def _total(self, key: str, value: float) -> float:
         before = self._raw.get(key)

@@ -353,7 +353,14 @@ class _Reader:
             )
         rates = partial(self._counters.rates, now=self._read_at or 0.0)
         return Visit(
-            self.page, self._samples, rates, self._problem if ended else slow, known, self._read_at, self._names
+            page=self.page,
+            samples=self._samples,
+            rates=rates,
+            problem=self._problem if ended else slow,
+            known=known,
+            read_at=self._read_at,
+            names=self._names,
+            jumping=self._counters.jumping,
         )
 
     def cut(self) -> None:

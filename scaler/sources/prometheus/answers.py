@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading
-from scaler.sources.pages.aggregate import pods_matcher
+from scaler.sources.pages.aggregate import jumping_counters, pods_matcher
 from scaler.sources.prometheus.batch_query import Grouped
 
 
@@ -159,6 +159,7 @@ def _own_readings(
         silent = own.ready - answered if present else failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
+        stats["jumping"] = sum(_numbers(rows.values(), "jumping"))
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
@@ -200,6 +201,8 @@ def _reading(
     stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: Grouped, *said: str
 ) -> Measured:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
+    if stats.get("jumping"):
+        return Failure(jumping_counters(int(stats["jumping"]), answered), at, source=answer.source)
     oldest = _number(stats.get("oldest"))
     age = None if oldest is None else at - oldest
     doubts = [one for one in (answer.warning, *said) if one]

@@ -68,7 +68,7 @@ class Connection:
         self._session.close()
 
     def _instant(self, text: str, at: float) -> list[Row]:
-        self._client.custom_query(text, params={"time": _moment(at), "timeout": self._patience})
+        self._client.custom_query(text, params={"time": _moment(at), **self._limits})
         kind, result = self._session.kind, self._session.result
         if kind == "scalar":
             return [Row({}, {0: float(result[1])})]
@@ -85,13 +85,14 @@ class Connection:
             datetime.fromtimestamp(last, UTC),
             f"{step:.3f}",
             # The library rounds its own start and end to seconds.
-            params={"start": _moment(first), "end": _moment(last), "timeout": self._patience},
+            params={"start": _moment(first), "end": _moment(last), **self._limits},
         )
         return [Row(_labels(row), dict(_indexed(row["values"], first, step))) for row in self._session.result]
 
     @property
-    def _patience(self) -> str:
-        return f"{self._endpoint.timeout * 1000:.0f}ms"
+    def _limits(self) -> dict[str, str]:
+        """The time-out; and for VictoriaMetrics, which would answer as of 30 s ago, to answer as of now."""
+        return {"timeout": f"{self._endpoint.timeout * 1000:.0f}ms", "latency_offset": "1ms"}
 
 
 class _Session(requests.Session):

@@ -7,6 +7,7 @@ for each workload and `stat`:
     answered   pods behind it, and as many times CROWDED those that are scraped more than once
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
+    jumping    of counters: pods whose counters fell again and again, where there are any
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
@@ -52,8 +53,9 @@ from scaler.config.naming import AMBIGUOUS_LABELS, Dialect
 from scaler.config.promql import enforce, insert, quote, quote_regex
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
+from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 
-STATS = ("value", "per", "answered", "missing", "oldest", "shown")
+STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping")
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
@@ -211,6 +213,8 @@ class _Query:
             if self.signal.idles:
                 present += f" or on ({_list(self.pod)}) {self.family()}"
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
+            if self.signal.type == "counter":
+                stats["jumping"] = self.count_jumping()
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         if self.signal.scope == "gateway":
@@ -356,6 +360,12 @@ class _Query:
     def count_pods(self, series: str) -> str:
         """How many pods `series` has."""
         return f"count by ({_list(self.by)}) (group by ({_list(self.pod)}) ({series}))"
+
+    def count_jumping(self) -> str:
+        """How many pods have counters that fell again and again; nothing where there are none."""
+        falls = f"resets({{}}[{_span(JUMPS_WITHIN)}])"
+        most = f"max by ({_list(self.pod)}) ({self.present(falls)})"
+        return f"count by ({_list(self.by)}) ({most} >= {JUMPING})"
 
     def count_scraped(self, series: str) -> str:
         """How many pods `series` has, and a little more for those that are scraped more than once."""

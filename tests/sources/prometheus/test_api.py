@@ -130,7 +130,7 @@ def test_a_question_is_asked_in_the_body_with_a_time_out_for_the_server(wire):
     assert fetch(f"{wire.url}/prefix/", timeout=1.5) == Reading(7.0, 1000.0, source="prom: sum(up)")
     (path, form, headers) = wire.asked[0]
     assert path == "/prefix/api/v1/query"
-    assert form == {"query": "sum(up)", "time": "1000.000", "timeout": "1500ms"}
+    assert form == {"query": "sum(up)", "time": "1000.000", "timeout": "1500ms", "latency_offset": "1ms"}
     assert "Authorization" not in headers
     wire.says(result("matrix", []))
     assert fetch(wire.url, times=(1000.5, 1003.0)).value is None
@@ -142,6 +142,7 @@ def test_a_question_is_asked_in_the_body_with_a_time_out_for_the_server(wire):
         "end": "1003.000",
         "step": "2.500",
         "timeout": "2000ms",
+        "latency_offset": "1ms",
     }
 
 
