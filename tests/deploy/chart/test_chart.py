@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,8 +24,14 @@ from chart.helm import (
     render,
     tool,
 )
+from chart.triggers import REFUSED, TAKEN
 
+from scaler.config.catalog import read_formula, shipped_formulas
+from scaler.config.formula_file import bind
 from scaler.config.settings import KEYS, read_settings
+from scaler.config.trigger import parse_trigger
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import Request
 from scaler.sources.kubernetes import cache
 from scaler.sources.kubernetes.cache import RESOURCES
 
@@ -423,3 +431,76 @@ def test_the_readme_says_how_to_install_it():
     (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     (image,) = re.findall(r"^make image .*IMAGE=(\S+)", text, re.MULTILINE)
     assert container["image"] == image
+
+
+# ---- the policy and the check that runs before an upgrade --------------------------------------------------------------
+
+
+def takes(metadata):
+    """Whether llm-scaler itself takes a trigger, with the settings that the chart renders."""
+    settings = settings_of(render(PROMETHEUS))
+    request = Request("default", "asked", tuple(sorted({"scalerAddress": "llm-scaler.keda:6000", **metadata}.items())))
+    try:
+        trigger = parse_trigger(request)
+        file = read_formula(shipped_formulas() / f"{trigger.formula}.yaml") if trigger.formula else None
+        bind(file, trigger, settings.defaults())
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("metadata", REFUSED.values(), ids=REFUSED)
+def test_llm_scaler_itself_refuses_what_the_policy_refuses(metadata):
+    assert not takes(metadata)
+
+
+@pytest.mark.parametrize("metadata", TAKEN.values(), ids=TAKEN)
+def test_llm_scaler_itself_takes_what_the_policy_takes(metadata):
+    assert takes(metadata)
+
+
+def checked(values, folder):
+    """The containers of the check, run here on what they mount: name -> exit code and what they say."""
+    objects = render(values)
+    pod = one(objects, "Job", "llm-scaler-check")["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume["configMap"]["name"] for volume in pod["volumes"]}
+    done = {}
+    for container in pod["containers"]:
+        for mount in container["volumeMounts"]:
+            place = folder / mount["mountPath"].removeprefix("/etc/llm-scaler/")
+            place.mkdir(exist_ok=True)
+            for name, text in one(objects, "ConfigMap", volumes[mount["name"]])["data"].items():
+                (place / name).write_text(text)
+        arguments = [word.replace("/etc/llm-scaler", str(folder)) for word in container["args"]]
+        command = [Path(sys.executable).with_name("llm-scaler"), *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        done[container["name"]] = ran.returncode, ran.stdout + ran.stderr
+    return done
+
+
+def test_the_check_before_an_upgrade_passes_what_is_sound(tmp_path):
+    done = checked({**PROMETHEUS, "formulas": {"files": {"own.yaml": FORMULA}}}, tmp_path)
+    assert {name: code for name, (code, _) in done.items()} == {"settings": 0, "formulas": 0}
+
+
+def test_the_check_before_an_upgrade_stops_a_setting_that_is_wrong(tmp_path):
+    done = checked({"settings": {"endpoints": {"default": {"url": "http://p", "timeot": "1s"}}}}, tmp_path)
+    code, said = done["settings"]
+    assert code == 1
+    assert "endpoints.default.timeot: unknown key" in said
+
+
+def test_the_check_before_an_upgrade_stops_a_formula_that_is_wrong(tmp_path):
+    done = checked(
+        {"formulas": {"files": {"own.yaml": FORMULA.replace("signal: waiting", "signal: wating")}}}, tmp_path
+    )
+    code, said = done["formulas"]
+    assert code == 1
+    assert "wating" in said
+
+
+def test_the_check_reads_what_the_new_release_will_mount():
+    objects = render({**PROMETHEUS, "formulas": {"files": {"own.yaml": FORMULA}}})
+    for name in ("settings", "formulas"):
+        kept = one(objects, "ConfigMap", f"llm-scaler-{name}")["data"]
+        assert one(objects, "ConfigMap", f"llm-scaler-{name}-check")["data"] == kept
