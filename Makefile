@@ -66,8 +66,9 @@ test-image: setup
 	  test -z "$$missing" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing)
 	@$(BIN)/python -m pytest -q tests/deploy/image
 
-# What is generated from the chart: its README.md, the plain manifests. Needs Go, and builds Helm and helm-docs once.
+# What is generated: dashboards, the chart's README.md and its copies, the plain manifests. Needs Go, and builds Helm and helm-docs once.
 chart: setup
+	@$(BIN)/python deploy/dashboards/dashboards.py
 	@$(BIN)/python tests/deploy/chart/helm.py
 
 # The chart rendered for many values, held to Kubernetes' own schemas, and installed into the laboratory. Needs what test-cluster needs.

@@ -1,4 +1,38 @@
-"""The laboratory's own fixtures; its temporary folder is called `folder` here."""
+"""The laboratory, but for its controllers: what judges the chart is the API server, and it is up in seconds."""
 
-from cluster.conftest import cluster, lab  # noqa: F401
-from cluster.conftest import tmp_path as folder  # noqa: F401
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster import build, parts
+from cluster.lab import Lab
+
+
+class Server(Lab):
+    """etcd and the API server, with KEDA's definitions; nobody acts on objects."""
+
+    def _start(self) -> None:
+        self.run(parts.etcd(self.site))
+        self.run(parts.apiserver(self.site))
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": parts.SYSTEM}})
+        folder = self.judges.source("keda", "github.com/kedacore/keda/v2") / "config" / "crd" / "bases"
+        definitions = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(folder.glob("*.yaml"))]
+        self.apply(definitions)
+        names = {definition["metadata"]["name"] for definition in definitions}
+        self.wait(lambda: names <= self._established(), 60, "KEDA's custom resources are established")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    build.CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build.CACHE, prefix="test-") as made:
+        yield Path(made)

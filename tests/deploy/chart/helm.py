@@ -21,9 +21,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "deploy" / "helm" / "llm-scaler"
 MANIFESTS = ROOT / "deploy" / "manifests"
-COPIES = {
-    CHART / "files" / "alerts.yaml": ROOT / "deploy" / "alerts" / "llm-scaler.rules.yaml"
-}  # Helm reads no other folder
+DASHBOARDS = ROOT / "deploy" / "dashboards"
+COPIES = {  # Helm reads no other folder than the chart's
+    CHART / "files" / "alerts.yaml": ROOT / "deploy" / "alerts" / "llm-scaler.rules.yaml",
+    **{CHART / "files" / "dashboards" / path.name: path for path in sorted(DASHBOARDS.glob("*.json"))},
+}
 TOOLS = ROOT / "tests" / "deploy" / "tools"
 CACHE = ROOT / ".cache" / "deploy"
 KUBERNETES = "1.37.0"  # what is rendered for; an install asks the server

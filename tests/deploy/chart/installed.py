@@ -1,5 +1,5 @@
-"""The chart, installed by Helm into the laboratory; and what the kubelet would do there, where pods are only played:
-the stored Deployment's container as a process, its ConfigMaps and Secrets as files, and its ServiceAccount's token.
+"""The chart, installed by Helm into the laboratory's API server; and what the kubelet would do there: the stored Deployment's
+container as a process, its ConfigMaps and Secrets as files, and its ServiceAccount's token.
 """
 
 import base64
@@ -18,27 +18,27 @@ MOUNTED = "/etc/llm-scaler"  # where the chart mounts everything
 
 
 class Release:
-    """The release llm-scaler in the laboratory's namespace of KEDA."""
+    """The release llm-scaler in KEDA's namespace. Its hooks are left out: nobody here would run them."""
 
     def __init__(self, lab: Lab, values: Values) -> None:
         self._lab = lab
-        self._helm("install", values)
+        self._with("install", values)
 
     def upgrade(self, values: Values) -> None:
         """Install other values over it."""
-        self._helm("upgrade", values)
+        self._with("upgrade", values)
 
     def uninstall(self) -> None:
         """Take it away."""
-        self._run("uninstall", "llm-scaler", "--wait", "--timeout", "60s")
+        self._helm("uninstall", "llm-scaler")
 
-    def _helm(self, verb: str, values: Values) -> None:
+    def _with(self, verb: str, values: Values) -> None:
         with written(values) as file:
-            self._run(verb, "llm-scaler", str(CHART), "--values", file, "--wait", "--timeout", "120s")
+            self._helm(verb, "llm-scaler", str(CHART), "--values", file, "--no-hooks")
 
-    def _run(self, *arguments: str) -> None:
+    def _helm(self, *arguments: str) -> None:
         command = [tool("helm"), *arguments, "--namespace", NAMESPACE, "--kubeconfig", self._lab.kubeconfig]
-        home = {f"HELM_{name}_HOME": str(self._lab.home / "helm" / name) for name in ("CACHE", "CONFIG", "DATA")}
+        home = {"HOME": str(self._lab.home)}  # for what Helm keeps
         done = subprocess.run(command, env=home, capture_output=True, text=True, check=False)
         if done.returncode:
             raise HelmError(f"helm {arguments[0]}: {done.stderr[-3000:]}")

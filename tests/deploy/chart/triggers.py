@@ -23,6 +23,6 @@ TAKEN = {
     "a formula": GOOD,
     "an expression": {"expression": "waiting + running", "target": "4"},
     "an endpoint": {**GOOD, "endpoint": "pods"},
-    "durations": {**GOOD, "interval": "2.5", "holdFor": "45m30s", "idleFor": "500ms"},
+    "durations": {**GOOD, "interval": "2", "holdFor": "45m30s", "idleFor": "500ms"},
     "capacity, kind and id": {**GOOD, "capacity": "clamp", "kind": "ScaledObject", "id": "a.b-c_d"},
 }
