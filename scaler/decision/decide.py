@@ -249,7 +249,7 @@ def _forget(spec: WorkloadSpec, state: State, now: float) -> State:
         return replace(kept, started=now, at=now, last=state.last, policy=state.policy)
     believed = max(spec.hold_for, GAP * spec.interval)
     if now - state.at > GAP * spec.interval:
-        state = replace(state, idle_since=None)
+        state = replace(state, idle_since=None, standing=None)
     if state.whole_at is not None and now - state.whole_at > believed:
         state = replace(state, since=None, whole_at=None)
     if state.certain and now - state.certain.at > believed:

@@ -92,3 +92,15 @@ def test_counters_are_asked_for_of_a_suspicious_load_alone(vllm):
     extra = vllm.asks(suspicious=True) - vllm.asks()
     assert {ask.signal for ask in extra} == set(NOTHING)
     assert all(ask.window for ask in extra)
+
+
+def test_time_that_nobody_has_seen_does_not_count(vllm):
+    def tick(state, now):
+        given = row(now, replicas=16, guards=ABORTED, **ABORTED)
+        counted = {name: Reading(value, now) for name, value in NOTHING.items()}
+        return decide(vllm, state, replace(given, counted=counted), now)
+
+    state, _ = tick(State(), START)
+    state, _ = tick(state, START + 5.0)
+    _, after_a_gap = tick(state, START + 1000.0)
+    assert not after_a_gap.stalled
