@@ -34,7 +34,7 @@ from scaler.formula import Program, parse
 from scaler.model.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, number, show, text
 from scaler.model.measurement import GpuAsk, WorkloadKey
-from scaler.policy import PLANNED, POLICIES, PolicySpec
+from scaler.policy import POLICIES, PolicySpec
 
 OVERRIDES = (
     "target",
@@ -380,8 +380,6 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
         return None, None, {}
     inner = fields.inside("policy")
     kind = inner.take("kind", text)
-    if kind in PLANNED:
-        raise UnsupportedError(fields.where, f"policy.kind.{kind}")
     if kind not in POLICIES:
         raise inner.error("kind", f"{show(kind)} is not a policy{nearest(kind, POLICIES)}", ", ".join(POLICIES))
     spec = POLICIES[kind].parse(inner)

@@ -483,7 +483,7 @@ def _seen(
             return None
         metrics[text] = metric
     inactive = "" if condition else spec.why_inactive(scope)
-    return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt)
+    return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt, known.current, known.ready)
 
 
 def _policy(

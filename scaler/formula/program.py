@@ -111,7 +111,9 @@ class Program:
         errors: dict[int, str] = {}
         if error:
             failed = tracer.failed or 0
-            errors = dict.fromkeys(_around(parts, failed), f"stopped by {self._quote(parts[failed].node)}")
+            errors = dict.fromkeys(
+                _around(parts, failed), f"has no value, since {self._quote(parts[failed].node)} has none"
+            )
             errors[failed] = error
         for place in sorted(tracer.reached):
             part, seen = parts[place], tuple(tracer.reached[place])

@@ -5,7 +5,10 @@ the whole list. A policy's state changes only on certain data; `memory` says how
 it may be believed to lower anything.
 
 hysteresis.py   a gate with two thresholds: which of two sides serves
+kpa.py          Knative's: a stable window and a panic window
 latch.py        one Job for every rise
+ray.py          Ray Serve's: delays in each direction
+window.py       the loads of a while, which some of them share
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +17,7 @@ from typing import Any, Protocol
 
 from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
-from scaler.policy import hysteresis, latch
+from scaler.policy import hysteresis, kpa, latch, ray
 from scaler.policy.outcome import Outcome, Seen
 
 
@@ -49,6 +52,7 @@ class Policy:
 
 POLICIES: Mapping[str, Policy] = {
     "hysteresis": Policy(hysteresis.parse, hysteresis.INITIAL, hysteresis.step),
+    "kpa": Policy(kpa.parse, kpa.INITIAL, kpa.step),
+    "ray": Policy(ray.parse, ray.INITIAL, ray.step),
     "latch": Policy(latch.parse, latch.INITIAL, latch.step, jobs=True, cautions=latch.cautions),
 }
-PLANNED = frozenset({"apa", "kpa", "ongoing", "token-velocity", "window"})  # known to the design, not built yet

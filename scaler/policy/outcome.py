@@ -17,6 +17,8 @@ class Seen:
         metrics: values of the formulas that the policy reads, by their text; holds all of `PolicySpec.metrics`.
         scaled: what Kubernetes says of the object; None where it says nothing, as of all times gone by.
         doubt: why that is too old to act on, or an empty text.
+        current: replicas that are asked of the scale target, where known.
+        ready: replicas that are ready, where known.
     """
 
     load: float
@@ -25,6 +27,8 @@ class Seen:
     metrics: Mapping[str, float] = field(default_factory=dict)
     scaled: Scaled | None = None
     doubt: str = ""
+    current: int | None = None
+    ready: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def test_no_answer_is_shown_as_none_with_the_reason():
     text = QUEUE.replace(", onMissing: zero", "")
     test = "{given: {waiting: _, running: _, queued: _}, expect: [{at: 0s, replicas: 0, value: 0, error: drift}]}"
     shown = render(check(with_tests(test, text=text)))
-    problems = "waiting: no series; running: no series; queued: no series"
+    problems = "waiting, running, queued: no series"
     assert "expected  value 0, replicas 0, error drift\n" in shown
     assert f"came      value none, replicas none, error {problems}\n" in shown
     assert f"because   no certain answer yet: {problems}\n" in shown

@@ -147,7 +147,6 @@ def test_a_wrong_file_is_one_error_that_names_file_key_value_and_what_is_allowed
     [
         ({"outputs": {}}, "outputs"),
         ({"mode": "shadow"}, "mode"),
-        ({"policy": {"kind": "kpa"}}, "policy.kind.kpa"),
     ],
 )
 def test_what_is_planned_is_refused_by_name(changed, key):

@@ -90,7 +90,7 @@ def test_a_trace_never_raises_and_marks_the_part_that_failed():
     result, steps = parse("b + a / b").trace({"a": 3, "b": 0})
     assert result is None
     assert [(step.text, step.value, step.error) for step in steps] == [
-        ("b + a / b", None, "stopped by `a / b`"),
+        ("b + a / b", None, "has no value, since `a / b` has none"),
         ("b", 0.0, ""),
         ("a / b", None, "division by zero"),
         ("a", 3.0, ""),

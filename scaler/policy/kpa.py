@@ -1,0 +1,133 @@
+"""Knative's pod autoscaler: a stable window, and a short one in which it panics.
+
+    load over 60 s ─▶ stable ─┐
+    load over 6 s ──▶ panic ──┴▶ rates ─▶ activation scale ─▶ panic ratchet ─▶ scale-down delay ─▶ replicas
+
+The target is the formula file's `target` (for Knative's own 70 % of 100 requests write 70); minimum and maximum are the
+ScaledObject's. The other names, defaults and ranges are those of config-autoscaler and its annotations.
+
+    target 10, 2 ready pods: 100 requests in the panic window want 10 >= 2 x 2, so it panics, and goes up at once
+
+Source: knative.dev/serving 98e5ef9 (2026-08-21), pkg/autoscaler/scaling/autoscaler.go, pkg/autoscaler/config/config.go
+and pkg/apis/autoscaling/annotation_validation.go. Different on purpose: there is no activator here, so nothing is
+reckoned of burst capacity; and data that is not certain changes nothing, where Knative scales on what it has.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from scaler.model.fields import Fields, duration, number
+from scaler.policy.outcome import Outcome, Seen
+from scaler.policy.window import Samples, added, mean, within
+
+
+@dataclass(frozen=True, slots=True)
+class Kpa:
+    """The settings of one revision."""
+
+    stable_window: float  # seconds
+    panic_window: float  # seconds: a share of the stable one
+    panic_threshold: float  # how many times the ready pods have to be wanted
+    max_up: float  # times the ready pods, at most, in one step
+    max_down: float  # the ready pods over it, at least, in one step
+    delay: float  # seconds: nothing is lowered below what was wanted within them
+    activation_scale: int  # replicas that a first one comes with
+
+    @property
+    def memory(self) -> float:
+        """A whole stable window and the delay, before which it may not lower."""
+        return self.stable_window + self.delay
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """It reads the formula's own value alone."""
+        return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class KpaState:
+    """What it remembers."""
+
+    samples: Samples = ()
+    panic_since: float | None = None  # when it began; None: it does not panic
+    panic_seen: float = 0.0  # when the threshold was last exceeded
+    most: int = 0  # replicas: in a panic nothing is lowered
+    wanted: tuple[tuple[float, int], ...] = ()  # (seconds, replicas) within the delay
+    begun: bool = False
+
+
+INITIAL = KpaState()
+
+
+def parse(fields: Fields) -> Kpa:
+    """Read `policy: {kind: kpa, ...}`.
+
+    Raises:
+        ConfigError: a key that Knative does not have, or a value out of its range.
+    """
+    stable = fields.take("stable-window", duration(6, 3600), 60.0)
+    share = fields.take("panic-window-percentage", number(1, 100), 10.0)
+    if stable * share / 100 < 1:
+        problem = f"{share:g} % of a stable-window of {stable:g} s is less than a second"
+        raise fields.error("panic-window-percentage", problem, "a panic window of at least 1s")
+    return Kpa(
+        stable_window=stable,
+        panic_window=stable * share / 100,
+        panic_threshold=fields.take("panic-threshold-percentage", number(110, 1000), 200.0) / 100,
+        max_up=fields.take("max-scale-up-rate", number(1, 1e6, above=True), 1000.0),
+        max_down=fields.take("max-scale-down-rate", number(1, 1e6, above=True), 2.0),
+        delay=fields.take("scale-down-delay", duration(0, 3600), 0.0),
+        activation_scale=int(fields.take("activation-scale", number(2, 1e6), 1.0)),
+    )
+
+
+def step(spec: Kpa, state: KpaState, seen: Seen, now: float) -> tuple[KpaState, Outcome]:
+    """Decide one tick.
+
+    Args:
+        spec: the settings.
+        state: after the last tick.
+        seen: the load in replicas (the metric over the target), and the pods that are ready.
+        now: seconds.
+    """
+    ready = seen.ready or 0
+    samples = added(state.samples, now, seen.load, spec.stable_window)
+    if not state.begun:  # one that just started may have missed a burst: it begins in a panic, and lowers nothing
+        panic = now if ready > 1 else None
+        state = replace(state, begun=True, panic_since=panic, panic_seen=now, most=ready if ready > 1 else 0)
+    stable, panic_load = (mean(within(samples, now, window)) for window in (spec.stable_window, spec.panic_window))
+    stable_pods, panic_pods = (_bounded(spec, load, max(ready, 1)) for load in (stable, panic_load))
+    over = math.ceil(panic_load) / max(ready, 1) >= spec.panic_threshold
+    state = _panicked(spec, replace(state, samples=samples), now, over=over)
+    told = f"stable {stable:.4g}, panic {panic_load:.4g} replicas"
+    chosen, panicking = stable_pods, state.panic_since
+    if panicking is not None:
+        chosen = max(state.most, stable_pods, panic_pods)
+        state = replace(state, most=chosen)
+        times = f": {math.ceil(panic_load)} >= {spec.panic_threshold:g} x {max(ready, 1)}"
+        ending = ", which ends after a stable window"
+        told += f"; panic since {_clock(panicking)}{times if over else ending}"
+    wanted = (*(one for one in state.wanted if one[0] > now - spec.delay), (now, chosen)) if spec.delay else ()
+    held = max((replicas for _, replicas in wanted), default=chosen)
+    told += f"; scale-down-delay keeps {held}" if held > chosen else ""
+    return replace(state, wanted=wanted), Outcome(held, held > 0, told)
+
+
+def _bounded(spec: Kpa, load: float, ready: int) -> int:
+    """Replicas for a load, as far as the rates let it go in one step."""
+    pods = min(max(math.ceil(load), math.floor(ready / spec.max_down)), math.ceil(spec.max_up * ready))
+    return spec.activation_scale if math.ceil(load) > 0 and pods < spec.activation_scale else pods
+
+
+def _panicked(spec: Kpa, state: KpaState, now: float, *, over: bool) -> KpaState:
+    """Begin a panic, go on with it, or end it once a stable window has passed since the threshold was exceeded."""
+    if over:
+        return replace(state, panic_since=now if state.panic_since is None else state.panic_since, panic_seen=now)
+    if state.panic_since is not None and state.panic_seen + spec.stable_window < now:
+        return replace(state, panic_since=None, most=0)
+    return state
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

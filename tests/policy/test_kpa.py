@@ -1,0 +1,111 @@
+"""Knative's policy, by vectors of its own tests (knative.dev/serving 98e5ef9)."""
+
+import pytest
+
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
+from scaler.policy import kpa
+from scaler.policy.outcome import Seen
+
+RATES = {"max-scale-up-rate": 10, "max-scale-down-rate": 10}
+
+
+def spec(**changed):
+    fields = Fields("f.yaml", changed, "policy")
+    read = kpa.parse(fields)
+    fields.close()
+    return read
+
+
+def step(settings, stable, panic, ready, target=10.0):
+    """One tick whose stable window has this mean and whose panic window that one."""
+    before = max(2 * stable - panic, 0.0)  # the mean of it and the newest is `stable`
+    samples = ((0.0, before / target),) if before != panic else ()
+    return kpa.step(settings, kpa.KpaState(samples, begun=True), Seen(panic / target, panic, ready=ready), 59.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "stable", "panic", "ready", "replicas", "panics"),
+    [
+        (10, 50, 50, 1, 5, True),
+        (10, 50, 100, 1, 10, True),
+        (10, 1000, 1001, 1, 10, True),
+        (10, 1000, 1001, 10, 100, True),
+        (10, 1, 1, 100, 10, False),
+        (70, 70, 70, 1, 1, False),
+        (70, 71, 71, 1, 2, True),
+        (10, 1000, 888, 0, 10, True),
+    ],
+)
+def test_the_windows_and_the_rates(target, stable, panic, ready, replicas, panics):
+    state, outcome = step(spec(**RATES), stable, panic, ready, target)
+    assert (outcome.replicas, state.panic_since is not None) == (replicas, panics)
+
+
+def test_the_rate_up_is_rounded_up():
+    assert step(spec(**{"max-scale-up-rate": 1.1}), 3, 3.1, 2, 1)[1].replicas == 3
+
+
+@pytest.mark.parametrize(("load", "replicas"), [(0, 0), (1, 2)])
+def test_the_activation_scale_is_what_a_first_replica_comes_with(load, replicas):
+    assert step(spec(**{"activation-scale": 2}), load, load, 0)[1].replicas == replicas
+
+
+def play(settings, *loads, ready=1):
+    state, answers = kpa.KpaState(begun=True), []
+    for at, load in loads:
+        state, outcome = kpa.step(settings, state, Seen(load, load, ready=ready), at)
+        answers.append((outcome.replicas, state.panic_since))
+    return answers
+
+
+def test_in_a_panic_nothing_is_lowered_until_a_stable_window_after_it():
+    quiet = [(float(at), 0.0) for at in range(4, 70, 2)]
+    answers = play(spec(), (0.0, 1.0), (2.0, 10.0), *quiet)
+    assert answers[1][0] == 6, "the panic window holds 1 and 10"
+    panicking = [replicas for replicas, since in answers[1:] if since is not None]
+    assert panicking == sorted(panicking)
+    assert answers[-1] == (0, None)
+
+
+def test_a_fresh_process_begins_in_a_panic_and_lowers_nothing_for_a_stable_window():
+    state, outcome = kpa.step(spec(), kpa.INITIAL, Seen(1.0, 1.0, ready=7), 0.0)
+    assert outcome.replicas == 7
+    for at in range(2, 61, 2):
+        state, outcome = kpa.step(spec(), state, Seen(1.0, 1.0, ready=7), float(at))
+        assert outcome.replicas == 7
+    state, outcome = kpa.step(spec(), state, Seen(1.0, 1.0, ready=7), 62.0)
+    assert outcome.replicas == 3, "7 / 2, rounded down, is the least in one step"
+
+
+def test_the_delay_keeps_what_was_wanted_within_it():
+    settings = spec(**{"scale-down-delay": "10s", "stable-window": "6s", "panic-window-percentage": 100})
+    answers = play(settings, (0.0, 1.9), (8.0, 0.9), (9.9, 0.9), (10.1, 0.9))
+    assert [replicas for replicas, _ in answers] == [2, 2, 2, 1]
+
+
+def test_a_panic_is_explained_in_knatives_words():
+    outcome = step(spec(**RATES), 50, 100, 1)[1]
+    assert outcome.reason.endswith("; panic since 00:00:59: 10 >= 2 x 1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"panic-window-percentage": -1},
+        {"panic-window-percentage": 202},
+        {"panic-threshold-percentage": 109},
+        {"stable-window": "1s"},
+        {"max-scale-up-rate": 1},
+        {"activation-scale": 1},
+        {"panic-window-percentage": 1, "stable-window": "7s"},
+        {"target": 1},
+    ],
+)
+def test_what_knative_refuses_is_refused(wrong):
+    with pytest.raises(ConfigError, match=f"policy.{next(iter(wrong))}"):
+        spec(**wrong)
+
+
+def test_what_knative_takes_is_taken():
+    assert spec(**{"panic-threshold-percentage": 210, "stable-window": "10s"}).panic_threshold == 2.1

@@ -1,0 +1,89 @@
+"""Ray Serve's policy, by the vectors of Ray 2.60.0."""
+
+import pytest
+
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
+from scaler.policy import ray
+from scaler.policy.outcome import Seen
+
+AT_ONCE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "look_back_period_s": 1}
+
+
+def spec(**changed):
+    fields = Fields("f.yaml", changed, "policy")
+    read = ray.parse(fields)
+    fields.close()
+    return read
+
+
+def play(settings, current, *loads):
+    """Fold (seconds, load) from so many replicas on; returns the replicas of every step."""
+    state, answers = ray.RayState(target=current), []
+    for at, load in loads:
+        state, outcome = ray.step(settings, state, Seen(load, load, current=current), at)
+        answers.append(outcome.replicas)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("current", "total", "replicas"), [(1, 0, 0), (1, 2, 1), (1, 3, 2), (4, 40, 20), (4, 7, 4), (0, 1, 1), (0, 100, 1)]
+)
+def test_ongoing_requests_over_the_target(current, total, replicas):
+    assert play(spec(**AT_ONCE), current, (0.0, total / 2)) == [replicas]
+
+
+@pytest.mark.parametrize(("factor", "current", "load", "replicas"), [("up", 1, 10, 6), ("down", 10, 5, 8)])
+def test_a_factor_goes_part_of_the_way(factor, current, load, replicas):
+    assert play(spec(**AT_ONCE, **{f"{factor}scaling_factor": 0.5}), current, (0.0, load)) == [replicas]
+
+
+def test_a_small_factor_never_gets_stuck_above():
+    assert play(spec(**AT_ONCE, downscaling_factor=0.01), 5, (0.0, 2.0)) == [4]
+
+
+def test_up_after_its_delay():
+    settings = spec(look_back_period_s=1)
+    assert play(settings, 1, (0, 5), (29.9, 5), (30, 5)) == [1, 1, 5]
+
+
+def test_down_after_its_delay_and_to_zero_by_one():
+    settings = spec(look_back_period_s=1)
+    assert play(settings, 5, (0, 1), (599.9, 1), (600, 1)) == [5, 5, 1]
+    assert play(settings, 5, (0, 0), (600, 0), (601, 0), (1201, 0)) == [5, 1, 1, 0]
+    assert play(spec(look_back_period_s=1, downscale_to_zero_delay_s=10), 1, (0, 0), (10, 0)) == [1, 0]
+
+
+def test_the_latest_value_wins_and_a_turn_starts_the_delay_again():
+    settings = spec(look_back_period_s=1)
+    assert play(settings, 1, (0, 5), (10, 7), (29, 3), (30, 9)) == [1, 1, 1, 9]
+    assert play(settings, 3, (0, 5), (10, 1), (20, 5), (40, 5), (50, 5)) == [3, 3, 3, 3, 5]
+
+
+def test_from_zero_at_once_and_to_one():
+    assert play(spec(), 0, (0, 50)) == [1]
+
+
+@pytest.mark.parametrize(("how", "replicas"), [("mean", 3), ("max", 6), ("min", 1)])
+def test_loads_of_the_look_back_are_aggregated(how, replicas):
+    settings = spec(aggregation_function=how, upscale_delay_s=0, downscale_delay_s=0)
+    assert play(settings, 1, (0, 1), (10, 1), (20, 6))[-1] == replicas
+
+
+def test_windows_expire_when_they_are_read():
+    settings = spec(aggregation_function="max", upscale_delay_s=0, downscale_delay_s=0)
+    assert play(settings, 1, (0, 9), (29, 1), (30, 1)) == [9, 9, 1]
+
+
+def test_a_fresh_process_begins_with_the_replicas_that_there_are():
+    state, outcome = ray.step(spec(), ray.INITIAL, Seen(1.0, 1.0, current=7), 0.0)
+    assert (state.target, outcome.replicas) == (7, 7)
+    assert "downscale_delay_s 10m, of which 0s have passed" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"upscaling_factor": 0}, {"aggregation_function": "p95"}, {"look_back_period_s": 0}, {"max": 1}]
+)
+def test_what_ray_refuses_is_refused(wrong):
+    with pytest.raises(ConfigError, match=f"policy.{next(iter(wrong))}"):
+        spec(**wrong)
