@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup test image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab \
+.PHONY: setup test mutants image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab \
 	programs wheel test-wheel test-lowest check lock signals proto demo clean
 
 setup: .venv/ready
@@ -115,6 +115,10 @@ check: setup
 	@mkdir -p .cache && cp requirements.lock .cache # the lock itself stays as it is: setup looks at its time
 	@$(COMPILE) .cache/requirements.lock
 	@diff requirements.lock .cache/requirements.lock || { echo "pyproject.toml asks for something else: make lock" >&2; exit 1; }
+
+# Mutation testing of the pure rooms, by hand: MODULES="decision/decide.py", COUNT=50.
+mutants: setup
+	@$(BIN)/python tests/mutants.py --count $(or $(COUNT),12) $(MODULES)
 
 lock: setup
 	@$(COMPILE) requirements.lock --upgrade

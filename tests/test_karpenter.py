@@ -124,6 +124,12 @@ def test_limits_on_machines_and_cores_bind_too():
     assert found == Count(2, "upper", "NodePool gpu: limit cpu 20")
 
 
+def test_a_limit_on_machines_that_is_not_reached_binds_nothing_while_their_size_is_not_known():
+    alone = bought([pool(limits={GPU: "4"})])
+    assert bought([pool(limits={"nodes": "5", GPU: "4"}, used={"nodes": "1"})]).value == alone.value
+    assert bought([pool(limits={"nodes": "5", GPU: "4"}, used={"nodes": "5"})]).value == 0
+
+
 def test_pools_add_up_and_one_that_is_not_known_makes_all_unknown():
     pools = [pool("a", {GPU: "4"}), pool("b", {GPU: "2"})]
     assert bought(pools) == Count(3, "upper", f"NodePool a: limit {GPU} 4; NodePool b: limit {GPU} 2")

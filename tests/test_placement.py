@@ -159,3 +159,10 @@ def test_the_ledger_says_what_counting_all_anew_says(timeline, wanted, data):
         for shape in data.draw(st.lists(st.sampled_from(wanted))):
             whole = [place(shape, "gpu", node, loads.get(name)) for name, node in there.items()]
             assert ledger.places(shape, "gpu", there, loads) == Places().changed((NOWHERE, one) for one in whole)
+
+
+def test_of_two_resources_that_bind_alike_the_first_is_named():
+    node = Node("n", {}, (), {"cpu": 30, "memory": 30, "pods": 100})
+    assert room(Shape((("cpu", 10), ("memory", 10), ("pods", 1))), node, Load({})) == (3, "cpu")
+    assert room(Shape((("cpu", 1), ("memory", 10), ("pods", 1))), node, Load({})) == (3, "memory")
+    assert room(Shape((("cpu", 40), ("memory", 40))), node, Load({})) == (0, "cpu")

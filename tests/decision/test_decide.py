@@ -579,6 +579,21 @@ def test_at_zero_replicas_the_engines_series_are_zero_and_not_missing():
     assert decisions[0].facts[0].rule == "0 replicas, so nothing is there to measure"
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        Replicas(current=0, doubt="Kubernetes was last heard 50s ago"),
+        Replicas(current=0, ready=0, serving=1),
+        Replicas(current=0, ready=0, serving=1, doubt="Kubernetes was last heard 50s ago"),
+    ],
+)
+def test_no_replicas_on_an_old_word_or_beside_a_pod_that_may_hold_load_are_no_zero(known):
+    rows = [{"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": known}]
+    _, decisions = fold(workload(ENGINE), rows)
+    assert decisions[0].certainty != "certain"
+    assert decisions[0].facts[0].value is None
+
+
 def test_pods_that_are_ready_and_did_not_answer_are_missed():
     reading = Reading(5, START, answered=2)
     _, decisions = fold(

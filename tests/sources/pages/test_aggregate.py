@@ -174,3 +174,17 @@ def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
     assert read([here, gone]).partial == "1 of 2 pods did not answer: p:1 is away"
     assert read([here, gone], replace(WAITING, pods="a-.*")).partial == ""
     assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).partial == ""
+
+
+@pytest.mark.parametrize(
+    ("buckets", "expected"),
+    [
+        ({math.inf: 5.0}, None),
+        ({0.1: 5.0}, None),
+        ({0.1: 5.0, 0.2: 5.0}, None),
+        ({0.1: 4.0, math.inf: 4.0}, 0.05),
+        ({}, None),
+    ],
+)
+def test_a_quantile_needs_a_finite_bound_and_the_infinite_one(buckets, expected):
+    assert histogram_quantile(0.5, buckets) == expected
