@@ -124,7 +124,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         cannot_wake="" if activated else cannot_wake(spec, inputs),
     )
     if spec.scale_down:
-        past = following(spec.scale_down, past, due, decision.replicas, inputs.replicas.current, now)
+        counted = _at_most(due, inputs.replicas), _at_most(decision.replicas, inputs.replicas)
+        past = following(spec.scale_down, past, *counted, inputs.replicas.current, now)
     left = replace(_following(spec, state, load, ground, decision, owed, past), standing=standing)
     return left, replace(decision, reason=sentence(decision))
 
@@ -521,7 +522,12 @@ def _slow(spec: WorkloadSpec, past: Past, ground: _Ground, known: Replicas, now:
         return None
     since = now if ground.since is None else ground.since
     current = None if known.doubt else known.current
-    return pace(spec.scale_down, past, ground.floor, current, now - since + spec.interval, now)
+    return pace(spec.scale_down, past, _at_most(ground.floor, known), current, now - since + spec.interval, now)
+
+
+def _at_most(count: int | None, known: Replicas) -> int | None:
+    """Count no more than maxReplicaCount, where it is known: what there never was cannot be let go."""
+    return count if count is None or known.maximum is None else min(count, max(known.maximum, known.current or 0))
 
 
 def _within(asked: int | None, *limits: Coming | Capacity | Pace | None) -> int | None:

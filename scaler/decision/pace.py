@@ -13,9 +13,10 @@ a minute apart, and 5 after 28 minutes.
 
 Its law: it limits falls alone; growth is never slowed. What was not seen lowers nothing: before a whole window of needs
 and a minute of our own answers are known (a new process, an edit, the end of an outage), the answer stays at what was
-answered, or at the replicas that there are. At 0 replicas there is nothing to let go, and it starts anew. It says
-nothing about "inactive", with which KEDA goes to 0 in one step: that has a time of its own, `idleFor`. A limit of what
-can be had (capacity.py) goes before it, since what is not there cannot be kept.
+answered, or at the replicas that there are. More than maxReplicaCount never was there, so answers fall from that. At 0
+replicas there is nothing to let go, and it starts anew. It says nothing about "inactive", with which KEDA goes to 0 in
+one step: that has a time of its own, `idleFor`. A limit of what can be had (capacity.py) goes before it, since what is
+not there cannot be kept.
 
 Under the HPA's defaults a burst of long prompts orders 64 replicas, lets nearly all of them go five minutes later, and
 orders them again: 56 % of the requests met the SLO, and 79 % with this pace (tests/benchmarks/bench_pace.py, 180 s).

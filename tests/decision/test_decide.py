@@ -694,3 +694,27 @@ def test_what_no_replica_can_say_is_left_to_on_missing():
     text = text.replace("token}", "token, onMissing: zero}")
     _, [decision] = fold(workload(text), [row])
     assert (decision.certainty, decision.replicas) == ("certain", 0)
+
+
+# ---- min and max -----------------------------------------------------------------------------------------------------
+
+
+def test_min_and_max_are_the_bounds_of_the_scaled_object_and_functions_too():
+    spec = workload(LOAD.replace("formula: load", "formula: 'max(10 * min, load > 50 ? 10 * max : min(load, 40))'"))
+    known = Replicas(1, 1, 0, 2, 12)
+    _, decisions = fold(spec, [load(value, replicas=known) for value in (0, 45, 51)])
+    assert [decision.replicas for decision in decisions] == [2, 4, 12]
+
+
+def test_bounds_that_are_not_known_are_nil():
+    spec = workload(LOAD.replace("formula: load", "formula: 'load > 50 ? 10 * (max ?? 20) : load'"))
+    assert [decision.replicas for decision in fold(spec, [load(5), load(60)])[1]] == [1, 20]
+    spec = workload(LOAD.replace("formula: load", "formula: 'load > 50 ? 10 * max : load'"))
+    [decision] = fold(spec, [load(60, replicas=3)])[1]
+    assert (decision.replicas, decision.certainty) == (3, "held")
+
+
+def test_a_parameter_named_like_a_bound_is_the_parameter():
+    text = LOAD + "parameters: {max: {type: number, default: 7}}\n"
+    spec = workload(text.replace("formula: load", "formula: 10 * max(load, max)"))
+    assert fold(spec, [load(1, replicas=Replicas(1, 1, 0, 0, 100))])[1][0].replicas == 7

@@ -146,6 +146,13 @@ def test_at_zero_replicas_there_is_nothing_to_let_go():
     assert answers(paced(), rows)[-5:] == [0, 0, 1, 1, 1]
 
 
+def test_it_falls_from_what_the_scaled_object_can_have():
+    rows = [{"load": load, "replicas": Replicas(10, 10, 0, 0, 10)} for load in [200] * 20 + [2] * 20]
+    said = answers(paced(), rows)
+    assert said[20:32] == [10] * 12, "not below what there is, for as long as the window"
+    assert said[32] == 9
+
+
 def test_inactive_has_a_time_of_its_own():
     _, decisions = fold(paced(LOAD + "idleFor: 60s\n"), [{"load": 30}] * 20 + [{"load": 0}] * 8)
     assert [decision.active for decision in decisions[-2:]] == [False, False]
