@@ -1,7 +1,7 @@
 """The engine catalogue as values: which signal each engine offers, under which names, and what it means.
 
 The facts are in engines.yaml, whose head explains the keys. This file only reads them, once, and refuses what it does
-not know; grouping.py makes queries of them.
+not know; batch_query.py makes queries of them.
 """
 
 import re

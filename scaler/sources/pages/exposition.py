@@ -30,6 +30,10 @@ _LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*({_QUOTED})[ \
 _ESCAPE = re.compile(r'\\([\\n"])')
 
 
+_QUOTED_NAME = re.compile(rb'^[ \t]*\{[ \t]*"([^"\\\n]*)"[ \t]*,?([^\n]*)', re.M)
+_QUOTED_LABEL = re.compile(rb'((?:^|,)[ \t]*)"([^"\\\n]*)"[ \t]*=')
+
+
 class Sample(NamedTuple):
     """One line of a page."""
 
@@ -52,6 +56,7 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
     Raises:
         ValueError: there are more, or a wanted line cannot be read; the text says nothing of what stands there.
     """
+    page = _unquoted(page)
     lines = _finder(frozenset(wanted))(b"\n" + page)
     if len(lines) > most:
         raise ValueError(f"{len(lines)} series of it are wanted, more than {most}")
@@ -71,6 +76,25 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
             number = [one.lstrip(b" \t") for one in page.split(b"\n")].index(line) + 1
             raise ValueError(f"line {number} cannot be read") from None
     return found
+
+
+def _unquoted(page: bytes) -> bytes:
+    """Write quoted names of metrics and labels as older releases do, with `_` for what these do not have.
+
+    {"a.b","c.d"="x",e="y"} 1  ->  a_b{c_d="x",e="y"} 1
+    """
+    if not _QUOTED_NAME.search(page):
+        return page
+    return _QUOTED_NAME.sub(_plain_series, page)
+
+
+def _plain_series(match: re.Match[bytes]) -> bytes:
+    labels = _QUOTED_LABEL.sub(lambda one: one[1] + _plain_name(one[2]) + b"=", match[2])
+    return _plain_name(match[1]) + b"{" + labels
+
+
+def _plain_name(name: bytes) -> bytes:
+    return re.sub(rb"[^a-zA-Z0-9_:]", b"_", name)
 
 
 def metric_names(page: bytes, most: int = 1000) -> frozenset[str]:

@@ -161,3 +161,21 @@ def test_an_exemplar_is_passed_over_and_a_time_of_openmetrics_is_in_seconds():
 def test_the_same_series_has_the_same_key_in_the_next_page():
     first, second = scan(b'a{b="c"} 1\na{b="d"} 1', {"a"}), scan(b'a{b="c"} 2', {"a"})
     assert first[0].key == second[0].key != first[1].key
+
+
+def test_quoted_names_are_read_as_older_releases_write_them():
+    page = b"""{"vllm:num_requests_waiting",model_name="a,\\"b",engine="0"} 3
+  { "gen_ai.requests" , "model.name"="m" , "x"="y"} 4
+{"other"} 5
+"""
+    names = {"vllm:num_requests_waiting", "gen_ai_requests"}
+    found = [(one.name, dict(one.labels), one.value) for one in scan(page, names)]
+    assert found == [
+        ("vllm:num_requests_waiting", {"model_name": 'a,"b', "engine": "0"}, 3.0),
+        ("gen_ai_requests", {"model_name": "m", "x": "y"}, 4.0),
+    ]
+
+
+def test_a_line_with_a_quoted_name_that_cannot_be_read_is_told_by_its_number():
+    with pytest.raises(ValueError, match="^line 2 cannot be read$"):
+        scan(b'x 1\n{"x",secret} 1\n', {"x"})
