@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from scaler.pb import externalscaler_pb2 as pb
-from scaler.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 PAUSE = 0.1  # seconds between two rounds
 PATIENCE = 10  # seconds for an answer
