@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup test mutants image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-oracles lab \
+.PHONY: setup test mutants image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-engine \
+	test-oracles lab \
 	programs wheel test-wheel test-lowest check lock signals proto demo clean
 
 setup: .venv/ready
@@ -99,9 +100,14 @@ ORACLES := expr hpa scheduler
 test-oracles: setup
 	@$(BIN)/python -m pytest -q $(patsubst %,tests/oracles/test_%.py,$(ORACLES))
 
-# The same cluster to play with, until Ctrl-C.
+# The real KEDA scales the real vLLM, on its CPU build: installs 6 GB once, and takes minutes. Needs what test-cluster needs.
+test-engine: programs
+	@env PYTHONPATH=tests $(BIN)/python -m engines.install vllm
+	@$(BIN)/python -m pytest -q tests/engines/lab
+
+# The same cluster to play with, until Ctrl-C. ENGINE=vllm: with real vLLM for its pods.
 lab: setup
-	@env PYTHONPATH=tests $(BIN)/python -m cluster.play
+	@env PYTHONPATH=tests $(BIN)/python -m $(if $(filter vllm,$(ENGINE)),engines.lab.play,cluster.play)
 
 # For every Python from the oldest on, whichever writes it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \

@@ -19,6 +19,7 @@ class Api:
 
     def __init__(self, url: str, ca: Path, cert: Path, key: Path) -> None:
         self.url = url
+        self.files = ca, cert, key  # for others who are to be the same user
         self._http = requests.Session()
         self._http.trust_env = False  # no proxies: everything is on loopback
         self._http.verify = str(ca)

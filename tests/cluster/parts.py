@@ -28,6 +28,8 @@ PORTS = (
     ),
 )
 POD_NETWORK = "127.64.0.0/16"
+# Those of objects.py and Karpenter; others are somebody else's.
+NODES = "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake"
 SYSTEM = "keda"  # the namespace of everything that is not under test
 
 
@@ -140,7 +142,7 @@ def kwok(site: Site) -> Part:
     return Part(
         "kwok",
         (
-            *(site.program("kwok"), f"--kubeconfig={site.kubeconfig}", "--manage-all-nodes"),
+            *(site.program("kwok"), f"--kubeconfig={site.kubeconfig}", NODES),
             *("--node-ip=127.0.0.1", f"--cidr={POD_NETWORK}", "--node-lease-duration-seconds=40"),
             f"--server-address=127.0.0.1:{site.ports['kwok']}",
             *(f"--config={path}" for path in (*files, Path(__file__).parent / "stages.yaml")),

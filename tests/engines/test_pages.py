@@ -33,7 +33,7 @@ class Recorded:
         self._name = name
         self._web = web
         page = Page(web.url("/metrics"), {"namespace": "demo", "pod": "engine-0"})
-        self._source = ScrapeSource(Endpoint("pages", timeout=1.0, pages=(page,)), lambda: self.now)
+        self._source = ScrapeSource(Endpoint("pages", timeout=30.0, pages=(page,)), lambda: self.now)
 
     def text(self, moment: str) -> str:
         return (PAGES / self._name / f"{moment}.txt").read_text()

@@ -1,0 +1,100 @@
+"""What llm-scaler said it read, moment by moment, against what the clients had in flight then."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from engines.client import Clients, between
+
+SIGNALS = ("queued", "waiting", "running")
+LOOK = 0.25  # seconds between two looks; llm-scaler decides once a second
+_LEEWAY = 1.5  # seconds: it asks half a second back, a scrape takes its time, an engine tells of its last step
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision."""
+
+    at: float  # for which time it was made; of the machine's monotonic clock, as below
+    seen: float  # when it was told: no page was read later
+    certain: bool
+    answered: int | None  # pods whose page it has
+    read: Mapping[str, float | None]
+    age: float  # of the oldest sample, in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A certain reading that cannot have been so at any moment when it may have been taken."""
+
+    entry: Entry
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        read = ", ".join(f"{name} {value:g}" for name, value in self.entry.read.items() if value is not None)
+        return f"at {self.entry.at:.1f}: {read}, while clients had {self.least} to {self.most} in flight"
+
+
+class Ledger:
+    """Writes down every decision about a scaled object, from entering the block until leaving it."""
+
+    def __init__(self, explain: Callable[[], Mapping[str, Any]]) -> None:
+        """Take where decisions come from: a function that returns the newest one as JSON, empty if there is none."""
+        self.entries: list[Entry] = []
+        self._explain = explain
+        self._behind = time.time() - time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def certain(self) -> list[Entry]:
+        """Return the decisions that were called certain, and had all three readings."""
+        return [entry for entry in self.entries if entry.certain and None not in entry.read.values()]
+
+    def mismatches(self, clients: Clients, scrape: float) -> list[Mismatch]:
+        """Hold every certain reading against the clients.
+
+        Args:
+            clients: who sent all there was, when they have ended.
+            scrape: seconds between two scrapes, which is how late a sample may be.
+        """
+        wrong = []
+        for entry in self.certain():
+            late = max(scrape, entry.age) + _LEEWAY
+            true = between(clients.requests, entry.at - late, entry.seen)
+            if not true.least <= sum(value or 0.0 for value in entry.read.values()) <= true.most:
+                wrong.append(Mismatch(entry, true.least, true.most))
+        return wrong
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK):
+            try:
+                told = self._explain()
+            except OSError:
+                continue
+            if not told or (self.entries and self.entries[-1].at == told["at"] - self._behind):
+                continue
+            facts = {fact["name"]: fact for fact in told["inputs"] if fact["name"] in SIGNALS}
+            self.entries.append(
+                Entry(
+                    at=told["at"] - self._behind,
+                    seen=time.monotonic(),
+                    certain=told["certainty"] == "certain",
+                    answered=facts["running"]["answered"],
+                    read={name: fact["newest"] for name, fact in facts.items()},
+                    age=max((fact["age"] or 0.0 for fact in facts.values()), default=0.0),
+                )
+            )

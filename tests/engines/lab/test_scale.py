@@ -1,0 +1,70 @@
+"""Real KEDA scales real vLLM on real requests: from none to two replicas and back, and nobody's answer is lost.
+
+The need: that what was built against simulated pages is right for the engine itself: its start, its queue, its end.
+"""
+
+import time
+
+from cluster.lab import Lab
+from cluster.llm_scaler import LlmScaler
+from cluster.objects import scaled_object
+from cluster.watch import Watch
+from engines.client import Clients
+from engines.lab.kubelet import Kubelet
+from engines.lab.ledger import Ledger
+from engines.lab.objects import PORT, engine, gateway
+from engines.servers import MODEL
+
+NAME = "vllm"
+SCRAPE = 2.0  # seconds; see cluster.conftest
+LIMIT = 12  # requests of a replica, of which 8 are in its batch and 4 wait in its own queue
+TRIGGER = {"formula": "queue-depth", "model": MODEL, "target": "10", "idleFor": "5s"}
+START = 600  # seconds that vLLM may take to come up; about a minute on a machine of its own
+
+
+def test_vllm_comes_from_zero_and_goes_back_and_every_request_is_answered(lab: Lab, scaler: LlmScaler):
+    with Kubelet(lab) as kubelet:
+        lab.apply(gateway(lab.api, "gateway", kubelet.name, NAME, LIMIT))
+        lab.apply(engine(lab.home, NAME, kubelet.name))
+        lab.apply(scaled_object(NAME, scaler.address, TRIGGER, maxReplicaCount=2))
+        lab.wait(lambda: lab.ready("gateway") == 1, 60, "the gateway is ready")
+        lab.wait(lambda: scaler.explain(NAME).get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        address = lab.pods("gateway")[0]["status"]["podIP"]
+        with (
+            Watch(lab, NAME) as watch,
+            Ledger(lambda: scaler.explain(NAME)) as ledger,
+            Clients(f"http://{address}:{PORT}", MODEL) as clients,
+        ):
+
+            def working(replicas: int) -> bool:
+                """Keep 20 requests in flight; are so many replicas at work?"""
+                kubelet.check()
+                clients.send(20 - clients.in_flight(), 300)
+                return lab.ready(NAME) == replicas
+
+            began = time.monotonic()
+            clients.send(20, 300)
+            lab.wait(lambda: lab.ready(NAME) >= 1, START, "the first vLLM is ready")
+            cold = time.monotonic() - began
+            lab.wait(lambda: working(2), START, "a second vLLM is ready")
+            lab.wait(lambda: scaler.explain(NAME)["starting"]["startupSeconds"], 60, "its cold start has shown")
+            told = scaler.explain(NAME)["starting"]["startupSeconds"]
+            since = time.monotonic()
+            lab.wait(lambda: working(2) and time.monotonic() - since > 30, 90, "both work for half a minute")
+            lab.wait(lambda: clients.in_flight() == 0, 120, "all are answered")
+            lab.wait(lambda: lab.replicas(NAME) == 0 and not lab.pods(NAME), 300, "nothing is left")
+    problems = [request.problem for request in clients.requests if request.problem]
+    assert not problems, f"{len(problems)} of {len(clients.requests)} requests: {problems[0]}"
+    assert all(request.tokens == request.asked for request in clients.requests)
+    assert len({request.replica for request in clients.requests}) == 2, "both have served"
+    assert watch.seen(NAME)[0] == watch.seen(NAME)[-1] == 0
+    assert max(watch.seen(NAME)) == 2
+    wrong = ledger.mismatches(clients, SCRAPE)
+    assert not wrong, f"{len(wrong)} of {len(ledger.certain())} certain readings, such as {wrong[0]}"
+    loaded = [entry for entry in ledger.certain() if sum(value or 0.0 for value in entry.read.values()) > 0]
+    assert {entry.answered for entry in loaded} >= {1, 2}, "certain readings of one replica and of two"
+    assert 10 < told < cold + 60
+    lab.say(
+        f"vllm: {cold:.0f} s from the first request to the first ready replica, {told:.0f} s of them told as start-up; "
+        f"{len(clients.requests)} requests answered; {len(loaded)} certain readings under load, all of them right"
+    )
