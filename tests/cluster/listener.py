@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
