@@ -19,7 +19,7 @@ one step: that has a time of its own, `idleFor`. A limit of what can be had (cap
 not there cannot be kept.
 
 Under the HPA's defaults a burst of long prompts orders 64 replicas, lets nearly all of them go five minutes later, and
-orders them again: 56 % of the requests met the SLO, and 79 % with this pace (tests/benchmarks/bench_pace.py, 180 s).
+orders them again: 56 % of the requests met the SLO, and 77 % with this pace (tests/benchmarks/bench_pace.py, 180 s).
 """
 
 import math

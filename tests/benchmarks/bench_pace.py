@@ -66,7 +66,7 @@ class Ours:
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
         known = Replicas(seen.desired, seen.ready, seen.starting, 1, 64, pending=0, serving=seen.ready)
-        inputs = Inputs(self.readings(seen), self.readings(seen), known, scaled=scaled)
+        inputs = Inputs(self.readings(seen), self.readings(seen), replicas=known, scaled=scaled)
         self.state, self.decision = decide(self.spec, self.state, inputs, seen.at)
 
     def readings(self, seen):

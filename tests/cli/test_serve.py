@@ -16,6 +16,7 @@ target: 8
 interval: 1s
 holdFor: 6s
 idleFor: 4s
+scaleDown: off
 """
 
 
