@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).resolve().parents[2]
 CACHE = REPO / ".cache" / "prometheus"
 GO_MODULE = REPO / "tests" / "cluster" / "tools" / "prometheus"
 HOUR = 3600.0
