@@ -77,23 +77,26 @@ test-chart: setup
 	@$(BIN)/python -m pytest -q tests/deploy/chart
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
-# In three clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.
+# In four clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.
 test-cluster: programs
-	@$(MAKE) --no-print-directory --jobs=3 test-cluster-1 test-cluster-2 test-cluster-3
+	@$(MAKE) --no-print-directory --jobs=4 test-cluster-1 test-cluster-2 test-cluster-3 test-cluster-4
 
 # The programs of the laboratory alone. (Python must be the child of make itself, by env, not of a shell: a make that is ended ends it.)
 programs: setup
 	@env PYTHONPATH=tests $(BIN)/python -m cluster.build
 
-# Three parts that take about as long as each other; the last has all that is not in the others.
+# Four parts that take about as long as each other; the last has all that is not in the others.
 FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
 SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas nodes queue)
+THIRD := $(patsubst %,tests/cluster/test_%.py,asking fallback rollout)
 test-cluster-1:
 	@$(BIN)/python -m pytest -q $(FIRST)
 test-cluster-2:
 	@$(BIN)/python -m pytest -q $(SECOND)
 test-cluster-3:
-	@$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND))
+	@$(BIN)/python -m pytest -q $(THIRD)
+test-cluster-4:
+	@$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD))
 
 # The real expr-lang, HPA controller and kube-scheduler beside ours, on generated cases. Needs what test-cluster needs.
 ORACLES := expr hpa scheduler

@@ -21,7 +21,8 @@ class Answers:
     """What was answered about one workload."""
 
     values: list[tuple[float, bool]] = field(default_factory=list)  # the number, and whether it is active
-    errors: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)  # why it was asked once more
+    errors: list[str] = field(default_factory=list)  # also then
 
     def seen(self) -> list[tuple[float, bool]]:
         """Return the answers in the order in which they came, without repetitions."""
@@ -31,7 +32,7 @@ class Answers:
 class Listener:
     """Asks at `address` about workloads of the namespace `default`, from entering the block until leaving it.
 
-    It keeps one connection, and repeats nothing that failed.
+    It keeps one connection, and repeats what failed once and at once, as KEDA does (pkg/scaling/cache/scalers_cache.go).
 
     Args:
         triggers: the metadata of each workload's trigger, by the ScaledObject's name.
@@ -72,12 +73,18 @@ class Listener:
                 time.sleep(PAUSE)
 
     def _ask(self, stub: pb_grpc.ExternalScalerStub, name: str, reference: pb.ScaledObjectRef) -> None:
-        try:
-            [spec] = stub.GetMetricSpec(reference, timeout=PATIENCE).metricSpecs
-            request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=spec.metricName)
-            [value] = stub.GetMetrics(request, timeout=PATIENCE).metricValues
-            active = stub.IsActive(reference, timeout=PATIENCE).result
-        except grpc.RpcError as error:
-            self.answers[name].errors.append(str(error))
-        else:
-            self.answers[name].values.append((value.metricValueFloat, active))
+        answers = self.answers[name]
+        for failed in (answers.repeated, answers.errors):
+            try:
+                answers.values.append(_value(stub, reference))
+                return
+            except grpc.RpcError as error:
+                failed.append(str(error))
+
+
+def _value(stub: pb_grpc.ExternalScalerStub, reference: pb.ScaledObjectRef) -> tuple[float, bool]:
+    """Return the number for a workload, and whether it is active."""
+    [spec] = stub.GetMetricSpec(reference, timeout=PATIENCE).metricSpecs
+    request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=spec.metricName)
+    [value] = stub.GetMetrics(request, timeout=PATIENCE).metricValues
+    return value.metricValueFloat, stub.IsActive(reference, timeout=PATIENCE).result

@@ -1,7 +1,10 @@
 """llm-scaler itself in the laboratory: `llm-scaler serve` as a process of its own, and what it says about itself."""
 
+import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +46,22 @@ class LlmScaler:
         self.formulas = formulas or _copied(lab.home / "formulas")
         self._lab = lab
         watched = ("--kubernetes-kubeconfig", str(_account(lab))) if kubernetes else ("--kubernetes-enabled", "false")
+        env = {"PYTHONPATH": str(source)} if source else {}
+        settings = (
+            *("--prometheus", lab.prometheus_url, "--formulas", str(self.formulas)),
+            *("--grpc-address", self.address.replace("localhost", "127.0.0.1")),
+            *("--admin-address", self.admin.removeprefix("http://"), "--grpc-drain", "1s", "--log-format", "text"),
+            *("--defaults-interval", "1s", "--defaults-hold-for", "60s", "--defaults-idle-for", "10s"),
+            *("--defaults-scale-down", "off"),  # what is certain is seen at once
+            *watched,
+            *flags,
+        )
+        command = (sys.executable, "-m", "scaler", "serve")
         self._part = Part(
             name,
-            (
-                *(sys.executable, "-m", "scaler", "serve"),
-                *("--prometheus", lab.prometheus_url, "--formulas", str(self.formulas)),
-                *("--grpc-address", self.address.replace("localhost", "127.0.0.1")),
-                *("--admin-address", self.admin.removeprefix("http://"), "--grpc-drain", "1s", "--log-format", "text"),
-                *("--defaults-interval", "1s", "--defaults-hold-for", "60s", "--defaults-idle-for", "10s"),
-                *("--defaults-scale-down", "off"),  # what is certain is seen at once
-                *watched,
-                *flags,
-            ),
+            (*command, *(_known(settings, command, source) if source else settings)),
             ready=answers(f"{self.admin}/readyz"),
-            env={"PYTHONPATH": str(source)} if source else {},
+            env=env,
         )
 
     def start(self) -> None:
@@ -103,6 +108,14 @@ def _account(lab: Lab) -> Path:
     """A kubeconfig with exactly the rights that users are told to give."""
     lab.apply(RBAC.read_text())
     return lab.account("llm-scaler")
+
+
+def _known(settings: Sequence[str], command: Sequence[str], source: Path) -> list[str]:
+    """Return the flags, each with its value, that the llm-scaler of another revision has."""
+    run = subprocess.run([*command, "--help"], cwd=source, capture_output=True, text=True, check=True)
+    flags = set(re.findall(r"--[a-z-]+", run.stdout))
+    pairs = zip(settings[::2], settings[1::2], strict=True)
+    return [word for flag, value in pairs if flag in flags for word in (flag, value)]
 
 
 def _copied(folder: Path) -> Path:
