@@ -206,17 +206,22 @@ func run(t *testing.T, c testCase) []answer {
 		hpaInformer{newInformer(manifest(c))}, podInformer{newInformer(pods(c.Ready)...)},
 		every, 5*time.Minute, c.Tolerance, 5*time.Minute, 30*time.Second,
 	)
+	if c.Steps[0].Current != nil {
+		current = *c.Steps[0].Current
+	}
 	go controller.Run(ctx, 1)
-	time.Sleep(every / 2) // the steps come at every, 2 x every, ...; this looks between them
+	time.Sleep(every / 2) // the steps come at once, at every, 2 x every, ...; this looks between them
 
 	answers := []answer{}
 	for i := range c.Steps {
-		*now = c.Steps[i]
-		if c.Steps[i].Current != nil {
-			current = *c.Steps[i].Current
+		if i > 0 {
+			*now = c.Steps[i]
+			if c.Steps[i].Current != nil {
+				current = *c.Steps[i].Current
+			}
+			last = answer{}
+			time.Sleep(every)
 		}
-		last = answer{}
-		time.Sleep(every)
 		synctest.Wait()
 		last.Replicas = current
 		answers = append(answers, last)
