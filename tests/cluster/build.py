@@ -185,11 +185,13 @@ def build(say: Callable[[str], None] = print) -> Judges:
     for needed, of in NEEDED.items():
         if not shutil.which(needed):
             raise BuildError(f"{needed} is not installed; the laboratory needs {of}")
+    if not _due(chosen, _read_stamps()):
+        return chosen  # also while the other set is being built
     BIN.mkdir(parents=True, exist_ok=True)
     with (CACHE / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two sessions in one checkout build one after the other
         stamps = _read_stamps()
-        due = [part for part in chosen.parts if not _fresh(part, stamps)]
+        due = _due(chosen, stamps)
         left = sum(sum(part.seconds.values()) for part in due)
         for part in due:
             for program, package in part.programs.items():
@@ -206,6 +208,11 @@ def build(say: Callable[[str], None] = print) -> Judges:
 @cache
 def _source(folder: str, module: str) -> Path:
     return Path(_go(folder, "list", "-m", "-f", "{{.Dir}}", module).strip())
+
+
+def _due(judges: Judges, stamps: Mapping[str, str]) -> list[Part]:
+    """Return the parts that are missing or out of date."""
+    return [part for part in judges.parts if not _fresh(part, stamps)]
 
 
 def _fresh(part: Part, stamps: Mapping[str, str]) -> bool:
