@@ -20,7 +20,12 @@ setup: .venv/ready
 
 # The whole suite: unit tests, real wires, a real Prometheus (installed below .cache if the machine has none).
 test: setup
-	@$(BIN)/python -m pytest -q
+	@$(call tried,$(BIN)/python -m pytest -q)
+
+# With AGAIN=1, what fails is run once more, alone, and fails if it fails again: a busy machine can make any wait too long.
+tried = $(call cached,$(1)) $(if $(AGAIN),|| { echo "make $@: once more and alone what failed"; $(call cached,$(1)) $(FAILED); })
+cached = $(1) -o cache_dir=$(CURDIR)/.cache/pytest-$@
+FAILED := --last-failed --last-failed-no-failures none
 
 # A simulated fleet, scaled from 0 up and back before your eyes; SECONDS=20 for a short one.
 SECONDS := 120
@@ -39,7 +44,7 @@ test-wheel: wheel
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .cache/wheel
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
-	@.cache/wheel/bin/pytest -q -m "not real" --ignore=tests/install
+	@$(call tried,.cache/wheel/bin/pytest -q -m "not real" --ignore=tests/install)
 
 # The same once more with the oldest of everything that pyproject.toml allows; the lock has only what it takes to test.
 OLDEST := .cache/lowest/oldest.txt
@@ -50,7 +55,7 @@ test-lowest: wheel
 	@$(BIN)/uv pip install --quiet --python .cache/lowest/bin/python --no-deps dist/*.whl
 	@cd .cache/lowest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
 	@.cache/lowest/bin/pytest -q tests/install/test_lowest.py
-	@.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install
+	@$(call tried,.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install)
 
 # The image. Both bases by digest: what it runs on, and the same with pip to build on. BUILDER may be docker, podman or buildah.
 BUILDER ?= docker
@@ -90,13 +95,13 @@ FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
 SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas nodes queue)
 THIRD := $(patsubst %,tests/cluster/test_%.py,asking fallback rollout)
 test-cluster-1:
-	@$(BIN)/python -m pytest -q $(FIRST)
+	@$(call tried,$(BIN)/python -m pytest -q $(FIRST))
 test-cluster-2:
-	@$(BIN)/python -m pytest -q $(SECOND)
+	@$(call tried,$(BIN)/python -m pytest -q $(SECOND))
 test-cluster-3:
-	@$(BIN)/python -m pytest -q $(THIRD)
+	@$(call tried,$(BIN)/python -m pytest -q $(THIRD))
 test-cluster-4:
-	@$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD))
+	@$(call tried,$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD)))
 
 # The real expr-lang, HPA controller and kube-scheduler beside ours, on generated cases. Needs what test-cluster needs.
 ORACLES := expr hpa scheduler

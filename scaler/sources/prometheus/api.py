@@ -102,6 +102,7 @@ class _Session(requests.Session):
         super().__init__()
         self._endpoint = endpoint
         self._body: Any = None
+        self._cut = False
         self.trust_env = False  # neither proxies nor credentials from the environment
         self.verify = str(endpoint.ca_file) if endpoint.ca_file else True
         if endpoint.cert_file and endpoint.key_file:
@@ -116,6 +117,7 @@ class _Session(requests.Session):
         self, method: str, url: str, params: Mapping[str, str], timeout: float, **_: object
     ) -> requests.Response:
         """Send one query of the library's, its parameters in the body, and read the answer whole."""
+        self._cut = False
         try:
             with super().request(
                 method,
@@ -129,13 +131,16 @@ class _Session(requests.Session):
                 self._body = response.raw
                 payload = _payload(response, self._read(response))
         except OSError as error:  # of which requests' own are a kind
-            raise SourceError(_why(error, timeout)) from error
+            # What was cut off reads like an answer that broke in the middle.
+            problem = f"gives no answer within {seconds(timeout)}" if self._cut else _why(error, timeout)
+            raise SourceError(problem) from error
         finally:
             self._body = None
         return self._remember(payload)
 
     def cut(self) -> None:
         """End the reading of an answer from another thread."""
+        self._cut = True
         with contextlib.suppress(AttributeError, RuntimeError, ValueError, OSError):  # over, or not yet begun
             self._body.shutdown()
 
@@ -223,6 +228,7 @@ _PLAIN = (  # what libraries write -> what people read
         re.compile(r"CERTIFICATE_VERIFY_FAILED"),
         "its certificate is signed by nobody that is trusted (caFile)",
     ),
+    (re.compile(r"IncompleteRead"), "its answer ends in the middle"),
     (re.compile(r"WRONG_VERSION_NUMBER"), "it does not speak HTTPS there"),
     (re.compile(r"[^\x20-\x7e]"), "what answers does not speak HTTP; is it another port?"),
 )
