@@ -11,7 +11,7 @@ from cluster.objects import model, scaled_object
 from cluster.watch import Watch
 
 LONG = 600  # seconds; see test_outages.py
-HOLD = 180
+HOLD = 120
 BUSY, BUSIER, QUIET = Load(running=4), Load(running=8), Load()
 TRIGGER = {"expression": "waiting + running", "model": "llama", "target": "4", "holdFor": f"{HOLD}s"}
 
@@ -26,7 +26,7 @@ def test_what_partial_data_has_raised_stays_under_an_outage_a_restart_and_a_stan
     with Front(scaler.address) as front, Watch(lab, "held") as watch:
         cooldowns = {"cooldownPeriod": LONG, "initialCooldownPeriod": LONG}
         lab.apply(scaled_object("held", front.address, TRIGGER, **cooldowns))
-        lab.wait(lambda: scaler.explain("held").get("certainty") == "certain", 90, "it is certain of 3 replicas")
+        lab.wait(lambda: scaler.explain("held").get("certainty") == "certain", 180, "it is certain of 3 replicas")
         assert scaler.explain("held")["answeredReplicas"] == 3
 
         lab.fleet.load = QUIET  # of pods that come
