@@ -27,6 +27,7 @@ from scaler.sources.kubernetes import read_karpenter as orders
 from scaler.sources.kubernetes.read_objects import Key, Raw, Scale, ScaledRecord, Tables
 from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, by_target, filling, key_of
 from scaler.sources.kubernetes.well_formed import Malformed, check
+from scaler.sources.late import IMPORTING
 
 if TYPE_CHECKING:
     from scaler.sources.kubernetes.api import ApiServer
@@ -411,7 +412,8 @@ class Kube:
         Raises:
             SourceError: there is no access.
         """
-        from scaler.sources.kubernetes.api import ApiServer  # noqa: PLC0415 - 0.2 s, spent on first use
+        with IMPORTING:
+            from scaler.sources.kubernetes.api import ApiServer  # noqa: PLC0415 - 0.2 s, spent on first use
 
         server = self._server = ApiServer(self._kubeconfig)
         common = Common(server, self._lock, self._clock, self._pace)
