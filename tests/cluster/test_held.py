@@ -30,7 +30,9 @@ def test_what_partial_data_has_raised_stays_under_an_outage_a_restart_and_a_stan
         assert scaler.explain("held")["answeredReplicas"] == 3
 
         lab.fleet.load = QUIET  # of pods that come
-        lab.fleet.loads.update({silent: None} | dict.fromkeys(others, BUSIER))
+        lab.fleet.loads.update({silent: None} | dict.fromkeys(others, BUSY))
+        lab.wait(lambda: "1 of its 3 pods do not answer" in scaler.reason("held"), 30, "llm-scaler misses a pod")
+        lab.fleet.loads.update(dict.fromkeys(others, BUSIER))
         lab.wait(lambda: watch.came_to("held", 4), 60, "two of three pods, twice as busy, ask for 4 replicas")
         reason = scaler.reason("held")
         assert scaler.explain("held")["certainty"] == "held"
