@@ -22,16 +22,15 @@ from scaler.cluster.pending import line_up
 from scaler.model.errors import SourceError
 from scaler.model.nodes import Devices, Hardware, Node, Owner
 from scaler.model.objects import Cluster, Scaled
-from scaler.sources.first_use import IMPORTING
 from scaler.sources.kubernetes import read_dra, read_objects, read_pods
 from scaler.sources.kubernetes import read_karpenter as orders
 from scaler.sources.kubernetes.read_objects import Key, Raw, Scale, ScaledRecord, Tables
 from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, by_target, filling, key_of
 from scaler.sources.kubernetes.well_formed import Malformed, check
+from scaler.sources.late import IMPORTING
 
 if TYPE_CHECKING:
-    with IMPORTING:
-        from scaler.sources.kubernetes.api import ApiServer
+    from scaler.sources.kubernetes.api import ApiServer
 
 logger = logging.getLogger(__name__)
 
@@ -264,8 +263,7 @@ class Watch:
 
     def _follow(self) -> None:
         """Take in what changes, until the server ends the watch."""
-        with IMPORTING:
-            from scaler.sources.kubernetes.api import Gone  # noqa: PLC0415 - 0.2 s, spent on first use
+        from scaler.sources.kubernetes.api import Gone  # noqa: PLC0415 - 0.2 s, spent on first use
 
         query = {"watch": "1", "resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH}
         for event in self._server.events(self._path, {**self._query, **query}, self._pace.silence):
@@ -309,8 +307,7 @@ class Watch:
 
     def _turns_to_older(self, error: SourceError) -> bool:
         """Turn to an older version of the API where this one is not served; False: there is none."""
-        with IMPORTING:
-            from scaler.sources.kubernetes.api import Missing  # noqa: PLC0415
+        from scaler.sources.kubernetes.api import Missing  # noqa: PLC0415
 
         later = self._versions.index(self._path) + 1
         if not isinstance(error, Missing) or later == len(self._versions):
@@ -320,8 +317,7 @@ class Watch:
 
     def _failed(self, error: SourceError) -> None:
         """Say what is wrong, and decide what is kept."""
-        with IMPORTING:
-            from scaler.sources.kubernetes.api import Gone, Missing, Refused  # noqa: PLC0415
+        from scaler.sources.kubernetes.api import Gone, Missing, Refused  # noqa: PLC0415
 
         if isinstance(error, Gone) and self._version:
             self._version = ""
@@ -618,8 +614,7 @@ class Kube:
                 self._scales = self._read_scales(server, paths)
 
     def _read_scales(self, server: "ApiServer", paths: Mapping[Owner, str]) -> dict[Owner, Scale]:
-        with IMPORTING:
-            from scaler.sources.kubernetes.api import Refused  # noqa: PLC0415
+        from scaler.sources.kubernetes.api import Refused  # noqa: PLC0415
 
         read: dict[Owner, Scale] = {}
         left_out = len(paths) - MOST_SCALES

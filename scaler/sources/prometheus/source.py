@@ -24,7 +24,7 @@ from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
 from scaler.sources.fair_share import held, shared
-from scaler.sources.first_use import IMPORTING
+from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
     Answer,
     is_crowded,
@@ -321,10 +321,10 @@ class PrometheusSource:
         with IMPORTING:
             from scaler.sources.prometheus.api import Connection  # noqa: PLC0415 - 150 ms, spent on first use
 
-        if not self._opened:
-            self._opened = True
-            for _ in range(CONNECTIONS):
-                self._idle.put(Connection(self._endpoint))
+            if not self._opened:
+                self._opened = True
+                for _ in range(CONNECTIONS):
+                    self._idle.put(Connection(self._endpoint))
 
 
 def _is_missing(ask: SignalAsk, reading: Measured) -> bool:
