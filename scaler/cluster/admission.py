@@ -13,7 +13,7 @@ A pod asks for nvidia.com/gpu, and all 8 nodes with GPUs carry the taint nvidia.
 admission has to add the toleration.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from scaler.cluster.node_fit import passes
@@ -26,12 +26,12 @@ DEVICES = "deviceclass.resource.kubernetes.io/"  # before the name of a class wh
 _OWN_DOMAIN = "kubernetes.io/"  # of what Kubernetes itself counts, which is no extended resource
 
 
-def completed(template: Template, namespace: str, hardware: Hardware | None) -> Template:
-    """A template as its next pod will be, as far as the cluster's objects tell."""
+def completed(template: Template, namespace: str, hardware: Hardware | None, taints: Collection[Taint]) -> Template:
+    """A template as its next pod will be, as far as the cluster's objects tell; `taints` are those of its nodes."""
     ranked = _ranked(template, hardware.priorities if hardware else None)
     filled = _filled(ranked, namespace, hardware)
     running = _with_runtime(filled, hardware.runtimes if hardware else None)
-    return tolerating(running, hardware)
+    return tolerating(running, taints)
 
 
 def is_extended(resource: str) -> bool:
@@ -40,9 +40,14 @@ def is_extended(resource: str) -> bool:
     return "/" in resource and not own and not resource.startswith("requests.")
 
 
-def tolerating(template: Template, hardware: Hardware | None) -> Template:
+def taints_of(hardware: Hardware | None) -> frozenset[Taint]:
+    """The taints of all nodes; they are gathered once for all templates."""
+    nodes = (hardware.nodes or {}) if hardware else {}
+    return frozenset(taint for node in nodes.values() for taint in node.taints)
+
+
+def tolerating(template: Template, taints: Collection[Taint]) -> Template:
     """The template with the tolerations that ExtendedResourceToleration adds, where nodes carry such taints."""
-    taints = {taint for node in ((hardware.nodes or {}).values() if hardware else ()) for taint in node.taints}
     changed: list[tuple[Shape, int]] = []
     assumed: list[str] = []
     for shape, count in template.pods:

@@ -7,7 +7,7 @@ places are still its own.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -142,8 +142,7 @@ class _Case:
 
 
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
-    requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
-    asked = sorted(resource for resource in requests if admission.is_extended(resource))
+    asked = sorted(_extended(template))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
     template = _listed(hardware, template)
     scaled = replace(scaled, template=template)
@@ -152,23 +151,24 @@ def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Templa
     return case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
 
 
+def _extended(template: Template) -> set[str]:
+    """The extended resources that a replica asks for."""
+    requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
+    return {resource for resource in requests if admission.is_extended(resource)}
+
+
 def _listed(hardware: Hardware, template: Template) -> Template:
     """The template without what no node lists beside what some node does: a webhook or a scheduler supplies that.
 
     Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
     """
     nodes = (hardware.nodes or {}).values()
-    requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
-    asked = {resource for resource in requests if admission.is_extended(resource)}
+    asked = _extended(template)
     absent = {resource for resource in asked if not any(resource in node.allocatable for node in nodes)}
     if not absent or absent == asked:
         return template
-
-    def without(shape: Shape) -> Shape:
-        return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] not in absent))
-
     told = f"no node lists {', '.join(sorted(absent))}, which a webhook or another scheduler may supply"
-    pods = tuple((without(shape), count) for shape, count in template.pods)
+    pods = tuple((_without(shape, absent), count) for shape, count in template.pods)
     return replace(template, pods=pods, bounds=(*template.bounds, told))
 
 
@@ -265,7 +265,7 @@ def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapp
     def now(name: str) -> Place:
         load = taken.get(name) or loads.get(name)
         stands_in = backed is not None and case.gpu not in nodes[name].allocatable
-        own = _without(shape, case.gpu) if stands_in else shape
+        own = _without(shape, {case.gpu}) if stands_in else shape
         one = place(own, case.gpu, nodes[name], load)
         if name in closed_by:
             most = one.most if yields(closed_by[name], shape) else 0
@@ -290,8 +290,9 @@ def _backed(case: _Case, shape: Shape) -> Supply | None:
     return dra.supply(devices, [ClaimTemplate((DeviceRequest(device_class, amount),))], device_class)
 
 
-def _without(shape: Shape, resource: str) -> Shape:
-    return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] != resource))
+def _without(shape: Shape, resources: Collection[str]) -> Shape:
+    """The shape of a pod that does not ask for these."""
+    return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] not in resources))
 
 
 def _supply(case: _Case, shape: Shape) -> Supply | None:

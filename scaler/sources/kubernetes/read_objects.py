@@ -16,7 +16,7 @@ from scaler.cluster import admission, pod_requests
 from scaler.cluster.node_fit import takes
 from scaler.cluster.pod_requests import total
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import Amounts, Hardware, Needs, Owner, Shape, Template, Waiting
+from scaler.model.nodes import Amounts, Hardware, Needs, Owner, Shape, Taint, Template, Waiting
 from scaler.model.objects import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
 from scaler.sources.kubernetes.selector import selects
@@ -453,10 +453,11 @@ def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = N
         odd: called with an object that cannot be put together, and why; it is left out. Without it the error is raised.
     """
     jobs = None if tables.jobs is None else _by_owner(tables.jobs)
+    taints = admission.taints_of(tables.hardware)
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
         try:
-            scaled = _together(record, tables, jobs)
+            scaled = _together(record, tables, jobs, taints)
         except Exception as error:
             if odd is None:
                 raise
@@ -467,10 +468,10 @@ def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = N
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
-def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> Scaled:
+def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint]) -> Scaled:
     """One scaled object, with all that the others say of it."""
     selected = _selected(record, tables)
-    template = _template(record, tables, selected or ())
+    template = _template(record, tables, selected or (), taints)
     return replace(
         record.scaled,
         replicas=_replicas(record, tables, jobs),
@@ -541,7 +542,9 @@ def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord]
     return tuple(sorted(others, key=lambda pod: pod.name))
 
 
-def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
+def _template(
+    record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord], taints: Collection[Taint]
+) -> Template | None:
     """The next replica: its template, completed by what admission did to pods of that template, or is known to do."""
     known = _known(record.target, tables)
     written = known.template if known else record.scaled.template
@@ -550,7 +553,7 @@ def _template(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -
     newest = _of_newest_revision(pods) if len(written.pods) == 1 else ()
     alike = [one for one in newest if _made_of(written, one)]
     made = max(alike, key=lambda one: one.pod.since or 0.0, default=None)
-    completed = admission.completed(written, record.target[0], tables.hardware)
+    completed = admission.completed(written, record.target[0], tables.hardware, taints)
     if made is None:
         return completed
     [(_, count)] = completed.pods
