@@ -88,12 +88,12 @@ test-cluster: programs
 
 # The programs of the laboratory alone. (Python must be the child of make itself, by env, not of a shell: a make that is ended ends it.)
 programs: setup
-	@env PYTHONPATH=tests $(BIN)/python -m cluster.build
+	@env PYTHONPATH=tests $(BIN)/python -m laboratory.build
 
 # Four parts that take about as long as each other; the last has all that is not in the others.
-FIRST := $(patsubst %,tests/cluster/test_%.py,kube outages smoke)
-SECOND := $(patsubst %,tests/cluster/test_%.py,direct formulas nodes queue)
-THIRD := $(patsubst %,tests/cluster/test_%.py,asking fallback rollout)
+FIRST := $(patsubst %,tests/laboratory/test_%.py,kube outages smoke)
+SECOND := $(patsubst %,tests/laboratory/test_%.py,direct formulas nodes queue)
+THIRD := $(patsubst %,tests/laboratory/test_%.py,asking fallback rollout)
 test-cluster-1:
 	@$(call tried,$(BIN)/python -m pytest -q $(FIRST))
 test-cluster-2:
@@ -101,7 +101,7 @@ test-cluster-2:
 test-cluster-3:
 	@$(call tried,$(BIN)/python -m pytest -q $(THIRD))
 test-cluster-4:
-	@$(call tried,$(BIN)/python -m pytest -q tests/cluster $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD)))
+	@$(call tried,$(BIN)/python -m pytest -q tests/laboratory $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD)))
 
 # The real expr-lang, HPA controller and kube-scheduler beside ours, on generated cases. Needs what test-cluster needs.
 ORACLES := expr hpa scheduler
@@ -115,7 +115,7 @@ test-engine: programs
 
 # The same cluster to play with, until Ctrl-C. ENGINE=vllm: with real vLLM for its pods.
 lab: setup
-	@env PYTHONPATH=tests $(BIN)/python -m $(if $(filter vllm,$(ENGINE)),engines.lab.play,cluster.play)
+	@env PYTHONPATH=tests $(BIN)/python -m $(if $(filter vllm,$(ENGINE)),engines.lab.play,laboratory.play)
 
 # For every Python from the oldest on, whichever writes it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \

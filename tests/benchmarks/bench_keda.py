@@ -19,10 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import requests
-from cluster.fleet import Load
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, node, scaled_object, trigger
+from laboratory.fleet import Load
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, node, scaled_object, trigger
 
 METHODS = ("GetMetricSpec", "GetMetrics", "IsActive")
 USUAL = (

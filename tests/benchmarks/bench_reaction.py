@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/bench_reaction.py [--repetitions N] [--scrape SECONDS] [--seed N]
 
-Two questions, in the cluster of tests/cluster with KEDA's and the HPA's periods as they are by default:
+Two questions, in the cluster of tests/laboratory with KEDA's and the HPA's periods as they are by default:
 
     step   from a step in the load of one replica to the HPA's new desiredReplicas
     wake   from the first request at zero replicas to the first pod that is created
@@ -31,12 +31,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import yaml
-from cluster.api import Object
-from cluster.fleet import Load
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, node, scaled_object, trigger
-from cluster.process import LabError
+from laboratory.api import Object
+from laboratory.fleet import Load
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, node, scaled_object, trigger
+from laboratory.process import LabError
 
 POLL, LOOK, COOLDOWN = 30, 15, 300  # seconds: KEDA's pollingInterval, the HPA's period, KEDA's cooldownPeriod; defaults
 USUAL = (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cluster.api import Api, Object
+from laboratory.api import Api, Object
 
 KINDS = {"nodes": "Node", "pods": "Pod"}
 

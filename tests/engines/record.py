@@ -29,11 +29,11 @@ from pathlib import Path
 
 import requests
 import yaml
-from cluster.process import Part, Process, free_ports
 from engines import servers
 from engines.client import Clients, Request
 from engines.install import HOME, RELEASES, installed
 from engines.servers import BATCH, MODEL
+from laboratory.process import Part, Process, free_ports
 
 PAGES = Path(__file__).with_name("pages")
 PATIENCE = 900.0  # seconds for a server to come up, or for answers; a minute, where nobody else uses the machine

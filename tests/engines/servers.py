@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from cluster.process import Part, answers
 from engines import tiny_model
 from engines.install import INITIALIZER
+from laboratory.process import Part, answers
 
 MODEL = "tiny"  # the name under which it is served
 BATCH = 8  # requests that an engine works on at a time

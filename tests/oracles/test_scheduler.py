@@ -1,7 +1,7 @@
 """scaler.cluster.availability beside the real kube-scheduler of Kubernetes 1.37.2, on random small clusters by seed.
 
 Run by `make test-oracles`. Needs Go; etcd, API server and scheduler are those of the
-laboratory (tests/cluster; built once, some minutes). No kubelet runs: nodes and pods are plain objects.
+laboratory (tests/laboratory; built once, some minutes). No kubelet runs: nodes and pods are plain objects.
 
 A case is a world of its own: a few nodes with a label that nothing outside of it has, pods on them, and a workload. All
 worlds of a seed share one cluster. We say how many more of the workload's pods fit; then a few more than that are made,
@@ -19,8 +19,8 @@ import random
 from pathlib import Path
 
 import pytest
-from cluster import parts
-from cluster.lab import Lab
+from laboratory import parts
+from laboratory.lab import Lab
 from support.cluster import GPU, picture
 
 from scaler.cluster.availability import availability

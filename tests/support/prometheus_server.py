@@ -17,7 +17,7 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[2]
 CACHE = REPO / ".cache" / "prometheus"
-GO_MODULE = REPO / "tests" / "cluster" / "tools" / "prometheus"
+GO_MODULE = REPO / "tests" / "laboratory" / "tools" / "prometheus"
 HOUR = 3600.0
 
 

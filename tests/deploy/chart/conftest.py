@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster import build, parts
-from cluster.lab import Lab
+from laboratory import build, parts
+from laboratory.lab import Lab
 
 
 class Server(Lab):

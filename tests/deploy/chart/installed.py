@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chart.helm import CHART, HelmError, Object, Values, tool, written
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.process import Part, answers, free_ports
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.process import Part, answers, free_ports
 
 NAMESPACE = "keda"
 MOUNTED = "/etc/llm-scaler"  # where the chart mounts everything

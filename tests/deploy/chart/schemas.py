@@ -13,7 +13,7 @@ import yaml
 from chart.helm import ROOT, TOOLS, Object, module
 
 Schema = dict[str, Any]
-LAB = ROOT / "tests" / "cluster" / "tools"  # the versions of the laboratory
+LAB = ROOT / "tests" / "laboratory" / "tools"  # the versions of the laboratory
 
 
 def problems(item: Object) -> list[str]:

@@ -14,7 +14,7 @@ from chart.conftest import Server
 from chart.helm import Object, Values, render
 from chart.installed import NAMESPACE, Container, Release
 from chart.triggers import GOOD, REFUSED, TAKEN
-from cluster.process import LabError
+from laboratory.process import LabError
 
 from scaler.cli.ask import Tls, ask
 

@@ -1,5 +1,5 @@
-"""The laboratory of tests/cluster, for scenarios whose pods are real engines."""
+"""The laboratory of tests/laboratory, for scenarios whose pods are real engines."""
 
-from cluster.conftest import cluster, lab, scaler, tmp_path
+from laboratory.conftest import cluster, lab, scaler, tmp_path
 
 __all__ = ["cluster", "lab", "scaler", "tmp_path"]

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from cluster.api import Api, Object
-from cluster.lab import condition
-from cluster.process import LabError
+from laboratory.api import Api, Object
+from laboratory.lab import condition
+from laboratory.process import LabError
 
 from scaler.sim import pages
 

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Self
 
 import requests
-from cluster.api import Object
-from cluster.lab import Lab
-from cluster.process import LabError, Part, Process
+from laboratory.api import Object
+from laboratory.lab import Lab
+from laboratory.process import LabError, Part, Process
 
 TURN = 0.25  # seconds between two looks at the pods
 HEARTBEAT = 60.0  # seconds between two signs of life of the node; it is given up after 10 minutes without

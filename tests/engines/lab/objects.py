@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Api, Object
 from engines import servers
 from engines.install import installed
 from engines.servers import MODEL
+from laboratory.api import Api, Object
 
 PORT = 8000  # of every pod, each on an address of its own
 GRACE = 120  # seconds in which a pod may end what it has begun

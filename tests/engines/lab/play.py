@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.build import BuildError
-from cluster.lab import LOGS, Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import scaled_object
-from cluster.process import LabError
 from engines import tiny_model
 from engines.client import Clients
 from engines.install import installed
 from engines.lab.kubelet import Kubelet
 from engines.lab.objects import PORT, engine, gateway
 from engines.servers import BATCH, MODEL
+from laboratory.build import BuildError
+from laboratory.lab import LOGS, Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import scaled_object
+from laboratory.process import LabError
 
 NAME = "vllm"
 TRIGGER = {"formula": "queue-depth", "model": MODEL, "target": "10", "idleFor": "30s"}

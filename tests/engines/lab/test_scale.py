@@ -5,18 +5,18 @@ The need: that what was built against simulated pages is right for the engine it
 
 import time
 
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import scaled_object
-from cluster.watch import Watch
 from engines.client import Clients
 from engines.lab.kubelet import Kubelet
 from engines.lab.ledger import Ledger
 from engines.lab.objects import PORT, engine, gateway
 from engines.servers import MODEL
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import scaled_object
+from laboratory.watch import Watch
 
 NAME = "vllm"
-SCRAPE = 2.0  # seconds; see cluster.conftest
+SCRAPE = 2.0  # seconds; see laboratory.conftest
 LIMIT = 12  # requests of a replica, of which 8 are in its batch and 4 wait in its own queue
 TRIGGER = {"formula": "queue-depth", "model": MODEL, "target": "10", "idleFor": "5s"}
 START = 600  # seconds that vLLM may take to come up; about a minute on a machine of its own

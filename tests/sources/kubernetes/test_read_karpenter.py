@@ -1,4 +1,4 @@
-"""Objects of Karpenter as it writes them; tests/test_karpenter.py reads whole ones."""
+"""Objects of Karpenter as it writes them; tests/cluster/test_karpenter.py reads whole ones."""
 
 from scaler.sources.kubernetes.read_karpenter import read_claim, read_pool, read_shortage
 

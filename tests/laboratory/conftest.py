@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import build
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
+from laboratory import build
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 The HPA's own caution is switched off here: a single low answer would be seen at once.
 """
 
-from cluster.fleet import Load
-from cluster.front import Front
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object
-from cluster.watch import Watch
+from laboratory.fleet import Load
+from laboratory.front import Front
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object
+from laboratory.watch import Watch
 
 COOLDOWN, IDLE, HOLD, PATIENCE, FAILURES = 5, 10, 10, 45, 3  # seconds, and KEDA's failureThreshold
 # KEDA 2.20.2 may take an error for "inactive": the HPA's failed query closes the cache of scalers that a poll is just

@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from cluster import build
+from laboratory import build
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("scaler", "formulas")  # all that it takes to serve

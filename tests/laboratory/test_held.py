@@ -3,12 +3,12 @@
 The HPA lowers at once here (stabilizationWindowSeconds: 0), so a single lower answer would be seen.
 """
 
-from cluster.fleet import Load
-from cluster.front import Front
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object
-from cluster.watch import Watch
+from laboratory.fleet import Load
+from laboratory.front import Front
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object
+from laboratory.watch import Watch
 
 LONG = 600  # seconds; see test_outages.py
 HOLD = 120

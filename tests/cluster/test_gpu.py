@@ -647,7 +647,7 @@ def with_template(scaled, template):
 
 
 @pytest.mark.parametrize(
-    "world", json.loads((Path(__file__).parent / "oracles" / "worlds.json").read_text()), ids=itemgetter("name")
+    "world", json.loads((Path(__file__).parents[1] / "oracles" / "worlds.json").read_text()), ids=itemgetter("name")
 )
 def test_what_the_real_scheduler_was_seen_to_bind(world):
     """Recorded by tests/oracles/test_scheduler.py; the pods of a world are as their makers wrote them."""

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from cluster.lab import Lab
-from cluster.objects import model, node, node_pool, scaled_object
+from laboratory.lab import Lab
+from laboratory.objects import model, node, node_pool, scaled_object
 
 from scaler.cluster.availability import availability
 from scaler.model.availability import Availability

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 import requests
-from cluster.api import Object
-from cluster.fleet import Load
-from cluster.lab import Lab, condition
-from cluster.process import LabError
+from laboratory.api import Object
+from laboratory.fleet import Load
+from laboratory.lab import Lab, condition
+from laboratory.process import LabError
 
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
 from scaler.sim.replica import ReplicaFacts

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from cluster.lab import Lab
-from cluster.objects import model, scaled_object, trigger
+from laboratory.lab import Lab
+from laboratory.objects import model, scaled_object, trigger
 
 # As many replicas as requests queued.
 QUEUED = {"expression": "queued", "target": "1", "holdFor": "5s", "idleFor": "5s"}

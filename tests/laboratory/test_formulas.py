@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from cluster.fleet import Load
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object
-from cluster.simulation import Simulation
-from cluster.watch import Watch
+from laboratory.fleet import Load
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object
+from laboratory.simulation import Simulation
+from laboratory.watch import Watch
 
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 import yaml
-from cluster.process import LabError
+from laboratory.process import LabError
 
 Object = dict[str, Any]
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

@@ -3,12 +3,12 @@
 The need: a user whose long generations were killed by an empty queue.
 """
 
-from cluster.front import Front
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object, trigger
-from cluster.simulation import Simulation
-from cluster.watch import Watch
+from laboratory.front import Front
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object, trigger
+from laboratory.simulation import Simulation
+from laboratory.watch import Watch
 
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware

@@ -4,9 +4,9 @@ import shlex
 import subprocess
 
 import pytest
-from cluster.lab import Lab
-from cluster.play import HELP, NAME, Console, playing
-from cluster.process import LabError
+from laboratory.lab import Lab
+from laboratory.play import HELP, NAME, Console, playing
+from laboratory.process import LabError
 
 
 def typed(console: Console, line: str) -> str:

@@ -5,10 +5,10 @@ With `capacity: clamp` that limit is our own, too: one replica waits there, the 
 
 from typing import Any
 
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, node_pool, scaled_object
-from cluster.watch import Watch
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, node_pool, scaled_object
+from laboratory.watch import Watch
 
 GPUS = 4
 # As many replicas as requests queued.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from cluster.build import Judges
-from cluster.certs import Authority, Pair
-from cluster.process import Part, answers
+from laboratory.build import Judges
+from laboratory.certs import Authority, Pair
+from laboratory.process import Part, answers
 
 KEDA_PORTS = ("keda-service", "keda-metrics", "keda-health")  # of an operator
 PORTS = (

@@ -6,10 +6,10 @@ KEDA counts a failure where a metric could not be read, not where it could not b
 first failure is one too many falls back.
 """
 
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.watch import Watch
-from cluster.workloads import queued
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.watch import Watch
+from laboratory.workloads import queued
 
 LONG = 600  # seconds: as in test_outages, an error must not read as "inactive"
 BEFORE, INSTEAD = 2, 4  # replicas: asked for, and of the fallback

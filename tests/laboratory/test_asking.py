@@ -1,16 +1,16 @@
 """Who asks llm-scaler, and when: KEDA's loop or the HPA alone, after errors, from several operators, and beside a CPU trigger."""
 
 import pytest
-from cluster import parts
-from cluster.fleet import Load
-from cluster.front import Front
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object, trigger
-from cluster.process import free_ports
-from cluster.resource_metrics import ResourceMetrics
-from cluster.watch import Watch
-from cluster.workloads import QUEUED, queued
+from laboratory import parts
+from laboratory.fleet import Load
+from laboratory.front import Front
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object, trigger
+from laboratory.process import free_ports
+from laboratory.resource_metrics import ResourceMetrics
+from laboratory.watch import Watch
+from laboratory.workloads import QUEUED, queued
 
 LOOK = 5  # seconds between two looks of the HPA
 

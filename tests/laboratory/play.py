@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from cluster.build import BuildError
-from cluster.lab import LOGS, Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, node_pool, scaled_object
-from cluster.process import LabError
-from cluster.simulation import Simulation
+from laboratory.build import BuildError
+from laboratory.lab import LOGS, Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, node_pool, scaled_object
+from laboratory.process import LabError
+from laboratory.simulation import Simulation
 
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware

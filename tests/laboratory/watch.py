@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 import requests
-from cluster.lab import Lab
-from cluster.process import LabError
+from laboratory.lab import Lab
+from laboratory.process import LabError
 
 PAUSE = 0.25  # seconds between two looks; the HPA, the only one to lower, looks every 5
 

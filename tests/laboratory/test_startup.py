@@ -3,10 +3,10 @@
 The need: a fleet that came to several times what the load needed, all of it at once, when the queue was nearly gone.
 """
 
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object
-from cluster.watch import Watch
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object
+from laboratory.watch import Watch
 
 LOADS, RATE = 90, 0.5  # seconds that the model loads, and requests that come in each
 QUEUED = {"expression": "queued", "target": "2", "idleFor": "5s"}

@@ -21,12 +21,12 @@ from typing import IO, Any, Self, TypeVar
 
 import requests
 import yaml
-from cluster import build, parts
-from cluster.api import Api, Object
-from cluster.certs import Authority
-from cluster.fleet import Fleet, Pods
-from cluster.objects import node
-from cluster.process import LabError, Part, Process, free_ports
+from laboratory import build, parts
+from laboratory.api import Api, Object
+from laboratory.certs import Authority
+from laboratory.fleet import Fleet, Pods
+from laboratory.objects import node
+from laboratory.process import LabError, Part, Process, free_ports
 
 T = TypeVar("T")
 LOGS = build.CACHE / "logs"  # of the last runs that ended, a folder each

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import Object, model, scaled_object, trigger
-from cluster.watch import Watch
-from cluster.workloads import QUEUED, queued
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import Object, model, scaled_object, trigger
+from laboratory.watch import Watch
+from laboratory.workloads import QUEUED, queued
 
 
 def test_a_target_edited_in_a_formula_file_and_in_a_trigger(lab: Lab, scaler: LlmScaler):

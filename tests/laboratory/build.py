@@ -7,8 +7,8 @@ being compiled, since Go's own build cache keeps the rest.
 Who judges is one of two sets: `today`, the newest releases, and `before`, the KEDA, Kubernetes and Karpenter that came before them.
 They share the programs that are the same in both.
 
-    python tests/cluster/build.py                    build what is missing (about 15 minutes on 2 cores the first time)
-    JUDGES=before python tests/cluster/build.py      the same of the other set
+    python tests/laboratory/build.py                    build what is missing (about 15 minutes on 2 cores the first time)
+    JUDGES=before python tests/laboratory/build.py      the same of the other set
 """
 
 import fcntl

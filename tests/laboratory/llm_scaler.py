@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from cluster.lab import Lab
-from cluster.process import Part, answers, free_ports
+from laboratory.lab import Lab
+from laboratory.process import Part, answers, free_ports
 
 from scaler.config.catalog import shipped_formulas
 

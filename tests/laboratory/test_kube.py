@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from cluster.api import Object
-from cluster.fleet import Load
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object
-from cluster.process import LabError
-from cluster.watch import Watch
+from laboratory.api import Object
+from laboratory.fleet import Load
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object
+from laboratory.process import LabError
+from laboratory.watch import Watch
 
 from scaler.model.objects import Scaled
 from scaler.sources.kubernetes.cache import WATCHED, Kube

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from cluster import parts
-from cluster.lab import Lab
+from laboratory import parts
+from laboratory.lab import Lab
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 SERVICE = {"name": "resource-metrics", "namespace": parts.SYSTEM}

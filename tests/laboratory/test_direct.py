@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from cluster.fleet import Load
-from cluster.lab import Lab
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object, trigger
-from cluster.watch import Watch
+from laboratory.fleet import Load
+from laboratory.lab import Lab
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object, trigger
+from laboratory.watch import Watch
 
 QUEUE = {"formula": "queue-depth", "target": "4", "holdFor": "20s", "idleFor": "10s", "endpoint": "pods"}
 NOBODY = "http://127.0.0.1:1"

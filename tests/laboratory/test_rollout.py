@@ -4,15 +4,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cluster.fleet import Load
-from cluster.front import Front
-from cluster.lab import Lab
-from cluster.listener import Listener
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, scaled_object, trigger
-from cluster.revision import earlier
-from cluster.watch import Watch
-from cluster.workloads import QUEUED
+from laboratory.fleet import Load
+from laboratory.front import Front
+from laboratory.lab import Lab
+from laboratory.listener import Listener
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, scaled_object, trigger
+from laboratory.revision import earlier
+from laboratory.watch import Watch
+from laboratory.workloads import QUEUED
 
 SHORT = {"holdFor": "20s", "idleFor": "10s"}
 # A gate that is open once more than 10 are queued, and stays open until fewer than 4 are.

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import yaml
-from cluster.api import Object
-from cluster.lab import Lab, condition
-from cluster.llm_scaler import LlmScaler
-from cluster.objects import model, node, scaled_object, trigger
+from laboratory.api import Object
+from laboratory.lab import Lab, condition
+from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model, node, scaled_object, trigger
 
 GPUS = 4  # of the only machine that has any
 BUSY = 20  # seconds for which what serving took is remembered

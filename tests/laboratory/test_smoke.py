@@ -15,12 +15,12 @@ from pathlib import Path
 import grpc
 import pytest
 import requests
-from cluster import build
-from cluster.fleet import Load
-from cluster.lab import Lab, new_home
-from cluster.objects import model, node_pool, scaled_object
-from cluster.process import LabError, Part
-from cluster.simulation import Simulation
+from laboratory import build
+from laboratory.fleet import Load
+from laboratory.lab import Lab, new_home
+from laboratory.objects import model, node_pool, scaled_object
+from laboratory.process import LabError, Part
+from laboratory.simulation import Simulation
 from support.prometheus_server import until
 
 from scaler.server.pb import externalscaler_pb2 as pb
@@ -180,7 +180,7 @@ def test_both_sets_of_judges_have_the_same_programs_of_the_versions_that_are_tol
 SLEEPER = """
 import signal, sys
 from pathlib import Path
-from cluster.process import Part, Process
+from laboratory.process import Part, Process
 sleeper = Process(Part("sleeper", ("sleep", "1000"), ready=lambda: True), Path(sys.argv[1]), Path(sys.argv[1]))
 sleeper.start()
 print(sleeper.pid, flush=True)
