@@ -1,4 +1,4 @@
-"""KEDA and its HPA as timelines. The rules are those of KEDA 2.20.2; see scaler/cluster/keda.py for the files."""
+"""KEDA and its HPA as timelines. The rules are those of KEDA 2.21.0; see scaler/cluster/keda.py for the files."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,21 @@ from dataclasses import replace
 import pytest
 
 from scaler.cluster.hpa import HpaState, Rule, Sample
-from scaler.cluster.keda import Answer, Fallback, KedaState, Refusal, ScaledObject, poll, push, reads, sync, wire
+from scaler.cluster.keda import (
+    Answer,
+    Fallback,
+    KedaState,
+    Modifiers,
+    Refusal,
+    ScaledObject,
+    Trigger,
+    poll,
+    polls_ask,
+    push,
+    reads,
+    sync,
+    wire,
+)
 
 NEW = KedaState(created=0.0)
 SEEN = KedaState(created=0.0, last_active=1000.0)
@@ -103,16 +117,16 @@ def test_polls_and_syncs_count_failures_together_and_a_success_forgets_them():
     state = NEW
     for step in (poll, sync, poll):
         state, *_ = step(spec, state, BROKEN, 2, 0.0)
-    assert state.failures == 3
+    assert state.failures == (3,)
     assert sync(spec, state, BROKEN, 2, 0.0)[1] == 4
-    assert poll(spec, state, BUSY, 2, 0.0)[0].failures == 0
+    assert poll(spec, state, BUSY, 2, 0.0)[0].failures == (0,)
 
 
 def test_a_failing_get_metric_spec_never_falls_back():
     spec, state = ScaledObject(fallback=Fallback(4, failure_threshold=0)), NEW
     for _ in range(9):
         state, replicas, _ = poll(spec, state, UNREACHABLE, 0, 0.0)
-        assert (replicas, state.failures) == (0, 0)
+        assert (replicas, state.failures) == (0, (0,))
 
 
 def test_falling_back_is_active_so_it_wakes_from_zero():
@@ -170,3 +184,105 @@ def test_an_hpa_after_a_pause_remembers_nothing():
 )
 def test_what_reaches_the_hpa(said, arrives):
     assert wire(said) == arrives
+
+
+# ---- 2.21: the HPA alone asks, several triggers, scalingModifiers ------------------------------------------------------
+
+ALONE = ScaledObject(min_replica_count=1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "alone"),
+    [
+        (ALONE, True),
+        (ScaledObject(min_replica_count=0), False),
+        (ScaledObject(min_replica_count=2, idle_replica_count=0), False),
+        (ScaledObject(min_replica_count=2, triggers=(Trigger("a"), Trigger("b", cached=True))), False),
+        (ScaledObject(min_replica_count=2, modifiers=Modifiers(lambda values: values["s0"], 1.0)), False),
+    ],
+)
+def test_with_a_minimum_the_hpa_alone_asks(spec, alone):
+    state, *_ = sync(spec, NEW, [BUSY] * len(spec.each), 2, 0.0)
+    assert polls_ask(spec, state) is not alone
+    assert polls_ask(spec, NEW), "nothing was observed yet"
+
+
+def test_a_poll_that_does_not_ask_counts_no_failure_and_takes_what_the_hpa_was_told():
+    spec = replace(ALONE, fallback=Fallback(4, failure_threshold=3))
+    state, *_ = sync(spec, NEW, BUSY, 2, 0.0)
+    state, *_ = poll(spec, state, BROKEN, 2, 5.0)
+    assert (state.failures, state.last_active) == ((0,), 5.0)
+
+
+def test_it_asks_itself_while_the_hpa_reads_no_metric():
+    state, *_ = sync(ALONE, NEW, BROKEN, 2, 0.0)
+    assert polls_ask(ALONE, state)
+
+
+def test_below_its_minimum_it_is_repaired_whoever_asks():
+    state, *_ = sync(ScaledObject(min_replica_count=3), NEW, QUIET, 3, 0.0)
+    assert after(poll(ScaledObject(min_replica_count=3), state, None, 1, 5.0)) == (3, "KEDA")
+
+
+TWO = ScaledObject(triggers=(Trigger("queue", 5.0), Trigger("office", 1.0)), max_replica_count=20)
+
+
+def test_of_several_triggers_the_largest_counts_and_any_activity_wakes():
+    assert after(poll(TWO, NEW, [QUIET, Answer(1, active=True)], 0, 9.0)) == (1, "KEDA")
+    assert after(sync(TWO, SETTLED, [Answer(10, active=True), Answer(3, active=True)], 2, 300.0)) == (3, "HPA")
+    assert after(sync(TWO, SETTLED, [Answer(35, active=True), Answer(3, active=True)], 4, 300.0)) == (7, "HPA")
+
+
+def test_one_failing_trigger_holds_falls_and_lets_rises_through():
+    assert after(sync(TWO, SETTLED, [BROKEN, Answer(1, active=True)], 4, 300.0)) == (4, None)
+    assert after(sync(TWO, SETTLED, [BROKEN, Answer(6, active=True)], 4, 300.0)) == (6, "HPA")
+
+
+def test_activity_beside_a_failing_trigger_wakes_but_does_not_renew_the_cooldown():
+    state, *_ = poll(TWO, SEEN, [BROKEN, Answer(1, active=True)], 3, 2000.0)
+    assert state.last_active == SEEN.last_active
+    assert after(poll(TWO, SEEN, [BROKEN, Answer(1, active=True)], 0, 2000.0)) == (1, "KEDA")
+
+
+def test_failures_are_counted_by_trigger():
+    spec = replace(TWO, fallback=Fallback(6, failure_threshold=1))
+    state, *_ = sync(spec, SETTLED, [BROKEN, Answer(1, active=True)], 4, 300.0)
+    assert state.failures == (1, 0)
+    _, replicas, _ = sync(spec, state, [BROKEN, Answer(1, active=True)], 4, 315.0)
+    assert replicas == 6, "5 x 6 of the first trigger against 1 of the second"
+
+
+SETTLED = replace(NEW, hpa=HpaState((Sample(0, -999),)))
+SUM = Modifiers(lambda values: values["queue"] + values["office"], target=2.0, activation_target=3.0)
+MADE = replace(TWO, modifiers=SUM)
+
+
+def test_scaling_modifiers_give_one_metric_and_their_own_activation():
+    assert after(sync(MADE, SETTLED, [Answer(7, active=False), Answer(3, active=False)], 3, 300.0)) == (5, "HPA")
+    assert after(poll(MADE, SEEN, [Answer(2, active=True), Answer(1, active=True)], 5, 9999.0)) == (0, "KEDA")
+    assert after(poll(MADE, SEEN, [Answer(3, active=False), Answer(1, active=False)], 0, 9999.0)) == (1, "KEDA")
+
+
+def test_scaling_modifiers_with_an_error_hold_and_with_a_fallback_are_that():
+    assert after(sync(MADE, SETTLED, [BROKEN, Answer(30, active=True)], 3, 300.0)) == (3, None)
+    spec = replace(MADE, fallback=Fallback(6, failure_threshold=0))
+    assert after(sync(spec, SETTLED, [BROKEN, Answer(30, active=True)], 4, 300.0)) == (6, "HPA")
+
+
+def test_the_fallback_scaling_modifiers_gives_the_formula_nil():
+    either = Modifiers(lambda values: values["queue"] if values["queue"] is not None else values["office"], target=1.0)
+    spec = replace(TWO, modifiers=either, fallback=Fallback(9, failure_threshold=0, behavior="scalingModifiers"))
+    assert after(sync(spec, SETTLED, [BROKEN, Answer(5, active=True)], 3, 300.0)) == (5, "HPA")
+    nil = replace(spec, modifiers=Modifiers(lambda values: None, target=2.0))
+    assert after(sync(nil, SETTLED, [BROKEN, BROKEN], 5, 300.0)) == (9, "HPA")
+
+
+@pytest.mark.parametrize(("push", "threshold", "comes_to"), [(True, 0, 6), (True, 1, 4), (False, 0, 4)])
+def test_a_scaler_that_is_gone_falls_back_only_where_its_spec_was_streamed_and_no_error_came_first(
+    push, threshold, comes_to
+):
+    spec = ScaledObject(min_replica_count=1, push=push, fallback=Fallback(6, failure_threshold=threshold))
+    state, replicas, _ = sync(spec, SETTLED, Answer(4, active=True), 4, 300.0)
+    for turn in range(1, 9):
+        state, replicas, _ = sync(spec, state, UNREACHABLE, replicas, 300.0 + 15.0 * turn)
+    assert replicas == comes_to
