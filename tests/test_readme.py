@@ -1,5 +1,6 @@
-"""Every block of the README is executed: shell in one session, YAML as what its first line says it is."""
+"""Every block of README.md and of the pages in docs/ is executed: the shell of a page in one session, YAML as what its first line says it is."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from laboratory.build import TODAY
 from support.prometheus_server import free_port
 
 from scaler.check import check_file
+from scaler.config.catalog import shipped_formulas
 from scaler.config.endpoint import PodPages
 from scaler.config.formula_file import RESERVED_KEYS, bind, parse_file
 from scaler.config.settings import KEYS, read_settings
@@ -19,71 +22,83 @@ from scaler.model.strict_yaml import parse_yaml
 from scaler.server.metrics import METRICS
 
 REPO = Path(__file__).parents[1]
-README = (REPO / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+TEXTS = {
+    str(path.relative_to(REPO)): path.read_text() for path in [REPO / "README.md", *sorted(REPO.glob("docs/**/*.md"))]
+}
+BLOCKS = [
+    (page, language, body)
+    for page, text in TEXTS.items()
+    for language, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
 
 
-def blocks(language):
-    return [body for kind, body in BLOCKS if kind == language]
+def kind_of(body):
+    """What the first line of a YAML block says it is."""
+    return body.splitlines()[0].removeprefix("# ")
 
 
-def of_kind(kind):
-    [body] = [body for body in blocks("yaml") if body.startswith(f"# {kind}\n")]
-    return yaml.safe_load(body), body
+def of_kind(*kinds):
+    """The YAML blocks of some kinds, as parameters of a test, each named after its page."""
+    found = [(page, body) for page, language, body in BLOCKS if language == "yaml" and kind_of(body) in kinds]
+    return [pytest.param(body, id=f"{page}-{index}") for index, (page, body) in enumerate(found)]
+
+
+def defaults(settings=None):
+    return read_settings(settings or {"prometheus": "http://p"}, "s", {}, {}).defaults()
+
+
+def bound(tree):
+    """The spec of the one trigger of a ScaledObject or ScaledJob."""
+    [trigger] = tree["spec"]["triggers"]
+    assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
+    metadata = tree["metadata"]
+    request = Request(metadata["namespace"], metadata["name"], tuple(sorted(trigger["metadata"].items())))
+    asked = parse_trigger(request)
+    path = shipped_formulas() / f"{asked.formula}.yaml"
+    file = parse_file(parse_yaml(path.read_text(), path.name), path.name, path.stem) if asked.formula else None
+    return bind(file, asked, defaults())
 
 
 def test_every_block_says_what_it_is():
-    assert {kind for kind, _ in BLOCKS} <= {"sh", "yaml", "text"}
-    kinds = r"# (ScaledObject|ScaledJob|formula|settings|settings without Prometheus)\n"
-    assert all(re.match(kinds, body) for body in blocks("yaml"))
+    """Which have a test below; `text` is what a command prints."""
+    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus"}
+    for page, language, body in BLOCKS:
+        assert language in ("sh", "yaml", "text"), page
+        assert language != "yaml" or kind_of(body) in kinds, page
 
 
-def bound(kind):
-    """The spec of the trigger of the README's ScaledObject or ScaledJob."""
-    tree, _ = of_kind(kind)
-    [trigger] = tree["spec"]["triggers"]
-    assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
-    request = Request(
-        tree["metadata"]["namespace"], tree["metadata"]["name"], tuple(sorted(trigger["metadata"].items()))
-    )
-    path = REPO / "formulas" / f"{trigger['metadata']['formula']}.yaml"
-    file = parse_file(parse_yaml(path.read_text(), path.name), path.name, path.stem)
-    settings = read_settings({"prometheus": "http://p"}, "s", {}, {})
-    return bind(file, parse_trigger(request), settings.defaults())
+@pytest.mark.parametrize("body", of_kind("ScaledObject"))
+def test_a_scaled_object_names_a_formula_that_takes_its_trigger(body):
+    tree = yaml.safe_load(body)
+    assert tree["kind"] == "ScaledObject"
+    assert tree["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher", "what the chart's policy asks for"
+    assert bound(tree).target == 8
 
 
-def test_the_scaled_object_names_a_formula_that_takes_its_trigger():
-    assert bound("ScaledObject").target == 8
-
-
-def test_the_scaled_job_names_a_formula_that_takes_its_trigger():
-    spec = bound("ScaledJob")
+@pytest.mark.parametrize("body", of_kind("ScaledJob"))
+def test_a_scaled_job_names_a_formula_that_takes_its_trigger(body):
+    spec = bound(yaml.safe_load(body))
     assert (spec.for_jobs, spec.policy_kind, spec.parameters["gpus"]) == (True, "latch", 2)
 
 
-def test_the_formula_file_passes_its_own_tests():
-    _, body = of_kind("formula")
-    file = parse_file(parse_yaml(body, "README.md"), "README.md")
-    settings = read_settings({"prometheus": "http://p"}, "s", {}, {})
-    report = check_file(file, settings.defaults())
+@pytest.mark.parametrize("body", of_kind("formula"))
+def test_a_formula_file_passes_its_own_tests(body):
+    report = check_file(parse_file(parse_yaml(body, "docs"), "docs"), defaults())
     assert report.good, report
 
 
-def test_the_settings_are_read():
-    tree, _ = of_kind("settings")
-    assert set(read_settings(tree, "README.md", {}, {}).endpoints) == {"default", "mimir", "cluster", "pods"}
+@pytest.mark.parametrize("body", of_kind("settings"))
+def test_the_settings_are_read(body):
+    assert read_settings(parse_yaml(body, "docs"), "docs", {}, {}).endpoints
 
 
 def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
-    tree, _ = of_kind("settings without Prometheus")
-    settings = read_settings(tree, "README.md", {}, {})
+    [(body,)] = [one.values for one in of_kind("settings without Prometheus")]
+    settings = read_settings(yaml.safe_load(body), "docs", {}, {})
     endpoint = settings.endpoints["pods"]
-    assert (endpoint.pods, [one.kind for one in endpoint.named], len(endpoint.pages)) == (
-        PodPages(),
-        ["service", "dns"],
-        2,
-    )
-    assert read_settings({}, "README.md", {}, {})["defaults.endpoint"] == "pods"
+    kinds = [one.kind for one in endpoint.named]
+    assert (endpoint.pods, kinds, len(endpoint.pages)) == (PodPages(), ["service", "dns"], 2)
+    assert read_settings({}, "docs", {}, {})["defaults.endpoint"] == "pods"
     trigger = parse_trigger(
         Request("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
     )
@@ -91,53 +106,117 @@ def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
 
 
 def test_the_table_of_trigger_keys_is_whole():
-    documented = set(
-        re.findall(r"`(\w+)[:`]", README.split("Keys that every trigger may have:")[1].split("The wire always")[0])
-    )
-    assert RESERVED_KEYS - set(NOT_YET_KEYS) <= documented
+    table = TEXTS["docs/trigger.md"].split("Keys that every trigger may have:")[1].split("The wire always")[0]
+    assert RESERVED_KEYS - set(NOT_YET_KEYS) <= set(re.findall(r"`(\w+)[:`]", table))
 
 
-def test_the_keys_that_the_readme_names_are_settings():
-    named = re.findall(r"`((?:grpc|admin|defaults|limits|log)\.[\w.]+)`", README)
+def test_the_keys_that_the_pages_name_are_settings():
+    named = [
+        name for text in TEXTS.values() for name in re.findall(r"`((?:grpc|admin|defaults|limits|log)\.[\w.]+)`", text)
+    ]
     assert named
     assert set(named) <= {key.path for key in KEYS}
+
+
+def test_the_formulas_that_the_pages_name_are_shipped():
+    shipped = {path.stem for path in shipped_formulas().glob("*.yaml")}
+    assert set(re.findall(r"`formula: ([\w-]+)`", "\n".join(TEXTS.values()))) <= shipped
 
 
 def test_the_table_of_metrics_is_whole():
     for own in METRICS:
         labels = ", ".join(own.labels).replace("namespace, scaled_object, trigger, formula", "*w*")
-        assert f"| `{own.name}` | {labels} | {own.help} |" in README
-    assert set(re.findall(r"llm_scaler_\w+", README)) <= {own.name for own in METRICS}
+        assert f"| `{own.name}` | {labels} | {own.help} |" in TEXTS["docs/metrics.md"]
+    assert set(re.findall(r"llm_scaler_\w+", "\n".join(TEXTS.values()))) <= {own.name for own in METRICS}
 
 
-def test_links_point_at_something():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (REPO / target).exists(), target
+TRIED = {  # in the README's table: in the record of released packages
+    "vLLM": "vllm",
+    "vLLM-Omni": "vllm-omni",
+    "SGLang": "sglang",
+    "Ray Serve": "ray",
+    "LiteLLM": "litellm",
+    "LMDeploy": "lmdeploy",
+    "Dynamo": "ai-dynamo-runtime",
+    "llama.cpp (llama-cpp-python)": "llama-cpp-python",
+    "SGLang model gateway": "smg",
+    "Gateway API inference extension": "inference-extension",
+    "Envoy AI Gateway": "envoy-ai-gateway",
+    "Kthena": "kthena",
+    "Knative": "knative",
+    "kube-state-metrics": "kube-state-metrics",
+}
+
+
+def test_the_table_of_versions_is_what_tests_run():
+    """The laboratory's programs, and the releases in which the names of metrics were looked up."""
+    rows = dict(
+        re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", TEXTS["README.md"].split("## What it was tried with")[1], re.M)
+    )
+    programs = {part.name: part.version for part in TODAY.parts}
+    expected = {
+        "KEDA": programs["keda"],
+        "Kubernetes: API server, HPA, scheduler": programs["kubernetes"],
+        "Karpenter": programs["karpenter"],
+        "Prometheus": re.sub(r"^0\.(\d)(\d+)\.", r"\1.\2.", programs["prometheus"]),  # v0.316.0 is the module of 3.16.0
+    }
+    record = json.loads((REPO / "tests/contract/names.json").read_text())
+    for told, package in TRIED.items():
+        versions = record[package]["versions"]
+        expected[told] = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else versions[0]
+    assert {told: rows[told] for told in expected} == expected
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_point_at_something(page):
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", TEXTS[page]):
+        target = (REPO / page).parent / path if path else REPO / page
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
+
+
+NEEDS_A_CLUSTER = ("helm", "kubectl")  # what these lines need is in tests/deploy/chart
+SHELL = {page: [body for name, language, body in BLOCKS if (name, language) == (page, "sh")] for page in TEXTS}
+
+
+def is_run(line):
+    """Whether a line of shell is run here: `make` is not called again from inside its own test."""
+    words = line.split("#")[0].split()
+    return bool(words) and words[0] not in ("make", *NEEDS_A_CLUSTER)
+
+
+def test_the_targets_of_make_are_there():
+    targets = set(re.findall(r"^([\w-]+):", (REPO / "Makefile").read_text(), re.M))
+    called = [
+        line.split()[1]
+        for bodies in SHELL.values()
+        for body in bodies
+        for line in body.splitlines()
+        if line.startswith("make ")
+    ]
+    assert called
+    assert set(called) <= targets
 
 
 @pytest.mark.timeout(300)
-def test_the_commands_run(tmp_path):
-    """`make` is not called again from inside its own test; that its targets are there is looked up."""
-    makefile = (REPO / "Makefile").read_text()
+@pytest.mark.parametrize(
+    "page", [page for page, bodies in SHELL.items() if any(map(is_run, "\n".join(bodies).splitlines()))]
+)
+def test_the_commands_run(page, tmp_path):
+    """A server that a page starts is there for its next lines; what asks it may get an error, and not silence."""
     grpc, admin = free_port(), free_port()
     lines = ["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
-    for body in blocks("sh"):
-        for line in body.splitlines():
-            words = line.split("#")[0].split()
-            if words[:1] == ["make"]:
-                assert f"\n{words[1]}:" in makefile
-                continue
-            if words[:1] in (["helm"], ["kubectl"]):  # what they need is in tests/deploy/chart
-                continue
-            command = line.replace("127.0.0.1:6000", f"127.0.0.1:{grpc}")
-            if "llm-scaler ask" in command or "llm-scaler explain" in command:
-                lines.append(f"{command} > {tmp_path}/out || true; cat {tmp_path}/out; test -s {tmp_path}/out")
-            else:
-                lines.append(command)
-                if command.endswith("&"):
-                    lines.append(
-                        f"for i in $(seq 200); do (exec 3<>/dev/tcp/127.0.0.1/{admin}) 2>/dev/null && break; sleep 0.2; done"
-                    )
+    for line in filter(is_run, "\n".join(SHELL[page]).splitlines()):
+        command = line.replace("127.0.0.1:6000", f"127.0.0.1:{grpc}")
+        if "llm-scaler ask" in command or "llm-scaler explain" in command:
+            lines.append(f"{command} > {tmp_path}/out || true; cat {tmp_path}/out; test -s {tmp_path}/out")
+            continue
+        lines.append(command)
+        if command.endswith("&"):
+            reached = f"(exec 3<>/dev/tcp/127.0.0.1/{admin}) 2>/dev/null"
+            lines.append(f"for i in $(seq 200); do {reached} && break; sleep 0.2; done")
     environment = {
         **os.environ,
         "PROMETHEUS": f"http://127.0.0.1:{free_port()}",
@@ -152,5 +231,6 @@ def test_the_commands_run(tmp_path):
         ["bash", "-c", script], check=False, cwd=REPO, env=environment, capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "GetMetricSpec  queue-depth, target 1" in done.stdout
-    assert "demo/llama  no answer" in done.stdout, "its Prometheus is not there, and it says so"
+    if "llm-scaler ask" in script:
+        assert "GetMetricSpec  queue-depth, target 1" in done.stdout
+        assert "demo/llama  no answer" in done.stdout, "its Prometheus is not there, and it says so"

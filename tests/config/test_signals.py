@@ -33,7 +33,7 @@ def everything():
 
 
 def test_what_every_engine_must_offer():
-    """What the shipped formulas ask for; where an engine lacks it, the table in README.md has another trigger."""
+    """What the shipped formulas ask for; where an engine lacks it, the table in docs/engines.md has another trigger."""
     lacking = {
         engine: lacks
         for engine, offered in signals.engines().items()

@@ -31,7 +31,7 @@ def machine(lab: Lab) -> Iterator[None]:
 def training(
     scaler: LlmScaler, name: str, metadata: Mapping[str, str], run: Mapping[str, str], **spec: object
 ) -> Object:
-    """The ScaledJob of the README, polled every 2 s; `run` are annotations that say how its pods run."""
+    """The ScaledJob of docs/training.md, polled every 2 s; `run` are annotations that say how its pods run."""
     container = {"name": "train", "image": "train", "resources": {"limits": {"nvidia.com/gpu": METADATA["gpus"]}}}
     pod = {
         "metadata": {"annotations": dict(run)},

@@ -1,4 +1,4 @@
-"""Every engine's real metrics page, read through a real Prometheus and directly: each signal, and README.md's trigger."""
+"""Every engine's real metrics page, read through a real Prometheus and directly: each signal, and the trigger of docs/engines.md."""
 
 import re
 from dataclasses import replace
@@ -22,10 +22,10 @@ from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
 HERE = Path(__file__).parent
-README = (HERE.parents[1] / "README.md").read_text()
+ENGINES = (HERE.parents[1] / "docs/engines.md").read_text()
 PAGES = yaml.safe_load((HERE / "pages.yaml").read_text())
 TRIGGERS = {
-    engine: yaml.safe_load(text) for engine, text in re.findall(r"^\| `([\w-]+)` \|.* `(\{.*\})` \|$", README, re.M)
+    engine: yaml.safe_load(text) for engine, text in re.findall(r"^\| `([\w-]+)` \|.* `(\{.*\})` \|$", ENGINES, re.M)
 }
 EXPECTED = [(engine, name, value) for engine, page in PAGES.items() for name, value in page["expect"].items()]
 
