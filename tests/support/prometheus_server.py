@@ -21,6 +21,14 @@ GO_MODULE = REPO / "tests" / "laboratory" / "tools" / "prometheus"
 HOUR = 3600.0
 
 
+def states(pid: int) -> set[str]:
+    """Read the states of all threads of a process: `T` is stopped (proc(5))."""
+    found = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        found.add(stat.read_text().rpartition(")")[2].split()[0])
+    return found
+
+
 def until(condition: Callable[[], object], tries: int = 600, pause: float = 0.05) -> None:
     """Wait for something outside this process; fail when it does not come."""
     for _ in range(tries):
@@ -182,8 +190,9 @@ class Prometheus:
         return self._process.pid
 
     def pause(self) -> None:
-        """Let it hang: connections are accepted, nothing is answered."""
+        """Let it hang: connections are accepted, nothing is answered. Its threads stop one by one, so wait for all."""
         os.kill(self.pid, signal.SIGSTOP)
+        until(lambda: states(self.pid) <= {"T"})
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
