@@ -24,7 +24,8 @@ from scaler.cli.arguments import read_file
 from scaler.config.catalog import Catalog, load
 from scaler.config.endpoint import Endpoint
 from scaler.config.settings import KEYS, Settings, flag, read_settings, shown, variable
-from scaler.engine.engine import Engine, Limits
+from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
 from scaler.model.errors import ConfigError, SourceError
 from scaler.model.objects import Cluster
 from scaler.model.strict_yaml import parse_yaml
@@ -71,7 +72,6 @@ class Service:
             clock,
             limits(settings),
             logs.log_decision,
-            direct=[name for name, endpoint in settings.endpoints.items() if endpoint.direct],
         )
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
@@ -132,7 +132,7 @@ class Service:
         said: Mapping[str, str] = {}
         while True:
             cluster = await asyncio.to_thread(kube.snapshot)
-            self.engine.see(cluster)
+            self.engine.update_cluster(cluster)
             self._pictured.set()
             problems = {**cluster.problems, **{f"objects of {name}": said for name, said in cluster.missing().items()}}
             for resource, problem in sorted(set(problems.items()) - set(said.items())):
@@ -147,7 +147,7 @@ class Service:
                 await asyncio.to_thread(kube.start)
             except SourceError as error:
                 logger.warning("no access to Kubernetes", extra={"problem": str(error)})
-                self.engine.see(Cluster(problems={"kubernetes": str(error)}))
+                self.engine.update_cluster(Cluster(problems={"kubernetes": str(error)}))
                 self._pictured.set()
                 await asyncio.sleep(ACCESS_INTERVAL)
             else:
@@ -175,14 +175,14 @@ class Service:
         while True:
             await asyncio.sleep(CATALOG_INTERVAL)
             before = self.engine.catalog
-            in_use = self.engine.formulas_in_use()
+            in_use = self.engine.registry.formulas_in_use()
             catalog = await asyncio.to_thread(load, self._own_formulas, before, in_use)
             if catalog is before:
                 continue
             for name, problem in sorted(set(catalog.problems.items()) - set(before.problems.items())):
                 logger.error("formula file not in force", extra={"file": name, "problem": problem})
             _say_what_was_read(catalog)
-            self.engine.use(catalog)
+            self.engine.update_catalog(catalog)
 
 
 def _say_what_was_read(catalog: Catalog) -> None:
@@ -236,6 +236,7 @@ def limits(settings: Settings) -> Limits:
         workloads=settings["limits.workloads"],
         forget_after=settings["limits.forgetAfter"],
         evaluation_delay=settings["evaluationDelay"],
+        direct=frozenset(name for name, endpoint in settings.endpoints.items() if endpoint.direct),
         patience=slowest + 1.0,
     )
 

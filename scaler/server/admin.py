@@ -33,7 +33,10 @@ NAMED = 20  # objects that an answer names when it knows no such object
 class Engine(metrics.Engine, Protocol):
     """What the pages need of the engine."""
 
-    cluster: Cluster
+    @property
+    def cluster(self) -> Cluster:
+        """The newest picture of the cluster."""
+        ...
 
     def find(self, namespace: str, name: str) -> Sequence[Decision]:
         """The newest decisions of all triggers of one scaled object."""

@@ -87,7 +87,10 @@ class Fetches(Protocol):
 class Engine(Protocol):
     """What the metrics need of the engine."""
 
-    catalog: Catalog
+    @property
+    def catalog(self) -> Catalog:
+        """The formulas in force."""
+        ...
 
     def decisions(self) -> Sequence[Decision]:
         """The newest decision of every workload."""

@@ -28,7 +28,8 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 from server.world import LOOPBACK, Clock, Timeline, catalog, formula  # noqa: E402
 
 from scaler.config.defaults import Defaults  # noqa: E402
-from scaler.engine.engine import Engine, Limits  # noqa: E402
+from scaler.engine.engine import Engine  # noqa: E402
+from scaler.engine.limits import Limits  # noqa: E402
 from scaler.server import metrics  # noqa: E402
 from scaler.server.listen import Server  # noqa: E402
 from scaler.server.pb import externalscaler_pb2 as pb  # noqa: E402

@@ -30,6 +30,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.endpoint import Endpoint, Page, PodPages
 from scaler.config.signals import find
 from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
 from scaler.model.measurement import OwnPods, PodPlace, Reading, SignalAsk
 from scaler.model.objects import Cluster, Scaled
 from scaler.sources.pages.aggregate import wanted
@@ -163,7 +164,9 @@ def sleeping(count: int = 1000, seconds: int = 20) -> None:
     now = [time.time()]
     source = ScrapeSource(Endpoint("pods", pods=PodPages(), pages=(gateway,)), lambda: now[0])
     defaults = Defaults(endpoint="pods", endpoints=("pods",))
-    engine = Engine({"pods": source}, load(shipped_formulas()), defaults, lambda: now[0], direct=("pods",))
+    engine = Engine(
+        {"pods": source}, load(shipped_formulas()), defaults, lambda: now[0], Limits(direct=frozenset({"pods"}))
+    )
     objects = {}
     for number in range(count):
         trigger = tuple(sorted({"formula": "queue-depth", "model": f"m{number}"}.items()))
@@ -174,7 +177,7 @@ def sleeping(count: int = 1000, seconds: int = 20) -> None:
         objects["demo", one.name] = (one,)
 
     async def play() -> None:
-        engine.see(Cluster(objects, heard=now[0] + 100, listed=frozenset({"ScaledObject"})))
+        engine.update_cluster(Cluster(objects, heard=now[0] + 100, listed=frozenset({"ScaledObject"})))
         for second in range(15 + seconds):
             if second == 15:  # all have their past behind them
                 begun.extend((time.process_time(), len(web.asked)))

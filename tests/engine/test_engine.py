@@ -9,8 +9,10 @@ import pytest
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
-from scaler.engine import engine as engine_module
-from scaler.engine.engine import FOLDS_A_SLICE, Engine, Limits
+from scaler.engine import fold as fold_module
+from scaler.engine.engine import Engine
+from scaler.engine.fold import FOLDS_A_SLICE
+from scaler.engine.limits import Limits
 from scaler.model.errors import ConfigError, NoAnswer, UnknownFormula
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.strict_yaml import parse_yaml
@@ -96,7 +98,7 @@ def test_the_history_of_a_new_workload_is_folded_so_that_it_knows_the_past_at_on
     async def scenario():
         engine = engine_of(lambda _at: 0.0)
         assert (await first(engine)).active is False  # 30 s of quiet are in the history
-        [(_, times)] = engine._sources["default"].questions
+        [(_, times)] = engine._collector._sources["default"].questions
         assert times == [START - Limits().evaluation_delay - 30 + step * 5 for step in range(7)]
         await engine.close()
 
@@ -139,7 +141,7 @@ def test_calls_are_answered_while_a_long_past_is_folded():
 def test_a_past_that_could_not_be_asked_for_is_asked_for_again_at_the_next_tick():
     async def scenario():
         engine = engine_of(lambda _at: 0.0)
-        source = engine._sources["default"]
+        source = engine._collector._sources["default"]
         measure, source.measure = source.measure, lambda _ask, at: Failure("timed out", at)
         with pytest.raises(NoAnswer, match="no certain answer yet: load: timed out"):
             await first(engine)
@@ -157,12 +159,15 @@ def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
     async def scenario():
         engine = engine_of()
         waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(250)]
-        while len(engine._workloads) < 250:  # noqa: ASYNC110 - they come one after another
+        while len(engine.registry.workloads) < 250:  # noqa: ASYNC110 - they come one after another
             await asyncio.sleep(0)
         for _ in range(3):
             await engine.tick(START)
         assert [(await one).replicas for one in waiting] == [4] * 250
-        asked = [sum(isinstance(ask, SignalAsk) for ask in asks) for asks, _ in engine._sources["default"].questions]
+        asked = [
+            sum(isinstance(ask, SignalAsk) for ask in asks)
+            for asks, _ in engine._collector._sources["default"].questions
+        ]
         assert asked == [400, 400, 200], "four facts of each HPA"
         await engine.close()
 
@@ -172,7 +177,7 @@ def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
 def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
     async def scenario():
         engine = engine_of()
-        source = engine._sources["default"]
+        source = engine._collector._sources["default"]
         await first(engine, request("a"))
         await first(engine, request("b"))
         source.questions.clear()
@@ -193,7 +198,7 @@ def test_ticks_fall_just_before_the_looks_of_the_hpa_and_are_no_more_than_before
     async def scenario():
         clock = Clock()
         engine = engine_of(clock=clock)
-        source = engine._sources["default"]
+        source = engine._collector._sources["default"]
         await first(engine, request("hpa"))
         await first(engine, request("polled"))
         at = {"hpa": [], "polled": []}
@@ -225,7 +230,7 @@ def test_who_came_first_is_asked_about_first():
         models = [f"m{number}" for number in (7, 3, 9, 1, 5)]
         for model in models:
             metadata = (("expression", "waiting"), ("model", model), ("target", "1"))
-            engine._asked(Request(f"team-{model}", model, metadata), START)
+            engine.registry.asked(Request(f"team-{model}", model, metadata), START)
         await engine.tick(START)
         assert source.whose == {f"team-{model}" for model in models}
         assert [model for model in dict.fromkeys(source.models) if model] == models
@@ -242,16 +247,16 @@ def test_a_wrong_trigger_is_an_error_at_once_and_no_workload():
                 await engine.read(request(oops="1"))
             with pytest.raises(UnknownFormula):
                 await engine.read(request(formula="nope"))
-        assert engine._workloads == {}
+        assert engine.registry.workloads == {}
         for number in range(2000):
             with pytest.raises(ConfigError):
                 await engine.read(request(oops=str(number)))
-        assert len(engine._errors) <= 512
+        assert len(engine.registry.errors) <= 512
         assert engine.refusals("team", "llama")[-1].startswith("trigger: oops: unknown key")
         assert engine.refusals("team", "other") == []
         with pytest.raises(ConfigError, match="metadata: a value of 1000000 characters|oops"):
             await engine.read(request(oops="x" * 1_000_000))
-        assert "x" * 100 not in str(engine._errors), "what is too large is not kept"
+        assert "x" * 100 not in str(engine.registry.errors), "what is too large is not kept"
         await engine.close()
 
     play(scenario())
@@ -347,7 +352,7 @@ def test_a_source_that_raises_at_one_question_answers_the_others(caplog):
 
 
 def test_a_workload_that_cannot_be_decided_is_told_why_and_the_others_are_decided(caplog, monkeypatch):
-    real = engine_module.decide
+    real = fold_module.decide
 
     def touchy(spec, state, inputs, now):
         if spec.key.name == "culprit":
@@ -355,7 +360,7 @@ def test_a_workload_that_cannot_be_decided_is_told_why_and_the_others_are_decide
         return real(spec, state, inputs, now)
 
     async def scenario():
-        monkeypatch.setattr(engine_module, "decide", touchy)
+        monkeypatch.setattr(fold_module, "decide", touchy)
         engine = engine_of()
         with caplog.at_level(logging.CRITICAL):
             honest = asyncio.ensure_future(first(engine))
@@ -402,7 +407,7 @@ def test_a_fold_that_fails_leaves_the_old_decision_to_age(caplog):
     async def scenario():
         engine = engine_of()
         decision = await first(engine)
-        engine._sources["default"].measure = lambda _ask, _at: object()
+        engine._collector._sources["default"].measure = lambda _ask, _at: object()
         with caplog.at_level(logging.CRITICAL):
             await engine.tick(START + 5)
         assert engine.decisions() == [decision]
@@ -423,9 +428,9 @@ def test_ten_thousand_made_up_workloads_do_not_drive_out_the_real_ones():
         await engine.tick(clock.now)
         assert await engine.read(request())
         for number in range(10_000):
-            engine._asked(request(f"made-up-{number}"), clock.now)
-        assert len(engine._workloads) == 100
-        assert request() in engine._workloads
+            engine.registry.asked(request(f"made-up-{number}"), clock.now)
+        assert len(engine.registry.workloads) == 100
+        assert request() in engine.registry.workloads
         await engine.close()
 
     play(scenario())
@@ -440,10 +445,10 @@ def test_a_flood_of_newcomers_keeps_nobody_waiting_who_is_known_and_comes_in_tur
         honest = asyncio.ensure_future(engine.read(request()))
         newcomer = asyncio.ensure_future(engine.read(request("newcomer")))
         assert (await honest).replicas == 4
-        assert len(engine._workloads) < 30, "the known one waited for a moment of the flood, not for all of it"
-        while request("newcomer") not in engine._workloads:  # noqa: ASYNC110 - it comes in its turn
+        assert len(engine.registry.workloads) < 30, "the known one waited for a moment of the flood, not for all of it"
+        while request("newcomer") not in engine.registry.workloads:  # noqa: ASYNC110 - it comes in its turn
             await asyncio.sleep(0)
-        assert len(engine._workloads) < 100, "and one of another namespace comes before the rest of the flood"
+        assert len(engine.registry.workloads) < 100, "and one of another namespace comes before the rest of the flood"
         for one in (*coming, newcomer):
             one.cancel()
         await asyncio.gather(*coming, newcomer, return_exceptions=True)
@@ -462,9 +467,9 @@ def test_a_flood_above_the_limit_forgets_its_own():
             await first(engine, request(name))
         for number in range(100):
             clock.now += 1
-            engine._asked(Request("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
-        assert {request(name) for name in names} <= engine._workloads.keys()
-        assert len(engine._workloads) == 20
+            engine.registry.asked(Request("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
+        assert {request(name) for name in names} <= engine.registry.workloads.keys()
+        assert len(engine.registry.workloads) == 20
         await engine.close()
 
     play(scenario())
@@ -495,7 +500,7 @@ def test_a_workload_that_nobody_asks_about_is_forgotten():
         await first(engine, request("old"))
         clock.now += 7300
         await first(engine, request("new"))
-        assert list(engine._workloads) == [request("new")]
+        assert list(engine.registry.workloads) == [request("new")]
         await engine.close()
 
     play(scenario())
@@ -506,7 +511,7 @@ def test_an_edited_trigger_does_not_lower_what_was_said_before_it_has_seen_enoug
 
     async def scenario():
         engine = engine_of(lambda at: 40.0 if at < START else 10.0)
-        engine.use(
+        engine.update_catalog(
             Catalog(
                 {
                     **engine.catalog.formulas,
@@ -515,7 +520,7 @@ def test_an_edited_trigger_does_not_lower_what_was_said_before_it_has_seen_enoug
             )
         )
         await first(engine)
-        engine._sources["default"].load = lambda at: 10.0 if at >= START - 1 else "no history"
+        engine._collector._sources["default"].load = lambda at: 10.0 if at >= START - 1 else "no history"
         decision = await first(engine, request(formula="windowed"))
         assert (decision.certainty, decision.replicas, decision.asked) == ("raising", 4, 1)
         await engine.close()
@@ -530,10 +535,10 @@ def test_an_edit_of_a_formula_is_in_force_at_the_next_tick():
     async def scenario():
         engine = engine_of()
         await first(engine)
-        engine.use(catalog(load=5))
+        engine.update_catalog(catalog(load=5))
         await engine.tick(START + 5)
         assert (await engine.read(request())).replicas == 8
-        engine.use(engine.catalog)
+        engine.update_catalog(engine.catalog)
         assert engine.notices() == {}
         await engine.close()
 
@@ -544,9 +549,9 @@ def test_an_edit_without_effect_changes_nothing():
     async def scenario():
         engine = engine_of()
         await first(engine)
-        state = engine._workloads[request()].state
-        engine.use(catalog(load=10))
-        assert engine._workloads[request()].state is state
+        state = engine.registry.workloads[request()].state
+        engine.update_catalog(catalog(load=10))
+        assert engine.registry.workloads[request()].state is state
         await engine.close()
 
     play(scenario())
@@ -557,12 +562,12 @@ def test_an_edit_that_no_longer_fits_the_trigger_leaves_the_old_one_in_force():
         engine = engine_of()
         await first(engine)
         demanding = LOAD.format(target=5) + "parameters: {model: {description: a model}}\n"
-        engine.use(Catalog({"load": parse_file(parse_yaml(demanding, "load.yaml"), "load.yaml")}))
+        engine.update_catalog(Catalog({"load": parse_file(parse_yaml(demanding, "load.yaml"), "load.yaml")}))
         await engine.tick(START + 5)
         assert (await engine.read(request())).replicas == 4
         [notice] = engine.notices().values()
         assert notice.startswith("an edit of load.yaml is not in force: trigger: model: is missing")
-        engine.use(catalog(load=5))
+        engine.update_catalog(catalog(load=5))
         assert engine.notices() == {}
         await engine.close()
 
@@ -574,7 +579,7 @@ def test_a_new_formula_file_ends_the_error_of_those_who_asked_for_it():
         engine = engine_of()
         with pytest.raises(UnknownFormula):
             await engine.read(request(formula="new"))
-        engine.use(catalog(load=10, new=20))
+        engine.update_catalog(catalog(load=10, new=20))
         assert (await first(engine, request(formula="new"))).replicas == 2
         await engine.close()
 
@@ -644,7 +649,9 @@ def test_run_ticks_by_itself_until_closed():
 def test_a_workload_that_measures_nothing_needs_no_source():
     async def scenario():
         engine = engine_of()
-        engine.use(Catalog({"fixed": parse_file(parse_yaml("name: fixed\nformula: 3\ntarget: 1\n", "f"), "f")}))
+        engine.update_catalog(
+            Catalog({"fixed": parse_file(parse_yaml("name: fixed\nformula: 3\ntarget: 1\n", "f"), "f")})
+        )
         assert (await first(engine, request(formula="fixed", kind="ScaledJob"))).replicas == 3
         await engine.close()
 

@@ -8,7 +8,8 @@ import pytest
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
-from scaler.engine.engine import Engine, Limits
+from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
 from scaler.model.errors import ConfigError, NoAnswer
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.objects import Cluster, Hpa, Job, Pod, Scaled
@@ -55,11 +56,11 @@ class World:
     current: float | None = None  # replicas, as kube-state-metrics has them
 
     def __post_init__(self):
-        limits, names = Limits(budget=0.01), ("default", *self.direct)
+        limits, names = Limits(budget=0.01, direct=frozenset(self.direct)), ("default", *self.direct)
         gateway = "gateway" if "gateway" in self.direct else None
         defaults = Defaults(endpoints=names, gateway_endpoint=gateway, scale_down=None)
         sources = dict.fromkeys(names, self)
-        self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits, direct=self.direct)
+        self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits)
 
     def fetch(self, asks, times, whose=NOBODYS):
         self.asked |= set(asks)
@@ -95,7 +96,7 @@ class World:
         """Tick so many seconds past the start, after Kubernetes said this; gives the decision of each object."""
         self.now = START + seconds
         if cluster is not None:
-            self.engine.see(cluster)
+            self.engine.update_cluster(cluster)
         await self.engine.tick(self.now)
         return {f"{one.key.kind} {one.key.name}": one for one in self.engine.decisions()}
 
@@ -266,10 +267,10 @@ def test_an_object_that_is_deleted_is_forgotten_and_one_that_comes_again_is_anot
 def test_another_object_that_comes_while_the_old_one_is_measured_is_measured_itself():
     async def scenario():
         world = World(load={"a": 100, "b": 10})
-        world.engine.see(cluster(scaled(own=pods("a"))))
+        world.engine.update_cluster(cluster(scaled(own=pods("a"))))
         ticking = asyncio.ensure_future(world.engine.tick(START))
         await asyncio.sleep(0)
-        world.engine.see(cluster(scaled(own=pods("b"), uid="another")))
+        world.engine.update_cluster(cluster(scaled(own=pods("b"), uid="another")))
         await ticking
         assert world.engine.decisions() == []
         assert (await world.at(5))["ScaledObject llama"].replicas == 1
@@ -302,9 +303,9 @@ def test_whom_kubernetes_lists_is_kept_however_long_nobody_asks():
 def test_a_formula_that_comes_later_is_taken_by_those_who_wait_for_it():
     async def scenario():
         world = World(load={"a": 5})
-        world.engine.use(Catalog({}))
+        world.engine.update_catalog(Catalog({}))
         assert await world.at(0, cluster(scaled(own=pods("a")))) == {}
-        world.engine.use(catalog())
+        world.engine.update_catalog(catalog())
         assert list(await world.at(5)) == ["ScaledObject llama"]
 
     play(scenario)
@@ -313,11 +314,11 @@ def test_a_formula_that_comes_later_is_taken_by_those_who_wait_for_it():
 def test_whom_kubernetes_lists_is_not_driven_out():
     async def scenario():
         world = World(load={"a": 5})
-        world.engine._limits = Limits(workloads=10, budget=0.001)
+        world.engine.registry.limits = Limits(workloads=10, budget=0.001)
         await world.at(0, cluster(scaled(own=pods("a"))))
         for number in range(50):
-            world.engine._asked(request(f"made-up-{number}"), world.now)
-        assert request() in world.engine._workloads
+            world.engine.registry.asked(request(f"made-up-{number}"), world.now)
+        assert request() in world.engine.registry.workloads
 
     play(scenario)
 
@@ -325,7 +326,7 @@ def test_whom_kubernetes_lists_is_not_driven_out():
 def test_more_objects_than_the_limit_are_not_taken_in():
     async def scenario():
         world = World(load={"a": 5})
-        world.engine._limits = Limits(workloads=3)
+        world.engine.registry.limits = Limits(workloads=3)
         decided = await world.at(0, cluster(*(scaled(f"o{number}", own=pods("a")) for number in range(9))))
         assert sorted(decided) == ["ScaledObject o0", "ScaledObject o1", "ScaledObject o2"]
 
@@ -531,10 +532,10 @@ def test_an_unchanged_picture_costs_nothing():
         told = cluster(scaled(own=pods("a")))
         for at in (0, 5):  # the first asks about the past
             await world.at(at, told)
-        item = world.engine._workloads[request()]
-        asks = item.view.asks
+        item = world.engine.registry.workloads[request()]
+        asks = item.plan.asks
         await world.at(10, replace(told, heard=START + 10))
-        assert item.view.asks is asks
+        assert item.plan.asks is asks
         assert world.engine.cluster.heard == START + 10
 
     play(scenario)
@@ -673,7 +674,7 @@ def test_an_edit_is_folded_at_once_though_nothing_else_is_new():
         for at in (0, 1):
             await world.at(at)
         edited = parse_file(parse_yaml(LOAD.replace("target: 10", "target: 5"), "load"), "load")
-        world.engine.use(Catalog({"load": edited}))
+        world.engine.update_catalog(Catalog({"load": edited}))
         assert (await world.at(2))["ScaledObject llama"].spec.target == 5
 
     play(scenario)
@@ -716,11 +717,11 @@ def test_a_trigger_whose_metric_type_multiplies_the_replicas_is_refused_where_it
     async def scenario():
         await world.at(0, cluster(scaled(own=pods("llama-a"))))
         assert await world.engine.read(asking)
-        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(), trigger(model="new")))))
+        world.engine.update_cluster(cluster(scaled(own=pods("llama-a"), by_value=(trigger(), trigger(model="new")))))
         for one in (asking, request(model="new")):
             with pytest.raises(ConfigError, match=r"trigger: metricType: is not AverageValue.*leave it out"):
                 await world.engine.read(one)
-        world.engine.see(cluster(scaled(own=pods("llama-a"), by_value=(trigger(formula="window"),))))
+        world.engine.update_cluster(cluster(scaled(own=pods("llama-a"), by_value=(trigger(formula="window"),))))
         assert await world.engine.read(asking), "another trigger of the object is meant"
 
     asyncio.run(scenario())

@@ -9,7 +9,8 @@ from support.cluster import GPU, node, on, picture, spec
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
-from scaler.engine.engine import Engine, Limits
+from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
 from scaler.model.measurement import NOBODYS, GpuAsk, HistoryAsk, Reading, Request
 from scaler.model.nodes import Template
 from scaler.model.objects import Cluster
@@ -55,7 +56,7 @@ class World:
     async def at(self, seconds, cluster=None):
         self.now = START + seconds
         if cluster is not None:
-            self.engine.see(cluster)
+            self.engine.update_cluster(cluster)
         await self.engine.tick(self.now)
         return self.engine.decisions()[0]
 
@@ -116,8 +117,8 @@ def test_a_count_says_how_far_it_may_be_believed():
 def test_what_is_not_known_is_an_error_and_not_zero(seen, reason):
     async def scenario():
         world = World(COUNTS)
-        world.engine.see(seen)
-        world.engine._asked(REQUEST, START)
+        world.engine.update_cluster(seen)
+        world.engine.registry.asked(REQUEST, START)
         world.now += 2
         decision = await world.at(5)
         assert decision.problems == (f"places, own: {reason}",)

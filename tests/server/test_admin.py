@@ -52,7 +52,9 @@ async def test_not_ready_without_a_formula():
 
 async def test_verbose_names_each_bad_file_workload_and_certificate_and_stays_ready(secret):
     async with world(listen=with_tls(secret.files())) as w, pages(w) as url:
-        w.engine.use(Catalog(catalog().formulas, {"b.yaml": "b.yaml: formula: is missing", "a.yaml": "is not UTF-8"}))
+        w.engine.update_catalog(
+            Catalog(catalog().formulas, {"b.yaml": "b.yaml: formula: is missing", "a.yaml": "is not UTF-8"})
+        )
         secret.publish(key=b"")
         page = await get(f"{url}/readyz?verbose")
         assert page.status == 200

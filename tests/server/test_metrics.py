@@ -113,7 +113,7 @@ async def test_sources_and_formulas_are_counted():
         await stub.IsActive(ref())
         del w.source.values["waiting"]
         await w.at(5)
-        w.engine.use(Catalog(catalog().formulas, {"queue.yaml": "is not YAML"}))
+        w.engine.update_catalog(Catalog(catalog().formulas, {"queue.yaml": "is not YAML"}))
         samples = await scrape(url)
         assert value(samples, "llm_scaler_source_answers_total", endpoint="default", outcome="answered") > 0
         assert value(samples, "llm_scaler_source_answers_total", endpoint="default", outcome="failed") > 0
@@ -125,7 +125,7 @@ async def test_sources_and_formulas_are_counted():
 async def test_every_metric_on_the_page_is_in_the_table_and_the_other_way_round():
     async with world({"waiting": 1.0}, observed=True) as w, client(w.address) as stub, pages(w) as url:
         await stub.IsActive(ref())
-        w.engine.use(Catalog(catalog().formulas, {"other.yaml": "is not YAML"}))
+        w.engine.update_catalog(Catalog(catalog().formulas, {"other.yaml": "is not YAML"}))
         page = (await get(f"{url}/metrics")).text
         heads = {line.split()[2]: line.split()[3] for line in page.splitlines() if line.startswith("# TYPE llm_scaler")}
         heads = {name: kind for name, kind in heads.items() if not name.endswith("_created")}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from server.world import asking, catalog, client, formula, ref, refused, world
 
 from scaler.config.trigger import metric_name
-from scaler.engine.engine import Limits
+from scaler.engine.limits import Limits
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.server.servicer import ExternalScaler
@@ -158,7 +158,7 @@ async def test_a_wrong_trigger_keeps_its_stream_open_and_goes_on_when_it_is_righ
         while (await refused(stub.IsActive(ref(formula="later"))))[0] != "NOT_FOUND":
             pass
         assert not word.done()
-        w.engine.use(catalog(formula(), formula(name="later")))
+        w.engine.update_catalog(catalog(formula(), formula(name="later")))
         assert (await word).result is True
 
 

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
-from scaler.engine.engine import Engine, Limits
+from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading
 from scaler.server import metrics
 from scaler.server.listen import Listen, Server

@@ -1,9 +1,12 @@
 """Timelines for tests: a formula file as text, rows of measurements, and the decisions that come of them."""
 
+from dataclasses import replace
+
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import State, decide
+from scaler.decision.together import Step
 from scaler.model.measurement import Failure, Inputs, Reading, Replicas, Request
 from scaler.model.strict_yaml import parse_yaml
 
@@ -65,3 +68,19 @@ def fold(spec, rows, state=None, start=START):
 def said(decisions):
     """(replicas, active) of every decision."""
     return [(decision.replicas, decision.active) for decision in decisions]
+
+
+def sharing(total, concerns=lambda _spec: True):
+    """A step that shares so many replicas among those that it concerns, as they ask for them, rounded down."""
+
+    def share(decided):
+        asked = sum(decision.replicas for decision in decided.values())
+        if asked <= total:
+            return decided
+        return {request: lowered(decision, decision.replicas * total // asked) for request, decision in decided.items()}
+
+    def lowered(decision, replicas):
+        reason = f"{replicas} replicas: {total} are shared"
+        return replace(decision, said=replace(decision.said, replicas=replicas), reason=reason)
+
+    return Step("sharing", concerns, share)

@@ -242,7 +242,7 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
     metrics = {"waiting": {"signal": "waiting"}, "places": {"gpus": "schedulable_replicas"}}
     file = parse_file({"name": "load", "metrics": metrics, "formula": "waiting", "target": 2}, "load.yaml")
     engine = Engine({"default": Numbers()}, Catalog({"load": file}), Defaults(scale_down=None), clock)
-    engine.see(kube.snapshot())
+    engine.update_cluster(kube.snapshot())
     for _ in range(3):
         await engine.tick(clock.now)
         clock.now += 5

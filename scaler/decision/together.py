@@ -1,0 +1,77 @@
+"""Workloads that are decided together: the place for a step between the fold of each and what is published.
+
+A step is pure: from what every workload that it concerns came to by itself to what each is told. It sees the newest
+fold of all of them, whichever was due, and begins anew from these each time, so that nothing is limited twice.
+
+    a: 6, b: 6, by themselves      -- a step that shares 8 -->      a: 4, b: 4
+    a: 1, b: 6, at the next tick                                    a: 1, b: 6
+
+STEPS is the table; each step takes what the one before it left. Whom a step does not give back keeps what it came to
+by itself, so a step can forget nobody. Two triggers of one object are two workloads, also while one of them is an
+edit of the other: `decision.key` says whose they are.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decide import State
+from scaler.decision.decision import Decision
+from scaler.model.measurement import Request
+
+logger = logging.getLogger(__name__)
+
+Decided = Mapping[Request, Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule by which workloads are decided together.
+
+    Args:
+        name: for the log.
+        concerns: whether a workload is one of them; the others are published without waiting.
+        decide: from what each came to by itself to what each is told.
+    """
+
+    name: str
+    concerns: Callable[[WorkloadSpec], bool]
+    decide: Callable[[Decided], Decided]
+
+
+STEPS: tuple[Step, ...] = ()
+
+
+def decide_together(alone: Decided, steps: Sequence[Step] = STEPS) -> Decided:
+    """Take every step in turn, each with the workloads that it concerns.
+
+    Args:
+        alone: what each workload came to by itself.
+        steps: in the order in which they are taken.
+
+    Returns:
+        What each is told, for the same workloads. A step that raises is left out, and logged.
+    """
+    decided = dict(alone)
+    for step in steps:
+        concerned = {request: decision for request, decision in decided.items() if step.concerns(decision.spec)}
+        try:
+            told = step.decide(concerned)
+        except Exception:  # one rule's fault must not silence those it is about
+            logger.exception("workloads cannot be decided together", extra={"step": step.name})
+            continue
+        decided |= {request: told[request] for request in concerned if request in told}
+    return decided
+
+
+def carried(state: State, decision: Decision) -> State:
+    """Return the state that the next tick begins with, where something else was told than the fold came to.
+
+    What was told is what uncertain data may not lower.
+    """
+    said = decision.said
+    if said is None:
+        return state
+    certain = said if decision.certainty == "certain" else state.certain
+    return replace(state, floor=said.replicas, active=said.active, certain=certain)

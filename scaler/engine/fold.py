@@ -1,0 +1,88 @@
+"""From answers to a decision that nobody has been told yet.
+
+`decide` is folded over the past of a new workload, and over one time of any other. What went wrong with one workload is
+said to its own user, and stops no other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decide import State, decide
+from scaler.decision.decision import Decision
+from scaler.engine.workload import Answers, TickPlan, Workload, fault
+from scaler.model.measurement import Failure, Reading
+
+logger = logging.getLogger(__name__)
+
+FOLDS_A_SLICE = 100  # folds between two turns of the event loop
+SLICE = 0.005  # seconds of folds between two turns, if these come first
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one workload's tick came to, by itself."""
+
+    workload: Workload
+    spec: WorkloadSpec  # that was folded: an edit may have come in between
+    state: State
+    decision: Decision
+    at: float  # grid time
+    answers: Answers
+    past: bool  # its history was folded
+    seen: bool  # something was measured, or there was nothing to measure
+
+
+class Folder:
+    """Folds one tick after another, and lets others run in between: a long past is thousands of folds."""
+
+    def __init__(self) -> None:
+        self._folds = 0
+        self._slice = 0.0  # when the event loop last had a turn between folds
+
+    async def fold(self, item: Workload, answers: Answers, times: Sequence[float]) -> Folded | None:
+        """Fold answers into a workload, which stays as it is.
+
+        Args:
+            item: whose plan the answers are for.
+            answers: to all that the plan asks, one for each time.
+            times: on the grid, ascending.
+
+        Returns:
+            What it came to; None where that failed, which the workload's `fault` says.
+        """
+        state, decision, plan = item.state, item.decision, item.plan
+        spec = plan.spec
+        try:
+            for index, time in enumerate(times):
+                measured = {ask: answers[asked][index] for ask, asked in plan.asks.items()}
+                newest = time == times[-1]
+                if not newest and all(isinstance(one, Failure) for one in measured.values()):
+                    continue  # history that could not be had is not an outage that was seen
+                cluster_view = plan.cluster_view if newest else ()  # of the past Kubernetes says nothing
+                state, decision = decide(spec, state, spec.inputs_of(measured, *cluster_view), time)
+                if not newest and state.certain is None:
+                    state = replace(state, started=item.state.started)  # nor time for which we gave no answer
+                await self._yield_to_loop()
+        except Exception as error:  # one workload's fault must not stop the others
+            logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
+            item.fault = fault("nothing can be decided for it", error)
+            return None
+        item.fault = ""
+        if decision is None:
+            return None
+        seen = _any_reading(answers, plan) or not plan.asks
+        return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen)
+
+    async def _yield_to_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._folds += 1
+        if self._folds % FOLDS_A_SLICE == 0 or loop.time() - self._slice > SLICE:
+            await asyncio.sleep(0)
+            self._slice = loop.time()
+
+
+def _any_reading(answers: Answers, plan: TickPlan) -> bool:
+    return any(isinstance(answers[ask][-1], Reading) for ask in plan.asks.values())

@@ -1,0 +1,230 @@
+"""Which workloads there are: the only place that makes one, binds it to a formula, or forgets it.
+
+A workload comes when KEDA asks for it or Kubernetes lists its object, and goes when its object is gone, or when nobody
+has asked for long and Kubernetes does not list it. It is bound again when its formula file changes; a file that no
+longer fits it leaves the old formula in force, with a notice. Above the limit those are forgotten first who called only
+briefly, and of these one of the namespace that has most.
+"""
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from scaler.config.catalog import Catalog
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind
+from scaler.config.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, refuse_by_value, size
+from scaler.decision.decide import State, inherited
+from scaler.engine.limits import Limits
+from scaler.engine.workload import TickPlan, Workload
+from scaler.model.errors import ScalerError
+from scaler.model.measurement import Request, WorkloadKey
+from scaler.model.objects import Cluster, Scaled, resolved
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
+
+
+class Registry:
+    """All workloads of one engine, by what KEDA sends for them.
+
+    Args:
+        catalog: the formulas to begin with.
+        defaults: what the settings say for every workload.
+        limits: bounds.
+        wake: called when something is due that was not before.
+    """
+
+    def __init__(self, catalog: Catalog, defaults: Defaults, limits: Limits, wake: Callable[[], None]) -> None:
+        self.catalog = catalog
+        self.cluster = Cluster()
+        self.workloads: dict[Request, Workload] = {}
+        self.errors: dict[Request, tuple[Catalog, ScalerError]] = {}
+        self.limits = limits
+        self._defaults = defaults
+        self._wake = wake
+
+    # ---- what KEDA asks ----
+
+    def asked(self, request: Request, now: float) -> Workload:
+        """Return the workload of a request, registered if it is new.
+
+        Raises:
+            ScalerError: the trigger is wrong.
+        """
+        workload = self.workloads.get(request)
+        if workload is None:
+            workload = self._register(request, now)
+        workload.last_asked = now
+        return workload
+
+    def raise_known_error(self, request: Request) -> None:
+        """Refuse again, at no cost, what this catalogue has refused already."""
+        known = self.errors.get(request)
+        if known and known[0] is self.catalog:
+            raise known[1].with_traceback(None)
+
+    def refusals(self, namespace: str, name: str) -> list[str]:
+        """List why triggers of one scaled object were refused, the newest last."""
+        return [
+            str(error)
+            for request, (_, error) in self.errors.items()
+            if (request.namespace, request.name) == (namespace, name)
+        ]
+
+    def notices(self) -> dict[WorkloadKey, str]:
+        """List the workloads that go on with an older formula, and why."""
+        return {item.trigger.key: item.notice for item in self.workloads.values() if item.notice}
+
+    def _register(self, request: Request, now: float) -> Workload:
+        self.raise_known_error(request)
+        scaled = self._scaled(request)
+        refuse_by_value(request, scaled)  # not remembered: it is mended in the object, not in what is asked
+        try:
+            trigger = _of_kind(parse_trigger(request), scaled)
+            file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
+            spec = bind(file, trigger, self._defaults)
+        except ScalerError as error:
+            self._remember(request, error)
+            raise
+        self.errors.pop(request, None)
+        self._make_room()
+        plan = TickPlan(spec, spec.asks_of(None))
+        workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now, plan, scaled)
+        self.workloads[request] = workload
+        self._wake()
+        return workload
+
+    def _remember(self, request: Request, error: ScalerError) -> None:
+        """Keep the error of a request, so that asking again is cheap and `explain` can show it."""
+        self.errors.pop(request, None)
+        while len(self.errors) >= REMEMBERED_ERRORS:
+            self.errors.pop(next(iter(self.errors)))
+        if size(request) <= MAX_METADATA_LENGTH:
+            self.errors[request] = (self.catalog, error)
+
+    def _inherited(self, key: WorkloadKey) -> State:
+        """Take over from an edited trigger: what was said for its object is not lowered on little sight."""
+        target = (key.namespace, key.name, key.kind)
+        return inherited(
+            [
+                item.state
+                for item in self.workloads.values()
+                if (item.trigger.key.namespace, item.trigger.key.name, item.trigger.key.kind) == target
+            ]
+        )
+
+    # ---- who is forgotten ----
+
+    def forget_the_silent(self, now: float) -> None:
+        """Forget who has not called for long, and whom Kubernetes does not list."""
+        silent = [
+            request
+            for request, item in self.workloads.items()
+            if not item.listed and now - item.last_asked > self.limits.forget_after
+        ]
+        for request in silent:
+            self._forget(request)
+
+    def _make_room(self) -> None:
+        """Forget one above the limit: first who called only briefly, and of these the oldest of who has most."""
+        if len(self.workloads) < self.limits.workloads:
+            return
+        held = Counter((item.rank, item.request.namespace) for item in self.workloads.values())
+        least = min(rank for rank, _ in held)
+        owner = max((count, namespace) for (rank, namespace), count in held.items() if rank == least)[1]
+        candidates = (
+            item for item in self.workloads.values() if item.rank == least and item.request.namespace == owner
+        )
+        self._forget(min(candidates, key=lambda item: item.last_asked).request)
+
+    def _forget(self, request: Request) -> None:
+        self.workloads.pop(request).changed.set()
+
+    # ---- what Kubernetes lists ----
+
+    def sync(self, cluster: Cluster, now: float) -> None:
+        """Take a new picture of the cluster: know every workload before KEDA asks, and which object each belongs to."""
+        before, self.cluster = self.cluster, cluster
+        if cluster.objects is not before.objects:
+            self._sync_workloads(now)
+
+    def _sync_workloads(self, now: float) -> None:
+        """Register whom Kubernetes lists, recognize who has asked, and forget whose object is gone."""
+        listed = {
+            Request(scaled.namespace, scaled.name, metadata)
+            for scaled in self.cluster
+            for metadata in scaled.triggers
+            if resolved(metadata)
+        }
+        for request in sorted(listed - self.workloads.keys(), key=lambda one: (one.namespace, one.name)):
+            if len(self.workloads) >= self.limits.workloads:
+                logger.warning("more workloads than limits.workloads", extra={"listed": len(listed)})
+                break
+            with contextlib.suppress(ScalerError):  # KEDA is told when it asks
+                self._register(request, now)
+        for request, item in list(self.workloads.items()):
+            if item.listed and request not in listed and item.trigger.key.kind in self.cluster.listed:
+                self._forget(request)
+                continue
+            item.last_asked = now if item.listed or request in listed else item.last_asked
+            item.listed = request in listed
+            self._update_target(item, self._scaled(request))
+
+    def _scaled(self, request: Request) -> Scaled | None:
+        return self.cluster.find(request.namespace, request.name, request.metadata, dict(request.metadata).get("kind"))
+
+    def _update_target(self, item: Workload, scaled: Scaled | None) -> None:
+        """Take what Kubernetes says of a workload's object; another object of the same name is another workload."""
+        before, item.scaled = item.scaled, scaled
+        if before is None and scaled is not None and item.decision is None:
+            self._wake()  # it waited for this
+        if item.jobs_changed:
+            self._wake()
+        trigger = _of_kind(item.trigger, scaled)
+        another = before is not None and scaled is not None and before.uid != scaled.uid
+        if trigger == item.trigger and not another:
+            return
+        item.trigger, item.spec = trigger, replace(item.spec, key=trigger.key)
+        item.begin_anew(State())
+        item.decision = None
+        self._wake()
+
+    # ---- which formulas there are ----
+
+    def formulas_in_use(self) -> frozenset[str]:
+        """Return the names of the formula files that workloads were bound to."""
+        return frozenset(item.trigger.formula for item in self.workloads.values() if item.trigger.formula)
+
+    def update_catalog(self, catalog: Catalog, now: float) -> None:
+        """Bind again whose file has changed; a formula that no longer fits leaves the old one."""
+        self.catalog = catalog
+        for item in self.workloads.values():
+            self._rebind(item)
+        self._sync_workloads(now)  # a formula that was missing may be there now
+        self._wake()
+
+    def _rebind(self, item: Workload) -> None:
+        name = item.trigger.formula
+        file = self.catalog.formulas.get(name) if name is not None else None
+        if file is None or file is item.file:
+            return
+        item.file = file
+        try:
+            spec = bind(file, item.trigger, self._defaults)
+        except ScalerError as error:
+            item.notice = f"an edit of {file.where} is not in force: {error}"
+            logger.warning(item.notice, extra={"workload": str(item.trigger.key)})
+            return
+        item.notice = ""
+        if spec != item.spec:
+            item.spec = spec
+            item.begin_anew(inherited([item.state]))
+
+
+def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:
+    """Return the trigger with the kind that Kubernetes says its object is."""
+    return trigger if scaled is None else replace(trigger, key=replace(trigger.key, kind=scaled.kind))

@@ -1,0 +1,120 @@
+"""When a workload is due, and in which company: pure, but for the workloads that it looks at.
+
+Workloads whose ticks fall on the same time ask an endpoint one batch of questions. One without replicas is looked at
+every second, where something says early what waits for it; it has batches of its own, so that others' pods that hang
+do not delay it.
+
+    interval 5 s, at 12.3 s       due at 10 s      batches (default, 10 s) and (pods, 10 s)
+    the same without replicas     due at 12 s      batch (gateway, 12 s), and of the rest the answers of 10 s
+    new, with a memory of 1 m     due at 10 s      batch (default, -50 s, -45 s, ... 10 s): its past, once
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from scaler.config import signals
+from scaler.config.workload import WorkloadSpec
+from scaler.engine.hpa_sync import Cadence
+from scaler.engine.workload import Answers, Workload
+from scaler.model.measurement import Ask, Measured, Reading, SignalAsk
+from scaler.model.objects import Cluster
+
+KUBERNETES_WAIT = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
+ZERO_INTERVAL = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait twice
+MAX_BACKFILLS = (
+    100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What an endpoint is asked at once, for all workloads that have it."""
+
+    endpoint: str
+    times: tuple[float, ...]  # on the grid, ascending; several are the past of a new workload
+    early: bool = False  # for those without replicas, between their own ticks too
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The rules of when.
+
+    Args:
+        direct: endpoints that are read directly, which may be done every second.
+    """
+
+    direct: frozenset[str]
+
+    def interval(self, item: Workload) -> float:
+        """Return the seconds between its ticks: fewer without replicas, if anything says early what waits for one."""
+        early = at_zero(item) and any(map(self.reports_at_zero, item.plan.asks.values()))
+        return ZERO_INTERVAL if early else item.spec.interval
+
+    def reports_at_zero(self, ask: Ask) -> bool:
+        """Tell whether it is asked every second of who has no replica: pages, and a gateway's one query for all."""
+        at_gateway = isinstance(ask, SignalAsk) and signals.find(ask.engine, ask.signal).scope == "gateway"
+        return at_gateway or ask.endpoint in self.direct
+
+    def due(self, item: Workload, cluster: Cluster, now: float) -> Batch | None:
+        """Return the times that it is due for, of no endpoint yet; None: nothing is due."""
+        interval = self.interval(item)
+        at = grid_time(item, now, interval)
+        done = at == item.folded and not item.jobs_changed
+        if item.began is not None or done or awaits_kubernetes(item, cluster, now):
+            return None
+        times = (at,) if item.backfilled else history(item.spec, at)
+        return Batch("", times, early=interval < item.spec.interval)
+
+    def asks(self, item: Workload, due: Batch) -> list[Ask]:
+        """Return what is asked: between the ticks of one without replicas only what reports early, and what is new."""
+        asks = list(item.plan.asks.values())
+        if not due.early or item.own(due.times[0]):
+            return asks
+        return [ask for ask in asks if self.reports_at_zero(ask) or ask not in item.answers]
+
+    def until_next(self, items: Collection[Workload], cluster: Cluster, now: float) -> float:
+        """Return the seconds until something is due."""
+        grids = {(item.cadence.phase, self.interval(item)) for item in items} or {(0.0, 1.0)}
+        waits = [item.first_asked + KUBERNETES_WAIT for item in items if awaits_kubernetes(item, cluster, now)]
+        ticks = [Cadence(phase).grid(now, interval) + interval for phase, interval in grids]
+        return max(min(waits + ticks) - now, 0.01)
+
+
+def at_zero(item: Workload) -> bool:
+    """Tell whether it is known to have no replica."""
+    replicas = item.scaled.replicas if item.scaled else None
+    if replicas is None and item.decision:
+        replicas = item.decision.known.current
+    return replicas == 0
+
+
+def awaits_kubernetes(item: Workload, cluster: Cluster, now: float) -> bool:
+    """Tell whether Kubernetes is about to say whose pods are its own: KEDA may ask before our watch has heard of it."""
+    foreign = bool(cluster.listed) and item.scaled is None
+    return foreign and item.decision is None and now - item.first_asked < KUBERNETES_WAIT
+
+
+def grid_time(item: Workload, now: float, interval: float) -> float:
+    """Return the newest grid time; none before the newest fold, on a finer grid, unless the clock went back."""
+    at = item.cadence.grid(now, interval)
+    return item.folded if item.folded is not None and 0 <= item.folded - at < item.spec.interval else at
+
+
+def history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
+    """Return the grid times that a new workload folds: as far back as anything it remembers."""
+    steps = math.ceil(max(spec.memory, spec.idle_for) / spec.interval)
+    return tuple(at - step * spec.interval for step in range(steps, -1, -1))
+
+
+def nothing_new(item: Workload, answers: Answers, at: float) -> bool:
+    """Tell whether a look between the ticks of one without replicas shows just what its newest fold saw."""
+    due = item.own(at) or item.folded is None or item.jobs_changed
+    return not due and all(
+        asked in item.answers and _said(answers[asked][-1]) == _said(item.answers[asked][-1])
+        for asked in item.plan.asks.values()
+    )
+
+
+def _said(measured: Measured) -> float | str | None:
+    return measured.value if isinstance(measured, Reading) else measured.reason

@@ -1,0 +1,100 @@
+"""One workload as the engine keeps it: the only thing in llm-scaler that changes from tick to tick.
+
+registry  makes it and forgets it      schedule  says when it is due, and what is asked for it
+collect   brings the answers           fold      makes a decision of them, publish tells it
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scaler.config.formula_file import FormulaFile
+from scaler.config.trigger import Trigger
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decide import State
+from scaler.decision.decision import Decision
+from scaler.engine.hpa_sync import Cadence
+from scaler.model.availability import Availability
+from scaler.model.measurement import Ask, Measured, Request
+from scaler.model.objects import Scaled
+
+ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
+MAX_FAULT = 200  # characters of what went wrong that a user is told
+
+Answers = Mapping[Ask, Sequence[Measured]]  # to every ask, one for each time that was asked about
+
+
+@dataclass(frozen=True, slots=True)
+class TickPlan:
+    """What one tick asks for a workload, and what Kubernetes says of it at that time."""
+
+    spec: WorkloadSpec
+    asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
+    scaled: Scaled | None = None
+    doubt: str = ""
+    available: Availability | None = None  # what can be had; None: nobody wants to know
+    counted: bool = False  # Kubernetes says how many replicas there are, so no source is asked
+    suspicious: bool = False  # the load stands still, so the engine's counters are asked for too
+
+    @property
+    def cluster_view(self) -> tuple[Scaled | None, str, Availability | None]:
+        """What Kubernetes says."""
+        return self.scaled, self.doubt, self.available
+
+
+@dataclass(slots=True, eq=False)
+class Workload:
+    """One trigger that KEDA asks about."""
+
+    request: Request
+    trigger: Trigger
+    file: FormulaFile | None  # what the spec was bound from
+    spec: WorkloadSpec
+    state: State
+    first_asked: float
+    last_asked: float
+    plan: TickPlan
+    scaled: Scaled | None = None  # what Kubernetes says of it, where it is known
+    listed: bool = False  # known from Kubernetes, whether or not KEDA has asked
+    folded: float | None = None  # grid time of the newest fold
+    backfilled: bool = False  # its history was measured and folded; until then every tick asks for it again
+    alone: Decision | None = None  # what its newest fold came to, before it was decided together with others
+    decision: Decision | None = None  # what is published
+    fault: str = ""  # why its newest tick came to nothing
+    notice: str = ""  # why an edit of its formula is not in force
+    cadence: Cadence = field(default_factory=Cadence)  # when its ticks fall
+    began: float | None = None  # when the tick began that is under way
+    took: float = 0.0  # seconds that its newest tick took
+    answers: Answers = field(default_factory=dict)  # of the newest fold, others' with them
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
+
+    @property
+    def established(self) -> bool:
+        """Whether it is no passing call."""
+        return self.listed or self.last_asked - self.first_asked >= ESTABLISHED
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """How hard it is to be forgotten."""
+        return self.listed, self.established
+
+    @property
+    def jobs_changed(self) -> bool:
+        """Whether a Job has come or ended since its policy counted Jobs: the next poll must not be told of before."""
+        planned, algorithm = self.plan.scaled, self.spec.algorithm
+        if algorithm is None or not algorithm.jobs or self.scaled is None or planned is None:
+            return False
+        return self.scaled.jobs != planned.jobs
+
+    def own(self, at: float) -> bool:
+        """Whether a time lies on the grid of its interval, and not only on the finer one of those that sleep."""
+        return at == self.cadence.grid(at, self.spec.interval)
+
+    def begin_anew(self, state: State) -> None:
+        """Forget what was folded, but for a state to begin with."""
+        self.state, self.folded, self.backfilled, self.alone = state, None, False, None
+
+
+def fault(what: str, error: Exception) -> str:
+    """Say what went wrong with one workload, for its user; the log has more."""
+    return f"{what} ({type(error).__name__}: {error})"[:MAX_FAULT] + "; the log of llm-scaler says where"

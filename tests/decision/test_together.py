@@ -1,0 +1,65 @@
+"""Workloads that are decided together, by a step that shares eight replicas."""
+
+from dataclasses import replace
+
+import pytest
+from support.timelines import fold, said, sharing, workload
+
+from scaler.decision.decide import State
+from scaler.decision.together import STEPS, Step, carried, decide_together
+from scaler.model.measurement import Request
+
+LOAD = "name: mine\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\n"
+
+
+def alone(**loads):
+    """What workloads of these loads come to by themselves."""
+    spec = workload(LOAD)
+    return {
+        Request("team", name, ()): fold(replace(spec, key=replace(spec.key, name=name)), [{"load": load}])[1][0]
+        for name, load in loads.items()
+    }
+
+
+def told(decided):
+    return {request.name: decision.replicas for request, decision in decided.items()}
+
+
+def test_today_nobody_is_decided_together_with_others():
+    decided = alone(a=6, b=6)
+    assert not STEPS
+    assert decide_together(decided) == decided
+
+
+def test_a_step_sees_all_whom_it_concerns():
+    assert told(decide_together(alone(a=6, b=6), [sharing(8)])) == {"a": 4, "b": 4}
+    assert told(decide_together(alone(a=1, b=6), [sharing(8)])) == {"a": 1, "b": 6}
+
+
+def test_whom_a_step_does_not_concern_it_does_not_see():
+    of_a = sharing(2, lambda spec: spec.key.name == "a")
+    assert told(decide_together(alone(a=6, b=6), [of_a])) == {"a": 2, "b": 6}
+
+
+def test_a_step_takes_what_the_one_before_it_left():
+    assert told(decide_together(alone(a=6, b=6), [sharing(8), sharing(4)])) == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize("decide", [lambda _decided: {}, lambda _decided: 1 / 0])
+def test_a_step_that_forgets_or_fails_leaves_everybody_as_they_came(decide):
+    broken = Step("broken", lambda _spec: True, decide)
+    assert told(decide_together(alone(a=6, b=6), [broken, sharing(8)])) == {"a": 4, "b": 4}
+
+
+def test_what_was_told_is_what_uncertain_data_does_not_lower():
+    spec = workload(LOAD)
+    state, [decision] = fold(spec, [{"load": 6}])
+    lowered = decide_together({Request("team", "a", ()): decision}, [sharing(4)])
+    state = carried(state, next(iter(lowered.values())))
+    assert said(fold(spec, [{"load": "gone"}], state, start=10_000.0 + spec.interval)[1]) == [(4, True)]
+
+
+def test_no_answer_leaves_the_state_as_it_is():
+    spec = workload(LOAD)
+    _, [decision] = fold(spec, [{"load": "gone"}])
+    assert carried(State(floor=3), decision) == State(floor=3)
