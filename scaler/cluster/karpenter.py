@@ -1,13 +1,19 @@
 """How many pods fit on machines that Karpenter has ordered, or may still order.
 
 What can be known: the limits of its NodePools and what they have used, the machines on their way, the sizes of machine
-types that were ever seen here, and which orders failed of late. What cannot: its price list, the cloud's quota, and
-what is in stock. So every answer above zero is an upper bound, and a pool without a limit makes it unknown.
+types that were ever seen here, and which orders failed of late. What cannot: its price list, the cloud's quota, what
+is reserved there, and what is in stock. So every answer above zero is an upper bound, and a pool without a limit makes
+it unknown.
 
-Source: sigs.k8s.io/karpenter 1.14.0, pkg/apis/v1, pkg/scheduling/requirements.go (Compatible),
+A NodeOverlay lets Karpenter take machines to have a resource that the cloud does not speak of, so a pool that it may
+mean may offer that resource. A pool with spec.replicas keeps that number of machines, and buys none for pods. A
+CapacityBuffer makes Karpenter buy for pods that do not exist: the scheduler knows nothing of them, so the room that is
+kept counts as free, but they take a part of what limits leave.
+
+Source: sigs.k8s.io/karpenter 1.15.0, pkg/apis, pkg/scheduling/requirements.go (Compatible),
 pkg/controllers/provisioning/scheduling/scheduler.go (filterByRemainingResources: a machine is not bought if its whole
 capacity is more than its pool's limit leaves), nodeclaim/lifecycle/launch.go (a claim that cannot be had is deleted,
-and an event stays).
+and an event stays), nodeoverlay/controller.go, static/provisioning/controller.go, provisioning/buffers.go.
 """
 
 import re
@@ -16,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from scaler.cluster.node_fit import EMPTY, accepts, closed, passes, place, room
-from scaler.model.nodes import POOL, Hardware, Node, NodePool, Requirement, Shape, Template
+from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Template
 
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
@@ -31,9 +37,19 @@ _KNOWN = (  # domains of labels that a provider knows, though a pool does not na
     "cloud.google.com/",
     "oci.oraclecloud.com/",
     "oke.oraclecloud.com/",
+    "topology.",  # of drivers of volumes, whose zones providers translate
 )
-_CATEGORY = re.compile(r".*/(instance-category|sku-family|instance-family)")
-_WITH_GPUS = re.compile(r"(g|p|inf|trn|dl|vt|n|a[0-9]|tpu|ct|bm\.gpu|vm\.gpu|gn|vgn|ebmgn).*", re.IGNORECASE)
+_CAPACITY_TYPE = "karpenter.sh/capacity-type"
+_CAPACITY_TYPES = ("on-demand", "spot", "reserved")
+# Families of machines where their names tell which have GPUs; elsewhere they tell nothing.
+_FAMILIES = {
+    "karpenter.k8s.aws/instance-category": re.compile(r"(g|p|inf|trn|dl|vt|f).*"),
+    "karpenter.k8s.aws/instance-family": re.compile(r"(g|p|inf|trn|dl|vt|f).*"),
+    "eks.amazonaws.com/instance-category": re.compile(r"(g|p|inf|trn|dl|vt|f).*"),
+    "eks.amazonaws.com/instance-family": re.compile(r"(g|p|inf|trn|dl|vt|f).*"),
+    "karpenter.azure.com/sku-family": re.compile(r"N.*", re.IGNORECASE),
+}
+_EVERYWHERE = ("nodes", "cpu", "memory", "ephemeral-storage", "pods")  # every machine has some
 _UNITS = (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
 _IN_BYTES = ("memory", "ephemeral-storage", "hugepages-")
 _MOST = 1_000_000  # pods on one machine: more than there ever are
@@ -80,7 +96,14 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
     if unknown:
         return Offer(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
-    return Offer(sum(offer.replicas or 0 for offer in offers), "; ".join(dict.fromkeys(reasons)))
+    total = sum(offer.replicas or 0 for offer in offers)
+    return Offer(total, "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(hardware) if total else ())])))
+
+
+def _kept_for_others(hardware: Hardware) -> Iterable[str]:
+    """Say which CapacityBuffers may have a part of what is still to be bought."""
+    for one in hardware.buffers or ():
+        yield f"CapacityBuffer {one.namespace}/{one.name} keeps room for {one.pods} pods, which may be among these"
 
 
 def _as_ordered(hardware: Hardware) -> list[NodePool]:
@@ -105,11 +128,12 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
         return None
     name = f"NodePool {pool.name}"
     types = _types(hardware, pool)
-    offers = _offers(pool, types, gpu)
+    offers = _offers(hardware, pool, types, gpu)
     if offers is False:
         return None
-    if pool.static:
-        return Offer(0, f"{name}: its number of machines is fixed")
+    missing = _missing(hardware, pool)
+    if missing == 0:
+        return Offer(0, f"{name}: it has all {pool.replicas} machines that it is to have (spec.replicas)")
     if any(shape.claims for shape, _ in template.pods):
         return Offer(None, f"{name}: Karpenter buys for pods that claim devices only where it is set to")
     if pool.problem:
@@ -117,12 +141,42 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
     short = _shortage(hardware, pool, now)
     if short:
         return Offer(0, f"{name}: {short}")
-    bound = _bound(pool, template, types)
+    bound = _bound(pool, template, types) if missing is None else _still(pool, template, types, missing)
     if bound.replicas == 0:
         return bound
     if offers is None:
         return Offer(None, f"{name}: whether it offers {gpu} is not known")
+    if _only_reserved(pool, template):
+        return replace(bound, reason=f"{bound.reason}; how much is left of what is reserved cannot be read")
     return bound
+
+
+def _missing(hardware: Hardware, pool: NodePool) -> int | None:
+    """How many machines a pool still orders that keeps a number of them; None for one that buys for pods."""
+    if pool.replicas is None:
+        return None
+    there = sum(claim.pool == pool.name and not claim.leaving and not claim.problem for claim in hardware.claims or ())
+    return max(min(pool.replicas, pool.limits.get("nodes", pool.replicas)) - there, 0)
+
+
+def _still(pool: NodePool, template: Template, types: Mapping[str, Node], missing: int) -> Offer:
+    """Replicas on the machines that a pool still orders to have its number."""
+    name = f"NodePool {pool.name}"
+    sizes = types.values() if _all_seen(pool, types) else ()
+    if not sizes or len(template.pods) > 1:
+        told = f"it may still order {missing} of the {pool.replicas} machines that it is to have (spec.replicas)"
+        return Offer(None, f"{name}: {told}, and how large these are is not known")
+    [(shape, count)] = template.pods
+    largest = max(0 if closed(shape, one) else room(shape, one, EMPTY)[0] for one in sizes)
+    return Offer(missing * largest // count, f"{name}: {missing} of its {pool.replicas} machines are not there yet")
+
+
+def _only_reserved(pool: NodePool, template: Template) -> bool:
+    """Whether machines for these pods can only come out of what is reserved with the cloud."""
+    own = [one for one in pool.requirements if one.key == _CAPACITY_TYPE]
+    asked = [value for shape, _ in template.pods for key, value in shape.selector if key == _CAPACITY_TYPE]
+    wanted = [*own, *(Requirement(_CAPACITY_TYPE, "In", (value,)) for value in asked)]
+    return [one for one in _CAPACITY_TYPES if all(accepts(wish, one) for wish in wanted)] == ["reserved"]
 
 
 def compatible(shape: Shape, pool: NodePool) -> bool:
@@ -137,13 +191,20 @@ def compatible(shape: Shape, pool: NodePool) -> bool:
 def _possible(wish: Requirement, pool: NodePool) -> bool:
     own = [requirement for requirement in pool.requirements if requirement.key == wish.key]
     if not own:
-        return wish.operator in {"NotIn", "DoesNotExist"} or any(domain in wish.key for domain in _KNOWN)
+        return wish.operator in {"NotIn", "DoesNotExist"} or _of_provider(wish.key, pool)
     if any(requirement.operator == "DoesNotExist" for requirement in own):
         return accepts(wish, None)
     listed = [requirement.values for requirement in (wish, *own) if requirement.operator == "In"]
     if not listed:
         return wish.operator != "DoesNotExist"
     return any(all(accepts(requirement, value) for requirement in (wish, *own)) for value in listed[0])
+
+
+def _of_provider(key: str, pool: NodePool) -> bool:
+    """Whether a label may be one that a provider puts on its machines, though the pool does not name it."""
+    domain = key.rpartition("/")[0]
+    own = bool(pool.provider) and (domain == pool.provider or domain.endswith(f".{pool.provider}"))
+    return own or "karpenter" in domain or any(known in key for known in _KNOWN)
 
 
 def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
@@ -163,8 +224,20 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
         )
         if name and name not in seen and capacity and (fits or labels.get(POOL) == pool.name):
             own = {one.key: one.values[0] for one in pool.requirements if one.operator == "In" and len(one.values) == 1}
-            seen[name] = Node(name, {**labels, **own}, pool.taints, {"nodes": 1, "pods": 110, **capacity})
+            whole = {**labels, **own}
+            seen[name] = Node(
+                name, whole, pool.taints, {"nodes": 1, "pods": 110, **_overlaid(hardware, whole), **capacity}
+            )
     return seen
+
+
+def _overlaid(hardware: Hardware, labels: Mapping[str, str]) -> dict[str, int]:
+    """What NodeOverlays say that a machine has; of several the most."""
+    found: Counter[str] = Counter()
+    for overlay in hardware.overlays or ():
+        if overlay.valid and all(accepts(one, labels.get(one.key)) for one in overlay.requirements):
+            found |= Counter(overlay.capacity)
+    return dict(found)
 
 
 def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
@@ -173,23 +246,33 @@ def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple({(node.labels[POOL], node.labels.get(TYPE)): node for node in whole}.values())
 
 
-def _offers(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
+def _offers(hardware: Hardware, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
     """Whether a pool has machines with such GPUs; None where nothing tells."""
     if not gpu or gpu in pool.limits or pool.used.get(gpu):
         return True
     if any(node.allocatable.get(gpu) for node in types.values()):
         return True
-    if any("gpu" in one.key or "accelerator" in one.key for one in pool.requirements):
+    about = [one for one in pool.requirements if "gpu" in one.key or "accelerator" in one.key]
+    if any(one.operator not in {"NotIn", "DoesNotExist", "Lt", "Lte"} for one in about):
         return True
+    if hardware.overlays is None or any(_may_mean(one, pool) for one in hardware.overlays if gpu in one.capacity):
+        return None
     return False if _never(pool, types) else None
+
+
+def _may_mean(overlay: NodeOverlay, pool: NodePool) -> bool:
+    """Whether machines of a pool may be among those that a NodeOverlay means."""
+    return overlay.valid is not False and all(_possible(one, pool) for one in overlay.requirements)
 
 
 def _never(pool: NodePool, types: Mapping[str, Node]) -> bool:
     """Whether what a pool may buy leaves out machines with GPUs; what it has bought so far says nothing of that."""
     if _all_seen(pool, types):
         return True
-    listed = [one for one in pool.requirements if one.operator == "In" and _CATEGORY.fullmatch(one.key)]
-    return any(not any(map(_WITH_GPUS.fullmatch, one.values)) for one in listed)
+    listed = [one for one in pool.requirements if one.operator == "In" and one.key in _FAMILIES]
+    if any(not any(map(_FAMILIES[one.key].fullmatch, one.values)) for one in listed):
+        return True
+    return any(one.operator == "DoesNotExist" and one.key.endswith("/instance-gpu-count") for one in pool.requirements)
 
 
 def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
@@ -213,7 +296,7 @@ def _bound(pool: NodePool, template: Template, types: Mapping[str, Node]) -> Off
         elif template.asks(resource):
             fits = left // template.asks(resource)
         else:
-            fits = 0 if resource == "nodes" and not left else None
+            fits = 0 if resource in _EVERYWHERE and not left else None
         if fits is not None and (best is None or (best.replicas or 0) > fits):
             best = Offer(fits, f"NodePool {pool.name}: limit {resource} {_written(resource, limit)}")
     return best or Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")

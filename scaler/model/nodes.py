@@ -319,8 +319,27 @@ class NodePool:
     taints: tuple[Taint, ...] = ()  # that stay; those of the start-up are left out
     limits: Mapping[str, int] = field(default_factory=dict)  # of all its machines together, `nodes` among them
     used: Mapping[str, int] = field(default_factory=dict)  # capacity of its machines, ordered ones among them
-    static: bool = False  # it has a fixed number of machines
+    replicas: int | None = None  # machines that it keeps, whatever pods wait; None: as many as pods need
+    provider: str = ""  # the API group of its NodeClass, whose labels its machines may have: karpenter.k8s.aws
     problem: str = ""  # why it cannot buy anything, in its own words
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOverlay:
+    """A NodeOverlay: what Karpenter takes machines to have beside what the cloud says of them."""
+
+    requirements: tuple[Requirement, ...] = ()  # of the machines that it means
+    capacity: Mapping[str, int] = field(default_factory=dict)
+    valid: bool | None = None  # None: Karpenter has not said
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityBuffer:
+    """A CapacityBuffer: room on machines that is kept for pods to come, and holds no pods itself."""
+
+    namespace: str
+    name: str
+    pods: int  # for which it keeps room
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +386,8 @@ class Hardware:
     claims: tuple[NodeClaim, ...] | None = None
     kinds: tuple[Node, ...] = ()  # one machine of each pool and type
     shortages: tuple[Shortage, ...] | None = None
+    overlays: tuple[NodeOverlay, ...] | None = ()
+    buffers: tuple[CapacityBuffer, ...] | None = ()
     fixed: bool = False  # nobody buys machines: those that are there are all
     partial: str = ""  # why there are pods that are not seen
     heard: float | None = None  # all of it was true at this time

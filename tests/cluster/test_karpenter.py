@@ -14,8 +14,20 @@ PINNED = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values"
 TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
 
 
-def pool(name="gpu", limits=None, used=None, *, requirements=(), labels=None, taints=(), replicas=None, ready="True"):
+def pool(
+    name="gpu",
+    limits=None,
+    used=None,
+    *,
+    requirements=(),
+    labels=None,
+    taints=(),
+    replicas=None,
+    ready="True",
+    provider="karpenter.k8s.aws",
+):
     spec = {
+        "nodeClassRef": {"group": provider, "kind": "NodeClass", "name": "x"},
         "requirements": list(requirements),
         "taints": list(taints),
         "startupTaints": [{"key": "x", "effect": "NoSchedule"}],
@@ -191,7 +203,7 @@ def test_what_a_pool_has_bought_says_nothing_of_gpus_and_what_it_may_buy_does():
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        ({"replicas": 3, "used": {GPU: "8"}}, "NodePool gpu: its number of machines is fixed"),
+        ({"replicas": 0}, "NodePool gpu: it has all 0 machines that it is to have (spec.replicas)"),
         ({"ready": "False", "limits": {GPU: "8"}}, "NodePool gpu: NodeClassNotReady: no subnets"),
     ],
 )
@@ -302,3 +314,146 @@ def test_a_limit_is_told_in_the_units_of_people():
     assert bought([pool(limits={"memory": "100Gi", GPU: "64"})], memory) == Count(
         10, "upper", "NodePool gpu: limit memory 100Gi"
     )
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["karpenter.kwok.sh/instance-family", "hetzner.example.com/server-type", "cpu.hetzner.example.com/vendor"],
+)
+def test_labels_of_the_provider_of_its_node_class_may_be_what_a_pool_buys(label):
+    pod = {**spec(), "nodeSelector": {label: "l40s"}}
+    assert bought([pool(limits={GPU: "4"}, provider="hetzner.example.com")], pod).value == 4
+
+
+def families(*values, key="karpenter.k8s.aws/instance-family"):
+    return [{"key": key, "operator": "In", "values": list(values)}]
+
+
+@pytest.mark.parametrize(
+    ("requirements", "known"),
+    [
+        (families("c7i", "m7i"), True),
+        (families("c7i", "p5en"), False),
+        (families("c", "r", key="eks.amazonaws.com/instance-category"), True),
+        (families("D", "E", key="karpenter.azure.com/sku-family"), True),
+        (families("D", "NC", key="karpenter.azure.com/sku-family"), False),
+        (families("ecs.gn7i", key="karpenter.k8s.alibabacloud/instance-family"), False),
+        (families("n1", "e2", key="karpenter.k8s.gcp/instance-family"), False),
+        ([{"key": "karpenter.k8s.aws/instance-gpu-count", "operator": "DoesNotExist"}], True),
+        ([{"key": "karpenter.k8s.aws/instance-gpu-count", "operator": "Gt", "values": ["0"]}], False),
+    ],
+)
+def test_names_of_families_close_a_pool_only_where_they_tell_which_have_gpus(requirements, known):
+    found = bought([pool(requirements=requirements)])
+    assert (found.value, found.bound) == ((0, "exact") if known else (None, "exact"))
+
+
+@pytest.mark.parametrize("resource", ["cpu", "memory", "ephemeral-storage", "nodes"])
+def test_a_limit_on_what_every_machine_has_is_certain_once_it_is_used_up(resource):
+    amount = "4Gi" if resource in {"memory", "ephemeral-storage"} else "4"
+    found = bought([pool(limits={resource: amount, GPU: "64"}, used={resource: amount})])
+    assert found == Count(0, reason=f"NodePool gpu: limit {resource} {amount}")
+
+
+# ---- what Karpenter 1.15 has beside ----------------------------------------------------------------------------------
+
+IS_G5 = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g5.48xlarge"]}]
+
+
+def test_a_pool_of_a_fixed_number_of_machines_gives_those_that_are_missing():
+    large = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    fixed = pool(replicas=3, requirements=PINNED)
+    there = claim("gpu-a", initialized="True")
+    assert bought([fixed], nodes=[large], claims=[there]) == Count(
+        8, "upper", "NodePool gpu: 2 of its 3 machines are not there yet"
+    )
+    all_there = [claim(f"gpu-{one}", initialized="True") for one in "abc"]
+    assert bought([fixed], nodes=[large], claims=all_there) == Count(
+        0, reason="NodePool gpu: it has all 3 machines that it is to have (spec.replicas)"
+    )
+    limited = pool(replicas=3, requirements=PINNED, limits={"nodes": "2"})
+    assert bought([limited], nodes=[large], claims=[there]).value == 4
+    leaving = [*all_there[:2], claim("gpu-c", deletionTimestamp=stamp(0))]
+    assert bought([fixed], nodes=[large], claims=leaving).value == 4, "it is replaced"
+
+
+def test_how_large_missing_machines_are_may_not_be_known():
+    with_gpus = [{"key": "karpenter.k8s.aws/instance-gpu-count", "operator": "Gt", "values": ["0"]}]
+    found = bought([pool(replicas=3, requirements=with_gpus)])
+    assert found.value is None
+    assert "may still order 3 of the 3 machines" in found.reason
+    assert bought([pool(replicas=3)], events=[shortage(at=40)]).value == 0
+
+
+def overlay(resource=GPU, amount="4", requirements=(), valid="True"):
+    conditions = [{"type": "ValidationSucceeded", "status": valid}] if valid else []
+    return {
+        "metadata": {"name": "o"},
+        "spec": {"requirements": list(requirements), "capacity": {resource: amount}},
+        "status": {"conditions": conditions},
+    }
+
+
+PLAIN = pool("cpu", requirements=families("c7i"))
+SLICE = "example.com/gpu-slice"
+ASKS_SLICE = {"containers": [{"name": "c", "resources": {"limits": {SLICE: "2"}}}]}
+
+
+@pytest.mark.parametrize(
+    ("made", "known"),
+    [
+        ([], True),
+        ([overlay(SLICE)], False),
+        ([overlay(SLICE, valid="")], False),
+        ([overlay(SLICE, valid="False")], True),
+        ([overlay("example.com/other")], True),
+        ([overlay(SLICE, requirements=families("c7i"))], False),
+        ([overlay(SLICE, requirements=families("m7i"))], True),
+        ([overlay(SLICE, requirements=[{"key": "team", "operator": "In", "values": ["a"]}])], True),
+    ],
+)
+def test_an_overlay_may_let_a_pool_offer_what_its_cloud_does_not_speak_of(made, known):
+    found = bought([PLAIN], ASKS_SLICE, overlays=made)
+    assert (found.value, found.reason) == (
+        (0, "no NodePool takes its pods") if known else (None, f"NodePool cpu: whether it offers {SLICE} is not known")
+    )
+
+
+def test_overlays_that_may_not_be_read_leave_it_open_what_a_pool_offers():
+    cluster = picture([], specs={"llama": ASKS_SLICE}, pools=[PLAIN], overlays=None)
+    [scaled] = cluster
+    assert availability(cluster, scaled).provisionable.value is None
+
+
+def test_what_an_overlay_adds_counts_as_the_size_of_a_machine():
+    machine = node("a", None, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    limited = pool(limits={"nodes": "3"}, used={"nodes": "1"}, requirements=PINNED)
+    assert bought([limited], ASKS_SLICE, nodes=[machine]).value == 0, "what was seen has none of it"
+    found = bought([limited], ASKS_SLICE, nodes=[machine], overlays=[overlay(SLICE, "4", IS_G5)])
+    assert (found.value, found.bound) == (4, "upper"), "two machines for two pods each"
+
+
+@pytest.mark.parametrize(
+    ("made", "pod", "told"),
+    [
+        ({"requirements": families("reserved", key="karpenter.sh/capacity-type")}, {}, True),
+        ({}, {"nodeSelector": {"karpenter.sh/capacity-type": "reserved"}}, True),
+        ({"requirements": families("reserved", "on-demand", key="karpenter.sh/capacity-type")}, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_of_what_is_reserved_nobody_here_knows_how_much_is_left(made, pod, told):
+    found = bought([pool(limits={GPU: "8"}, **made)], spec(2, **pod))
+    assert (found.value, found.bound) == (4, "upper")
+    assert ("how much is left of what is reserved cannot be read" in found.reason) is told
+
+
+def test_what_a_buffer_keeps_free_is_free_and_may_take_of_what_is_bought():
+    buffer = {"metadata": {"namespace": "team", "name": "warm"}, "spec": {}, "status": {"replicas": 3}}
+    cluster = picture([node("a", 2)], specs={"llama": spec(2)}, pools=[pool(limits={GPU: "8"})], buffers=[buffer])
+    [scaled] = cluster
+    found = availability(cluster, scaled)
+    assert found.schedulable == Count(1), "the scheduler knows nothing of a buffer"
+    told = "CapacityBuffer team/warm keeps room for 3 pods, which may be among these"
+    assert found.provisionable == Count(4, "upper", f"NodePool gpu: limit {GPU} 8; {told}")
+    assert told not in bought([pool(limits={GPU: "0"})], buffers=[buffer]).reason

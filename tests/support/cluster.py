@@ -5,7 +5,7 @@ from support.kubernetes_objects import scaled_object
 from scaler.cluster.karpenter import kinds
 from scaler.cluster.pending import line_up
 from scaler.model.nodes import Devices, Hardware
-from scaler.sources.kubernetes.read_karpenter import read_claim, read_pool, read_shortage
+from scaler.sources.kubernetes.read_karpenter import read_buffer, read_claim, read_overlay, read_pool, read_shortage
 from scaler.sources.kubernetes.read_objects import Reader, Tables, assemble
 from scaler.sources.kubernetes.read_pods import (
     read_limit_range,
@@ -28,6 +28,8 @@ def picture(
     pools=(),
     claims=(),
     events=(),
+    overlays=(),
+    buffers=(),
     priorities=(),
     ranges=(),
     runtimes=(),
@@ -71,6 +73,8 @@ def picture(
         "pools": {raw["metadata"]["name"]: read_pool(raw) for raw in pools},
         "claims": tuple(map(read_claim, claims)),
         "shortages": tuple(filter(None, map(read_shortage, events))),
+        "overlays": None if overlays is None else tuple(map(read_overlay, overlays)),
+        "buffers": tuple(filter(None, map(read_buffer, buffers))),
     }
     tables = Tables(
         scaled=[reader.scaled(scaled_object(name)) for name in specs],

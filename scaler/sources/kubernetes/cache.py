@@ -99,6 +99,22 @@ NODE_POOLS = Resource("karpenter.sh", "v1", "nodepools", "what Karpenter may buy
 NODE_CLAIMS = Resource(
     "karpenter.sh", "v1", "nodeclaims", "what Karpenter has ordered", namespaced=False, optional=True
 )
+NODE_OVERLAYS = Resource(
+    "karpenter.sh",
+    "v1alpha1",
+    "nodeoverlays",
+    "what Karpenter takes machines to have",
+    namespaced=False,
+    optional=True,
+)
+CAPACITY_BUFFERS = Resource(
+    "autoscaling.x-k8s.io",
+    "v1beta1",
+    "capacitybuffers",
+    "for what room is kept on machines",
+    optional=True,
+    older=("v1alpha1",),
+)
 SHORTAGES = Resource(
     "",
     "v1",
@@ -157,6 +173,8 @@ HARDWARE = (
     RUNTIME_CLASSES,
     NODE_POOLS,
     NODE_CLAIMS,
+    NODE_OVERLAYS,
+    CAPACITY_BUFFERS,
     SHORTAGES,
     *DEVICES,
 )
@@ -499,6 +517,8 @@ class Kube:
             RUNTIME_CLASSES: (read_pods.read_runtime_class, key_of),
             NODE_POOLS: (orders.read_pool, key_of),
             NODE_CLAIMS: (orders.read_claim, key_of),
+            NODE_OVERLAYS: (orders.read_overlay, key_of),
+            CAPACITY_BUFFERS: (orders.read_buffer, key_of),
             SHORTAGES: (orders.read_shortage, key_of),
             RESOURCE_SLICES: (read_dra.read_slice, key_of),
             DEVICE_CLASSES: (read_dra.read_class, key_of),
@@ -542,6 +562,7 @@ class Kube:
     def _hardware(self) -> Hardware:
         nodes, pods, pools = self._records(NODES), self._all(PODS), self._records(NODE_POOLS)
         claims, shortages = self._records(NODE_CLAIMS), self._records(SHORTAGES)
+        overlays, buffers = self._records(NODE_OVERLAYS), self._records(CAPACITY_BUFFERS)
         quotas, ranges = self._records(QUOTAS), self._records(LIMIT_RANGES)
         priorities, runtimes = self._records(PRIORITY_CLASSES), self._records(RUNTIME_CLASSES)
         alone = f"pods outside of {', '.join(self._namespaces)} are not seen" if self._namespaces else ""
@@ -562,6 +583,8 @@ class Kube:
             pools=None if pools is None else {name: pool for (_, name), pool in pools.items()},
             claims=None if claims is None else tuple(claims.values()),
             shortages=None if shortages is None else tuple(shortages.values()),
+            overlays=None if overlays is None else tuple(overlays.values()),
+            buffers=None if buffers is None else tuple(buffers.values()),
             fixed=self._fixed,
             partial=alone or unread,
         )

@@ -1,9 +1,9 @@
-"""Objects of Karpenter as JSON (sigs.k8s.io/karpenter 1.14.0, pkg/apis/v1) -> what it may buy and has ordered. Pure."""
+"""Objects of Karpenter as JSON (sigs.k8s.io/karpenter 1.15.0, pkg/apis) -> what it may buy and has ordered. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from scaler.model.nodes import POOL, NodeClaim, NodePool, Requirement, Shortage
+from scaler.model.nodes import POOL, CapacityBuffer, NodeClaim, NodeOverlay, NodePool, Requirement, Shortage
 from scaler.sources.kubernetes.read_pods import amounts, moment, read_requirement, read_taint
 
 Raw = Mapping[str, Any]
@@ -26,7 +26,8 @@ def read_pool(raw: Raw) -> NodePool:
         taints=tuple(read_taint(one) for one in template["spec"].get("taints") or ()),
         limits=amounts(spec.get("limits")),
         used=amounts(status.get("resources")),
-        static=spec.get("replicas") is not None,
+        replicas=spec.get("replicas"),
+        provider=(template["spec"].get("nodeClassRef") or {}).get("group") or "",
         problem=_said(ready) if ready.get("status") == "False" else "",
     )
 
@@ -53,6 +54,23 @@ def read_claim(raw: Raw) -> NodeClaim:
         problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",
         leaving="deletionTimestamp" in meta,
     )
+
+
+def read_overlay(raw: Raw) -> NodeOverlay:
+    """A NodeOverlay. Whether it is valid stands in its status once Karpenter has looked at it."""
+    spec = raw["spec"]
+    said = _condition(raw.get("status") or {}, "ValidationSucceeded").get("status")
+    return NodeOverlay(
+        requirements=tuple(read_requirement(one) for one in spec.get("requirements") or ()),
+        capacity=amounts(spec.get("capacity")),
+        valid={"True": True, "False": False}.get(said or ""),
+    )
+
+
+def read_buffer(raw: Raw) -> CapacityBuffer | None:
+    """A CapacityBuffer; None for one that keeps no room, or whose controller has not looked at it."""
+    meta, kept = raw["metadata"], (raw.get("status") or {}).get("replicas") or 0
+    return CapacityBuffer(meta["namespace"], meta["name"], kept) if kept else None
 
 
 def read_shortage(raw: Raw) -> Shortage | None:

@@ -109,6 +109,12 @@ def of_kind(plural):
             "status": {"capacity": ROOMY, "allocatable": ROOMY, "nodeName": "n", "providerID": "p",
                        "conditions": [{**CONDITIONS[0], "type": "Launched"}]},
         },
+        "nodeoverlays": {
+            "metadata": {"name": "odd"},
+            "spec": {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}], "capacity": {"a.dev/x": "2"}},
+            "status": {"conditions": [{**CONDITIONS[0], "type": "ValidationSucceeded"}]},
+        },
+        "capacitybuffers": {"metadata": named, "spec": {}, "status": {"replicas": 2}},
         "events": {"metadata": named, "involvedObject": {"kind": "NodeClaim", "name": "p-1"}, "message": "none",
                    "lastTimestamp": stamp(1), "series": {"lastObservedTime": stamp(2)}},
         "resourceslices": {
