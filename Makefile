@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup test mutants image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-engine \
 	test-oracles lab \
-	programs wheel test-wheel test-lowest check lock signals proto demo clean
+	programs wheel test-wheel test-lowest check lock signals proto docs demo clean
 
 setup: .venv/ready
 
@@ -121,7 +121,7 @@ lab: setup
 COMPILE := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-header --quiet -o
 
-# What review asks a machine: style, types, walls between rooms, the lock file, the generated code.
+# What review asks a machine: style, types, walls between rooms, the lock file, the generated code, the site of the pages.
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -129,6 +129,13 @@ check: setup
 	@mkdir -p .cache && cp requirements.lock .cache # the lock itself stays as it is: setup looks at its time
 	@$(COMPILE) .cache/requirements.lock
 	@diff requirements.lock .cache/requirements.lock || { echo "pyproject.toml asks for something else: make lock" >&2; exit 1; }
+	@$(SITE)
+
+# The pages of docs/ as a site in .cache/site, its reference written from the code. A link that leads nowhere fails.
+docs: setup
+	@$(BIN)/python docs/reference/generate.py
+	@$(SITE)
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # Mutation testing of the pure rooms, by hand: MODULES="decision/decide.py", COUNT=50.
 mutants: setup

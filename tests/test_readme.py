@@ -123,10 +123,7 @@ def test_the_formulas_that_the_pages_name_are_shipped():
     assert set(re.findall(r"`formula: ([\w-]+)`", "\n".join(TEXTS.values()))) <= shipped
 
 
-def test_the_table_of_metrics_is_whole():
-    for own in METRICS:
-        labels = ", ".join(own.labels).replace("namespace, scaled_object, trigger, formula", "*w*")
-        assert f"| `{own.name}` | {labels} | {own.help} |" in TEXTS["docs/metrics.md"]
+def test_the_metrics_that_the_pages_name_are_there():
     assert set(re.findall(r"llm_scaler_\w+", "\n".join(TEXTS.values()))) <= {own.name for own in METRICS}
 
 
