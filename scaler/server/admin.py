@@ -28,6 +28,7 @@ from scaler.server.address import refusal, split
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 NAMED = 20  # objects that an answer names when it knows no such object
+IDLE = 75.0  # seconds that a connection may take until its next request is whole; longer than Prometheus' usual minute
 
 
 class Engine(metrics.Engine, Protocol):
@@ -173,14 +174,20 @@ def application(pages: Pages) -> web.Application:
     return app
 
 
-async def serve(pages: Pages, address: str) -> web.AppRunner:
+async def serve(pages: Pages, address: str, idle: float = IDLE) -> web.AppRunner:
     """Listen, until the runner that is returned is cleaned up.
+
+    Args:
+        pages: what is served.
+        address: where to listen.
+        idle: seconds after which a connection is closed that says nothing, or whose request is not whole by then.
 
     Raises:
         ConfigError: the address cannot be had.
     """
     host, port = split(address, "admin.address")
-    runner = web.AppRunner(application(pages), access_log=None)
+    # aiohttp reckons this from the connection's first moment, and headers that come slowly do not move it.
+    runner = web.AppRunner(application(pages), access_log=None, keepalive_timeout=idle)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

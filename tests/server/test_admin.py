@@ -1,5 +1,7 @@
 """The admin pages, over a real socket, as people and probes read them."""
 
+import asyncio
+import contextlib
 import json
 import socket
 from dataclasses import replace
@@ -149,3 +151,37 @@ async def test_a_port_in_use_is_said_in_one_sentence():
                 ConfigError, match=f"admin.address: port {port} on 127.0.0.1 is in use; allowed: a free"
             ):
                 await serve(made, f"127.0.0.1:{port}")
+
+
+# ---- connections that keep somebody waiting ----
+
+
+async def _drip(writer):
+    """Send headers that never end, a byte at a time."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nSlow: ", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ids=["nothing at all", "headers that never end", "one request and then nothing"],
+)
+async def test_a_connection_without_a_whole_request_is_closed(sent):
+    async with world() as w:
+        made = Pages(w.engine, w.servers[0], metrics.registry())
+        runner = await serve(made, "127.0.0.1:0", idle=0.3)
+        port = runner.addresses[0][1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        dripping = asyncio.create_task(_drip(writer)) if sent.endswith(b"Slow: ") else None
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 20)  # ends with the connection, and not before
+        if dripping:
+            dripping.cancel()
+        writer.close()
+        assert (await get(f"http://127.0.0.1:{port}/healthz")).text == "ok\n"
+        await runner.cleanup()
