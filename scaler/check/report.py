@@ -80,7 +80,8 @@ def _given(decision: Decision) -> Iterator[str]:
 
 def _fact(fact: Fact) -> str:
     note = fact.problem or fact.rule
-    return number_text(fact.value) + (f" ({note})" if note else "")
+    counts = "not measured, counts as " if fact.stood_in and fact.value is not None else ""
+    return counts + number_text(fact.value) + (f" ({note})" if note else "")
 
 
 def _steps(decision: Decision, words: set[str]) -> list[str]:

@@ -51,6 +51,12 @@ class Catalog:
         known = ", ".join(sorted(self.formulas)[:20]) or "none"
         raise UnknownFormula(f"no formula {name[:63]!r}{nearest(name[:63], self.formulas)}; there are: {known}")
 
+    def problem_of(self, name: str) -> str:
+        """Why the newest version of a formula's file is not in force; empty: it is."""
+        found = ((file, text) for file, text in self.problems.items() if Path(file).stem == name)
+        file, problem = next(found, ("", ""))
+        return f"{file} as it is now is not in force: {problem}" if problem else ""
+
 
 def shipped_formulas() -> Path:
     """The folder of the formulas that come with the program: inside the package, or beside it in a checkout."""

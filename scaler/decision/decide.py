@@ -26,6 +26,7 @@ from scaler.config.metrics import REDUCTIONS, TARGET_NAMES, Input
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity, capacity
 from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle, Partial
+from scaler.decision.nothing_seen import doubt_unmeasured
 from scaler.decision.pace import LONGEST, NOTHING_YET, Pace, Past, following, pace
 from scaler.decision.reason import sentence
 from scaler.decision.stalled import Standing, doubt, follow
@@ -34,7 +35,16 @@ from scaler.decision.wake import cannot_wake, doubted
 from scaler.formula import Program
 from scaler.model.errors import EvaluationError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Failure, Inputs, Measured, Reading, Replicas, replicas_for
+from scaler.model.measurement import (
+    MAX_VALUE,
+    Failure,
+    Inputs,
+    Measured,
+    Reading,
+    Replicas,
+    SignalAsk,
+    replicas_for,
+)
 from scaler.policy.outcome import Outcome, Seen
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
@@ -163,8 +173,8 @@ class _Ground:
 def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load:
     """From what the sources said to the replicas that are asked for."""
     facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
-    facts = doubted(spec, facts, inputs)
     guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
+    facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), guards, inputs)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
     problems = _problems(spec, facts)
@@ -345,7 +355,7 @@ def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs,
         unit=item.unit,
     )
     if measured.value is None:
-        fact = _missing(spec, item, fact, inputs, state, measured.partial, now)
+        fact = _missing(spec, item, fact, inputs, state, measured, now)
         told = f"{fact.problem}: {measured.instead}" if fact.problem and measured.instead else fact.problem
         return replace(fact, problem=told)
     if not abs(measured.value) <= MAX_VALUE:
@@ -371,9 +381,10 @@ def _young(spec: WorkloadSpec, item: Input) -> str:
 
 
 def _missing(
-    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, partial: str, now: float
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, reading: Reading, now: float
 ) -> Fact:
     """A source answered, and there was no such series."""
+    partial = reading.partial
     young = item.ask.endpoint in inputs.young
     fact = replace(fact, stood_in=True)
     nobody = _nobody(inputs.replicas) if item.of_target else ""
@@ -385,15 +396,23 @@ def _missing(
         case "zero" if young:
             return replace(fact, problem=f"no series, and absence is not zero while {_young(spec, item)}")
         case "zero":
-            return replace(fact, value=0.0, newest=0.0, rule="no series, which onMissing says is 0")
+            return replace(fact, value=0.0, newest=0.0, rule=f"{_absent(item, reading)} (onMissing: zero)")
         case "last" if item.name in state.last:
             at, value = state.last[item.name]
             return replace(fact, value=value, newest=value, rule=f"no series; the last value, {seconds(now - at)} old")
         case float() as value:
-            return replace(fact, value=value, newest=value, rule=f"no series, which onMissing says is {value:g}")
+            return replace(fact, value=value, newest=value, rule=f"{_absent(item, reading)} (onMissing: {value:g})")
     if item.name in spec.program.nilable:
         return replace(fact, rule="no series, which ?? stands in for")
     return replace(fact, problem="no series")
+
+
+def _absent(item: Input, reading: Reading) -> str:
+    """Say that there is no series; of a gateway's also what else of it there is."""
+    if reading.shown is None or not isinstance(item.ask, SignalAsk):
+        return "no series"
+    engine, endpoint = item.ask.engine, item.ask.endpoint
+    return f"no series, but others of {engine}" if reading.shown else f"nothing of {engine} is to be seen in {endpoint}"
 
 
 def _nobody(known: Replicas) -> str:

@@ -41,6 +41,11 @@ class Fact:
     final: bool = False  # the question itself is wrong
     stood_in: bool = False  # nothing was measured, and a rule gave the value
 
+    @property
+    def measured(self) -> float | None:
+        """What it came to where something was measured just now; None where a rule stands in for that, or nothing."""
+        return None if self.stood_in else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Idle:
@@ -120,6 +125,12 @@ class Decision:
     def active(self) -> bool | None:
         """What IsActive says; None: nothing can be said."""
         return self.said.active if self.said else None
+
+    @property
+    def rests_on_nothing(self) -> bool:
+        """Whether no input was measured and replicas may be there: then what it comes to is no number to show."""
+        stand_ins = bool(self.facts) and all(fact.stood_in for fact in self.facts)
+        return stand_ins and self.known.current != 0
 
     @property
     def due(self) -> int | None:

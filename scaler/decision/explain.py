@@ -66,12 +66,12 @@ def as_data(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         "inputs": [_fact(fact, item.ask) for fact, item in zip(decision.facts, spec.inputs, strict=True)],
         "activitySignals": [_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)],
         "parameters": dict(spec.parameters),
-        "value": decision.value,
+        "value": None if decision.rests_on_nothing else decision.value,
         "steps": _steps(spec.program, decision),
         "partial": _partial(decision.partial),
         "metricType": spec.metric_type,
         "target": decision.target,
-        "desiredReplicas": decision.asked,
+        "desiredReplicas": None if decision.rests_on_nothing else decision.asked,
         "limitedReplicas": decision.wanted,
         "starting": _coming(decision.coming),
         "scaleDown": _scale_down(decision),
@@ -122,8 +122,9 @@ def _policy(decision: Decision) -> Data | None:
 def _fact(fact: Fact, ask: Ask | GpuAsk) -> Data:
     return {
         "name": fact.name,
-        "value": fact.value,
-        "newest": fact.newest,
+        "value": fact.measured,
+        "newest": None if fact.stood_in else fact.newest,
+        "countsAs": fact.value if fact.stood_in else None,
         "unit": fact.unit,
         "rule": fact.rule,
         "problem": fact.problem,
@@ -173,17 +174,21 @@ def _partial(partial: Partial | None) -> Data | None:
 def _steps(program: Program, decision: Decision) -> list[Data]:
     """The steps on what was measured: an input that was not is no 0, and what does without it is no sum."""
     missing = {fact.name for fact in decision.facts if fact.problem and fact.value is None}
+    stand_ins = {fact.name: fact.value for fact in decision.facts if fact.stood_in and fact.value is not None}
     measured = {fact.name for fact in decision.facts} - missing
-    return [_without(step, missing, measured) for step in steps_data(program, decision.scope)]
+    return [_without(step, missing, measured, stand_ins) for step in steps_data(program, decision.scope)]
 
 
-def _without(step: Data, missing: Collection[str], measured: Collection[str]) -> Data:
-    """One step, and which inputs it does without."""
+def _without(
+    step: Data, missing: Collection[str], measured: Collection[str], stand_ins: Mapping[str, float | None]
+) -> Data:
+    """One step, which inputs it does without, and for which of them another number stands."""
     names = set(re.findall(NAME, step["text"]))
     without = sorted(names & set(missing))
+    counted = {name: stand_ins[name] for name in sorted(names & stand_ins.keys())}
     if without and not names & set(measured):
-        return {**step, "value": None, "error": "not measured", "without": without}
-    return {**step, "without": without}
+        return {**step, "value": None, "error": "not measured", "without": without, "countsAs": counted}
+    return {**step, "without": without, "countsAs": counted}
 
 
 def steps_data(program: Program, scope: Mapping[str, float | None]) -> list[Data]:
@@ -395,10 +400,10 @@ def as_text(data: Data, *, queries: bool = False) -> str:
     when = datetime.fromtimestamp(data["at"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     head = f"{who['namespace']}/{who['name']}  {_answer(data)}  ({data['certainty']}, {when})"
     blocks = [
-        [head, f"  {data['reason']}"] + ([f"  note: {data['notice']}"] if data["notice"] else []),
+        [head, *([f"  ! {data['notice']}"] if data["notice"] else []), f"  {data['reason']}"],
         _titled("inputs", [line for fact in data["inputs"] for line in _fact_lines(fact, queries)]),
         _titled("also read", [line for fact in _only_guards(data) for line in _fact_lines(fact, queries)]),
-        _titled(f"formula {data['formula']}", step_lines(data["steps"])),
+        _titled(_formula_title(data), step_lines(data["steps"])),
         _titled("replicas", _replica_lines(data)),
         _titled("what can be had", _capacity_lines(data)),
         _titled("active", _active_lines(data)),
@@ -412,7 +417,13 @@ def as_text(data: Data, *, queries: bool = False) -> str:
 def _answer(data: Data) -> str:
     if data["answeredReplicas"] is None:
         return "no answer"
-    return f"{data['answeredReplicas']} {data['unit']}, {'active' if data['active'] else 'inactive'}"
+    unit = data["unit"] if data["answeredReplicas"] != 1 else data["unit"].removesuffix("s")
+    return f"{data['answeredReplicas']} {unit}, {'active' if data['active'] else 'inactive'}"
+
+
+def _formula_title(data: Data) -> str:
+    older = ", as it was before the edit that is not in force" if data["notice"] else ""
+    return f"formula {data['formula']}{older}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
@@ -425,7 +436,8 @@ def _only_guards(data: Data) -> list[Data]:
 
 
 def _fact_lines(fact: Data, queries: bool) -> list[str]:
-    notes = [fact["rule"]] if fact["rule"] else []
+    counts = "" if fact["countsAs"] is None else f"counts as {number_text(fact['countsAs'])}: "
+    notes = [counts + fact["rule"]] if fact["rule"] or counts else []
     if fact["age"] is not None:
         notes.append(f"{seconds(max(fact['age'], 0))} old")
     if fact["answered"]:
@@ -453,8 +465,13 @@ def step_lines(steps: Sequence[Data]) -> list[str]:
 def _step_value(step: Data) -> str:
     if step["error"]:
         return f"! {step['error']}"
-    without = ", ".join(step.get("without", ()))
-    return number_text(step["value"]) + (f" without {without}" if without else "")
+    without, counted = ", ".join(step.get("without", ())), step.get("countsAs", {})
+    if step["text"] in counted:
+        return f"counts as {number_text(step['value'])}"
+    stand_ins = ", ".join(f"{number_text(value)} for {name}" for name, value in counted.items())
+    notes = [f"without {without}"] if without else []
+    notes += [f"with {stand_ins}"] if stand_ins else []
+    return f"{number_text(step['value'])} {', '.join(notes)}".rstrip()
 
 
 def _replica_lines(data: Data) -> list[str]:

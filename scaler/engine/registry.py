@@ -76,8 +76,14 @@ class Registry:
         ]
 
     def notices(self) -> dict[WorkloadKey, str]:
-        """List the workloads that go on with an older formula, and why."""
-        return {item.trigger.key: item.notice for item in self.workloads.values() if item.notice}
+        """List the workloads that go on with an older formula, and why: the file is broken, or does not fit them."""
+        found: dict[WorkloadKey, str] = {}
+        for item in self.workloads.values():
+            broken = self.catalog.problem_of(item.trigger.formula) if item.trigger.formula else ""
+            notice = broken or item.notice
+            if notice:
+                found[item.trigger.key] = notice
+        return found
 
     def _register(self, request: Request, now: float) -> Workload:
         self.raise_known_error(request)

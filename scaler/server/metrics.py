@@ -66,7 +66,7 @@ METRICS = (
     Own("llm_scaler_formulas", "gauge", (), "Formulas in service."),
     Own("llm_scaler_formula_file_invalid", "gauge", ("file",), "1 for a file that is not in service as it stands."),
     Own("llm_scaler_kubernetes_objects_left_out", "gauge", (), "Kubernetes objects that cannot be read."),
-    Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads that an edited formula no longer fits."),
+    Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads whose newest formula is not in force."),
     Own("llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
     Own("llm_scaler_streams", "gauge", (), "Open streams."),
     Own("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
@@ -226,10 +226,10 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
     numbers: tuple[tuple[str, float | None], ...] = (
         ("llm_scaler_replicas", decision.replicas),
         ("llm_scaler_active", decision.active),
-        ("llm_scaler_desired_replicas", decision.asked),
+        ("llm_scaler_desired_replicas", None if decision.rests_on_nothing else decision.asked),
         ("llm_scaler_available_replicas", decision.capacity.replicas if decision.capacity else None),
         ("llm_scaler_pending_replicas", decision.known.pending),
-        ("llm_scaler_value", decision.value),
+        ("llm_scaler_value", None if decision.rests_on_nothing else decision.value),
         ("llm_scaler_target", decision.target),
         ("llm_scaler_certain", decision.certainty == "certain"),
         ("llm_scaler_cannot_wake", bool(decision.cannot_wake)),
@@ -243,7 +243,7 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
 
 
 def _of_input(labels: tuple[str, ...], fact: Fact) -> Iterator[Sample]:
-    if fact.value is not None and not fact.stood_in:
-        yield "llm_scaler_input_value", (*labels, fact.name), fact.value
+    if fact.measured is not None:
+        yield "llm_scaler_input_value", (*labels, fact.name), fact.measured
     if fact.age is not None:
         yield "llm_scaler_input_age_seconds", (*labels, fact.name), fact.age

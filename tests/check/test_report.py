@@ -19,7 +19,7 @@ FAILED  mine.yaml: 1 test
            expected  value 16, replicas 2
            came      value 20, replicas 3
            because   3 replicas: queued + waiting + running = 20, at 8 a replica
-           given     waiting 16, running 4, queued 0 (no series, which onMissing says is 0), replicas 1, ready 1, starting 0
+           given     waiting 16, running 4, queued not measured, counts as 0 (no series (onMissing: zero)), replicas 1, ready 1, starting 0
            steps     queued + waiting + running                                     20
                        queued + waiting                                             16
 """

@@ -107,8 +107,8 @@ def test_nothing_is_said_before_anything_was_measured():
 @pytest.mark.parametrize(
     ("on_missing", "value", "rule"),
     [
-        ("zero", 0, "no series, which onMissing says is 0"),
-        ("7.5", 7.5, "no series, which onMissing says is 7.5"),
+        ("zero", 0, "no series (onMissing: zero)"),
+        ("7.5", 7.5, "no series (onMissing: 7.5)"),
         ("last", 40, "no series; the last value, 5s old"),
     ],
 )

@@ -66,13 +66,13 @@ team/llama  6 replicas, active  (certain, 1970-01-01 02:46:45Z)
       vllm waiting of namespace=team, model=llama-3-8b
     running                        16 requests   mean of 2 samples in 10s, 8.2s old, from 5 of 5 pods
       vllm running of namespace=team, model=llama-3-8b
-    queued                          0 requests   no series, which onMissing says is 0
+    queued                          - requests   counts as 0: no series (onMissing: zero)
       llm-d queued of namespace=team, model=llama-3-8b
 
   formula queue
-    queued + waiting + running                                     46
-      queued + waiting                                             30
-        queued                                                     0
+    queued + waiting + running                                     46 with 0 for queued
+      queued + waiting                                             30 with 0 for queued
+        queued                                                     counts as 0
         waiting                                                    30
       running                                                      16
 
@@ -170,10 +170,51 @@ def test_a_model_that_is_mistyped_is_no_load_of_0():
 
 def test_a_sum_without_one_of_its_terms_is_said_to_be_without_it():
     text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(1, running="timed out"))))
-    assert re.search(r"queued \+ waiting \+ running +30 without running\n", text)
-    assert re.search(r"queued \+ waiting +30\n", text)
+    assert re.search(r"queued \+ waiting \+ running +30 without running, with 0 for queued\n", text)
+    assert re.search(r"queued \+ waiting +30 with 0 for queued\n", text)
     assert re.search(r"  running +! not measured\n", text)
     assert "without running, not measured: 30 / 8 rounded up: at least 4\n" in text
+
+
+GATEWAY = "name: g\nmetrics: {queued: {signal: queued, onMissing: zero}}\nformula: queued\ntarget: 8\n"
+
+
+def test_what_is_not_there_is_a_number_nowhere_and_its_stand_in_is_told_apart():
+    spec = workload(GATEWAY, model="m")
+    data = as_data(decide_last(spec, {"queued": Reading(None, START, shown=True), "replicas": Replicas(2, 2, 0)}))
+    (queued,) = data["inputs"]
+    assert (queued["value"], queued["newest"], queued["countsAs"]) == (None, None, 0)
+    assert (data["value"], data["desiredReplicas"]) == (None, None)
+    text = as_text(data)
+    assert re.search(r"  queued +- requests   counts as 0: no series, but others of llm-d \(onMissing: zero\)\n", text)
+    assert re.search(r"  queued +counts as 0\n", text)
+    assert "rounded up" not in text
+
+
+def test_a_gateway_of_which_nothing_is_to_be_seen_is_named_and_no_zero_where_nothing_else_was_measured():
+    unseen = {"queued": Reading(None, START, shown=False), "replicas": Replicas(2, 2, 0)}
+    decision = decide_last(workload(GATEWAY, model="m"), unseen)
+    assert decision.problems == (
+        "queued: default has no series of llm-d of any model, and nothing else was measured: that is not 0",
+    )
+    decision = decide_last(workload(QUEUE), *queue_rows(2, queued=Reading(None, START, shown=False)))
+    assert decision.certainty == "certain", "what its own pods say was measured"
+    line = "counts as 0: nothing of llm-d is to be seen in default (onMissing: zero)\n"
+    assert line in as_text(as_data(decision))
+
+
+def test_a_mistyped_model_is_no_certain_zero_whatever_on_missing_says():
+    text = "name: w\nmetrics: {waiting: {signal: waiting, onMissing: zero}}\nformula: waiting\ntarget: 8\n"
+    spec = workload(text, model="lama")
+    nothing = {"waiting": None, "guards": {"waiting": None, "running": None}}
+    ready = decide_last(spec, {**nothing, "replicas": Replicas(3, 3, 0)})
+    assert (ready.replicas, ready.certainty) == (3, "held")
+    assert ready.problems == (
+        "waiting: no series, and nothing else was measured, though 3 replicas are ready: that is not 0",
+    )
+    seen = {**nothing, "guards": {"waiting": None, "running": 0}, "replicas": Replicas(3, 3, 0)}
+    assert decide_last(spec, seen).certainty == "certain", "its running shows that the model is right"
+    assert decide_last(spec, {**nothing, "replicas": Replicas(0, 0, 0)}).replicas == 0
 
 
 def test_a_word_that_the_activation_does_not_explain_is_explained():
@@ -278,7 +319,7 @@ def test_an_inactive_workload_is_kedas_to_take_to_zero():
 
 def test_a_policy_tells_its_own_story():
     text = as_text(as_data(decide_last(workload(GATE), {"load": 20, "tokens": 60}), "an edit is not in force"))
-    assert "  note: an edit is not in force\n" in text
+    assert "\n  ! an edit is not in force\n" in text
     assert (
         "policy hysteresis: gate closed: tokens is 60 (opens at 100, closes below 50), the other side serves: 0\n"
         in text

@@ -104,9 +104,24 @@ async def test_explain_shows_every_trigger_of_an_object_as_data_and_as_text():
         text = await get(f"{place}?format=text")
         assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert "3 replicas, active" in text.text
-        assert "1 replicas, active" in text.text
+        assert "1 replica, active" in text.text
         assert "timeline" not in text.text
         assert "timeline" in (await get(f"{place}?format=text&queries")).text
+
+
+async def test_explain_says_on_its_second_line_that_the_newest_edit_is_not_in_force():
+    async with world({"waiting": 5.0}) as w, client(w.address) as stub, pages(w) as url:
+        await stub.IsActive(ref())
+        w.engine.update_catalog(Catalog(catalog().formulas, {"queue.yaml": "queue.yaml: formula: is missing"}))
+        text = (await get(f"{url}/api/v1/explain/models/chat?format=text")).text
+        told = "queue.yaml as it is now is not in force: queue.yaml: formula: is missing"
+        assert text.splitlines()[1] == f"  ! {told}"
+        assert "\n  formula queue, as it was before the edit that is not in force\n" in text
+        (data,) = (await get_json(f"{url}/api/v1/explain/models/chat"))[1]["decisions"]
+        assert data["notice"] == told
+        assert "llm_scaler_workloads_stale_formula 1.0" in (await get(f"{url}/metrics")).text
+        w.engine.update_catalog(Catalog(catalog().formulas, {"other.yaml": "other.yaml: formula: is missing"}))
+        assert "not in force" not in (await get(f"{url}/api/v1/explain/models/chat?format=text")).text
 
 
 @pytest.mark.parametrize(
