@@ -17,8 +17,12 @@ from scaler.config.endpoint import PodPages
 from scaler.config.formula_file import RESERVED_KEYS, bind, parse_file
 from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import NOT_YET_KEYS, parse_trigger
+from scaler.model.fields import Fields
 from scaler.model.measurement import Request
+from scaler.model.objects import Hpa, Scaled
 from scaler.model.strict_yaml import parse_yaml
+from scaler.policy import hpa as hpa_policy
+from scaler.policy.aside import in_the_way
 from scaler.server.metrics import METRICS
 
 REPO = Path(__file__).parents[1]
@@ -59,9 +63,12 @@ def bound(tree):
     return bind(file, asked, defaults())
 
 
+ASIDE = "part of a ScaledObject's spec"
+
+
 def test_every_block_says_what_it_is():
     """Which have a test below; `text` is what a command prints."""
-    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus"}
+    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus", ASIDE}
     for page, language, body in BLOCKS:
         assert language in ("sh", "yaml", "text"), page
         assert language != "yaml" or kind_of(body) in kinds, page
@@ -73,6 +80,15 @@ def test_a_scaled_object_names_a_formula_that_takes_its_trigger(body):
     assert tree["kind"] == "ScaledObject"
     assert tree["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher", "what the chart's policy asks for"
     assert bound(tree).target == 8
+
+
+@pytest.mark.parametrize("body", of_kind(ASIDE))
+def test_the_hpa_that_the_pages_show_stands_aside(body):
+    config = yaml.safe_load(body)["advanced"]["horizontalPodAutoscalerConfig"]
+    behavior = hpa_policy.parse(Fields("docs", config, "policy")).behavior
+    hpa = Hpa("hpa", 1, 1, 1, 100, behavior=behavior)
+    scaled = Scaled("ScaledObject", "demo", "llama", "u", 1, (), (), "Deployment llama", 0, 100, hpa=hpa)
+    assert in_the_way(None, scaled) == ()
 
 
 @pytest.mark.parametrize("body", of_kind("ScaledJob"))

@@ -16,16 +16,24 @@ Times are seconds and are handed in; a real HPA steps every 15 s.
 
 import enum
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scaler.model.behavior import Behavior, RatePolicy, Rules
+from scaler.model.behavior import (
+    Behavior,
+    HpaState,
+    Limit,
+    RatePolicy,
+    Sample,
+    changed,
+    rate_limits,
+    recommended,
+    stabilized,
+)
 
 MAX_REPLICAS = 2**31 - 1  # int32, which the HPA counts in
 MAX_MILLI = 2**63 - 1  # int64, which the HPA measures in
-NO_BEHAVIOR_FACTOR, NO_BEHAVIOR_FLOOR = 2, 4  # without behavior one step up ends at most at max(2 x current, 4)
-NO_BEHAVIOR_WINDOW = 300.0  # --horizontal-pod-autoscaler-downscale-stabilization
 
 Target = Literal["AverageValue", "Value"]
 
@@ -59,23 +67,6 @@ class Metric:
     target: float
     value: float | None  # None: it could not be read; values that KEDA returns for one name are already summed
     kind: Target = "AverageValue"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A number of replicas at a time: a past recommendation, or the size of a past change."""
-
-    replicas: int
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class HpaState:
-    """What an HPA remembers between two steps. A new one, or one whose controller restarted, is empty."""
-
-    recommendations: tuple[Sample, ...] = ()
-    ups: tuple[Sample, ...] = ()
-    downs: tuple[Sample, ...] = ()
 
 
 class Rule(enum.Enum):
@@ -185,7 +176,7 @@ def step(
             return state, Outcome(current, (*reasons, Reason(Rule.HELD, current)))
         state, outcome = _normalize(spec, state, proposal, current, now)
         outcome = replace(outcome, reasons=reasons + outcome.reasons)
-    return _remember_change(spec.behavior, state, outcome.replicas - current, now), outcome
+    return changed(spec.behavior, state, outcome.replicas - current, now), outcome
 
 
 def _propose(
@@ -213,114 +204,27 @@ def _normalize(spec: HpaSpec, state: HpaState, proposal: int, current: int, now:
     """Stabilize, limit the rate, keep the bounds; one reason for each that moved the number."""
     reasons: list[Reason] = []
     stable = proposal
-    if held := _stabilize(spec.behavior, state.recommendations, proposal, current, now):
-        stable = held.replicas
-        reasons.append(held)
-    horizon = now - _longest_window(spec.behavior)
-    state = replace(state, recommendations=_remember(state.recommendations, Sample(proposal, now), horizon))
+    if held := stabilized(spec.behavior, state.recommendations, proposal, current, now):
+        stable, earlier = held
+        reasons.append(Reason(Rule.STABILIZED, stable, earlier=earlier))
+    state = recommended(spec.behavior, state, proposal, now)
     if bound := _bound(spec, state, stable, current, now):
         reasons.append(bound)
     return state, Outcome(reasons[-1].replicas if reasons else proposal, tuple(reasons))
 
 
-def _stabilize(
-    behavior: Behavior | None, past: Sequence[Sample], proposal: int, current: int, now: float
-) -> Reason | None:
-    """Move no further than every recommendation of the window agrees with: the least of them up, the greatest down.
-
-    The edge of a window counts without a behavior and does not with one, as in horizontal.go.
-    """
-    asked = Sample(proposal, now)
-    if behavior is None:
-        greatest = _extreme(max, asked, [sample for sample in past if sample.at >= now - NO_BEHAVIOR_WINDOW])
-        return None if greatest is asked else Reason(Rule.STABILIZED, greatest.replicas, earlier=greatest)
-    least = _extreme(min, asked, [sample for sample in past if sample.at > now - behavior.up.window])
-    greatest = _extreme(max, asked, [sample for sample in past if sample.at > now - behavior.down.window])
-    stable = min(max(current, least.replicas), greatest.replicas)
-    if stable == proposal:
-        return None
-    return Reason(Rule.STABILIZED, stable, earlier=least if stable < proposal else greatest)
-
-
-def _extreme(choose: Callable[..., Sample], asked: Sample, window: Sequence[Sample]) -> Sample:
-    """The sample with the most extreme replicas; on a tie the one that is asked for now, then the earliest."""
-    return choose((asked, *window), key=lambda sample: sample.replicas)
-
-
 def _bound(spec: HpaSpec, state: HpaState, stable: int, current: int, now: float) -> Reason | None:
     """The reason why `stable` replicas are not allowed, with what is allowed instead; None when they are."""
-    if spec.behavior is None:
-        limit = max(NO_BEHAVIOR_FACTOR * current, NO_BEHAVIOR_FLOOR)
-        top = Reason(Rule.LIMITED, limit) if limit < spec.maximum else Reason(Rule.TOO_MANY, spec.maximum)
-        bottom = Reason(Rule.TOO_FEW, spec.minimum)
-    else:
-        up, down = _rate_limits(spec.behavior, state, current, now)
-        top = up if up.replicas < spec.maximum else Reason(Rule.TOO_MANY, spec.maximum)
-        bottom = down if down.replicas > spec.minimum else Reason(Rule.TOO_FEW, spec.minimum)
+    up, down = rate_limits(spec.behavior, state, current, now)
+    top = _limited(up) if up.replicas < spec.maximum else Reason(Rule.TOO_MANY, spec.maximum)
+    bottom = _limited(down) if down.replicas > spec.minimum else Reason(Rule.TOO_FEW, spec.minimum)
     if stable < bottom.replicas:
         return bottom
     return top if stable > top.replicas else None
 
 
-def _rate_limits(behavior: Behavior, state: HpaState, current: int, now: float) -> tuple[Reason, Reason]:
-    """The most and the fewest replicas that the policies allow now; never beyond `current` the other way."""
-
-    def start(policy: RatePolicy) -> int:
-        """Replicas when the policy's period began."""
-        added, removed = (
-            sum(change.replicas for change in changes if change.at > now - policy.period)
-            for changes in (state.ups, state.downs)
-        )
-        return current - added + removed
-
-    def after_up(policy: RatePolicy) -> int:
-        begun = start(policy)
-        return begun + policy.value if policy.kind == "Pods" else math.ceil(begun * (1 + policy.value / 100))
-
-    def after_down(policy: RatePolicy) -> int:
-        begun = start(policy)
-        return begun - policy.value if policy.kind == "Pods" else int(begun * (1 - policy.value / 100))
-
-    up, down = behavior.up, behavior.down
-    most = _select(up, {"Max": max, "Min": min}, after_up, current)
-    fewest = _select(down, {"Max": min, "Min": max}, after_down, current)
-    return replace(most, replicas=max(most.replicas, current)), replace(fewest, replicas=min(fewest.replicas, current))
-
-
-def _select(
-    rules: Rules, choose: Mapping[str, Callable[..., RatePolicy]], after: Callable[[RatePolicy], int], current: int
-) -> Reason:
-    """What one direction's policies allow together."""
-    if rules.select == "Disabled":
-        return Reason(Rule.FORBIDDEN, current)
-    policy = choose[rules.select](rules.policies, key=after)
-    return Reason(Rule.LIMITED, after(policy), policy=policy)
-
-
-def _remember_change(behavior: Behavior | None, state: HpaState, change: int, now: float) -> HpaState:
-    """Note a change of size; without a behavior nobody asks for it later."""
-    if behavior is None or change == 0:
-        return state
-    rules, past = (behavior.up, state.ups) if change > 0 else (behavior.down, state.downs)
-    horizon = now - max((policy.period for policy in rules.policies), default=0.0)
-    noted = _remember(past, Sample(abs(change), now), horizon)
-    return replace(state, ups=noted) if change > 0 else replace(state, downs=noted)
-
-
-def _remember(past: tuple[Sample, ...], new: Sample, horizon: float) -> tuple[Sample, ...]:
-    """Put `new` in the place of the last sample older than `horizon`, or at the end when none is.
-
-    One out, one in, as the controller does it. It matters where a scale-down policy looks further back than the
-    longest scale-up policy: the older changes it counts are gone one at a time.
-    """
-    for place in reversed(range(len(past))):
-        if past[place].at < horizon:
-            return (*past[:place], new, *past[place + 1 :])
-    return (*past, new)
-
-
-def _longest_window(behavior: Behavior | None) -> float:
-    return NO_BEHAVIOR_WINDOW if behavior is None else max(behavior.up.window, behavior.down.window)
+def _limited(limit: Limit) -> Reason:
+    return Reason(Rule.FORBIDDEN if limit.forbidden else Rule.LIMITED, limit.replicas, policy=limit.policy)
 
 
 def _within(ratio: float, tolerance: float | tuple[float, float]) -> bool:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scaler.cluster import hpa
-from scaler.cluster.hpa import HpaSpec, HpaState, Metric, Reason, Target
-from scaler.model.behavior import Behavior
+from scaler.cluster.hpa import HpaSpec, Metric, Reason, Target
+from scaler.model.behavior import Behavior, HpaState
 from scaler.model.errors import EvaluationError
 
 FallbackBehavior = Literal[

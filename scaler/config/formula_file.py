@@ -35,6 +35,7 @@ from scaler.model.errors import ConfigError, FormulaSyntaxError, UnsupportedErro
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, number, show, text
 from scaler.model.measurement import GpuAsk, WorkloadKey
 from scaler.policy import POLICIES, PolicySpec
+from scaler.policy.outcome import ANY, EACH, TOTALS
 
 OVERRIDES = (
     "target",
@@ -288,9 +289,9 @@ def _read(
         formula=file.name,
         where=file.where,
         program=program,
-        target=1.0 if starts_jobs else fields.take("target", number(0, above=True)),
+        target=_target(fields, policy_kind),
         activation=_activation(fields, names),
-        metric_type=fields.take("metricType", choice("AverageValue", "Value"), "AverageValue"),
+        metric_type=_metric_type(fields, policy_kind, policy),
         inputs=inputs,
         guards=(watched := guards(inputs, scope)),
         progress=progress(watched),
@@ -385,6 +386,40 @@ def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySp
     spec = POLICIES[kind].parse(inner)
     inner.close()
     return kind, spec, {text: _program(text, names, "number", fields.where, "policy") for text in sorted(spec.metrics)}
+
+
+def _target(fields: Fields, policy_kind: str | None) -> float:
+    """Read `target`; a policy with thresholds of its own has no use for it."""
+    algorithm = POLICIES[policy_kind] if policy_kind else None
+    if algorithm is None or algorithm.targets:
+        return fields.take("target", number(0, above=True))
+    if not algorithm.jobs and fields.has("target"):
+        raise fields.error("target", f"has no meaning with policy {policy_kind}", "the policy's own thresholds")
+    return 1.0
+
+
+def _metric_type(fields: Fields, policy_kind: str | None, policy: PolicySpec | None) -> str:
+    """How the value becomes replicas: by `metricType`, or by `metricKind`, which says what the value is.
+
+    Raises:
+        ConfigError: the two contradict each other, or the policy needs another kind, or to be told.
+    """
+    given = fields.take("metricType", choice("AverageValue", "Value"), None)
+    kind = fields.take("metricKind", choice(*sorted(ANY)), None)
+    implied = None if kind is None else "AverageValue" if kind in TOTALS else "Value"
+    if given and implied and given != implied:
+        raise fields.error("metricType", f"{given} is not for a {kind}", f"{implied}, or leave it out")
+    if policy_kind is None or policy is None:
+        return implied or given or "AverageValue"
+    allowed = ", ".join(sorted(policy.kinds))
+    if kind is None and POLICIES[policy_kind].declared:
+        problem = f"is missing: policy {policy_kind} needs to be told what the formula's value is"
+        raise fields.error("metricKind", problem, allowed)
+    metric_type = implied or given or "AverageValue"
+    if not policy.kinds & ({kind} if kind else TOTALS if metric_type == "AverageValue" else EACH):
+        what = f"{kind} is not what" if kind else f"metricType {metric_type} is not what"
+        raise fields.error("metricKind", f"{what} policy {policy_kind} reads as it is set", allowed)
+    return metric_type
 
 
 @lru_cache(maxsize=4096)

@@ -503,7 +503,18 @@ def _seen(
             return None
         metrics[text] = metric
     inactive = "" if condition else spec.why_inactive(scope)
-    return Seen(load, value, inactive, metrics, inputs.scaled, known.doubt, known.current, known.ready)
+    return Seen(
+        load=load,
+        value=value,
+        inactive=inactive,
+        metrics=metrics,
+        scaled=inputs.scaled,
+        doubt=known.doubt,
+        current=known.current,
+        ready=known.ready,
+        maximum=known.maximum,
+        each=spec.metric_type == "Value",
+    )
 
 
 def _policy(

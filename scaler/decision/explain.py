@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.cluster.hpa import MAX_REPLICAS, NO_BEHAVIOR_WINDOW, HpaSpec, HpaState, Metric, Reason, Rule, Sample
+from scaler.cluster.hpa import MAX_REPLICAS, HpaSpec, Metric, Reason, Rule
 from scaler.cluster.hpa import step as hpa_step
 from scaler.config.metrics import NAME, SEE_WORK
 from scaler.config.signals import find
@@ -20,7 +20,7 @@ from scaler.decision.reason import activity
 from scaler.decision.starting import Coming
 from scaler.formula import Program, Step
 from scaler.model.availability import Count
-from scaler.model.behavior import Behavior, RatePolicy, Rules
+from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
 from scaler.model.fields import seconds
 from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk
 from scaler.model.objects import Condition, Job, Scaled

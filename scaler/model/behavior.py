@@ -1,7 +1,18 @@
-"""How fast an HPA may change replicas: `behavior` of its manifest, all defaults filled in."""
+"""How fast an HPA may change replicas: `behavior` of its manifest, all defaults filled in, and what it lets through.
 
-from dataclasses import dataclass
+    recommendation ─▶ stabilized() ─▶ rate_limits() ─▶ replicas
+
+Source: Kubernetes 1.35.4, pkg/controller/podautoscaler/horizontal.go and pkg/apis/autoscaling/v2/defaults.go. An HPA
+without any `behavior` (None) is stabilized downwards only, and one step up ends at max(2 x current, 4).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+NO_BEHAVIOR_FACTOR, NO_BEHAVIOR_FLOOR = 2, 4  # without behavior one step up ends at most at max(2 x current, 4)
+NO_BEHAVIOR_WINDOW = 300.0  # --horizontal-pod-autoscaler-downscale-stabilization
 
 Select = Literal["Max", "Min", "Disabled"]
 
@@ -35,3 +46,129 @@ class Behavior:
 
     up: Rules = SCALE_UP
     down: Rules = SCALE_DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A number of replicas at a time: a past recommendation, or the size of a past change."""
+
+    replicas: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HpaState:
+    """What an HPA remembers between two steps. A new one, or one whose controller restarted, is empty."""
+
+    recommendations: tuple[Sample, ...] = ()
+    ups: tuple[Sample, ...] = ()
+    downs: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The furthest that one direction may go now."""
+
+    replicas: int
+    policy: RatePolicy | None = None  # that sets it; None: the built-in one, or `forbidden`
+    forbidden: bool = False  # selectPolicy is Disabled
+
+
+def stabilized(
+    behavior: Behavior | None, past: Sequence[Sample], proposal: int, current: int, now: float
+) -> tuple[int, Sample] | None:
+    """Move no further than every recommendation of the window agrees with: the least of them up, the greatest down.
+
+    The edge of a window counts without a behavior and does not with one, as in horizontal.go.
+
+    Args:
+        behavior: both directions; None for an HPA without one.
+        past: earlier recommendations.
+        proposal: what is recommended now.
+        current: replicas now.
+        now: seconds.
+
+    Returns:
+        The replicas, and the earlier recommendation that holds; None where the proposal stands.
+    """
+    asked = Sample(proposal, now)
+    if behavior is None:
+        greatest = _extreme(max, asked, [sample for sample in past if sample.at >= now - NO_BEHAVIOR_WINDOW])
+        return None if greatest is asked else (greatest.replicas, greatest)
+    least = _extreme(min, asked, [sample for sample in past if sample.at > now - behavior.up.window])
+    greatest = _extreme(max, asked, [sample for sample in past if sample.at > now - behavior.down.window])
+    stable = min(max(current, least.replicas), greatest.replicas)
+    if stable == proposal:
+        return None
+    return stable, least if stable < proposal else greatest
+
+
+def rate_limits(behavior: Behavior | None, state: HpaState, current: int, now: float) -> tuple[Limit, Limit]:
+    """Give the most and the fewest replicas that the policies allow now; never beyond `current` the other way."""
+    if behavior is None:
+        return Limit(max(NO_BEHAVIOR_FACTOR * current, NO_BEHAVIOR_FLOOR)), Limit(0)
+
+    def start(policy: RatePolicy) -> int:
+        """Replicas when the policy's period began."""
+        added, removed = (
+            sum(change.replicas for change in changes if change.at > now - policy.period)
+            for changes in (state.ups, state.downs)
+        )
+        return current - added + removed
+
+    def after_up(policy: RatePolicy) -> int:
+        begun = start(policy)
+        return begun + policy.value if policy.kind == "Pods" else math.ceil(begun * (1 + policy.value / 100))
+
+    def after_down(policy: RatePolicy) -> int:
+        begun = start(policy)
+        return begun - policy.value if policy.kind == "Pods" else int(begun * (1 - policy.value / 100))
+
+    up, down = behavior.up, behavior.down
+    most = _select(up, {"Max": max, "Min": min}, after_up, current)
+    fewest = _select(down, {"Max": min, "Min": max}, after_down, current)
+    return replace(most, replicas=max(most.replicas, current)), replace(fewest, replicas=min(fewest.replicas, current))
+
+
+def recommended(behavior: Behavior | None, state: HpaState, proposal: int, now: float) -> HpaState:
+    """Remember what was recommended."""
+    longest = NO_BEHAVIOR_WINDOW if behavior is None else max(behavior.up.window, behavior.down.window)
+    noted = _remember(state.recommendations, Sample(proposal, now), now - longest)
+    return replace(state, recommendations=noted)
+
+
+def changed(behavior: Behavior | None, state: HpaState, change: int, now: float) -> HpaState:
+    """Remember a change of size; without a behavior nobody asks for it later."""
+    if behavior is None or change == 0:
+        return state
+    rules, past = (behavior.up, state.ups) if change > 0 else (behavior.down, state.downs)
+    horizon = now - max((policy.period for policy in rules.policies), default=0.0)
+    noted = _remember(past, Sample(abs(change), now), horizon)
+    return replace(state, ups=noted) if change > 0 else replace(state, downs=noted)
+
+
+def _extreme(choose: Callable[..., Sample], asked: Sample, window: Sequence[Sample]) -> Sample:
+    """The sample with the most extreme replicas; on a tie the one that is asked for now, then the earliest."""
+    return choose((asked, *window), key=lambda sample: sample.replicas)
+
+
+def _select(
+    rules: Rules, choose: Mapping[str, Callable[..., RatePolicy]], after: Callable[[RatePolicy], int], current: int
+) -> Limit:
+    """What one direction's policies allow together."""
+    if rules.select == "Disabled":
+        return Limit(current, forbidden=True)
+    policy = choose[rules.select](rules.policies, key=after)
+    return Limit(after(policy), policy)
+
+
+def _remember(past: tuple[Sample, ...], new: Sample, horizon: float) -> tuple[Sample, ...]:
+    """Put `new` in the place of the last sample older than `horizon`, or at the end when none is.
+
+    One out, one in, as the controller does it. It matters where a scale-down policy looks further back than the
+    longest scale-up policy: the older changes it counts are gone one at a time.
+    """
+    for place in reversed(range(len(past))):
+        if past[place].at < horizon:
+            return (*past[:place], new, *past[place + 1 :])
+    return (*past, new)

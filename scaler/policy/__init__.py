@@ -4,11 +4,20 @@ Without a policy the answer is ceil(value / target). A policy is chosen by its `
 the whole list. A policy's state changes only on certain data; `memory` says how many seconds of past it needs before
 it may be believed to lower anything.
 
+apa.py          AIBrix's own: a window, two tolerances, two rates, two cooldowns
+hpa.py          the HPA's arithmetic with `behavior`, on any signal
 hysteresis.py   a gate with two thresholds: which of two sides serves
-kpa.py          Knative's: a stable window and a panic window
+kpa.py          Knative's: a stable window and a panic window; and AIBrix's form of it
+kthena.py       Kthena's: a stable and a panic policy over a recommendation
 latch.py        one Job for every rise
 ray.py          Ray Serve's: delays in each direction
+step.py         tiers in percent of the maximum
+wallaroo.py     Wallaroo's: one more or less after every window of a deep or an empty queue
+
+aside.py        what of a ScaledObject's HPA is in the way of a policy that owns the timing
 window.py       the loads of a while, which some of them share
+clock.py        a time of day, in words
+outcome.py      what every policy is told, and what it answers
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +26,7 @@ from typing import Any, Protocol
 
 from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
-from scaler.policy import hysteresis, kpa, latch, ray
+from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, step, wallaroo
 from scaler.policy.outcome import Outcome, Seen
 
 
@@ -34,6 +43,11 @@ class PolicySpec(Protocol):
         """Formulas whose values it reads besides the formula's own."""
         ...
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What the formula's value may be: see outcome.py."""
+        ...
+
 
 def _none(_spec: PolicySpec, _scaled: Scaled) -> Sequence[str]:
     return ()
@@ -46,13 +60,22 @@ class Policy:
     parse: Callable[[Fields], PolicySpec]
     initial: object
     step: Callable[[Any, Any, Seen, float], tuple[Any, Outcome]]
+    declared: bool = False  # `metricKind` has to be said, since its original leaves it to be guessed
+    targets: bool = True  # it reads the formula's target; False: it has thresholds of its own
     jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
     cautions: Callable[[Any, Scaled], Sequence[str]] = _none  # what in the scaled object's settings is in its way
 
 
+_timed = aside.in_the_way
 POLICIES: Mapping[str, Policy] = {
     "hysteresis": Policy(hysteresis.parse, hysteresis.INITIAL, hysteresis.step),
-    "kpa": Policy(kpa.parse, kpa.INITIAL, kpa.step),
-    "ray": Policy(ray.parse, ray.INITIAL, ray.step),
-    "latch": Policy(latch.parse, latch.INITIAL, latch.step, jobs=True, cautions=latch.cautions),
+    "kpa": Policy(kpa.parse, kpa.INITIAL, kpa.step, cautions=_timed),
+    "aibrix-kpa": Policy(kpa.parse_aibrix, kpa.INITIAL, kpa.step, declared=True, cautions=_timed),
+    "apa": Policy(apa.parse, apa.INITIAL, apa.step, declared=True, cautions=_timed),
+    "kthena": Policy(kthena.parse, kthena.INITIAL, kthena.step, declared=True, cautions=_timed),
+    "hpa": Policy(hpa.parse, hpa.INITIAL, hpa.step, cautions=_timed),
+    "ray": Policy(ray.parse, ray.INITIAL, ray.step, cautions=_timed),
+    "wallaroo": Policy(wallaroo.parse, wallaroo.INITIAL, wallaroo.step, targets=False, cautions=_timed),
+    "step": Policy(step.parse, step.INITIAL, step.step, cautions=_timed),
+    "latch": Policy(latch.parse, latch.INITIAL, latch.step, targets=False, jobs=True, cautions=latch.cautions),
 }

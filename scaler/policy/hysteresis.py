@@ -14,7 +14,7 @@ at one hard threshold; a Schmitt trigger is the classical remedy.
 from dataclasses import dataclass
 
 from scaler.model.fields import Fields, choice, duration, number, seconds, text
-from scaler.policy.outcome import Outcome, Seen
+from scaler.policy.outcome import ANY, Outcome, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class Hysteresis:
     def metrics(self) -> frozenset[str]:
         """The one formula the gate looks at."""
         return frozenset({self.metric})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Any: it hands on the load as it is."""
+        return ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from itertools import takewhile
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
 from scaler.model.objects import Job, Scaled
-from scaler.policy.outcome import Outcome, Seen
+from scaler.policy.outcome import ANY, Outcome, Seen
 
 CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
 UNDERWAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
@@ -50,6 +50,11 @@ class Latch:
     def metrics(self) -> frozenset[str]:
         """None but the formula's own."""
         return frozenset()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Any: it compares the value with its own thresholds."""
+        return ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,25 @@
-"""What every policy is told, and what it answers."""
+"""What every policy is told, and what it answers.
+
+What a formula's value is, is said by `metricKind`, and not guessed: AIBrix takes every value for a mean with one of its
+algorithms and for a total with the other, and so runs to the maximum, or down under overload.
+
+    total     over all replicas (requests waiting and running)       load = value / target
+    rate      the same, in a second (requests/s, tokens/s)           load = value / target
+    mean      of one replica (requests waiting in each)              load = value / target x ready replicas
+    ratio     of one replica, 0 to 1 or percent (KV cache used)      load = value / target x ready replicas
+    quantile  of a time (P90 of the time to the first token)         load = value / target x ready replicas
+
+So policies read one number, `Seen.load`, in replicas, whatever the formula measures.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scaler.model.objects import Scaled
+
+TOTALS = frozenset({"total", "rate"})  # these are divided by the target (metricType AverageValue)
+EACH = frozenset({"mean", "ratio", "quantile"})  # these also multiply by the ready replicas (metricType Value)
+ANY = TOTALS | EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,14 +27,16 @@ class Seen:
     """One tick, as a policy is told of it.
 
     Attributes:
-        load: the formula's value over its target, in replicas.
+        load: the formula's value in replicas; see above.
         value: the formula's own.
         inactive: why the activation is not true, or an empty text.
         metrics: values of the formulas that the policy reads, by their text; holds all of `PolicySpec.metrics`.
         scaled: what Kubernetes says of the object; None where it says nothing, as of all times gone by.
         doubt: why that is too old to act on, or an empty text.
-        current: replicas that are asked of the scale target, where known.
+        current: replicas that are asked of the scale target, those on their way with them, where known.
         ready: replicas that are ready, where known.
+        maximum: the most there may be, where known.
+        each: the value is of one replica, so that `load` is it times the ready ones.
     """
 
     load: float
@@ -29,6 +47,20 @@ class Seen:
     doubt: str = ""
     current: int | None = None
     ready: int | None = None
+    maximum: int | None = None
+    each: bool = False
+
+    def replicas(self, last: int | None) -> int:
+        """Replicas that there are, those on their way with them; where it is not known, the last answer."""
+        return next((count for count in (self.current, last) if count is not None), 0)
+
+    def ratio(self, replicas: int) -> float:
+        """How far the load of one replica is from its target: 1 is at it.
+
+        A value that is each replica's own is compared as it is; a total is shared among `replicas` first.
+        """
+        among = self.ready if self.each and self.ready else replicas
+        return self.load / among if among else self.load
 
 
 @dataclass(frozen=True, slots=True)

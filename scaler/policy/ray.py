@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, choice, number, seconds
-from scaler.policy.outcome import Outcome, Seen
+from scaler.policy.outcome import TOTALS, Outcome, Seen
 from scaler.policy.window import AGGREGATIONS, Samples, added, within
 
 _EPSILON = 1e-6  # seconds by which a delay may fall short
@@ -44,6 +44,11 @@ class Ray:
     def metrics(self) -> frozenset[str]:
         """It reads the formula's own value alone."""
         return frozenset()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Ongoing requests, which are a total."""
+        return TOTALS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 from scaler.cluster.hpa import (
     MAX_REPLICAS,
     HpaSpec,
-    HpaState,
     Metric,
     Rule,
-    Sample,
     milli,
     replicas_for_average_value,
     replicas_for_value,
     step,
 )
-from scaler.model.behavior import Behavior, RatePolicy, Rules
+from scaler.model.behavior import Behavior, HpaState, RatePolicy, Rules, Sample
 
 NOW_UP = Rules(policies=(RatePolicy("Pods", 1000, 15),), window=0)
 NOW_DOWN = Rules(policies=(RatePolicy("Percent", 100, 15),), window=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.cluster.hpa import HpaState, Rule, Sample
+from scaler.cluster.hpa import Rule
 from scaler.cluster.keda import (
     Answer,
     Fallback,
@@ -21,6 +21,7 @@ from scaler.cluster.keda import (
     sync,
     wire,
 )
+from scaler.model.behavior import HpaState, Sample
 
 NEW = KedaState(created=0.0)
 SEEN = KedaState(created=0.0, last_active=1000.0)

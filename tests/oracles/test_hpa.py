@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scaler.cluster.hpa import HpaSpec, HpaState, Metric, Rule, step
-from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.cluster.hpa import HpaSpec, Metric, Rule, step
+from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, HpaState, RatePolicy, Rules
 
 ROOT = Path(__file__).parents[2]
 GO = shutil.which("go") or "/usr/local/go/bin/go"

@@ -109,3 +109,96 @@ def test_what_knative_refuses_is_refused(wrong):
 
 def test_what_knative_takes_is_taken():
     assert spec(**{"panic-threshold-percentage": 210, "stable-window": "10s"}).panic_threshold == 2.1
+
+
+def aibrix(**changed):
+    fields = Fields("f.yaml", changed, "policy")
+    read = kpa.parse_aibrix(fields)
+    fields.close()
+    return read
+
+
+EXACT = {"scale-up-tolerance": 0, "scale-down-tolerance": 0, "scale-down-cooldown-window": 0}
+
+
+@pytest.mark.parametrize(
+    ("what", "total", "target", "current", "changed", "replicas"),
+    [
+        ("at the target", 20, 10, 2, {}, 2),
+        ("nothing", 0, 10, 1, {}, 0),
+        ("the rate", 100, 10, 2, {"max-scale-up-rate": 1.5}, 3),
+        ("of both windows the rate again", 40, 10, 2, {}, 4),
+    ],
+)
+def test_aibrix_vectors(what, total, target, current, changed, replicas):
+    seen = Seen(total / target, total, current=current, ready=current)
+    state = kpa.KpaState(begun=True)
+    assert kpa.step(aibrix(**EXACT, **changed), state, seen, 0.0)[1].replicas == replicas, what
+
+
+def test_aibrix_windows_hold_the_mean_of_what_they_saw():
+    settings = aibrix(observeWindowSeconds=120, panicWindowSeconds=30, **EXACT)
+    state, _ = kpa.step(settings, kpa.KpaState(begun=True), Seen(10, 10, ready=100), 0.0)
+    _, outcome = kpa.step(settings, state, Seen(70, 70, ready=100), 60.0)
+    assert outcome.reason.startswith("stable 40, panic 70 replicas")
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "target", "current", "replicas"),
+    [("theirs goes to 2", 0.9, 0.5, 4, 8), ("theirs goes to 3", 25, 10, 6, 12)],
+)
+def test_a_mean_of_one_replica_is_not_taken_for_the_total(what, value, target, current, replicas):
+    seen = Seen(value / target * current, value, current=current, ready=current, each=True)
+    assert kpa.step(aibrix(), kpa.KpaState(begun=True), seen, 0.0)[1].replicas == replicas, what
+
+
+@pytest.mark.parametrize("surge", [2, 3, 4, 4.1])
+def test_a_panic_begins_at_twice_what_there_is(surge):
+    """Theirs compares the two windows, of which one lies in the other, and so panics from 4.1 times on."""
+    settings, state = aibrix(), kpa.KpaState(begun=True)
+    for at in range(0, 180, 10):
+        state, _ = kpa.step(settings, state, Seen(4.0, 40, ready=4), float(at))
+    for at in range(180, 240, 10):
+        state, _ = kpa.step(settings, state, Seen(4.0 * surge, 40 * surge, ready=4), float(at))
+    assert state.panic_since is not None
+
+
+def test_a_load_within_the_tolerance_changes_nothing():
+    state = kpa.KpaState(begun=True)
+    for load, replicas in ((4.3, 4), (4.5, 5), (3.7, 4)):
+        assert (
+            kpa.step(aibrix(**{"scale-down-cooldown-window": 0}), state, Seen(load, load, ready=4), 0.0)[1].replicas
+            == replicas
+        )
+
+
+def test_where_nobody_tells_of_the_replicas_its_own_answer_counts():
+    state = kpa.KpaState(begun=True)
+    answers = []
+    for tick in range(4):
+        state, outcome = kpa.step(aibrix(), state, Seen(8.0, 80), tick * 5.0)
+        answers.append(outcome.replicas)
+    assert answers == [2, 4, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("observeWindowSeconds", 0),
+        ("panicWindowSeconds", 181),
+        ("max-scale-down-rate", 0),
+        ("panic-threshold", "high"),
+        ("stable-window", "60s"),
+        ("target-burst-capacity", 2),
+    ],
+)
+def test_what_aibrix_does_not_read_is_refused(key, value):
+    with pytest.raises(ConfigError, match=rf"policy\.{key}"):
+        aibrix(**{key: value})
+
+
+def test_aibrix_legacy_vector_in_a_panic():
+    settings = aibrix(**EXACT)
+    state = kpa.KpaState(samples=((0.0, 2.0),), panic_since=0.0, panic_seen=0.0, most=2, begun=True)
+    _, outcome = kpa.step(settings, state, Seen(4.0, 40, ready=2), 100.0)
+    assert outcome.replicas == 4

@@ -1,0 +1,39 @@
+"""What of an HPA is in the way of a policy that owns the timing."""
+
+from scaler.model.behavior import Behavior, RatePolicy, Rules
+from scaler.model.objects import Hpa, Scaled
+from scaler.policy.aside import in_the_way
+
+ALL = RatePolicy("Pods", 100, 15.0)
+CLEAR = Rules((ALL,), window=0.0, tolerance=0.0)
+
+
+def scaled(behavior, hpa=True):
+    seen = Hpa("hpa", 1, 1, 1, 100, behavior=behavior) if hpa else None
+    return Scaled("ScaledObject", "n", "s", "u", 1, (), (), "Deployment s", 0, 100, hpa=seen)
+
+
+def test_an_hpa_that_stands_aside():
+    assert in_the_way(None, scaled(Behavior(CLEAR, CLEAR))) == ()
+    every = Rules((RatePolicy("Percent", 100, 15.0),), window=0.0, tolerance=0.0)
+    assert in_the_way(None, scaled(Behavior(CLEAR, every))) == ()
+
+
+def test_one_that_is_not_known_is_not_blamed():
+    assert in_the_way(None, scaled(None, hpa=False)) == ()
+
+
+def test_defaults_are_in_the_way():
+    assert "adds 5m before it goes down" in in_the_way(None, scaled(None))[0]
+    found = in_the_way(None, scaled(Behavior()))
+    assert [one.split()[2] for one in found] == [
+        "scaleUp.tolerance",
+        "scaleUp.policies",
+        "scaleDown.stabilizationWindowSeconds",
+        "scaleDown.tolerance",
+    ]
+
+
+def test_a_direction_that_is_forbidden():
+    found = in_the_way(None, scaled(Behavior(CLEAR, Rules((ALL,), window=0.0, select="Disabled", tolerance=0.0))))
+    assert found == ("the HPA's scaleDown.selectPolicy Disabled forbids that direction",)

@@ -1,0 +1,68 @@
+"""Tiers in percent of the maximum."""
+
+import pytest
+
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
+from scaler.policy import step
+from scaler.policy.outcome import Seen
+
+TIERS = [{"at": 10, "percent": 50}, {"at": 100, "percent": 100}]
+
+
+def spec(**changed):
+    fields = Fields("f.yaml", {"tiers": TIERS, **changed}, "policy")
+    read = step.parse(fields)
+    fields.close()
+    return read
+
+
+def play(settings, *percents, maximum=10):
+    state, answers = step.INITIAL, []
+    for tick, percent in enumerate(percents):
+        state, outcome = step.step(settings, state, Seen(percent / 100, percent, maximum=maximum), float(tick))
+        answers.append(outcome.replicas)
+    return answers
+
+
+def test_the_highest_tier_that_is_reached():
+    assert play(spec(), 0, 9.9, 10, 99, 100, 1000) == [0, 0, 5, 5, 10, 10]
+
+
+def test_a_tier_is_left_only_below_its_hysteresis():
+    assert play(spec(hysteresis=5), 12, 100, 96, 95, 94, 6, 5, 4, 9) == [5, 10, 10, 10, 5, 5, 5, 0, 0]
+
+
+def test_a_share_of_a_replica_is_a_replica():
+    assert play(spec(), 10, maximum=3) == [2]
+    assert play(spec(tiers=[{"at": 10, "percent": 10}]), 10, maximum=70) == [7]
+
+
+def test_a_value_of_each_replica_is_compared_as_it_is():
+    seen = Seen(0.5 * 6, 0.4, ready=6, maximum=10, each=True)
+    assert step.step(spec(), step.INITIAL, seen, 0.0)[1].replicas == 5
+
+
+def test_without_the_maximum_nothing_is_certain():
+    _, outcome = step.step(spec(), step.INITIAL, Seen(1.0, 1.0), 0.0)
+    assert "needs maxReplicaCount" in outcome.problem
+
+
+def test_it_says_where_it_is():
+    _, outcome = step.step(spec(hysteresis=5), step.StepState(2), Seen(0.96, 96, maximum=10), 0.0)
+    assert outcome.reason == "96% of the target, tier from 100%, held by the hysteresis of 5: 100% of 10 replicas"
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("tiers", {"tiers": []}),
+        (r"tiers\[1\]", {"tiers": [TIERS[1], TIERS[0]]}),
+        (r"tiers\[0\].percent", {"tiers": [{"at": 10, "percent": 101}]}),
+        ("hysteresis", {"hysteresis": 11}),
+        ("steps", {"steps": []}),
+    ],
+)
+def test_what_is_wrong_is_refused(key, wrong):
+    with pytest.raises(ConfigError, match=rf"policy\.{key}"):
+        spec(**wrong)
