@@ -35,7 +35,7 @@ from scaler.decision.decision import Certainty, Decision
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
 from scaler.model.measurement import Inputs, Reading, Replicas
-from scaler.model.objects import Job, JobState, Scaled
+from scaler.model.objects import UNSEEN, Job, JobState, Scaled, TargetView
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
 MAX_EXPECTATIONS = 1_000  # of one test
@@ -113,7 +113,7 @@ class Timeline:
             readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
             guards={name: self._reading(series, now) for name, series in guards.items()},
             replicas=self._replicas(now),
-            scaled=self._scaled(now) if self.spec.for_jobs else None,
+            target=TargetView(self._scaled(now)) if self.spec.for_jobs else UNSEEN,
         )
 
     def _scaled(self, now: float) -> Scaled:

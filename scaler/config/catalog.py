@@ -13,12 +13,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from scaler.config.formula_file import FormulaFile, parse_file
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import FormulaFile, bind, parse_file
+from scaler.config.trigger import parse_trigger
+from scaler.config.workload import WorkloadSpec
 from scaler.model.errors import ConfigError, UnknownFormula, nearest
+from scaler.model.measurement import Request, WorkloadKey
 from scaler.model.strict_yaml import parse_yaml
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_FILES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A trigger, and the formula that it is bound to."""
+
+    key: WorkloadKey
+    file: FormulaFile | None  # None: the trigger brings an expression of its own
+    spec: WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,23 @@ class Catalog:
     problems: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
+
+    def bind(self, request: Request, defaults: Defaults, kind: str | None = None) -> Binding:
+        """Make of what KEDA sends the workload that is decided: the one door for configuration.
+
+        Args:
+            request: what KEDA sends.
+            defaults: what the settings say.
+            kind: of the object, as Kubernetes says; None: as the trigger says.
+
+        Raises:
+            ScalerError: there is no such formula, or the trigger or the formula file is wrong; says what is allowed.
+        """
+        trigger = parse_trigger(request)
+        if kind is not None:
+            trigger = replace(trigger, key=replace(trigger.key, kind=kind))
+        file = self.find(trigger.formula) if trigger.formula is not None else None
+        return Binding(trigger.key, file, bind(file, trigger, defaults))
 
     def find(self, name: str) -> FormulaFile:
         """Return the formula of that name.

@@ -11,7 +11,7 @@ from typing import Literal
 
 from scaler.config import pod_pattern, signals
 from scaler.config.defaults import Defaults
-from scaler.model.availability import Availability, Count
+from scaler.model.availability import GPU_COUNTS
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, matching, number, show, text
 from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadKey
@@ -28,13 +28,6 @@ REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
     "mean": lambda values: sum(values) / len(values),
     "max": max,
     "min": min,
-}
-GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = {  # what `gpus` counts, and its unit
-    "schedulable_replicas": (lambda seen: seen.schedulable, "replicas"),
-    "free": (lambda seen: seen.free, "GPUs"),
-    "pending": (lambda seen: seen.pending, "GPUs"),
-    "provisionable": (lambda seen: seen.provisionable, "replicas"),
-    "own": (lambda seen: seen.own, "GPUs"),
 }
 
 OnMissing = Literal["error", "zero", "last"] | float

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from scaler.cluster.view import gpu_reading, status
 from scaler.config.defaults import Mode, ScaleDown
-from scaler.config.metrics import GPU_COUNTS, Input
+from scaler.config.metrics import Input
 from scaler.formula import Program
-from scaler.model.availability import Availability
 from scaler.model.measurement import (
     Ask,
     Failure,
@@ -15,13 +15,12 @@ from scaler.model.measurement import (
     Inputs,
     Measured,
     OwnPods,
-    PodPlace,
     Reading,
     Replicas,
     SignalAsk,
     WorkloadKey,
 )
-from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled
+from scaler.model.objects import UNSEEN, TargetView
 from scaler.policy import POLICIES, Policy, PolicySpec
 
 
@@ -101,22 +100,18 @@ class WorkloadSpec:
     def inputs_of(
         self,
         answers: Mapping[Ask, Measured],
-        scaled: Scaled | None = None,
-        doubt: str = "",
-        available: Availability | None = None,
+        target: TargetView = UNSEEN,
     ) -> Inputs:
         """Sort one tick's measurements into what `decide` reads.
 
         Args:
             answers: to all of `asks`.
-            scaled: what Kubernetes says of the object at this time.
-            doubt: why that is too old to lower anything on.
-            available: what can be had for the object at this time.
+            target: what the cluster says of the scale target at this time; of the past it says nothing.
         """
 
         def said(ask: Ask | GpuAsk) -> Measured:
             if isinstance(ask, GpuAsk):
-                return _counted(ask, available, doubt)
+                return gpu_reading(ask, target)
             return answers.get(ask, Failure("was not measured", 0.0))
 
         young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
@@ -125,10 +120,9 @@ class WorkloadSpec:
             readings={item.name: said(item.ask) for item in self.inputs},
             guards={item.name: said(item.ask) for item in self.guards},
             counted={item.name: said(item.ask) for item in self.progress if item.ask in answers},
-            replicas=_told(known, scaled, doubt) if scaled else known,
+            replicas=status(target, known),
             young=frozenset(young),
-            scaled=scaled,
-            available=available,
+            target=target,
         )
 
     def asks(self, *, counted: bool = False, suspicious: bool = False) -> frozenset[Ask]:
@@ -153,16 +147,6 @@ class WorkloadSpec:
         }
 
 
-def _counted(ask: GpuAsk, available: Availability | None, doubt: str) -> Measured:
-    """A count as a measurement: what is not known is an error, never 0. Of times gone by nothing is known."""
-    if available is None:
-        return Failure("what GPUs there were is not known", 0.0)
-    count = GPU_COUNTS[ask.count][0](available)
-    if count.value is None:
-        return Failure(count.reason, 0.0)
-    return Reading(float(count.value), 0.0, partial=doubt, note=count.note)
-
-
 def _says(measured: Measured | None) -> float | None:
     return measured.value if isinstance(measured, Reading) else None
 
@@ -174,61 +158,3 @@ def _known(counts: Mapping[str, float | None]) -> Replicas:
     starting = max(current - ready, 0) if current is not None and ready is not None else None
     source = "kube-state-metrics" if current is not None else ""
     return Replicas(current, ready, starting, known.get("minimum"), known.get("maximum"), source)
-
-
-def own_pods(scaled: Scaled | None) -> OwnPods | None:
-    """List the pods that a signal of the target is measured on, where they are known, and who of them must answer.
-
-    A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
-    nobody is left out by mistake. A LeaderWorkerSet's worker is read too, and must answer where its own annotations
-    say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port.
-    """
-    if scaled is None or scaled.pods is None:
-        return None
-    served = [pod for pod in scaled.pods if not _says_no(pod)]
-    silent = not any(pod.state == "ready" for pod in served)
-    replicas = scaled.pods if silent else served
-    workers = [pod for pod in scaled.workers if not _says_no(pod)]
-    must = [pod for pod in (*replicas, *filter(_says_yes, workers)) if pod.state == "ready"]
-    there = [pod for pod in (*replicas, *workers) if pod.state != "pending"]
-    places = frozenset(
-        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
-        for pod in there
-        if pod.ip and pod.state != "starting"
-    )
-    names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
-    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places)
-
-
-def _says_no(pod: Pod) -> bool:
-    return dict(pod.scrape).get("scrape", "").lower() in FALSE_WORDS
-
-
-def _says_yes(pod: Pod) -> bool:
-    said = dict(pod.scrape)
-    return said.get("scrape", "").lower() in TRUE_WORDS or "port" in said
-
-
-def _whole(scaled: Scaled, *states: PodState) -> int:
-    """Replicas all of whose pods are in these states, as far as counting them tells."""
-    return (scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1)
-
-
-def _begun(scaled: Scaled, *states: PodState) -> int:
-    """Replicas some of whose pods are in these states, as far as counting them tells."""
-    return -(-(scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1))
-
-
-def _told(known: Replicas, scaled: Scaled, doubt: str) -> Replicas:
-    """What Kubernetes itself says of the scale target, and where it does not, what was known anyway."""
-    if scaled.replicas is not None:
-        known = replace(known, current=scaled.replicas, source="Kubernetes")
-    if scaled.pods is not None:
-        known = replace(
-            known,
-            ready=_whole(scaled, "ready"),
-            serving=_whole(scaled, "ready", "unready"),
-            starting=_begun(scaled, "starting"),
-            pending=_begun(scaled, "pending"),
-        )
-    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=doubt)

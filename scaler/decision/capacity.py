@@ -61,18 +61,12 @@ class Capacity:
         return f"{self.pending} pending{since}"
 
 
-def unknown(reason: str) -> Availability:
-    """What can be had where that cannot be told."""
-    missing = Count(None, reason=reason)
-    return Availability("", missing, missing, missing, missing, missing)
-
-
 def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     """Reckon what can be had; None where nobody wants to know, or nobody has looked."""
-    available, known = inputs.available, inputs.replicas
+    available, known = inputs.target.available, inputs.replicas
     if mode == "off" or available is None:
         return None
-    scaled = inputs.scaled
+    scaled = inputs.target.scaled
     bound = _placed(scaled) if scaled else None
     terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")

@@ -126,7 +126,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         floor=ground.floor,
         known=inputs.replicas,
         final=ground.final,
-        scaled=inputs.scaled,
+        scaled=inputs.target.scaled,
         capacity=room,
         coming=way,
         pace=slow,
@@ -508,7 +508,7 @@ def _seen(
         value=value,
         inactive=inactive,
         metrics=metrics,
-        scaled=inputs.scaled,
+        scaled=inputs.target.scaled,
         doubt=known.doubt,
         current=known.current,
         ready=known.ready,
@@ -541,8 +541,7 @@ def _asked(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, pro
 
 def _past(spec: WorkloadSpec, state: State, inputs: Inputs) -> Past:
     """What was needed and answered lately, with the start-up that the pods show now."""
-    pods = inputs.scaled.pods if inputs.scaled else None
-    took = learnt(pods or (), spec.startup or LONGEST)
+    took = learnt(inputs.target.pods or (), spec.startup or LONGEST)
     return state.pace if took is None else replace(state.pace, took=took)
 
 

@@ -93,7 +93,7 @@ def coming(
     Returns:
         What the next tick needs, and the account; None where the pods are not known.
     """
-    known, pods = inputs.replicas, inputs.scaled.pods if inputs.scaled else None
+    known, pods = inputs.replicas, inputs.target.pods
     if not limit or pods is None or known.current is None or known.doubt:
         return None, None
     took = learnt(pods, limit)

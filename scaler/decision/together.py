@@ -11,16 +11,13 @@ by itself, so a step can forget nobody. Two triggers of one object are two workl
 edit of the other: `decision.key` says whose they are.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State
 from scaler.decision.decision import Decision
 from scaler.model.measurement import Request
-
-logger = logging.getLogger(__name__)
 
 Decided = Mapping[Request, Decision]
 
@@ -30,7 +27,7 @@ class Step:
     """One rule by which workloads are decided together.
 
     Args:
-        name: for the log.
+        name: for messages.
         concerns: whether a workload is one of them; the others are published without waiting.
         decide: from what each came to by itself to what each is told.
     """
@@ -39,30 +36,17 @@ class Step:
     concerns: Callable[[WorkloadSpec], bool]
     decide: Callable[[Decided], Decided]
 
+    def apply(self, decided: Decided) -> Decided:
+        """Return what each workload is told, for the same workloads."""
+        concerned = {request: decision for request, decision in decided.items() if self.concerns(decision.spec)}
+        told = self.decide(concerned)
+        return {
+            request: told[request] if request in concerned and request in told else decision
+            for request, decision in decided.items()
+        }
+
 
 STEPS: tuple[Step, ...] = ()
-
-
-def decide_together(alone: Decided, steps: Sequence[Step] = STEPS) -> Decided:
-    """Take every step in turn, each with the workloads that it concerns.
-
-    Args:
-        alone: what each workload came to by itself.
-        steps: in the order in which they are taken.
-
-    Returns:
-        What each is told, for the same workloads. A step that raises is left out, and logged.
-    """
-    decided = dict(alone)
-    for step in steps:
-        concerned = {request: decision for request, decision in decided.items() if step.concerns(decision.spec)}
-        try:
-            told = step.decide(concerned)
-        except Exception:  # one rule's fault must not silence those it is about
-            logger.exception("workloads cannot be decided together", extra={"step": step.name})
-            continue
-        decided |= {request: told[request] for request in concerned if request in told}
-    return decided
 
 
 def carried(state: State, decision: Decision) -> State:

@@ -30,7 +30,8 @@ def cannot_wake(spec: WorkloadSpec, inputs: Inputs) -> str:
     Another trigger of the same object may wake it, and a minimum above 0 keeps it awake; with either nothing is said.
     """
     asleep = inputs.replicas.current == 0 and not spec.for_jobs
-    others = inputs.scaled is not None and (bool(inputs.scaled.others) or inputs.scaled.minimum > 0)
+    scaled = inputs.target.scaled
+    others = scaled is not None and (bool(scaled.others) or scaled.minimum > 0)
     if not asleep or others:
         return ""
     reasons: list[str] = []

@@ -22,7 +22,7 @@ from scaler.decision.together import STEPS, Step
 from scaler.engine.collect import Collector, FetchStats
 from scaler.engine.fold import Folded, Folder
 from scaler.engine.limits import Limits
-from scaler.engine.plan import Planner
+from scaler.engine.plan import ClusterView, plan
 from scaler.engine.publish import OnDecision, Publisher
 from scaler.engine.registry import Registry
 from scaler.engine.schedule import MAX_BACKFILLS, Batch, Schedule, nothing_new
@@ -68,7 +68,7 @@ class Engine:
         self._wake = asyncio.Event()
         self.registry = Registry(catalog, defaults, self._limits, self._wake.set)
         self._schedule = Schedule(self._limits.direct)
-        self._planner = Planner(self.registry.cluster)
+        self._view = ClusterView(self.registry.cluster)
         self._collector = Collector(sources, self._limits, clock)
         self._folder = Folder()
         self._publisher = Publisher(clock, self._wake.set, on_decision or (lambda _before, _decision: None), steps)
@@ -164,7 +164,7 @@ class Engine:
 
     def update_cluster(self, cluster: Cluster) -> None:
         """Take a new picture of the cluster."""
-        self._planner = Planner(cluster)
+        self._view = ClusterView(cluster)
         self.registry.sync(cluster, self._clock())
 
     def update_catalog(self, catalog: Catalog) -> None:
@@ -246,10 +246,10 @@ class Engine:
     def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Ask] | None:
         """Plan the tick of a workload, and return what is asked; None where that failed, which its `fault` says."""
         try:
-            item.plan = self._planner.plan(item, now)
+            item.plan = plan(item, self._view, now)
             return self._schedule.asks(item, due)
         except Exception as error:  # one workload's fault must not stop the others
-            logger.exception("a tick cannot begin", extra={"workload": str(item.trigger.key)})
+            logger.exception("a tick cannot begin", extra={"workload": str(item.key)})
             item.fault, item.folded = fault("nothing can be asked for it", error), due.times[-1]
             return None
 

@@ -14,6 +14,7 @@ from scaler.decision.decide import State, decide
 from scaler.decision.decision import Decision
 from scaler.engine.workload import Answers, TickPlan, Workload, fault
 from scaler.model.measurement import Failure, Reading
+from scaler.model.objects import UNSEEN
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +62,13 @@ class Folder:
                 newest = time == times[-1]
                 if not newest and all(isinstance(one, Failure) for one in measured.values()):
                     continue  # history that could not be had is not an outage that was seen
-                cluster_view = plan.cluster_view if newest else ()  # of the past Kubernetes says nothing
-                state, decision = decide(spec, state, spec.inputs_of(measured, *cluster_view), time)
+                target = plan.target if newest else UNSEEN  # of the past Kubernetes says nothing
+                state, decision = decide(spec, state, spec.inputs_of(measured, target), time)
                 if not newest and state.certain is None:
                     state = replace(state, started=item.state.started)  # nor time for which we gave no answer
                 await self._yield_to_loop()
         except Exception as error:  # one workload's fault must not stop the others
-            logger.exception("a fold failed", extra={"workload": str(item.trigger.key)})
+            logger.exception("a fold failed", extra={"workload": str(item.key)})
             item.fault = fault("nothing can be decided for it", error)
             return None
         item.fault = ""

@@ -6,13 +6,16 @@ together, and published where that changed what is said. What was published is a
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from scaler.decision.decision import Decision
-from scaler.decision.together import Step, carried, decide_together
+from scaler.decision.together import Decided, Step, carried
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
 from scaler.model.measurement import Request
+
+logger = logging.getLogger(__name__)
 
 OnDecision = Callable[[Decision | None, Decision], None]
 
@@ -54,11 +57,21 @@ class Publisher:
         new = {folded.workload.request for folded in group if self._keep(folded)}
         shared = {request: item for request, item in workloads.items() if self.is_shared(item)}
         alone = {request: item.alone for request, item in shared.items() if item.alone is not None}
-        for request, decision in decide_together(alone, self._steps).items():
+        for request, decision in self._decide_together(alone).items():
             item = shared[request]
             if request in new or not _says_the_same(item.decision, decision):
                 item.state = carried(item.state, decision)
                 self._tell(item, decision)
+
+    def _decide_together(self, alone: Decided) -> Decided:
+        """Take every step in turn; one that fails is left out, so that a rule's fault silences nobody."""
+        decided = alone
+        for step in self._steps:
+            try:
+                decided = step.apply(decided)
+            except Exception:
+                logger.exception("workloads cannot be decided together", extra={"step": step.name})
+        return decided
 
     def _keep(self, folded: Folded) -> bool:
         """Let the next tick begin where this one ended; not where an edit came in between: its own fold follows."""

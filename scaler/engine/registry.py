@@ -14,8 +14,7 @@ from dataclasses import replace
 
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind
-from scaler.config.trigger import MAX_METADATA_LENGTH, Trigger, parse_trigger, refuse_by_value, size
+from scaler.config.trigger import MAX_METADATA_LENGTH, refuse_by_value, size
 from scaler.decision.decide import State, inherited
 from scaler.engine.limits import Limits
 from scaler.engine.workload import TickPlan, Workload
@@ -79,10 +78,10 @@ class Registry:
         """List the workloads that go on with an older formula, and why: the file is broken, or does not fit them."""
         found: dict[WorkloadKey, str] = {}
         for item in self.workloads.values():
-            broken = self.catalog.problem_of(item.trigger.formula) if item.trigger.formula else ""
+            broken = self.catalog.problem_of(item.file.name) if item.file else ""
             notice = broken or item.notice
             if notice:
-                found[item.trigger.key] = notice
+                found[item.key] = notice
         return found
 
     def _register(self, request: Request, now: float) -> Workload:
@@ -90,16 +89,14 @@ class Registry:
         scaled = self._scaled(request)
         refuse_by_value(request, scaled)  # not remembered: it is mended in the object, not in what is asked
         try:
-            trigger = _of_kind(parse_trigger(request), scaled)
-            file = self.catalog.find(trigger.formula) if trigger.formula is not None else None
-            spec = bind(file, trigger, self._defaults)
+            bound = self.catalog.bind(request, self._defaults, scaled.kind if scaled else None)
         except ScalerError as error:
             self._remember(request, error)
             raise
         self.errors.pop(request, None)
         self._make_room()
-        plan = TickPlan(spec, spec.asks_of(None))
-        workload = Workload(request, trigger, file, spec, self._inherited(trigger.key), now, now, plan, scaled)
+        plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
+        workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
         self.workloads[request] = workload
         self._wake()
         return workload
@@ -119,7 +116,7 @@ class Registry:
             [
                 item.state
                 for item in self.workloads.values()
-                if (item.trigger.key.namespace, item.trigger.key.name, item.trigger.key.kind) == target
+                if (item.key.namespace, item.key.name, item.key.kind) == target
             ]
         )
 
@@ -173,7 +170,7 @@ class Registry:
             with contextlib.suppress(ScalerError):  # KEDA is told when it asks
                 self._register(request, now)
         for request, item in list(self.workloads.items()):
-            if item.listed and request not in listed and item.trigger.key.kind in self.cluster.listed:
+            if item.listed and request not in listed and item.key.kind in self.cluster.listed:
                 self._forget(request)
                 continue
             item.last_asked = now if item.listed or request in listed else item.last_asked
@@ -190,11 +187,11 @@ class Registry:
             self._wake()  # it waited for this
         if item.jobs_changed:
             self._wake()
-        trigger = _of_kind(item.trigger, scaled)
+        key = item.key if scaled is None else replace(item.key, kind=scaled.kind)
         another = before is not None and scaled is not None and before.uid != scaled.uid
-        if trigger == item.trigger and not another:
+        if key == item.key and not another:
             return
-        item.trigger, item.spec = trigger, replace(item.spec, key=trigger.key)
+        item.key, item.spec = key, replace(item.spec, key=key)
         item.begin_anew(State())
         item.decision = None
         self._wake()
@@ -203,7 +200,7 @@ class Registry:
 
     def formulas_in_use(self) -> frozenset[str]:
         """Return the names of the formula files that workloads were bound to."""
-        return frozenset(item.trigger.formula for item in self.workloads.values() if item.trigger.formula)
+        return frozenset(item.file.name for item in self.workloads.values() if item.file)
 
     def update_catalog(self, catalog: Catalog, now: float) -> None:
         """Bind again whose file has changed; a formula that no longer fits leaves the old one."""
@@ -214,23 +211,17 @@ class Registry:
         self._wake()
 
     def _rebind(self, item: Workload) -> None:
-        name = item.trigger.formula
-        file = self.catalog.formulas.get(name) if name is not None else None
+        file = self.catalog.formulas.get(item.file.name) if item.file else None
         if file is None or file is item.file:
             return
         item.file = file
         try:
-            spec = bind(file, item.trigger, self._defaults)
+            spec = self.catalog.bind(item.request, self._defaults, item.key.kind).spec
         except ScalerError as error:
             item.notice = f"an edit of {file.where} is not in force: {error}"
-            logger.warning(item.notice, extra={"workload": str(item.trigger.key)})
+            logger.warning(item.notice, extra={"workload": str(item.key)})
             return
         item.notice = ""
         if spec != item.spec:
             item.spec = spec
             item.begin_anew(inherited([item.state]))
-
-
-def _of_kind(trigger: Trigger, scaled: Scaled | None) -> Trigger:
-    """Return the trigger with the kind that Kubernetes says its object is."""
-    return trigger if scaled is None else replace(trigger, key=replace(trigger.key, kind=scaled.kind))

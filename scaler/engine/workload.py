@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.config.formula_file import FormulaFile
-from scaler.config.trigger import Trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State
 from scaler.decision.decision import Decision
 from scaler.engine.hpa_sync import Cadence
-from scaler.model.availability import Availability
-from scaler.model.measurement import Ask, Measured, Request
-from scaler.model.objects import Scaled
+from scaler.model.measurement import Ask, Measured, OwnPods, Request, WorkloadKey
+from scaler.model.objects import UNSEEN, Scaled, TargetView
 
 ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 MAX_FAULT = 200  # characters of what went wrong that a user is told
@@ -26,20 +24,14 @@ Answers = Mapping[Ask, Sequence[Measured]]  # to every ask, one for each time th
 
 @dataclass(frozen=True, slots=True)
 class TickPlan:
-    """What one tick asks for a workload, and what Kubernetes says of it at that time."""
+    """What one tick asks for a workload, and what the cluster says of its target at that time."""
 
     spec: WorkloadSpec
     asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
-    scaled: Scaled | None = None
-    doubt: str = ""
-    available: Availability | None = None  # what can be had; None: nobody wants to know
+    target: TargetView = UNSEEN
+    pods: OwnPods | None = None  # that the asks are about; None: not known
     counted: bool = False  # Kubernetes says how many replicas there are, so no source is asked
     suspicious: bool = False  # the load stands still, so the engine's counters are asked for too
-
-    @property
-    def cluster_view(self) -> tuple[Scaled | None, str, Availability | None]:
-        """What Kubernetes says."""
-        return self.scaled, self.doubt, self.available
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +39,7 @@ class Workload:
     """One trigger that KEDA asks about."""
 
     request: Request
-    trigger: Trigger
+    key: WorkloadKey  # of the kind that Kubernetes says the object is, once it has
     file: FormulaFile | None  # what the spec was bound from
     spec: WorkloadSpec
     state: State
@@ -81,7 +73,7 @@ class Workload:
     @property
     def jobs_changed(self) -> bool:
         """Whether a Job has come or ended since its policy counted Jobs: the next poll must not be told of before."""
-        planned, algorithm = self.plan.scaled, self.spec.algorithm
+        planned, algorithm = self.plan.target.scaled, self.spec.algorithm
         if algorithm is None or not algorithm.jobs or self.scaled is None or planned is None:
             return False
         return self.scaled.jobs != planned.jobs

@@ -1,6 +1,6 @@
 """How many more replicas can be had, and how far each number may be believed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -41,3 +41,20 @@ class Availability:
     pending: Count  # GPUs that others' pods without a node ask for; not those that somebody holds back (gates)
     provisionable: Count  # replicas that fit on machines which Karpenter has ordered or may still order
     own: Count  # GPUs that its own pods hold
+
+
+GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = MappingProxyType(
+    {  # what `gpus` counts in a formula file, and its unit
+        "schedulable_replicas": (lambda seen: seen.schedulable, "replicas"),
+        "free": (lambda seen: seen.free, "GPUs"),
+        "pending": (lambda seen: seen.pending, "GPUs"),
+        "provisionable": (lambda seen: seen.provisionable, "replicas"),
+        "own": (lambda seen: seen.own, "GPUs"),
+    }
+)
+
+
+def unknown(reason: str) -> Availability:
+    """Return what can be had where that cannot be told."""
+    missing = Count(None, reason=reason)
+    return Availability("", missing, missing, missing, missing, missing)

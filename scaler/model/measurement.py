@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
-from scaler.model.availability import Availability
-from scaler.model.objects import Scaled
+from scaler.model.objects import UNSEEN, TargetView
 
 MAX_VALUE = 1e15  # larger numbers are sentinels ("blank" in DCGM) or faults, never loads
 
@@ -97,7 +96,7 @@ class GpuAsk:
     """What can be had of GPUs for one scale target: reckoned from the picture of the cluster; no source is asked."""
 
     endpoint: ClassVar[str] = ""
-    count: str  # "free", "schedulable_replicas", ...: a key of spec.GPU_COUNTS
+    count: str  # "free", "schedulable_replicas", ...: a key of availability.GPU_COUNTS
 
 
 Ask = SignalAsk | QueryAsk | HistoryAsk  # of a source
@@ -181,8 +180,7 @@ class Inputs:
     counted: Mapping[str, Measured] = field(default_factory=dict)  # by the engine while it works; of a still load alone
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
-    scaled: Scaled | None = None  # what Kubernetes says of the object
-    available: Availability | None = None  # what can be had for it; None: nobody has looked
+    target: TargetView = UNSEEN  # what Kubernetes says of the scale target
 
 
 def replicas_for(value: float, target: float) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scaler.model.availability import Availability
 from scaler.model.behavior import Behavior
 from scaler.model.nodes import Amounts, Hardware, Template
 
@@ -107,6 +108,28 @@ class Scaled:
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""
         return None if self.pods is None else sum(pod.state in states for pod in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """What the cluster says of one scale target at one time: one value for all who want to know."""
+
+    scaled: Scaled | None = None  # None: it is not known
+    doubt: str = ""  # why that is too old to lower anything on
+    available: Availability | None = None  # what can be had for it; None: nobody has looked
+
+    @property
+    def pods(self) -> tuple[Pod, ...] | None:
+        """Its pods; None: not known."""
+        return None if self.scaled is None else self.scaled.pods
+
+    @property
+    def replicas(self) -> int | None:
+        """What is asked of it (spec.replicas); None: not known."""
+        return None if self.scaled is None else self.scaled.replicas
+
+
+UNSEEN = TargetView()  # of times gone by Kubernetes says nothing
 
 
 @dataclass(frozen=True, slots=True)

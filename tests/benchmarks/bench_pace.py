@@ -16,7 +16,7 @@ from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import State, decide
 from scaler.model.measurement import Inputs, Reading, Replicas, Request
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
@@ -66,7 +66,7 @@ class Ours:
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
         known = Replicas(seen.desired, seen.ready, seen.starting, 1, 64, pending=0, serving=seen.ready)
-        inputs = Inputs(self.readings(seen), self.readings(seen), replicas=known, scaled=scaled)
+        inputs = Inputs(self.readings(seen), self.readings(seen), replicas=known, target=TargetView(scaled))
         self.state, self.decision = decide(self.spec, self.state, inputs, seen.at)
 
     def readings(self, seen):

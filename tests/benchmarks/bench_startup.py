@@ -11,7 +11,7 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import State, decide
 from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.model.measurement import Inputs, Reading, Replicas, Request
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
@@ -52,7 +52,7 @@ class Ours:
         known = Replicas(seen.desired, seen.ready, seen.starting, pending=0, serving=seen.ready)
         load = Reading(float(seen.queued + seen.waiting + seen.running), seen.at)
         self.state, self.decision = decide(
-            self.spec, self.state, Inputs({"load": load}, replicas=known, scaled=scaled), seen.at
+            self.spec, self.state, Inputs({"load": load}, replicas=known, target=TargetView(scaled)), seen.at
         )
 
     def answer(self, now):

@@ -92,13 +92,13 @@ def test_the_jobs_that_came_are_told_as_they_were_at_each_time():
     one = timeline(
         "{given: {drift: 4}, jobs: [{started: 5s, failed: 9s}, {started: 15s}], expect: [{at: 0s, value: 4}]}", LATCH
     )
-    assert [one.inputs(now).scaled.jobs for now in (0.0, 5.0, 9.0, 20.0)] == [
+    assert [one.inputs(now).target.scaled.jobs for now in (0.0, 5.0, 9.0, 20.0)] == [
         (),
         (Job("job-1", 5.0),),
         (Job("job-1", 5.0, "failed", 9.0),),
         (Job("job-2", 15.0), Job("job-1", 5.0, "failed", 9.0)),
     ]
-    assert timeline("{given: {waiting: 1, running: 1}, expect: [{at: 0s, value: 2}]}").inputs(0.0).scaled is None
+    assert timeline("{given: {waiting: 1, running: 1}, expect: [{at: 0s, value: 2}]}").inputs(0.0).target.scaled is None
 
 
 @pytest.mark.parametrize(

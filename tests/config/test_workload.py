@@ -5,7 +5,7 @@ from dataclasses import replace
 from support.timelines import FILE, workload
 
 from scaler.model.measurement import Failure, HistoryAsk, Reading, Replicas, SignalAsk
-from scaler.model.objects import Scaled
+from scaler.model.objects import Scaled, TargetView
 
 
 def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():
@@ -42,10 +42,10 @@ def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
     spec = workload(FILE, model="m")
     answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in {"current": 3.0, "ready": 2.0}.items()}
     scaled = Scaled("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
-    assert spec.inputs_of(answers, scaled, "old").replicas == Replicas(
+    assert spec.inputs_of(answers, TargetView(scaled, "old")).replicas == Replicas(
         3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", doubt="old"
     )
-    assert spec.inputs_of(answers, replace(scaled, replicas=5)).replicas.current == 5
+    assert spec.inputs_of(answers, TargetView(replace(scaled, replicas=5))).replicas.current == 5
 
 
 def test_an_endpoint_that_shows_no_past_is_young():

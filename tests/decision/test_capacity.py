@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from support.timelines import START, fold, row, said, workload
 
 from scaler.cluster.hpa import replicas_for_average_value
-from scaler.decision.capacity import capacity, unknown
-from scaler.model.availability import Availability, Count
+from scaler.decision.capacity import capacity
+from scaler.model.availability import Availability, Count, unknown
 from scaler.model.behavior import Behavior, Rules
 from scaler.model.measurement import Inputs, Replicas
 from scaler.model.nodes import Shape, Template
-from scaler.model.objects import Hpa, Pod, Scaled
+from scaler.model.objects import Hpa, Pod, Scaled, TargetView
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\nholdFor: 60s\n"
 CLAMP = LOAD + "capacity: clamp\n"
@@ -97,7 +97,7 @@ def test_a_job_of_several_pods_is_one_replica():
     of = target(ready=8, current=2, kind="ScaledJob")
     shape = Shape((("nvidia.com/gpu", 1), ("pods", 1)))
     scaled = replace(of["scaled"], template=Template(((shape, 4),)))
-    inputs = Inputs({}, replicas=of["replicas"], scaled=scaled, available=available(1, 0))
+    inputs = Inputs({}, replicas=of["replicas"], target=TargetView(scaled, available=available(1, 0)))
     found = capacity("clamp", inputs, START)
     assert (found.bound, found.replicas, found.most) == (2, 3, 4)
 

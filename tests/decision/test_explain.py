@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 from support.timelines import START, fold, row, workload
 
-from scaler.decision.capacity import unknown
 from scaler.decision.decide import State, decide
 from scaler.decision.explain import as_data, as_text, number_text
-from scaler.model.availability import Availability, Count
+from scaler.model.availability import Availability, Count, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas
-from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled
+from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled, TargetView
 
 QUEUE = """
 name: queue
@@ -392,7 +391,7 @@ SCALED = Scaled(
 def told_by_kubernetes(scaled=SCALED, unknown=None, **more):
     spec = workload(QUEUE)
     known = replace(Replicas(6, 1, 0, 0, 6, "Kubernetes"), **more)
-    inputs = replace(row(START, **queue_rows(1)[0]), scaled=scaled, replicas=known)
+    inputs = replace(row(START, **queue_rows(1)[0]), target=TargetView(scaled), replicas=known)
     return as_data(decide(spec, State(), inputs, START)[1], unknown=unknown)
 
 
@@ -549,7 +548,9 @@ def test_a_surge_of_a_rollout_is_what_the_hpa_counts_and_keeps():
         )
         known = Replicas(20, 21, 0, 0, 40, "Kubernetes", serving=21)
         rows = queue_rows(1, waiting=waiting(144))
-        return as_data(decide(spec, State(), replace(row(START, **rows[0]), scaled=scaled, replicas=known), START)[1])
+        return as_data(
+            decide(spec, State(), replace(row(START, **rows[0]), target=TargetView(scaled), replicas=known), START)[1]
+        )
 
     data = told(None)
     assert (data["answeredReplicas"], data["hpa"]["surge"]) == (20, 1)

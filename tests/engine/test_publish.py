@@ -7,6 +7,7 @@ from support.timelines import sharing
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
+from scaler.decision.together import Step
 from scaler.engine.engine import Engine
 from scaler.engine.publish import Publisher
 from scaler.model.measurement import NOBODYS, HistoryAsk, QueryAsk, Reading, Request
@@ -35,19 +36,19 @@ class Loads:
         )
 
 
-def played(scenario, loads, total=8):
-    """Run a scenario with an engine whose step shares so many replicas among `a` and `b`."""
+def played(scenario, loads, *before):
+    """Run a scenario with an engine whose step shares 8 replicas among `a` and `b`."""
 
     async def run():
         source, heard = Loads(**loads), []
         catalog = Catalog({"load": parse_file(parse_yaml(LOAD, "load"), "load")})
-        step = sharing(total, lambda spec: spec.key.namespace in {"a", "b"})
+        step = sharing(8, lambda spec: spec.key.namespace in {"a", "b"})
         engine = Engine(
             {"default": source},
             catalog,
             Defaults(scale_down=None),
             lambda: START,
-            steps=[step],
+            steps=[*before, step],
             on_decision=lambda _before, decision: heard.append((decision.key.namespace, decision.replicas)),
         )
         try:
@@ -111,3 +112,14 @@ def test_nothing_is_limited_twice_and_what_was_told_is_not_lowered_on_uncertain_
 def test_without_steps_nobody_is_decided_together():
     engine_has_none = Publisher(lambda: START, lambda: None, lambda _before, _decision: None, [])
     assert not engine_has_none.is_shared(None)
+
+
+def test_a_step_that_fails_is_left_out_and_said(caplog):
+    async def scenario(engine, _source, _heard):
+        for request in (A, B):
+            engine.registry.asked(request, START)
+        await engine.tick(START)
+        assert told(engine) == {"a": 4, "b": 4}
+        assert caplog.records[-1].step == "broken"
+
+    played(scenario, {"a": 6, "b": 6}, Step("broken", lambda _spec: True, lambda _decided: 1 / 0))

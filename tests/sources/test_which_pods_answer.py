@@ -8,8 +8,8 @@ import pytest
 from sources.web import Web, send
 from support.prometheus_server import until
 
+from scaler.cluster.view import own_pods
 from scaler.config.endpoint import Endpoint, PodPages
-from scaler.config.workload import own_pods
 from scaler.model.measurement import Failure, OwnPods, PodPlace, Reading, SignalAsk
 from scaler.model.objects import Pod, Scaled
 from scaler.sources.pages.source import UNASKED, ScrapeSource

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
-from scaler.config.trigger import parse_trigger
+from scaler.config.formula_file import parse_file
 from scaler.decision.decide import State, decide
 from scaler.decision.together import Step
 from scaler.model.measurement import Failure, Inputs, Reading, Replicas, Request
+from scaler.model.objects import TargetView
 from scaler.model.strict_yaml import parse_yaml
 
 START = 10_000.0
@@ -28,12 +29,13 @@ activation: waiting > 0
 
 def workload(text=None, defaults=None, **metadata):
     """The spec of a trigger; `text` is the formula file it names. It falls at once unless `scaleDown` is given."""
-    file = None
+    formulas = {}
     if text is not None:
         file = parse_file(parse_yaml(text, "test.yaml"), "test.yaml")
+        formulas[file.name] = file
         metadata["formula"] = file.name
     request = Request("team", "llama", tuple(sorted(metadata.items())))
-    return bind(file, parse_trigger(request), defaults or Defaults(scale_down=None))
+    return Catalog(formulas).bind(request, defaults or Defaults(scale_down=None)).spec
 
 
 def measured(value, at):
@@ -50,8 +52,7 @@ def row(at, replicas=None, young=False, guards=None, available=None, scaled=None
         guards={name: measured(value, at) for name, value in (guards or {}).items()},
         replicas=known,
         young=frozenset({"default"} if young else ()),
-        available=available,
-        scaled=scaled,
+        target=TargetView(scaled, available=available),
     )
 
 

@@ -7,7 +7,7 @@ Each page has a time-out of its own, and ticks that come together share one read
 Gauges are what the pages say now; rates and quantiles are over what was read before, within their window. The past is
 not kept beyond that: a time before now is a failure, so a workload that is new here may at first only rise.
 
-A listed page, and a ready pod, must answer; `own_pods` in `config/workload.py` says which pods are meant. What is not
+A listed page, and a ready pod, must answer; `own_pods` in `cluster/view.py` says which pods are meant. What is not
 listed any more is gone: a file of pages, which is read again whenever it changes, says which replicas there are.
 """
 

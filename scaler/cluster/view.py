@@ -1,0 +1,86 @@
+"""What follows from what the cluster says of one scale target: its pods, its replicas, its GPUs. Pure.
+
+picture of the cluster ──▶ TargetView ──▶ own_pods      which pods a signal is measured on
+──▶ status        how many replicas there are, and in which state
+──▶ gpu_reading   what can be had, as a measurement
+"""
+
+from dataclasses import replace
+
+from scaler.model.availability import GPU_COUNTS
+from scaler.model.measurement import Failure, GpuAsk, Measured, OwnPods, PodPlace, Reading, Replicas
+from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled, TargetView
+
+
+def own_pods(scaled: Scaled | None) -> OwnPods | None:
+    """List the pods that a signal of the target is measured on, where they are known, and who of them must answer.
+
+    A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
+    nobody is left out by mistake. A LeaderWorkerSet's worker is read too, and must answer where its own annotations
+    say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port.
+    """
+    if scaled is None or scaled.pods is None:
+        return None
+    served = [pod for pod in scaled.pods if not _says_no(pod)]
+    silent = not any(pod.state == "ready" for pod in served)
+    replicas = scaled.pods if silent else served
+    workers = [pod for pod in scaled.workers if not _says_no(pod)]
+    must = [pod for pod in (*replicas, *filter(_says_yes, workers)) if pod.state == "ready"]
+    there = [pod for pod in (*replicas, *workers) if pod.state != "pending"]
+    places = frozenset(
+        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
+        for pod in there
+        if pod.ip and pod.state != "starting"
+    )
+    names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
+    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places)
+
+
+def _says_no(pod: Pod) -> bool:
+    return dict(pod.scrape).get("scrape", "").lower() in FALSE_WORDS
+
+
+def _says_yes(pod: Pod) -> bool:
+    said = dict(pod.scrape)
+    return said.get("scrape", "").lower() in TRUE_WORDS or "port" in said
+
+
+def gpu_reading(ask: GpuAsk, target: TargetView) -> Measured:
+    """Return a count of GPUs as a measurement: what is not known is an error, never 0."""
+    if target.available is None:
+        return Failure("what GPUs there were is not known", 0.0)
+    count = GPU_COUNTS[ask.count][0](target.available)
+    if count.value is None:
+        return Failure(count.reason, 0.0)
+    return Reading(float(count.value), 0.0, partial=target.doubt, note=count.note)
+
+
+def status(target: TargetView, known: Replicas) -> Replicas:
+    """Return what Kubernetes itself says of the scale target, and where it does not, what was known anyway.
+
+    A LeaderWorkerSet of 2 pods a replica with 4 ready and 1 starting: 2 ready, 1 starting.
+    """
+    scaled = target.scaled
+    if scaled is None:
+        return known
+    if scaled.replicas is not None:
+        known = replace(known, current=scaled.replicas, source="Kubernetes")
+    if scaled.pods is not None:
+        known = replace(
+            known,
+            ready=_whole(scaled, "ready"),
+            serving=_whole(scaled, "ready", "unready"),
+            starting=_begun(scaled, "starting"),
+            pending=_begun(scaled, "pending"),
+        )
+    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=target.doubt)
+
+
+def _whole(scaled: Scaled, *states: PodState) -> int:
+    """Replicas all of whose pods are in these states, as far as counting them tells."""
+    return (scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1)
+
+
+def _begun(scaled: Scaled, *states: PodState) -> int:
+    """Replicas some of whose pods are in these states, as far as counting them tells."""
+    return -(-(scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1))
