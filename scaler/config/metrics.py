@@ -149,6 +149,10 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
         "workload": workload,
     }
     window = fields.take("window", duration(1, 86400), signal.window)
+    at_most = fields.take("atMost", duration(0, 3600), None) if signal.takes_quantile else None
+    if at_most is not None and fields.has("quantile"):
+        raise fields.error("quantile", "is given beside atMost, which asks for a share instead", "one of them")
+    quantile = fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None
     usual = (scope.defaults.gateway_endpoint if signal.scope == "gateway" else None) or scope.endpoint
     ask = SignalAsk(
         endpoint=endpoint or usual,
@@ -157,7 +161,8 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
         labels=tuple((label, str(known[label])) for label in signal.labels if known.get(label) is not None),
         pods=pods if of_target else None,
         window=window,
-        quantile=fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None,
+        quantile=quantile if at_most is None else None,
+        at_most=at_most,
         reduce=reduce if window and not signal.takes_window else None,
     )
     if pods is not None:
@@ -221,7 +226,7 @@ def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
             found.append(replace(own[name], name=name, over=0.0))
         elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
             signal = signals.find(ask.engine, name)
-            ask = replace(ask, signal=name, window=signal.window, quantile=None, reduce=None)
+            ask = replace(ask, signal=name, window=signal.window, quantile=None, at_most=None, reduce=None)
             found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(found)
 

@@ -71,6 +71,7 @@ class SignalAsk:
     pods: str | None = None  # RE2, anchored at both ends: only these pods are the workload's
     window: float | None = None  # seconds that the source looks back: a rate, a quantile, or what `reduce` says
     quantile: float | None = None  # in (0, 1)
+    at_most: float | None = None  # of a histogram, instead of a quantile: the share of observations up to this
     reduce: str | None = None  # of a gauge over `window`: mean, max or min; None: as it is now, or no gauge
     own: OwnPods | None = None  # the pods it is measured on, and no others; None: all that the labels take
 

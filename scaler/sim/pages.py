@@ -30,6 +30,7 @@ def vllm(replica: ReplicaFacts, model: str) -> str:
     families = [_family(name, kind, [(name, labels, value)]) for name, kind, value in scalars]
     families.append(_histogram("vllm:time_to_first_token_seconds", labels, replica.ttft))
     families.append(_histogram("vllm:inter_token_latency_seconds", labels, replica.itl))
+    families.append(_histogram("vllm:request_time_per_output_token_seconds", labels, replica.tpot))
     return "".join(families)
 
 

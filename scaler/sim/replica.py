@@ -16,7 +16,7 @@ from typing import Literal
 
 from scaler.model.errors import ConfigError
 from scaler.sim.hardware import Hardware
-from scaler.sim.histogram import ITL, TTFT, Buckets, Histogram
+from scaler.sim.histogram import ITL, TPOT, TTFT, Buckets, Histogram
 from scaler.sim.trace import Arrival
 
 Phase = Literal["starting", "ready", "draining"]
@@ -71,6 +71,7 @@ class ReplicaFacts:
     preemptions: int
     ttft: Buckets
     itl: Buckets
+    tpot: Buckets  # of finished requests: the mean time per token after the first
 
 
 class Sequence:
@@ -109,6 +110,7 @@ class Replica:
         "_running",
         "_slope",
         "_steps",
+        "_tpot",
         "_ttft",
         "due",
         "finished",
@@ -148,6 +150,7 @@ class Replica:
         self._chunks: list[tuple[Sequence, int]] = []  # prompt tokens of this step
         self._ttft = Histogram(TTFT)
         self._itl = Histogram(ITL)
+        self._tpot = Histogram(TPOT)
 
     @property
     def load(self) -> int:
@@ -208,6 +211,7 @@ class Replica:
             preemptions=self.preemptions,
             ttft=self._ttft.buckets(),
             itl=itl.buckets(),
+            tpot=self._tpot.buckets(),
         )
 
     # The clock of a run.
@@ -370,4 +374,5 @@ class Replica:
     def _finish(self, sequence: Sequence, now: float) -> Done:
         del self._running[sequence]
         self.finished += 1
+        self._tpot.observe((now - (sequence.first or now)) / max(sequence.arrival.output - 1, 1))
         return Done(sequence.arrival, sequence.first, now, sequence.arrival.output)

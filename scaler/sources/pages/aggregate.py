@@ -171,7 +171,8 @@ def _alone(
 def _shape(ask: SignalAsk) -> object:
     """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
     alone = ask.labels if find(ask.engine, ask.signal).unnamed else None  # a series that may be anybody's
-    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, alone, *(label for label, _ in ask.labels)
+    labels = (label for label, _ in ask.labels)
+    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, ask.at_most, alone, *labels
 
 
 @lru_cache(maxsize=1024)
@@ -428,6 +429,9 @@ class _Table:
         return pods.get((), {})
 
     def _value(self, pods: Mapping[str, _Pod], per: Mapping[str, _Pod]) -> float | None:
+        at_most = self._shape.at_most
+        if at_most is not None:
+            return share_of(at_most / self._signal.scale, _buckets(pods))
         value = _total(self._signal, pods, self._shape.quantile)
         if value is not None and self._signal.per:
             whole = _total(self._signal, per, None)
@@ -490,12 +494,7 @@ def _both(one: _Pod, other: _Pod) -> _Pod:
 def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> float | None:
     """The aggregation over pods; None over nothing."""
     if quantile is not None:
-        buckets: dict[float, float] = {}
-        for pod in pods.values():
-            for part, rate in pod.parts.items():
-                bound = _bound(part[-1])
-                buckets[bound] = buckets.get(bound, 0.0) + rate
-        return histogram_quantile(quantile, buckets)
+        return histogram_quantile(quantile, _buckets(pods))
     values = [value for pod in pods.values() for value in pod.parts.values()]
     if not values:
         return None
@@ -505,11 +504,36 @@ def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> 
     return total / len(values) if signal.adds == "mean" and not signal.per else total
 
 
+def _buckets(pods: Mapping[str, _Pod]) -> Mapping[float, float]:
+    """The rates of all pods' buckets together, by upper bound."""
+    buckets: dict[float, float] = {}
+    for pod in pods.values():
+        for part, rate in pod.parts.items():
+            bound = _bound(part[-1])
+            buckets[bound] = buckets.get(bound, 0.0) + rate
+    return buckets
+
+
 def _bound(written: str) -> float:
     try:
         return float(written)
     except ValueError:
         return math.nan
+
+
+def share_of(bound: float, buckets: Mapping[float, float]) -> float | None:
+    """The share of observations in the largest bucket that ends at `bound` or below it.
+
+    Args:
+        bound: in the unit of the buckets.
+        buckets: cumulative counts or rates, by upper bound.
+
+    Returns:
+        From 0 to 1; None over nothing, or where no bucket ends so low.
+    """
+    within = [rate for end, rate in buckets.items() if end <= bound]
+    everything = max((rate for end, rate in buckets.items() if not math.isnan(end)), default=0.0)
+    return max(within) / everything if within and 0 < everything < math.inf else None
 
 
 def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float | None:

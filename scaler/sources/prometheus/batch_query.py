@@ -46,7 +46,7 @@ where the one before it ended. It ends with its series, as a rate does. It canno
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from scaler.config.naming import AMBIGUOUS_LABELS, Dialect
@@ -64,6 +64,7 @@ STEPS = 240  # times within the window of a gauge, as far as the next line allow
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
+_WRITTEN_SHORT = 1e-4  # seconds: what is smaller has an exponent in most exporters' bounds
 _ALSO = "also"  # label that tells apart the metrics that add up
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
@@ -131,12 +132,13 @@ def shape(ask: SignalAsk) -> tuple[object, ...]:
     own = ask.own is not None if _adds_up(ask) else ask.own
     signal = offered(ask.engine, ask.signal)
     alone = ask.labels if signal and signal.unnamed else None  # a series that may be anybody's
-    return ask.engine, ask.signal, labels, ask.pods, ask.window, ask.quantile, ask.reduce, own, alone
+    over_time = ask.window, ask.quantile, ask.at_most, ask.reduce
+    return ask.engine, ask.signal, labels, ask.pods, *over_time, own, alone
 
 
 def _adds_up(ask: SignalAsk) -> bool:
     """Whether the answer for several pods can be made of the answers for each."""
-    return ask.quantile is None and ask.reduce is None
+    return ask.quantile is None and ask.at_most is None and ask.reduce is None
 
 
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
@@ -188,6 +190,26 @@ def _list(labels: Iterable[str]) -> str:
     return ", ".join(labels)
 
 
+def numbers_up_to(bound: float) -> str:
+    """RE2 for the numbers from 0 to `bound`, as exporters write the bounds of buckets: 1, 1.0, 0.05, 5e-05.
+
+    Digit by digit what is smaller, and the bound itself: 12.5 takes [0-9], 0[0-9], 1[0-1], 12 and 12.[0-4]...
+    """
+    whole, _, part = f"{bound:.9f}".rstrip("0").partition(".")
+    smaller = [
+        f"{whole[:at]}[0-{int(digit) - 1}]{'[0-9]' * (len(whole) - at - 1)}"
+        for at, digit in enumerate(whole)
+        if digit != "0"
+    ]
+    fewer = ["[0-9]" * length for length in range(1, len(whole))]
+    less = [rf"({'|'.join([*smaller, *fewer])})(\.[0-9]+)?"] if smaller or fewer else []
+    beneath = [f"{part[:at]}[0-{int(digit) - 1}][0-9]*" for at, digit in enumerate(part) if digit != "0"]
+    shorter = [part[:at] for at in range(1, len(part))]
+    same = rf"{whole}(\.({'|'.join([*beneath, *shorter, part + '0*'])}))?"
+    tiny = [r"[0-9.]+e-[0-9]+"] if bound >= _WRITTEN_SHORT else []
+    return "|".join([*less, same, *tiny])
+
+
 def _span(seconds: float) -> str:
     return f"{seconds:.0f}s" if seconds == round(seconds) else f"{seconds * 1000:.0f}ms"
 
@@ -201,6 +223,7 @@ class _Query:
     by: tuple[str, ...]  # the labels of a row
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Dialect
+    bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
 
     def text(self) -> str:
         """All stats, joined by the label `stat`."""
@@ -233,12 +256,21 @@ class _Query:
 
     def now(self) -> str:
         """The signal at one time."""
+        if self.ask.at_most is not None:
+            return self.share(self.ask.at_most / self.signal.scale)
         text = self.total(self.signal.metrics)
         if self.signal.takes_quantile:
             text = f"histogram_quantile({self.ask.quantile!r}, {text})"
         if self.signal.per and not self.halves:
             text = f"{text} / {self.total(self.signal.per)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
+
+    def share(self, bound: float) -> str:
+        """The share of observations in the largest bucket that ends at a bound or below it; buckets are cumulative."""
+        some = replace(self, bucket=(("le", f"=~{quote(numbers_up_to(bound))}"),))
+        within, all_of_them = (query.total(self.signal.metrics) for query in (some, self))
+        by = _list(self.by)
+        return f"max by ({by}) ({within}) / max by ({by}) ({all_of_them})"
 
     def total(self, metrics: tuple[Metric, ...]) -> str:
         """The aggregation over all pods; of a histogram, its buckets."""
@@ -339,7 +371,8 @@ class _Query:
         """The vector selector of a metric."""
         here = [label for label in self.by[:1] if label in self.named]
         named = {label: self.named[label] for label in here} if metric.info_join else self.named_by(metric)
-        return self.selector(metric.name + suffix, self.matchers(named, metric.where))
+        bucket = self.bucket if suffix == "_bucket" else ()
+        return self.selector(metric.name + suffix, (*self.matchers(named, metric.where), *bucket))
 
     def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs = ()) -> Pairs:
         """Of the workloads, their pods, and what the catalogue says."""

@@ -11,7 +11,7 @@ from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import MAX_VALUE, Failure, OwnPods, QueryAsk, SignalAsk
-from scaler.sources.pages.aggregate import Visit, histogram_quantile, measure, pods_matcher, wanted
+from scaler.sources.pages.aggregate import Visit, histogram_quantile, measure, pods_matcher, share_of, wanted
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -188,3 +188,13 @@ def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
 )
 def test_a_quantile_needs_a_finite_bound_and_the_infinite_one(buckets, expected):
     assert histogram_quantile(0.5, buckets) == expected
+
+
+@pytest.mark.parametrize(
+    ("bound", "share"), [(0.05, None), (0.1, 0.25), (0.3, 0.5), (2.5, 0.75), (100.0, 0.75), (math.inf, 1.0)]
+)
+def test_a_share_is_that_of_the_largest_bucket_that_ends_at_the_bound_or_below(bound, share):
+    buckets = {0.1: 15.0, 0.2: 30.0, 2.5: 45.0, math.inf: 60.0, math.nan: 99.0}
+    assert share_of(bound, buckets) == share
+    assert share_of(bound, {}) is None
+    assert share_of(bound, dict.fromkeys(buckets, 0.0)) is None

@@ -1,8 +1,11 @@
 """Every query of the catalogue on a real Prometheus, over series whose right answer is known."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.prometheus_server import series
 
 from scaler.config import signals
@@ -10,7 +13,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Dialect, check
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import OwnPods, SignalAsk
-from scaler.sources.prometheus.batch_query import NARROW, group
+from scaler.sources.prometheus.batch_query import NARROW, group, numbers_up_to
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
@@ -32,6 +35,7 @@ class Case:
     partial: str = ""
     pods: str | None = None
     quantile: float = 0.5
+    at_most: float | None = None  # of a histogram, instead of the quantile
     window: float | None = None  # of a gauge, for which it is reduced
     reduce: str | None = None
     about: float = 1e-6  # relative error allowed
@@ -78,6 +82,30 @@ EVERY_SIGNAL = [
     case("vllm-out", "vllm", "generation_tokens_per_second", [("vllm:generation_tokens_total", "a", "0+30x40")], 2, 1),
     case("vllm-ttft", "vllm", "time_to_first_token", histogram("vllm:time_to_first_token_seconds", "a", SLOW), 0.15, 1),
     case("vllm-itl", "vllm", "inter_token_latency", histogram("vllm:inter_token_latency_seconds", "a", FAST), 0.05, 1),
+    *(
+        case(
+            f"share-{number}",
+            "vllm",
+            "time_to_first_token",
+            histogram("vllm:time_to_first_token_seconds", "a", {"0.1": 15, "0.2": 30, "2.5": 45, "10": 50, "+Inf": 60})
+            + histogram(
+                "vllm:time_to_first_token_seconds", "b", {"0.1": 0, "0.2": 30, "2.5": 60, "10": 60, "+Inf": 60}
+            ),
+            share,
+            2,
+            at_most=bound,
+        )
+        for number, (bound, share) in enumerate({0.2: 0.5, 1.0: 0.5, 2.5: 0.875, 60.0: 110 / 120, 0.1: 0.125}.items())
+    ),
+    case(
+        "share-of-none-so-low",
+        "vllm",
+        "time_to_first_token",
+        histogram("vllm:time_to_first_token_seconds", "a", SLOW),
+        None,
+        1,
+        at_most=0.05,
+    ),
     case("sglang-waiting", "sglang", "waiting", gauge("sglang:num_queue_reqs", a=3, b=4), 7, 2),
     case("sglang-running", "sglang", "running", gauge("sglang:num_running_reqs", a=3, b=4), 7, 2),
     case("sglang-kv", "sglang", "kv_cache_usage", gauge("sglang:token_usage", a=0.2, b=0.6), 0.4, 2),
@@ -499,7 +527,8 @@ def ask_of(case):
         labels=tuple((label, known[label]) for label in signal.labels),
         pods=case.pods,
         window=case.window or signal.window,
-        quantile=case.quantile if signal.takes_quantile else None,
+        quantile=case.quantile if signal.takes_quantile and case.at_most is None else None,
+        at_most=case.at_most,
         reduce=case.reduce,
     )
 
@@ -541,7 +570,7 @@ def test_one_query_for_many_workloads_gives_what_each_alone_gives(source):
     for ask in asks:
         alone = source.fetch([ask], [AT])[ask]
         assert [replace(one, source="") for one in together[ask]] == [replace(one, source="") for one in alone]
-    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile, ask.reduce) for ask in asks}
+    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile, ask.at_most, ask.reduce) for ask in asks}
     assert len({one.source for ask in asks for one in together[ask]}) == len(shapes) < len(asks)
 
 
@@ -770,3 +799,12 @@ def test_own_pods_and_a_given_pattern_both_hold(variants):
 def test_rows_of_single_pods_count_against_the_size_of_a_query():
     asks = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
     assert [len(part.asks) for part in group(asks, Dialect(), 130)] == [2, 1]
+
+
+@given(st.decimals(0, 400, places=4), st.decimals(0, 400, places=4), st.sampled_from([1, 10, 1000]))
+def test_the_expression_for_numbers_up_to_a_bound_takes_these_and_no_others(bound, number, coarse):
+    number = round(float(number) * coarse) / coarse
+    for written in {repr(number), f"{number:g}"}:
+        assert bool(re.fullmatch(numbers_up_to(float(bound)), written)) == (float(written) <= float(bound))
+    assert re.fullmatch(numbers_up_to(number), f"{number:g}")
+    assert not re.fullmatch(numbers_up_to(float(bound)), "+Inf")
