@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 from image.container import ROOT, Container, Image, bases, build, until
+from laboratory.front import Front
 
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
@@ -161,18 +162,17 @@ def test_its_root_cannot_be_written(container):
 
 
 def test_sigterm_to_one_of_two_under_load_loses_no_call(container, tmp_path, engine):
+    """Behind a Service: new connections go to the other once it is no longer ready, and those that are there come of age."""
     leaving, staying = (Serving(container, tmp_path / name, engine) for name in ("first", "second"))
     for one in (leaving, staying):
         with grpc.insecure_channel(f"127.0.0.1:{one.port}") as channel:
             stub = pb_grpc.ExternalScalerStub(channel)
             stub.GetMetricSpec(asking(), wait_for_ready=True, timeout=60)
             until(partial(certain, stub), one.container)
-    both = f"ipv4:127.0.0.1:{leaving.port},127.0.0.1:{staying.port}"
-    policy = [("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
     failed, answered, over = [], [], threading.Event()
 
-    def load():
-        with grpc.insecure_channel(both, policy) as channel:
+    def load(address):
+        with grpc.insecure_channel(address) as channel:
             stub = pb_grpc.ExternalScalerStub(channel)
             while not over.is_set():
                 try:
@@ -180,17 +180,20 @@ def test_sigterm_to_one_of_two_under_load_loses_no_call(container, tmp_path, eng
                 except grpc.RpcError as error:
                     failed.append(str(error))
 
-    clients = [threading.Thread(target=load) for _ in range(4)]
-    for client in clients:
-        client.start()
-    until(lambda: len(answered) > 200, leaving.container)
-    leaving.container.terminate()
-    code = leaving.container.wait()
-    seen = len(answered)
-    until(lambda: len(answered) > seen + 200, staying.container)
-    over.set()
-    for client in clients:
-        client.join()
+    with Front(f"127.0.0.1:{leaving.port}") as service:
+        clients = [threading.Thread(target=load, args=[service.address]) for _ in range(4)]
+        for client in clients:
+            client.start()
+        until(lambda: len(answered) > 200, leaving.container)
+        leaving.container.terminate()
+        until(lambda: not leaving.ready(), leaving.container)
+        service.behind = f"127.0.0.1:{staying.port}"
+        code = leaving.container.wait()
+        seen = len(answered)
+        until(lambda: len(answered) > seen + 200, staying.container)
+        over.set()
+        for client in clients:
+            client.join()
     assert failed == []
     assert code == 0, leaving.container.output()
     assert set(answered) == {3}
