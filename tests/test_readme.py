@@ -140,7 +140,7 @@ def test_the_formulas_that_the_pages_name_are_shipped():
 
 
 def test_the_metrics_that_the_pages_name_are_there():
-    assert set(re.findall(r"llm_scaler_\w+", "\n".join(TEXTS.values()))) <= {own.name for own in METRICS}
+    assert set(re.findall(r"\bllm_scaler_\w+", "\n".join(TEXTS.values()))) <= {own.name for own in METRICS}
 
 
 TRIED = {  # in the README's table: in the record of released packages
@@ -188,6 +188,19 @@ def test_links_point_at_something(page):
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
+
+
+def test_the_tests_that_the_pages_name_are_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", "\n".join(TEXTS.values()))
+    assert len(named) > 30
+    for file, test in named:
+        assert not test or f"def {test}(" in (REPO / file).read_text(), f"{file}::{test}"
+
+
+def test_every_threat_has_a_test():
+    rows = re.findall(r"^\| (\d+) \| .* \| ([^|]*) \|$", TEXTS["docs/security.md"], re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert [number for number, tests in rows if "::test_" not in tests] == []
 
 
 NEEDS_A_CLUSTER = ("helm", "kubectl")  # what these lines need is in tests/deploy/chart

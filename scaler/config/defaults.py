@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from scaler.model.fields import duration, number
@@ -40,6 +40,12 @@ class Defaults:
     endpoint: str = "default"
     gateway_endpoint: str | None = None  # of what gateways say; None: the workload's own
     endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
+    only_for: Mapping[str, frozenset[str]] = field(default_factory=dict)  # endpoint -> the only namespaces it is for
+    enforced: Mapping[str, str] = field(default_factory=dict)  # endpoint -> label of the namespace that its PromQL gets
+
+    def endpoints_for(self, namespace: str) -> tuple[str, ...]:
+        """The endpoints that triggers of a namespace may be measured at."""
+        return tuple(name for name in self.endpoints if namespace in self.only_for.get(name, {namespace}))
 
 
 def capacity_mode(raw: object) -> Mode:

@@ -28,9 +28,10 @@ PAGE_PATH = rf"(?=.{{1,256}}\Z)(?!//)/{_PATH_LETTERS}*(\?({_PATH_LETTERS}|\?)*)?
 PAGE_PORT = r"\d{1,5}(-\d{1,5})?|[a-z0-9-]{1,15}"  # a port, several in a row, or a named one of the container's
 
 _PLACES = ("url", "pages", "pagesFile")  # not more than one of them
-_OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", "podPages")
+_OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", "podPages", "enforceNamespace")
 _KINDS: tuple[NameKind, ...] = ("service", "dns")
 _LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Endpoint:
     named: tuple[Named, ...] = ()  # more pages, by name
     pods: PodPages | None = None  # the target's own pods are read, wherever Kubernetes says that they are
     networks: tuple[Network, ...] = ()  # what was found must lie in one of them; empty: anywhere but on loopback
+    namespaces: tuple[str, ...] = ()  # the only ones whose triggers may be measured here; empty: all
+    enforce_namespace: bool = False  # PromQL of formula files gets the trigger's namespace into every selector
 
     @property
     def dialect(self) -> Dialect:
@@ -187,6 +190,8 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         named=named,
         pods=pods,
         networks=fields.take("networks", _networks, ()),
+        namespaces=fields.take("namespaces", listed(matching(_NAMESPACE, "the name of a namespace")), ()),
+        enforce_namespace=fields.take("enforceNamespace", boolean, False),
         timeout=fields.take("timeout", duration(0.1, 30 if direct else 4), 2.0),
         bearer_token_file=fields.take("bearerTokenFile", _file, None),
         username=username,
@@ -354,6 +359,8 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "upSelector": "" if endpoint.direct else endpoint.up_selector,
         "scrapeLabels": list(endpoint.scrape_labels),
         "podPages": endpoint.pod_pages,
+        "namespaces": list(endpoint.namespaces),
+        "enforceNamespace": "true" if endpoint.enforce_namespace else "",
         "staleAfter": seconds(endpoint.stale_after),
     }
     return {field: str(v) if isinstance(v, Path) else v for field, v in given.items() if v}

@@ -173,9 +173,20 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
     try:
-        return _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+        spec = _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
     except ConfigError as error:
         raise _of_trigger(error, file, trigger) from None
+    _may_measure(spec, defaults)
+    return spec
+
+
+def _may_measure(spec: WorkloadSpec, defaults: Defaults) -> None:
+    """Refuse an endpoint that is for other namespaces, whoever named it: trigger, formula file or settings."""
+    allowed = defaults.endpoints_for(spec.key.namespace)
+    for name in sorted({ask.endpoint for ask in spec.asks()}):
+        if defaults.endpoints and name not in allowed:
+            told = ", ".join(allowed) or "none: the settings have no endpoint for this namespace"
+            raise ConfigError(TRIGGER, "endpoint", f"{show(name)} is not for namespace {spec.key.namespace}", told)
 
 
 def _usual(defaults: Defaults) -> Mapping[str, Scalar]:

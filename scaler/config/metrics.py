@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scaler.config import pod_pattern, signals
+from scaler.config import pod_pattern, promql, signals
 from scaler.config.defaults import Defaults
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.errors import ConfigError
@@ -106,10 +106,16 @@ def _input(fields: Fields, name: str, scope: Scope) -> Input:
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
     given = fields.take("endpoint", endpoint_name(scope.defaults), None)
     if fields.has("prometheus"):
-        query = QueryAsk(given or scope.endpoint, fields.take("prometheus", text))
+        query = _own_query(given or scope.endpoint, fields.take("prometheus", text), scope)
         return Input(name, query, on_missing, over, reduce, fields.take("unit", text, ""))
     signal, ask, of_target = _signal(fields, scope, given, reduce)
     return Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
+
+
+def _own_query(endpoint: str, query: str, scope: Scope) -> QueryAsk:
+    """A query that a formula file writes itself; where the endpoint asks for it, of the trigger's namespace alone."""
+    label = scope.defaults.enforced.get(endpoint)
+    return QueryAsk(endpoint, promql.enforce(query, {label: scope.key.namespace}) if label else query)
 
 
 _ERROR: OnMissing = "error"

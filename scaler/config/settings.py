@@ -84,6 +84,12 @@ KEYS: tuple[Key, ...] = (
     Key("defaults.gatewayEndpoint", text, None, "endpoint of what gateways say; the trigger's when not given"),
     Key("evaluationDelay", duration(0, 60), 0.5, "how far back sources are asked, so that late samples are in"),
     Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
+    Key(
+        "limits.objectsPerNamespace",
+        whole(1, 100_000),
+        5000,
+        "ScaledObjects and ScaledJobs of one namespace; more of them are refused",
+    ),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
     Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
     Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
@@ -125,6 +131,12 @@ class Settings:
             endpoint=self["defaults.endpoint"],
             gateway_endpoint=self["defaults.gatewayEndpoint"],
             endpoints=tuple(sorted(self.endpoints)),
+            only_for={name: frozenset(one.namespaces) for name, one in self.endpoints.items() if one.namespaces},
+            enforced={
+                name: one.labels.get("namespace", "namespace")
+                for name, one in self.endpoints.items()
+                if one.enforce_namespace
+            },
         )
 
 

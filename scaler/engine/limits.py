@@ -9,6 +9,7 @@ class Limits:
 
     budget: float = 2.0  # seconds an RPC waits for a first decision
     workloads: int = 5000
+    objects_per_namespace: int = 5000  # ScaledObjects and ScaledJobs
     forget_after: float = 7200.0  # seconds without a call
     evaluation_delay: float = 0.5  # seconds that sources are asked about the past, so that late samples are in
     direct: frozenset[str] = frozenset()  # endpoints that are read directly, which may be done every second

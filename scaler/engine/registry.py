@@ -18,7 +18,7 @@ from scaler.config.trigger import MAX_METADATA_LENGTH, refuse_by_value, size
 from scaler.decision.decide import State, inherited
 from scaler.engine.limits import Limits
 from scaler.engine.workload import TickPlan, Workload
-from scaler.model.errors import ScalerError
+from scaler.model.errors import Overloaded, ScalerError
 from scaler.model.measurement import Request, WorkloadKey
 from scaler.model.objects import Cluster, Scaled, resolved
 
@@ -94,6 +94,7 @@ class Registry:
             self._remember(request, error)
             raise
         self.errors.pop(request, None)
+        self._refuse_too_many(request)
         self._make_room()
         plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
         workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
@@ -131,6 +132,18 @@ class Registry:
         ]
         for request in silent:
             self._forget(request)
+
+    def _refuse_too_many(self, request: Request) -> None:
+        """Refuse one object more than a namespace may have; other triggers of an object that is known are no more."""
+        limit = self.limits.objects_per_namespace
+        if limit >= self.limits.workloads:
+            return
+        known = {one.name for one in self.workloads if one.namespace == request.namespace}
+        if request.name not in known and len(known) >= limit:
+            raise Overloaded(
+                f"namespace {request.namespace} has {len(known)} ScaledObjects and ScaledJobs that use llm-scaler;"
+                f" allowed: {limit} (limits.objectsPerNamespace of the settings)"
+            )
 
     def _make_room(self) -> None:
         """Forget one above the limit: first who called only briefly, and of these the oldest of who has most."""

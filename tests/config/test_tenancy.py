@@ -7,10 +7,11 @@ import pytest
 from scaler.config import signals
 from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind
+from scaler.config.formula_file import bind, parse_file
 from scaler.config.naming import Dialect
+from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
-from scaler.model.errors import ScalerError
+from scaler.model.errors import ConfigError, ScalerError
 from scaler.model.measurement import HistoryAsk, QueryAsk, Request, SignalAsk
 from scaler.sources.prometheus.batch_query import group
 
@@ -69,3 +70,74 @@ def test_gateways_of_another_namespace_are_read_where_the_settings_say_so_and_no
             if isinstance(ask, SignalAsk):
                 shared = signals.find(ask.engine, ask.signal).shared
                 assert dict(ask.labels)["namespace"] == ("gateways" if shared else "evil")
+
+
+SHARED = {"endpoints": {
+    "default": {"url": "http://prometheus"},
+    "team": {"url": "http://team", "namespaces": ["team-a", "team-b"]},
+}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("namespace", "allowed"), [("team-a", True), ("team-b", True), ("evil", False), ("team", False)]
+)
+def test_an_endpoint_for_some_namespaces_is_refused_to_all_others(namespace, allowed):
+    """Whoever names it: the trigger, or the settings as the usual one, of the workload or of gateways."""
+    named = {"expression": "waiting", "target": "1", "endpoint": "team"}
+    usual = {"expression": "waiting", "target": "1"}
+    gateways = {"expression": "queued", "target": "1"}
+    for metadata, defaults in (
+        (named, {}),
+        (usual, {"endpoint": "team"}),
+        (gateways, {"gatewayEndpoint": "team"}),
+    ):
+        settings = read_settings({**SHARED, "defaults": defaults}, "s", {}, {}).defaults()
+        trigger = parse_trigger(Request(namespace, "w", tuple(sorted(metadata.items()))))
+        if allowed:
+            assert "team" in bind(None, trigger, settings).endpoints
+            continue
+        with pytest.raises(ConfigError) as refused:
+            bind(None, trigger, settings)
+        assert str(refused.value) == (
+            f"trigger: endpoint: 'team' is not for namespace {namespace}; allowed: default, pods"
+        )
+
+
+def test_a_namespace_that_has_no_endpoint_is_told_so():
+    settings = read_settings(
+        {"endpoints": {"default": {"url": "http://p", "namespaces": ["team-a"]}}, "kubernetes": {"enabled": "false"}},
+        "s",
+        {},
+        {},
+    )
+    trigger = parse_trigger(Request("evil", "w", (("expression", "waiting"), ("target", "1"))))
+    with pytest.raises(ConfigError, match="no endpoint for this namespace"):
+        bind(None, trigger, settings.defaults())
+
+
+QUERIES = [
+    "sum(errors)",
+    'max_over_time(up{job=~".*"}[5m:1m] offset 1m) / on (pod) group_left errors',
+    '{__name__=~".+"}',
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_queries_of_formula_files_select_the_triggers_namespace_where_the_endpoint_asks_for_it(query):
+    tree = {"name": "own", "metrics": {"own": {"prometheus": query}}, "formula": "own", "target": 1}
+    file = parse_file(tree, "own.yaml", "own")
+    trigger = parse_trigger(Request("demo", "w", (("formula", "own"),)))
+    for own, matcher in (
+        ({}, None),
+        ({"labels": {"namespace": "ns"}}, 'ns="demo"'),
+        ({"labels": {}}, 'namespace="demo"'),
+    ):
+        endpoint = {"url": "http://p", "enforceNamespace": matcher is not None, **own}
+        settings = read_settings({"endpoints": {"default": endpoint}}, "s", {}, {}).defaults()
+        [ask] = [one for one in bind(file, trigger, settings).asks() if isinstance(one, QueryAsk)]
+        assert ask.text.count(matcher or "demo") == (query.count("errors") + query.count("{") if matcher else 0)
+
+
+def test_pages_have_no_promql_to_enforce_anything_in():
+    with pytest.raises(ConfigError, match="enforceNamespace: is for a Prometheus"):
+        read_settings({"endpoints": {"default": {"pods": {}, "enforceNamespace": True}}}, "s", {}, {})

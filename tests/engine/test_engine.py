@@ -13,7 +13,7 @@ from scaler.engine import fold as fold_module
 from scaler.engine.engine import Engine
 from scaler.engine.fold import FOLDS_A_SLICE
 from scaler.engine.limits import Limits
-from scaler.model.errors import ConfigError, NoAnswer, UnknownFormula
+from scaler.model.errors import ConfigError, NoAnswer, Overloaded, UnknownFormula
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.strict_yaml import parse_yaml
 
@@ -470,6 +470,22 @@ def test_a_flood_above_the_limit_forgets_its_own():
             engine.registry.asked(Request("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
         assert {request(name) for name in names} <= engine.registry.workloads.keys()
         assert len(engine.registry.workloads) == 20
+        await engine.close()
+
+    play(scenario())
+
+
+def test_one_object_more_than_a_namespace_may_have_is_refused_and_no_other_namespace_feels_it():
+    async def scenario():
+        engine = engine_of(limits=Limits(objects_per_namespace=2))
+        for name in ("one", "two"):
+            await first(engine, Request("greedy", name, (("formula", "load"),)))
+        with pytest.raises(Overloaded, match=r"allowed: 2 \(limits.objectsPerNamespace"):
+            await engine.read(Request("greedy", "three", (("formula", "load"),)))
+        await first(
+            engine, Request("greedy", "two", (("formula", "load"), ("target", "7")))
+        )  # an edit is no object more
+        await first(engine, request("calm"))
         await engine.close()
 
     play(scenario())
