@@ -97,6 +97,7 @@ class Container:
     requests: Amounts
     kind: Literal["main", "sidecar", "init"]
     name: str = ""
+    image: str = ""  # which tells one revision of a template from another
 
 
 @dataclass(frozen=True, slots=True)

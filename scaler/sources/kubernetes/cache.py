@@ -275,6 +275,8 @@ class Watch:
                 break
         version = str(page["metadata"]["resourceVersion"])  # what has none is no list
         with self._lock:
+            if isinstance(table, PodTable) and isinstance(self.table, PodTable):
+                table.remember(self.table)
             self.table, self.odd, self.heard, self.absent = table, odd, self._clock(), False
             self.changes += 1
         self._version = version
@@ -538,6 +540,7 @@ class Kube:
             jobs=None if jobs is None else jobs.values(),
             pods=None if pods is None else {of: own.values() for table in pods for of, own in table.groups.items()},
             scales=self._scales,
+            ended={owner: last for table in pods or () for owner, last in table.ended.items()},
             hardware=self._hardware_if_it_fits(),
             unread=self._unread(),
         )

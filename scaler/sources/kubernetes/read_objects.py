@@ -60,6 +60,18 @@ class PodRecord:
     node: str = ""
     waiting: Waiting | None = None
     revision: str = ""  # of the template that it was made of
+    ended: bool = False  # it holds nothing any more, and only shows what the next pod will be
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Of which template the next pods of a Deployment or a StatefulSet are made."""
+
+    paused: bool = False  # a Deployment's: it stays with the templates that its pods are of
+    newest: str = ""  # a StatefulSet's: of its template now, as its pods are labelled; empty: not known
+    older: str = ""  # a StatefulSet's: of the pods whose number is below `below`
+    below: int = 0
+    first: int = 0  # the number of its first pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,7 @@ class Replicated:
 
     replicas: int
     template: Template
+    revisions: Revisions = Revisions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,7 @@ class Tables:
     jobs: Iterable[JobRecord] | None
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
+    ended: Mapping[Owner, PodRecord] = field(default_factory=dict)  # the last pod of each ScaledJob
     hardware: Hardware | None = None
     unread: Mapping[str, str] = field(default_factory=dict)  # namespace -> why pods or Jobs in it may be missing
 
@@ -166,11 +180,12 @@ class Reader:
         return ScaledRecord(scaled, target, path)
 
     def pod(self, raw: Raw) -> PodRecord | None:
-        """A pod; None if it has ended."""
+        """A pod; None if it has ended, unless it is one of a ScaledJob: these show what the next Job's will be."""
         meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
-        if status.get("phase") in {"Succeeded", "Failed"}:
-            return None
         labels = meta.get("labels") or {}
+        ended = status.get("phase") in {"Succeeded", "Failed"}
+        if ended and SCALED_JOB not in labels:
+            return None
         state, since, reason = _pod_state(meta, spec, status)
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
@@ -182,19 +197,20 @@ class Reader:
             spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
         ranked = {**spec, "priority": spec.get("priority") or 0}
         shape = self._once(read_shape(ranked, labels, status if node else None))
-        waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" else None
+        waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" and not ended else None
         needs = self._once(read_needs(spec, {}))
-        revision = self._once(labels.get(TEMPLATE) or labels.get(REVISION) or "")
-        return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision)
+        revision = self._once(labels.get(REVISION if owner[1] in {"StatefulSet", GROUPS} else TEMPLATE) or "")
+        return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision, ended)
 
     def replicated(self, raw: Raw) -> Replicated:
         """A Deployment or StatefulSet."""
         spec = raw["spec"]
+        revisions = _revisions(raw)
         template = self._template((spec.get("template"), 1))
         told = [*_queued(raw, spec.get("template"))]
         if spec.get("volumeClaimTemplates"):
             told.append("where its volumes can be attached is not counted")
-        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)))
+        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)), revisions)
 
     def group(self, raw: Raw) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
@@ -205,7 +221,11 @@ class Reader:
         told = [*_queued(raw, group["workerTemplate"])]
         if EXCLUSIVE in (raw["metadata"].get("annotations") or {}):
             told.append("that a group has its rack for itself is not counted")
-        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)))
+        rolling = (spec.get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
+        replicas, partition = int(spec.get("replicas", 1)), int(rolling.get("partition") or 0)
+        older = f"groups below number {partition} may be made of an older template (its partition)"
+        doubts = (older,) if partition > replicas else ()
+        return Replicated(replicas, replace(template, bounds=tuple(told), doubts=doubts))
 
     def _job_template(self, scaled: Raw, job: Raw | None) -> Template | None:
         """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
@@ -319,6 +339,24 @@ def _queued(*labelled: Raw | None) -> Iterable[str]:
     names = [(meta.get("labels") or {}).get(QUEUE) for meta in metas]
     for name in dict.fromkeys(filter(None, names)):
         yield f"what the queue {name} of Kueue still admits is not counted"
+
+
+def _revisions(raw: Raw) -> Revisions:
+    """Of which template the next pods of a Deployment or a StatefulSet are made.
+
+    Source: Kubernetes 1.37.2, pkg/controller/statefulset/stateful_set_utils.go (newVersionedStatefulSetPod).
+    """
+    spec, status = raw["spec"], raw.get("status") or {}
+    if spec.get("paused"):
+        return Revisions(paused=True)
+    if status.get("observedGeneration") != raw["metadata"].get("generation"):
+        return Revisions()  # its controller has not seen the newest template yet
+    strategy = spec.get("updateStrategy") or {}
+    rolling = strategy.get("rollingUpdate") or {} if strategy.get("type", "RollingUpdate") == "RollingUpdate" else {}
+    newest, older = str(status.get("updateRevision") or ""), str(status.get("currentRevision") or "")
+    below = int(rolling.get("partition") or 0) if older != newest else 0
+    first = int((spec.get("ordinals") or {}).get("start") or 0)
+    return Revisions(newest=newest, older=older, below=below, first=first)
 
 
 def _past(target: Owner) -> str:
@@ -550,32 +588,102 @@ def _template(
     written = known.template if known else record.scaled.template
     if written is None:
         return _seen(record, tables, pods)
-    newest = _of_newest_revision(pods) if len(written.pods) == 1 else ()
-    alike = [one for one in newest if _made_of(written, one)]
-    made = max(alike, key=lambda one: one.pod.since or 0.0, default=None)
+    revisions = known.revisions if known else Revisions()
+    made = _pod_of(written, revisions.newest, [*pods, *_ended(record, tables)])
     completed = admission.completed(written, record.target[0], tables.hardware, taints)
-    if made is None:
-        return completed
-    [(_, count)] = completed.pods
-    [needs] = written.needs
+    if made:
+        completed = replace(written, pods=_as_made(written, made, record.target[0], tables))
+    if known and known.replicas + revisions.first < revisions.below:
+        return _of_older(written, completed, revisions, pods)
+    return _while_paused(completed, made, pods) if made and revisions.paused else completed
+
+
+def _ended(record: ScaledRecord, tables: Tables) -> Collection[PodRecord]:
+    """The last pod of a ScaledJob, which may be gone by now."""
+    last = tables.ended.get(record.target)
+    return (last,) if last and record.target[1] == "ScaledJob" else ()
+
+
+def _as_made(written: Template, made: PodRecord, namespace: str, tables: Tables) -> tuple[tuple[Shape, int], ...]:
+    """The pods of a template, completed as admission completed one that was made of it."""
+    [(_, count)], [needs] = written.pods, written.needs
     fillings = tables.hardware.fillings if tables.hardware else None
-    filling = (fillings or {}).get(record.target[0])
+    filling = (fillings or {}).get(namespace)
     own = pod_requests.completed(needs, made.needs)
-    shape = replace(made.shape, requests=total(own, filling.requests) if filling else total(own))
-    return replace(written, pods=((shape, count),))
+    return ((replace(made.shape, requests=total(own, filling.requests) if filling else total(own)), count),)
 
 
-def _of_newest_revision(pods: Sequence[PodRecord]) -> Sequence[PodRecord]:
-    """The pods of the template that is rolled out: the revision whose first pod is the youngest.
+def _pod_of(written: Template, revision: str, pods: Iterable[PodRecord]) -> PodRecord | None:
+    """The pod that shows what is made of a template: the youngest of its revision, or of the one that is nearest to it.
 
-    A pod of an older one may be younger than all of these, where a node was lost in the middle of a rollout.
+    Of equally near revisions it is the one whose first pod is the youngest. A pod of an older revision may be younger
+    than all of these, where a node was lost in the middle of a rollout; after a return to an older template its pods
+    are older than those that go.
     """
-    first: dict[str, float] = {}
+    if len(written.pods) != 1:
+        return None
+    revisions: dict[str, list[PodRecord]] = {}
     for one in pods:
-        since = one.pod.since or 0.0
-        first[one.revision] = min(first.get(one.revision, since), since)
-    newest = max(first, key=lambda revision: first[revision], default="")
-    return [one for one in pods if one.revision == newest]
+        if _made_of(written, one) and revision in {"", one.revision}:
+            revisions.setdefault(one.revision, []).append(one)
+    if not revisions:
+        return None
+
+    def distance(alike: Iterable[PodRecord]) -> tuple[int, int, float]:
+        ordered = sorted(alike, key=_since)
+        return *_changes(written, ordered[-1]), -_since(ordered[0])
+
+    return max(min(revisions.values(), key=distance), key=_since)
+
+
+def _since(record: PodRecord) -> float:
+    return record.pod.since or 0.0
+
+
+def _changes(written: Template, pod: PodRecord) -> tuple[int, int]:
+    """In how many images, and how many other things, a pod differs from a template that it can have been made of."""
+    [(shape, _)], [needs] = written.pods, written.needs
+    own = {one.name: one for one in pod.needs.containers}
+    images = sum(own[one.name].image != one.image for one in needs.containers)
+    asked = _asks_otherwise(written, pod)
+    added = len(set(pod.shape.tolerations) - set(shape.tolerations)) + len(
+        set(pod.shape.selector) - set(shape.selector)
+    )
+    return images, asked + added + len(own) - len(needs.containers) + (pod.shape.affinity != shape.affinity)
+
+
+def _asks_otherwise(written: Template, pod: PodRecord) -> int:
+    """In how many requests that a template states a pod differs from it."""
+    [needs] = written.needs
+    own = {one.name: one for one in pod.needs.containers}
+    return sum(len(set(one.requests) - set(own[one.name].requests)) for one in needs.containers)
+
+
+def _of_older(written: Template, completed: Template, revisions: Revisions, pods: Iterable[PodRecord]) -> Template:
+    """The next pod of a StatefulSet whose partition keeps it with an older template, as pods of that one show it."""
+    older = [one for one in pods if one.revision == revisions.older]
+    last = max(older, key=_since, default=None)
+    partition = f"(its partition is {revisions.below})"
+    if last is None:
+        told = f"the next pods are made of an older template, which no pod shows {partition}"
+        return replace(completed, doubts=(*completed.doubts, told))
+    told = f"the next pods are made of the template of {revisions.older}, and later ones of another {partition}"
+    doubts = () if _made_of(written, last) and not _asks_otherwise(written, last) else (told,)
+    return replace(completed, pods=((last.shape, 1),), assumed=(), doubts=(*completed.doubts, *doubts))
+
+
+def _while_paused(completed: Template, made: PodRecord, pods: Iterable[PodRecord]) -> Template:
+    """The template of a Deployment whose rollout is paused: what is added is shared out among all its templates.
+
+    Source: Kubernetes 1.37.2, pkg/controller/deployment/sync.go (scale).
+    """
+    [(shape, _)] = completed.pods
+    there = [one for one in pods if one.pod.state != "terminating"]
+    others = sum(one.revision != made.revision and one.shape != shape for one in there)
+    if not others:
+        return completed
+    told = f"its rollout is paused, and {others} of its {len(there)} pods are of another template, as new ones may be"
+    return replace(completed, doubts=(*completed.doubts, told))
 
 
 def _made_of(template: Template, pod: PodRecord) -> bool:
@@ -597,7 +705,7 @@ def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Te
     """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it."""
     if record.target[1] in tables.replicated or not pods:
         return None
-    newest = max(pods, key=lambda one: one.pod.since or 0.0)
+    newest = max(pods, key=_since)
     count = _replicas(record, tables, None)
     if count in {None, 0} or len(pods) == count:
         return Template(((newest.shape, 1),), newest.labels)

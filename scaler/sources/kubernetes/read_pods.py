@@ -35,6 +35,7 @@ from scaler.model.nodes import (
 Raw = Mapping[str, Any]
 Kind = Literal["main", "sidecar", "init"]
 
+_LONGEST = 1000  # characters of a container's name or image that are kept
 MOST = 10**24  # of anything: more than there is, and a number that can still be written
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -159,7 +160,8 @@ def read_needs(spec: Raw, status: Raw) -> Needs:
 
     def read(container: Raw, kind: Kind) -> Container:
         asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
-        return Container(by_name(asked), kind, intern(str(container.get("name", ""))))
+        name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
+        return Container(by_name(asked), kind, name, image)
 
     main = [read(one, "main") for one in spec.get("containers") or ()]
     first = spec.get("initContainers") or ()

@@ -8,6 +8,8 @@ from scaler.cluster.node_fit import EMPTY, with_pod, without_pod
 from scaler.model.nodes import ANY, Apart, Filling, Load, Owner, Quota, Waiting
 from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
 
+MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
+
 
 class Table:
     """The records of one resource."""
@@ -36,9 +38,33 @@ class PodTable(Table):
         self.loads: dict[str, Load] = {}  # by node
         self.waiting: dict[Key, Waiting] = {}
         self.shy: Counter[tuple[str, Apart, str, int]] = Counter()  # namespace, what it keeps away, node, priority
+        self.ended: dict[Owner, PodRecord] = {}  # the last pod of each ScaledJob, whatever has become of it
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
-        """As `Table.put`."""
+        """As `Table.put`; of a pod that has ended nothing else is kept than that it may be the last."""
+        told = record is not None and self._remember(record)
+        if record is not None and record.ended:
+            record = None
+        return self._keep(key, record) or told
+
+    def remember(self, other: "PodTable") -> None:
+        """Keep what an older table knew of pods that are gone."""
+        for record in other.ended.values():
+            self._remember(record)
+
+    def _remember(self, record: PodRecord) -> bool:
+        """Keep a pod of a ScaledJob if it is the last one; returns whether it is."""
+        last = self.ended.get(record.owner)
+        if record.owner[1] != "ScaledJob" or (last and (last.pod.since or 0.0) > (record.pod.since or 0.0)):
+            return False
+        if last and last.shape == record.shape and last.needs == record.needs:
+            return False
+        if len(self.ended) >= MOST_ENDED and record.owner not in self.ended:
+            del self.ended[next(iter(self.ended))]
+        self.ended[record.owner] = record
+        return True
+
+    def _keep(self, key: Key, record: PodRecord | None) -> bool:
         before: PodRecord | None = self.records.get(key)
         if before is not None:
             group = self.groups[before.owner]

@@ -1,9 +1,21 @@
 """Objects of Kubernetes, read for the few fields that are kept, and put together."""
 
 import pytest
-from support.kubernetes_objects import NOON, deployment, endpoint_slice, hpa, job, pod, scaled_job, scaled_object, stamp
+from support.kubernetes_objects import (
+    NOON,
+    deployment,
+    endpoint_slice,
+    hpa,
+    job,
+    meta,
+    pod,
+    scaled_job,
+    scaled_object,
+    stamp,
+)
 
 from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
+from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
 from scaler.sources.kubernetes.read_objects import (
     Reader,
@@ -16,6 +28,7 @@ from scaler.sources.kubernetes.read_objects import (
     read_scale,
     read_slice,
 )
+from scaler.sources.kubernetes.store import PodTable, key_of
 
 EXTERNAL = {"type": "external", "metadata": {"scalerAddress": "llm-scaler.keda:6000", "formula": "load"}}
 ADDRESSED = "dns:///llm-scaler.keda.svc.cluster.local:6000"
@@ -29,21 +42,23 @@ def state(**status):
     return Reader().pod(pod("a", **status)).pod
 
 
-def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), scales=None):
+def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), replicated=None, scales=None, ended=None):
     """A Cluster of raw objects."""
     reader = Reader()
     groups = {}
     for record in map(reader.pod, pods):
         groups.setdefault(record.owner, []).append(record)
-    replicated = {("team", raw["metadata"]["name"]): reader.replicated(raw) for raw in deployments}
+    kinds = {"Deployment": deployments, "StatefulSet": (), **(replicated or {})}
+    known = {kind: {key_of(raw): reader.replicated(raw) for raw in raws} for kind, raws in kinds.items()}
     tables = Tables(
         scaled=[reader.scaled(raw) for raw in scaled],
         listed=frozenset({"ScaledObject"}),
         hpas={hpa_of(raw): read_hpa(raw) for raw in hpas},
-        replicated={"Deployment": replicated, "StatefulSet": {}},
+        replicated=known,
         jobs=[record for record in map(read_job, jobs) if record],
         pods=groups,
         scales=scales or {},
+        ended=ended or {},
     )
     return assemble(tables)
 
@@ -422,6 +437,111 @@ def test_what_admission_adds_to_pods_is_asked_for_by_the_next_as_well():
     pods = [made("old", asking(2, "9"), at=1), made("new", injected, at=2)]
     [(shape, _)] = only(cluster(scaled_object(), pods=pods, deployments=written)).template.pods
     assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
+
+
+def revised(image, *, requests="1", **more):
+    """A pod of one container with this image."""
+    written = asking(1, requests, **more)
+    return {**written, "containers": [{**written["containers"][0], "image": image}]}
+
+
+def next_of(written, *pods, replicas=2, kind="Deployment", **more):
+    raw = with_template(deployment(replicas=replicas), written)
+    raw = {**raw, "spec": {**raw["spec"], **more.pop("spec", {})}, **more}
+    target = {"name": "llama", "kind": kind, "apiVersion": "apps/v1"}
+    return only(cluster(scaled_object(target=target), pods=pods, replicated={kind: [raw]})).template
+
+
+OLD, NEW = ("ReplicaSet", "llama-1111"), ("ReplicaSet", "llama-2222")
+
+
+def test_after_a_return_to_an_older_template_its_pods_show_the_next():
+    """The revision that is left has the youngest pods, and a selector that the template no longer has."""
+    left = revised("engine:2", nodeSelector={"zone": "b"})
+    pods = [made("a", revised("engine:1"), at=1, owner=OLD), made("b", left, at=9, owner=NEW)]
+    [(shape, _)] = next_of(revised("engine:1"), *pods).pods
+    assert shape.selector == ()
+
+
+def test_a_pod_that_was_resized_is_of_the_newest_revision_still():
+    resized = revised("engine:2", requests="9", tolerations=[{"key": "x", "operator": "Exists"}])
+    pods = [made("a", revised("engine:1"), at=1, owner=OLD), made("b", resized, at=9, owner=NEW)]
+    [(shape, _)] = next_of(revised("engine:2"), *pods).pods
+    assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (1000, ["x"])
+
+
+def test_a_paused_rollout_adds_pods_of_all_its_templates():
+    pods = [made("a", asking(1), at=1, owner=OLD), made("b", asking(2), at=9, owner=NEW)]
+    assert next_of(asking(2), *pods).doubts == ()
+    told = "its rollout is paused, and 1 of its 2 pods are of another template, as new ones may be"
+    assert next_of(asking(2), *pods, spec={"paused": True}).doubts == (told,)
+    alike = [made("a", asking(2), at=1, owner=OLD), pods[1]]
+    assert next_of(asking(2), *alike, spec={"paused": True}).doubts == ()
+
+
+def partitioned(number, *, observed=1, **more):
+    """A StatefulSet of which pods below this number stay with the older template."""
+    spec = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": number}}, **more}
+    status = {"observedGeneration": observed, "currentRevision": "llama-1111", "updateRevision": "llama-2222"}
+    return {"kind": "StatefulSet", "spec": spec, "status": status, "metadata": {**meta("llama"), "generation": 1}}
+
+
+def numbered(number, spec, revision):
+    labels = {"controller-revision-hash": f"llama-{revision}"}
+    return made(f"llama-{number}", spec, at=number, owner=("StatefulSet", "llama"), labels=labels)
+
+
+def test_the_next_pod_of_a_stateful_set_is_of_the_revision_that_its_partition_says():
+    pods = [numbered(0, asking(1), 1111), numbered(1, asking(1), 1111)]
+    kept = next_of(asking(2), *pods, **partitioned(5))
+    assert kept.asks(GPU) == 1
+    told = "the next pods are made of the template of llama-1111, and later ones of another (its partition is 5)"
+    assert kept.doubts == (told,)
+    assert next_of(asking(2), *pods, **partitioned(2)).asks(GPU) == 2, "its next pod is number 2"
+    assert next_of(asking(2), *pods, **partitioned(2, ordinals={"start": 4})).doubts == ()
+    unseen = next_of(asking(2), *pods, **partitioned(5, observed=0))
+    assert unseen.asks(GPU) == 2, "its controller has not seen this template, so nobody knows its revision"
+
+
+def test_the_older_revision_of_a_stateful_set_may_have_no_pod_that_shows_it():
+    kept = next_of(asking(2), replicas=0, **partitioned(5))
+    told = "the next pods are made of an older template, which no pod shows (its partition is 5)"
+    assert (kept.asks(GPU), kept.doubts) == (2, (told,))
+
+
+def test_a_stateful_set_whose_revisions_ask_for_the_same_says_nothing_of_its_partition():
+    pods = [numbered(0, asking(1), 1111), numbered(1, asking(1), 1111)]
+    assert next_of(asking(1), *pods, **partitioned(5)).doubts == ()
+
+
+def test_a_pod_of_the_revision_that_a_stateful_set_names_shows_the_next():
+    """Number 2 is of the newest revision, though number 1 was made anew after it."""
+    tolerant = asking(1, tolerations=[{"key": "x", "operator": "Exists"}])
+    pods = [numbered(9, tolerant, 1111), numbered(2, asking(1), 2222)]
+    [(shape, _)] = next_of(asking(1), *pods, **partitioned(2)).pods
+    assert shape.tolerations == ()
+
+
+def finished(name, spec, *, at, train="train"):
+    raw = made(name, spec, at=at, owner=("Job", f"{train}-x"), labels={"scaledjob.keda.sh/name": train})
+    return {**raw, "status": {"phase": "Succeeded"}}
+
+
+def test_between_jobs_a_scaled_job_remembers_what_its_last_pod_was_like():
+    job = scaled_job(jobTargetRef={"template": {"spec": asking(2)}})
+    tolerant = asking(2, tolerations=[{"key": GPU, "operator": "Exists"}])
+    table = PodTable()
+    reader = Reader()
+    for raw in (finished("train-a", asking(2), at=1), finished("train-b", tolerant, at=2)):
+        table.put(key_of(raw), reader.pod(raw))
+    assert (table.records, table.loads) == ({}, {}), "it holds nothing any more"
+    assert only(cluster(job, ended=table.ended)).template.pods[0][0].tolerations == (Toleration(GPU, "Exists"),)
+    table.put(("team", "train-b"), None)
+    anew = PodTable()
+    anew.remember(table)
+    assert anew.ended == table.ended, "also when it is gone, and all pods are listed anew"
+    edited = scaled_job(jobTargetRef={"template": {"spec": asking(2, nodeSelector={"zone": "b"})}})
+    assert only(cluster(edited, ended=table.ended)).template.pods[0][0].tolerations == ()
 
 
 def test_volumes_of_a_stateful_set_bound_its_places():
