@@ -33,6 +33,7 @@ COMMANDS = {
     "eval": Command("evaluate", "Try a formula on values."),
     "ask": Command("ask", "Call a server as KEDA would, and print its three answers."),
     "explain": Command("explain", "Why N? Everything behind the newest answer, down to the HPA."),
+    "doctor": Command("doctor", "Why does it not scale? What is wrong, by what evidence, and what repairs it."),
     "signals": Command("signals_table", "What each engine offers, and under which names."),
     "demo": Command("demo.command", "See a simulated fleet scaled from 0 up and back, with every reason."),
 }

@@ -81,6 +81,28 @@ class ApiServer:
                 raise SourceError(f"the API server sends a page of more than {LONGEST_PAGE} bytes")
         return _json(body)
 
+    def fetch(self, path: str) -> tuple[int, bytes]:
+        """Read whatever is there, also what a pod or Service answers through the API server; returns status and body.
+
+        Raises:
+            SourceError: the API server cannot be reached, or sends too much.
+        """
+        headers = {item["key"]: item["value"] for item in self._auth().values()}
+        try:
+            response = self._pool.request(
+                "GET",
+                f"{self._configuration.host}{path}",
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT, read=READ),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+            with response:
+                return response.status, response.read(LONGEST_EVENT)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"the API server cannot be reached: {_why(error)}") from error
+
     def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Raw]:
         """Read the events of a watch, until the server ends it or has been silent for `silence` seconds.
 
@@ -102,9 +124,12 @@ class ApiServer:
             except (RuntimeError, ValueError, OSError):  # over already
                 continue
 
-    def _chunks(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
+    def _auth(self) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = self._configuration.auth_settings()
-        headers = {item["key"]: item["value"] for item in settings.values()}
+        return settings
+
+    def _chunks(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
+        headers = {item["key"]: item["value"] for item in self._auth().values()}
         try:
             response = self._pool.request(
                 "GET",

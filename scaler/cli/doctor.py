@@ -1,0 +1,95 @@
+"""`llm-scaler doctor`: why does it not scale? It reads, and changes nothing."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+from scaler.cli import take_picture
+from scaler.cli.ask import Tls
+from scaler.cli.take_picture import Ways
+from scaler.config.settings import SERVER
+from scaler.model.errors import ConfigError
+from scaler.model.fields import duration
+from scaler.sources.kubernetes.api import ApiServer
+from scaler.wiring.finding import Finding
+from scaler.wiring.picture import Picture
+from scaler.wiring.report import as_data, as_text
+from scaler.wiring.rules import examine
+
+IN_POD = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every container
+OWN_ADMIN = "http://127.0.0.1:8080"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "workload", nargs="?", default="", metavar="NAMESPACE/NAME", help="of a ScaledObject; all that ask us if none"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="else KUBECONFIG, the pod's account, or ~/.kube/config")
+    parser.add_argument("--server", metavar="URL", help="admin address of llm-scaler; else through the API server")
+    parser.add_argument("--address", default="", metavar="HOST:PORT", help="where to call it as KEDA does")
+    parser.add_argument("--no-call", action="store_true", help="do not call it as KEDA does")
+    parser.add_argument("--ca-file", help="CA of the server's certificate, for that call")
+    parser.add_argument("--cert-file", help="our own certificate, for that call")
+    parser.add_argument("--key-file", help="its key")
+    parser.add_argument(
+        "--longest-generation", metavar="SPAN", help="of your requests, such as 5m: is the grace period long enough?"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
+    server = ApiServer(_kubeconfig(arguments.kubeconfig))
+    tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    longest = _span(arguments.longest_generation)
+    inside = IN_POD in os.environ
+    ways = Ways(_admin(arguments.server), arguments.address, tls, not arguments.no_call, inside, longest)
+    shared = take_picture.of_cluster(server, time.time())
+    keys = [_key(arguments.workload)] if arguments.workload else take_picture.find_all(shared)
+    judged = [_judged(server, shared, key, ways) for key in keys]
+    _print(judged, arguments.output)
+    return 1 if any(finding.severity == "error" for _, findings in judged for finding in findings) else 0
+
+
+def _judged(server: ApiServer, shared: Picture, key: tuple[str, str], ways: Ways) -> tuple[Picture, list[Finding]]:
+    picture = take_picture.of_one(server, shared, *key, ways)
+    return picture, examine(picture)
+
+
+def _print(judged: list[tuple[Picture, list[Finding]]], output: str) -> None:
+    if output == "json":
+        print(json.dumps({"workloads": [as_data(picture, findings) for picture, findings in judged]}, indent=2))
+    else:
+        print("\n".join(as_text(*one) for one in judged) or "no ScaledObject asks llm-scaler")
+
+
+def _key(text: str) -> tuple[str, str]:
+    namespace, slash, name = text.partition("/")
+    if not slash or not namespace or not name:
+        raise ConfigError("argument", text, "is not NAMESPACE/NAME")
+    return namespace, name
+
+
+def _span(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(duration(0, 86400)(text))
+    except ValueError as error:
+        raise ConfigError("argument", "--longest-generation", f"{text!r} is no span", str(error)) from error
+
+
+def _admin(given: str | None) -> str:
+    """Where llm-scaler's admin pages are: as told, in the same pod, or (empty) through the API server."""
+    return given or os.environ.get(SERVER) or (OWN_ADMIN if os.environ.get(IN_POD) else "")
+
+
+def _kubeconfig(given: str | None) -> Path | None:
+    if given:
+        return Path(given)
+    if os.environ.get("KUBECONFIG") or os.environ.get(IN_POD):
+        return None
+    return Path.home() / ".kube" / "config"

@@ -1,0 +1,32 @@
+"""One thing that is wrong: what, by what evidence, and the one command or line that repairs it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]  # error: it does not scale as it should; warning: it will not, one day
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule says."""
+
+    what: str
+    evidence: str
+    repair: str
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says, and which rule."""
+
+    rule: str
+    what: str
+    evidence: str
+    repair: str
+    severity: Severity
+
+
+def warn(what: str, evidence: str, repair: str) -> Found:
+    """Something that does no harm yet."""
+    return Found(what, evidence, repair, "warning")
