@@ -7,42 +7,31 @@ the timing is the policy's: the HPA has to do what it is told at once, so that n
     beside a policy    as many as asked for within 15 s, no stabilization, no tolerance
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaler.wiring.picture import Manifest, at, mapping, sequence, whole
+from scaler.wiring.picture import Manifest, at, sequence, whole
 
-MAX_PERIOD = 1800  # seconds; the API server takes no longer one
-WIDE = 100_000  # pods in one step: more than any maxReplicaCount
+WIDE = 1000  # pods in one step, where maxReplicaCount is no more
 
 Block = dict[str, Any]
 
 
-def behavior_for(*, with_policy: bool) -> Block:
+def behavior_for(*, with_policy: bool, most: int) -> Block:
     """The `behavior` of a ScaledObject's horizontalPodAutoscalerConfig.
 
     A tolerance of 0 in both: the HPA's own 10 % would swallow a step of one replica from ten replicas on.
+
+    Args:
+        with_policy: whether the formula has a policy.
+        most: maxReplicaCount.
     """
     if not with_policy:
         return {"scaleUp": {"tolerance": "0"}, "scaleDown": {"tolerance": "0"}}
-    at_once: Mapping[str, Any] = {
-        "stabilizationWindowSeconds": 0,
-        "tolerance": "0",
-        "policies": [{"type": "Pods", "value": WIDE, "periodSeconds": 15}],
-    }
-    return {"scaleUp": dict(at_once), "scaleDown": dict(at_once)}
-
-
-def in_the_way_of_a_policy(behavior: Manifest) -> Iterator[str]:
-    """Say what in a behavior delays or cuts what a policy asks for."""
-    for direction, window in (("scaleUp", 0), ("scaleDown", 300)):
-        rules = mapping(behavior, direction)
-        waited = whole(rules.get("stabilizationWindowSeconds"), window)
-        if waited:
-            yield f"{direction}.stabilizationWindowSeconds is {waited}"
-        if tolerance(rules) != 0:
-            shown = "10 % unless it is set" if rules.get("tolerance") is None else str(rules["tolerance"])
-            yield f"{direction}.tolerance is {shown}"
+    aside = {"stabilizationWindowSeconds": 0, "tolerance": "0"}
+    up = {"type": "Pods", "value": max(most, WIDE), "periodSeconds": 15}
+    down = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    return {"scaleUp": {**aside, "policies": [up]}, "scaleDown": {**aside, "policies": [down]}}
 
 
 def slow_steps(rules: Manifest) -> str:

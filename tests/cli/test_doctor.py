@@ -81,7 +81,7 @@ def test_as_json(doctor, setup):
     assert [(one["rule"], one["severity"]) for one in told["findings"]] == [("fallback", "warning")]
 
 
-def test_the_pods_page_is_read_through_the_API_server(doctor, setup):
+def test_the_pods_page_is_read_through_the_api_server(doctor, setup):
     setup.without_metrics(None)
     setup.metadata["model"] = "llama-3-70b"
     code, text, _ = doctor("demo/llama")
@@ -111,7 +111,7 @@ def test_a_person_of_one_namespace_lists_that_alone(doctor, setup):
     assert doctor("demo/llama", kubernetes=server)[:2] == (0, "demo/llama  nothing wrong was found\n\n")
 
 
-def test_the_values_of_Secrets_are_forgotten_at_once(doctor, setup):
+def test_the_values_of_secrets_are_forgotten_at_once(doctor, setup):
     ref = {"parameter": "caCert", "name": "llm-scaler-client", "key": "ca.crt"}
     auth = {"metadata": {"name": "llm-scaler"}, "spec": {"secretTargetRef": [ref]}}
     setup.objects["clustertriggerauthentications"] = [auth]
@@ -125,7 +125,7 @@ def test_the_values_of_Secrets_are_forgotten_at_once(doctor, setup):
     assert "c2VjcmV0" not in text
 
 
-def test_it_calls_as_KEDA_does(doctor):
+def test_it_calls_as_keda_does(doctor):
     address = f"127.0.0.1:{free_port()}"
     code, text, _ = doctor("demo/llama", "--address", address)
     assert code == 1

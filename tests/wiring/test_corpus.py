@@ -1,9 +1,14 @@
 """Injected misconfigurations and healthy set-ups: the culprit is named first, and nothing is said of what is sound."""
 
+from pathlib import Path
+
 import pytest
 from wiring.setups import KPA, PAGE, Setup, ago, condition, decisions, meta, pod
 
+from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas
+from scaler.model.objects import Hpa, Scaled
+from scaler.wiring.rules import RULES
 
 SPOILT = {}  # what was done -> (the rule that has to come first, how)
 SOUND = {}
@@ -49,7 +54,7 @@ def test_the_corpus_is_as_large_as_it_is_said_to_be():
 
 
 @spoilt("keda-missing")
-def KEDA_is_not_installed(s):
+def keda_is_not_installed(s):
     s.objects = {}
     s.unread["scaledobjects"] = "404: the server could not find the requested resource"
     s.decisions, s.refused = [], "no decision for demo/llama; there are: none yet"
@@ -62,7 +67,7 @@ def the_name_is_mistyped(s):
 
 
 @spoilt("not-ours")
-def its_trigger_is_Prometheus_own(s):
+def its_trigger_is_prometheus_own(s):
     s.spec["triggers"] = [{"type": "prometheus", "metadata": {"query": "sum(x)", "threshold": "5"}}]
     s.decisions, s.refused = [], "no decision for demo/llama; there are: none yet"
 
@@ -86,12 +91,12 @@ def the_operator_crashes(s):
 
 
 @spoilt("keda-version")
-def KEDA_is_of_2022(s):
+def keda_is_of_2022(s):
     s.operator["spec"]["template"]["spec"]["containers"][0]["image"] = "ghcr.io/kedacore/keda:2.9.3"
 
 
 @spoilt("keda-namespaces")
-def KEDA_watches_another_namespace(s):
+def keda_watches_another_namespace(s):
     s.operator["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "team-a,team-b"
     s.scaled["status"] = {}
     s.objects["horizontalpodautoscalers"] = []
@@ -119,13 +124,13 @@ def the_adapter_is_down(s):
 
 
 @spoilt("metrics-api")
-def another_adapter_took_the_metrics_API(s):
+def another_adapter_took_the_metrics_api(s):
     s.objects["apiservices"][0]["spec"]["service"] = {"name": "prometheus-adapter", "namespace": "monitoring"}
     _hpa_fails(s)
 
 
 @spoilt("metrics-api")
-def the_metrics_API_is_not_registered(s):
+def the_metrics_api_is_not_registered(s):
     s.objects["apiservices"] = []
     _hpa_fails(s)
 
@@ -166,7 +171,7 @@ def the_target_has_no_scale(s):
 
 
 @spoilt("two-owners")
-def an_HPA_was_there_before(s):
+def an_hpa_was_there_before(s):
     s.objects["horizontalpodautoscalers"].append(
         {
             "kind": "HorizontalPodAutoscaler",
@@ -181,7 +186,7 @@ def an_HPA_was_there_before(s):
 
 
 @spoilt("two-owners")
-def a_second_ScaledObject_scales_the_same(s):
+def a_second_scaledobject_scales_the_same(s):
     other = {**s.scaled, "metadata": meta("llama-cpu")}
     s.objects["scaledobjects"].append(other)
 
@@ -229,7 +234,7 @@ EMPTY = "got empty metric spec"
 
 
 @spoilt("address")
-def the_address_is_a_URL(s):
+def the_address_is_a_url(s):
     s.metadata["scalerAddress"] = "http://llm-scaler.keda:6000"
     s.reached = None
     s.in_error(EMPTY)
@@ -244,7 +249,7 @@ def the_address_has_no_port(s):
 
 
 @spoilt("service-missing")
-def the_Service_is_in_another_namespace(s):
+def the_service_is_in_another_namespace(s):
     s.metadata["scalerAddress"] = "llm-scaler.default:6000"
     s.reached = None
     s.in_error(EMPTY)
@@ -259,7 +264,7 @@ def the_port_is_the_admin_port(s):
 
 
 @spoilt("port")
-def the_port_is_no_port_of_the_Service(s):
+def the_port_is_no_port_of_the_service(s):
     s.metadata["scalerAddress"] = "llm-scaler.keda:50051"
     s.reached = None
     s.in_error(EMPTY)
@@ -274,14 +279,14 @@ def llm_scaler_is_not_ready(s):
 
 
 @spoilt("no-endpoints")
-def the_Service_selects_nothing(s):
+def the_service_selects_nothing(s):
     s.objects["endpointslices"] = []
     s.in_error(EMPTY)
     s.decisions, s.reached = None, None
 
 
 @spoilt("network-policy")
-def KEDA_runs_in_a_namespace_that_the_policy_does_not_know(s):
+def keda_runs_in_a_namespace_that_the_policy_does_not_know(s):
     rule = s.objects["networkpolicies"][0]["spec"]["ingress"][0]["from"][0]
     rule["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": "keda-system"}}
     s.reached = None
@@ -296,7 +301,7 @@ def everything_is_denied(s):
 
 
 @spoilt("authentication")
-def the_TriggerAuthentication_is_not_there(s):
+def the_triggerauthentication_is_not_there(s):
     s.trigger["authenticationRef"] = {"name": "llm-scalar", "kind": "ClusterTriggerAuthentication"}
     s.objects["clustertriggerauthentications"] = [_authentication()]
     s.reached = None
@@ -304,7 +309,7 @@ def the_TriggerAuthentication_is_not_there(s):
 
 
 @spoilt("authentication")
-def its_Secret_has_another_key(s):
+def its_secret_has_another_key(s):
     s.trigger["authenticationRef"] = {"name": "llm-scaler", "kind": "ClusterTriggerAuthentication"}
     s.objects["clustertriggerauthentications"] = [_authentication()]
     s.objects["secrets"] = [{"metadata": meta("llm-scaler-client", "keda"), "data": {"ca.pem": "", "tls.crt": ""}}]
@@ -322,7 +327,7 @@ def _authentication():
 
 
 @spoilt("tls")
-def llm_scaler_has_TLS_and_the_trigger_has_none(s):
+def llm_scaler_has_tls_and_the_trigger_has_none(s):
     s.reached = None
     s.in_error(EMPTY)
     s.objects["kedalog"] = [
@@ -335,7 +340,7 @@ def llm_scaler_has_TLS_and_the_trigger_has_none(s):
 
 
 @spoilt("tls")
-def the_trigger_has_TLS_and_llm_scaler_has_none(s):
+def the_trigger_has_tls_and_llm_scaler_has_none(s):
     s.metadata["enableTLS"] = "true"
     s.reached = None
     s.in_error(EMPTY)
@@ -362,7 +367,7 @@ def nobody_listens_at_an_address_outside(s):
 
 
 @spoilt("unreachable")
-def only_KEDA_knows_that_it_fails(s):
+def only_keda_knows_that_it_fails(s):
     s.reached, s.decisions = None, None
     s.in_error(EMPTY)
     s.unread["services"] = "403: services is forbidden"
@@ -390,7 +395,7 @@ def the_formula_is_mistyped(s):
 
 
 @spoilt("refused")
-def only_KEDA_s_event_tells_of_the_refusal(s):
+def only_keda_s_event_tells_of_the_refusal(s):
     s.decisions = None
     s.in_error("rpc error: code = InvalidArgument desc = trigger: target: 'eight' is not a number")
 
@@ -402,7 +407,7 @@ def the_formula_file_is_broken(s):
 
 
 @spoilt("metric-type")
-def the_HPA_multiplies(s):
+def the_hpa_multiplies(s):
     s.trigger["metricType"] = "Value"
     _refuse(s, "trigger: metricType: is not AverageValue, so the HPA would multiply the replicas")
 
@@ -427,12 +432,12 @@ def another_llm_scaler_is_asked(s):
 
 
 @spoilt("endpoint")
-def Prometheus_is_not_there(s):
+def prometheus_is_not_there(s):
     s.without_metrics("endpoint `default` (http://prometheus:9090) cannot be reached: Name or service not known")
 
 
 @spoilt("endpoint")
-def Prometheus_wants_a_token(s):
+def prometheus_wants_a_token(s):
     s.without_metrics("endpoint `default` (http://prometheus:9090) answers 401: it wants credentials")
 
 
@@ -512,17 +517,17 @@ def it_sleeps_and_nothing_can_wake_it(s):
 
 
 @spoilt("hpa-missing")
-def there_is_no_HPA(s):
+def there_is_no_hpa(s):
     s.objects["horizontalpodautoscalers"] = []
 
 
 @spoilt("hpa-metric")
-def the_HPA_is_of_a_time_without_llm_scaler(s):
+def the_hpa_is_of_a_time_without_llm_scaler(s):
     s.hpa["spec"]["metrics"] = [{"type": "Resource", "resource": {"name": "cpu"}}]
 
 
 @spoilt("fallback-in-force")
-def KEDA_falls_back(s):
+def keda_falls_back(s):
     s.set("Fallback", "True", "FallbackExists", "At least one trigger is falling back on this scaled object")
 
 
@@ -537,7 +542,7 @@ def the_load_is_above_the_maximum(s):
 
 
 @spoilt("tolerance")
-def the_HPA_swallows_a_step(s):
+def the_hpa_swallows_a_step(s):
     s.spec["maxReplicaCount"] = 20
     s.hpa["spec"]["behavior"] = {}
     s.hpa["status"]["currentReplicas"] = 10
@@ -545,8 +550,14 @@ def the_HPA_swallows_a_step(s):
 
 
 @spoilt("policy-waits-twice")
-def the_HPA_waits_after_a_policy(s):
-    s.decisions = decisions(KPA)
+def the_hpa_waits_after_a_policy(s):
+    s.decisions = decisions(KPA, scaled=_known_with(Behavior(SCALE_UP, SCALE_DOWN)))
+
+
+def _known_with(behavior):
+    """What llm-scaler knows of the ScaledObject: an HPA with this behavior."""
+    hpa = Hpa("keda-hpa-llama", 3, 3, 1, 10, (), behavior)
+    return Scaled("ScaledObject", "demo", "llama", "u", 1, ((),), (), "Deployment llama", 0, 10, hpa=hpa)
 
 
 @spoilt("slow-growth")
@@ -579,7 +590,7 @@ def a_quota_is_used_up(s):
 
 
 @spoilt("unschedulable")
-def no_GPU_is_free(s):
+def no_gpu_is_free(s):
     for name in ("d", "e"):
         waits = condition(
             "PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -626,6 +637,44 @@ def llm_scaler_may_not_read_pods(s):
     }
 
 
+@spoilt("stale-formula")
+def the_formula_was_edited_and_does_not_fit(s):
+    s.decisions[0]["notice"] = "formula queue-depth was edited: parameter model is gone"
+
+
+@spoilt("hpa-conditions")
+def the_hpa_may_not_read_the_target(s):
+    s.hpa["status"]["conditions"][0] = condition("AbleToScale", "False", "FailedGetScale", "deployments.apps is forbidden")
+
+
+@spoilt("quota")
+def a_quota_that_no_event_tells_of(s):
+    hard, used = {"requests.nvidia.com/gpu": "3"}, {"requests.nvidia.com/gpu": "3"}
+    s.objects["resourcequotas"] = [{"metadata": meta("gpus"), "status": {"hard": hard, "used": used}}]
+    s.decisions = decisions(running=Reading(40, 10_000), waiting=0)
+
+
+@spoilt("held")
+def its_past_is_not_known_yet(s):
+    s.decisions = decisions()
+    s.decisions[0] |= {"certainty": "held", "problems": ["Kubernetes was last heard 60s ago"]}
+
+
+@spoilt("not-ready")
+def keda_is_not_content_for_a_reason_of_its_own(s):
+    s.set("Ready", "False", "ScaledObjectCheckFailed", "ScaledObject doesn't have correct triggers specification")
+
+
+@spoilt("stalled")
+def a_load_stands_still(s):
+    s.decisions[0]["stalled"] = "running has been 24 for 10m, and no token was counted"
+
+
+@spoilt("rollout")
+def a_rollout_hangs(s):
+    s.target["status"]["conditions"][1] = condition("Progressing", "False", "ProgressDeadlineExceeded", "timed out")
+
+
 # ---- sound ones ------------------------------------------------------------------------------------------------------
 
 
@@ -666,21 +715,21 @@ def made_a_moment_ago(s):
 
 
 @sound
-def the_metrics_API_is_not_allowed_to_be_read(s):
+def the_metrics_api_is_not_allowed_to_be_read(s):
     for plural in ("apiservices", "kedadeployments", "kedapods", "namespaces", "secrets", "networkpolicies"):
         del s.objects[plural]
         s.unread[plural] = f"403: {plural} is forbidden"
 
 
 @sound
-def without_the_Prometheus_Operator(s):
+def without_the_prometheus_operator(s):
     for plural in ("servicemonitors", "podmonitors", "prometheuses"):
         del s.objects[plural]
         s.unread[plural] = "404: the server could not find the requested resource"
 
 
 @sound
-def scraped_by_a_PodMonitor(s):
+def scraped_by_a_podmonitor(s):
     s.objects["servicemonitors"] = []
     s.objects["podmonitors"] = [
         {
@@ -698,7 +747,7 @@ def measured_on_pages_alone(s):
 
 
 @sound
-def with_mutual_TLS(s):
+def with_mutual_tls(s):
     s.trigger["authenticationRef"] = {"name": "llm-scaler", "kind": "ClusterTriggerAuthentication"}
     s.objects["clustertriggerauthentications"] = [_authentication()]
     s.objects["secrets"] = [
@@ -742,18 +791,19 @@ def idle_at_zero_with_a_minimum(s):
 
 
 @sound
-def a_policy_whose_HPA_stands_aside(s):
+def a_policy_whose_hpa_stands_aside(s):
     aside = {
         "stabilizationWindowSeconds": 0,
         "tolerance": "0",
         "policies": [{"type": "Pods", "value": 1000, "periodSeconds": 15}],
     }
     s.behavior["scaleUp"] = s.behavior["scaleDown"] = aside
-    s.decisions = decisions(KPA)
+    wide = Rules((RatePolicy("Pods", 1000, 15.0), RatePolicy("Percent", 100, 15.0)), window=0.0, tolerance=0.0)
+    s.decisions = decisions(KPA, scaled=_known_with(Behavior(wide, wide)))
 
 
 @sound
-def beside_a_CPU_trigger_of_its_own(s):
+def beside_a_cpu_trigger_of_its_own(s):
     s.spec["triggers"].append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}})
     s.hpa["spec"]["metrics"].append({"type": "Resource", "resource": {"name": "cpu"}})
 
@@ -814,7 +864,7 @@ def with_a_grace_period_that_is_long_enough(s):
 
 
 @sound
-def no_NetworkPolicy_at_all(s):
+def no_networkpolicy_at_all(s):
     s.objects["networkpolicies"] = []
 
 
@@ -828,3 +878,13 @@ def one_that_is_being_lowered_step_by_step(s):
 def an_admin_port_that_nobody_may_ask(s):
     s.decisions = None
     s.reached = None
+
+
+def test_the_page_lists_every_finding_in_the_order_of_cause():
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
+    rows = [f"| `{name}` | {(rule.__doc__ or '').splitlines()[0]} |" for name, rule in RULES.items()]
+    assert "\n".join(rows) in page
+
+
+def test_every_finding_is_in_the_corpus():
+    assert {rule for rule, _ in SPOILT.values()} == set(RULES)

@@ -1,6 +1,6 @@
 """What KEDA and the HPA make of the answer."""
 
-from scaler.wiring.behavior import behavior_of, in_the_way_of_a_policy, slow_steps, tolerance
+from scaler.wiring.behavior import behavior_of, slow_steps, tolerance
 from scaler.wiring.finding import Found, warn
 from scaler.wiring.picture import Data, Manifest, Picture, at, condition, mapping, name_of, seconds_of, whole
 from scaler.wiring.rules.scaled_object import may_be_zero
@@ -138,13 +138,10 @@ def policy_waits_twice(picture: Picture) -> Found | None:
     """The formula's policy owns the timing, and the HPA waits once more."""
     for decision in picture.decisions or ():
         policy = decision["policy"]
-        if not policy or decision["workload"]["kind"] != "ScaledObject":
-            continue
-        found = list(in_the_way_of_a_policy(mapping(picture.hpa, "spec", "behavior") or behavior_of(picture.spec)))
-        if found:
+        if policy and policy["cautions"]:
             return warn(
                 f"policy {policy['kind']} decides when replicas change, and the HPA waits once more",
-                "; ".join(found),
+                "; ".join(policy["cautions"]),
                 "llm-scaler scaledobject KIND/NAME --formula NAME writes the behavior that stands aside",
             )
     return None
