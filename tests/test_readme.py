@@ -237,7 +237,9 @@ def test_the_commands_run(page, tmp_path):
     for line in filter(is_run, "\n".join(SHELL[page]).splitlines()):
         command = line.replace("127.0.0.1:6000", f"127.0.0.1:{grpc}")
         if re.search("llm-scaler (ask|explain|doctor)", command):
-            lines.append(f"{command.partition('  #')[0]} > {tmp_path}/out 2>&1 || true; cat {tmp_path}/out; test -s {tmp_path}/out")
+            lines.append(
+                f"{command.partition('  #')[0]} > {tmp_path}/out 2>&1 || true; cat {tmp_path}/out; test -s {tmp_path}/out"
+            )
             continue
         lines.append(command)
         if command.endswith("&"):

@@ -644,7 +644,9 @@ def the_formula_was_edited_and_does_not_fit(s):
 
 @spoilt("hpa-conditions")
 def the_hpa_may_not_read_the_target(s):
-    s.hpa["status"]["conditions"][0] = condition("AbleToScale", "False", "FailedGetScale", "deployments.apps is forbidden")
+    s.hpa["status"]["conditions"][0] = condition(
+        "AbleToScale", "False", "FailedGetScale", "deployments.apps is forbidden"
+    )
 
 
 @spoilt("quota")
