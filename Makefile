@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup test mutants image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-engine \
+.PHONY: setup test mutants release image test-image chart test-chart test-cluster test-cluster-1 test-cluster-2 test-cluster-3 test-engine \
 	test-oracles lab \
 	programs wheel test-wheel test-lowest check lock signals proto docs demo clean
 
@@ -65,6 +65,14 @@ image:
 	@$(BUILDER) build --tag $(IMAGE) --build-arg BASE=$(BASE) --build-arg BUILD_BASE=$(BUILD_BASE) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+# A release from the tag vVERSION into dist: built, checked, equal from every build. REF=HEAD rehearses it without a tag; with BASE
+# and BUILD_BASE the image too, with HELM=helm the chart is tried.
+REF =
+HELM =
+release: setup
+	@test -n "$(VERSION)" && $(BIN)/python deploy/release/release.py $(VERSION) $(if $(REF),--ref $(REF)) $(if $(HELM),--helm $(HELM)) \
+	  --builder $(BUILDER) --image $(IMAGE) $(if $(BASE),--base $(BASE)) $(if $(BUILD_BASE),--build-base $(BUILD_BASE))
 
 # The image built and run for real. Needs root, and Debian's buildah, debootstrap and runc, which it installs.
 test-image: setup
