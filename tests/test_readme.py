@@ -4,13 +4,16 @@ import json
 import os
 import re
 import subprocess
+from functools import reduce
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from laboratory.build import TODAY
 from support.prometheus_server import free_port
 
+from scaler import __version__
 from scaler.check import check_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.endpoint import PodPages
@@ -68,7 +71,7 @@ ASIDE = "part of a ScaledObject's spec"
 
 def test_every_block_says_what_it_is():
     """Which have a test below; `text` is what a command prints."""
-    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus", ASIDE}
+    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus", ASIDE, *GITOPS}
     for page, language, body in BLOCKS:
         assert language in ("sh", "yaml", "text"), page
         assert language != "yaml" or kind_of(body) in kinds, page
@@ -119,6 +122,27 @@ def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
         Request("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
     )
     assert bind(None, trigger, settings.defaults()).endpoints == {"pods"}
+
+
+GITOPS = {  # of Argo CD and Flux: what the first line says it is, and where it has the values of the chart
+    "Argo CD Application": ("spec", "source", "helm", "valuesObject"),
+    "Argo CD Application of a model": (),
+    "Flux GitRepository": (),
+    "Flux HelmRelease": ("spec", "values"),
+}
+
+
+@pytest.mark.parametrize("body", of_kind(*GITOPS))
+def test_what_argo_cd_and_flux_are_given_fits_the_chart(body):
+    """Its version, its folder and its values; tests/deploy/chart renders them."""
+    tree = yaml.safe_load(body)
+    assert tree["kind"] in kind_of(body)
+    chart = REPO / "deploy/helm/llm-scaler"
+    assert set(re.findall(r"\bv\d+\.\d+\.\d+", body)) <= {f"v{__version__}"}
+    assert set(re.findall(r"(?:path|chart): (deploy/\S+)", body)) <= {str(chart.relative_to(REPO))}
+    values = reduce(lambda found, key: found[key], GITOPS[kind_of(body)], tree)
+    if values is not tree:
+        jsonschema.validate(values, json.loads((chart / "values.schema.json").read_text()))
 
 
 def test_the_table_of_trigger_keys_is_whole():

@@ -433,6 +433,19 @@ def test_the_readme_says_how_to_install_it():
     assert container["image"] == image
 
 
+@pytest.mark.parametrize("kind", ["Argo CD Application", "Flux HelmRelease"])
+def test_the_values_of_the_page_on_argo_cd_and_flux_are_rendered(kind: str):
+    """What both of them do: the chart, with the values of their object."""
+    text = (ROOT / "docs/gitops.md").read_text()
+    (body,) = re.findall(rf"^```yaml\n# {kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spec = yaml.safe_load(body)["spec"]
+    values = spec["values"] if "values" in spec else spec["source"]["helm"]["valuesObject"]
+    lint(values)
+    objects = render(values)
+    assert settings_of(objects).endpoints["default"].url == "http://prometheus.monitoring:9090"
+    assert {"Certificate", "ServiceMonitor", "PrometheusRule"} <= {item["kind"] for item in objects}
+
+
 # ---- the policy and the check that runs before an upgrade --------------------------------------------------------------
 
 
