@@ -238,6 +238,7 @@ def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
 
 
 COUNTED = ("generation_tokens_per_second", "prompt_tokens_per_second")  # that move while an engine works
+BY_POD = frozenset((*GUARDS, *COUNTED))  # signals that are told of each pod too, so that one that hangs is seen
 
 
 def progress(guards: tuple[Input, ...]) -> tuple[Input, ...]:

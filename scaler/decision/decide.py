@@ -89,7 +89,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     load = _load(spec, state, inputs, now)
     room = capacity(spec.capacity, inputs, now)
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
-    standing = follow(state.standing, load.guards, inputs.counted, now)
+    standing = follow(state.standing, load.guards, inputs.guards, inputs.counted, now)
     stalled = doubt(spec, standing, load.guards, now)
     ground = _ground(spec, state, load, inputs.replicas, now, stalled=bool(stalled))
     past = _past(spec, state, inputs)

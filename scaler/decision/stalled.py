@@ -8,6 +8,9 @@ certain: it may rise, and does not fall. Whether the load is there only somebody
     minute 0 to 5   running 106, waiting 15, no token: certain
     minute 5        the same: 16 replicas, in doubt
     minute 9        one token: certain again
+
+Each pod is followed by itself where the source tells them apart, so that one that hangs is not hidden by others that
+work. Where it does not, the workload is followed as a whole: then the name of the pod is empty.
 """
 
 from collections.abc import Mapping
@@ -22,59 +25,123 @@ from scaler.model.measurement import Measured, Reading, SignalAsk
 SUSPICIOUS = 60.0  # seconds without a change after which the engine's counters are asked for too
 TOO_LONG = 300.0  # seconds without a token, of an engine that counts them at every step
 MUCH_TOO_LONG = 1800.0  # the same, of one that counts them when a request ends
+NAMED = 3  # pods that are named
+
+Loads = Mapping[str, tuple[float, ...]]  # what waits and runs, by pod; of the whole workload under no name
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A load that stands still."""
+class Still:
+    """A load that stands still, of one pod or of all together."""
 
     load: tuple[float, ...]  # what waits and runs
     since: float  # it has not changed
     silent_since: float | None = None  # since when the counters were seen to stand still; None: they were not
 
+    def doubted(self, spec: WorkloadSpec, now: float) -> bool:
+        """Whether no request takes as long as this."""
+        if self.silent_since is None:
+            return False
+        limit, seen = patience(spec), now - self.silent_since
+        return now - self.since >= limit and seen >= limit - SUSPICIOUS - 2 * spec.interval
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The loads that stand still."""
+
+    pods: Mapping[str, Still]
+
     def suspicious(self, now: float) -> bool:
-        """Whether its engine's counters have to be looked at."""
-        return now - self.since >= SUSPICIOUS
+        """Whether an engine's counters have to be looked at."""
+        return any(now - still.since >= SUSPICIOUS for still in self.pods.values())
 
 
 def follow(
-    before: Standing | None, guards: tuple[Fact, ...], counted: Mapping[str, Measured], now: float
+    before: Standing | None,
+    guards: tuple[Fact, ...],
+    watched: Mapping[str, Measured],
+    counted: Mapping[str, Measured],
+    now: float,
 ) -> Standing | None:
     """Go on from the last tick.
 
     Args:
         before: what the last tick left.
         guards: what waits and runs.
+        watched: what was read of that, by name, where it may be told by pods.
         counted: what was read of the engine's counters, by name; empty while nobody has asked.
         now: the tick's time.
 
     Returns:
         None where nothing runs, or something is not known.
     """
+    known = before.pods if before else {}
+    loads = _by_pod(guards, watched) or _of_all(guards)
+    pods = {pod: _still(known.get(pod), load, _counts(counted, pod), now) for pod, load in loads.items() if any(load)}
+    return Standing(pods) if pods else None
+
+
+def _of_all(guards: tuple[Fact, ...]) -> Loads:
+    """The load of the whole workload; nothing where a part of it is not known."""
     load = tuple(fact.newest for fact in guards if fact.newest is not None)
-    if len(load) < len(guards) or not any(load) or any(fact.problem for fact in guards):
+    if len(load) < len(guards) or any(fact.problem for fact in guards):
+        return {}
+    return {"": load}
+
+
+def _by_pod(guards: tuple[Fact, ...], watched: Mapping[str, Measured]) -> Loads:
+    """The load of each pod that says all of it; nothing where pods are not told apart."""
+    read = [watched.get(fact.name) for fact in guards]
+    said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
+    if not said or len(said) < len(guards):
+        return {}
+    whole = set(said[0]).intersection(*said[1:])
+    return {pod: tuple(one[pod] for one in said) for pod in sorted(whole)}
+
+
+def _counts(counted: Mapping[str, Measured], pod: str) -> tuple[float | None, ...]:
+    """What each counter of one pod says, per second; None where that is not known."""
+    return tuple(_count(one, pod) for one in counted.values())
+
+
+def _count(measured: Measured, pod: str) -> float | None:
+    if not isinstance(measured, Reading):
         return None
-    if before is None or before.load != load:
-        return Standing(load, now)
-    if any(isinstance(one, Reading) and one.value for one in counted.values()):
-        return Standing(load, now)
-    known = [one for one in counted.values() if isinstance(one, Reading) and not one.partial]
-    silent = len(known) == len(counted) and any(one.value == 0 for one in known)
-    if not silent:
-        return Standing(load, before.since)
-    return Standing(load, before.since, now if before.silent_since is None else before.silent_since)
+    if pod:
+        return dict(measured.by_pod).get(pod)
+    return None if measured.partial and not measured.value else measured.value
+
+
+def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | None, ...], now: float) -> Still:
+    """One load, at one tick more."""
+    if before is None or before.load != load or any(counts):
+        return Still(load, now)
+    if not counts or all(count is None for count in counts):
+        return Still(load, before.since)
+    return Still(load, before.since, now if before.silent_since is None else before.silent_since)
 
 
 def doubt(spec: WorkloadSpec, standing: Standing | None, guards: tuple[Fact, ...], now: float) -> str:
-    """Say why the load is in doubt; empty where it is not."""
-    if standing is None or standing.silent_since is None:
+    """Say why the load is in doubt, and of which pods; empty where it is not."""
+    pods = standing.pods if standing else {}
+    doubted = {pod: still for pod, still in pods.items() if still.doubted(spec, now)}
+    if not doubted:
         return ""
-    seen = now - standing.silent_since
-    if now - standing.since < patience(spec) or seen < patience(spec) - SUSPICIOUS - 2 * spec.interval:
-        return ""
-    what = ", ".join(f"{fact.name} {fact.newest:g}" for fact in guards)
-    still = f"{what} have not changed for {seconds(now - standing.since)}, and no token was counted in that time"
-    return f"in doubt, and so not lowered: {still}; an abort may have left these numbers behind, or the engine hangs"
+    names = [fact.name for fact in guards]
+    shown = [_shown(pod, still, names) for pod, still in list(doubted.items())[:NAMED]]
+    more = f", and of {len(doubted) - NAMED} more pods," if len(doubted) > NAMED else ""
+    since = max(still.since for still in doubted.values())
+    still_for = f"{'; '.join(shown)}{more} have not changed for {seconds(now - since)}"
+    return (
+        f"in doubt, and so not lowered: {still_for}, and no token was counted there in that time; an abort may have "
+        "left these numbers behind, or the engine hangs"
+    )
+
+
+def _shown(pod: str, still: Still, names: list[str]) -> str:
+    load = ", ".join(f"{name} {value:g}" for name, value in zip(names, still.load, strict=True))
+    return f"{load} of {pod}" if pod else load
 
 
 def patience(spec: WorkloadSpec) -> float:

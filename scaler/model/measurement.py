@@ -114,6 +114,7 @@ class Reading:
     expected: int | None = None  # pods that should have answered, where known
     partial: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
+    by_pod: tuple[tuple[str, float], ...] = ()  # what is each pod's, where that is told of a load or its counters
     note: str = ""  # how far the value may be believed, and what binds it
     instead: str = ""  # where there is no such series: what there is
     shown: bool | None = (

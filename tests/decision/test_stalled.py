@@ -82,6 +82,53 @@ def test_in_doubt_it_may_rise_and_does_not_fall(vllm):
     assert not at(decisions, 8).idle.quiet
 
 
+def by_pod(now, **values):
+    return Reading(sum(values.values()), now, by_pod=tuple(sorted(values.items())))
+
+
+def play_pods(spec, minutes, tokens, answering=lambda _minute: {"a", "b", "c"}):
+    """Pods a and b work, so that the sum moves; c stands still, and counts what `tokens` says."""
+    state, decisions = State(), []
+    for step in range(int(minutes * 60 / TICK) + 1):
+        now, minute = START + step * TICK, step * TICK / 60
+        here = answering(minute)
+        waits = {name: value for name, value in {"a": step % 3, "b": 2.0, "c": 4.0}.items() if name in here}
+        runs = {name: value for name, value in {"a": 5.0, "b": 5.0, "c": 9.0}.items() if name in here}
+        load = {"waiting": by_pod(now, **waits), "running": by_pod(now, **runs)}
+        given = row(now, replicas=3, guards=load, **load)
+        if state.standing is not None and state.standing.suspicious(now):
+            made = {"a": 90.0, "b": 90.0, "c": tokens(minute)}
+            counted = by_pod(now, **{name: made[name] for name in here})
+            given = replace(given, counted={"generation_tokens_per_second": counted})
+        state, decision = decide(spec, state, given, now)
+        decisions.append(decision)
+    return decisions
+
+
+def test_a_pod_that_stands_still_among_others_that_work_is_named(vllm):
+    decisions = play_pods(vllm, 8, tokens=lambda _minute: 0.0)
+    assert not at(decisions, 4.9).stalled
+    told = at(decisions, 6).stalled
+    assert "waiting 4, running 9 of c have not changed for 6m, and no token was counted there" in told
+    assert " of a" not in told and " of b" not in told
+    assert at(decisions, 6).certainty == "raising"
+
+
+def test_a_pod_that_makes_tokens_again_is_in_doubt_no_more(vllm):
+    decisions = play_pods(vllm, 8, tokens=lambda minute: 0.0 if minute < 7 else 30.0)
+    assert at(decisions, 6.9).stalled
+    assert not at(decisions, 7.1).stalled
+
+
+def test_a_pod_that_is_gone_for_a_while_is_followed_anew(vllm):
+    def here(minute):
+        return {"a", "b"} if 3 <= minute < 3.2 else {"a", "b", "c"}
+
+    decisions = play_pods(vllm, 9, tokens=lambda _minute: 0.0, answering=here)
+    assert not at(decisions, 8).stalled
+    assert at(decisions, 8.5).stalled
+
+
 def test_an_engine_that_counts_its_tokens_when_a_request_ends_is_given_half_an_hour():
     spec = workload(expression="waiting + running", target="8", model="m", engine="tgi")
     decisions = play(spec, 40)

@@ -10,6 +10,7 @@ from support.prometheus_server import series, values_of
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint, PodPages
+from scaler.config.metrics import BY_POD
 from scaler.model.measurement import OwnPods, PodPlace, SignalAsk
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
@@ -145,6 +146,7 @@ def test_through_prometheus(case, known, prometheus):
     ask = ask_of(engine, signal, namespace_of(case), pages if known else ())
     reading = prometheus.fetch([ask], [AT])[ask][0]
     assert (reading.value, reading.answered, reading.partial) == (pytest.approx(value), answered, "")
+    assert whole(reading) == (pytest.approx(value) if known and signal in BY_POD else None)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -162,6 +164,12 @@ def test_read_directly(case):
     source.close()
     web.close()
     assert (reading.value, reading.answered, reading.partial) == (pytest.approx(value), answered, "")
+    assert whole(reading) == (pytest.approx(value) if signal in BY_POD else None)
+
+
+def whole(reading):
+    """What all pods say together, where the reading tells them apart."""
+    return sum(value for _, value in reading.by_pod) if reading.by_pod else None
 
 
 def page_at(page, step):

@@ -21,6 +21,7 @@ from functools import lru_cache
 from itertools import product
 
 from scaler.config.endpoint import Page
+from scaler.config.metrics import BY_POD
 from scaler.config.naming import Dialect, check
 from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find
 from scaler.model.errors import ConfigError
@@ -246,6 +247,7 @@ class _Table:
             expected=expected if counted else None,
             partial=doubts,
             source=source,
+            by_pod=_by_pod(pods) if self._signal.name in BY_POD else (),
             instead=instead,
             shown=self._shown(ask) if self._signal.scope == "gateway" else None,
         )
@@ -512,6 +514,11 @@ def _buckets(pods: Mapping[str, _Pod]) -> Mapping[float, float]:
             bound = _bound(part[-1])
             buckets[bound] = buckets.get(bound, 0.0) + rate
     return buckets
+
+
+def _by_pod(pods: Mapping[str, _Pod]) -> tuple[tuple[str, float], ...]:
+    """What each pod says of a load or of a counter, where it says all of it."""
+    return tuple((name, math.fsum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
 
 
 def _bound(written: str) -> float:

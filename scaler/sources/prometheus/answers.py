@@ -5,9 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading
+from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading, SignalAsk
 from scaler.sources.pages.aggregate import jumping_counters, pods_matcher
 from scaler.sources.prometheus.batch_query import Grouped
 
@@ -80,7 +81,8 @@ def read_grouped(
     for ask, key in grouped.asks.items():
         pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), ask.own)
         if ask.own and grouped.pod:
-            read[ask] = _own_readings(_meant(ask.own, ask.pods), pods, grouped, answer, stale_after, doubt)
+            readings = _own_readings(_meant(ask.own, ask.pods), pods, grouped, answer, stale_after, doubt)
+            read[ask] = _told_by_pod(readings, pods, ask) if ask.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
@@ -163,6 +165,18 @@ def _own_readings(
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
+
+
+def _told_by_pod(
+    readings: Sequence[Measured], pods: Mapping[str, Mapping[int, Mapping[str, float]]], ask: SignalAsk
+) -> Sequence[Measured]:
+    """Add to the newest reading what of it is each pod's."""
+    newest, at = readings[-1], len(readings) - 1
+    if not isinstance(newest, Reading) or ask.own is None:
+        return readings
+    values = ((name, _number(pods[name].get(at, {}).get("value"))) for name in sorted(ask.own.names & pods.keys()))
+    told = tuple((name, value) for name, value in values if value is not None)
+    return [*readings[:-1], replace(newest, by_pod=told)]
 
 
 def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:
