@@ -5,11 +5,16 @@ picture of the cluster ──▶ TargetView ──▶ own_pods      which pods a
 ──▶ gpu_reading   what can be had, as a measurement
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.measurement import Failure, GpuAsk, Measured, OwnPods, PodPlace, Reading, Replicas
 from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled, TargetView
+
+ONE_POD_EACH = frozenset(
+    {"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "LeaderWorkerSet", "Rollout", "CloneSet"}
+)  # kinds of scale targets with a pod for each replica, of a group its leader; a rollout may have more for a while
 
 
 def own_pods(scaled: Scaled | None) -> OwnPods | None:
@@ -17,7 +22,9 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
 
     A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
     nobody is left out by mistake. A LeaderWorkerSet's worker is read too, and must answer where its own annotations
-    say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port.
+    say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port. Of a target whose replicas
+    have several pods each, such as a RayCluster's, one pod of each replica has to answer: which of them have a page at
+    all, nothing says.
     """
     if scaled is None or scaled.pods is None:
         return None
@@ -33,7 +40,14 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
         if pod.ip and pod.state != "starting"
     )
     names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
-    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places)
+    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places, _least(scaled, must))
+
+
+def _least(scaled: Scaled, must: Collection[Pod]) -> int | None:
+    """How many pods have to answer where a replica may have several; None: all. A rollout's surge is no such thing."""
+    kind, several = scaled.target.partition(" ")[0], len(must) > (scaled.replicas or len(must))
+    annotated = any(_says_yes(pod) for pod in must)
+    return scaled.replicas if several and kind not in ONE_POD_EACH and not annotated else None
 
 
 def _says_no(pod: Pod) -> bool:
@@ -68,12 +82,19 @@ def status(target: TargetView, known: Replicas) -> Replicas:
     if scaled.pods is not None:
         known = replace(
             known,
-            ready=_whole(scaled, "ready"),
+            ready=_ready(scaled),
             serving=_whole(scaled, "ready", "unready"),
             starting=_begun(scaled, "starting"),
             pending=_begun(scaled, "pending"),
         )
     return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=target.doubt)
+
+
+def _ready(scaled: Scaled) -> int:
+    """Ready replicas; where a replica has several pods and nobody says how many, no more than there are replicas."""
+    ready = _whole(scaled, "ready")
+    several = _least(scaled, [pod for pod in scaled.pods or () if pod.state == "ready"])
+    return ready if several is None else min(ready, several)
 
 
 def _whole(scaled: Scaled, *states: PodState) -> int:

@@ -6,7 +6,7 @@ Pages are listed one by one, in a file, or behind a name (a Service, a DNS name)
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from scaler.model.fields import Fields, boolean, choice, duration, listed, match
 
 Network = IPv4Network | IPv6Network
 NameKind = Literal["service", "dns"]
+OtherPorts = Literal["try", "ignore"]
 
 MAX_PAGES = 2_000
 MAX_NAMED = 50
@@ -42,6 +43,7 @@ class Page:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)  # of all its series; they win over its own
     ip: str = ""  # where the host of the URL was found; empty: the name service says it
     of_pod: bool = False  # a pod's own, which strangers may have named: it gets no credentials
+    tried: bool = False  # at a port that the pod declares and nobody calls a page's: it may have none
 
     @property
     def address(self) -> str:
@@ -74,6 +76,7 @@ class PodPages:
     port: int | str | None = None  # one, or several as in an annotation; None: the engine's usual one
     path: str | None = None  # likewise
     scheme: str = "http"
+    other_ports: OtherPorts = "try"  # whether pages are looked for at other ports that the containers declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ def _pods(fields: Fields) -> PodPages:
         port=fields.take("port", _ports, None),
         path=fields.take("path", matching(PAGE_PATH, "a path, such as /metrics"), None),
         scheme=fields.take("scheme", choice("http", "https"), "http"),
+        other_ports=cast("OtherPorts", fields.take("otherPorts", choice("try", "ignore"), "try")),
     )
     fields.close()
     return pods
@@ -337,13 +341,19 @@ def _plain(url: str) -> bool:
     return parts.scheme in {"http", "https"} and address and not (parts.username or parts.fragment)
 
 
+def _shown_pods(pods: PodPages) -> dict[str, object]:
+    ignored = pods.other_ports if pods.other_ports != "try" else None
+    given = {"port": pods.port, "path": pods.path, "scheme": pods.scheme, "otherPorts": ignored}
+    return {key: value for key, value in given.items() if value}
+
+
 def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
     """An endpoint as it would be written; file names are shown, contents and headers never."""
     headers = dict.fromkeys(endpoint.headers, "(hidden)")
     pages = [{"url": page.url, **page.labels} if page.labels else page.url for page in endpoint.pages]
     named = [{one.kind: one.url, **one.labels} for one in endpoint.named]
     given: dict[str, object] = {"url": endpoint.url, "pages": pages + named, "pagesFile": endpoint.pages_file}
-    given["pods"] = endpoint.pods and {key: value for key, value in asdict(endpoint.pods).items() if value}
+    given["pods"] = endpoint.pods and _shown_pods(endpoint.pods)
     given["networks"] = [str(network) for network in endpoint.networks]
     given["timeout"] = seconds(endpoint.timeout)
     given |= {

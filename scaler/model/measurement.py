@@ -44,7 +44,7 @@ class PodPlace:
     name: str
     ip: str
     scrape: tuple[tuple[str, str], ...] = ()  # annotations prometheus.io/KEY, by KEY: strangers' words
-    ports: tuple[tuple[str, int], ...] = ()  # its containers' ports that have a name
+    ports: tuple[tuple[str, int], ...] = ()  # that its containers declare, by name, which may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class OwnPods:
     ready: frozenset[str]  # of these, the ones that must answer, as far as the trigger's `pods` means them
     past: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
     places: frozenset[PodPlace] = frozenset()  # of those that may hold load
+    least: int | None = None  # of those that must answer, how many have to; None: all
 
 
 @dataclass(frozen=True, slots=True)

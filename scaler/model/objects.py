@@ -32,7 +32,7 @@ class Pod:
     ip: str = ""  # empty: it has none yet
     ready: float | None = None  # since when it is ready, if it is
     scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
-    ports: tuple[tuple[str, int], ...] = ()  # its containers' ports that have a name
+    ports: tuple[tuple[str, int], ...] = ()  # that its containers declare; a name may be empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from ipaddress import ip_network
 import pytest
 from sources.web import Web, send
 from support.prometheus_server import until
+from support.timelines import workload
 
 from scaler.cluster.view import own_pods
 from scaler.config.endpoint import Endpoint, PodPages
+from scaler.decision.decide import State, decide
 from scaler.model.measurement import Failure, OwnPods, PodPlace, Reading, SignalAsk
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.sources.pages.source import UNASKED, ScrapeSource
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -176,3 +178,123 @@ def test_a_page_that_takes_longer_than_it_may_is_cut_off(web, reading):
     reading(own, timeout=10.0)
     reading(own, passed=12)
     until(lambda: "gives no answer within 10s" in reading(own, passed=0.0).reason)
+
+
+# ---- ports that nobody has listed --------------------------------------------------------------------------------------
+
+
+def process(started):
+    return f"process_start_time_seconds {started}\n"
+
+
+def declared(*webs):
+    return tuple(("", web.port) for web in webs)
+
+
+def test_a_rank_at_a_port_that_the_annotation_does_not_name_adds_up(web, other, reading):
+    web.paths, other.paths = {"/a": page(10)}, {"/a": page(15, rank=1)}
+    own = target(pod("a", ports=declared(web, other), port=str(web.port)))
+    assert (reading(own).value, reading(own).partial) == (25, "")
+    del other.paths["/a"]
+    assert reading(own, passed=5).partial == (
+        f"a page of a did not answer: a at 127.0.0.1:{other.port}/a answers 404 Not Found"
+    )
+
+
+def test_another_engine_at_such_a_port_adds_up_where_its_process_is_another(web, other, reading):
+    web.paths, other.paths = {"/a": page(3) + process(1.5)}, {"/a": page(4) + process(2.5)}
+    found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
+    assert (found.value, found.partial) == (7, "")
+
+
+@pytest.mark.parametrize("again", [page(4) + process(1.5), page(3)], ids=["of the same process", "the same numbers"])
+def test_the_same_page_at_another_port_counts_once(again, web, other, reading):
+    web.paths, other.paths = {"/a": page(3) + (process(1.5) if "process" in again else "")}, {"/a": again}
+    found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
+    assert (found.value, found.answered, found.partial) == (3, 1, "")
+
+
+def test_where_nobody_knows_whether_it_is_the_same_page_nothing_is_certain(web, other, reading):
+    web.paths, other.paths = {"/a": page(3)}, {"/a": page(9)}
+    found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
+    assert found.value == 3
+    assert found.partial == (
+        f"127.0.0.1:{web.port}/a and 127.0.0.1:{other.port}/a have the same series with other numbers: one engine "
+        "twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
+    )
+
+
+@pytest.mark.parametrize("there", [None, "envoy_server_live 1\n"], ids=["no page", "a page of something else"])
+def test_a_port_without_the_engine_s_series_is_no_matter_and_is_seldom_asked(there, web, other, reading):
+    web.paths, other.paths = {"/a": page(3)}, {} if there is None else {"/a": there}
+    own = target(pod("a", ports=declared(web, other), port=str(web.port)))
+    for _ in range(4):
+        found = reading(own, passed=5.0)
+        assert (found.value, found.partial) == (3, "")
+    assert len(other.asked) == 1
+    other.paths = {"/a": page(5, rank=1)}
+    until(lambda: reading(own, passed=UNASKED).value == 8)  # no tick waits for what was in vain before
+
+
+def test_ports_that_are_listed_are_all_and_otherwise_the_settings_may_say_so(web, other, reading):
+    web.paths, other.paths = {"/a": page(3)}, {"/a": page(9, rank=1)}
+    third = Web()
+    ports = declared(web, other, third)
+    assert reading(target(pod("a", ports=ports, port=f"{web.port},{other.port}"))).value == 12
+    assert third.asked == []
+    third.close()
+
+
+def test_the_settings_end_the_search_for_other_ports(web, other):
+    web.paths, other.paths = {"/a": page(3)}, {"/a": page(9, rank=1)}
+    pages = PodPages(web.port, other_ports="ignore")
+    source = ScrapeSource(Endpoint("pods", pods=pages, networks=LOOPBACK), lambda: 1000.0)
+    ask = replace(WAITING, own=target(pod("a", ports=declared(web, other))))
+    assert source.fetch([ask], [1000.0])[ask][0].value == 3
+    assert other.asked == []
+    source.close()
+
+
+# ---- replicas of several pods ------------------------------------------------------------------------------------------
+
+
+def group(*pods, replicas=1, kind="RayCluster"):
+    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), f"{kind} llm", 0, 9)
+    return own_pods(replace(empty, pods=pods, replicas=replicas))
+
+
+def test_pods_of_a_group_that_serve_no_page_need_not_answer(web, reading):
+    web.paths = {"/ldr-0": page(4)}
+    found = reading(group(pod("ldr-0"), pod("wkr-0"), pod("wkr-1")))
+    assert (found.value, found.answered, found.partial) == (4, 1, "")
+
+
+def test_a_target_whose_worker_pods_serve_no_page_is_decided_for_certain(web, reading):
+    web.paths = {"/ldr-0": page(4)}
+    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), "DynamoGraphDeploymentScalingAdapter llm", 0, 9)
+    scaled = replace(empty, pods=(pod("ldr-0"), pod("wkr-0")), replicas=1)
+    spec = workload(expression="waiting", target="8", model="m")
+    asks = spec.asks(counted=True)
+    found = {ask: reading(own_pods(scaled)) if isinstance(ask, SignalAsk) else Reading(1.0, 1000.0) for ask in asks}
+    _, decision = decide(spec, State(), spec.inputs_of(found, TargetView(scaled)), 1000.0)
+    assert (decision.problems, decision.replicas) == ((), 1)
+
+
+def test_of_each_replica_a_pod_has_to_answer(web, reading):
+    web.paths = {"/ldr-0": page(4)}
+    found = reading(group(pod("ldr-0"), pod("wkr-0"), pod("ldr-1"), pod("wkr-1"), replicas=2))
+    assert found.value == 4
+    assert "3 of 4 pods did not answer" in found.partial
+
+
+def test_a_pod_of_a_group_that_has_answered_once_is_missed_afterwards(web, reading):
+    web.paths = {"/ldr-0": page(4), "/wkr-0": page(5, rank=1)}
+    own = group(pod("ldr-0"), pod("wkr-0"))
+    assert (reading(own).value, reading(own).partial) == (9, "")
+    del web.paths["/wkr-0"]
+    assert "wkr-0" in reading(own, passed=5).partial
+
+
+def test_a_rollout_s_surge_is_no_group(web, reading):
+    web.paths = {"/a": page(4)}
+    assert "1 of 2 pods did not answer" in reading(group(pod("a"), pod("b"), kind="Deployment")).partial

@@ -190,7 +190,7 @@ class Reader:
         kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         ready = _ready_since(status) if state == "ready" else None
-        ports = self._once(_named_ports(spec))
+        ports = self._once(_container_ports(spec))
         pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape, ports)
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
         if owner[1] == "DaemonSet":
@@ -435,11 +435,12 @@ def _scrape(annotations: Raw) -> Metadata:
     return tuple((key, str(value)[: _LONGEST + 1]) for key, value in given if value is not None)
 
 
-def _named_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
-    """The ports that containers give a name; sidecars are init containers that stay."""
+def _container_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
+    """The TCP ports that containers declare, by name where they have one; sidecars are init containers that stay."""
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     ports = (port for container in containers for port in container.get("ports") or ())
-    return tuple((str(port["name"]), int(port["containerPort"])) for port in ports if port.get("name"))
+    tcp = (port for port in ports if port.get("protocol", "TCP") == "TCP")
+    return tuple((str(port.get("name") or ""), int(port["containerPort"])) for port in tcp)
 
 
 def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:

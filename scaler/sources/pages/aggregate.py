@@ -52,6 +52,7 @@ class Visit:
     read_at: float | None = None  # when it answered last; None: just now
     names: frozenset[str] = frozenset()  # of metrics on it, where somebody missed one
     jumping: Collection[str] = ()  # keys of counters that fell again and again
+    unclear: str = ""  # why it is not known whether it is another page, or one that is read already
 
     def label(self, sample: Sample, name: str) -> str:
         """A label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
@@ -208,14 +209,15 @@ class _Table:
         self._pod = dialect.name("pod")
         self._repeats = frozenset(map(dialect.name, self._signal.repeats))
         self._meant = pods_matcher(ask.pods)
-        here = [visit for visit in visits if not visit.problem]
-        gone = [visit for visit in visits if visit.problem]
+        here = [visit for visit in visits if not visit.problem and not visit.unclear]
+        gone = [visit for visit in visits if visit.problem or visit.unclear]
         self._found = self._gather(self._signal.metrics, here)
         self._lost = self._gather(self._signal.metrics, gone)
         self._per = self._gather(self._signal.per, here)
         self._strangers = [visit for visit in gone if not visit.known]
         self._answered = {visit.page.labels.get(self._pod) or visit.page.address for visit in here}
         self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
+        self._unclear = {visit.page.labels.get(self._pod, ""): visit.unclear for visit in gone if visit.unclear}
         self._visits = here
         names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
         self._source = f"{source}: {names}"
@@ -286,7 +288,11 @@ class _Table:
     def _must(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
         """List the pods that Kubernetes says should answer; none where pages do not say whose they are."""
         nameless = any(":" in name for name in pods)
-        return set(filter(self._meant, ask.own.ready)) if ask.own and not nameless else set()
+        if ask.own is None or nameless:
+            return set()
+        ready = set(filter(self._meant, ask.own.ready))
+        enough = ask.own.least is not None and len(ready & set(pods)) >= ask.own.least
+        return set() if enough else ready
 
     def _may_be(self, page: Page, ask: SignalAsk) -> bool:
         """Whether a page that never answered may be one of the workload's."""
@@ -294,7 +300,7 @@ class _Table:
             page.labels.get(name, value) == value for name, (_, value) in zip(self._by, ask.labels, strict=True)
         )
         name = page.labels.get(self._pod) or page.address
-        must = ask.own is None or name in ask.own.ready or ":" in name
+        must = ask.own is None or (name in ask.own.ready and ask.own.least is None) or ":" in name
         return agrees and bool(self._meant(name)) and must
 
     # ---- series to pods ----
@@ -451,7 +457,8 @@ class _Table:
         if len(silent) < len(missing):
             yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
         for name in sorted(partly)[:1]:
-            yield f"a page of {name} did not answer: {self._why.get(name, '')}"
+            did_not_answer = f"a page of {name} did not answer: {self._why.get(name, '')}"
+            yield self._unclear.get(name, did_not_answer)
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())

@@ -40,7 +40,8 @@ from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, scan
-from scaler.sources.pages.targets import pod_pages
+from scaler.sources.pages.other_ports import PROCESS, with_other_ports
+from scaler.sources.pages.targets import other_pages, pod_pages
 
 READERS = 16  # pages that are read at once
 SLOW_READERS = 8  # likewise, of those that were not there in time when they were read last
@@ -170,7 +171,7 @@ class ScrapeSource:
                 began=self._began,
                 windows=self._interest.windows,
                 listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
-                pods=[*(reader.visit() for reader in on_pods), *problems],
+                pods=[*_of_pods(on_pods), *problems],
                 doubt=listed.doubt,
             )
 
@@ -184,7 +185,7 @@ class ScrapeSource:
             if problem:
                 problems += [_unread(page, problem) for page in pages]
             else:
-                wishes += [(place.namespace, page) for page in pages]
+                wishes += [(place.namespace, page) for page in (*pages, *other_pages(place, pages, self._endpoint))]
         granted = shared(wishes, MAX_PODS)
         limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pages of pods, {held(granted)}"
         problems += [_unread(page, limit) for _, page in wishes if page not in granted]
@@ -210,7 +211,8 @@ class ScrapeSource:
         namespace, pod = (self._endpoint.dialect.name(label) for label in ("namespace", "pod"))
         must = {(place.namespace, place.name) for ask in asks if ask.own for place in _ready(ask.own)}
         for reader in readers:
-            reader.required = (reader.page.labels[namespace], reader.page.labels[pod]) in must
+            ready = (reader.page.labels[namespace], reader.page.labels[pod]) in must
+            reader.required = ready and not reader.page.tried
 
     def _read(self, readers: Sequence["_Reader"], now: float) -> None:
         """Read what is due, some at a time and what was slow apart; what is not there in time is cut off.
@@ -229,7 +231,7 @@ class ScrapeSource:
                 reader.begun = now, wanted
                 pool = self._slow_pool if reader.slow else self._pool
                 reader.under_way = pool.submit(self._visit, reader, wanted, headers, now)
-            awaited = {reader.under_way: reader for reader in readers if reader.under_way}
+            awaited = {reader.under_way: reader for reader in readers if reader.under_way and not reader.in_vain}
         done, late = wait(
             awaited, timeout=(PATIENCE if self._endpoint.timeout > LONG else self._endpoint.timeout) * _GRACE
         )
@@ -300,7 +302,8 @@ class _Reader:
         """Whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
         if self.under_way and not self.under_way.done():
             return False
-        if not self.required and self._read_at is None and self.begun and 0 <= now - self.begun[0] < UNASKED:
+        seen = self.useful if self.page.tried else self._read_at is not None
+        if not self.required and not seen and self.begun and 0 <= now - self.begun[0] < UNASKED:
             return False
         return self.begun is None or self.begun[1] != wanted or not 0 <= now - self.begun[0] < SHARED
 
@@ -317,7 +320,8 @@ class _Reader:
             self._wire = self._wire or Wire(self.page, self._endpoint)
             kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
             found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
-            self._names = metric_names(body) if names and not found else frozenset()
+            told = any(sample.name != PROCESS for sample in found)
+            self._names = metric_names(body) if names and not told else frozenset()
             return found
         except SourceError as error:
             return f"{self._who} {error}"
@@ -334,6 +338,16 @@ class _Reader:
             named.setdefault(sample.name, []).append(sample)
         self._samples, self._read_at = named, now
         self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
+
+    @property
+    def useful(self) -> bool:
+        """Whether it ever had anything that was wanted."""
+        return any(name != PROCESS for name in self._samples)
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether it was tried before and had nothing: no tick waits for it."""
+        return self.page.tried and self._ended is not None and not self.useful
 
     @property
     def good(self) -> bool:
@@ -400,7 +414,13 @@ class _Interest:
         for signal in dict.fromkeys(signal for signal, _, _ in self._asked):
             (own if self._apart and signal.scope == "target" else rest).append(signal)
         self.listed = _Wanted(wanted(rest), counted(rest), kept)
-        self.pods = _Wanted(wanted(own), counted(own), kept)
+        self.pods = _Wanted(wanted(own) | {PROCESS}, counted(own), kept)
+
+
+def _of_pods(readers: Sequence[_Reader]) -> list[Visit]:
+    """What the pages of pods say, and what is more of the same at other ports of theirs."""
+    listed = [reader.visit() for reader in readers if not reader.page.tried]
+    return with_other_ports(listed, [reader.visit() for reader in readers if reader.page.tried and reader.useful])
 
 
 def _ready(own: OwnPods) -> list[PodPlace]:

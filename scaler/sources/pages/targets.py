@@ -6,10 +6,11 @@ service; what the settings name as networks may be narrower, or take loopback in
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from types import MappingProxyType
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from scaler.config.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
 from scaler.config.signals import DefaultEndpoint
@@ -22,6 +23,7 @@ METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0
 _NAT64 = ip_network("64:ff9b::/96")
 LAST_PORT = 65535
 MAX_PORTS = 64  # of one pod
+MAX_TRIED = 16  # of these, ports that nobody calls a page's
 
 
 def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
@@ -70,7 +72,8 @@ def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint
     given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or DefaultEndpoint(0, "/metrics")
     path = given.get("path") or own.path or usual.path
     scheme = given.get("scheme", "").lower() or own.scheme
-    ports, no_port = _ports(given.get("port") or str(own.port or usual.port or ""), dict(place.ports))
+    named = {port_name: port for port_name, port in place.ports if port_name}
+    ports, no_port = _ports(given.get("port") or str(own.port or usual.port or ""), named)
     checks = (  # the first that says something
         _opted_out(given.get("scrape", "")),
         barred(place.ip, endpoint.networks),
@@ -83,6 +86,23 @@ def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint
         return (Page("", labels, of_pod=True),), f"{place.name} {problem}"
     hosts = (host_and_port(place.ip, port) for port in ports)
     return tuple(Page(f"{scheme}://{host}{path}", labels, place.ip, of_pod=True) for host in hosts), ""
+
+
+def other_pages(place: PodPlace, listed: Collection[Page], endpoint: Endpoint) -> tuple[Page, ...]:
+    """Name the pages to try at the other ports that a pod's containers declare, where a single port is listed.
+
+    Args:
+        place: where the pod is.
+        listed: its page, as `pod_pages` found it; of several it is known that they are all.
+        endpoint: with `pods`.
+    """
+    if len(listed) != 1 or (endpoint.pods or PodPages()).other_ports == "ignore":
+        return ()
+    (page,) = listed
+    split = urlsplit(page.url)
+    ports = dict.fromkeys(port for _, port in place.ports if 0 < port <= LAST_PORT and port != split.port)
+    urls = (urlunsplit(split._replace(netloc=host_and_port(place.ip, port))) for port in list(ports)[:MAX_TRIED])
+    return tuple(replace(page, url=url, tried=True) for url in urls)
 
 
 def _ports(written: str, named: Mapping[str, int]) -> tuple[tuple[int, ...], str]:

@@ -159,6 +159,8 @@ def _own_readings(
         failing = {name for name, row in rows.items() if row.get("missing")}
         answered = {name for name, row in rows.items() if row.get("answered")} - failing
         silent = own.ready - answered if present else failing
+        if present and own.least is not None and len(own.ready & answered) >= own.least:
+            silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
         stats["jumping"] = sum(_numbers(rows.values(), "jumping"))

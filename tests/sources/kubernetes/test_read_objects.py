@@ -350,15 +350,16 @@ def test_another_kind_has_the_pods_that_its_scale_selects():
     assert only(cluster(raw, pods=pods, scales={owner: Scale(1, "")})).pods is None, "a selector of nothing"
 
 
-def test_the_ports_that_containers_name_are_known():
+def test_the_tcp_ports_that_containers_declare_are_known():
     raw = pod("llama-5d8f-a")
     named = [{"name": "first", "containerPort": 8000}, {"containerPort": 9}, {"name": "second", "containerPort": 8001}]
+    named.append({"name": "gossip", "containerPort": 7946, "protocol": "UDP"})
     raw["spec"] |= {
         "containers": [{"ports": named}, {}],
         "initContainers": [{"ports": [{"name": "s", "containerPort": 1}]}],
     }
     [found] = only(cluster(scaled_object(), pods=[raw])).pods
-    assert found.ports == (("s", 1), ("first", 8000), ("second", 8001))
+    assert found.ports == (("s", 1), ("first", 8000), ("", 9), ("second", 8001))
 
 
 def test_the_hpa_of_a_scaled_object_is_the_one_it_controls():

@@ -25,3 +25,24 @@ def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
     [reading] = read_grouped(grouped, Answer(given, [1000.0], "default"), stale_after=60.0)[ask]
     assert reading.value == (3.0 if own else None)
     assert reading.partial == partial
+
+
+@pytest.mark.parametrize(
+    ("least", "failing", "partial"),
+    [
+        (None, (), "2 of its 3 pods do not answer: b, c"),
+        (1, (), ""),
+        (1, ("c",), "1 of its 2 pods do not answer: c"),
+        (2, (), "2 of its 3 pods do not answer: b, c"),
+    ],
+    ids=["every pod is a replica", "one of a replica's three", "that reported before", "too few of two replicas"],
+)
+def test_of_a_replica_of_several_pods_one_has_to_answer_and_those_that_did_before(least, failing, partial):
+    own = OwnPods(frozenset("abc"), frozenset("abc"), least=least)
+    ask = SignalAsk("default", "vllm", "waiting", LABELS, own=own)
+    grouped = Grouped("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod")
+    stats = [("a", "value", 3.0), ("a", "answered", 1.0), *((name, "missing", 1.0) for name in failing)]
+    given = [Row({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
+    (reading,) = read_grouped(grouped, Answer(given, [100.0], "default"), stale_after=90.0)[ask]
+    assert (reading.value, reading.partial) == (3.0, partial)
+    assert reading.by_pod == (("a", 3.0),)

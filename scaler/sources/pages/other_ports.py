@@ -1,0 +1,68 @@
+"""Engines of a pod at ports that nobody has listed: what a page there is beside the one that is known. Pure.
+
+A pod may run several engines, or ranks of one, each at a port of its own, and name a single port in its annotation. To
+read that one alone would be a part that looks like the whole. So where a single port is named, each other port that the
+pod's containers declare is tried too; it need not answer. What answers with the engine's series is, beside the page at
+the named port:
+
+    other labels                            another rank: it adds up
+    the same labels, of another process     another engine: it adds up
+    the same labels, of the same process    the same page again, such as behind a proxy of the pod: it is left out
+    the same labels, nobody says whose      the same numbers: the same page again; other numbers: nobody knows
+
+The process is known by `process_start_time_seconds`, which most engines export. Where nobody knows, nothing is certain,
+and the sentence says what to write. `otherPorts: ignore` of the endpoint ends all of this.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from scaler.sources.pages.aggregate import Visit
+
+PROCESS = "process_start_time_seconds"
+_ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
+
+Series = dict[str, float]  # by name and labels, as they are written
+
+
+def with_other_ports(listed: Sequence[Visit], others: Iterable[Visit]) -> list[Visit]:
+    """Return the listed pages, and of those at other ports of the same pods the ones that are more of the same.
+
+    Args:
+        listed: pages at the ports that the pods, the settings or the engine name.
+        others: pages at other ports; those that never had anything of the engine's are passed over.
+    """
+    found = list(listed)
+    for visit in others:
+        if not _series(visit):
+            continue
+        near = [one for one in found if one.page.labels == visit.page.labels and _series(one)]
+        doubts = [_relation(one, visit) for one in near]
+        if not any(doubt is None for doubt in doubts):
+            found.append(replace(visit, unclear=next(filter(None, doubts), "")))
+    return found
+
+
+def _relation(known: Visit, other: Visit) -> str | None:
+    """Say what a page is beside a known one: None is the same again, empty is more of it, a text is a doubt."""
+    here, there = _series(known), _series(other)
+    shared = here.keys() & there.keys()
+    if not shared:
+        return ""
+    if _process(known) is not None and _process(other) is not None:
+        return None if _process(known) == _process(other) else ""
+    if all(here[key] == there[key] for key in shared):
+        return None
+    return f"{known.page.address} and {other.page.address} have the same series with other numbers: {_ADVICE}"
+
+
+def _series(visit: Visit) -> Series:
+    """The series on a page that are the engine's."""
+    samples = (sample for name, found in visit.samples.items() if name != PROCESS for sample in found)
+    return {sample.key: sample.value for sample in samples}
+
+
+def _process(visit: Visit) -> float | None:
+    """When the process behind a page began, where it says so once."""
+    found = {sample.value for sample in visit.samples.get(PROCESS, ())}
+    return found.pop() if len(found) == 1 else None
