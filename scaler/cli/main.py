@@ -6,6 +6,7 @@ So `llm-scaler eval` does not pay for gRPC. Only the files of this folder read t
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +36,16 @@ COMMANDS = {
     "explain": Command("explain", "Why N? Everything behind the newest answer, down to the HPA."),
     "doctor": Command("doctor", "Why does it not scale? What is wrong, by what evidence, and what repairs it."),
     "signals": Command("signals_table", "What each engine offers, and under which names."),
+    "backtest": Command(
+        "backtest.command", "Replay the past of a ScaledObject or HPA, and what other settings would have cost."
+    ),
     "demo": Command("demo.command", "See a simulated fleet scaled from 0 up and back, with every reason."),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 good; 1 what was given is wrong, or the answer is no; 2 no answer."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    words = _joined(sys.argv[1:] if argv is None else list(argv))
     parser = _parser(next((word for word in words if word in COMMANDS), ""))
     arguments, rest = parser.parse_known_args(words)
     # argparse does not let positional words follow options that stand between them: `ask HOST:PORT --name a key=value`.
@@ -59,6 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Join an option and a span of time that begins like one: `--from -14d` becomes `--from=-14d`."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("--") and re.fullmatch(r"-[\d.]+(ms|s|m|h|d)", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from scaler.cluster import hpa, keda
-from scaler.cluster.keda import Answer, Event, KedaState, Refusal, ScaledObject
+from scaler.cluster.keda import Answer, Event, KedaState, Refusal, Said, ScaledObject, Trigger
 from scaler.sim import trace as traces
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
 from scaler.sim.replica import Done
@@ -141,11 +141,16 @@ class Play:
 
     # ---- KEDA and the HPA ----
 
-    def poll(self, answer: Answer | Refusal) -> None:
-        """KEDA has polled."""
-        self._note(answer)
+    def poll_asks(self) -> bool:
+        """Whether KEDA asks at all: with a minimum it takes what the HPA was told."""
+        return keda.polls_ask(self.scaled, self._state)
+
+    def poll(self, said: Said | None) -> None:
+        """KEDA has polled; None where it did not ask."""
+        if said is not None:
+            self._note(said)
         replicas, ready = self.fleet.desired, self.fleet.ready
-        self._carry_out(keda.poll(self.scaled, self._state, answer, replicas, self.now, ready=ready))
+        self._carry_out(keda.poll(self.scaled, self._state, said, replicas, self.now, ready=ready))
 
     def push(self) -> None:
         """The scaler has pushed that it is active."""
@@ -155,25 +160,27 @@ class Play:
         """Whether the HPA asks at all: it does not at 0 replicas."""
         return keda.reads(self.scaled, self.fleet.desired)
 
-    def sync(self, answer: Answer | Refusal | None) -> None:
+    def sync(self, said: Said | None) -> None:
         """The HPA has synced; None where it did not ask."""
-        if answer is not None:
-            self._note(answer)
+        if said is not None:
+            self._note(said)
         replicas, ready = self.fleet.desired, self.fleet.ready
-        self._carry_out(keda.sync(self.scaled, self._state, answer, replicas, self.now, ready=ready))
+        self._carry_out(keda.sync(self.scaled, self._state, said, replicas, self.now, ready=ready))
 
-    def _note(self, answer: Answer | Refusal) -> None:
-        self.wanted = None
-        if isinstance(answer, Answer):
-            self.wanted = self._replicas(keda.wire(answer.value))
+    def _note(self, said: Said) -> None:
+        """Keep what was answered; of several triggers the largest counts, if none refuses."""
+        answers = (said,) if isinstance(said, Answer | Refusal) else said
+        asked = zip(self.scaled.each, answers, strict=True)
+        wanted = [self._replicas(one, keda.wire(told.value)) for one, told in asked if isinstance(told, Answer)]
+        self.wanted = max(wanted) if len(wanted) == len(answers) else None
+        if self.wanted is not None:
             self._answers.append((self.now, self.wanted))
 
-    def _replicas(self, value: float) -> int:
+    def _replicas(self, trigger: Trigger, value: float) -> int:
         """What a value means, before tolerance and behavior."""
-        target = self.scaled.target
-        if self.scaled.metric_type == "AverageValue":
-            return hpa.replicas_for_average_value(value, target, 0)[0]
-        return hpa.replicas_for_value(value, target, self.fleet.desired, self.fleet.ready, tolerance=0.0)[0]
+        if trigger.metric_type == "AverageValue":
+            return hpa.replicas_for_average_value(value, trigger.target, 0)[0]
+        return hpa.replicas_for_value(value, trigger.target, self.fleet.desired, self.fleet.ready, tolerance=0.0)[0]
 
     def _carry_out(self, step: tuple[KedaState, int, Event | None]) -> None:
         self._state, replicas, event = step

@@ -165,7 +165,7 @@ class Reader:
             paused=_paused(meta.get("annotations") or {}),
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
-            past=_past(target),
+            past=names_of_pods(target),
             template=self._job_template(raw, spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
         if kind == "ScaledJob":
@@ -275,7 +275,7 @@ def read_hpa(raw: Raw) -> Hpa | None:
         minimum=spec.get("minReplicas", 1),
         maximum=spec.get("maxReplicas"),
         conditions=_conditions(status),
-        behavior=_behavior(spec.get("behavior")),
+        behavior=read_behavior(spec.get("behavior")),
     )
 
 
@@ -341,6 +341,7 @@ def _queued(*labelled: Raw | None) -> Iterable[str]:
         yield f"what the queue {name} of Kueue still admits is not counted"
 
 
+<<<<<<< HEAD
 def _revisions(raw: Raw) -> Revisions:
     """Of which template the next pods of a Deployment or a StatefulSet are made.
 
@@ -360,6 +361,9 @@ def _revisions(raw: Raw) -> Revisions:
 
 
 def _past(target: Owner) -> str:
+=======
+def names_of_pods(target: Owner) -> str:
+>>>>>>> de9c580 (Replay the past of a ScaledObject or HPA, say how well that agrees with what was, and what other settings would have cost: llm-scaler backtest)
     """Names of all pods that a target ever had, as its controller makes them."""
     name = re.escape(target[2]).replace(r"\-", "-")
     return {
@@ -388,7 +392,7 @@ def _fallback(raw: Raw | None) -> str:
     return f"{behavior}: {raw.get('replicas')} replicas after {raw.get('failureThreshold')} failures"
 
 
-def _behavior(raw: Raw | None) -> Behavior | None:
+def read_behavior(raw: Raw | None) -> Behavior | None:
     """The behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
     if raw is None:
         return None

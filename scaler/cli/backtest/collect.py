@@ -1,0 +1,218 @@
+"""From Prometheus and the cluster to a record: one object, and all that was measured for it over a time."""
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scaler.cli.arguments import read_file
+from scaler.config import signals
+from scaler.config.defaults import Defaults
+from scaler.config.metrics import Scope, read_metric
+from scaler.config.settings import Settings
+from scaler.config.signals import find
+from scaler.model.errors import ConfigError, SourceError
+from scaler.model.measurement import Ask, Failure, GpuAsk, Measured, OwnPods, Reading, SignalAsk, WorkloadKey
+from scaler.model.strict_yaml import parse_yaml
+from scaler.sim.backtest.arrivals import COUNTED, WITHIN
+from scaler.sim.backtest.record import Record
+from scaler.sim.backtest.subject import FormulaTrigger, Subject
+from scaler.sources.kubernetes.api import ApiServer, Missing
+from scaler.sources.prometheus.source import PrometheusSource
+
+KINDS = ("ScaledObject", "HorizontalPodAutoscaler")
+BATCH = 1000  # times of one range query
+PATIENCE = 60.0  # seconds for one batch
+LARGEST = 256 * 1024 * 1024  # bytes of one answer
+SERIES = 200_000  # of one answer: all pods that there ever were
+_PATHS = (
+    "/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects/{name}",
+    "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}",
+)
+
+
+def object_in_file(path: Path, namespace: str, name: str) -> dict[str, Any]:
+    """Find an object in a YAML file, which may hold several documents.
+
+    Raises:
+        ConfigError: there is none of that name that can be played again.
+    """
+    documents = (parse_yaml(part, str(path)) for part in re.split(r"^---.*$", read_file(path), flags=re.MULTILINE))
+    found = [one for one in documents if isinstance(one, dict) and one.get("kind") in KINDS]
+    named = [one for one in found if (one.get("metadata") or {}).get("name") == name]
+    if not named:
+        there = ", ".join(str((one.get("metadata") or {}).get("name")) for one in found) or "none"
+        raise ConfigError(str(path), "", f"holds no ScaledObject or HPA called {name}", there)
+    chosen = named[0]
+    chosen["metadata"].setdefault("namespace", namespace)
+    return chosen
+
+
+def object_in_cluster(kubeconfig: Path | None, namespace: str, name: str) -> dict[str, Any]:
+    """Read a ScaledObject, or else an HPA, from the cluster.
+
+    Raises:
+        ConfigError: there is neither.
+        SourceError: the cluster cannot be reached.
+    """
+    api = ApiServer(kubeconfig)
+    try:
+        for path in _PATHS:
+            with contextlib.suppress(Missing):
+                return dict(api.get(path.format(namespace=namespace, name=name)))
+    finally:
+        api.close()
+    problem = "is neither a ScaledObject nor an HPA in the cluster"
+    raise ConfigError("argument", f"{namespace}/{name}", problem, "the name of one, or --file FILE")
+
+
+# ---- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def replica_asks(subject: Subject, endpoint: str) -> dict[str, Ask]:
+    """How the replicas that there were are asked for: by the scale target, and by its HPA."""
+    namespace = ("namespace", subject.namespace)
+    hpa = f"keda-hpa-{subject.name}" if subject.has_keda else subject.name
+    return {
+        "replicas": SignalAsk(endpoint, "kubernetes", "spec_replicas", (namespace, ("workload", subject.target))),
+        "ready": SignalAsk(endpoint, "kubernetes", "ready_replicas", (namespace, ("hpa", hpa))),
+    }
+
+
+def load_asks(
+    subject: Subject, defaults: Defaults, engine: str | None, model: str | None, step: float
+) -> dict[str, Ask]:
+    """How the requests that came are asked for, by the signal's name; empty where nobody says which model it is.
+
+    Args:
+        subject: the object; a trigger of ours says engine and model.
+        defaults: of the settings.
+        engine: what the command line says in its place.
+        model: likewise.
+        step: seconds between ticks, over which rates are taken.
+    """
+    own = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
+    measured = (item.ask for spec in own for item in (*spec.guards, *spec.inputs) if item.of_target)
+    ask = next((ask for ask in measured if isinstance(ask, SignalAsk)), None)
+    if ask is not None:
+        engine, model = engine or ask.engine, model or dict(ask.labels).get("model")
+    if model is None:
+        return {}
+    engine = engine or defaults.engine
+    values = {"engine": engine, "model": model}
+    scope = Scope(WorkloadKey(subject.namespace, subject.name, "ScaledObject", ""), values, defaults, defaults.endpoint)
+    asks: dict[str, Ask] = {}
+    for name in (*COUNTED, *WITHIN):
+        known = name in signals.names(engine) or name in signals.names_at_gateway(defaults.gateway)
+        if not known:
+            continue
+        window = {"window": max(step, 30.0)} if name in COUNTED else {}
+        item = read_metric("backtest", name, {"signal": name, **window}, scope)
+        if item is not None and not isinstance(item.ask, GpuAsk):
+            asks[name] = item.ask
+    return asks if all(name in asks for name in COUNTED) else {}
+
+
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
+def collect(
+    settings: Settings, subject: Subject, asks: Collection[Ask], asks_of_load: Collection[Ask], times: Sequence[float]
+) -> Record:
+    """Measure all of it at all of these times, in batches, with a bar on a terminal.
+
+    Args:
+        settings: the endpoints.
+        subject: the object as it is, by whose pods the signals are told from others' of the same model.
+        asks: of the object and of candidates.
+        asks_of_load: the requests that came.
+        times: two or more, evenly spaced.
+
+    Raises:
+        ConfigError: an endpoint is read page by page, and pages have no past.
+        SourceError: nothing at all could be measured.
+    """
+    counts = replica_asks(subject, settings["defaults.endpoint"])
+    by_endpoint: dict[str, dict[Ask, Ask]] = {}  # what is asked in an ask's place -> the ask
+    for ask in {*asks, *asks_of_load, *counts.values()}:
+        by_endpoint.setdefault(ask.endpoint, {})[_of_own_pods(ask, subject, asks_of_load)] = ask
+    series: dict[Ask, list[Measured]] = {ask: [] for own in by_endpoint.values() for ask in own.values()}
+    step_ = times[1] - times[0]
+    batches = [times[first : first + BATCH] for first in range(0, len(times), BATCH)]
+    delay = settings["evaluationDelay"]
+    with _sources(settings, by_endpoint) as sources, _bar(len(batches) * len(sources)) as step:
+        for name, source in sources.items():
+            for batch in batches:
+                # At its last time a source goes by the pods that there are now, so one more is asked and left out.
+                asked = [at - delay for at in (*batch, batch[-1] + step_)]
+                measured = source.fetch(by_endpoint[name].keys(), asked)
+                for ask, told in measured.items():
+                    series[by_endpoint[name][ask]] += told[:-1]
+                step()
+    _refuse_nothing(series)
+    replicas, ready = (_counts(series[counts[name]]) for name in ("replicas", "ready"))
+    kept = {ask: measured for ask, measured in series.items() if ask not in counts.values()}
+    return Record(
+        namespace=subject.namespace,
+        name=subject.name,
+        start=times[0],
+        step=step_,
+        ticks=len(times),
+        manifest={},
+        replicas=replicas,
+        ready=ready,
+        series=kept,
+    )
+
+
+def _of_own_pods(ask: Ask, subject: Subject, load: Collection[Ask]) -> Ask:
+    """The ask, of the pods alone that the target ever had, where these are known by their names."""
+    own = ask in subject.own_asks or ask in load
+    if not own or not subject.pods or not isinstance(ask, SignalAsk) or find(ask.engine, ask.signal).scope != "target":
+        return ask
+    return replace(ask, own=OwnPods(frozenset(), frozenset(), subject.pods))
+
+
+def _counts(measured: Sequence[Measured]) -> list[int | None]:
+    values = (one.value if isinstance(one, Reading) else None for one in measured)
+    return [None if value is None else round(value) for value in values]
+
+
+def _refuse_nothing(series: Mapping[Ask, Sequence[Measured]]) -> None:
+    """Say why nothing could be measured, where that is so."""
+    newest = [measured[-1] for measured in series.values()]
+    reasons = [one.reason for one in newest if isinstance(one, Failure)]
+    if reasons and len(reasons) == len(newest):
+        raise SourceError(f"nothing could be measured: {reasons[0]}")
+
+
+@contextlib.contextmanager
+def _sources(settings: Settings, names: Collection[str]) -> Iterator[dict[str, PrometheusSource]]:
+    sources: dict[str, PrometheusSource] = {}
+    try:
+        for name in names:
+            endpoint = settings.endpoints.get(name)
+            if endpoint is None or endpoint.direct:
+                problem = "is read page by page, and pages have no past" if endpoint else "is not an endpoint"
+                raise ConfigError("settings", f"endpoints.{name}", problem, "--prometheus URL")
+            slow = replace(endpoint, timeout=PATIENCE, max_bytes=max(endpoint.max_bytes, LARGEST), max_series=SERIES)
+            sources[name] = PrometheusSource(slow)
+        yield sources
+    finally:
+        for source in sources.values():
+            source.close()
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("reading Prometheus"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,411 @@
+"""`llm-scaler backtest`: what can be said on the command line, and the parts wired together."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from scaler.cli.arguments import pair, read_file
+from scaler.cli.backtest import collect
+from scaler.cli.backtest.page import page
+from scaler.cli.backtest.table import NAMES, as_tree, lead, names, table
+from scaler.config.catalog import load
+from scaler.config.formula_file import bind
+from scaler.config.settings import KEYS, Settings, read_settings, variable
+from scaler.config.trigger import parse_trigger
+from scaler.config.workload import WorkloadSpec
+from scaler.formula import Program, parse
+from scaler.model.errors import ConfigError, EvaluationError, FormulaSyntaxError, ScalerError, UnknownFormula
+from scaler.model.fields import duration
+from scaler.model.measurement import Ask, HistoryAsk, Request
+from scaler.model.strict_yaml import parse_yaml
+from scaler.sim import trace as traces
+from scaler.sim.backtest import record as records
+from scaler.sim.backtest.arrivals import arrivals
+from scaler.sim.backtest.candidates import edited, suggested
+from scaler.sim.backtest.compare import Candidate, Comparison, Plan, best, compare, in_phase
+from scaler.sim.backtest.fleet import World, recorded
+from scaler.sim.backtest.judge import Prices, learnt_startup
+from scaler.sim.backtest.record import Record
+from scaler.sim.backtest.replay import Timing
+from scaler.sim.backtest.scalers import of_target
+from scaler.sim.backtest.subject import Binding, Subject, read_subject
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
+from scaler.sim.score import Slo
+
+STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that keeps a record within MAX_TICKS
+MAX_TICKS = 20_160  # two weeks of minutes
+HERE = "http://127.0.0.1:9090"  # Prometheus' own address, where nobody says another
+STARTUP = 180.0  # seconds, where neither the record nor the command line says it
+AS_IT_IS = "as it is, replayed"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("workload", metavar="NAMESPACE/NAME", help="of the ScaledObject or HPA")
+    source = parser.add_argument_group("where the past is read")
+    source.add_argument(
+        "--from", dest="start", default="-1d", metavar="TIME", help="such as -14d, or 2026-11-15T08:00Z"
+    )
+    source.add_argument("--to", dest="end", default="now", metavar="TIME", help="the same; now if not given")
+    source.add_argument(
+        "--step", metavar="SPAN", help="between two ticks; as often as it decides, or what is fit to read"
+    )
+    source.add_argument(
+        "--prometheus", metavar="URL", help="of the endpoint `default`, where there is no settings file"
+    )
+    source.add_argument("--settings", metavar="FILE", help="the settings file of the service")
+    source.add_argument("--formulas", metavar="DIR", help="folder of own formula files")
+    source.add_argument("--kubeconfig", metavar="FILE", help="of the cluster that the object is read from")
+    source.add_argument("--file", type=Path, metavar="FILE", help="YAML that holds the object, instead of the cluster")
+    source.add_argument(
+        "--read", type=Path, metavar="FILE", help="a record, or a trace of requests as CSV, as the past"
+    )
+    source.add_argument("--record", type=Path, metavar="FILE", help="keep what was read, for --read; .gz packs it")
+    source.add_argument(
+        "--query", action="append", default=[], metavar="NAME=PROMQL", help="value of a trigger or metric"
+    )
+    source.add_argument("--engine", help="of the model; of the trigger if not given")
+    source.add_argument("--model", help="the served model's name; of the trigger if not given")
+    tried = parser.add_argument_group("what is tried")
+    tried.add_argument("--formula", action="append", default=[], metavar="'[NAME] KEY=VALUE ...'", help="a candidate")
+    tried.add_argument(
+        "--candidate", action="append", type=Path, default=[], metavar="FILE", help="YAML of a candidate"
+    )
+    tried.add_argument("--suggest", action="store_true", help="search goals, cooldowns and scale-down windows")
+    tried.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for that search")
+    tried.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to search on, such as tcp://10.0.0.1:8786")
+    world = parser.add_argument_group("what it runs on")
+    world.add_argument("--hardware", metavar="ROW", help="play requests on a simulated fleet: a100-8b-bf16, ...")
+    world.add_argument("--startup", metavar="SPAN", help="from order to ready; as the record shows it, or 3m")
+    world.add_argument("--ttft", default="1s", metavar="SPAN", help="the SLO's first token")
+    world.add_argument("--tpot", default="50ms", metavar="SPAN", help="the SLO's further tokens, each")
+    world.add_argument("--gpus", type=float, metavar="N", help="of one replica; of the hardware, or 1")
+    world.add_argument("--price", type=float, metavar="MONEY", help="of one GPU for an hour; of the hardware")
+    world.add_argument("--replicas", type=int, metavar="N", help="at the start of a trace; minReplicaCount")
+    world.add_argument("--hpa-sync", default="15s", metavar="SPAN", help="between two looks of the HPA")
+    world.add_argument("--scrape", default="15s", metavar="SPAN", help="between two scrapes of Prometheus")
+    world.add_argument(
+        "--warmup", metavar="SPAN", help="at the start that is not judged; as long as anything remembers"
+    )
+    world.add_argument("--seed", type=int, default=0, metavar="N", help="of what is not known: lengths, cold starts")
+    said = parser.add_argument_group("what is said")
+    said.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    said.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
+    said.add_argument("--anyway", action="store_true", help="show candidates though the replay does not agree")
+    condition = f"exit 1 if it is true of any object: {', '.join(NAMES)}"
+    said.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=condition)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay, compare, and say it; 1 where the replay does not agree, or a --fail-if is true."""
+    conditions = [_condition(text) for text in arguments.fail_if]
+    task = _Task(arguments, time.time())
+    comparison = task.compare()
+    title = arguments.workload
+    words = lead(comparison, task.plan, title)
+    shown = comparison.advises or arguments.anyway
+    if arguments.html:
+        _write(
+            arguments.html, lambda path: path.write_text(page(comparison, task.plan, title, words), encoding="utf-8")
+        )
+    if arguments.output == "json":
+        print(json.dumps(as_tree(comparison, task.plan, title), indent=2))
+    else:
+        console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140)
+        print("\n".join((*words, *task.subject.notes)))
+        console.print(table(comparison, candidates=shown))
+    failed = list(_failed(conditions, comparison))
+    for line in failed:
+        print(f"llm-scaler: {line}", file=sys.stderr)
+    return 1 if failed or not shown else 0
+
+
+class _Task:
+    """One call of the command: the objects, and what they are played on."""
+
+    def __init__(self, arguments: argparse.Namespace, now: float) -> None:
+        self._arguments = arguments
+        self._now = now
+        self._settings = _settings(arguments)
+        self._catalog = load(Path(self._settings["formulas"]) if self._settings["formulas"] else None)
+        self._queries = dict(pair(word, str) for word in arguments.query)
+        namespace, slash, name = arguments.workload.partition("/")
+        if not slash or not namespace or not name:
+            raise ConfigError("argument", arguments.workload, "is not NAMESPACE/NAME")
+        given = _read(arguments.read)
+        self._manifest = self._object(namespace, name, given)
+        where = str(arguments.file or arguments.read or "cluster")
+        self.subject = self._subject(self._manifest, where)
+        self._candidates = [Candidate(AS_IT_IS, self.subject, self._manifest), *self._tried()]
+        self.plan = self._plan(given)
+
+    def compare(self) -> Comparison:
+        """Play everything, and with --suggest what is worth trying too."""
+        tried = self._suggestions() if self._arguments.suggest else []
+        if not tried:
+            return compare(self.plan, self._candidates)
+        with _executor(self._arguments) as executor:
+            searched = compare(self.plan, [*self._candidates, *tried], executor)
+        count = len(self._candidates)
+        own = searched.results[0].figures
+        chosen = best(searched.results[count:], None if own is None else own.slo_misses)
+        return replace(searched, results=(*searched.results[:count], *chosen))
+
+    # ---- the objects ----
+
+    def _object(self, namespace: str, name: str, given: Record | traces.Trace | None) -> dict[str, Any]:
+        arguments = self._arguments
+        if arguments.file:
+            return collect.object_in_file(arguments.file, namespace, name)
+        if isinstance(given, Record):
+            if (given.namespace, given.name) != (namespace, name):
+                problem = f"is of {given.namespace}/{given.name}, not of {namespace}/{name}"
+                raise ConfigError(str(arguments.read), "", problem)
+            return dict(given.manifest)
+        if given is not None:
+            raise ConfigError("argument", "--read", "is a trace, which does not say what was scaled", "--file FILE too")
+        kubeconfig = arguments.kubeconfig or self._settings["kubernetes.kubeconfig"]
+        return collect.object_in_cluster(Path(kubeconfig) if kubeconfig else None, namespace, name)
+
+    def _subject(self, manifest: Mapping[str, Any], where: str) -> Subject:
+        endpoint = self._settings["defaults.endpoint"]
+        return read_subject(manifest, Binding(where, self._bind, endpoint, self._queries))
+
+    def _bind(self, request: Request) -> WorkloadSpec:
+        trigger = parse_trigger(request)
+        try:
+            file = self._catalog.find(trigger.formula) if trigger.formula is not None else None
+        except UnknownFormula as error:
+            raise ConfigError("trigger", "formula", str(error)) from error
+        return bind(file, trigger, self._settings.defaults())
+
+    def _tried(self) -> Iterator[Candidate]:
+        for written in self._arguments.formula:
+            manifest = edited(self._manifest, shlex.split(written))
+            yield Candidate(written, self._subject(manifest, f"--formula {written!r}"), manifest)
+        for path in self._arguments.candidate:
+            tree = parse_yaml(read_file(path), str(path))
+            if not isinstance(tree, dict):
+                raise ConfigError(str(path), "", "is not an object", "a ScaledObject or an HPA")
+            meta = {**self._manifest["metadata"], **(tree.get("metadata") or {})}
+            manifest = {**tree, "metadata": meta}
+            yield Candidate(path.stem, self._subject(manifest, str(path)), manifest)
+
+    def _suggestions(self) -> list[Candidate]:
+        found = []
+        for name, manifest in suggested(self._manifest):
+            found.append(Candidate(name, self._subject(manifest, f"suggestion {name!r}"), manifest))
+        return found
+
+    # ---- what they are played on ----
+
+    def _plan(self, given: Record | traces.Trace | None) -> Plan:
+        arguments = self._arguments
+        row = hardware(arguments.hardware) if arguments.hardware else None
+        price = arguments.price if arguments.price is not None else row.price if row else None
+        prices = Prices(arguments.gpus or (row.gpus if row else 1.0), price)
+        record = given if isinstance(given, Record) else self._recorded() if given is None else None
+        shown = learnt_startup(record) if record else None
+        startup = _span(arguments.startup, "--startup") if arguments.startup else shown or STARTUP
+        warmup = _span(arguments.warmup, "--warmup") if arguments.warmup else None
+        timing = Timing(sync=_span(arguments.hpa_sync, "--hpa-sync"), startup=startup, warmup=warmup)
+        slo = Slo(_span(arguments.ttft, "--ttft"), _span(arguments.tpot, "--tpot"))
+        world = None
+        if row is not None:
+            fleet = FleetSpec(row, startup=startup)
+            world = World((), fleet, slo, scrape=_span(arguments.scrape, "--scrape"), seed=arguments.seed)
+        if record is None:
+            if world is None:
+                raise ConfigError(
+                    "argument", "--read", "is a trace, which needs a fleet to be played on", "--hardware ROW"
+                )
+            least = self.subject.scaled.min_replica_count
+            world = replace(
+                world,
+                trace=given if isinstance(given, tuple) else (),
+                replicas=least if arguments.replicas is None else arguments.replicas,
+                step=self.subject.interval,
+            )
+            if arguments.record:
+                self._keep(recorded(self.subject, world, timing, self._asks(world.step)))
+            return Plan(None, world, timing, prices)
+        self._check_record(record)
+        if world is not None:
+            world = self._world(world, record)
+        return Plan(record, world, in_phase(self.subject, record, timing), prices)
+
+    def _world(self, world: World, record: Record) -> World:
+        """A fleet, under the requests that the record shows."""
+        asks = self._load(record.step)
+        if not asks or not all(asks[name] in record.series for name in ("requests_per_second",)):
+            problem = "needs the requests that came, and nothing says of which model"
+            raise ConfigError(
+                "argument", "--hardware", problem, "--model NAME (and --engine NAME) when the past is read"
+            )
+        first = next((count for count in record.replicas if count is not None), 0)
+        return replace(
+            world,
+            trace=arrivals(record, asks, world.seed),
+            start=record.start,
+            span=record.span,
+            step=record.step,
+            replicas=first,
+            held=record.replicas,
+        )
+
+    def _load(self, step: float) -> dict[str, Ask]:
+        arguments = self._arguments
+        return collect.load_asks(self.subject, self._settings.defaults(), arguments.engine, arguments.model, step)
+
+    def _recorded(self) -> Record:
+        """Read the past, and keep it where that is wanted."""
+        start, end = _time(self._arguments.start, "--from", self._now), _time(self._arguments.end, "--to", self._now)
+        if end <= start:
+            raise ConfigError("argument", "--to", "is not after --from")
+        step = _step(self._arguments.step, self.subject.interval, end - start)
+        first = start - start % step
+        times = [first + step * tick for tick in range(max(int((end - first) // step), 2))]
+        load = self._load(step).values()
+        record = collect.collect(self._settings, self.subject, self._asks(step), load, times)
+        if self._arguments.record:
+            self._keep(record)
+        return replace(record, manifest=self._manifest)
+
+    def _keep(self, record: Record) -> None:
+        whole = replace(record, manifest=self._manifest)
+        _write(self._arguments.record, lambda path: records.write(whole, path))
+
+    def _asks(self, step: float) -> set[Ask]:
+        """All that the objects measure, and the requests that came; not the replicas, which are kept apart."""
+        asks = set(self._load(step).values())
+        for candidate in self._candidates:
+            asks |= {ask for ask in candidate.subject.asks if not isinstance(ask, HistoryAsk) and not of_target(ask)}
+        return asks
+
+    def _check_record(self, record: Record) -> None:
+        """Refuse a candidate that asks for what the record does not hold, while that can still be mended."""
+        for candidate in self._candidates:
+            for ask in candidate.subject.asks:
+                known = isinstance(ask, HistoryAsk) or of_target(ask) or ask in record.series
+                if not known and not self._arguments.hardware:
+                    what = getattr(ask, "signal", None) or getattr(ask, "text", "")
+                    problem = f"asks for {what}, which the record does not hold"
+                    raise ConfigError(
+                        candidate.name, "", problem, "a record made with the same candidates, or --hardware ROW"
+                    )
+
+
+# ---- words of the command line ---------------------------------------------------------------------------------------
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The service's settings, from its file and its environment; without any, Prometheus is on this machine."""
+    where = arguments.settings or "settings"
+    tree = (parse_yaml(read_file(Path(where)), where) or {}) if arguments.settings else {}
+    said = arguments.settings or variable("prometheus") in os.environ
+    given = {"prometheus": arguments.prometheus or (None if said else HERE), "formulas": arguments.formulas}
+    return read_settings(tree, where, os.environ, dict.fromkeys((key.path for key in KEYS), None) | given)
+
+
+def _read(path: Path | None) -> Record | traces.Trace | None:
+    if path is None:
+        return None
+    try:
+        return records.read(path) if records.is_record(path) else traces.read(path)
+    except OSError as error:
+        raise ConfigError(str(path), "", f"cannot be read ({error.strerror})") from error
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise ConfigError(str(path), "", f"cannot be written ({error.strerror})") from error
+
+
+def _span(written: str, option: str) -> float:
+    try:
+        return duration(0, 30 * 86400)(written)
+    except ValueError as error:
+        raise ConfigError("argument", option, f"{written!r} is not allowed", str(error)) from error
+
+
+def _time(written: str, option: str, now: float) -> float:
+    """A time: now, so long ago (-14d), or a date with its time."""
+    if written == "now":
+        return now
+    if re.fullmatch(r"-[\dsmhd.]+", written):
+        return now - _span(written[1:], option)
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        allowed = "now, so long ago such as -14d, or 2026-11-15T08:00Z"
+        raise ConfigError("argument", option, f"{written!r} is no time", allowed) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _step(written: str | None, interval: float, span: float) -> float:
+    if written:
+        return max(_span(written, "--step"), 1.0)
+    return next(
+        (step for step in (interval, *STEPS) if step >= interval and span / step <= MAX_TICKS), span / MAX_TICKS
+    )
+
+
+def _condition(text: str) -> Program:
+    try:
+        return parse(text, frozenset(NAMES), kind="boolean")
+    except FormulaSyntaxError as error:
+        raise error.placed("argument", "--fail-if") from None
+
+
+def _failed(conditions: Sequence[Program], comparison: Comparison) -> Iterator[str]:
+    """Why it fails: the conditions that are true, of which object."""
+    for condition in conditions:
+        for result in comparison.results:
+            try:
+                holds = condition.evaluate(names(result.figures, comparison))
+            except EvaluationError as error:
+                raise ScalerError(f"--fail-if {condition.text!r} of {result.name}: {error}") from error
+            if holds:
+                yield f"{result.name}: {condition.text}"
+
+
+@contextlib.contextmanager
+def _executor(arguments: argparse.Namespace) -> Iterator[Executor]:
+    """Where a search is played: processes here, or a Dask cluster.
+
+    Raises:
+        ConfigError: Dask is asked for and not installed, or does not answer.
+    """
+    if not arguments.dask:
+        with ProcessPoolExecutor(max(arguments.jobs, 1)) as pool:
+            yield pool
+        return
+    try:
+        import distributed
+    except ImportError as error:
+        allowed = "pip install 'keda-llm-scaler[dask]'"
+        raise ConfigError(
+            "argument", "--dask", "needs the package distributed, which is not installed", allowed
+        ) from error
+    try:
+        client: Any = distributed.Client(arguments.dask, timeout=10)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ConfigError("argument", "--dask", f"{arguments.dask} does not answer") from error
+    with client:
+        yield client.get_executor()

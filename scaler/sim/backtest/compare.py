@@ -1,0 +1,156 @@
+"""Play what was and every candidate, here or on an executor, and say what may be relied on.
+
+plan and objects ─▶ play each, one job an object ─▶ results in the order of the objects
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scaler.model.errors import ScalerError
+from scaler.sim.backtest import fleet
+from scaler.sim.backtest.fleet import World, simulate
+from scaler.sim.backtest.judge import Agreement, Figures, Prices, agreement, figures_of, figures_of_past
+from scaler.sim.backtest.record import Record
+from scaler.sim.backtest.replay import Run, Timing, replay
+from scaler.sim.backtest.subject import Subject, unmeasured
+
+FITTED = 2880  # ticks of the start that the phase of the HPA is found on
+PHASES = 5  # that are tried
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every object is played on."""
+
+    record: Record | None  # None: a trace alone
+    world: World | None  # None: the load stays as it was measured, whatever the replicas
+    timing: Timing
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One object to be played."""
+
+    name: str
+    subject: Subject
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one object."""
+
+    name: str
+    figures: Figures | None
+    run: Run | None
+    problem: str = ""  # why it could not be played
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was, how well it could be played again, and the candidates."""
+
+    past: Figures | None  # as it was; None: a trace, which has no replicas
+    agreement: Agreement | None  # of the replay of what was measured
+    on_fleet: Agreement | None  # of the object as it is on the simulated fleet, where there is one
+    results: tuple[Result, ...]  # the object as it is first
+
+    @property
+    def error(self) -> float | None:
+        """By which share the replica-hours of the object as it is differ from those that were."""
+        calibrated = self.on_fleet or self.agreement
+        return None if calibrated is None else calibrated.error
+
+    @property
+    def advises(self) -> bool:
+        """Whether the candidates may be relied on; of a trace there is nothing to compare with."""
+        replayed = self.agreement is None or self.agreement.good
+        return replayed and (self.on_fleet is None or self.on_fleet.close)
+
+
+def play(subject: Subject, plan: Plan) -> tuple[Figures, Run]:
+    """Play one object.
+
+    Raises:
+        ScalerError: it asks for what there is not.
+    """
+    if plan.world is not None:
+        fleet.check(subject)
+        run, score = simulate(subject, plan.world, plan.timing)
+        return figures_of(run, plan.prices, score), run
+    if plan.record is None:
+        raise ValueError("a plan has a record or a world")
+    return figures_of(run := replay(subject, plan.record, plan.timing), plan.prices), run
+
+
+def result_of(candidate: Candidate, plan: Plan) -> Result:
+    """Play one candidate; what is wrong with it is part of the result."""
+    try:
+        counts = unmeasured(candidate.subject)
+        if counts:
+            return Result(candidate.name, None, None, counts)
+        figures, run = play(candidate.subject, plan)
+    except ScalerError as error:
+        return Result(candidate.name, None, None, str(error))
+    return Result(candidate.name, figures, run)
+
+
+def compare(plan: Plan, candidates: Sequence[Candidate], executor: Executor | None = None) -> Comparison:
+    """Play all candidates; the first is the object as it is.
+
+    Args:
+        plan: what they are played on.
+        candidates: one at least.
+        executor: where they are played; None: here, one after another.
+    """
+    if executor is None:
+        results = [result_of(candidate, plan) for candidate in candidates]
+    else:
+        jobs = [executor.submit(result_of, candidate, plan) for candidate in candidates]
+        results = [job.result() for job in jobs]
+    own = results[0].run
+    if plan.record is None or not plan.record.replicas or own is None:
+        return Comparison(None, None, None, tuple(results))
+    past = figures_of_past(plan.record, own, plan.prices)
+    if plan.world is None:
+        return Comparison(past, agreement(plan.record, own), None, tuple(results))
+    replayed = replay(candidates[0].subject, plan.record, plan.timing)
+    return Comparison(past, agreement(plan.record, replayed), agreement(plan.record, own), tuple(results))
+
+
+def in_phase(subject: Subject, record: Record, timing: Timing) -> Timing:
+    """Find when the HPA looked: of a few phases, the one whose replay agrees best with what was."""
+    short = replace(
+        record,
+        ticks=min(record.ticks, FITTED),
+        replicas=record.replicas[:FITTED],
+        ready=record.ready[:FITTED],
+    )
+    if not record.replicas or record.step > timing.sync:
+        return timing
+    tried = [replace(timing, sync_phase=timing.sync * turn / PHASES) for turn in range(PHASES)]
+    return max(tried, key=lambda one: agreement(short, replay(subject, short, one)).equal)
+
+
+def best(results: Sequence[Result], misses: float | None, top: int = 5) -> list[Result]:
+    """The cheapest of those that miss the SLO no more often than what was; where that is not known, of the calmest.
+
+    Args:
+        results: of many candidates.
+        misses: the share that may miss the SLO; None: nothing is known of it.
+        top: how many.
+    """
+    played = [(one, one.figures) for one in results if one.figures is not None]
+    if misses is not None:
+        kept = [pair for pair in played if (pair[1].slo_misses or 0.0) <= misses + 1e-9]
+        if not kept:
+            nearest = sorted(played, key=lambda pair: (pair[1].slo_misses or 0.0, pair[1].gpu_hours))
+            return [one for one, _ in nearest[:top]]
+    else:
+        least = min((figures.wrong_scale_downs for _, figures in played), default=0)
+        kept = [pair for pair in played if pair[1].wrong_scale_downs <= least]
+    ranked = sorted(kept, key=lambda pair: (pair[1].gpu_hours, pair[1].scale_ups + pair[1].scale_downs))
+    return [one for one, _ in ranked[:top]]

@@ -1,0 +1,247 @@
+"""Requests on a simulated fleet, which an object scales: with fewer replicas its queues are longer.
+
+within one second: scrape, tick, poll, sync     a tick sees the newest scrape, as the service does
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scaler.cluster.keda import Answer, Refusal
+from scaler.config.metrics import REDUCTIONS
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import Ask, Failure, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model.objects import Scaled
+from scaler.sim.backtest import promql
+from scaler.sim.backtest.record import Counts, Record
+from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
+from scaler.sim.backtest.scalers import Sight, of_target, scalers_of
+from scaler.sim.backtest.subject import FormulaTrigger, QueryTrigger, Subject
+from scaler.sim.fleet import FleetSpec, Snapshot
+from scaler.sim.play import Play
+from scaler.sim.score import Score, Slo, score
+from scaler.sim.trace import Trace
+
+_WINDOW = 120.0  # seconds over which a rate is taken where nobody says it
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What an object is played on."""
+
+    trace: Trace
+    fleet: FleetSpec
+    slo: Slo
+    start: float = 0.0  # seconds since the epoch at which the trace begins
+    span: float = 0.0  # seconds; 0: until a while after the last request
+    step: float = 5.0  # seconds between two points of the run
+    scrape: float = 15.0  # seconds between two scrapes
+    replicas: int = 0  # that are ready at the start
+    held: Counts = ()  # replicas that there were at each point; held to during the warm-up
+    seed: int = 0  # of the cold starts
+
+    @property
+    def end(self) -> float:
+        """Seconds after the start."""
+        return self.span or ((self.trace[-1].at if self.trace else 0.0) + 600.0)
+
+
+def _kv_cache_usage(seen: Snapshot) -> float | None:
+    """The mean over the replicas that are ready."""
+    ready = [replica.kv_usage for replica in seen.replicas if replica.phase == "ready"]
+    return sum(ready) / len(ready) if ready else None
+
+
+_GAUGES: Mapping[str, Callable[[Snapshot], float]] = {
+    "queued": lambda seen: seen.queued,
+    "waiting": lambda seen: seen.waiting,
+    "running": lambda seen: seen.running,
+    "in_flight": lambda seen: seen.queued + seen.waiting + seen.running,
+}
+_COUNTERS: Mapping[str, Callable[[Snapshot], float]] = {
+    "requests_per_second": lambda seen: seen.finished,
+    "prompt_tokens_per_second": lambda seen: seen.prompt_tokens,
+    "generation_tokens_per_second": lambda seen: seen.generation_tokens,
+    "arrivals_per_second": lambda seen: seen.arrived,
+}
+_AT_GATEWAY = frozenset({"queued", "in_flight", "arrivals_per_second"})  # also while there is no replica
+
+
+def check(subject: Subject) -> None:
+    """Refuse an object that asks for what a simulated fleet does not have.
+
+    Raises:
+        ConfigError: naming the signal or the query.
+    """
+    for trigger in subject.triggers:
+        if isinstance(trigger, QueryTrigger):
+            promql.check(trigger.ask.text)
+        elif isinstance(trigger, FormulaTrigger):
+            for item in trigger.spec.inputs:
+                if isinstance(item.ask, QueryAsk):
+                    promql.check(item.ask.text)
+                elif isinstance(item.ask, SignalAsk) and not _known(item.ask) and not item.optional:
+                    known = ", ".join(sorted((*_GAUGES, *_COUNTERS, "kv_cache_usage")))
+                    problem = f"reads {item.ask.signal}, which a simulated fleet does not have"
+                    raise ConfigError(trigger.spec.where, f"metrics.{item.name}", problem, known)
+
+
+def _known(ask: SignalAsk) -> bool:
+    return ask.signal in _GAUGES or ask.signal in _COUNTERS or ask.signal == "kv_cache_usage" or of_target(ask)
+
+
+def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score]:
+    """Play an object on a fleet, and say how it served."""
+    player = _play(subject, world, timing)
+    timeline = player.play.timeline()
+    events = tuple(replace(change.event, at=world.start + change.event.at) for change in timeline.changes)
+    run = Run(world.start, world.step, tuple(player.points), events, player.warmup, world.fleet.startup)
+    return run, score(timeline, world.fleet, world.slo, player.warmup)
+
+
+def recorded(subject: Subject, world: World, timing: Timing, asks: Collection[Ask]) -> Record:
+    """Play an object on a fleet, and keep what was measured at each of its ticks, as a real past would be kept."""
+    world = replace(world, step=subject.interval)
+    player = _play(subject, world, timing, asks)
+    return Record(
+        namespace=subject.namespace,
+        name=subject.name,
+        start=world.start,
+        step=world.step,
+        ticks=len(player.points),
+        manifest={},
+        replicas=player.points,
+        ready=player.ready,
+        series=player.kept,
+    )
+
+
+def _play(subject: Subject, world: World, timing: Timing, asks: Collection[Ask] = ()) -> "_Player":
+    """Let everything happen, in the order of time."""
+    warmup = timing.warmup
+    if warmup is None:  # without a past to hold it to, nothing was there before
+        warmup = min(warmup_of(subject), world.end / 4) if world.held else 0.0
+    player = _Player(subject, world, warmup, asks)
+    due = {"point": 0.0, "scrape": 0.0, "tick": 0.0, "poll": timing.poll_phase, "sync": timing.sync_phase}
+    acts: Mapping[str, tuple[float, Callable[[], None]]] = {  # in the order within one moment
+        "point": (world.step, player.point),
+        "scrape": (world.scrape, player.scrape),
+        "tick": (subject.interval, player.tick),
+        "poll": (subject.scaled.polling_interval, player.poll),
+        "sync": (timing.sync, player.sync),
+    }
+    while (at := min(due.values())) < world.end:
+        player.play.advance(at)
+        for name, (interval, act) in acts.items():
+            if due[name] <= at:
+                due[name] += interval
+                act()
+    player.play.advance(world.end)
+    return player
+
+
+class _Player:
+    """An object on a fleet while it is played."""
+
+    def __init__(self, subject: Subject, world: World, warmup: float, asks: Collection[Ask]) -> None:
+        self.play = Play(world.fleet, subject.scaled, world.trace, seed=world.seed, ready=world.replicas)
+        self.points: list[int] = []
+        self.ready: list[int] = []
+        self.kept: dict[Ask, list[Measured]] = {ask: [] for ask in asks}
+        self.warmup = warmup
+        self._subject = subject
+        self._world = world
+        self._scalers = scalers_of(subject)
+        self._history: list[Snapshot] = []
+        self._pods: dict[int, tuple[float, float | None]] = {}  # by serial: when it was ordered, and seen ready
+        self._window = max([_WINDOW, *(_window_of(ask) for ask in (*subject.asks, *asks))])
+
+    @property
+    def _now(self) -> float:
+        return self._world.start + self.play.now
+
+    def point(self) -> None:
+        """Keep the replicas; during the warm-up there are those that there were."""
+        place = len(self.points)
+        was = self._world.held[place] if place < len(self._world.held) else None
+        if was is not None and self.play.now <= self.warmup:
+            self.play.fleet.scale(was)
+        self.points.append(self.play.fleet.desired)
+        self.ready.append(self.play.fleet.ready)
+
+    def scrape(self) -> None:
+        """Keep what a scrape sees, as long as any query looks back."""
+        seen = self.play.record()
+        self._history.append(seen)
+        while len(self._history) > 2 and self._history[1].at <= seen.at - self._window:
+            del self._history[0]
+
+    def tick(self) -> None:
+        """Let the triggers see the newest scrape."""
+        for ask, kept in self.kept.items():
+            kept.append(self._measured(ask))
+        sight = Sight(self._now, self._measured, self._scaled())
+        for scaler in self._scalers:
+            scaler.observe(sight)
+
+    def poll(self) -> None:
+        """KEDA polls, where there is a KEDA."""
+        if self._subject.has_keda:
+            self.play.poll(self._said() if self.play.poll_asks() else None)
+
+    def sync(self) -> None:
+        """The HPA looks."""
+        self.play.sync(self._said() if self.play.sync_reads() else None)
+
+    def _said(self) -> list[Answer | Refusal]:
+        return [scaler.answer(self._now) for scaler in self._scalers]
+
+    def _scaled(self) -> Scaled:
+        """The replicas as Kubernetes tells of them, which it does at once."""
+        seen = self.play.fleet.snapshot()
+        there = [replica for replica in seen.replicas if replica.phase != "draining"]
+        for replica in there:
+            ordered, up = self._pods.get(replica.serial, (self._world.start + replica.ordered, None))
+            ready = self._now if up is None and replica.phase == "ready" else up
+            self._pods[replica.serial] = ordered, ready
+        pods = [self._pods[replica.serial] for replica in there]
+        ready_first = sorted((ordered, math.inf if up is None else up) for ordered, up in pods)
+        return scaled_of(self._subject, ready_first, sum(up is not None for _, up in pods), self._now)
+
+    def _measured(self, ask: Ask) -> Measured:
+        """What Prometheus would say now, by the scrapes so far."""
+        if isinstance(ask, QueryAsk):
+            return Reading(promql.value(ask.text, self._history), self._now)
+        if not isinstance(ask, SignalAsk) or of_target(ask):
+            return Reading(None, self._now)
+        if not _known(ask):
+            return Failure("a simulated fleet does not have it", self._now)
+        return Reading(_signal(ask, self._history), self._now)
+
+
+def _window_of(ask: Ask) -> float:
+    """Seconds for which a question looks back."""
+    if isinstance(ask, SignalAsk):
+        return ask.window or 0.0
+    return promql.longest_window(ask.text) if isinstance(ask, QueryAsk) else 0.0
+
+
+def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
+    """A signal of the catalogue, of the fleet; None where no pod says it."""
+    if not history:
+        return None
+    newest = history[-1]
+    if ask.signal not in _AT_GATEWAY and not newest.ready:
+        return None
+    if ask.signal == "kv_cache_usage":
+        return _kv_cache_usage(newest)
+    since = newest.at - (ask.window or _WINDOW)
+    window = [seen for seen in history if seen.at > since]
+    if ask.signal in _COUNTERS:
+        count = _COUNTERS[ask.signal]
+        span = window[-1].at - window[0].at
+        return (count(window[-1]) - count(window[0])) / span if span else None
+    gauge = _GAUGES[ask.signal]
+    if ask.reduce:
+        return REDUCTIONS[ask.reduce]([gauge(seen) for seen in window])
+    return gauge(newest)

@@ -1,0 +1,229 @@
+"""The same load again, whatever the replicas: what was measured stays as it was measured.
+
+In the order of time: a tick is seen, KEDA polls, the HPA syncs. Until the end of the warm-up the replicas are held to
+those that there were, since what KEDA, the HPA and a formula remembered at the start of a record is not in it.
+
+    record of 3, 3, 5, 5 replicas; warm-up of one tick     3 (held), then what the replay itself makes: 3, 5, 5
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from scaler.cluster import keda
+from scaler.cluster.hpa import SYNC_PERIOD
+from scaler.cluster.keda import Answer, Event, KedaState, Refusal
+from scaler.model.measurement import Ask, Failure, Measured, Reading
+from scaler.model.objects import Pod, Scaled
+from scaler.sim.backtest.record import Record
+from scaler.sim.backtest.scalers import Scaler, Sight, of_target, scalers_of
+from scaler.sim.backtest.subject import FormulaTrigger, Subject
+
+SHORTEST_WARMUP = 300.0  # seconds: the window of an HPA that looks back as far as it does by default
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When KEDA and the HPA ask, in seconds."""
+
+    sync: float = SYNC_PERIOD  # from one look of the HPA to the next
+    sync_phase: float = 0.0  # of its first look, after the start
+    poll_phase: float = 0.0  # likewise of KEDA's poll
+    startup: float = 180.0  # from a replica's order to its being ready
+    warmup: float | None = None  # None: as long as anything remembers
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one object did over a time."""
+
+    start: float  # seconds since the epoch
+    step: float
+    replicas: tuple[int, ...]  # at every tick, before anything happens at it
+    events: tuple[Event, ...]
+    warmup: float  # seconds at the start that are not judged
+    startup: float
+
+    @property
+    def judged(self) -> int:
+        """The first tick that is judged."""
+        return min(-int(-self.warmup // self.step), max(len(self.replicas) - 1, 0))
+
+
+@dataclass(slots=True)
+class Target:
+    """The replicas of a replay, and when each was ordered and is ready."""
+
+    startup: float
+    pods: list[tuple[float, float]] = field(default_factory=list)
+
+    def scale(self, replicas: int, now: float, *, at_once: bool = False) -> None:
+        """Order more, which are ready after the start-up, or let the newest go."""
+        ready = now if at_once else now + self.startup
+        self.pods += [(now, ready)] * (replicas - len(self.pods))
+        del self.pods[replicas:]
+
+    def ready(self, now: float) -> int:
+        """How many are ready."""
+        return sum(ready <= now for _, ready in self.pods)
+
+
+def warmup_of(subject: Subject) -> float:
+    """Seconds after which nothing that was before a record is remembered any more."""
+    rules = subject.scaled.behavior
+    windows = [SHORTEST_WARMUP] if rules is None else [rules.up.window, rules.down.window]
+    formulas = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
+    windows += [spec.memory for spec in formulas] + [spec.idle_for for spec in formulas]
+    if subject.scaled.min_replica_count == 0 or subject.scaled.idle_replica_count is not None:
+        windows.append(subject.scaled.cooldown_period)
+    return max(windows)
+
+
+def replay(subject: Subject, record: Record, timing: Timing) -> Run:
+    """Play an object over a record.
+
+    Args:
+        subject: the object.
+        record: what was measured; it holds all that the object's triggers ask.
+        timing: when they are asked.
+    """
+    subject = at_step(subject, record.step)
+    warmup = warmup_of(subject) if timing.warmup is None else timing.warmup
+    player = _Player(subject, record, timing, warmup)
+    for tick in range(record.ticks):
+        player.tick(tick)
+    return Run(record.start, record.step, tuple(player.seen), tuple(player.events), warmup, timing.startup)
+
+
+def at_step(subject: Subject, step: float) -> Subject:
+    """The object as it decides at the ticks of a record, which may lie further apart than its own."""
+    triggers = tuple(
+        replace(one, spec=replace(one.spec, interval=step)) if isinstance(one, FormulaTrigger) else one
+        for one in subject.triggers
+    )
+    return replace(subject, triggers=triggers)
+
+
+class _Player:
+    """A replay while it goes on."""
+
+    def __init__(self, subject: Subject, record: Record, timing: Timing, warmup: float) -> None:
+        self._subject = subject
+        self._record = record
+        self._timing = timing
+        self._forced_until = record.start + warmup
+        self._scalers: Sequence[Scaler] = scalers_of(subject)
+        self._target = Target(timing.startup)
+        first = next((count for count in record.replicas if count is not None), subject.scaled.min_replica_count)
+        self._target.scale(first, record.start, at_once=True)
+        self._state = KedaState(created=record.start - 30 * 86400.0, last_active=record.start)
+        self._next_poll = record.start + timing.poll_phase
+        self._next_sync = record.start + timing.sync_phase
+        self._tick = 0
+        self.seen: list[int] = []
+        self.events: list[Event] = []
+
+    def tick(self, tick: int) -> None:
+        """See one tick, and let KEDA and the HPA do what falls before the next."""
+        self._tick = tick
+        now = self._record.at(tick)
+        self._force(now)
+        self.seen.append(len(self._target.pods))
+        sight = Sight(now, self._measured, self._scaled(now))
+        for scaler in self._scalers:
+            scaler.observe(sight)
+        end = now + self._record.step
+        while (at := min(self._next_poll, self._next_sync)) < end:
+            if self._next_poll <= at:
+                self._next_poll += self._subject.scaled.polling_interval
+                self._poll(at)
+            else:
+                self._next_sync += self._timing.sync
+                self._sync(at)
+
+    def _force(self, now: float) -> None:
+        """During the warm-up there are the replicas that there were."""
+        was = self._was(self._record.replicas)
+        if now <= self._forced_until and was is not None:
+            self._target.scale(was, now)
+
+    def _was(self, counts: Sequence[int | None]) -> int | None:
+        return counts[self._tick] if counts else None
+
+    def _poll(self, at: float) -> None:
+        if self._subject.has_keda:
+            said = self._said(at) if keda.polls_ask(self._subject.scaled, self._state) else None
+            self._carry_out(
+                keda.poll(self._subject.scaled, self._state, said, self._replicas, at, ready=self._ready(at))
+            )
+
+    def _sync(self, at: float) -> None:
+        said = self._said(at) if keda.reads(self._subject.scaled, self._replicas) else None
+        self._carry_out(keda.sync(self._subject.scaled, self._state, said, self._replicas, at, ready=self._ready(at)))
+
+    def _carry_out(self, step: tuple[KedaState, int, Event | None]) -> None:
+        self._state, replicas, event = step
+        if event is not None:
+            self._target.scale(replicas, event.at)
+            self.events.append(event)
+
+    @property
+    def _replicas(self) -> int:
+        return len(self._target.pods)
+
+    def _said(self, at: float) -> list[Answer | Refusal]:
+        return [scaler.answer(at) for scaler in self._scalers]
+
+    def _alike(self) -> bool:
+        """Whether there are as many replicas as there were."""
+        return self._was(self._record.replicas) == self._replicas
+
+    def _ready(self, now: float) -> int:
+        """Ready replicas: those that there were as far as the replay has as many, else as the start-up makes them."""
+        was = self._was(self._record.ready)
+        return min(was, self._replicas) if was is not None and self._alike() else self._target.ready(now)
+
+    def _measured(self, ask: Ask) -> Measured:
+        series = self._record.series.get(ask)
+        now = self._record.at(self._tick)
+        if of_target(ask):
+            return Reading(None, now)
+        if series is None:
+            return Failure("the record does not hold it", now, final=True)
+        measured = series[self._tick]
+        if isinstance(measured, Reading) and measured.answered is not None and not self._alike():
+            return replace(measured, answered=None, expected=None)  # how many answered is of the pods that there were
+        return measured
+
+    def _scaled(self, now: float) -> Scaled:
+        return scaled_of(self._subject, self._target.pods, self._ready(now), now)
+
+
+def scaled_of(subject: Subject, pods: Sequence[tuple[float, float]], ready: int, now: float) -> Scaled:
+    """The scale target as Kubernetes would tell of it.
+
+    Args:
+        subject: the object.
+        pods: when each replica was ordered and is ready, the oldest first.
+        ready: how many of them are ready now.
+        now: seconds since the epoch.
+    """
+    told = tuple(
+        Pod(str(place), "ready", ordered, ready=min(up, now)) if place < ready else Pod(str(place), "starting", ordered)
+        for place, (ordered, up) in enumerate(pods)
+    )
+    scaled = subject.scaled
+    return Scaled(
+        kind="ScaledObject",
+        namespace=subject.namespace,
+        name=subject.name,
+        uid="",
+        generation=1,
+        triggers=(),
+        others=(),
+        target=f"Deployment {subject.target}",
+        minimum=scaled.min_replica_count,
+        maximum=scaled.max_replica_count,
+        idle=scaled.idle_replica_count,
+        replicas=len(pods),
+        pods=told,
+    )

@@ -1,0 +1,118 @@
+"""What the triggers of an object answer, as KEDA asks them: ours by the fold that serves, KEDA's own by their rules.
+
+A scaler sees every tick, and answers as of the last one, as the service does: an answer is not measured anew.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from scaler.cluster.keda import Answer, Refusal
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decide import State, decide
+from scaler.decision.decision import Decision
+from scaler.model.measurement import Ask, Failure, HistoryAsk, Measured, Reading, SignalAsk
+from scaler.model.objects import Scaled
+from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, Subject
+
+_REPLICAS = frozenset({"current_replicas", "ready_replicas", "spec_replicas", "min_replicas", "max_replicas"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What can be seen at one tick."""
+
+    at: float
+    measured: Callable[[Ask], Measured]
+    scaled: Scaled  # the scale target, as Kubernetes tells of it
+
+
+class Scaler(Protocol):
+    """Who answers for one trigger."""
+
+    def observe(self, sight: Sight) -> None:
+        """See one tick."""
+        ...
+
+    def answer(self, now: float) -> Answer | Refusal:
+        """Answer GetMetrics and IsActive."""
+        ...
+
+
+class FormulaScaler:
+    """Llm-scaler itself: the fold of one workload."""
+
+    def __init__(self, spec: WorkloadSpec) -> None:
+        self._spec = spec
+        self._asks = spec.asks(counted=True)
+        self._state = State()
+        self.decision: Decision | None = None
+
+    def observe(self, sight: Sight) -> None:
+        """Fold one tick."""
+        answers: dict[Ask, Measured] = {}
+        for ask in self._asks:
+            answers[ask] = Reading(1.0, sight.at) if isinstance(ask, HistoryAsk) else sight.measured(ask)
+        inputs = self._spec.inputs_of(answers, sight.scaled)
+        self._state, self.decision = decide(self._spec, self._state, inputs, sight.at)
+
+    def answer(self, now: float) -> Answer | Refusal:
+        """The newest decision; a refusal where there is none."""
+        if self.decision is None or self.decision.said is None:
+            return Refusal("GetMetrics", self.decision.reason if self.decision else f"nothing was measured by {now:g}")
+        return Answer(self.decision.said.replicas, self.decision.said.active)
+
+
+class QueryScaler:
+    """A trigger whose value is a query."""
+
+    def __init__(self, trigger: QueryTrigger) -> None:
+        self._trigger = trigger
+        self._newest: Measured = Failure("was not measured yet", 0.0)
+
+    def observe(self, sight: Sight) -> None:
+        """Keep what the query said."""
+        self._newest = sight.measured(self._trigger.ask)
+
+    def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - the newest tick is what it knows
+        """Its value; what is absent is 0, unless the trigger says otherwise."""
+        newest = self._newest
+        if isinstance(newest, Failure):
+            return Refusal("GetMetrics", newest.reason)
+        if newest.value is None and not self._trigger.absent_is_zero:
+            return Refusal("GetMetrics", "the query's result is empty")
+        value = newest.value or 0.0
+        return Answer(value, active=self._trigger.wakes and value > self._trigger.activation)
+
+
+class CronScaler:
+    """A trigger that goes by the clock."""
+
+    def __init__(self, trigger: CronTrigger) -> None:
+        self._trigger = trigger
+
+    def observe(self, sight: Sight) -> None:
+        """See nothing: it reads the clock alone."""
+
+    def answer(self, now: float) -> Answer | Refusal:
+        """The replicas it wants inside its window, and 0 outside."""
+        inside = self._trigger.window.holds(now)
+        return Answer(self._trigger.replicas if inside else 0.0, active=inside)
+
+
+def scalers_of(subject: Subject) -> list[Scaler]:
+    """Who answers for each trigger of an object."""
+    found: list[Scaler] = []
+    for trigger in subject.triggers:
+        if isinstance(trigger, FormulaTrigger):
+            found.append(FormulaScaler(trigger.spec))
+        elif isinstance(trigger, QueryTrigger):
+            found.append(QueryScaler(trigger))
+        else:
+            found.append(CronScaler(trigger))
+    return found
+
+
+def of_target(ask: Ask) -> bool:
+    """Whether an ask is one of the scale target's own numbers, which a replay makes itself."""
+    return isinstance(ask, SignalAsk) and ask.engine == "kubernetes" and ask.signal in _REPLICAS

@@ -1,0 +1,93 @@
+"""Objects on a simulated fleet, and that the replay of what was kept there is what happened there."""
+
+from dataclasses import replace
+
+import pytest
+from support.backtests import DEFAULTS, START, cron, ours, prometheus, subject
+
+from scaler.config.metrics import Scope, read_metric
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import WorkloadKey
+from scaler.sim import trace as traces
+from scaler.sim.backtest.arrivals import COUNTED, WITHIN, arrivals
+from scaler.sim.backtest.fleet import World, check, recorded, simulate
+from scaler.sim.backtest.judge import agreement
+from scaler.sim.backtest.replay import Timing, replay
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
+from scaler.sim.score import Slo
+
+FLEET = FleetSpec(hardware("a100-8b-bf16"), startup=30.0)
+LOAD = traces.merge(
+    traces.ramp(0, 150, first=4, last=14, prompt=600, output=150, seed=1),
+    traces.ramp(150, 400, first=14, last=3, prompt=600, output=150, seed=2),
+)
+WORLD = World(LOAD, FLEET, Slo(), start=START, replicas=1)
+QUEUE = "sum(vllm:num_requests_waiting) + sum(vllm:num_requests_running)"
+AT_ONCE = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
+OURS = subject(ours(target="20"), advanced=AT_ONCE)
+KEDAS = subject(prometheus(QUEUE, "20"), advanced=AT_ONCE, pollingInterval=5)
+
+
+def load_asks():
+    scope = Scope(
+        WorkloadKey("demo", "llama", "ScaledObject", ""), {"engine": "vllm", "model": "llama"}, DEFAULTS, "default"
+    )
+    return {
+        name: read_metric("test", name, {"signal": name, **({"window": "30s"} if name in COUNTED else {})}, scope).ask
+        for name in (*COUNTED, *WITHIN)
+    }
+
+
+@pytest.mark.parametrize("played", [OURS, KEDAS], ids=["llm-scaler", "keda's prometheus"])
+def test_a_replay_of_what_a_fleet_measured_is_what_happened_on_it(played):
+    past = recorded(played, WORLD, Timing(), played.asks)
+    assert max(past.replicas) >= 3
+    found = agreement(past, replay(played, past, Timing(warmup=60.0)))
+    assert found.equal >= 0.99
+    assert abs(found.error) < 0.01
+
+
+def test_another_setting_is_foretold_from_the_record_alone():
+    """Recorded under one trigger, played with the requests that its counters show, and compared with the true requests."""
+    asks = load_asks()
+    past = recorded(OURS, WORLD, Timing(), {*OURS.asks, *asks.values()})
+    shown = replace(WORLD, trace=arrivals(past, asks), span=WORLD.end)
+    (foretold, foretold_score), (true, true_score) = (simulate(KEDAS, one, Timing()) for one in (shown, WORLD))
+    assert sum(foretold.replicas) == pytest.approx(sum(true.replicas), rel=0.05)
+    assert foretold_score.attainment == pytest.approx(true_score.attainment, abs=0.05)
+
+
+def test_a_cron_trigger_goes_by_the_time_of_day():
+    noon = subject(cron(start="2 8 * * *", end="4 8 * * *", replicas="3"), advanced=AT_ONCE)
+    run, _ = simulate(noon, replace(WORLD, trace=(), span=600.0), Timing())
+    assert {run.replicas[place] for place in (10, 23)} == {1}
+    assert run.replicas[30] == 3
+    assert run.replicas[-1] == 1
+
+
+def test_from_zero_by_the_gateway_s_queue():
+    zero = subject(ours(), minReplicaCount=0, pollingInterval=5, cooldownPeriod=30)
+    run, score = simulate(zero, replace(WORLD, replicas=0, trace=LOAD[:50]), Timing())
+    assert run.replicas[0] == 0
+    assert max(run.replicas) >= 1
+    assert run.replicas[-1] == 0
+    assert score.unfinished == 0
+
+
+def test_during_a_warm_up_the_fleet_has_what_there_was():
+    run, _ = simulate(KEDAS, replace(WORLD, held=[5] * 20), Timing(warmup=60.0))
+    assert set(run.replicas[:13]) == {5}
+
+
+@pytest.mark.parametrize(
+    ("played", "words"),
+    [
+        (subject(ours(formula="cpu", target="")), "which a simulated fleet does not have"),
+        (subject(prometheus("sum(nginx)")), "cannot be answered by a simulated fleet"),
+    ],
+)
+def test_what_a_fleet_does_not_have_is_refused(played, words):
+    with pytest.raises(ConfigError, match=words):
+        check(played)
+    check(OURS)
