@@ -2,11 +2,9 @@
 
 from scaler.config.catalog import load
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind
-from scaler.config.trigger import parse_trigger
 from scaler.model.measurement import QueryAsk, Reading
 from scaler.sim.backtest.record import Record
-from scaler.sim.backtest.subject import Binding, read_subject
+from scaler.sim.backtest.subject import Context, read_subject
 
 CATALOG = load()
 DEFAULTS = Defaults()
@@ -14,13 +12,11 @@ START = 1_800_000_000.0  # a Friday in January 2027, 08:00 UTC
 
 
 def bound(request):
-    trigger = parse_trigger(request)
-    file = CATALOG.find(trigger.formula) if trigger.formula is not None else None
-    return bind(file, trigger, DEFAULTS)
+    return CATALOG.bind(request, DEFAULTS).spec
 
 
 def binding(**queries):
-    return Binding("test.yaml", bound, "default", queries)
+    return Context("test.yaml", bound, "default", queries)
 
 
 def scaled_object(*triggers, **spec):

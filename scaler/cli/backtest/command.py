@@ -22,9 +22,7 @@ from scaler.cli.backtest import collect
 from scaler.cli.backtest.page import page
 from scaler.cli.backtest.table import NAMES, as_tree, lead, names, table
 from scaler.config.catalog import load
-from scaler.config.formula_file import bind
 from scaler.config.settings import KEYS, Settings, read_settings, variable
-from scaler.config.trigger import parse_trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program, parse
 from scaler.model.errors import ConfigError, EvaluationError, FormulaSyntaxError, ScalerError, UnknownFormula
@@ -41,7 +39,7 @@ from scaler.sim.backtest.judge import Prices, learnt_startup
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.replay import Timing
 from scaler.sim.backtest.scalers import of_target
-from scaler.sim.backtest.subject import Binding, Subject, read_subject
+from scaler.sim.backtest.subject import Context, Subject, read_subject
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.score import Slo
@@ -183,15 +181,13 @@ class _Task:
 
     def _subject(self, manifest: Mapping[str, Any], where: str) -> Subject:
         endpoint = self._settings["defaults.endpoint"]
-        return read_subject(manifest, Binding(where, self._bind, endpoint, self._queries))
+        return read_subject(manifest, Context(where, self._bind, endpoint, self._queries))
 
     def _bind(self, request: Request) -> WorkloadSpec:
-        trigger = parse_trigger(request)
         try:
-            file = self._catalog.find(trigger.formula) if trigger.formula is not None else None
+            return self._catalog.bind(request, self._settings.defaults()).spec
         except UnknownFormula as error:
             raise ConfigError("trigger", "formula", str(error)) from error
-        return bind(file, trigger, self._settings.defaults())
 
     def _tried(self) -> Iterator[Candidate]:
         for written in self._arguments.formula:

@@ -12,7 +12,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State, decide
 from scaler.decision.decision import Decision
 from scaler.model.measurement import Ask, Failure, HistoryAsk, Measured, Reading, SignalAsk
-from scaler.model.objects import Scaled
+from scaler.model.objects import Scaled, TargetView
 from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, Subject
 
 _REPLICAS = frozenset({"current_replicas", "ready_replicas", "spec_replicas", "min_replicas", "max_replicas"})
@@ -53,7 +53,7 @@ class FormulaScaler:
         answers: dict[Ask, Measured] = {}
         for ask in self._asks:
             answers[ask] = Reading(1.0, sight.at) if isinstance(ask, HistoryAsk) else sight.measured(ask)
-        inputs = self._spec.inputs_of(answers, sight.scaled)
+        inputs = self._spec.inputs_of(answers, TargetView(sight.scaled))
         self._state, self.decision = decide(self._spec, self._state, inputs, sight.at)
 
     def answer(self, now: float) -> Answer | Refusal:

@@ -26,7 +26,7 @@ _ABOUT_HPA = "an HPA of autoscaling/v2, or a ScaledObject of keda.sh/v1alpha1"
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
+class Context:
     """What an object alone does not say."""
 
     where: str  # the file or the cluster, for messages
@@ -102,7 +102,7 @@ class Subject:
         return min(own, default=self.scaled.polling_interval)
 
 
-def read_subject(tree: Mapping[str, Any], binding: Binding) -> Subject:
+def read_subject(tree: Mapping[str, Any], context: Context) -> Subject:
     """Read an object, as YAML or the API server has it.
 
     Raises:
@@ -110,10 +110,10 @@ def read_subject(tree: Mapping[str, Any], binding: Binding) -> Subject:
     """
     kind = tree.get("kind")
     if kind == "ScaledObject":
-        return _scaled_object(tree, binding)
+        return _scaled_object(tree, context)
     if kind == "HorizontalPodAutoscaler":
-        return _hpa(tree, binding)
-    raise ConfigError(binding.where, "kind", f"{show(kind)} cannot be played again", _ABOUT_HPA)
+        return _hpa(tree, context)
+    raise ConfigError(context.where, "kind", f"{show(kind)} cannot be played again", _ABOUT_HPA)
 
 
 def _names(tree: Mapping[str, Any], where: str) -> tuple[str, str]:
@@ -124,8 +124,8 @@ def _names(tree: Mapping[str, Any], where: str) -> tuple[str, str]:
 # ---- a ScaledObject --------------------------------------------------------------------------------------------------
 
 
-def _scaled_object(tree: Mapping[str, Any], binding: Binding) -> Subject:
-    where = binding.where
+def _scaled_object(tree: Mapping[str, Any], context: Context) -> Subject:
+    where = context.where
     namespace, name = _names(tree, where)
     spec = Fields(where, tree.get("spec"), "spec")
     advanced = spec.inside("advanced")
@@ -136,7 +136,7 @@ def _scaled_object(tree: Mapping[str, Any], binding: Binding) -> Subject:
     if not raws:
         raise spec.error("triggers", "are none", "one trigger at least")
     owner = namespace, name
-    read = [_trigger(Fields(where, raw, f"spec.triggers[{at}]"), at, owner, binding) for at, raw in enumerate(raws)]
+    read = [_trigger(Fields(where, raw, f"spec.triggers[{at}]"), at, owner, context) for at, raw in enumerate(raws)]
     triggers, asking = tuple(trigger for trigger, _ in read), tuple(how for _, how in read)
     names = tuple(trigger.name for trigger in triggers)
     scaled = ScaledObject(
@@ -167,7 +167,7 @@ def _target(fields: Fields, namespace: str, name: str) -> tuple[str, str]:
     return target, names_of_pods((namespace, kind, target))
 
 
-def _trigger(fields: Fields, place: int, owner: tuple[str, str], binding: Binding) -> tuple[Trigger, Asking]:
+def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Context) -> tuple[Trigger, Asking]:
     kind = fields.take("type", text)
     name = fields.take("name", text, f"s{place}")
     metadata = {str(key): str(value) for key, value in fields.inside("metadata").rest().items()}
@@ -180,7 +180,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], binding: Bindin
     metric: Target = "AverageValue" if written == "AverageValue" else "Value"  # a utilization is a ratio for each pod
     how: Asking
     if kind in {"external", "external-push"}:
-        spec = binding.bind(Request(*owner, tuple(sorted(metadata.items()))))
+        spec = context.bind(Request(*owner, tuple(sorted(metadata.items()))))
         if metric != "AverageValue":
             raise fields.error(
                 "metricType", "is not AverageValue, and llm-scaler refuses such a trigger", "AverageValue"
@@ -191,21 +191,21 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], binding: Bindin
         window.check(fields.where, inner.path)
         return Trigger(name, 1.0, metric, cached), CronTrigger(window, inner.take("desiredReplicas", number(0, 1e6)))
     if kind == "prometheus":
-        query = binding.queries.get(name) or inner.take("query", text)
+        query = context.queries.get(name) or inner.take("query", text)
         how = QueryTrigger(
-            QueryAsk(binding.endpoint, query),
+            QueryAsk(context.endpoint, query),
             inner.take("activationThreshold", number(), 0.0),
             inner.take("ignoreNullValues", boolean, True),
         )
         return Trigger(name, inner.take("threshold", number(0, above=True)), metric, cached), how
-    if name not in binding.queries:
+    if name not in context.queries:
         problem = f"a trigger of type {show(kind)} is measured by nothing that is known here"
         needed = f"--query '{name}=PROMQL', a query for its value"
         raise ConfigError(fields.where, fields.path, problem, needed)
     key = next((key for key in TARGET_KEYS if key in metadata), TARGET_KEYS[0])
     activation = next((key for key in ACTIVATION_KEYS if key in metadata), ACTIVATION_KEYS[0])
     how = QueryTrigger(
-        QueryAsk(binding.endpoint, binding.queries[name]),
+        QueryAsk(context.endpoint, context.queries[name]),
         inner.take(activation, number(), 0.0),
         wakes=kind not in RESOURCES,
     )
@@ -250,16 +250,16 @@ def _modifiers(fields: Fields, names: tuple[str, ...]) -> Modifiers:
 # ---- an HPA of its own -----------------------------------------------------------------------------------------------
 
 
-def _hpa(tree: Mapping[str, Any], binding: Binding) -> Subject:
+def _hpa(tree: Mapping[str, Any], context: Context) -> Subject:
     """An HPA; of each metric a query gives the value that the metrics API would have given."""
-    where = binding.where
+    where = context.where
     namespace, name = _names(tree, where)
     spec = Fields(where, tree.get("spec"), "spec")
     least = spec.take("minReplicas", whole(0, 1_000_000), 1)
     if least == 0:
         raise spec.error("minReplicas", "is 0, and an HPA that scales to zero is not played", "1 or more")
     raws = spec.take("metrics", listed(lambda raw: raw))
-    read = [_metric(Fields(where, raw, f"spec.metrics[{place}]"), binding) for place, raw in enumerate(raws)]
+    read = [_metric(Fields(where, raw, f"spec.metrics[{place}]"), context) for place, raw in enumerate(raws)]
     if not read:
         raise spec.error("metrics", "are none", "one metric at least")
     scaled = ScaledObject(
@@ -272,12 +272,12 @@ def _hpa(tree: Mapping[str, Any], binding: Binding) -> Subject:
     return Subject(namespace, name, target, scaled, tuple(how for _, how in read), pods, has_keda=False)
 
 
-def _metric(fields: Fields, binding: Binding) -> tuple[Trigger, QueryTrigger]:
+def _metric(fields: Fields, context: Context) -> tuple[Trigger, QueryTrigger]:
     kind = fields.take("type", text)
     inner = fields.inside(kind[:1].lower() + kind[1:])
     named = inner if kind in {"Resource", "ContainerResource"} else inner.inside("metric")
     name = named.take("name", text)
-    if name not in binding.queries:
+    if name not in context.queries:
         needed = f"--query '{name}=PROMQL', a query for its value"
         raise ConfigError(
             fields.where, fields.path, f"what {show(name)} measures is known to the cluster alone", needed
@@ -288,7 +288,7 @@ def _metric(fields: Fields, binding: Binding) -> tuple[Trigger, QueryTrigger]:
     metric: Target = "AverageValue" if keys[key] == "AverageValue" else "Value"
     goal = target.take(key, _quantity)
     return Trigger(name, goal, metric), QueryTrigger(
-        QueryAsk(binding.endpoint, binding.queries[name]), absent_is_zero=False
+        QueryAsk(context.endpoint, context.queries[name]), absent_is_zero=False
     )
 
 

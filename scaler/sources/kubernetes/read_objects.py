@@ -341,7 +341,6 @@ def _queued(*labelled: Raw | None) -> Iterable[str]:
         yield f"what the queue {name} of Kueue still admits is not counted"
 
 
-<<<<<<< HEAD
 def _revisions(raw: Raw) -> Revisions:
     """Of which template the next pods of a Deployment or a StatefulSet are made.
 
@@ -360,10 +359,7 @@ def _revisions(raw: Raw) -> Revisions:
     return Revisions(newest=newest, older=older, below=below, first=first)
 
 
-def _past(target: Owner) -> str:
-=======
 def names_of_pods(target: Owner) -> str:
->>>>>>> de9c580 (Replay the past of a ScaledObject or HPA, say how well that agrees with what was, and what other settings would have cost: llm-scaler backtest)
     """Names of all pods that a target ever had, as its controller makes them."""
     name = re.escape(target[2]).replace(r"\-", "-")
     return {
