@@ -10,7 +10,7 @@ from scaler.sim.fleet import Snapshot
 from scaler.sim.histogram import ITL, TTFT, Histogram
 from scaler.sim.replica import ReplicaFacts
 
-NONE = Histogram(TTFT).buckets(), Histogram(ITL).buckets()
+NONE = Histogram(TTFT).buckets(), Histogram(ITL).buckets(), Histogram(ITL).buckets()
 
 
 def replica(serial, waiting, running=0, tokens=0, phase="ready"):
