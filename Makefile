@@ -111,8 +111,9 @@ test-cluster-3:
 test-cluster-4:
 	@$(call tried,$(BIN)/python -m pytest -q tests/laboratory $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD)))
 
-# The real expr-lang, HPA controller and kube-scheduler beside ours, on generated cases. Needs what test-cluster needs.
-ORACLES := expr hpa scheduler
+# The real expr-lang, HPA controller, kube-scheduler, Knative autoscaler and Ray Serve policy beside ours, on generated cases. Needs what
+# test-cluster needs; ray installs Ray once, kpa and ray need nothing else.
+ORACLES := expr hpa scheduler kpa ray
 test-oracles: setup
 	@$(BIN)/python -m pytest -q $(patsubst %,tests/oracles/test_%.py,$(ORACLES))
 

@@ -26,6 +26,8 @@ from scaler.policy.clock import clock
 from scaler.policy.outcome import ANY, TOTALS, Outcome, Seen
 from scaler.policy.window import Samples, added, mean, within
 
+_DIGITS = 6  # of a mean that count, as there: 44.00000000000001 replicas are 44
+
 
 @dataclass(frozen=True, slots=True)
 class Kpa:
@@ -133,7 +135,8 @@ def step(spec: Kpa, state: KpaState, seen: Seen, now: float) -> tuple[KpaState, 
     if not state.begun:  # one that just started may have missed a burst: it begins in a panic, and lowers nothing
         panic = now if ready > 1 else None
         state = replace(state, begun=True, panic_since=panic, panic_seen=now, most=ready if ready > 1 else 0)
-    stable, panic_load = (mean(within(samples, now, window)) for window in (spec.stable_window, spec.panic_window))
+    windows = (spec.stable_window, spec.panic_window)
+    stable, panic_load = (round(mean(within(samples, now, window)), _DIGITS) for window in windows)
     stable_pods, panic_pods = (_bounded(spec, load, max(ready, 1)) for load in (stable, panic_load))
     over = math.ceil(panic_load) / max(ready, 1) >= spec.panic_threshold
     state = _panicked(spec, replace(state, samples=samples), now, over=over)

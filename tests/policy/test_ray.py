@@ -6,6 +6,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import ray
 from scaler.policy.outcome import Seen
+from scaler.policy.window import AGGREGATIONS, added, within
 
 AT_ONCE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "look_back_period_s": 1}
 
@@ -87,3 +88,14 @@ def test_a_fresh_process_begins_with_the_replicas_that_there_are():
 def test_what_ray_refuses_is_refused(wrong):
     with pytest.raises(ConfigError, match=f"policy.{next(iter(wrong))}"):
         spec(**wrong)
+
+
+def test_ongoing_requests_are_weighted_by_how_long_they_were():
+    """Ray's own example: two replicas and a queue, each of which stands until it reports again, up to 2.0 s."""
+    series = [[(0.2, 5), (0.8, 7), (1.5, 6)], [(0.1, 3), (0.9, 4), (1.4, 8)], [(0.3, 2), (1.0, 3)]]
+    samples = ()
+    for tick in range(30, 200):
+        at = tick / 100
+        total = sum([value for since, value in one if since <= at][-1] for one in series)
+        samples = added(samples, at, total, 60.0)
+    assert AGGREGATIONS["mean"](within(samples, 1.99, 60.0)) == pytest.approx(23.4 / 1.7)

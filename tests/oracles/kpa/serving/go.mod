@@ -1,0 +1,3 @@
+module knative.dev/serving
+
+go 1.26.0

@@ -1,0 +1,6 @@
+package autoscaling
+
+const (
+	RPS         = "rps"
+	Concurrency = "concurrency"
+)
