@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -15,6 +16,7 @@ from scaler.decision.explain import as_text
 from scaler.model.errors import ConfigError, ScalerError
 
 TIMEOUT = 10.0  # seconds for one answer
+OWN_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - the name of a file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workload", metavar="NAMESPACE/NAME", help="of the ScaledObject; all its triggers are shown")
     default = os.environ.get(SERVER, "http://127.0.0.1:8080")
     parser.add_argument("--server", default=default, metavar="URL", help="admin address of the server")
+    parser.add_argument("--token-file", metavar="FILE", help=f"token of the cluster to show; in the pod {OWN_TOKEN}")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--queries", action="store_true", help="show the very queries too")
     parser.add_argument(
@@ -41,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     while arguments.watch:
         shown = _show_news(url, shown, arguments)
         time.sleep(arguments.every)
-    _show(_get(url), arguments)
+    _show(_get(url, arguments), arguments)
     return 0
 
 
@@ -60,7 +63,7 @@ def _admin(server: str) -> str:
 def _show_news(url: str, shown: object, arguments: argparse.Namespace) -> object:
     """Show what has changed, and return it; a server that is away is said once, and watched on."""
     try:
-        seen: object = _get(url)
+        seen: object = _get(url, arguments)
     except ScalerError as error:
         if shown is None:
             raise
@@ -79,14 +82,14 @@ def _show(decisions: Any, arguments: argparse.Namespace) -> None:
         print("\n".join(as_text(decision, queries=arguments.queries) for decision in decisions), flush=True)
 
 
-def _get(url: str) -> Any:
+def _get(url: str, arguments: argparse.Namespace) -> Any:
     """The decisions that the server explains.
 
     Raises:
         ScalerError: it did not answer, or is something else than the admin address of an llm-scaler.
     """
     try:
-        answer = requests.get(url, timeout=TIMEOUT)
+        answer = requests.get(url, headers=_token(url, arguments.token_file), timeout=TIMEOUT)
     except requests.Timeout as error:
         raise ScalerError(f"{url} did not answer within {TIMEOUT:.0f}s") from error
     except requests.RequestException as error:
@@ -100,6 +103,22 @@ def _get(url: str) -> Any:
         problem = f"{url} answers {answer.status_code}, and not as the admin address of llm-scaler does (port 8080)"
         raise ScalerError(problem) from error
     raise ScalerError(problem)
+
+
+def _token(url: str, file: str | None) -> dict[str, str]:
+    """The header that shows who asks. The pod's own token is shown to nobody but the server in the same pod.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    own = urllib.parse.urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"} and Path(OWN_TOKEN).exists()
+    path = file or (OWN_TOKEN if own else None)
+    if path is None:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {Path(path).read_text(encoding='utf-8').strip()}"}
+    except (OSError, ValueError) as error:
+        raise ConfigError("argument", "--token-file", f"{path} cannot be read: {error}") from error
 
 
 def _reason(error: requests.RequestException) -> str:

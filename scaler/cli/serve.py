@@ -30,9 +30,11 @@ from scaler.model.errors import ConfigError, SourceError
 from scaler.model.objects import Cluster
 from scaler.model.strict_yaml import parse_yaml
 from scaler.server import admin, logs, metrics
+from scaler.server.access import Access
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
 from scaler.sources.kubernetes.cache import Kube, reachable
+from scaler.sources.kubernetes.reviews import Reviews
 from scaler.sources.pages.discovery import Addresses
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
@@ -74,7 +76,9 @@ class Service:
             logs.log_decision,
         )
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
-        self._pages = admin.Pages(self.engine, self.server, registry, settings["admin.maxWorkloads"])
+        self._pages = admin.Pages(
+            self.engine, self.server, registry, settings["admin.maxWorkloads"], access=access_of(settings, timer)
+        )
         self._admin: AppRunner | None = None
         self._pictured = asyncio.Event()  # set once there was a picture of the cluster, or there can be none
 
@@ -226,6 +230,14 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
     names = settings["kubernetes.scalerAddresses"]
     fixed = settings["kubernetes.provisioner"] == "none"
     return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
+
+
+def access_of(settings: Settings, timer: Callable[[], float]) -> Access | None:
+    """Who may see decisions on the admin pages; None where that is whoever reaches them."""
+    if settings["admin.authorization"] == "off":
+        return None
+    given = settings["kubernetes.kubeconfig"]
+    return Access(Reviews(Path(given) if given else None), timer, asyncio.to_thread)
 
 
 def limits(settings: Settings) -> Limits:

@@ -60,6 +60,12 @@ KEYS: tuple[Key, ...] = (
     Key("grpc.tls.key", text, None, "key file"),
     Key("grpc.tls.clientCA", text, None, "CA file; clients must then show a certificate it signed"),
     Key("admin.address", _ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP"),
+    Key(
+        "admin.authorization",
+        choice("off", "kubernetes"),
+        "off",
+        "who may see decisions: whoever reaches the port, or who may get the ScaledObjects of their namespace",
+    ),
     Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
     Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
     Key("defaults.directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone"),

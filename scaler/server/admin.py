@@ -6,6 +6,8 @@
     GET /api/v1/decisions                     every workload in one line of JSON each
     GET /api/v1/explain/NAMESPACE/NAME        why, for every trigger of one object; [?format=text[&queries]]
 
+With `admin.authorization: kubernetes` whoever asks shows a token of the cluster, and sees what they may (access.py).
+
 Readiness does not depend on Prometheus: taking every server out of service would only turn an answer with a reason into
 none.
 """
@@ -24,6 +26,7 @@ from scaler.decision.explain import as_data, as_text
 from scaler.model.errors import nearest
 from scaler.model.objects import Cluster
 from scaler.server import metrics
+from scaler.server.access import EVERYWHERE, Access, Denied
 from scaler.server.address import refusal, split
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -65,6 +68,7 @@ class Pages:
     counted: CollectorRegistry
     max_workloads: int = 1000  # workloads with metrics of their own
     endpoints: Mapping[str, str] = field(default_factory=dict)  # name -> why it cannot be read
+    access: Access | None = None  # who may see what; None: whoever reaches the port
 
     def checks(self) -> Mapping[str, str]:
         """What must be right before KEDA may ask: name -> problem, or an empty text."""
@@ -105,6 +109,8 @@ class Pages:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Whether it can be asked; `?verbose` says what was looked at, and what else is wrong."""
+        if self.access and "verbose" in request.query:
+            await self.access.require(request, EVERYWHERE)
         checks = self.checks()
         ready = not any(checks.values())
         lines = ["ready" if ready else "not ready"]
@@ -115,14 +121,20 @@ class Pages:
             lines += [f"[!] {name}: {problem}" for name, problem in warnings.items()]
         return web.Response(text="\n".join(lines) + "\n", status=200 if ready else 503, headers=HEADERS)
 
-    async def decisions(self, _request: web.Request) -> web.Response:
-        """The newest decision of every workload, in short."""
-        rows = [_row(decision) for decision in self.engine.decisions()]
+    async def decisions(self, request: web.Request) -> web.Response:
+        """The newest decision of every workload that may be seen, in short."""
+        decisions = list(self.engine.decisions())
+        if self.access:
+            seen = await self.access.visible(request, {decision.key.namespace for decision in decisions})
+            decisions = [decision for decision in decisions if decision.key.namespace in seen]
+        rows = [_row(decision) for decision in decisions]
         return web.json_response({"decisions": rows}, headers=HEADERS)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Why, for every trigger of one scaled object."""
         namespace, name = request.match_info["namespace"], request.match_info["name"]
+        if self.access:
+            await self.access.require(request, namespace)
         found = self.engine.find(namespace, name)
         if not found:
             refused = "; ".join(self.engine.refusals(namespace, name))
@@ -136,7 +148,8 @@ class Pages:
         return web.json_response({"decisions": data}, headers=HEADERS)
 
     def _unknown(self, asked: str) -> str:
-        known = sorted({str(decision.key) for decision in self.engine.decisions()})
+        own = asked.partition("/")[0] if self.access else None  # names of others are not for everybody
+        known = sorted({str(one.key) for one in self.engine.decisions() if own in {None, one.key.namespace}})
         named = ", ".join(known[:NAMED]) or "none yet; a workload is known from KEDA's first call on"
         return f"no decision for {asked}{nearest(asked, known)}; there are: {named}"
 
@@ -160,6 +173,16 @@ def _row(decision: Decision) -> Mapping[str, object]:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@web.middleware
+async def _denied(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say who may not see it, and why."""
+    try:
+        return await handler(request)
+    except Denied as error:
+        headers = {**HEADERS, "WWW-Authenticate": "Bearer"} if error.status == 401 else HEADERS
+        return web.json_response({"error": str(error)}, status=error.status, headers=headers)
+
+
 def application(pages: Pages) -> web.Application:
     """The routes."""
     routes: Mapping[str, Handler] = {
@@ -169,7 +192,7 @@ def application(pages: Pages) -> web.Application:
         "/api/v1/decisions": pages.decisions,
         "/api/v1/explain/{namespace}/{name}": pages.explain,
     }
-    app = web.Application()
+    app = web.Application(middlewares=[_denied])
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     return app
 

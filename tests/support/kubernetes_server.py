@@ -25,6 +25,8 @@ class Server:
         self.raw = {}  # plural -> bytes sent instead of a list
         self.odd = []  # lines that the next watches send first
         self.quiet = 0.05  # seconds after which a watch without events ends
+        self.tokens = {}  # token -> user, as TokenReview says it
+        self.grants = set()  # (username, namespace) of who may get ScaledObjects; an empty namespace is all
         self.stale_pages = 0  # so many continue tokens are refused as too old
         self.changed = threading.Condition()
         self.open = set()
@@ -124,6 +126,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with contextlib.suppress(OSError):
             self.answer()
+
+    def do_POST(self):
+        """TokenReview and SubjectAccessReview."""
+        spec = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]
+        plural = urlsplit(self.path).path.rpartition("/")[2]
+        self.world.requests.append((plural, spec))
+        if plural in self.world.refused:
+            status, message = self.world.refused[plural]
+            return self.say(status, {"kind": "Status", "code": status, "message": message})
+        if plural == "tokenreviews":
+            user = self.world.tokens.get(spec["token"])
+            return self.say(201, {"status": {"authenticated": True, "user": user} if user else {"error": "unknown"}})
+        asked = spec["resourceAttributes"]
+        assert (asked["verb"], asked["group"], asked["resource"]) == ("get", "keda.sh", "scaledobjects")
+        granted = {(spec["user"], asked["namespace"]), (spec["user"], "")} & self.world.grants
+        return self.say(201, {"status": {"allowed": bool(granted)}})
 
     def answer(self):
         split = urlsplit(self.path)

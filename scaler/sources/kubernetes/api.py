@@ -1,4 +1,4 @@
-"""The Kubernetes API server: GET alone, in plain JSON, through the official client's own connection.
+"""The Kubernetes API server: GET, and reviews, in plain JSON, through the official client's own connection.
 
 The client gives what is hard: the service account's token and its rotation, kubeconfig with certificates and exec
 plug-ins, proxies. Its model objects are left out; they cost six times as much as the JSON they are made of.
@@ -102,6 +102,33 @@ class ApiServer:
                 return response.status, response.read(LONGEST_EVENT)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise SourceError(f"the API server cannot be reached: {_why(error)}") from error
+
+    def review(self, path: str, question: Raw) -> Raw:
+        """Ask a question that the server answers and does not keep: a TokenReview or SubjectAccessReview.
+
+        Raises:
+            Refused: 401, 403 or 404.
+            SourceError: anything else.
+        """
+        headers = {item["key"]: item["value"] for item in self._auth().values()}
+        try:
+            response = self._pool.request(
+                "POST",
+                f"{self._configuration.host}{path}",
+                body=json.dumps(question),
+                headers={**headers, "Accept": "application/json", "Content-Type": "application/json"},
+                timeout=urllib3.Timeout(connect=CONNECT, read=READ),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+            with response:
+                body = response.read(LONGEST_EVENT)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"the API server cannot be reached: {_why(error)}") from error
+        if response.status not in {200, 201}:
+            raise _refusal(response.status, body)
+        return _json(body)
 
     def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Raw]:
         """Read the events of a watch, until the server ends it or has been silent for `silence` seconds.

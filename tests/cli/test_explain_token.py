@@ -1,0 +1,58 @@
+"""What `explain` shows of who asks: the token of a file, the pod's own to its own server alone, and else nothing."""
+
+import http.server
+import threading
+
+import pytest
+
+from scaler.cli import explain
+from scaler.cli.main import main
+
+
+@pytest.fixture
+def server():
+    shown = []
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            shown.append(self.headers["Authorization"])
+            body = b'{"error": "no such object"}'
+            self.send_response(404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+    yield listening.server_port, shown
+    listening.shutdown()
+    listening.server_close()
+
+
+def test_a_token_is_shown_from_its_file(server, tmp_path):
+    port, shown = server
+    (tmp_path / "token").write_text("abc\n")
+    words = ["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}"]
+    assert main([*words, "--token-file", str(tmp_path / "token")]) == 2
+    assert main(words) == 2
+    assert shown == ["Bearer abc", None]
+
+
+@pytest.mark.parametrize(("host", "token"), [("localhost", "own"), ("127.0.0.1", "own"), ("127.0.0.2", None)])
+def test_the_pods_own_token_is_shown_to_the_server_in_the_pod_alone(server, tmp_path, monkeypatch, host, token):
+    port, _ = server
+    (tmp_path / "own").write_text("own")
+    monkeypatch.setattr(explain, "OWN_TOKEN", str(tmp_path / "own"))
+    shown = explain._token(f"http://{host}:{port}/api/v1/explain/demo/llama", None)
+    assert shown == ({"Authorization": "Bearer own"} if token else {})
+
+
+def test_a_token_file_that_cannot_be_read_is_named(server, tmp_path, capsys):
+    port, shown = server
+    missing = str(tmp_path / "missing")
+    assert main(["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}", "--token-file", missing]) == 1
+    assert f"--token-file: {missing} cannot be read" in capsys.readouterr().err
+    assert shown == []
