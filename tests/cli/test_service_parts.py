@@ -45,7 +45,7 @@ async def until(condition):
 @pytest.mark.parametrize(
     ("part", "failing"),
     [
-        ("the picture of the cluster", lambda service: (service.engine, "see")),
+        ("the picture of the cluster", lambda service: (service.engine, "update_cluster")),
         ("the look at the formulas", lambda service: (service, "_watch")),
         ("the decisions", lambda service: (service.engine, "_start")),
     ],
@@ -54,12 +54,13 @@ async def test_a_part_that_fails_ends_the_service_whenever_it_was_started(servic
     def fail(*_):
         raise RuntimeError(f"{part} failed")
 
+    owner, name = failing(service)
+    assert hasattr(owner, name)
     await service.start()
     running = asyncio.create_task(service.run(asyncio.Event()))
     if part != "the look at the formulas":
         await until(lambda: service.engine.cluster.objects)
         assert not running.done()
-    owner, name = failing(service)
     monkeypatch.setattr(owner, name, fail)
     with pytest.raises(ExceptionGroup) as failed:
         await asyncio.wait_for(running, PATIENCE)

@@ -90,7 +90,7 @@ def test_caches_of_another_day_are_not_used(ci, tmp_path):
 def test_the_first_that_fails_ends_it_and_the_build_beside_it(ci, tmp_path):
     done, makes, _ = ci(BROKEN="test-wheel", BUILD="50")
     assert done.returncode == 2
-    assert makes[-1] == "test-wheel"
+    assert [make for make in makes if make != "programs"][-1] == "test-wheel"  # the build begins at its own time
     assert "all is well" not in done.stdout
     began = tmp_path / "log.programs"  # not there where it was ended before it had begun
     until(lambda: not began.exists() or not Path("/proc", began.read_text().strip() or "self").exists())
