@@ -160,17 +160,27 @@ def gateway_signals() -> frozenset[str]:
     return frozenset(at_gateways - {signal.name for signal in offered if signal.scope == "target"})
 
 
+@cache
+def gateways() -> Mapping[str, tuple[str, ...]]:
+    """The gateways of the catalogue, with the signals of each that no engine has."""
+    found = {}
+    for name, own in engines().items():
+        if any(signal.scope == "gateway" for signal in own.values()):
+            found[name] = tuple(signal for signal in own if signal in gateway_signals())
+    return found
+
+
 def names_at_gateway(gateway: str) -> tuple[str, ...]:
     """The signals of a gateway that no engine has.
 
     Raises:
         ConfigError: no such gateway.
     """
-    known = [name for name, own in engines().items() if any(signal.scope == "gateway" for signal in own.values())]
+    known = gateways()
     if gateway not in known:
         problem = f"{show(gateway)} is not a gateway{nearest(gateway, known)}"
         raise ConfigError("signals", "gateway", problem, ", ".join(known))
-    return tuple(name for name in engines()[gateway] if name in gateway_signals())
+    return known[gateway]
 
 
 def find(engine: str, signal: str) -> Signal:

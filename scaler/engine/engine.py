@@ -11,6 +11,7 @@ there are no locks.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from scaler.engine.limits import Limits
 from scaler.engine.plan import ClusterView, plan
 from scaler.engine.publish import OnDecision, Publisher
 from scaler.engine.registry import Registry
-from scaler.engine.schedule import MAX_BACKFILLS, Batch, Schedule, nothing_new
+from scaler.engine.schedule import Batch, Schedule, nothing_new
 from scaler.engine.turns import Turns
 from scaler.engine.workload import Answers, Workload, fault
 from scaler.model.errors import NoAnswer
@@ -36,6 +37,7 @@ from scaler.model.objects import Cluster
 logger = logging.getLogger(__name__)
 
 NEWCOMERS = 10  # that are registered between two turns of the event loop; each takes some milliseconds
+MAX_FOR_NEW = 2  # questions for new workloads that an endpoint has at a time: meanwhile the next one grows
 REST = 3.0  # so many times as long as beginning a tick took, nothing begins, so that calls have the larger part
 LONGEST_REST = 0.25  # seconds
 
@@ -74,6 +76,7 @@ class Engine:
         self._publisher = Publisher(clock, self._wake.set, on_decision or (lambda _before, _decision: None), steps)
         self._newcomers = Turns(NEWCOMERS)
         self._histories = Turns(1)
+        self._for_new: Counter[str] = Counter()  # questions for new workloads that an endpoint has not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -208,7 +211,9 @@ class Engine:
         self.registry.forget_the_silent(now)
         groups: dict[tuple[Batch, ...], list[Workload]] = {}
         asks: dict[Batch, dict[Ask, str]] = {}  # and the namespace of who came first, who is asked about first
-        for item, due in self._due(now):
+        busy = {endpoint for endpoint, count in self._for_new.items() if count >= MAX_FOR_NEW}
+        items = list(self.registry.workloads.values())
+        for item, due in self._schedule.due_now(items, self.cluster, now, self._newcomers.waiting, busy):
             wanted = self._plan(item, due, now)
             if wanted is None:
                 continue
@@ -231,18 +236,6 @@ class Engine:
             task.add_done_callback(self._tasks.discard)
         return tasks
 
-    def _due(self, now: float) -> Iterable[tuple[Workload, Batch]]:
-        """Yield the workloads that are due, of new ones only so many that their past can be asked for at once."""
-        items = list(self.registry.workloads.values())
-        new = sum(item.began is not None and not item.backfilled for item in items)
-        for item in items:
-            if not item.backfilled and new >= MAX_BACKFILLS:
-                continue
-            due = self._schedule.due(item, self.cluster, now)
-            if due is not None:
-                new += not item.backfilled
-                yield item, due
-
     def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Ask] | None:
         """Plan the tick of a workload, and return what is asked; None where that failed, which its `fault` says."""
         try:
@@ -254,7 +247,11 @@ class Engine:
             return None
 
     def _spawn_fetch(self, batch: Batch, asks: Mapping[Ask, str], now: float) -> "asyncio.Task[Answers]":
-        return asyncio.ensure_future(self._collector.fetch(batch, asks, now))
+        fetching = asyncio.ensure_future(self._collector.fetch(batch, asks, now))
+        if batch.for_new:
+            self._for_new[batch.endpoint] += 1
+            fetching.add_done_callback(lambda _done: self._for_new.subtract([batch.endpoint]))
+        return fetching
 
     async def _decide(
         self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], batch: Batch
@@ -276,7 +273,7 @@ class Engine:
         finally:
             for item in items:
                 item.began = None
-            if len(batch.times) > 1:
+            if batch.for_new:
                 self._wake.set()  # more new workloads may wait for their turn
 
     async def _fold(self, item: Workload, answers: Answers, batch: Batch) -> Folded | None:
@@ -286,6 +283,7 @@ class Engine:
             if nothing_new(item, answers, batch.times[-1]):
                 return None
         if len(batch.times) == 1:
-            return await self._folder.fold(item, answers, batch.times)
+            folded = await self._folder.fold(item, answers, batch.times)
+            return replace(folded, first_look=batch.first_look) if folded else None
         async with self._histories.of(item.request.namespace):
             return await self._folder.fold(item, answers, batch.times)

@@ -34,6 +34,7 @@ class Folded:
     answers: Answers
     past: bool  # its history was folded
     seen: bool  # something was measured, or there was nothing to measure
+    first_look: bool = False  # on what there is now alone: the next tick begins with its past
 
 
 class Folder:

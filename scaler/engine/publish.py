@@ -79,11 +79,14 @@ class Publisher:
         if item.spec is not folded.spec:
             self._wake()
             return False
-        item.alone, item.folded = folded.decision, folded.at
+        item.alone = folded.decision
+        item.took = 0.0 if item.began is None else self._clock() - item.began
+        if folded.first_look:
+            return folded.decision.said is not None  # otherwise its past may hold an answer
+        item.folded = folded.at
         if item.backfilled or folded.seen:
             item.state, item.backfilled = folded.state, True
         item.answers = {} if folded.past else folded.answers
-        item.took = 0.0 if item.began is None else self._clock() - item.began
         return True
 
     def _tell(self, item: Workload, decision: Decision) -> None:

@@ -43,6 +43,7 @@ class Registry:
         self.workloads: dict[Request, Workload] = {}
         self.errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self.limits = limits
+        self._by_name: dict[tuple[str, str], list[Request]] = {}  # triggers of one object, and edits of them
         self._defaults = defaults
         self._wake = wake
 
@@ -99,6 +100,7 @@ class Registry:
         plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
         workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
         self.workloads[request] = workload
+        self._by_name.setdefault((request.namespace, request.name), []).append(request)
         self._wake()
         return workload
 
@@ -112,14 +114,9 @@ class Registry:
 
     def _inherited(self, key: WorkloadKey) -> State:
         """Take over from an edited trigger: what was said for its object is not lowered on little sight."""
-        target = (key.namespace, key.name, key.kind)
-        return inherited(
-            [
-                item.state
-                for item in self.workloads.values()
-                if (item.key.namespace, item.key.name, item.key.kind) == target
-            ]
-        )
+        requests = self._by_name.get((key.namespace, key.name), ())
+        others = [self.workloads[request] for request in requests]
+        return inherited([item.state for item in others if item.key.kind == key.kind])
 
     # ---- who is forgotten ----
 
@@ -159,6 +156,10 @@ class Registry:
 
     def _forget(self, request: Request) -> None:
         self.workloads.pop(request).changed.set()
+        namesakes = self._by_name[request.namespace, request.name]
+        namesakes.remove(request)
+        if not namesakes:
+            del self._by_name[request.namespace, request.name]
 
     # ---- what Kubernetes lists ----
 

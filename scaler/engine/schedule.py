@@ -7,10 +7,11 @@ do not delay it.
     interval 5 s, at 12.3 s       due at 10 s      batches (default, 10 s) and (pods, 10 s)
     the same without replicas     due at 12 s      batch (gateway, 12 s), and of the rest the answers of 10 s
     new, with a memory of 1 m     due at 10 s      batch (default, -50 s, -45 s, ... 10 s): its past, once
+    1,000 new ones, at a restart  due at 10 s      batch (default, 10 s) for all of them, then the pasts, 100 at a time
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from scaler.config import signals
@@ -22,9 +23,9 @@ from scaler.model.objects import Cluster
 
 KUBERNETES_WAIT = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
 ZERO_INTERVAL = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait twice
-MAX_BACKFILLS = (
-    100  # workloads whose past is fetched at a time: a burst of new ones must not make one question too large
-)
+CROWD = 30  # new workloads in the time of CALM that are answered before their past is known
+CALM = 1.0  # seconds
+MAX_BACKFILLS = 100  # pasts fetched at a time: a burst of new ones must not make one question too large
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Batch:
     endpoint: str
     times: tuple[float, ...]  # on the grid, ascending; several are the past of a new workload
     early: bool = False  # for those without replicas, between their own ticks too
+    first_look: bool = False  # for new ones whose past has to wait
+
+    @property
+    def for_new(self) -> bool:
+        """Whether it is for new workloads."""
+        return self.first_look or len(self.times) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,51 @@ class Schedule:
         at_gateway = isinstance(ask, SignalAsk) and signals.find(ask.engine, ask.signal).scope == "gateway"
         return at_gateway or ask.endpoint in self.direct
 
-    def due(self, item: Workload, cluster: Cluster, now: float) -> Batch | None:
-        """Return the times that it is due for, of no endpoint yet; None: nothing is due."""
+    def due_now(
+        self, items: Collection[Workload], cluster: Cluster, now: float, waiting: int, busy: Collection[str]
+    ) -> Iterator[tuple[Workload, Batch]]:
+        """Yield the workloads that are due, those first that have no answer yet.
+
+        A past is long to ask for and to fold, so only so many are at a time. When a crowd comes, as after a restart,
+        each is looked at first as it is now, which answers most; their pasts follow when no more come.
+
+        Args:
+            items: all workloads.
+            cluster: the newest picture.
+            now: seconds since the epoch.
+            waiting: new ones that are not even registered.
+            busy: endpoints that are asked enough for new ones already.
+        """
+        backfills = sum(item.began is not None and not item.backfilled for item in items)
+        newest = sum(not item.backfilled and (item.unseen or now - item.first_asked < CALM) for item in items)
+        crowd = waiting + newest > CROWD
+        for item in sorted(items, key=lambda item: item.decision is not None):
+            first_look = crowd and item.unseen
+            if not item.backfilled:
+                too_many = not first_look and (crowd or backfills >= MAX_BACKFILLS)
+                if too_many or not item.spec.endpoints.isdisjoint(busy):
+                    continue
+            due = self.due(item, cluster, now, first_look=first_look)
+            if due is not None:
+                backfills += not item.backfilled and not first_look
+                yield item, due
+
+    def due(self, item: Workload, cluster: Cluster, now: float, *, first_look: bool = False) -> Batch | None:
+        """Return the times that it is due for, of no endpoint yet; None: nothing is due.
+
+        Args:
+            item: the workload.
+            cluster: the newest picture.
+            now: seconds since the epoch.
+            first_look: do without the past of a new one for now.
+        """
         interval = self.interval(item)
         at = grid_time(item, now, interval)
         done = at == item.folded and not item.jobs_changed
         if item.began is not None or done or awaits_kubernetes(item, cluster, now):
             return None
-        times = (at,) if item.backfilled else history(item.spec, at)
-        return Batch("", times, early=interval < item.spec.interval)
+        times = (at,) if item.backfilled or first_look else history(item.spec, at)
+        return Batch("", times, early=interval < item.spec.interval, first_look=first_look)
 
     def asks(self, item: Workload, due: Batch) -> list[Ask]:
         """Return what is asked: between the ticks of one without replicas only what reports early, and what is new."""

@@ -24,6 +24,11 @@ class Turns:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by owner, who was served longest ago first
         self._last = ""  # who had the newest turn
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return sum(map(len, self._waiting.values()))
+
     @asynccontextmanager
     async def of(self, owner: str) -> AsyncIterator[None]:
         """Wait for a turn, and keep it for as long as the block runs."""

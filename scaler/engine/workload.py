@@ -61,6 +61,11 @@ class Workload:
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, at every decision
 
     @property
+    def unseen(self) -> bool:
+        """Whether it is new, and nothing was measured for it yet."""
+        return self.decision is None and self.alone is None
+
+    @property
     def established(self) -> bool:
         """Whether it is no passing call."""
         return self.listed or self.last_asked - self.first_asked >= ESTABLISHED

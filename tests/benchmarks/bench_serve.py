@@ -2,9 +2,11 @@
 
     .venv/bin/python tests/benchmarks/bench_serve.py
 
-Targets: a first answer within 2 s of the start of the process; at most 150 MB resident with 1,000 workloads.
+Targets: a first answer within 2 s of the start of the process; of 1,000 workloads that a fresh process is asked about
+at once, as after a restart, 99 % are answered within the 2 s of a call; at most 150 MB resident with 1,000 workloads.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -25,22 +27,42 @@ STARTS = 5
 
 
 def history(now):
-    """Ten minutes of two gauges for every workload, and a sign of life."""
-    lines = series("up", {"job": "x", "instance": "x"}, f"1x{600 // 15}", now - 600)
+    """Half an hour of two gauges for every workload, and a sign of life; a third of it is past."""
+    lines = series("up", {"job": "x", "instance": "x"}, f"1x{1800 // 15}", now - 600)
     for name in ("vllm:num_requests_waiting", "vllm:num_requests_running"):
         for number in range(WORKLOADS):
             labels = {"namespace": "team", "model_name": f"m{number}", "pod": f"p{number}", "job": "x", "instance": "x"}
-            lines += series(name, labels, f"{number % 50}x{600 // 15}", now - 600)
+            lines += series(name, labels, f"{number % 50 + 1}x{1800 // 15}", now - 600)
     return lines
 
 
-def call(stub, number):
+def request(number):
     ref = pb.ScaledObjectRef(
         namespace="team",
         name=f"w{number}",
         scalerMetadata={"expression": "waiting + running", "target": "8", "model": f"m{number}"},
     )
-    return stub.GetMetrics(pb.GetMetricsRequest(scaledObjectRef=ref, metricName="llm-scaler"), timeout=10)
+    return pb.GetMetricsRequest(scaledObjectRef=ref, metricName="llm-scaler")
+
+
+def call(stub, number):
+    return stub.GetMetrics(request(number), timeout=10)
+
+
+async def ask_all_at_once(port):
+    """Seconds from each call to its answer, or None where it got none."""
+
+    async def ask(stub, number):
+        began = time.monotonic()
+        try:
+            await stub.GetMetrics(request(number), timeout=10)
+        except grpc.RpcError:
+            return None
+        return time.monotonic() - began
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = pb_grpc.ExternalScalerStub(channel)
+        return await asyncio.gather(*(ask(stub, number) for number in range(WORKLOADS)))
 
 
 def start(url):
@@ -93,27 +115,15 @@ def main():
             )
             process, port = start(prometheus.url)
             try:
-                time.sleep(2)
+                time.sleep(3)
                 empty = resident(process)
+                spans = asyncio.run(ask_all_at_once(port))
+                in_time = sum(span is not None and span <= 2.0 for span in spans)
+                print(
+                    f"1,000 asked for at once {in_time / WORKLOADS:.1%} answered within 2 s of their call   target 99%"
+                )
                 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                     stub = pb_grpc.ExternalScalerStub(channel)
-                    began = time.monotonic()
-                    futures, answered = [], 0
-                    for number in range(WORKLOADS):
-                        ref = pb.ScaledObjectRef(
-                            namespace="team", name=f"w{number}",
-                            scalerMetadata={"expression": "waiting + running", "target": "8", "model": f"m{number}"},
-                        )  # fmt: skip
-                        futures.append(
-                            stub.GetMetrics.future(
-                                pb.GetMetricsRequest(scaledObjectRef=ref, metricName="llm-scaler"), timeout=30
-                            )
-                        )
-                    for future in futures:
-                        answered += future.exception() is None
-                    print(
-                        f"1,000 new workloads     {answered} answered in {time.monotonic() - began:.2f} s; the rest were told to come again"
-                    )
                     time.sleep(12)
                     before = cpu(process)
                     time.sleep(20)

@@ -13,6 +13,7 @@ from scaler.engine import fold as fold_module
 from scaler.engine.engine import Engine
 from scaler.engine.fold import FOLDS_A_SLICE
 from scaler.engine.limits import Limits
+from scaler.engine.schedule import CALM
 from scaler.model.errors import ConfigError, NoAnswer, Overloaded, UnknownFormula
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.strict_yaml import parse_yaml
@@ -74,10 +75,13 @@ def play(scenario):
 
 
 async def first(engine, asked=None):
-    """The first decision of a request: its read waits while a tick is made."""
+    """The first decision of a request: its read waits while ticks are made."""
     reading = asyncio.ensure_future(engine.read(asked or request()))
     await asyncio.sleep(0)
     await engine.tick(engine._clock())
+    while not reading.done():  # others may be asked about first
+        await asyncio.sleep(0.001)
+        await engine.tick(engine._clock())
     return await reading
 
 
@@ -155,20 +159,77 @@ def test_a_past_that_could_not_be_asked_for_is_asked_for_again_at_the_next_tick(
     play(scenario())
 
 
-def test_a_burst_of_new_workloads_is_asked_about_in_bounded_questions():
+async def arrived(engine, count):
+    """So many new workloads, all of which wait for their first answer."""
+    waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(count)]
+    while len(engine.registry.workloads) < count:  # noqa: ASYNC110 - they come one after another
+        await asyncio.sleep(0)
+    return waiting
+
+
+def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_about_in_bounded_questions():
     async def scenario():
         engine = engine_of()
-        waiting = [asyncio.ensure_future(engine.read(request(f"w{number}"))) for number in range(250)]
-        while len(engine.registry.workloads) < 250:  # noqa: ASYNC110 - they come one after another
-            await asyncio.sleep(0)
-        for _ in range(3):
-            await engine.tick(START)
+        waiting = await arrived(engine, 250)
+        await engine.tick(START)
         assert [(await one).replicas for one in waiting] == [4] * 250
-        asked = [
-            sum(isinstance(ask, SignalAsk) for ask in asks)
-            for asks, _ in engine._collector._sources["default"].questions
-        ]
-        assert asked == [400, 400, 200], "four facts of each HPA"
+        for _ in range(3):
+            await engine.tick(START + CALM)
+        assert {decision.at for decision in engine.decisions()} == {START}
+        questions = engine._collector._sources["default"].questions
+        asked = [(sum(isinstance(ask, SignalAsk) for ask in asks), len(times)) for asks, times in questions]
+        assert asked == [(1000, 1), (400, 7), (400, 7), (200, 7)], "four facts of each HPA"
+        await engine.tick(START + CALM)
+        assert len(questions) == 4
+        await engine.close()
+
+    play(scenario())
+
+
+def test_pasts_wait_until_a_crowd_has_come():
+    async def scenario():
+        engine = engine_of()
+        first = await arrived(engine, 150)
+        await engine.tick(START)
+        await engine.tick(START)
+        second = [asyncio.ensure_future(engine.read(request(f"late{number}"))) for number in range(150)]
+        while len(engine.registry.workloads) < 300:  # noqa: ASYNC110 - they come one after another
+            await asyncio.sleep(0)
+        await engine.tick(START)
+        questions = engine._collector._sources["default"].questions
+        assert [len(times) for _, times in questions] == [1, 1]
+        assert [(await one).replicas for one in first + second] == [4] * 300
+        await engine.close()
+
+    play(scenario())
+
+
+def test_whom_a_first_look_cannot_answer_is_answered_from_its_past():
+    async def scenario():
+        engine = engine_of(lambda _at: 0.0)
+        waiting = await arrived(engine, 150)
+        for _ in range(3):
+            await engine.tick(START + CALM)
+        assert {(await one).active for one in waiting} == {False}, "30 s of quiet were in the past"
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_first_look_lowers_nothing_that_is_there():
+    class Idle(Timeline):
+        def measure(self, ask, at):
+            known = {"current_replicas": 9.0, "ready_replicas": 9.0}
+            if isinstance(ask, SignalAsk) and ask.signal in known:
+                return Reading(known[ask.signal], at)
+            return super().measure(ask, at)
+
+    async def scenario():
+        sources = {"default": Idle(lambda _at: 20.0)}
+        engine = Engine(sources, catalog(load=10), Defaults(), Clock())
+        waiting = await arrived(engine, 101)
+        await engine.tick(START)
+        assert {(await one).replicas for one in waiting} == {9}
         await engine.close()
 
     play(scenario())
