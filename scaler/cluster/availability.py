@@ -31,7 +31,7 @@ from scaler.model.nodes import (
 )
 from scaler.model.objects import OLD, Cluster, Scaled
 
-GPUS = tuple(  # what a pod's accelerator is called, the surest name first; of two for the same silicon the first counts
+PLUGINS = tuple(  # what device plugins call accelerators, the surest name first: a node has those that it lists
     re.compile(name)
     for name in (
         r"nvidia\.com/(gpu|gpu\.shared|mig-.+)",
@@ -42,12 +42,21 @@ GPUS = tuple(  # what a pod's accelerator is called, the surest name first; of t
         r"aws\.amazon\.com/neuron",
         r"aws\.amazon\.com/neurondevice",
         r"aws\.amazon\.com/neuroncore",
-        r"huawei\.com/ascend.+",
+        r"huawei\.com/ascend[^-]+",
         r"qualcomm\.com/qaic",
+    )
+)
+GPUS = PLUGINS + tuple(  # what a pod's accelerator is called; of two names for the same silicon the first counts
+    re.compile(name)
+    for name in (
         r".*(gpu|npu|tpu|dcu|mlu|gcu|xpu|accelerator).*",
         r"(nvidia|amd|gpu\.intel|habana|huawei|cambricon|hygon|iluvatar|metax-tech|enflame|mthreads|kunlunxin)\..+",
-        r"(?!.*(rdma|sriov|nic|hca|eni|ib|efa|roce|fuse|kvm|tun|vfio|net)).+/.+",  # any other, but no network's
+        r".+/.+",
     )
+)
+_NONE = re.compile(  # of a network or a virtual machine
+    r"(rdma/|vpc\.amazonaws|.*network|smarter-devices/|devices\.kubevirt).*"
+    r"|[^/]+/.*(rdma|sriov|nics?$|hca|eni$|(?<![a-z])(ib|net)|efa|roce|fuse|kvm|tun$|vhost|vfio|netdev).*"
 )
 TEMPLATES = {  # where the pod templates of a kind are read
     "Deployment": "deployments.apps",
@@ -109,6 +118,19 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Given:
+    """Devices for pods of one shape."""
+
+    claimed: Supply | None  # for those that claim some; None: they claim none
+    backed: Supply | None  # that are given for the resource which they ask for by number; None: none are
+
+    @property
+    def supplies(self) -> list[Supply]:
+        """Both, where there are any."""
+        return [supply for supply in (self.claimed, self.backed) if supply]
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """All that the five questions are about."""
 
@@ -119,6 +141,7 @@ class _Case:
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
     own: tuple[Waiting, ...]  # its pods without a node
     barred: Barred  # nodes that are closed since pods stay apart, from either side
+    given: tuple[_Given, ...] = ()  # for each shape of the template
 
     @property
     def quotas(self) -> tuple[Quota, ...]:
@@ -142,13 +165,14 @@ class _Case:
 
 
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
-    asked = sorted(_extended(template))
+    asked = sorted(name for name in _extended(template) if not _NONE.fullmatch(name.lower()))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    template = _listed(hardware, template)
+    template = _listed(hardware, template, gpu)
     scaled = replace(scaled, template=template)
     case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
-    return case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
+    case = case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
+    return replace(case, given=tuple(_Given(_supply(case, shape), _backed(case, shape)) for shape, _ in template.pods))
 
 
 def _extended(template: Template) -> set[str]:
@@ -157,15 +181,22 @@ def _extended(template: Template) -> set[str]:
     return {resource for resource in requests if admission.is_extended(resource)}
 
 
-def _listed(hardware: Hardware, template: Template) -> Template:
+def _resources(hardware: Hardware) -> frozenset[str]:
+    """The resources that some node lists."""
+    if hardware.listed is not None:
+        return hardware.listed
+    return frozenset(name for node in (hardware.nodes or {}).values() for name in node.allocatable)
+
+
+def _listed(hardware: Hardware, template: Template, gpu: str) -> Template:
     """The template without what no node lists beside what some node does: a webhook or a scheduler supplies that.
 
     Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
     """
-    nodes = (hardware.nodes or {}).values()
     asked = _extended(template)
-    absent = {resource for resource in asked if not any(resource in node.allocatable for node in nodes)}
-    if not absent or absent == asked:
+    listed = _resources(hardware)
+    absent = asked - listed - {gpu}
+    if not absent or not asked & listed:
         return template
     told = f"no node lists {', '.join(sorted(absent))}, which a webhook or another scheduler may supply"
     pods = tuple((_without(shape, absent), count) for shape, count in template.pods)
@@ -173,12 +204,19 @@ def _listed(hardware: Hardware, template: Template) -> Template:
 
 
 def _unlisted(case: "_Case") -> str:
-    """Why nothing can be said of a resource that no node lists, where another scheduler than the usual places pods."""
-    nodes = (case.hardware.nodes or {}).values()
+    """Why nothing can be said of a resource that no node lists; empty where a device plugin alone can supply it."""
     named = {shape.scheduler for shape, _ in case.template.pods if shape.scheduler}
-    if not named or not case.gpu or any(case.gpu in node.allocatable for node in nodes):
+    if "/" not in case.gpu or case.gpu in _resources(case.hardware) or any(given.supplies for given in case.given):
         return ""
-    return f"no node lists {case.gpu}, and what {' and '.join(sorted(named))} makes of that cannot be read"
+    if any(name.endswith(".resource.k8s.io") for name in case.cluster.problems):
+        return f"no node lists {case.gpu}, and whether devices are given for it is not known"
+    if case.gpu.startswith(admission.DEVICES):
+        return ""
+    if named:
+        return f"no node lists {case.gpu}, and what {' and '.join(sorted(named))} makes of that cannot be read"
+    if any(known.fullmatch(case.gpu.lower()) for known in PLUGINS):
+        return ""
+    return f"no node lists {case.gpu}, which a webhook or another scheduler may supply"
 
 
 def _barred(hardware: Hardware, scaled: Scaled) -> Barred:
@@ -205,23 +243,22 @@ def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
 
 def _schedulable(case: _Case) -> Count:
     template = case.template
-    supplies = [_supply(case, shape) for shape, _ in template.pods]
     if template.refused:
         return Count(0, reason=template.refused)
-    given = [*supplies, *(_backed(case, shape) for shape, _ in template.pods)]
-    unknown = next((supply.unknown for supply in given if supply and supply.unknown), _unlisted(case))
+    supplies = [supply for given in case.given for supply in given.supplies]
+    unknown = next((supply.unknown for supply in supplies if supply.unknown), _unlisted(case))
     if unknown:
         return Count(None, reason=unknown)
     first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
     taken = reserved(case.hardware, template.pods[0][0], first)
-    found = [_places(case, shape, supply, taken) for (shape, _), supply in zip(template.pods, supplies, strict=True)]
+    found = [_places(case, shape, given, taken) for (shape, _), given in zip(template.pods, case.given, strict=True)]
     left, quota = _quota(case)
     fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
     most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
     binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
     fits, most = min(fits, left), min(most, left)
     more = [*([_yielding(case, most)] if most > fits else []), *template.doubts]
-    return _count(fits, more, _fewer(case, given, untried), binding, None if template.doubts else most)
+    return _count(fits, more, _fewer(case, supplies, untried), binding, None if template.doubts else most)
 
 
 def _whole(case: _Case, shape: Shape, places: int) -> int:
@@ -255,12 +292,12 @@ def _count(
     return Count(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
 
 
-def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapping[str, Load] = NONE) -> Places:
+def _places(case: _Case, shape: Shape, given: _Given, taken: Mapping[str, Load] = NONE) -> Places:
     """What all nodes have for pods of a shape, once some loads are others."""
     nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
     found = _LEDGER.places(shape, case.gpu, nodes, loads)
-    closed_by, backed = case.barred.nodes, _backed(case, shape)
-    special = nodes.keys() if supply or backed else nodes.keys() & (taken.keys() | closed_by.keys())
+    closed_by, backed = case.barred.nodes, given.backed
+    special = nodes.keys() if given.supplies else nodes.keys() & (taken.keys() | closed_by.keys())
 
     def now(name: str) -> Place:
         load = taken.get(name) or loads.get(name)
@@ -270,11 +307,11 @@ def _places(case: _Case, shape: Shape, supply: Supply | None = None, taken: Mapp
         if name in closed_by:
             most = one.most if yields(closed_by[name], shape) else 0
             one = Place(0, one.free, one.obstacle or "pod anti-affinity", most)
-        devices = backed if stands_in else supply
+        devices = backed if stands_in else given.claimed
         if devices is None:
             return one
-        given = devices.pods.get(name, 0)  # devices are not taken from a pod so that another has them
-        enough, most = min(one.fits, given), min(one.most, given)
+        there = devices.pods.get(name, 0)  # devices are not taken from a pod so that another has them
+        enough, most = min(one.fits, there), min(one.most, there)
         free = 0 if closed(shape, nodes[name]) else devices.free.get(name, 0)
         return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
 
@@ -303,11 +340,11 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
     return dra.supply(case.hardware.devices or Devices(), claims, case.gpu)
 
 
-def _fewer(case: _Case, supplies: Iterable[Supply | None], untried: int) -> list[str]:
+def _fewer(case: _Case, supplies: Iterable[Supply], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
     template, hardware = case.template, case.hardware
     asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
-    claimed = [bound for supply in supplies if supply for bound in supply.bounds]
+    claimed = [bound for supply in supplies for bound in supply.bounds]
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
@@ -360,16 +397,16 @@ def _quota(case: _Case) -> tuple[int, str]:
 
 
 def _free(case: _Case) -> Count:
-    asking = (shape for shape, _ in case.template.pods if case.asks(Template(((shape, 1),))))
-    shape = next(asking, case.template.pods[0][0])
-    supply = _supply(case, shape)
-    given = supply or _backed(case, shape)
-    if given and given.unknown:
-        return Count(None, reason=given.unknown)
     template = case.template
-    devices = given.bounds if given else ()
+    asking = (index for index, (shape, _) in enumerate(template.pods) if case.asks(Template(((shape, 1),))))
+    index = next(asking, 0)
+    given = case.given[index]
+    unknown = next((supply.unknown for supply in given.supplies if supply.unknown), _unlisted(case))
+    if unknown:
+        return Count(None, reason=unknown)
+    devices = [bound for supply in given.supplies for bound in supply.bounds]
     fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.hardware.partial])]
-    return _count(_places(case, shape, supply).free, template.doubts, fewer, ())
+    return _count(_places(case, template.pods[index][0], given).free, template.doubts, fewer, ())
 
 
 def _pending(case: _Case) -> Count:

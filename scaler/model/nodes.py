@@ -181,6 +181,7 @@ class RuntimeClass:
 
 
 Shy = Mapping[Apart, Collection[tuple[str, int]]]  # what some pods stay apart from: their nodes and priorities
+Handle = tuple[str, str] | None  # a label that all pods of a selector have; None where it names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +378,8 @@ class Hardware:
     nodes: Mapping[str, Node] | None = None
     loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
     queue: Queue = field(default_factory=Queue)
-    shy: Mapping[str, Shy] = field(default_factory=dict)  # by namespace of those (ANY: of all) who are not wanted
+    # By the namespace (ANY: of all) of those who are not wanted, and a label of theirs.
+    shy: Mapping[tuple[str, Handle], Shy] = field(default_factory=dict)
     priorities: Mapping[str, PriorityClass] | None = None  # by name
     runtimes: Mapping[str, RuntimeClass] | None = None  # by name
     fillings: Mapping[str, Filling] | None = None  # by namespace; one without is left out
@@ -386,6 +388,7 @@ class Hardware:
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
     claims: tuple[NodeClaim, ...] | None = None
     kinds: tuple[Node, ...] = ()  # one machine of each pool and type
+    listed: frozenset[str] | None = None  # resources that some node lists; None: look at the nodes
     shortages: tuple[Shortage, ...] | None = None
     overlays: tuple[NodeOverlay, ...] | None = ()
     buffers: tuple[CapacityBuffer, ...] | None = ()

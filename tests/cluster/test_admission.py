@@ -1,5 +1,7 @@
 """What admission adds before there is a pod, and what pods of a template tell of the next one."""
 
+import dataclasses
+
 import pytest
 from support.cluster import GPU, node, on, picture, spec
 
@@ -131,12 +133,39 @@ def test_what_no_node_lists_is_not_known_where_another_scheduler_places_pods():
         counts.schedulable.reason
         == "no node lists volcano.sh/vgpu-number, and what volcano makes of that cannot be read"
     )
-    assert found([node()], pod=engine(**{"volcano.sh/vgpu-number": "1"})).schedulable.value == 0
+
+
+@pytest.mark.parametrize("resource", ["volcano.sh/vgpu-number", "nvidia.com/gpumem", "example.com/wafer"])
+def test_what_no_node_lists_may_be_supplied_by_a_webhook_or_another_scheduler(resource):
+    counts = found([node()], pod=engine(**{resource: "1"}))
+    told = f"no node lists {resource}, which a webhook or another scheduler may supply"
+    assert counts.schedulable == counts.free == Count(None, reason=told)
+
+
+@pytest.mark.parametrize("resource", ["amd.com/gpu", "google.com/tpu", "nvidia.com/mig-3g.40gb"])
+def test_what_only_device_plugins_supply_is_not_there_where_no_node_lists_it(resource):
+    counts = found([node()], pod=engine(**{resource: "1"}))
+    assert counts.schedulable == Count(0, reason=f"insufficient {resource} on 1 node")
+
+
+def test_a_gpu_that_no_node_lists_is_not_left_out_since_nodes_list_something_else():
+    counts = found([node("n", None, rdma__hca="8")], pod=engine(**{GPU: "1", "rdma/hca": "1"}))
+    assert counts.schedulable == Count(0, reason=f"insufficient {GPU} on 1 node")
+
+
+def test_devices_that_may_not_be_read_may_be_given_for_what_no_node_lists():
+    cluster = picture([node("n", None)], (), {"llama": spec()})
+    hardware = dataclasses.replace(cluster.hardware, devices=None)
+    cluster = dataclasses.replace(cluster, hardware=hardware, problems={"deviceclasses.resource.k8s.io": "403"})
+    [scaled] = cluster
+    told = f"no node lists {GPU}, and whether devices are given for it is not known"
+    assert availability(cluster, scaled).schedulable == Count(None, reason=told)
 
 
 @pytest.mark.parametrize(
     "resource",
-    ["amd.com/cpx_nps4", "amd.com/spx_nps1", "nvidia.com/mig-1g.10gb", "cambricon.com/vmlu", "example.com/wafer", "aliyun.com/gpu-mem"],
+    ["amd.com/cpx_nps4", "amd.com/spx_nps1", "nvidia.com/mig-1g.10gb", "cambricon.com/vmlu", "example.com/wafer", "aliyun.com/gpu-mem",
+     "cerebras.net/wse", "ibm.com/aiu_pf", "furiosa.ai/rngd", "rebellions.ai/ATOM", "tenstorrent.com/n150"],
 )  # fmt: skip
 def test_any_scarce_resource_of_a_pod_is_its_accelerator(resource):
     machine = node("a", None)
@@ -145,6 +174,12 @@ def test_any_scarce_resource_of_a_pod_is_its_accelerator(resource):
     assert (counts.resource, counts.free.value, counts.schedulable.value) == (f"2 {resource}", 64, 32)
 
 
-def test_a_network_card_is_no_accelerator():
-    machine = node("a", None, rdma__hca="8")
-    assert found([machine], pod=engine(**{"rdma/hca": "1"})).resource == ""
+@pytest.mark.parametrize(
+    "resource",
+    ["rdma/hca", "mellanox.com/shared_hca", "intel.com/sriov_netdevice", "vpc.amazonaws.com/efa", "vpc.amazonaws.com/pod-eni",
+     "openshift.io/mlxnics", "nvidia.com/rdma_ib", "devices.kubevirt.io/kvm", "smarter-devices/fuse", "example.com/netdev"],
+)  # fmt: skip
+def test_a_network_card_is_no_accelerator(resource):
+    machine = node("a", None)
+    machine["status"]["allocatable"][resource] = "8"
+    assert found([machine], pod=engine(**{resource: "1"})).resource == ""

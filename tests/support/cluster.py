@@ -67,6 +67,7 @@ def picture(
         if runtimes is None
         else {raw["metadata"]["name"]: read_runtime_class(raw) for raw in runtimes},
         "kinds": kinds(known),
+        "listed": frozenset().union(*(one.allocatable for one in known)),
         "queue": line_up(table.waiting.values()),
         "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
         "devices": devices or Devices(),

@@ -424,6 +424,7 @@ class Kube:
         self._hardware_problem = ""
         self._nodes: dict[str, Node] = {}
         self._kinds: tuple[Node, ...] = ()
+        self._listed: frozenset[str] = frozenset()
         self._made: tuple[object, Cluster] | None = None
 
     def start(self) -> None:
@@ -575,6 +576,7 @@ class Kube:
         return Hardware(
             nodes=None if nodes is None else self._same({name: node for (_, name), node in nodes.items()}),
             kinds=self._kinds,
+            listed=self._listed,
             loads=None if pods is None else joined([table.loads for table in pods]),
             shy=by_target(one for table in pods or () for one in table.shy),
             fillings=None if ranges is None else filling(ranges),
@@ -610,6 +612,7 @@ class Kube:
         """The dict of before if nothing changed, so that others see by its identity that they know it."""
         if self._nodes != nodes:
             self._nodes, self._kinds = nodes, karpenter.kinds(nodes.values())
+            self._listed = frozenset().union(*(node.allocatable for node in nodes.values()))
         return self._nodes
 
     def _all(self, resource: Resource) -> list[Any] | None:

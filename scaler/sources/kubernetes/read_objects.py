@@ -8,15 +8,16 @@ LeaderWorkerSet these are the leaders, one for each replica).
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scaler.cluster import admission, pod_requests
+from scaler.cluster.anti_affinity import handles
 from scaler.cluster.node_fit import takes
 from scaler.cluster.pod_requests import total
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import Amounts, Hardware, Needs, Owner, Shape, Taint, Template, Waiting
+from scaler.model.nodes import Amounts, Handle, Hardware, Needs, Owner, Shape, Taint, Template, Term, Waiting
 from scaler.model.objects import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
 from scaler.sources.kubernetes.selector import selects
@@ -481,6 +482,40 @@ def _or(given: int | None, default: int) -> int:
     return default if given is None else given
 
 
+class Placed:
+    """Where pods are, by their namespace and labels; of a namespace it is sorted out once, when somebody asks."""
+
+    def __init__(self, pods: Mapping[Owner, Collection[PodRecord]]) -> None:
+        self._pods = pods
+        self._owners: dict[str, list[Owner]] = {}
+        for owner in pods:
+            self._owners.setdefault(owner[0], []).append(owner)
+        self._known: dict[str, dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]] = {}
+
+    def of(self, namespace: str, term: Term) -> Iterator[tuple[str, int]]:
+        """The nodes of pods that a selector takes, and the highest priority of the alike among them on each."""
+        if namespace not in self._known:
+            self._known[namespace] = self._sorted_out(namespace)
+        known = self._known[namespace]
+        for labels, nodes in (one for handle in handles(term) for one in known.get(handle, ())):
+            if takes(term, labels):
+                yield from nodes.items()
+
+    def _sorted_out(self, namespace: str) -> dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]:
+        alike: dict[int, tuple[Metadata, dict[str, int]]] = {}  # labels are kept once, and costly to compare
+        for one in (pod for owner in self._owners.get(namespace, ()) for pod in self._pods[owner]):
+            if one.node:
+                _, nodes = alike.setdefault(id(one.labels), (one.labels, {}))
+                rank = one.shape.priority or 0
+                nodes[one.node] = max(rank, nodes.get(one.node, rank))
+        found: dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]] = {}
+        for labels, nodes in alike.values():
+            known = dict(labels)
+            for handle in (None, *labels):
+                found.setdefault(handle, []).append((known, nodes))
+        return found
+
+
 # ---- together --------------------------------------------------------------------------------------------------------
 
 
@@ -492,11 +527,11 @@ def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = N
         odd: called with an object that cannot be put together, and why; it is left out. Without it the error is raised.
     """
     jobs = None if tables.jobs is None else _by_owner(tables.jobs)
-    taints = admission.taints_of(tables.hardware)
+    taints, placed = admission.taints_of(tables.hardware), Placed(tables.pods or {})
     objects: dict[Key, tuple[Scaled, ...]] = {}
     for record in tables.scaled:
         try:
-            scaled = _together(record, tables, jobs, taints)
+            scaled = _together(record, tables, jobs, taints, placed)
         except Exception as error:
             if odd is None:
                 raise
@@ -507,7 +542,9 @@ def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = N
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
-def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint]) -> Scaled:
+def _together(
+    record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: Placed
+) -> Scaled:
     """One scaled object, with all that the others say of it."""
     selected = _selected(record, tables)
     template = _template(record, tables, selected or (), taints)
@@ -520,7 +557,7 @@ def _together(record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: C
         hpa=_hpa(record.scaled, tables),
         template=template,
         held=_held(record, tables, selected),
-        barred=_barred(record, tables, template),
+        barred=_barred(record, placed, template),
         doubt=tables.unread.get(record.scaled.namespace, ""),
     )
 
@@ -737,18 +774,10 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
     return tuple(sorted(held.items()))
 
 
-def _barred(record: ScaledRecord, tables: Tables, template: Template | None) -> tuple[tuple[str, int], ...]:
+def _barred(record: ScaledRecord, placed: Placed, template: Template | None) -> tuple[tuple[str, int], ...]:
     """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
     terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
-    if not terms or tables.pods is None:
-        return ()
-    there = (one for owner, pods in tables.pods.items() if owner[0] == record.target[0] for one in pods if one.node)
-    meant: dict[Metadata, bool] = {}
     barred: dict[str, int] = {}
-    for one in there:
-        if one.labels not in meant:
-            meant[one.labels] = any(takes(term, dict(one.labels)) for term in terms)
-        if meant[one.labels]:
-            rank = one.shape.priority or 0
-            barred[one.node] = max(rank, barred.get(one.node, rank))
+    for node, rank in (found for term in terms for found in placed.of(record.target[0], term)):
+        barred[node] = max(rank, barred.get(node, rank))
     return tuple(sorted(barred.items()))

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from scaler.cluster.anti_affinity import handles
 from scaler.cluster.node_fit import EMPTY, with_pod, without_pod
-from scaler.model.nodes import ANY, Apart, Filling, Load, Owner, Quota, Waiting
+from scaler.model.nodes import ANY, Apart, Filling, Handle, Load, Owner, Quota, Waiting
 from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
 
 MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
@@ -104,13 +105,15 @@ def _shy(record: PodRecord) -> Iterator[tuple[str, Apart, str, int]]:
     return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.apart)
 
 
-def by_target(pods: Iterable[tuple[str, Apart, str, int]]) -> dict[str, dict[Apart, set[tuple[str, int]]]]:
-    """Where the pods are that stay apart, by the namespace of those from whom they do."""
-    found: dict[str, dict[Apart, set[tuple[str, int]]]] = {}
+def by_target(
+    pods: Iterable[tuple[str, Apart, str, int]],
+) -> dict[tuple[str, Handle], dict[Apart, set[tuple[str, int]]]]:
+    """Where the pods are that stay apart, by the namespace of those from whom they do, and by a label of these."""
+    found: dict[tuple[str, Handle], dict[Apart, set[tuple[str, int]]]] = {}
     for namespace, apart, node, rank in pods:
         spaces = (*apart.spaces, *([ANY] if apart.reach != "named" else [] if apart.spaces else [namespace]))
-        for space in spaces:
-            found.setdefault(space, {}).setdefault(apart, set()).add((node, rank))
+        for place in ((space, handle) for space in spaces for handle in handles(apart.term)):
+            found.setdefault(place, {}).setdefault(apart, set()).add((node, rank))
     return found
 
 

@@ -14,9 +14,11 @@ from support.kubernetes_objects import (
     stamp,
 )
 
+from scaler.cluster.node_fit import takes
 from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
+from scaler.sources.kubernetes import read_objects
 from scaler.sources.kubernetes.read_objects import (
     Reader,
     Scale,
@@ -598,6 +600,24 @@ def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
     far = made("y", asking(1), node="n3", owner=("ReplicaSet", "other-1a"), labels={"app": "other"})
     assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).barred == (("n2", 0),)
     assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).barred == ()
+
+
+def test_targets_that_stay_apart_from_their_own_are_not_compared_with_each_other(monkeypatch):
+    """Of 40 targets in one namespace, each with two pods, every selector is held against its own pods alone."""
+    asked = []
+    monkeypatch.setattr(read_objects, "takes", lambda *known: asked.append(known) or takes(*known))
+    names, pods, written = [f"m{number}" for number in range(40)], [], []
+    for name in names:
+        term = {"labelSelector": {"matchLabels": {"app": name}}, "topologyKey": "kubernetes.io/hostname"}
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+        apart = asking(1, affinity={"podAntiAffinity": required})
+        written.append(with_template(deployment(name), apart, {"app": name}))
+        for where in "ab":
+            owner = ("ReplicaSet", f"{name}-5d8f")
+            pods.append(made(f"{name}-{where}", apart, node=where, owner=owner, labels={"app": name}))
+    joined = cluster(*map(scaled_object, names), pods=pods, deployments=written)
+    assert {one.barred for one in joined} == {(("a", 0), ("b", 0))}
+    assert len(asked) == len(names)
 
 
 def test_a_pod_that_waits_says_whether_it_was_tried_and_what_it_waits_for():

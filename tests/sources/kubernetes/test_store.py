@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import on, spec
 
-from scaler.model.nodes import ANY, HOST, Apart, Filling
+from scaler.model.nodes import ANY, HOST, Apart, Filling, Requirement
 from scaler.sources.kubernetes.read_objects import Reader
 from scaler.sources.kubernetes.store import PodTable, by_target, filling
 
@@ -55,9 +55,21 @@ def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wa
     pods = [("red", one, "n", 0) for one in (near, far, everywhere, unsure)]
     found = by_target(pods)
     assert {space: set(there) for space, there in found.items()} == {
-        "red": {near},
-        "blue": {far, unsure},
-        "green": {far},
-        ANY: {everywhere, unsure},
+        ("red", None): {near},
+        ("blue", None): {far, unsure},
+        ("green", None): {far},
+        (ANY, None): {everywhere, unsure},
     }
-    assert by_target([*pods, ("red", near, "m", 5)])["red"][near] == {("n", 0), ("m", 5)}
+    assert by_target([*pods, ("red", near, "m", 5)])["red", None][near] == {("n", 0), ("m", 5)}
+
+
+def test_pods_that_stay_apart_are_found_by_a_label_of_those_who_are_not_wanted():
+    exists = Requirement("team", "Exists")
+    named = Apart((exists, Requirement("app", "In", ("a", "b"))), HOST)
+    other = Apart((exists, Requirement("app", "NotIn", ("a",))), HOST)
+    found = by_target([("red", one, "n", 0) for one in (named, other)])
+    assert {place: set(there) for place, there in found.items()} == {
+        ("red", ("app", "a")): {named},
+        ("red", ("app", "b")): {named},
+        ("red", None): {other},
+    }
