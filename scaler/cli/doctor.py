@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
-    server = ApiServer(_kubeconfig(arguments.kubeconfig))
+    server = ApiServer(kubeconfig_of(arguments.kubeconfig))
     tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     longest = _span(arguments.longest_generation)
     inside = IN_POD in os.environ
@@ -87,7 +87,8 @@ def _admin(given: str | None) -> str:
     return given or os.environ.get(SERVER) or (OWN_ADMIN if os.environ.get(IN_POD) else "")
 
 
-def _kubeconfig(given: str | None) -> Path | None:
+def kubeconfig_of(given: str | None) -> Path | None:
+    """Which kubeconfig is read: the one that is given, or None for the environment's or the pod's account."""
     if given:
         return Path(given)
     if os.environ.get("KUBECONFIG") or os.environ.get(IN_POD):

@@ -35,6 +35,7 @@ COMMANDS = {
     "ask": Command("ask", "Call a server as KEDA would, and print its three answers."),
     "explain": Command("explain", "Why N? Everything behind the newest answer, down to the HPA."),
     "doctor": Command("doctor", "Why does it not scale? What is wrong, by what evidence, and what repairs it."),
+    "scaledobject": Command("scaledobject", "The ScaledObject to paste for what is to be scaled."),
     "signals": Command("signals_table", "What each engine offers, and under which names."),
     "backtest": Command(
         "backtest.command", "Replay the past of a ScaledObject or HPA, and what other settings would have cost."

@@ -5,6 +5,7 @@ KEDA's protocol that asks for nothing but a name.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ from scaler.wiring.picture import (
     scaler_address,
     sequence,
 )
+from scaler.wiring.rules.hpa import startup_seconds
 
 ADMIN_PORT = 8080
 TIMEOUT = 5.0  # seconds for llm-scaler, and for the call that KEDA would make
@@ -245,3 +247,31 @@ def find_all(shared: Picture) -> list[tuple[str, str]]:
 def _asks_us(shared: Picture, namespace: str, name: str) -> bool:
     picture = replace(shared, namespace=namespace, name=name)
     return named(picture.own("scaledobjects"), name) is not None and bool(picture.triggers)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the cluster says of something that is to be scaled.
+
+    Attributes:
+        manifest: of it; empty where it could not be read.
+        version: its apiVersion in this cluster; empty where that is not known.
+        startup: seconds that the slowest of its ready pods took to start; None where there is none.
+        problem: why not all of it is known, or an empty text.
+    """
+
+    manifest: Manifest
+    version: str = ""
+    startup: float | None = None
+    problem: str = ""
+
+
+def of_target(server: ApiServer, namespace: str, kind: str, version: str, name: str) -> Seen:
+    """Look at something that is to be scaled."""
+    ref = {"apiVersion": version, "kind": kind, "name": name}
+    wanted = {"metadata": {"namespace": namespace, "name": name}, "spec": {"scaleTargetRef": ref}}
+    picture = _with_target(server, Picture(namespace, name, time.time(), {"scaledobjects": [wanted]}))
+    if picture.target_manifest is None:
+        why = picture.unread.get("scaletarget") or f"there is no {kind} {name} in {namespace}"
+        return Seen({}, problem=why)
+    return Seen(picture.target_manifest, version, startup_seconds(picture))
