@@ -260,7 +260,7 @@ def test_the_commands_run(page, tmp_path):
     lines = ["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
     for line in filter(is_run, "\n".join(SHELL[page]).splitlines()):
         command = line.replace("127.0.0.1:6000", f"127.0.0.1:{grpc}")
-        if re.search("llm-scaler (ask|explain|doctor)", command):
+        if re.search("llm-scaler (ask|explain|doctor|backtest .*--from)", command):
             lines.append(
                 f"{command.partition('  #')[0]} > {tmp_path}/out 2>&1 || true; cat {tmp_path}/out; test -s {tmp_path}/out"
             )

@@ -48,6 +48,7 @@ STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that k
 MAX_TICKS = 20_160  # two weeks of minutes
 HERE = "http://127.0.0.1:9090"  # Prometheus' own address, where nobody says another
 STARTUP = 180.0  # seconds, where neither the record nor the command line says it
+DASK_PATIENCE = 10.0  # seconds for which a scheduler is tried
 AS_IT_IS = "as it is, replayed"
 
 
@@ -400,7 +401,7 @@ def _executor(arguments: argparse.Namespace) -> Iterator[Executor]:
             "argument", "--dask", "needs the package distributed, which is not installed", allowed
         ) from error
     try:
-        client: Any = distributed.Client(arguments.dask, timeout=10)  # type: ignore[no-untyped-call]
+        client: Any = distributed.Client(arguments.dask, timeout=DASK_PATIENCE)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ConfigError("argument", "--dask", f"{arguments.dask} does not answer") from error
     with client:

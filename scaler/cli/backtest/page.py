@@ -7,6 +7,7 @@ from html import escape
 
 from scaler.cli.backtest.table import HEADINGS, cells
 from scaler.cli.style import STYLE
+from scaler.model.fields import seconds
 from scaler.model.measurement import Reading, SignalAsk
 from scaler.sim.backtest.compare import Comparison, Plan
 from scaler.sim.backtest.record import Record
@@ -31,7 +32,7 @@ def page(comparison: Comparison, plan: Plan, title: str, words: Sequence[str]) -
     body = "".join(
         (
             f"<h1>{escape(title)}</h1>",
-            *(f"<p>{escape(line)}</p>" for line in words[0:]),
+            *(f"<p>{escape(line)}</p>" for line in words),
             _table(comparison),
             _replicas(comparison, plan),
             *_load(plan),
@@ -168,6 +169,6 @@ def _round_steps(top: float, most: int = 4) -> list[float]:
 def _moment(start: float, at: float, end: float) -> str:
     """A time as the axis shows it: of a day or less the hour, else the day."""
     if start == 0:
-        return f"{at:.0f} s" if end < 7200 else f"{at / 3600:.1f} h"
+        return seconds(at) if at else "0"
     moment = datetime.fromtimestamp(start + at, UTC)
     return moment.strftime("%H:%M:%S" if end < 7200 else "%H:%M" if end <= 86400 else "%m-%d %H:%M")

@@ -46,8 +46,11 @@ def _span(plan: Plan) -> str:
     if plan.record is None:
         world = plan.world
         return f"{len(world.trace):,} requests in {seconds(world.end)}" if world else ""
+    ticks = f"{plan.record.ticks:,} ticks of {seconds(plan.record.step)}"
+    if plan.record.start == 0:  # of a trace, whose times begin anywhere
+        return f"{seconds(plan.record.span)}, {ticks}"
     start = datetime.fromtimestamp(plan.record.start, UTC).strftime("%Y-%m-%d %H:%M")
-    return f"{seconds(plan.record.span)} from {start} UTC, {plan.record.ticks:,} ticks of {seconds(plan.record.step)}"
+    return f"{seconds(plan.record.span)} from {start} UTC, {ticks}"
 
 
 def _replayed(agreed: Agreement) -> str:
