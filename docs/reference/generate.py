@@ -1,12 +1,16 @@
 """Write the pages of this folder from the code; `make docs` does, and tests/docs holds that they are up to date."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scaler.config.catalog import shipped_formulas
+from scaler.config.defaults import WORKLOAD_KEYS, Key
 from scaler.config.formula_file import MEASURED, OVERRIDES, FormulaFile, Parameter, parse_file
+from scaler.config.schema import SCHEMAS, default_text
 from scaler.config.settings import KEYS, flag, read_settings, shown, variable
 from scaler.config.trigger import KEDA_KEYS
 from scaler.formula import parse
@@ -186,12 +190,25 @@ def trigger_keys() -> str:
         ("KEDA's own, which llm-scaler leaves to KEDA", tuple(sorted(KEDA_KEYS))),
     ]
     rows = ((meaning, ", ".join(f"`{key}`" for key in keys)) for meaning, keys in parts)
+    own = ((f"`{key.path}`", _default(key), key.meaning) for key in WORKLOAD_KEYS)
     introduction = (
         "Any other key is a parameter of the formula ([shipped formulas](formulas.md)), or refused with the name of the"
         " nearest known one. [The trigger](../trigger.md) says what each means. `xFromEnv` is read as `x`; an empty"
         " value is one that is not given."
     )
-    return page("Trigger keys", introduction, table(("what it says", "keys"), rows))
+    of_workload = "These a formula file may say, and a trigger in its place; the defaults are the settings'."
+    keys = table(("key", "default", "meaning"), own)
+    return page("Trigger keys", introduction, table(("what it says", "keys"), rows), of_workload, keys)
+
+
+def _default(key: Key[Any]) -> str:
+    default = default_text(key)
+    return f"`{default}`" if default else ""
+
+
+def schema(of: str) -> str:
+    """Return a JSON Schema for editors."""
+    return json.dumps(SCHEMAS[of](), indent=2) + "\n"
 
 
 PAGES = {
@@ -201,6 +218,8 @@ PAGES = {
     "errors.md": error_codes,
     "formulas.md": formulas,
     "trigger-keys.md": trigger_keys,
+    "formula.schema.json": partial(schema, "formula"),
+    "settings.schema.json": partial(schema, "settings"),
 }
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "backtest": Command(
         "backtest.command", "Replay the past of a ScaledObject or HPA, and what other settings would have cost."
     ),
+    "schema": Command("schema", "The JSON Schema of a formula file or of the settings, for editors."),
     "demo": Command("demo.command", "See a simulated fleet scaled from 0 up and back, with every reason."),
 }
 

@@ -1,12 +1,17 @@
-"""What the settings say for every workload."""
+"""What the settings say for every workload, and the keys by which a formula file or a trigger says otherwise.
+
+Each key is declared once: its name, its reader, its default, and a sentence. From that come the reading of formula
+files and triggers, `defaults.KEY` of the settings, the tables of the reference, and the JSON Schemas for editors.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
-from scaler.model.fields import duration, number
+from scaler.model.fields import REQUIRED, Fields, duration, number, schema_of, takes, text
 
+T = TypeVar("T")
 Mode = Literal["clamp", "report", "off"]
 
 
@@ -22,32 +27,7 @@ class ScaleDown:
         return f"{self.percent:g}% {window}"
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What the settings say for every workload that does not say it itself."""
-
-    interval: float = 5.0  # seconds between ticks
-    direct_interval: float = 3.0  # the same of who measures on pages alone, where no query has to be paid
-    direct: frozenset[str] = frozenset()  # endpoints whose pages are read directly
-    hold_for: float = 120.0  # seconds an answer outlives its data
-    idle_for: float = 60.0  # seconds of quiet before "inactive"
-    capacity: Mode = "report"
-    startup: float = 900.0
-    scale_down: ScaleDown | None = ScaleDown()  # None: at once
-    engine: str = "vllm"
-    gateway: str = "llm-d"
-    gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
-    endpoint: str = "default"
-    gateway_endpoint: str | None = None  # of what gateways say; None: the workload's own
-    endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
-    only_for: Mapping[str, frozenset[str]] = field(default_factory=dict)  # endpoint -> the only namespaces it is for
-    enforced: Mapping[str, str] = field(default_factory=dict)  # endpoint -> label of the namespace that its PromQL gets
-
-    def endpoints_for(self, namespace: str) -> tuple[str, ...]:
-        """The endpoints that triggers of a namespace may be measured at."""
-        return tuple(name for name in self.endpoints if namespace in self.only_for.get(name, {namespace}))
-
-
+@takes(enum=["clamp", "report", "off", False])
 def capacity_mode(raw: object) -> Mode:
     """A mode of capacity; YAML reads a bare `off` as a boolean."""
     if raw is False:
@@ -61,6 +41,16 @@ SCALE_DOWN = "off, or a percentage a minute such as 10% and, after a space, a wi
 _WRITTEN = re.compile(r"(?P<percent>[\d.]+)\s*%(\s+(?P<window>\S+))?")
 
 
+_IN_A_FILE = {"percent": schema_of(number(0, 100)), "window": {"type": ["number", "string"]}}
+
+
+@takes(
+    anyOf=[
+        {"enum": ["off", False]},
+        {"type": "string", "pattern": r"^\s*[\d.]+\s*%(\s+\S+)?\s*$"},
+        {"type": "object", "properties": _IN_A_FILE, "additionalProperties": False, "minProperties": 1},
+    ]
+)
 def scale_down(raw: object) -> ScaleDown | None:
     """How fast an answer may fall: a mapping of percent and window, or both as a text; None for `off`."""
     if raw is False or raw == "off":
@@ -72,3 +62,73 @@ def scale_down(raw: object) -> ScaleDown | None:
     percent = number(0, 100, above=True)(raw.get("percent", 10))
     window = raw.get("window", "startup")
     return ScaleDown(percent, None if window == "startup" else duration(0, 3600)(window))
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T]):
+    """One key of configuration."""
+
+    path: str
+    read: Callable[[object], T]
+    default: T
+    meaning: str
+
+    def take(self, fields: Fields, default: T) -> T:
+        """Take the key, or another default than its own."""
+        return fields.take(self.path, self.read, default)
+
+    def inside(self, section: str) -> "Key[T]":
+        """Return the same key in a section."""
+        return Key(f"{section}.{self.path}", self.read, self.default, self.meaning)
+
+
+@takes(type=["string", "boolean"])
+def condition(raw: object) -> str:
+    """Read a condition as text; YAML reads a bare `true` as a boolean."""
+    return str(raw).lower() if isinstance(raw, bool) else text(raw)
+
+
+TARGET: Key[float] = Key("target", number(0, above=True), REQUIRED, "what one replica takes of the formula's value")
+ACTIVATION: Key[str] = Key("activation", condition, REQUIRED, "a condition that says whether there is work at all")
+ACTIVATION_TARGET = Key("activationTarget", number(), 0.0, "the same as a number that the value must exceed")
+ENDPOINT: Key[str] = Key("endpoint", text, REQUIRED, "the endpoint of the settings that is asked")
+INTERVAL = Key("interval", duration(1, 600), 5.0, "seconds between decisions of a workload")
+HOLD_FOR = Key("holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data")
+IDLE_FOR = Key("idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said")
+_CAPACITY: Mode = "report"
+CAPACITY = Key("capacity", capacity_mode, _CAPACITY, "what is made of replicas that cannot be had: clamp, report, off")
+STARTUP = Key(
+    "startup", duration(0, 7200), 900.0, "how long a replica that is not ready counts as on its way; 0s: never"
+)
+_PACE: ScaleDown | None = ScaleDown()
+SCALE_DOWN_KEY = Key("scaleDown", scale_down, _PACE, "how fast an answer may fall in a minute, and its window; or off")
+DIRECT_INTERVAL = Key("directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone")
+WORKLOAD_KEYS: tuple[Key[Any], ...] = (  # of a formula file, and of a trigger in its place
+    TARGET, ACTIVATION, ACTIVATION_TARGET, ENDPOINT, INTERVAL, HOLD_FOR, IDLE_FOR, CAPACITY, STARTUP, SCALE_DOWN_KEY,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the settings say for every workload that does not say it itself."""
+
+    interval: float = INTERVAL.default  # seconds between ticks
+    direct_interval: float = DIRECT_INTERVAL.default  # the same where no query has to be paid
+    direct: frozenset[str] = frozenset()  # endpoints whose pages are read directly
+    hold_for: float = HOLD_FOR.default  # seconds an answer outlives its data
+    idle_for: float = IDLE_FOR.default  # seconds of quiet before "inactive"
+    capacity: Mode = CAPACITY.default
+    startup: float = STARTUP.default
+    scale_down: ScaleDown | None = SCALE_DOWN_KEY.default  # None: at once
+    engine: str = "vllm"
+    gateway: str = "llm-d"
+    gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
+    endpoint: str = "default"
+    gateway_endpoint: str | None = None  # of what gateways say; None: the workload's own
+    endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
+    only_for: Mapping[str, frozenset[str]] = field(default_factory=dict)  # endpoint -> the only namespaces it is for
+    enforced: Mapping[str, str] = field(default_factory=dict)  # endpoint -> label of the namespace that its PromQL gets
+
+    def endpoints_for(self, namespace: str) -> tuple[str, ...]:
+        """The endpoints that triggers of a namespace may be measured at."""
+        return tuple(name for name in self.endpoints if namespace in self.only_for.get(name, {namespace}))

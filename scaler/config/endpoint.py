@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from scaler.config.naming import Dialect, PodPagesMeaning
 from scaler.model.errors import ConfigError
-from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, text, whole
+from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, takes, text, whole
 
 Network = IPv4Network | IPv6Network
 NameKind = Literal["service", "dns"]
@@ -32,7 +32,7 @@ _PLACES = ("url", "pages", "pagesFile")  # not more than one of them
 _OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", "podPages", "enforceNamespace")
 _KINDS: tuple[NameKind, ...] = ("service", "dns")
 _LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+ENDPOINT_NAME = _NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,14 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         ConfigError: naming the key that is wrong.
     """
     path = f"endpoints.{name}"
-    fields = Fields(where, tree, path)
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+    if not re.fullmatch(ENDPOINT_NAME, name):
         raise ConfigError(where, path, f"{name!r} cannot name an endpoint", "lower-case letters, digits and '-'")
+    return read_place(Fields(where, tree, path), name)
+
+
+def read_place(fields: Fields, name: str) -> Endpoint:
+    """Read one endpoint, but for its name."""
+    where, path = fields.where, fields.path
     basic = fields.inside("basicAuth")
     username = basic.take("username", text, None)
     password = basic.take("passwordFile", _file, None)
@@ -183,7 +188,7 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
         if fields.has(key):
             raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
     no_pages: object = []
-    pages, named = _listed(fields.take("pages", _as_it_is, no_pages), where, f"{path}.pages")
+    pages, named = _listed(fields.take("pages", _pages, no_pages), where, f"{path}.pages")
     pods = _pods(fields.inside("pods")) if fields.has("pods") else None
     endpoint = Endpoint(
         name=name,
@@ -228,6 +233,7 @@ def _pods(fields: Fields) -> PodPages:
     return pods
 
 
+@takes(type=["integer", "string", "array"])
 def _ports(raw: object) -> int | str:
     """Read a port, or a list of ports, ranges of ports, and names of container ports."""
     if isinstance(raw, int):
@@ -238,6 +244,7 @@ def _ports(raw: object) -> int | str:
     return written
 
 
+@takes(type="array", items={"type": "string"})
 def _networks(raw: object) -> tuple[Network, ...]:
     try:
         return tuple(ip_network(text(one)) for one in listed(_as_it_is)(raw))
@@ -306,10 +313,16 @@ def _page_url(raw: object) -> str:
     return url
 
 
+@takes(type="array", items={"type": ["string", "object"]})
+def _pages(raw: object) -> object:
+    return raw
+
+
 def _as_it_is(raw: object) -> object:
     return raw
 
 
+@takes(type="string")
 def _file(raw: object) -> Path:
     return Path(text(raw))
 
@@ -323,6 +336,7 @@ def _texts(fields: Fields, key: str, names: str) -> Mapping[str, str]:
     return MappingProxyType(read)
 
 
+@takes(type="string", pattern="^https?://")
 def server_url(raw: object) -> str:
     """The URL of a server, without what comes after its path."""
     url = text(raw)

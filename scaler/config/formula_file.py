@@ -13,7 +13,19 @@ from functools import lru_cache
 from typing import Literal
 
 from scaler.config import promql, signals
-from scaler.config.defaults import Defaults, capacity_mode, scale_down
+from scaler.config.defaults import (
+    ACTIVATION,
+    ACTIVATION_TARGET,
+    CAPACITY,
+    HOLD_FOR,
+    IDLE_FOR,
+    INTERVAL,
+    SCALE_DOWN_KEY,
+    STARTUP,
+    TARGET,
+    WORKLOAD_KEYS,
+    Defaults,
+)
 from scaler.config.metrics import (
     FORMULA_NAME,
     FUNCTIONS_TOO,
@@ -37,20 +49,10 @@ from scaler.model.measurement import GpuAsk, WorkloadKey
 from scaler.policy import POLICIES, PolicySpec
 from scaler.policy.outcome import ANY, EACH, TOTALS
 
-OVERRIDES = (
-    "target",
-    "activation",
-    "activationTarget",
-    "endpoint",
-    "interval",
-    "holdFor",
-    "idleFor",
-    "capacity",
-    "startup",
-    "scaleDown",
-)
+OVERRIDES = tuple(key.path for key in WORKLOAD_KEYS)
 MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
 RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
+METRIC_TYPE, METRIC_KIND = choice("AverageValue", "Value"), choice(*sorted(ANY))
 REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 
 
@@ -112,7 +114,11 @@ def _parameter(where: str, name: str, tree: object) -> Parameter:
         raise ConfigError(
             where, path, f"{show(name)} is not a name", "letters, digits and '_', not starting with a digit"
         )
-    fields = Fields(where, {} if tree is None else tree, path)
+    return read_parameter(Fields(where, {} if tree is None else tree, path), name)
+
+
+def read_parameter(fields: Fields, name: str) -> Parameter:
+    """Read one parameter of a formula file, but for its name."""
     kind = fields.take("type", choice("text", "number", "duration", "boolean"), "text")
     default = fields.take("default", _TYPES[kind], None)
     example = fields.take("example", _TYPES[kind], None)
@@ -311,12 +317,12 @@ def _read(
         policy_kind=policy_kind,
         policy=policy,
         policy_programs=policy_programs,
-        interval=fields.take("interval", duration(1, 600), _usual_interval(inputs, defaults)),
-        hold_for=fields.take("holdFor", duration(0, 3600), defaults.hold_for),
-        idle_for=fields.take("idleFor", duration(0, 3600), defaults.idle_for),
-        capacity=fields.take("capacity", capacity_mode, defaults.capacity),
-        startup=fields.take("startup", duration(0, 7200), defaults.startup),
-        scale_down=fields.take("scaleDown", scale_down, None if policy else defaults.scale_down),
+        interval=INTERVAL.take(fields, _usual_interval(inputs, defaults)),
+        hold_for=HOLD_FOR.take(fields, defaults.hold_for),
+        idle_for=IDLE_FOR.take(fields, defaults.idle_for),
+        capacity=CAPACITY.take(fields, defaults.capacity),
+        startup=STARTUP.take(fields, defaults.startup),
+        scale_down=SCALE_DOWN_KEY.take(fields, None if policy else defaults.scale_down),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
@@ -378,13 +384,8 @@ def _activation(fields: Fields, names: frozenset[str]) -> Program | float:
     if fields.has("activation"):
         if fields.has("activationTarget"):
             raise fields.error("activation", "activation and activationTarget are both given", "one of them")
-        return _program(fields.take("activation", _written), names, "boolean", fields.where, "activation")
-    return fields.take("activationTarget", number(), 0.0)
-
-
-def _written(raw: object) -> str:
-    """A condition as text; YAML reads a bare `true` as a boolean."""
-    return str(raw).lower() if isinstance(raw, bool) else text(raw)
+        return _program(ACTIVATION.take(fields, ACTIVATION.default), names, "boolean", fields.where, "activation")
+    return ACTIVATION_TARGET.take(fields, ACTIVATION_TARGET.default)
 
 
 def _policy(fields: Fields, names: frozenset[str]) -> tuple[str | None, PolicySpec | None, dict[str, Program]]:
@@ -403,7 +404,7 @@ def _target(fields: Fields, policy_kind: str | None) -> float:
     """Read `target`; a policy with thresholds of its own has no use for it."""
     algorithm = POLICIES[policy_kind] if policy_kind else None
     if algorithm is None or algorithm.targets:
-        return fields.take("target", number(0, above=True))
+        return TARGET.take(fields, TARGET.default)
     if not algorithm.jobs and fields.has("target"):
         raise fields.error("target", f"has no meaning with policy {policy_kind}", "the policy's own thresholds")
     return 1.0
@@ -415,8 +416,8 @@ def _metric_type(fields: Fields, policy_kind: str | None, policy: PolicySpec | N
     Raises:
         ConfigError: the two contradict each other, or the policy needs another kind, or to be told.
     """
-    given = fields.take("metricType", choice("AverageValue", "Value"), None)
-    kind = fields.take("metricKind", choice(*sorted(ANY)), None)
+    given = fields.take("metricType", METRIC_TYPE, None)
+    kind = fields.take("metricKind", METRIC_KIND, None)
     implied = None if kind is None else "AverageValue" if kind in TOTALS else "Value"
     if given and implied and given != implied:
         raise fields.error("metricType", f"{given} is not for a {kind}", f"{implied}, or leave it out")

@@ -13,7 +13,7 @@ from scaler.config import pod_pattern, promql, signals
 from scaler.config.defaults import Defaults
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.errors import ConfigError
-from scaler.model.fields import Fields, boolean, choice, duration, matching, number, show, text
+from scaler.model.fields import Fields, boolean, choice, duration, matching, number, schema_of, show, takes, text
 from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadKey
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
@@ -88,7 +88,7 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | No
         raise fields.error("optional", "is for signals", "beside signal")
     if optional and isinstance(tree, Mapping) and _lacking(tree, scope):
         return None
-    item = _input(fields, name, scope)
+    item = read_input(fields, name, scope)
     fields.close()
     if optional:
         item = replace(item, optional=True)
@@ -97,7 +97,8 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | No
     return item
 
 
-def _input(fields: Fields, name: str, scope: Scope) -> Input:
+def read_input(fields: Fields, name: str, scope: Scope) -> Input:
+    """Read what is measured and how, but for `optional`."""
     over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     if fields.has("gpus"):
@@ -121,6 +122,7 @@ def _own_query(endpoint: str, query: str, scope: Scope) -> QueryAsk:
 _ERROR: OnMissing = "error"
 
 
+@takes(anyOf=[{"enum": ["error", "zero", "last"]}, schema_of(number())])
 def _on_missing(raw: object) -> OnMissing:
     if raw == "error" or raw == "zero" or raw == "last":  # noqa: PLR1714 - so that the type is seen
         return raw

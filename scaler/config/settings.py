@@ -6,33 +6,35 @@ address or a credential.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from scaler.config.defaults import Defaults, ScaleDown, capacity_mode, scale_down
+from scaler.config.defaults import (
+    CAPACITY,
+    DIRECT_INTERVAL,
+    HOLD_FOR,
+    IDLE_FOR,
+    INTERVAL,
+    SCALE_DOWN_KEY,
+    STARTUP,
+    Defaults,
+    Key,
+    scale_down,
+)
 from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.model.errors import ConfigError
-from scaler.model.fields import Fields, boolean, choice, duration, matching, seconds, text, whole
+from scaler.model.fields import Fields, boolean, choice, duration, matching, seconds, takes, text, whole
 
 ENVIRONMENT = "LLM_SCALER_"
 SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting."""
-
-    path: str
-    read: Callable[[object], Any]
-    default: Any
-    meaning: str
-
-
 _ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
 
 
+@takes(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
 def _words(raw: object) -> tuple[str, ...]:
     """Names, as a list or with commas between."""
     words = raw if isinstance(raw, list) else str(raw).split(",")
@@ -42,12 +44,13 @@ def _words(raw: object) -> tuple[str, ...]:
     return read
 
 
+@takes(enum=["auto", "true", "false", True, False])
 def _switch(raw: object) -> str:
     """A word of auto, true, false; YAML reads the last two as booleans."""
     return choice("auto", "true", "false")(str(raw).lower())
 
 
-KEYS: tuple[Key, ...] = (
+KEYS: tuple[Key[Any], ...] = (
     Key("formulas", text, None, "folder of own formula files, beside the shipped ones"),
     Key("prometheus", server_url, None, "URL of the endpoint `default`, for a start without a file"),
     Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
@@ -67,22 +70,13 @@ KEYS: tuple[Key, ...] = (
         "who may see decisions: whoever reaches the port, or who may get the ScaledObjects of their namespace",
     ),
     Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
-    Key("defaults.interval", duration(1, 600), 5.0, "seconds between decisions of a workload"),
-    Key("defaults.directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone"),
-    Key("defaults.holdFor", duration(0, 3600), 120.0, "how long an answer outlives its data"),
-    Key("defaults.idleFor", duration(0, 3600), 60.0, "how long it must be quiet before inactive is said"),
-    Key(
-        "defaults.capacity", capacity_mode, "report", "what is made of replicas that cannot be had: clamp, report, off"
-    ),
-    Key(
-        "defaults.startup",
-        duration(0, 7200),
-        900.0,
-        "how long a replica that is not ready counts as on its way; 0s: never",
-    ),
-    Key(
-        "defaults.scaleDown", scale_down, ScaleDown(), "how fast an answer may fall in a minute, and its window; or off"
-    ),
+    INTERVAL.inside("defaults"),
+    DIRECT_INTERVAL.inside("defaults"),
+    HOLD_FOR.inside("defaults"),
+    IDLE_FOR.inside("defaults"),
+    CAPACITY.inside("defaults"),
+    STARTUP.inside("defaults"),
+    SCALE_DOWN_KEY.inside("defaults"),
     Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
     Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
     Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
@@ -237,7 +231,7 @@ def _check(settings: Settings, where: str) -> None:
             raise ConfigError(where, key, f"{settings[key]!r} is not an endpoint", known)
 
 
-def _shown(key: Key, value: object) -> object:
+def _shown(key: Key[Any], value: object) -> object:
     """One value as the file would say it."""
     if key.read is scale_down:
         return "off" if value is None else str(value)

@@ -12,11 +12,28 @@ from typing import Any, TypeVar
 from scaler.model.errors import ConfigError, nearest
 
 T = TypeVar("T")
+Reader = TypeVar("Reader", bound=Callable[[object], Any])
 
 _PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
 _DURATION = re.compile(r"\d{1,12}(\.\d{1,6})?|(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)){1,5}")
+_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"  # a number as text
 _NO_BOUND = 1e12  # of a number: that large is as good as any
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def takes(**schema: object) -> Callable[[Reader], Reader]:
+    """Say of a reader, for editors, which values it takes: keywords of JSON Schema."""
+
+    def told(read: Reader) -> Reader:
+        read.__dict__["schema"] = schema
+        return read
+
+    return told
+
+
+def schema_of(read: Callable[[object], Any]) -> dict[str, object]:
+    """Return which values a reader takes, as a JSON Schema; {} where it does not say."""
+    return dict(getattr(read, "schema", {}))
 
 
 class _Missing:
@@ -108,6 +125,7 @@ def show(value: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
+@takes(type=["string", "number"])
 def text(raw: object) -> str:
     """Read a text; a bare number counts as its text."""
     if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
@@ -115,6 +133,7 @@ def text(raw: object) -> str:
     return str(raw)
 
 
+@takes(enum=[True, False, "true", "false"])
 def boolean(raw: object) -> bool:
     """Read true or false, also as text."""
     if isinstance(raw, str) and raw.lower() in {"true", "false"}:
@@ -127,7 +146,10 @@ def boolean(raw: object) -> bool:
 def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Callable[[object], float]:
     """A reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
     allowed = _range_of_numbers(low, high, above=above)
+    least = {"exclusiveMinimum" if above else "minimum": low} if low > -_NO_BOUND else {}
+    most = {"maximum": high} if high < _NO_BOUND else {}
 
+    @takes(type=["number", "string"], pattern=_NUMBER, **least, **most)
     def read(raw: object) -> float:
         if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
             raise ValueError(allowed)
@@ -153,6 +175,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
     """A reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
     allowed = f"a whole number from {low} to {high}"
 
+    @takes(type=["integer", "string"], pattern=r"^-?\d{1,18}$", minimum=low, maximum=high)
     def read(raw: object) -> int:
         raw = int(raw) if isinstance(raw, float) and raw.is_integer() else raw
         if isinstance(raw, bool) or not isinstance(raw, (str, int)) or not re.fullmatch(r"-?\d{1,18}", str(raw)):
@@ -168,6 +191,7 @@ def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], 
     """A reader of durations such as 500ms, 30s, 5m, 1h30m or a bare number of seconds, into seconds."""
     allowed = f"a duration from {seconds(low)} to {seconds(high)}, such as 30s, 5m or 1h30m"
 
+    @takes(type=["number", "string"], pattern=rf"^\s*({_DURATION.pattern})\s*$", minimum=low, maximum=high)
     def read(raw: object) -> float:
         if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
             raise ValueError(allowed)
@@ -185,6 +209,7 @@ def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], 
 def choice(*allowed: str) -> Callable[[object], str]:
     """A reader of one of a few words."""
 
+    @takes(enum=list(allowed))
     def read(raw: object) -> str:
         if raw not in allowed:
             raise ValueError(", ".join(allowed))
@@ -197,6 +222,7 @@ def matching(pattern: str, meaning: str) -> Callable[[object], str]:
     """A reader of texts that match `pattern` whole."""
     compiled = re.compile(pattern)
 
+    @takes(type=["string", "number"], pattern=rf"^(?:{pattern})$")
     def read(raw: object) -> str:
         value = text(raw)
         if not compiled.fullmatch(value):
@@ -209,6 +235,7 @@ def matching(pattern: str, meaning: str) -> Callable[[object], str]:
 def listed(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
     """A reader of lists whose items are read by `read`."""
 
+    @takes(type="array", items=schema_of(read))
     def read_all(raw: object) -> tuple[T, ...]:
         if not isinstance(raw, list):
             raise ValueError("a list")
@@ -231,3 +258,56 @@ def seconds(span: float) -> str:
             parts += f"{left // size}{unit}"
             left %= size
     return parts
+
+
+class KeyRecorder(Fields):
+    """Stands for any mapping that could be written, and remembers which keys are taken of it, and by which readers.
+
+    So the code that reads a mapping is the one place that says which keys there are.
+
+    Args:
+        given: keys that count as written, since other keys hang on them.
+        curious: whether every other key counts as written too, as far as `has` asks for it.
+    """
+
+    def __init__(self, given: Mapping[str, object], *, curious: bool = False) -> None:
+        super().__init__("schema", given)
+        self.curious = curious
+        self.open = False
+        self.readers: dict[str, Callable[[object], Any]] = {}
+        self.sections: dict[str, KeyRecorder] = {}
+        self.required: set[str] = set()
+
+    def take(self, key: str, read: Callable[[object], T], default: T = REQUIRED) -> T:
+        """Remember the key; what is given is read, and for the rest the default stands."""
+        self.readers[key] = read
+        if default is REQUIRED:
+            self.required.add(key)
+            if key not in self._left:
+                return _example(read)
+        return super().take(key, read, default)
+
+    def inside(self, key: str) -> "Fields":
+        """Remember the section, and what is taken of it."""
+        self._left.pop(key, None)
+        return self.sections.setdefault(key, KeyRecorder({}, curious=self.curious))
+
+    def rest(self) -> dict[str, object]:
+        """Remember that other keys are taken too, whatever they are called."""
+        self.open = True
+        return super().rest()
+
+    def has(self, key: str) -> bool:
+        """Whether the key counts as written."""
+        return self.curious or super().has(key)
+
+
+def _example(read: Callable[[object], T]) -> T:
+    """Return a value that a reader gives for one of the simplest that it takes."""
+    words = schema_of(read).get("enum", ())
+    for raw in (*(words if isinstance(words, list) else ()), "1", "http://example", []):
+        try:
+            return read(raw)
+        except ValueError:
+            continue
+    raise ValueError("a reader that takes nothing simple")

@@ -17,7 +17,7 @@ def test_a_page_is_up_to_date(name):
 
 
 def test_no_other_page_is_there():
-    assert {path.name for path in FOLDER.glob("*.md")} == set(generate.PAGES)
+    assert {path.name for path in (*FOLDER.glob("*.md"), *FOLDER.glob("*.json"))} == set(generate.PAGES)
 
 
 def test_every_function_of_the_language_has_a_row_and_no_other():
