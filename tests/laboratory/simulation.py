@@ -8,6 +8,7 @@ import math
 import random
 import threading
 import time
+from collections import deque
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -19,8 +20,8 @@ from laboratory.lab import Lab, condition
 from laboratory.process import LabError
 
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
-from scaler.sim.replica import ReplicaFacts
-from scaler.sim.trace import Arrival
+from scaler.sim.replica import Done, ReplicaFacts
+from scaler.sim.trace import Arrival, Trace
 
 TICK = 0.25  # seconds between two looks at the pods
 
@@ -44,6 +45,7 @@ class Simulation:
         self._rate = 0.0  # requests per second
         self._prompt = self._output = 1  # tokens, mean
         self._next = math.inf  # when the next request arrives
+        self._coming: deque[Arrival] = deque()  # of a trace, at their times
         self._serials: dict[str, int] = {}  # by the UID of a ready pod
         self._addresses: dict[str, str] = {}  # of every running pod, by UID
         self._began = time.monotonic()
@@ -79,6 +81,18 @@ class Simulation:
         """One request arrives now."""
         with self._lock:
             self._fleet.arrive(Arrival(self._now(), prompt, output))
+
+    def play(self, trace: Trace) -> None:
+        """From now on the requests of a trace arrive, at their times."""
+        with self._lock:
+            now = self._now()
+            self._coming.extend(replace(arrival, at=now + arrival.at) for arrival in trace)
+
+    def done(self) -> tuple[Done, ...]:
+        """The requests that have left since the last call."""
+        with self._lock:
+            self._advance()
+            return self._fleet.collect()
 
     def snapshot(self) -> Snapshot:
         """Return all that can be seen of the fleet now.
@@ -116,6 +130,9 @@ class Simulation:
     def _advance(self) -> None:
         """Let requests arrive and be worked on up to now."""
         now = self._now()
+        while self._coming and self._coming[0].at <= now:
+            arrival = self._coming.popleft()
+            self._fleet.arrive(replace(arrival, at=max(arrival.at, self._fleet.now)))
         while self._next <= now:
             prompt, output = (math.ceil(self._chance.expovariate(1 / mean)) for mean in (self._prompt, self._output))
             self._fleet.arrive(Arrival(max(self._next, self._fleet.now), max(prompt, 1), max(output, 1)))

@@ -21,6 +21,7 @@ from scaler.model.measurement import Ask, Failure, GpuAsk, Measured, OwnPods, Re
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.backtest.arrivals import COUNTED, WITHIN
 from scaler.sim.backtest.record import Record
+from scaler.sim.backtest.served import LATENCIES
 from scaler.sim.backtest.subject import FormulaTrigger, Subject
 from scaler.sources.kubernetes.api import ApiServer, Missing
 from scaler.sources.prometheus.source import PrometheusSource
@@ -116,6 +117,27 @@ def load_asks(
         if item is not None and not isinstance(item.ask, GpuAsk):
             asks[name] = item.ask
     return asks if all(name in asks for name in COUNTED) else {}
+
+
+def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float) -> dict[str, Ask]:
+    """How it is asked for what share of the requests met the SLO, of the pods and the model that `load` is of.
+
+    Args:
+        load: how the requests are asked for.
+        ttft: seconds to the first token that were promised.
+        tpot: seconds for each further one.
+        step: seconds between ticks.
+    """
+    base = load.get(COUNTED[0])
+    if not isinstance(base, SignalAsk):
+        return {}
+    limits = zip(LATENCIES, (ttft, tpot), strict=True)
+    window = max(step, 60.0)
+    return {
+        name: replace(base, signal=name, window=window, at_most=limit)
+        for name, limit in limits
+        if name in signals.names(base.engine) and find(base.engine, name).takes_quantile
+    }
 
 
 # ---- asking ----------------------------------------------------------------------------------------------------------

@@ -240,10 +240,11 @@ class _Task:
             if arguments.record:
                 self._keep(recorded(self.subject, world, timing, self._asks(world.step)))
             return Plan(None, world, timing, prices)
+        served = {**self._load(record.step), **self._latencies(record.step)}
         self._check_record(record)
         if world is not None:
             world = self._world(world, record)
-        return Plan(record, world, in_phase(self.subject, record, timing), prices)
+        return Plan(record, world, in_phase(self.subject, record, timing), prices, served)
 
     def _world(self, world: World, record: Record) -> World:
         """A fleet, under the requests that the record shows."""
@@ -268,6 +269,11 @@ class _Task:
         arguments = self._arguments
         return collect.load_asks(self.subject, self._settings.defaults(), arguments.engine, arguments.model, step)
 
+    def _latencies(self, step: float) -> dict[str, Ask]:
+        arguments = self._arguments
+        ttft, tpot = _span(arguments.ttft, "--ttft"), _span(arguments.tpot, "--tpot")
+        return collect.latency_asks(self._load(step), ttft, tpot, step)
+
     def _recorded(self) -> Record:
         """Read the past, and keep it where that is wanted."""
         start, end = _time(self._arguments.start, "--from", self._now), _time(self._arguments.end, "--to", self._now)
@@ -276,7 +282,7 @@ class _Task:
         step = _step(self._arguments.step, self.subject.interval, end - start)
         first = start - start % step
         times = [first + step * tick for tick in range(max(int((end - first) // step), 2))]
-        load = self._load(step).values()
+        load = [*self._load(step).values(), *self._latencies(step).values()]
         record = collect.collect(self._settings, self.subject, self._asks(step), load, times)
         if self._arguments.record:
             self._keep(record)
@@ -288,7 +294,7 @@ class _Task:
 
     def _asks(self, step: float) -> set[Ask]:
         """All that the objects measure, and the requests that came; not the replicas, which are kept apart."""
-        asks = set(self._load(step).values())
+        asks = {*self._load(step).values(), *self._latencies(step).values()}
         for candidate in self._candidates:
             asks |= {ask for ask in candidate.subject.asks if not isinstance(ask, HistoryAsk) and not of_target(ask)}
         return asks

@@ -43,9 +43,10 @@ def page(comparison: Comparison, plan: Plan, title: str, words: Sequence[str]) -
 
 
 def _table(comparison: Comparison) -> str:
-    rows = [("what was", cells(comparison.past, None))] if comparison.past else []
+    rows = [("what was", cells(comparison.past, None, None))] if comparison.past else []
     rows += [
-        (one.name, cells(one.figures, comparison.error) if one.figures else [one.problem]) for one in comparison.results
+        (one.name, cells(one.figures, comparison.error, comparison.misses_error) if one.figures else [one.problem])
+        for one in comparison.results
     ]
     head = "".join(f'<th class="{"n" if place else ""}">{escape(word)}</th>' for place, word in enumerate(HEADINGS))
     lines = (

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from scaler.model.fields import seconds
 from scaler.sim.backtest.compare import Comparison, Plan
-from scaler.sim.backtest.judge import CLOSE, ENOUGH, SLACK, Agreement, Figures
+from scaler.sim.backtest.judge import CLOSE, ENOUGH, Agreement, Figures
 
 HEADINGS = ("", "SLO misses", "GPU-hours", "cost", "up", "down", "wrong\ndowns", "most\nreplicas")
 NAMES = ("agreement", "gpu_hours_error", "slo_misses", "gpu_hours", "cost", "scale_events", "wrong_scale_downs")
@@ -55,9 +55,9 @@ def _span(plan: Plan) -> str:
 
 def _replayed(agreed: Agreement) -> str:
     return (
-        f"Replay of what was: the same replicas at {agreed.equal:.1%} of {agreed.ticks:,} ticks, within {SLACK:.0f} s "
-        f"of a change at {agreed.near:.1%}; {agreed.replayed_hours:.1f} replica-hours, and {agreed.was_hours:.1f} "
-        f"there were ({agreed.error:+.1%})."
+        f"Replay of what was: the same replicas at {agreed.equal:.1%} of {agreed.ticks:,} ticks, within "
+        f"{agreed.slack:.0f} s of a change at {agreed.near:.1%}; {agreed.replayed_hours:.1f} replica-hours, and "
+        f"{agreed.was_hours:.1f} there were ({agreed.error:+.1%})."
     )
 
 
@@ -86,20 +86,21 @@ def table(comparison: Comparison, *, candidates: bool) -> Table:
     for place, heading in enumerate(HEADINGS):
         drawn.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
     if comparison.past:
-        drawn.add_row("what was", *cells(comparison.past, None))
+        drawn.add_row("what was", *cells(comparison.past, None, None))
     for result in comparison.results if candidates else comparison.results[:1]:
         if result.figures is None:
             drawn.add_row(result.name, f"not played: {result.problem}")
         else:
-            drawn.add_row(result.name, *cells(result.figures, comparison.error))
+            drawn.add_row(result.name, *cells(result.figures, comparison.error, comparison.misses_error))
     return drawn
 
 
-def cells(figures: Figures, error: float | None) -> list[str]:
-    """One line of figures; `error` is the calibration's, beside the GPU-hours it is of."""
+def cells(figures: Figures, error: float | None, misses_error: float | None) -> list[str]:
+    """One line of figures, beside two of them the errors of the calibration."""
     beside = "" if error is None else f" ±{abs(error):.1%}"
+    late = "" if misses_error is None else f" ±{abs(misses_error):.1%}"
     return [
-        "-" if figures.slo_misses is None else f"{figures.slo_misses:.1%}",
+        "-" if figures.slo_misses is None else f"{figures.slo_misses:.1%}{late}",
         f"{figures.gpu_hours:.1f}{beside}",
         "-" if figures.cost is None else f"{figures.cost:.2f}",
         str(figures.scale_ups),
@@ -121,6 +122,7 @@ def as_tree(comparison: Comparison, plan: Plan, title: str) -> dict[str, Any]:
         "advises": comparison.advises,
         "agreement": _agreement(comparison.agreement),
         "onFleet": _agreement(comparison.on_fleet),
+        "sloMissesError": comparison.misses_error,
         "whatWas": None if comparison.past is None else _figures(comparison.past),
         "results": [
             {"name": one.name, **(_figures(one.figures) if one.figures else {"problem": one.problem})}

@@ -3,17 +3,19 @@
 plan and objects ─▶ play each, one job an object ─▶ results in the order of the objects
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scaler.model.errors import ScalerError
+from scaler.model.measurement import Ask
 from scaler.sim.backtest import fleet
 from scaler.sim.backtest.fleet import World, simulate
-from scaler.sim.backtest.judge import Agreement, Figures, Prices, agreement, figures_of, figures_of_past
+from scaler.sim.backtest.judge import LOOKS, Agreement, Figures, Prices, agreement, figures_of, figures_of_past
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.replay import Run, Timing, replay
+from scaler.sim.backtest.served import misses
 from scaler.sim.backtest.subject import Subject, unmeasured
 
 FITTED = 2880  # ticks of the start that the phase of the HPA is found on
@@ -28,6 +30,7 @@ class Plan:
     world: World | None  # None: the load stays as it was measured, whatever the replicas
     timing: Timing
     prices: Prices
+    served: Mapping[str, Ask] = field(default_factory=dict)  # how the record's latencies were asked for, by signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Comparison:
         """By which share the replica-hours of the object as it is differ from those that were."""
         calibrated = self.on_fleet or self.agreement
         return None if calibrated is None else calibrated.error
+
+    @property
+    def misses_error(self) -> float | None:
+        """By how much the share of SLO misses of the object as it is differs from what was; None: not known."""
+        own = self.results[0].figures
+        if self.past is None or own is None or self.past.slo_misses is None or own.slo_misses is None:
+            return None
+        return own.slo_misses - self.past.slo_misses
 
     @property
     def advises(self) -> bool:
@@ -115,10 +126,13 @@ def compare(plan: Plan, candidates: Sequence[Candidate], executor: Executor | No
     if plan.record is None or not plan.record.replicas or own is None:
         return Comparison(None, None, None, tuple(results))
     past = figures_of_past(plan.record, own, plan.prices)
+    past = replace(past, slo_misses=misses(plan.record, plan.served, own.judged))
+    slack = LOOKS * plan.timing.sync
     if plan.world is None:
-        return Comparison(past, agreement(plan.record, own), None, tuple(results))
+        return Comparison(past, agreement(plan.record, own, slack), None, tuple(results))
     replayed = replay(candidates[0].subject, plan.record, plan.timing)
-    return Comparison(past, agreement(plan.record, replayed), agreement(plan.record, own), tuple(results))
+    agreed, on_fleet = (agreement(plan.record, run, slack) for run in (replayed, own))
+    return Comparison(past, agreed, on_fleet, tuple(results))
 
 
 def in_phase(subject: Subject, record: Record, timing: Timing) -> Timing:
@@ -132,7 +146,7 @@ def in_phase(subject: Subject, record: Record, timing: Timing) -> Timing:
     if not record.replicas or record.step > timing.sync:
         return timing
     tried = [replace(timing, sync_phase=timing.sync * turn / PHASES) for turn in range(PHASES)]
-    return max(tried, key=lambda one: agreement(short, replay(subject, short, one)).equal)
+    return max(tried, key=lambda one: agreement(short, replay(subject, short, one), 0.0).equal)
 
 
 def best(results: Sequence[Result], misses: float | None, top: int = 5) -> list[Result]:

@@ -18,7 +18,9 @@ from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
 from scaler.sim.backtest.scalers import Sight, of_target, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, QueryTrigger, Subject
 from scaler.sim.fleet import FleetSpec, Snapshot
+from scaler.sim.histogram import Buckets
 from scaler.sim.play import Play
+from scaler.sim.replica import ReplicaFacts
 from scaler.sim.score import Score, Slo, score
 from scaler.sim.trace import Trace
 
@@ -64,6 +66,12 @@ _COUNTERS: Mapping[str, Callable[[Snapshot], float]] = {
     "generation_tokens_per_second": lambda seen: seen.generation_tokens,
     "arrivals_per_second": lambda seen: seen.arrived,
 }
+_LATENCIES: Mapping[str, Callable[[ReplicaFacts], Buckets]] = {
+    "time_to_first_token": lambda replica: replica.ttft,
+    "inter_token_latency": lambda replica: replica.itl,
+    "time_per_output_token": lambda replica: replica.tpot,
+}
+_ALL = frozenset({*_GAUGES, *_COUNTERS, *_LATENCIES, "kv_cache_usage"})
 _AT_GATEWAY = frozenset({"queued", "in_flight", "arrivals_per_second"})  # also while there is no replica
 
 
@@ -81,13 +89,13 @@ def check(subject: Subject) -> None:
                 if isinstance(item.ask, QueryAsk):
                     promql.check(item.ask.text)
                 elif isinstance(item.ask, SignalAsk) and not _known(item.ask) and not item.optional:
-                    known = ", ".join(sorted((*_GAUGES, *_COUNTERS, "kv_cache_usage")))
+                    known = ", ".join(sorted(_ALL))
                     problem = f"reads {item.ask.signal}, which a simulated fleet does not have"
                     raise ConfigError(trigger.spec.where, f"metrics.{item.name}", problem, known)
 
 
 def _known(ask: SignalAsk) -> bool:
-    return ask.signal in _GAUGES or ask.signal in _COUNTERS or ask.signal == "kv_cache_usage" or of_target(ask)
+    return ask.signal in _ALL or of_target(ask)
 
 
 def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score]:
@@ -241,7 +249,42 @@ def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
         count = _COUNTERS[ask.signal]
         span = window[-1].at - window[0].at
         return (count(window[-1]) - count(window[0])) / span if span else None
+    if ask.signal in _LATENCIES:
+        observed = _observed(_LATENCIES[ask.signal], window)
+        return _share(observed, ask.at_most) if ask.at_most is not None else _quantile(observed, ask.quantile or 0.95)
     gauge = _GAUGES[ask.signal]
     if ask.reduce:
         return REDUCTIONS[ask.reduce]([gauge(seen) for seen in window])
     return gauge(newest)
+
+
+def _observed(read: Callable[[ReplicaFacts], Buckets], window: Sequence[Snapshot]) -> list[tuple[float, float]]:
+    """How many observations of a window were at most so long: pairs of a bound and a count, the last of any length."""
+    first = {replica.serial: read(replica) for replica in window[0].replicas} if len(window) > 1 else {}
+    counts: dict[float, float] = {}
+    for replica in window[-1].replicas:
+        now, before = read(replica), first.get(replica.serial)
+        grown = [*now.cumulative, now.count]
+        if before is not None:
+            grown = [later - earlier for later, earlier in zip(grown, [*before.cumulative, before.count], strict=True)]
+        for bound, count in zip((*now.bounds, math.inf), grown, strict=True):
+            counts[bound] = counts.get(bound, 0.0) + count
+    return sorted(counts.items())
+
+
+def _share(observed: Sequence[tuple[float, float]], at_most: float) -> float | None:
+    """The share of observations in the buckets that end at `at_most` or below; None of none."""
+    total = observed[-1][1] if observed else 0.0
+    below = max((count for bound, count in observed if bound <= at_most), default=0.0)
+    return below / total if total else None
+
+
+def _quantile(observed: Sequence[tuple[float, float]], quantile: float) -> float | None:
+    """A quantile, in a line within its bucket, as Prometheus' histogram_quantile has it; None of nothing."""
+    total = observed[-1][1] if observed else 0.0
+    rank, low, below = quantile * total, 0.0, 0.0
+    for bound, count in observed:
+        if total and count >= rank:
+            return low if math.isinf(bound) else low + (bound - low) * (rank - below) / max(count - below, 1e-12)
+        low, below = bound, count
+    return None

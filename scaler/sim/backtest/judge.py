@@ -14,7 +14,7 @@ from scaler.sim.score import Score
 
 ENOUGH = 0.9  # share of ticks at which a replay must be near what was, for anything to be advised
 CLOSE = 0.1  # share of GPU-hours by which it may differ
-SLACK = 30.0  # seconds by which a change may come earlier or later, to be near: a look of the HPA and a scrape
+LOOKS = 2  # of the HPA: by so long a change may come earlier or later, to be near; a scrape takes its time too
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,10 @@ class Agreement:
 
     ticks: int  # compared
     equal: float  # share of them with the very replicas
-    near: float  # share of them with replicas that there were within SLACK
+    near: float  # share of them with replicas that there were within `slack` seconds
     was_hours: float  # replica-hours
     replayed_hours: float
+    slack: float = 0.0  # seconds
 
     @property
     def error(self) -> float:
@@ -68,15 +69,21 @@ class Prices:
     gpu_hour: float | None = None
 
 
-def agreement(record: Record, run: Run) -> Agreement:
-    """Compare a replay with the replicas that there were; ticks without a known number are left out."""
-    slack = round(SLACK / record.step)
+def agreement(record: Record, run: Run, slack: float) -> Agreement:
+    """Compare a replay with the replicas that there were; ticks without a known number are left out.
+
+    Args:
+        record: what was.
+        run: the replay.
+        slack: seconds by which a change may come earlier or later, to be near.
+    """
+    reach = round(slack / record.step)
     equal = near = ticks = was_ticks = played_ticks = 0
     for tick in range(run.judged, len(run.replicas)):
         was, played = record.replicas[tick], run.replicas[tick]
         if was is None:
             continue
-        around = record.replicas[max(tick - slack, 0) : tick + slack + 1]
+        around = record.replicas[max(tick - reach, 0) : tick + reach + 1]
         ticks += 1
         equal += was == played
         near += played in around
@@ -84,7 +91,7 @@ def agreement(record: Record, run: Run) -> Agreement:
         played_ticks += played
     hours = record.step / 3600
     share = max(ticks, 1)
-    return Agreement(ticks, equal / share, near / share, was_ticks * hours, played_ticks * hours)
+    return Agreement(ticks, equal / share, near / share, was_ticks * hours, played_ticks * hours, slack)
 
 
 def figures_of(run: Run, prices: Prices, served: Score | None = None) -> Figures:

@@ -43,7 +43,7 @@ def load_asks():
 def test_a_replay_of_what_a_fleet_measured_is_what_happened_on_it(played):
     past = recorded(played, WORLD, Timing(), played.asks)
     assert max(past.replicas) >= 3
-    found = agreement(past, replay(played, past, Timing(warmup=60.0)))
+    found = agreement(past, replay(played, past, Timing(warmup=60.0)), 30.0)
     assert found.equal >= 0.99
     assert abs(found.error) < 0.01
 
@@ -91,3 +91,20 @@ def test_what_a_fleet_does_not_have_is_refused(played, words):
     with pytest.raises(ConfigError, match=words):
         check(played)
     check(OURS)
+
+
+def test_the_share_of_late_first_tokens_is_what_the_requests_had():
+    """One replica for a load that it cannot carry; the engine's histogram says what its own requests waited."""
+    alone = subject(prometheus("vector(1)", "1"), maxReplicaCount=1)
+    ask = replace(load_asks()["requests_per_second"], signal="time_to_first_token", window=5000.0, at_most=1.0)
+    heavy = replace(WORLD, trace=traces.ramp(0, 300, first=2, last=20, prompt=900, output=200, seed=1), span=900.0)
+    past = recorded(alone, heavy, Timing(), {*alone.asks, ask})
+    _, score = simulate(alone, replace(heavy, slo=Slo(ttft=1.0, tpot=10.0)), Timing())
+    assert 0.1 < score.attainment < 0.9
+    assert past.series[ask][-1].value == pytest.approx(score.attainment, abs=0.01)
+
+
+def test_a_quantile_lies_in_its_bucket():
+    ask = replace(load_asks()["requests_per_second"], signal="time_to_first_token", window=5000.0, quantile=0.95)
+    past = recorded(KEDAS, WORLD, Timing(), {*KEDAS.asks, ask})
+    assert 0.01 < past.series[ask][-1].value < 1.0

@@ -6,8 +6,13 @@ import pytest
 from support.backtests import START, record
 
 from scaler.cluster.keda import Event
-from scaler.sim.backtest.judge import Prices, agreement, figures_of, figures_of_past, learnt_startup
+from scaler.sim.backtest.judge import Prices, figures_of, figures_of_past, learnt_startup
+from scaler.sim.backtest.judge import agreement as compared
 from scaler.sim.backtest.replay import Run
+
+
+def agreement(past, played):
+    return compared(past, played, slack=30.0)
 
 
 def run(replicas, *changes, step=15.0, warmup=0.0, startup=60.0):
