@@ -41,6 +41,7 @@ COMMANDS = {
         "backtest.command", "Replay the past of a ScaledObject or HPA, and what other settings would have cost."
     ),
     "schema": Command("schema", "The JSON Schema of a formula file or of the settings, for editors."),
+    "convert": Command("convert", "Another autoscaler's configuration as a formula file and a ScaledObject."),
     "demo": Command("demo.command", "See a simulated fleet scaled from 0 up and back, with every reason."),
 }
 

@@ -1,0 +1,128 @@
+"""Kthena's AutoscalingPolicy, alone (new form) or with its AutoscalingPolicyBinding (old) -> policy kthena."""
+
+from scaler.convert.plan import Line, Plan, Target, Term, Tree, term_lines
+from scaler.convert.words import bounds, engine_of, mapping, name_of, number, sequence, term, text
+
+KINDS = {"AutoscalingPolicy", "AutoscalingPolicyBinding"}
+DIRECTIONS = {"instances", "percent", "period", "selectPolicy", "stabilizationWindow"}
+
+
+def reads(tree: Tree) -> bool:
+    """Whether it is a policy or a binding."""
+    return text(tree, "kind") in KINDS
+
+
+def read(trees: list[Tree]) -> list[Plan]:
+    """Read every policy, with each of its bindings."""
+    policies = {text(tree, "metadata", "name"): tree for tree in trees if text(tree, "kind") == "AutoscalingPolicy"}
+    bindings = [tree for tree in trees if text(tree, "kind") == "AutoscalingPolicyBinding"]
+    plans = [
+        plan for tree in bindings for plan in _plans(tree, policies.get(text(tree, "spec", "policyRef", "name"), {}))
+    ]
+    bound = {text(tree, "spec", "policyRef", "name") for tree in bindings}
+    return plans + [plan for name, tree in policies.items() if name not in bound for plan in _plans(tree, tree)]
+
+
+def _plans(tree: Tree, policy: Tree) -> list[Plan]:
+    """One plan for a homogeneous target, one for each variant or role of the others."""
+    name, namespace = name_of(tree, text(tree, "kind"))
+    spec, settings = mapping(tree, "spec"), mapping(policy, "spec")
+    where = f"Kthena {text(tree, 'kind')} {name}"
+    simple = mapping(spec, "homogeneousTarget") or mapping(spec, "scalingConfiguration")
+    if simple:
+        return [_plan(where, name, namespace, simple, settings)]
+    variants = sequence(spec, "heterogeneousTarget", "params")
+    if variants:
+        lost = (
+            "heterogeneousTarget fills its variants by cost: each ScaledObject here follows the load of its own variant"
+        )
+        return [
+            _plan(where, f"{name}-{count}", namespace, one, settings).leaving(lost)
+            for count, one in enumerate(variants, 1)
+        ]
+    roles = sequence(spec, "disaggregatedTarget", "roles")
+    if roles:
+        lost = "disaggregatedTarget: its ratio is not kept between ScaledObjects, and a role has no /scale of its own: "
+        lost += "run each role as an object of its own"
+        shared = mapping(spec, "disaggregatedTarget")
+        return [
+            _plan(where, f"{name}-{text(one, 'name') or count}", namespace, {**shared, **one}, settings).leaving(lost)
+            for count, one in enumerate(roles, 1)
+        ]
+    return [_plan(where, name, namespace, {}, settings).leaving("it names no target: set scaleTargetRef")]
+
+
+def _plan(where: str, name: str, namespace: str, target: Tree, settings: Tree) -> Plan:
+    reference = mapping(target, "target", "targetRef") or mapping(target, "targetRef")
+    terms: list[Term] = []
+    left = []
+    for metric in sequence(target, "metrics") or sequence(settings, "metrics"):
+        found, notes = _term(metric, where, terms)
+        terms.append(found)
+        left += notes
+    if not terms:
+        left.append("no metric is named: requests that wait count, 8 for each replica")
+        terms = [Term("waiting", {"signal": "waiting"}, 8.0, False, "what waits at the engines")]
+    lines = [Line("kind", "kthena", "Kthena's algorithm")]
+    if "tolerancePercent" in settings:
+        lines.append(Line("tolerancePercent", settings["tolerancePercent"], "tolerancePercent"))
+    behavior, lost = _behavior(mapping(settings, "behavior"))
+    if behavior:
+        lines.append(Line("behavior", behavior, "behavior; what it leaves out has Kthena's defaults"))
+    minimum, maximum = bounds(target, where, ("minReplicas", "maxReplicas"), (1, 10))
+    return Plan(
+        source=where,
+        engine=engine_of(terms),
+        name=name.lower(),
+        namespace=namespace,
+        target=Target(
+            text(reference, "name") or name,
+            text(reference, "kind") or "ModelServing",
+            text(reference, "apiVersion") or "workload.serving.volcano.sh/v1alpha1",
+            "targetRef; replicas are ServingGroups",
+        ),
+        minimum=minimum,
+        maximum=maximum,
+        formula=(*term_lines(terms, declared=True), Line("policy", tuple(lines))),
+        left=(*left, *lost),
+    )
+
+
+def _term(metric: Tree, where: str, taken: list[Term]) -> tuple[Term, list[str]]:
+    """A metric of pods is one instance's own there; one from Prometheus is a total."""
+    name = text(metric, "metricName") or text(metric, "name")
+    wanted = number(metric.get("targetValue", 1), where, "targetValue")
+    query = (
+        text(metric, "prometheus", "query")
+        or text(metric, "metricSource", "prometheus", "query")
+        or text(metric, "query")
+    )
+    if query:
+        plain = term(name or "external", wanted, each=False, taken=taken).name
+        found = Term(plain, {"prometheus": query}, wanted, False, f"{name}: a query, which Kthena takes for a total")
+        left = [f"{name}: if its query is a mean or a share, say metricKind: ratio; Kthena would take it for a total"]
+        return found, left
+    found = term(name, wanted, each=True, taken=taken)
+    if name.endswith("_total"):
+        return found, [
+            f"{name} is a counter, which Kthena compares as it stands: the target has to be in units a second"
+        ]
+    return found, []
+
+
+def _behavior(given: Tree) -> tuple[dict[str, object], list[str]]:
+    """What of a behavior the policy knows, and what it does not."""
+    kept: dict[str, object] = {}
+    left: list[str] = []
+    up = mapping(given, "scaleUp")
+    if "scaleUp" in given:
+        kept["scaleUp"] = {key: dict(mapping(up, key)) for key in ("stablePolicy", "panicPolicy") if key in up}
+        panic = mapping(up, "panicPolicy")
+        if panic and "period" not in panic:
+            kept["scaleUp"] = {**mapping(kept, "scaleUp"), "panicPolicy": {**panic, "period": "15s"}}
+            left.append("panicPolicy.period is missing, which Kthena requires: 15s here")
+    if "scaleDown" in given:
+        down = mapping(given, "scaleDown")
+        kept["scaleDown"] = {key: value for key, value in down.items() if key in DIRECTIONS}
+        left += [f"behavior.scaleDown.{key}: is not read by llm-scaler" for key in down if key not in DIRECTIONS]
+    return kept, left

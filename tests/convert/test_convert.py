@@ -1,0 +1,256 @@
+"""What `convert` prints: it passes `check`, its trigger binds, and every value of the original is where it belongs."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scaler.check import check_file
+from scaler.cli.main import main
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind, parse_file
+from scaler.config.settings import read_settings
+from scaler.config.trigger import parse_trigger
+from scaler.convert import READERS, of_trees, read
+from scaler.convert.write import document
+from scaler.model.errors import ConfigError
+from scaler.model.measurement import Request
+from scaler.model.strict_yaml import parse_yaml
+from scaler.wiring.behavior import behavior_for
+
+FOLDER = Path(__file__).parent / "originals"
+ORIGINALS = sorted(path.name for path in FOLDER.iterdir())
+
+
+def plans(name):
+    return read((FOLDER / name).read_text(), name)
+
+
+def written(plan):
+    """The formula file and the ScaledObject that are printed."""
+    text = document(plan, behavior_for(with_policy=plan.with_policy, most=plan.maximum.value))
+    _, formula, scaled = text.split("---\n")
+    return parse_yaml(formula, f"{plan.name}.yaml"), yaml.safe_load(scaled)
+
+
+def spec_of(plan):
+    """The ScaledObject's own trigger, bound to the formula file."""
+    tree, scaled = written(plan)
+    file = parse_file(tree, f"{plan.name}.yaml", plan.name)
+    [trigger] = [one for one in scaled["spec"]["triggers"] if one["type"] == "external"]
+    assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
+    meta = scaled["metadata"]
+    request = Request(meta["namespace"], meta["name"], tuple(sorted(trigger["metadata"].items())))
+    return bind(file, parse_trigger(request), Defaults(endpoints=()))
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_what_it_prints_passes_check_and_binds(name):
+    defaults = read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults()
+    for plan in plans(name):
+        tree, scaled = written(plan)
+        report = check_file(parse_file(tree, f"{plan.name}.yaml", plan.name), defaults)
+        assert report.good, report
+        assert scaled["kind"] == "ScaledObject"
+        assert scaled["spec"]["scaleTargetRef"]["name"]
+        assert scaled["spec"]["maxReplicaCount"] >= scaled["spec"]["minReplicaCount"]
+        assert spec_of(plan).formula == plan.name
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_every_line_below_the_head_says_where_it_comes_from(name):
+    for plan in plans(name):
+        for line in plan.formula:
+            assert line.why or isinstance(line.value, tuple), line
+
+
+def test_every_original_has_a_sample():
+    read_here = {reader.system for reader in READERS for name in ORIGINALS if any(map(reader.reads, trees(name)))}
+    assert read_here | {"Wallaroo"} == {reader.system for reader in READERS}
+
+
+def trees(name):
+    return [] if name.endswith("txt") else list(yaml.safe_load_all((FOLDER / name).read_text()))
+
+
+def test_knative():
+    [plan] = plans("knative.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    assert (spec.target, spec.policy_kind) == (pytest.approx(12.8), "kpa")
+    assert (spec.policy.stable_window, spec.policy.panic_window) == (120, 24)
+    assert (spec.policy.panic_threshold, spec.policy.delay) == (1.5, 300)
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (1, 8)
+    assert scaled["spec"]["cooldownPeriod"] == 90
+    assert any(sentence.startswith("initial-scale") for sentence in plan.left)
+
+
+def test_knative_defaults_and_requests_per_second():
+    written_as = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\nspec: {template: {metadata: {annotations: {%s}}}}"
+    [plan] = read(written_as % "", "k.yaml")
+    assert spec_of(plan).target == 70
+    assert plan.maximum.value == 100
+    [plan] = read(written_as % "autoscaling.knative.dev/metric: rps", "k.yaml")
+    assert (spec_of(plan).target, spec_of(plan).program.text) == (140, "requests")
+
+
+def test_ray_service():
+    [plan] = plans("ray.yaml")
+    spec = spec_of(plan)
+    assert (plan.name, spec.target, spec.policy_kind) == ("llmdeployment", 24, "ray")
+    assert (spec.policy.look_back_period_s, spec.policy.upscale_delay_s, spec.policy.downscale_delay_s) == (20, 10, 300)
+    assert spec.policy.downscaling_factor == 0.5
+    assert any(sentence.startswith("metrics_interval_s") for sentence in plan.left)
+
+
+def test_ray_llm_config_with_older_names():
+    [plan] = plans("ray-llm.yaml")
+    spec = spec_of(plan)
+    assert (plan.model, spec.target, plan.minimum.value) == ("meta-llama/Llama-3-8b", 8, 0)
+    assert (spec.policy.upscaling_factor, spec.policy.downscaling_factor) == (0.5, 0.5)
+
+
+def test_an_autoscaling_config_alone():
+    [plan] = read("{min_replicas: 1, max_replicas: 3, target_ongoing_requests: 5}", "config.yaml")
+    assert (spec_of(plan).target, plan.maximum.value) == (5, 3)
+
+
+def test_aibrix_with_schedules():
+    [plan] = plans("aibrix.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    assert spec.program.text == "max(ready * kv_cache_usage / 0.5, waiting / 10)"
+    assert (spec.policy.stable_window, spec.policy.panic_window, spec.policy.panic_threshold) == (120, 30, 2.5)
+    assert (spec.policy.max_up, spec.policy.delay) == (3, 600)
+    [cron] = [one for one in scaled["spec"]["triggers"] if one["type"] == "cron"]
+    assert cron["metadata"] == {
+        "timezone": "Asia/Shanghai",
+        "start": "0 9 * * 1,2,3",
+        "end": "0 18 * * 1,2,3",
+        "desiredReplicas": "3",
+    }
+    assert any("maxReplicas 12" in sentence for sentence in plan.left)
+    assert any("kpa.autoscaling.aibrix.ai/scale-down-delay" in sentence for sentence in plan.left)
+
+
+def test_aibrix_strategies():
+    apa, hpa = plans("aibrix-apa.yaml")
+    assert (spec_of(apa).policy_kind, spec_of(apa).metric_type, spec_of(apa).target) == ("apa", "Value", 0.5)
+    assert (spec_of(hpa).policy_kind, spec_of(hpa).target) == ("hpa", 0.5)
+
+
+def test_kthena_binding():
+    [plan] = plans("kthena.yaml")
+    spec = spec_of(plan)
+    assert (plan.name, spec.target, spec.policy_kind, plan.minimum.value) == ("llama", 10, "kthena", 2)
+    assert (spec.policy.up.instances, spec.policy.up.period, spec.policy.up.window) == (2, 30, 60)
+    assert (spec.policy.down.either, spec.policy.panic.threshold, spec.policy.panic.hold) == (False, 150, 300)
+    assert any(sentence.startswith("panicPolicy.period") for sentence in plan.left)
+
+
+def test_kthena_new_form_with_roles():
+    prefill, decode = plans("kthena-new.yaml")
+    assert [plan.name for plan in (prefill, decode)] == ["llama-pd-prefill", "llama-pd-decode"]
+    assert (spec_of(prefill).target, spec_of(prefill).metric_type) == (4, "AverageValue")
+    assert (prefill.engine, decode.engine) == ("sglang", "vllm")
+    assert {item.ask.engine for item in spec_of(prefill).inputs if item.of_target} == {"sglang"}
+    assert (spec_of(decode).target, spec_of(decode).metric_type) == (pytest.approx(0.8), "Value")
+
+
+def test_wallaroo_from_python():
+    gpu, cpu = plans("wallaroo.py.txt")
+    assert (gpu.name, gpu.minimum.value, gpu.maximum.value) == ("deployment-with-gpu", 0, 5)
+    assert (spec_of(gpu).policy.scale_up_queue_depth, spec_of(gpu).policy.autoscaling_window) == (5, 600)
+    assert spec_of(cpu).policy.autoscale_cpu_utilization == 75
+
+
+def test_wallaroo_from_json():
+    [plan] = plans("wallaroo.json")
+    assert (plan.maximum.value, spec_of(plan).policy.scale_down_queue_depth) == (5, 1)
+
+
+def test_keda_triggers():
+    [plan] = plans("keda.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    assert spec.program.text == "max(value / 5, value_2 / 100)"
+    assert spec.activation.text == "value > 1 || value_2 > 0"
+    assert (spec.scale_down, [item.on_missing for item in spec.inputs]) == (None, ["zero", "error"])
+    assert scaled["spec"]["fallback"] == {"failureThreshold": 3, "replicas": 2}
+    assert scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == {
+        "scaleDown": {"stabilizationWindowSeconds": 120}
+    }
+    assert [one["type"] for one in scaled["spec"]["triggers"]] == ["external", "cron"]
+
+
+def test_keda_modifiers():
+    [plan] = plans("keda-modifiers.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    assert (spec.program.text, spec.target, spec.activation) == ("tokens_per_min >= 5000 ? request_rate : 0", 100, 1)
+    assert scaled["spec"]["scaleTargetRef"]["kind"] == "StatefulSet"
+
+
+def test_hpa():
+    [plan] = plans("hpa.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    assert spec.program.text == "max(waiting / 4, external / 0.5)"
+    assert (spec.policy, spec.scale_down) == (None, None)
+    assert scaled["spec"]["triggers"][1] == {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "70"}}
+    assert scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] == {
+        "stabilizationWindowSeconds": 600
+    }
+
+
+@pytest.mark.parametrize(
+    ("kv", "queue", "replicas"),
+    [
+        ([0.75, 0.76], [2, 2], 3),
+        ([0.5, 0.5], [1, 1], 2),
+        ([0.2, 0.3, 0.25], [1, 1, 1], 2),
+        ([0.7, 0.7], [0, 0], 2),
+        ([0.9, 0.9], [6, 6], 6),
+    ],
+)
+def test_wva_keeps_grows_and_shrinks_where_its_saturation_scaling_does(kv, queue, replicas):
+    [plan] = plans("wva.yaml")
+    scope = {
+        "kv": sum(kv) / len(kv),
+        "waiting": float(sum(queue)),
+        "queued": 0.0,
+        "running": 1.0,
+        "ready": float(len(kv)),
+    }
+    value = spec_of(plan).program.evaluate(scope)
+    assert -(-round(value, 9) // 1) == replicas
+
+
+def test_a_value_out_of_range_is_refused_with_the_range():
+    [plan] = read("{max_replicas: 3, target_ongoing_requests: 5, upscale_delay_s: -1}", "config.yaml")
+    with pytest.raises(ConfigError, match=r"policy.upscale_delay_s: -1 is not allowed; .*from 0"):
+        spec_of(plan)
+
+
+@pytest.mark.parametrize("source", ["", "a: 1", "[1, 2]", "kind: Deployment\nmetadata: {name: a}", "}{", "import os"])
+def test_what_is_no_configuration_is_refused(source):
+    with pytest.raises(ConfigError, match="f.yaml"):
+        read(source, "f.yaml")
+
+
+def test_odd_manifests_are_refused_or_read_and_never_a_traceback():
+    for name in ORIGINALS:
+        for tree in trees(name):
+            spec = tree.get("spec", {})
+            for key, odd in product(spec, (None, [], "x", -1, {"a": {}})):
+                try:
+                    made = of_trees([{**tree, "spec": {**spec, key: odd}}])
+                    [document(plan, {}) for plan in made]
+                except ConfigError:
+                    pass
+
+
+def test_the_command_prints_both(tmp_path, capsys):
+    assert main(["convert", str(FOLDER / "hpa.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "# HorizontalPodAutoscaler llama -> formulas/llama.yaml, and the ScaledObject below it\n#\n# Not carried over:\n# - "
+    )
+    assert "target: 1  # the formula is in replicas already" in text
+    assert main(["convert", str(tmp_path / "none.yaml")]) == 1
