@@ -20,6 +20,7 @@ from scaler.model.fields import Fields, boolean, choice, duration, listed, match
 Network = IPv4Network | IPv6Network
 NameKind = Literal["service", "dns"]
 OtherPorts = Literal["try", "ignore"]
+Colons = bool | Literal["dots"]  # whether names of metrics have the colons that engines write
 
 MAX_PAGES = 2_000
 MAX_NAMED = 50
@@ -33,6 +34,7 @@ _OF_PROMETHEUS = ("matchers", "upSelector", "metricNameColons", "scrapeLabels", 
 _KINDS: tuple[NameKind, ...] = ("service", "dns")
 _LABEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 ENDPOINT_NAME = _NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_QUOTED_NAME = rf"{_LABEL_NAME}([.:/][A-Za-z0-9_.:/-]{{0,200}})?"  # of a label in Prometheus 3, such as k8s.pod.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as X-Scope-OrgID; may hold secrets
     matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
     labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
-    metric_name_colons: bool = True  # in the names of metrics; False: a pipeline has made underscores of them
+    metric_name_colons: Colons = True  # in the names of metrics; False: underscores in their place; dots: dots
     up_selector: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
     scrape_labels: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart; see Dialect
     pod_pages: PodPagesMeaning | None = None  # what the pages of one pod are to each other; see Dialect
@@ -117,11 +119,11 @@ class Endpoint:
     def dialect(self) -> Dialect:
         """What it calls things."""
         return Dialect(
-            labels=self.labels,
+            labels={ours: _as_on_pages(name) for ours, name in self.labels.items()} if self.direct else self.labels,
             matchers=self.matchers,
             up_selector=self.up_selector,
             recent=self.stale_after,
-            metric_name_colons=self.metric_name_colons,
+            colon="." if self.metric_name_colons == "dots" else ":" if self.metric_name_colons else "_",
             scrape=self.scrape_labels,
             pod_pages=self.pod_pages,
         )
@@ -208,11 +210,11 @@ def read_place(fields: Fields, name: str) -> Endpoint:
         cert_file=fields.take("certFile", _file, None),
         key_file=fields.take("keyFile", _file, None),
         headers=_texts(fields, "headers", r"[A-Za-z0-9-]+"),
-        matchers=_texts(fields, "matchers", _LABEL_NAME),
-        labels=_texts(fields, "labels", _LABEL_NAME),
-        metric_name_colons=fields.take("metricNameColons", boolean, True),
+        matchers=_texts(fields, "matchers", _QUOTED_NAME),
+        labels=_labels(fields),
+        metric_name_colons=fields.take("metricNameColons", _colons, True),
         up_selector=fields.take("upSelector", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
-        scrape_labels=fields.take("scrapeLabels", listed(matching(_LABEL_NAME, "a label's name")), ()),
+        scrape_labels=fields.take("scrapeLabels", listed(matching(_QUOTED_NAME, "a label's name")), ()),
         pod_pages=cast("PodPagesMeaning | None", fields.take("podPages", choice("sum", "same"), None)),
         stale_after=fields.take("staleAfter", duration(1, 3600), 90.0),
         max_series=fields.take("maxSeries", whole(1, 1_000_000), POD_SERIES if pods else 20_000),
@@ -336,6 +338,25 @@ def _texts(fields: Fields, key: str, names: str) -> Mapping[str, str]:
     return MappingProxyType(read)
 
 
+def _labels(fields: Fields) -> Mapping[str, str]:
+    """Read what a server calls our labels."""
+    labels = _texts(fields, "labels", _LABEL_NAME)
+    for ours, name in labels.items():
+        if not re.fullmatch(_QUOTED_NAME, name):
+            raise fields.inside("labels").error(ours, f"{show(name)} is not a label's name", "such as k8s.pod.name")
+    return labels
+
+
+@takes(enum=[True, False, "true", "false", "dots"])
+def _colons(raw: object) -> Colons:
+    return "dots" if raw == "dots" else boolean(raw)
+
+
+def _as_on_pages(name: str) -> str:
+    """A label's name as it is known of a page, where quoted names are read with `_` in place of what is odd."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", name)
+
+
 @takes(type="string", pattern="^https?://")
 def server_url(raw: object) -> str:
     """The URL of a server, without what comes after its path."""
@@ -379,7 +400,7 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "headers": headers,
         "matchers": dict(endpoint.matchers),
         "labels": dict(endpoint.labels),
-        "metricNameColons": "" if endpoint.metric_name_colons else "false",
+        "metricNameColons": "" if endpoint.metric_name_colons is True else str(endpoint.metric_name_colons).lower(),
         "upSelector": "" if endpoint.direct else endpoint.up_selector,
         "scrapeLabels": list(endpoint.scrape_labels),
         "podPages": endpoint.pod_pages,

@@ -23,13 +23,17 @@ class Dialect:
     matchers: Mapping[str, str] = field(default_factory=dict)  # constant matchers of every selector
     up_selector: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
     recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
-    metric_name_colons: bool = True  # False: it has `_` where engines write a colon into their metrics' names
+    colon: str = ":"  # what it has where engines write a colon into their metrics' names: that, `_` or a dot
     scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
 
     def name(self, label: str) -> str:
         """The endpoint's name of any label but the workload's."""
         return self.labels.get(label, label)
+
+    def metric(self, name: str) -> str:
+        """The endpoint's name of a metric."""
+        return name.replace(":", self.colon)
 
     def scrape_labels(self, signal: Signal) -> tuple[str, ...]:
         """List the labels that tell two scrapes of one page apart; what the engine itself writes is none of them."""

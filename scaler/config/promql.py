@@ -40,6 +40,8 @@ _SET_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
 _MATCH = frozenset({"=", "!=", "=~", "!~"})
 _PARAMETER = re.compile(r"\\.|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)
 _RAW_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)", re.ASCII)
+_PLAIN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_PLAIN_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _REGEX_META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 # An expression whose every `[...]` is closed. No two alternatives begin alike; possessive quantifiers (`*+`) would be
 # shorter, but Python before 3.11.5, so that of Debian 12, matches too much with them.
@@ -69,6 +71,22 @@ class _Mark:
 def quote(value: str) -> str:
     """Return `value` as a double-quoted PromQL string."""
     return f'"{_escape(value)}"'
+
+
+def label_name(name: str) -> str:
+    """Return a label's name as it stands in a query: in quotes where older releases do not know such names."""
+    return name if _PLAIN_LABEL.fullmatch(name) else quote(name)
+
+
+def series_name(name: str, matchers: Sequence[str]) -> str:
+    """Return a selector of a metric and written matchers; a name that older releases do not know is in quotes.
+
+    >>> series_name("vllm.num_requests_running", ['namespace="demo"'])
+    '{"vllm.num_requests_running",namespace="demo"}'
+    """
+    if not name or _PLAIN_METRIC.fullmatch(name):
+        return f"{name}{{{','.join(matchers)}}}"
+    return f"{{{','.join([quote(name), *matchers])}}}"
 
 
 def quote_regex(value: str) -> str:
@@ -113,7 +131,7 @@ def enforce(text: str, matchers: Mapping[str, str]) -> str:
     Raises:
         ConfigError: the text is not PromQL as far as it is known here; it must not be sent.
     """
-    return insert(text, [f"{label}={quote(value)}" for label, value in matchers.items()])
+    return insert(text, [f"{label_name(label)}={quote(value)}" for label, value in matchers.items()])
 
 
 def insert(text: str, matchers: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scaler.config.endpoint import PodPages
+from scaler.config.endpoint import PodPages, shown_endpoint
 from scaler.config.settings import read_settings, shown
 from scaler.model.errors import ConfigError
 
@@ -90,3 +90,24 @@ def test_an_endpoint_may_be_the_target_s_pods_and_pages_by_name():
     assert endpoint.named[0].service == ("gateways", "epp")
     assert (endpoint.direct, endpoint.address) == (True, "the target's pods and 3 pages")
     assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints["a"] == endpoint
+
+
+def test_labels_and_metrics_may_have_the_names_that_open_telemetry_writes():
+    written = {
+        "url": "http://p",
+        "labels": {"namespace": "k8s.namespace.name", "pod": "k8s.pod.name"},
+        "matchers": {"k8s.cluster.name": "eu"},
+        "metricNameColons": "dots",
+    }
+    endpoint = read({"endpoints": {"a": written}}).endpoints["a"]
+    assert endpoint.dialect.metric("vllm:num_requests_running") == "vllm.num_requests_running"
+    assert endpoint.dialect.name("pod") == "k8s.pod.name"
+    shown = shown_endpoint(endpoint)
+    assert (shown["metricNameColons"], shown["labels"]) == ("dots", written["labels"])
+    with pytest.raises(ConfigError, match="labels.pod: 'a\"b' is not a label's name; allowed: such as k8s.pod.name"):
+        read({"endpoints": {"a": {"url": "http://p", "labels": {"pod": 'a"b'}}}})
+
+
+def test_pages_know_such_labels_as_text_without_quotes_has_them():
+    tree = {"pages": ["http://p/metrics"], "labels": {"pod": "k8s.pod.name"}}
+    assert read({"endpoints": {"a": tree}}).endpoints["a"].dialect.name("pod") == "k8s_pod_name"

@@ -301,3 +301,18 @@ def test_prometheus_takes_a_quoted_expression_for_itself_alone(start_prometheus)
     with urllib.request.urlopen(f"{start_prometheus().url}/api/v1/query", data=data, timeout=10) as answer:
         (row,) = json.load(answer)["data"]["result"]
     assert row["metric"] == {"a": text, "b": "same"}
+
+
+@pytest.mark.parametrize(
+    ("text", "enforced"),
+    [
+        ("m", 'm{"k8s.cluster.name"="eu"}'),
+        ('{"vllm.running",a="b"}', '{"k8s.cluster.name"="eu","vllm.running",a="b"}'),
+        (
+            'sum by ("k8s.pod.name") ({"vllm.running"})',
+            'sum by ("k8s.pod.name") ({"k8s.cluster.name"="eu","vllm.running"})',
+        ),
+    ],
+)
+def test_names_that_older_releases_do_not_know_stand_in_quotes(text, enforced):
+    assert enforce(text, {"k8s.cluster.name": "eu"}) == enforced

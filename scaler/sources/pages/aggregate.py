@@ -459,6 +459,9 @@ class _Table:
         for name in sorted(partly)[:1]:
             did_not_answer = f"a page of {name} did not answer: {self._why.get(name, '')}"
             yield self._unclear.get(name, did_not_answer)
+        bare = sum(_without_buckets(pod) for pod in pods.values()) if self._signal.takes_quantile else 0
+        if bare:
+            yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())
@@ -523,9 +526,15 @@ def _buckets(pods: Mapping[str, _Pod]) -> Mapping[float, float]:
     return buckets
 
 
+def _without_buckets(pod: _Pod) -> bool:
+    """Whether a histogram counted something and has no bucket that ends."""
+    bounds = {_bound(part[-1]) for part in pod.parts}
+    return bounds == {math.inf} and any(pod.parts.values())
+
+
 def _by_pod(pods: Mapping[str, _Pod]) -> tuple[tuple[str, float], ...]:
     """What each pod says of a load or of a counter, where it says all of it."""
-    return tuple((name, math.fsum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
+    return tuple((name, sum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
 
 
 def _bound(written: str) -> float:

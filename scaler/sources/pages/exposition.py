@@ -56,7 +56,7 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
     Raises:
         ValueError: there are more, or a wanted line cannot be read; the text says nothing of what stands there.
     """
-    page = _unquoted(page)
+    page = _unquoted(page, wanted)
     lines = _finder(frozenset(wanted))(b"\n" + page)
     if len(lines) > most:
         raise ValueError(f"{len(lines)} series of it are wanted, more than {most}")
@@ -78,19 +78,21 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
     return found
 
 
-def _unquoted(page: bytes) -> bytes:
+def _unquoted(page: bytes, wanted: Collection[str]) -> bytes:
     """Write quoted names of metrics and labels as older releases do, with `_` for what these do not have.
 
-    {"a.b","c.d"="x",e="y"} 1  ->  a_b{c_d="x",e="y"} 1
+    {"a.b","c.d"="x",e="y"} 1                    ->  a_b{c_d="x",e="y"} 1
+    {"vllm.x","c.d"="x"} 1, if vllm:x is wanted  ->  vllm:x{c_d="x"} 1
     """
     if not _QUOTED_NAME.search(page):
         return page
-    return _QUOTED_NAME.sub(_plain_series, page)
+    dotted = {name.replace(":", ".").encode(): name.encode() for name in wanted if ":" in name}
+    return _QUOTED_NAME.sub(lambda match: _plain_series(match, dotted), page)
 
 
-def _plain_series(match: re.Match[bytes]) -> bytes:
+def _plain_series(match: re.Match[bytes], dotted: Mapping[bytes, bytes]) -> bytes:
     labels = _QUOTED_LABEL.sub(lambda one: one[1] + _plain_name(one[2]) + b"=", match[2])
-    return _plain_name(match[1]) + b"{" + labels
+    return dotted.get(match[1], _plain_name(match[1])) + b"{" + labels
 
 
 def _plain_name(name: bytes) -> bytes:

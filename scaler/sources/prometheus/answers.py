@@ -226,6 +226,8 @@ def _reading(
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
     if age is not None and age > stale_after:
         doubts.append(f"its oldest sample is {seconds(age)} old")
+    if stats.get("unlike"):
+        doubts.append(f"{int(stats['unlike'])} of {answered} pods have native histograms alone, which are not in it")
     reading = Reading(
         value=_number(stats.get("value")),
         at=at,

@@ -8,6 +8,7 @@ for each workload and `stat`:
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
     jumping    of counters: pods whose counters fell again and again, where there are any
+    unlike     of histograms: pods that have native ones, where the value is of others' classic ones
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
@@ -39,6 +40,10 @@ Where Kubernetes says which pods are a target's own, only these count, and rows 
 two halves, `value` and `per`), so that one query still serves all: `sources/answers.py` adds up the own ones. Quantiles
 cannot be added up; there the pods stand in a query of their own.
 
+A histogram is stored as buckets, as a native histogram, or as both, as whoever scrapes has it. Buckets are read where
+there are any, since both say the same; native ones cannot be added to them. Of scrapes of one page, native ones are
+averaged, since they have no highest. A share of what was at most so long is known of buckets alone.
+
 A gauge over a window is the signal as it was at times within it, which the server reduces: pods are added up before
 times are, so that those that came and went do not count beside each other, and an exporter that was restarted goes on
 where the one before it ended. It ends with its series, as a rate does. It cannot be added up either.
@@ -50,12 +55,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from scaler.config.naming import AMBIGUOUS_LABELS, Dialect
-from scaler.config.promql import enforce, insert, quote, quote_regex
+from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 
-STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping")
+STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike")
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
@@ -187,7 +192,7 @@ def _relabelled(series: str, label: str, name: str) -> str:
 
 
 def _list(labels: Iterable[str]) -> str:
-    return ", ".join(labels)
+    return ", ".join(map(label_name, labels))
 
 
 def numbers_up_to(bound: float) -> str:
@@ -238,6 +243,8 @@ class _Query:
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
             if self.signal.type == "counter":
                 stats["jumping"] = self.count_jumping()
+            if self.signal.takes_quantile:
+                stats["unlike"] = self.count_unlike()
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         if self.signal.scope == "gateway":
@@ -260,7 +267,8 @@ class _Query:
             return self.share(self.ask.at_most / self.signal.scale)
         text = self.total(self.signal.metrics)
         if self.signal.takes_quantile:
-            text = f"histogram_quantile({self.ask.quantile!r}, {text})"
+            of_buckets = f"histogram_quantile({self.ask.quantile!r}, {text})"
+            text = f"({of_buckets} or histogram_quantile({self.ask.quantile!r}, {self.native_total()}))"
         if self.signal.per and not self.halves:
             text = f"{text} / {self.total(self.signal.per)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
@@ -288,6 +296,15 @@ class _Query:
             once = f"max without ({_list((*self.scrape, *self.repeats))}) ({series})"
         return f"{aggregation} by ({_list((*self.by, *le))}) ({once})"
 
+    def native_total(self) -> str:
+        """The native histograms of all pods, added up."""
+        window, same = _span(self.ask.window or 0), _list(dict.fromkeys((*self.pod, *self.target)))
+        rates = self.newest(
+            self.signal.metrics, lambda one: f"(rate({self.select(one)}[{window}]) and on ({same}) {self.select(one)})"
+        )
+        scraped = f"sum by ({_list(dict.fromkeys((*self.page, *self.scrape)))}) ({rates})"
+        return f"sum by ({_list(self.by)}) (avg by ({_list(self.page)}) ({scraped}))"
+
     def once(self, series: str, le: tuple[str, ...]) -> str:
         """What each page says, however often that is scraped."""
         labels = [label for label in self.repeats if label not in self.page]
@@ -307,8 +324,17 @@ class _Query:
 
     def present(self, form: str) -> str:
         """A series or more of every pod that reports, each put into `form`."""
-        suffix = "_count" if self.signal.takes_quantile else ""
-        return self.newest(self.signal.metrics, lambda one: form.format(self.select(one, suffix)))
+        if not self.signal.takes_quantile:
+            return self.newest(self.signal.metrics, lambda one: form.format(self.select(one)))
+        return f"{self.classic(form)} or on ({_list(self.pod)}) {self.native(form)}"
+
+    def classic(self, form: str) -> str:
+        """A series or more of every pod that has a histogram's buckets."""
+        return self.newest(self.signal.metrics, lambda one: form.format(self.select(one, "_count")))
+
+    def native(self, form: str) -> str:
+        """A series or more of every pod that has a native histogram."""
+        return self.newest(self.signal.metrics, lambda one: form.format(self.select(one)))
 
     def added(self, number: int, metric: Metric) -> str:
         """One of the metrics that add up with the newest, told apart from it and from the others."""
@@ -340,8 +366,8 @@ class _Query:
         if through:
             info = self.selector(through.info, (*self.fixed(through.where), *_any(self.named_by(metric))))
             named, points = self.dialect.name(through.names), self.dialect.name(through.label)
-            thing = _relabelled(f"max by ({self.by[0]}, {named}) ({series})", points, named)
-            series = f"({info} * on ({self.by[0]}, {points}) group_left () {thing})"
+            thing = _relabelled(f"max by ({_list((self.by[0], named))}) ({series})", points, named)
+            series = f"({info} * on ({_list((self.by[0], points))}) group_left () {thing})"
         for label, name in metric.label_names:
             series = _relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
         for label, value in self.unnamed.items():
@@ -381,14 +407,13 @@ class _Query:
 
     def any_of(self, names: Iterable[str]) -> Pairs:
         """The matcher of any of these names, or of what begins like them before a `*`."""
-        written = [name if self.dialect.metric_name_colons else name.replace(":", "_") for name in names]
-        return (("__name__", f"=~{quote('|'.join(name.replace('*', '.*') for name in written))}"),)
+        written = (quote_regex(self.dialect.metric(name)).replace(r"\*", ".*") for name in names)
+        return (("__name__", f"=~{quote('|'.join(written))}"),)
 
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""
         everything = (*matchers, *_equal(self.dialect.matchers.items()))
-        name = name if self.dialect.metric_name_colons else name.replace(":", "_")
-        return f"{name}{{{','.join(label + matcher for label, matcher in everything)}}}"
+        return series_name(self.dialect.metric(name), [label_name(label) + matcher for label, matcher in everything])
 
     def count_pods(self, series: str) -> str:
         """How many pods `series` has."""
@@ -399,6 +424,13 @@ class _Query:
         falls = f"resets({{}}[{_span(JUMPS_WITHIN)}])"
         most = f"max by ({_list(self.pod)}) ({self.present(falls)})"
         return f"count by ({_list(self.by)}) ({most} >= {JUMPING})"
+
+    def count_unlike(self) -> str:
+        """How many pods have native histograms alone, where the value is not of these; nothing where there are none."""
+        alone = self.count_pods(f"({self.native('{}')}) unless on ({_list(self.pod)}) ({self.classic('{}')})")
+        if self.ask.at_most is not None:
+            return alone
+        return f"({alone} and on ({_list(self.by)}) group by ({_list(self.by)}) ({self.classic('{}')}))"
 
     def count_scraped(self, series: str) -> str:
         """How many pods `series` has, and a little more for those that are scraped more than once."""

@@ -11,7 +11,7 @@ the workload's own namespace: what others have is not told.
 from collections.abc import Mapping, Sequence
 
 from scaler.config.naming import Dialect
-from scaler.config.promql import quote, quote_regex
+from scaler.config.promql import label_name, quote, quote_regex, series_name
 from scaler.config.signals import Signal, find
 from scaler.model.measurement import SignalAsk
 from scaler.sources.hints import beginnings, emptied, of_engines
@@ -26,7 +26,7 @@ def question_about(ask: SignalAsk, dialect: Dialect) -> str:
     signal = find(ask.engine, ask.signal)
     namespace, here = dialect.label_of(signal, "namespace"), dict(ask.labels)["namespace"]
     own = _one_of(_names(signal, dialect))
-    starts = "|".join(f"{quote_regex(_plain(word, dialect))}.*" for word in sorted(beginnings()))
+    starts = "|".join(f"{quote_regex(dialect.metric(word))}.*" for word in sorted(beginnings()))
     parts = {
         "series": f"topk({MAX_ROWS}, {_select(dialect, own, (namespace, here))})",
         "exported": f"count({_select(dialect, own, (_EXPORTED, here))})",
@@ -57,11 +57,7 @@ def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, 
 
 def _names(signal: Signal, dialect: Dialect) -> list[str]:
     suffix = "_bucket" if signal.takes_quantile else ""
-    return [_plain(metric.name + suffix, dialect) for metric in signal.metrics]
-
-
-def _plain(name: str, dialect: Dialect) -> str:
-    return name if dialect.metric_name_colons else name.replace(":", "_")
+    return [dialect.metric(metric.name + suffix) for metric in signal.metrics]
 
 
 def _one_of(names: Sequence[str]) -> str:
@@ -70,4 +66,5 @@ def _one_of(names: Sequence[str]) -> str:
 
 def _select(dialect: Dialect, names: str, *equal: tuple[str, str]) -> str:
     pairs = (*equal, *dialect.matchers.items())
-    return f"{{{','.join((f'__name__=~{quote(names)}', *(f'{label}={quote(value)}' for label, value in pairs)))}}}"
+    labels = (f"{label_name(label)}={quote(value)}" for label, value in pairs)
+    return series_name("", [f"__name__=~{quote(names)}", *labels])

@@ -198,3 +198,16 @@ def test_a_share_is_that_of_the_largest_bucket_that_ends_at_the_bound_or_below(b
     assert share_of(bound, buckets) == share
     assert share_of(bound, {}) is None
     assert share_of(bound, dict.fromkeys(buckets, 0.0)) is None
+
+
+def test_a_histogram_of_which_a_page_shows_no_bucket_is_not_certain():
+    """A client library that keeps a native histogram writes of it no more than this into text."""
+    ttft = "vllm:time_to_first_token_seconds_bucket"
+    samples = {ttft: scan(f'{ttft}{{model_name="m",le="+Inf"}} 7\n'.encode(), {ttft})}
+    rates = {sample.key: 1.0 for sample in samples[ttft]}
+    page = Visit(Page("http://p:1/", {}), samples, lambda _window: rates)
+    signal = find("vllm", "time_to_first_token")
+    ask = replace(WAITING, signal=signal.name, window=signal.window, quantile=signal.quantile)
+    found = read([page], ask)
+    assert found.value is None
+    assert found.partial == "1 of 1 pods show a histogram without buckets, as text shows a native one"

@@ -179,3 +179,16 @@ def test_quoted_names_are_read_as_older_releases_write_them():
 def test_a_line_with_a_quoted_name_that_cannot_be_read_is_told_by_its_number():
     with pytest.raises(ValueError, match="^line 2 cannot be read$"):
         scan(b'x 1\n{"x",secret} 1\n', {"x"})
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "labels"),
+    [
+        ('{"vllm.running","k8s.pod.name"="a",engine="0"} 3', "vllm:running", {"k8s_pod_name": "a", "engine": "0"}),
+        ('{"vllm:running",engine="0"} 3', "vllm:running", {"engine": "0"}),
+        ('{"gen_ai.tokens"} 3', "gen_ai_tokens", {}),
+        ('  { "vllm.running" } 3', "vllm:running", {}),
+    ],
+)
+def test_a_dotted_name_is_read_as_the_engine_s_own_has_a_colon(line, name, labels):
+    assert ours(f"# TYPE x gauge\n{line}\n", {"vllm:running", "gen_ai_tokens"}) == [(name, labels, 3.0, None)]
