@@ -1,9 +1,11 @@
 """What the API server's admission adds to the pods of a template, before there is a pod to look at.
 
-    template ─▶ PriorityClass ─▶ LimitRange defaults ─▶ RuntimeClass ─▶ tolerations of scarce resources ─▶ next pod
+    template ─▶ PriorityClass ─▶ LimitRange ─▶ RuntimeClass ─▶ tolerations of scarce resources ─▶ next pod
 
-What is known to be added is added. What is usual but cannot be read (ExtendedResourceToleration is on in EKS and GKE)
-is added where it would matter, and told, so that no count that rests on it is called exact.
+A class that is not there, a node selector that contradicts a RuntimeClass's, or amounts that a LimitRange does not
+allow make the API server refuse the pods, so that there is no place for them at all. What is known to be added is
+added. What is usual but cannot be read (ExtendedResourceToleration is on in EKS and GKE) is added where it would
+matter, and told, so that no count that rests on it is called exact.
 
 Sources: Kubernetes 1.37.2, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken),
 limitranger/admission.go, runtimeclass/admission.go (scheduling is merged, overhead is set),
@@ -13,12 +15,25 @@ A pod asks for nvidia.com/gpu, and all 8 nodes with GPUs carry the taint nvidia.
 admission has to add the toleration.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from scaler.cluster.node_fit import passes
 from scaler.cluster.pod_requests import total
-from scaler.model.nodes import Hardware, PriorityClass, RuntimeClass, Shape, Taint, Template, Toleration
+from scaler.model.amounts import as_written
+from scaler.model.nodes import (
+    Container,
+    Filling,
+    Hardware,
+    LimitRule,
+    Needs,
+    PriorityClass,
+    RuntimeClass,
+    Shape,
+    Taint,
+    Template,
+    Toleration,
+)
 
 UNFILLED = "what LimitRanges let its containers ask for is not known"
 _USUAL = frozenset({"cpu", "memory"})
@@ -81,7 +96,15 @@ def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> 
             return shape
         return replace(shape, priority=found.value, preempts=shape.preempts and found.preempts)
 
-    return replace(template, pods=tuple((ranked(shape), count) for shape, count in template.pods))
+    absent = sorted({shape.priority_class for shape, _ in template.pods} - classes.keys() - {""})
+    told = [f"there is no PriorityClass {name}, so its pods are refused" for name in absent]
+    pods = tuple((ranked(shape), count) for shape, count in template.pods)
+    return _refused(replace(template, pods=pods), told)
+
+
+def _refused(template: Template, told: Iterable[str]) -> Template:
+    """The template with what makes the API server refuse its pods."""
+    return replace(template, refused="; ".join(dict.fromkeys([*filter(None, [template.refused]), *told])))
 
 
 def _filled(template: Template, namespace: str, hardware: Hardware | None) -> Template:
@@ -97,11 +120,51 @@ def _filled(template: Template, namespace: str, hardware: Hardware | None) -> Te
         return template
     pairs = zip(template.pods, template.needs, strict=True)
     differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
-    return replace(
+    filled = replace(
         template,
         pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
         bounds=(*template.bounds, *differ),
     )
+    return _refused(filled, (told for needs in template.needs for told in _beyond(needs, found)))
+
+
+def _beyond(needs: Needs, filling: Filling) -> Iterator[str]:
+    """Which LimitRanges do not allow what a pod asks for."""
+    for rule in filling.rules:
+        if rule.per == "Pod" and not needs.whole:
+            named = {name for one in needs.containers for name in _limits(one, filling)}
+            together = {name: _sum_of_limits(needs, filling, name) for name in named}
+            yield from _broken(rule, dict(total(needs, filling.requests)), together)
+        for one in needs.containers if rule.per == "Container" else ():
+            yield from _broken(rule, {**filling.requests, **dict(one.requests)}, _limits(one, filling))
+
+
+def _limits(container: Container, filling: Filling) -> dict[str, int]:
+    return {**filling.limits, **dict(container.limits)}
+
+
+def _sum_of_limits(needs: Needs, filling: Filling, name: str) -> int:
+    """The limit of a pod: its containers' together, or an initial one's that is larger."""
+    stay = sum(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind != "init")
+    return max([stay, *(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind == "init")])
+
+
+def _broken(rule: LimitRule, requests: Mapping[str, int], limits: Mapping[str, int]) -> Iterator[str]:
+    """What a LimitRange refuses.
+
+    Source: Kubernetes 1.37.2, plugin/pkg/admission/limitranger/admission.go (minConstraint, maxConstraint,
+    limitRequestRatioConstraint).
+    """
+    head = f"LimitRange {rule.name} refuses its pods:"
+    for name, least in rule.least.items():
+        if min(requests.get(name, 0), limits.get(name, least)) < least:
+            yield f"{head} a {rule.per} asks for at least {as_written(name, least)} {name}"
+    for name, most in rule.most.items():
+        if name not in limits or max(requests.get(name, 0), limits[name]) > most:
+            yield f"{head} a {rule.per} has a limit of at most {as_written(name, most)} {name}"
+    for name, ratio in rule.ratio.items():
+        if not limits.get(name) or limits[name] * 1000 > ratio * requests.get(name, 0):
+            yield f"{head} a {rule.per} has a limit of at most {ratio / 1000:g} times its request of {name}"
 
 
 def _with_runtime(template: Template, classes: Mapping[str, RuntimeClass] | None) -> Template:
@@ -110,12 +173,16 @@ def _with_runtime(template: Template, classes: Mapping[str, RuntimeClass] | None
     if not named:
         return template
     if classes is None:
-        told = tuple(f"what RuntimeClass {name} adds is not known" for name in sorted(named))
-        return replace(template, doubts=(*template.doubts, *told))
+        adds = tuple(f"what RuntimeClass {name} adds is not known" for name in sorted(named))
+        return replace(template, doubts=(*template.doubts, *adds))
     unknown = sorted(named - classes.keys())
-    absent = tuple(f"there is no RuntimeClass {name}, so its pods are refused" for name in unknown)
+    told: list[str] = [f"there is no RuntimeClass {name}, so its pods are refused" for name in unknown]
+    for shape, _ in template.pods:
+        own, wanted = dict(shape.selector), classes.get(shape.runtime, RuntimeClass()).selector
+        contrary = [f"{key}={value}" for key, value in wanted if own.get(key, value) != value]
+        told.extend(f"RuntimeClass {shape.runtime} wants {label}, so its pods are refused" for label in contrary)
     pods = tuple((_running(shape, classes.get(shape.runtime)), count) for shape, count in template.pods)
-    return replace(template, pods=pods, refused="; ".join(absent))
+    return _refused(replace(template, pods=pods), told)
 
 
 def _running(shape: Shape, found: RuntimeClass | None) -> Shape:

@@ -16,6 +16,7 @@ from scaler.cluster.anti_affinity import Barred, barred
 from scaler.cluster.dra import Supply
 from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
 from scaler.cluster.pending import ahead, reserved
+from scaler.model.amounts import as_written
 from scaler.model.availability import Availability, Bound, Count
 from scaler.model.nodes import (
     ClaimTemplate,
@@ -159,7 +160,7 @@ class _Case:
             for shape, count in template.pods
             for claim in self.claims(shape, namespace)
             for request in claim.requests
-            if request.device_class == self.gpu
+            if request.device_class == self.gpu and not request.admin
         )
         return template.asks(self.gpu) + sum(claimed)
 
@@ -301,7 +302,7 @@ def _places(case: _Case, shape: Shape, given: _Given, taken: Mapping[str, Load] 
 
     def now(name: str) -> Place:
         load = taken.get(name) or loads.get(name)
-        stands_in = backed is not None and case.gpu not in nodes[name].allocatable
+        stands_in = backed is not None and not nodes[name].allocatable.get(case.gpu)
         own = _without(shape, {case.gpu}) if stands_in else shape
         one = place(own, case.gpu, nodes[name], load)
         if name in closed_by:
@@ -392,7 +393,7 @@ def _quota(case: _Case) -> tuple[int, str]:
             more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
             if (len(case.own) + more) // template.size < best:
                 best = (len(case.own) + more) // template.size
-                reason = f"ResourceQuota {quota.name}: {name} {hard}"
+                reason = f"ResourceQuota {quota.name}: {name} {as_written(name, hard)}"
     return best, reason
 
 
@@ -445,12 +446,14 @@ def _provisionable(case: _Case, placed: int) -> Count:
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
         if part is None:
             return Count(None, reason=problems.get(resource, f"{resource} are not known yet"))
-    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in case.template.pods)
-    offer = karpenter.purchasable(hardware, case.template, case.gpu, hardware.heard or 0.0)
+    template = admission.tolerating(case.template, karpenter.taints_of(hardware))
+    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in template.pods)
+    offer = karpenter.purchasable(hardware, template, case.gpu, hardware.heard or 0.0)
     if offer.replicas is None:
         return Count(None, reason=offer.reason)
     total = coming + offer.replicas
     if left - placed < total:
         return Count(left - placed, "upper", quota)
-    reason = f"{coming} on machines that are ordered; {offer.reason}" if coming else offer.reason
+    ordered = [f"{coming} on machines that are ordered"] if coming else []
+    reason = "; ".join([*ordered, offer.reason, *(template.assumed if total else ())])
     return Count(total, "upper" if total else "exact", reason)

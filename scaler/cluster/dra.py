@@ -4,8 +4,8 @@ A device is free if no ResourceClaim has been given it. Which devices a claim ta
 only what drivers' classes and most claims use is read: comparisons of the driver and of attributes, joined by &&. What
 cannot be read takes every device, and the count is an upper bound.
 
-Source: Kubernetes 1.35.4, resource.k8s.io/v1; dynamic-resource-allocation/structured/internal/stable (a pool counts
-once all slices of its newest generation are there).
+Source: Kubernetes 1.37.2, resource.k8s.io/v1; dynamic-resource-allocation/structured/internal/stable (a pool counts
+once all slices of its newest generation are there; a request for all devices waits for all pools of its node).
 """
 
 import operator
@@ -67,7 +67,7 @@ def claimed(devices: Devices, namespace: str, shape: Shape) -> list[ClaimTemplat
 
 def accelerator(requests: Iterable[DeviceRequest]) -> str:
     """The class of device that is counted as a GPU: one that is called so, or else the first; empty for none."""
-    classes = [request.device_class for request in requests]
+    classes = [request.device_class for request in requests if not request.admin]
     return next((name for name in classes if "gpu" in name), next(iter(classes), ""))
 
 
@@ -88,17 +88,25 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
     stock = _Stock(devices, slices)
     pods: dict[str, int] = {}
     free: Counter[str] = Counter()
+    unready = _incomplete(devices.slices)
     for request, count in sums.items():
-        had, whole = Counter[str](), Counter[str]()
+        fitting: dict[str, list[tuple[Slice, Device]]] = {one.node: [] for one in slices}
         for one in slices:
-            fitting = [device for device in one.devices if _takes(devices, request, one.driver, device)]
-            whole[one.node] += len(fitting)
-            had[one.node] += stock.allocations(one, fitting, request)
-        if whole[""]:
+            fitting[one.node] += [(one, part) for part in one.devices if _takes(devices, request, one.driver, part)]
+        if fitting.get(""):
             return Supply(unknown=f"devices of class {request.device_class} are not each of one node")
-        enough = {node: had[node] // count if request.count else int(had[node] == whole[node] > 0) for node in whole}
+        if request.admin:
+            enough = {node: MOST * stock.shown(there, request, count) for node, there in fitting.items()}
+        else:
+            had = {node: stock.allocations(there, request) for node, there in fitting.items()}
+            free.update(had if request.device_class == counted else {})
+            enough = {
+                node: had[node] // count if request.count else int(had[node] == len(there) > 0)
+                for node, there in fitting.items()
+            }
+        if not request.count:
+            enough = {node: 0 if node in unready else fits for node, fits in enough.items()}
         pods = {node: min(pods.get(node, 0), fits) for node, fits in enough.items()} if pods else enough
-        free.update(had if request.device_class == counted else {})
     bounds = (*_bounds(devices, sums, slices), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")
@@ -130,29 +138,45 @@ class _Stock:
                     for name, counter, amount in device.counters:
                         self._left[part.driver, part.pool, name, counter] -= amount
 
-    def allocations(self, part: Slice, fitting: Iterable[Device], request: DeviceRequest) -> int:
-        """How often the devices of a slice can be given for a request, each time to another claim."""
+    def allocations(self, fitting: Iterable[tuple[Slice, Device]], request: DeviceRequest) -> int:
+        """How often the devices of a node can be given for a request, each time to another claim."""
         total = 0
-        groups: dict[Counters, int] = {}
-        for device in fitting:
+        groups: dict[tuple[str, str, Counters], int] = {}  # alike in what they take of a pool's counters
+        for part, device in fitting:
             times = self._times(part, device, request)
             if device.counters:
-                groups[device.counters] = groups.get(device.counters, 0) + times
+                alike = part.driver, part.pool, device.counters
+                groups[alike] = groups.get(alike, 0) + times
             else:
                 total += times
-        sets = Counter(name for counters in groups for name in {name for name, _, _ in counters})
+        sets = Counter(own for driver, pool, counters in groups for own in {(driver, pool, one[0]) for one in counters})
         if any(count > 1 for count in sets.values()):
-            self.bounds = ("devices of several sizes share counters",)
-        for counters, times in groups.items():
-            enough = (self._left[part.driver, part.pool, name, of] // amount for name, of, amount in counters if amount)
+            self._tell("devices of several sizes share counters")
+        for (driver, pool, counters), times in groups.items():
+            enough = (self._left[driver, pool, name, of] // amount for name, of, amount in counters if amount)
             total += max(min(times, *enough, times), 0)
         return total
+
+    def shown(self, fitting: Iterable[tuple[Slice, Device]], request: DeviceRequest, count: int) -> bool:
+        """Whether a node has as many devices as a request of administrators wants to look at, whoever has them."""
+        return sum(self._usable(part, device, request) for part, device in fitting) >= count
+
+    def _tell(self, bound: str) -> None:
+        """Say once why there may be fewer."""
+        self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
+
+    def _usable(self, part: Slice, device: Device, request: DeviceRequest) -> bool:
+        """Whether a request tolerates all taints of a device."""
+        rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
+        if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
+            self._tell("a DeviceTaintRule chooses devices by what is not read here")
+        taints = [*device.taints, *(rule.taint for rule in rules if not rule.unsure)]
+        return all(_tolerated(taint, request) for taint in taints)
 
     def _times(self, part: Slice, device: Device, request: DeviceRequest) -> int:
         """How often one device can be given."""
         own = (part.driver, part.pool, device.name)
-        taints = [*device.taints, *(rule.taint for rule in self._rules if _meant(rule, own))]
-        if any(not _tolerated(taint, request) for taint in taints):
+        if not self._usable(part, device, request):
             return 0
         wanted = dict(request.capacity)
         if any(name not in device.capacity or device.capacity[name].value < of for name, of in wanted.items()):
@@ -171,6 +195,8 @@ def _part(share: Share, wanted: int | None) -> int:
     """
     if wanted is None:
         return share.default
+    if share.most is not None and wanted > share.most:
+        return share.value + 1
     if share.allowed:
         return next((one for one in share.allowed if one >= wanted), share.value + 1)
     above = max(wanted - share.least, 0)
@@ -230,12 +256,14 @@ def stands_for(devices: Devices, resource: str) -> str:
     """The class whose devices are given for a resource that pods ask for by number; empty: there is none.
 
     Source: Kubernetes 1.37.2, resource.k8s.io/v1, extendedResourceName of a DeviceClass and ResourceDeviceClassPrefix.
-    Of several classes the scheduler takes the youngest; how old they are is not kept here, so it is the first by name.
+    Of several classes the scheduler takes the youngest, of equally old ones the first by name
+    (dynamic-resource-allocation/deviceclass/extendedresourcecache).
     """
     if resource.startswith(_IMPLICIT):
         name = resource.removeprefix(_IMPLICIT)
         return name if name in devices.classes else ""
-    return next((name for name, one in sorted(devices.classes.items()) if one.resource == resource), "")
+    mapped = [(-one.created, name) for name, one in devices.classes.items() if one.resource == resource]
+    return min(mapped)[1] if mapped else ""
 
 
 def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
@@ -247,6 +275,12 @@ def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
         newest = [one for one in own if one.generation == max(other.generation for other in own)]
         if len(newest) == newest[0].count:
             yield from newest
+
+
+def _incomplete(slices: Iterable[Slice]) -> set[str]:
+    """The nodes of which a pool still lacks slices."""
+    whole = {(one.driver, one.pool) for one in _complete(slices)}
+    return {one.node for one in slices if (one.driver, one.pool) not in whole}
 
 
 def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[Slice]) -> tuple[str, ...]:

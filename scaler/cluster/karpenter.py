@@ -22,7 +22,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from scaler.cluster.node_fit import EMPTY, accepts, closed, passes, place, room
-from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Template
+from scaler.model.amounts import as_written
+from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Taint, Template
 
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
@@ -50,8 +51,6 @@ _FAMILIES = {
     "karpenter.azure.com/sku-family": re.compile(r"N.*", re.IGNORECASE),
 }
 _EVERYWHERE = ("nodes", "cpu", "memory", "ephemeral-storage", "pods")  # every machine has some
-_UNITS = (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
-_IN_BYTES = ("memory", "ephemeral-storage", "hugepages-")
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
 
@@ -79,6 +78,12 @@ def ordered(hardware: Hardware, shape: Shape) -> int:
 def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
     """Nodes by what the cloud calls them: a pod may be on one before Karpenter has written its name in the claim."""
     return {node.provider: node.name for node in nodes.values() if node.provider}
+
+
+def taints_of(hardware: Hardware) -> frozenset[Taint]:
+    """The taints of machines to come."""
+    pools = (taint for pool in (hardware.pools or {}).values() for taint in pool.taints)
+    return frozenset([*pools, *(taint for claim in hardware.claims or () for taint in claim.taints)])
 
 
 def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) -> Offer:
@@ -298,7 +303,7 @@ def _bound(pool: NodePool, template: Template, types: Mapping[str, Node]) -> Off
         else:
             fits = 0 if resource in _EVERYWHERE and not left else None
         if fits is not None and (best is None or (best.replicas or 0) > fits):
-            best = Offer(fits, f"NodePool {pool.name}: limit {resource} {_written(resource, limit)}")
+            best = Offer(fits, f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}")
     return best or Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
 
 
@@ -314,12 +319,3 @@ def _all_seen(pool: NodePool, types: Mapping[str, Node]) -> bool:
     """Whether a pool names its machine types, and every one was seen."""
     named = [set(one.values) for one in pool.requirements if one.key == TYPE and one.operator == "In"]
     return bool(named) and set.intersection(*named) <= types.keys()
-
-
-def _written(resource: str, value: int) -> str:
-    """An amount as people write it: 8000 of cpu is 8, 107374182400 of memory is 100Gi."""
-    if resource == "cpu":
-        return f"{value / 1000:g}"
-    if resource.startswith(_IN_BYTES):
-        return next((f"{value // size}{unit}" for unit, size in _UNITS if value and value % size == 0), str(value))
-    return str(value)

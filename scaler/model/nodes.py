@@ -98,6 +98,7 @@ class Container:
     kind: Literal["main", "sidecar", "init"]
     name: str = ""
     image: str = ""  # which tells one revision of a template from another
+    limits: Amounts = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,33 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRule:
+    """What a LimitRange allows."""
+
+    name: str  # of the LimitRange
+    per: str  # Container | Pod
+    least: Mapping[str, int] = field(default_factory=dict)
+    most: Mapping[str, int] = field(default_factory=dict)
+    ratio: Mapping[str, int] = field(default_factory=dict)  # of limit to request, in thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRange:
+    """A LimitRange."""
+
+    requests: Mapping[str, int]  # of containers that do not say
+    limits: Mapping[str, int] = field(default_factory=dict)  # of containers that do not say
+    rules: tuple[LimitRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Filling:
-    """What containers of a namespace ask for that do not say, by its LimitRanges."""
+    """What containers of a namespace ask for that do not say, and what they may ask for, by its LimitRanges."""
 
     requests: Mapping[str, int]
     unsure: tuple[str, ...] = ()  # resources for which several LimitRanges say different things; the least is above
+    limits: Mapping[str, int] = field(default_factory=dict)
+    rules: tuple[LimitRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +257,7 @@ class Share:
     value: int
     default: int  # of a claim that does not say
     least: int = 0  # of a claim that says less
+    most: int | None = None  # that a claim may ask for
     step: int = 0  # a claim takes a multiple of it above `least`; 0: any amount
     allowed: tuple[int, ...] = ()  # a claim takes one of these, in their order; empty: any amount
 
@@ -258,6 +282,7 @@ class DeviceClass:
 
     selectors: tuple[str, ...] = ()  # in CEL
     resource: str = ""  # the extended resource that its devices are given for as well
+    created: float = 0.0  # of several classes for one resource the youngest counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +294,7 @@ class DeviceRequest:
     selectors: tuple[str, ...] = ()  # in CEL
     capacity: Amounts = ()  # of each device
     tolerations: tuple[Toleration, ...] = ()
+    admin: bool = False  # for administrators: it takes no device from others, and gets one that others have
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +336,7 @@ class TaintRule:
     driver: str = ""
     pool: str = ""
     device: str = ""
+    unsure: bool = False  # it also chooses devices by what is not read here
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,3 +183,82 @@ def test_a_network_card_is_no_accelerator(resource):
     machine = node("a", None)
     machine["status"]["allocatable"][resource] = "8"
     assert found([machine], pod=engine(**{resource: "1"})).resource == ""
+
+
+# ---- what makes the API server refuse pods ---------------------------------------------------------------------------
+
+
+def limit_range(*limits):
+    return {"metadata": {"namespace": "team", "name": "caps"}, "spec": {"limits": list(limits)}}
+
+
+def sized(requests, limits):
+    return {"containers": [{"name": "engine", "resources": {"requests": requests, "limits": {GPU: "1", **limits}}}]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "requests", "limits", "refused"),
+    [
+        ({"type": "Container", "max": {"cpu": "4"}}, {"cpu": "2"}, {}, ""),
+        ({"type": "Container", "max": {"cpu": "4"}}, {"cpu": "8"}, {"cpu": "8"}, "a limit of at most 4 cpu"),
+        ({"type": "Container", "max": {GPU: "0"}}, {}, {}, f"a limit of at most 0 {GPU}"),
+        ({"type": "Container", "min": {"memory": "1Gi"}}, {"memory": "1Mi"}, {}, "asks for at least 1Gi memory"),
+        ({"type": "Container", "min": {"memory": "1Gi"}}, {}, {}, ""),
+        ({"type": "Container", "maxLimitRequestRatio": {"cpu": "1.5"}}, {"cpu": "2"}, {"cpu": "3"}, ""),
+        (
+            {"type": "Container", "maxLimitRequestRatio": {"cpu": "1.5"}},
+            {"cpu": "2"},
+            {"cpu": "4"},
+            "at most 1.5 times",
+        ),
+        ({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}, {"cpu": "2"}, {}, "at most 2 times"),
+        ({"type": "Pod", "max": {"cpu": "4"}}, {"cpu": "2"}, {"cpu": "4"}, ""),
+        ({"type": "Pod", "max": {"cpu": "4"}}, {"cpu": "2"}, {}, "a Pod has a limit of at most 4 cpu"),
+        ({"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}, {}, {}, ""),
+    ],
+)
+def test_what_a_limit_range_does_not_allow_is_refused(rule, requests, limits, refused):
+    found_now = found([node()], pod=sized(requests, limits), ranges=[limit_range(rule)]).schedulable
+    if not refused:
+        assert (found_now.value, found_now.bound) == (8, "exact")
+        return
+    assert (found_now.value, found_now.bound) == (0, "exact")
+    assert found_now.reason.startswith("LimitRange caps refuses its pods: a ")
+    assert refused in found_now.reason
+
+
+def test_a_limit_range_fills_in_what_the_api_server_derives_from_its_bounds():
+    pod = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}}}]}
+    assert found([node()], pod=pod, ranges=[limit_range({"type": "Container", "max": {"cpu": "16"}})]).schedulable == (
+        Count(4, reason="")
+    )
+    least = limit_range({"type": "Container", "min": {"cpu": "32"}})
+    assert found([node()], pod=pod, ranges=[least]).schedulable.value == 2
+
+
+def test_a_node_selector_that_contradicts_a_runtime_class_is_refused():
+    made = runtime(nodeSelector={"pool": "gpu"})
+    counts = found(
+        [node(labels={"pool": "gpu"})], pod=spec(runtimeClassName="gpu", nodeSelector={"pool": "cpu"}), runtimes=[made]
+    )
+    assert counts.schedulable == Count(0, reason="RuntimeClass gpu wants pool=gpu, so its pods are refused")
+
+
+@pytest.mark.parametrize(
+    ("taint", "value"),
+    [
+        ({"key": GPU, "value": "present", "effect": "NoSchedule"}, 4),
+        ({"key": GPU, "effect": "NoExecute"}, 4),
+        ({"key": "sku", "value": "gpu", "effect": "NoSchedule"}, 0),
+    ],
+)
+def test_a_pool_with_the_taint_of_its_gpus_may_be_bought_from_before_there_is_a_node(taint, value):
+    pool = {
+        "metadata": {"name": "gpu"},
+        "spec": {"template": {"spec": {"taints": [taint]}}, "limits": {GPU: "4"}},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    counts = found([node("plain", None)], pools=[pool])
+    assert counts.schedulable == Count(0, reason=f"insufficient {GPU} on 1 node"), "nothing is assumed of it"
+    assert counts.provisionable.value == value
+    assert (ASSUMED in counts.provisionable.reason) is (value > 0)

@@ -200,8 +200,9 @@ def test_a_claim_with_alternatives_is_not_known():
 
 
 def test_a_claim_that_only_looks_binds_nothing():
-    found = had([resource_slice("a", *FOUR)], template(exactly(adminAccess=True)))
-    assert (found.schedulable.value, found.resource) == (12, "")
+    found = had([resource_slice("a", *FOUR)], template(exactly(adminAccess=True)), allocated("d0"))
+    assert (found.schedulable.value, found.resource) == (6, ""), "but it wants a node that has a device to look at"
+    assert had([resource_slice("a", *FOUR)], template(exactly(count=5, adminAccess=True))).schedulable.value == 0
 
 
 def test_devices_that_several_nodes_share_are_not_known():
@@ -247,6 +248,8 @@ def sharing(*parts, value="80Gi", **policy):
         ([], "11Gi", {"default": "80Gi", "validRange": {"min": "10Gi", "step": "10Gi"}}, 4),
         ([], "11Gi", {"default": "80Gi", "validValues": ["10Gi", "20Gi", "40Gi"]}, 4),
         ([], "41Gi", {"default": "80Gi", "validValues": ["10Gi", "20Gi", "40Gi"]}, 0),
+        ([], "41Gi", {"default": "80Gi", "validRange": {"min": "10Gi", "max": "40Gi"}}, 0),
+        ([], "40Gi", {"default": "80Gi", "validRange": {"min": "10Gi", "max": "40Gi"}}, 2),
     ],
 )
 def test_a_device_that_claims_share_is_given_as_often_as_its_capacity_allows(parts, wanted, policy, more):
@@ -278,6 +281,54 @@ def test_parts_of_several_sizes_are_a_bound():
     found = had(partitioned(partition("whole", 7), partition("small", 1)), template(exactly())).schedulable
     assert found.bound == "upper"
     assert "devices of several sizes share counters" in found.reason
+
+
+def test_parts_share_their_counters_whatever_slices_they_stand_in():
+    """As Kubernetes 1.37 wants it: the counters of a pool stand in a slice of their own."""
+    counters = resource_slice("a", count=3)
+    counters["spec"]["sharedCounters"] = [{"name": "gpu-0", "counters": {"slices": {"value": "7"}}}]
+    parts = [resource_slice("a", *(partition(f"{half}{n}", 2) for n in range(3)), count=3) for half in "xy"]
+    assert had([counters, *parts], template(exactly())).schedulable == Count(3, reason="insufficient gpu on 1 node")
+    assert had([counters, *parts], template(exactly()), allocated("x0")).schedulable.value == 2
+
+
+def test_a_claim_for_all_devices_waits_until_all_pools_of_a_node_are_whole():
+    slices = [resource_slice("a", *FOUR), resource_slice("a", FOUR[0], pool="other", count=2)]
+    assert had(slices, template(exactly(allocationMode="All"))).schedulable.value == 0
+    assert had(slices, template(exactly())).schedulable.value == 4
+
+
+def test_a_taint_without_an_effect_keeps_nobody_off():
+    for effect, given in (("None", 2), ("NoExecute", 1), ("NoSchedule", 1)):
+        tainted = [resource_slice("a", device("d", taints=[{"key": "x", "effect": effect}]), device("e"))]
+        assert had(tainted, template(exactly())).schedulable.value == given
+
+
+def test_a_rule_that_chooses_by_what_is_not_read_makes_it_a_bound():
+    rule = read_taint_rule(
+        {"spec": {"deviceSelector": {"deviceClassName": "gpu"}, "taint": {"key": "x", "effect": "NoSchedule"}}}
+    )
+    found = had([resource_slice("a", *FOUR)], template(exactly()), rules=(rule,)).schedulable
+    assert found == Count(
+        4, "upper", "a DeviceTaintRule chooses devices by what is not read here; insufficient gpu on 1 node"
+    )
+
+
+def test_of_classes_for_one_resource_the_youngest_counts():
+    slices = (read_slice(resource_slice("a", *FOUR[:3])), read_slice(resource_slice("a", device("l", "l4"), pool="l4")))
+
+    def written(model, day):
+        selector = {"cel": {"expression": f"device.attributes['{DRIVER}'].model == '{model}'"}}
+        spec = {"extendedResourceName": "nvidia.com/gpu", "selectors": [selector]}
+        return read_class({"metadata": {"creationTimestamp": f"2026-11-{day:02}T00:00:00Z"}, "spec": spec})
+
+    pod = {"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    for days, free in (((1, 2), 1), ((2, 1), 3), ((1, 1), 3)):
+        known = Devices(slices=slices, classes={"a": written("h100", days[0]), "b": written("l4", days[1])})
+        cluster = picture([node("a", 0)], (), {"llama": pod}, devices=known)
+        [scaled] = cluster
+        found = availability(cluster, scaled)
+        assert (found.schedulable.value, found.schedulable.bound, found.free.value) == (free, "exact", free)
 
 
 def test_a_tainted_device_is_given_to_those_who_tolerate_it():

@@ -296,6 +296,11 @@ def priority_class(name, value, *, default=False, policy="PreemptLowerPriority")
     return {"metadata": {"name": name}, "value": value, "globalDefault": default, "preemptionPolicy": policy}
 
 
+def test_pods_of_a_class_that_is_not_there_are_refused():
+    found = asked([node()], pod=spec(priorityClassName="gone"), priorities=[]).schedulable
+    assert found == Count(0, reason="there is no PriorityClass gone, so its pods are refused")
+
+
 SERVING, PATIENT = priority_class("serving", 1000), priority_class("patient", 1000, policy="Never")
 
 
@@ -307,14 +312,12 @@ SERVING, PATIENT = priority_class("serving", 1000), priority_class("patient", 10
         (None, [SERVING], "exact"),
         (None, [SERVING, priority_class("usual", 10, default=True)], "lower"),
         (None, [priority_class("first", 10, default=True), priority_class("second", -10, default=True)], "exact"),
-        ("gone", [SERVING], "lower"),
     ],
 )
 def test_before_there_are_pods_their_priority_is_that_of_their_class(named, classes, bound):
     pod = spec(1, **({"priorityClassName": named} if named else {}))
     found = asked([node()], [on("x", "n", spec(2, priority=0))], pod, priorities=classes).schedulable
     assert (found.value, found.bound, found.most) == (6, bound, 8 if bound == "lower" else 6)
-    assert ("there is no PriorityClass gone" in found.reason) is (named == "gone")
 
 
 def test_classes_that_may_not_be_read_leave_open_who_gives_way():

@@ -154,7 +154,7 @@ def test_pools_add_up_and_one_that_is_not_known_makes_all_unknown():
 @pytest.mark.parametrize(
     ("made", "pod"),
     [
-        ({"taints": [TAINT]}, {}),
+        ({"taints": [{"key": "team", "value": "red", "effect": "NoSchedule"}]}, {}),
         ({"labels": {"product": "l4"}}, {"nodeSelector": {"product": "h100"}}),
         ({}, {"nodeSelector": {"nvidia.com/gpu.product": "H100"}}),
         ({}, {"nodeSelector": {"karpenter.sh/nodepool": "other"}}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaler.model.nodes import Allocation, ClaimTemplate, Device, DeviceClass, DeviceRequest, Share, Slice, TaintRule
-from scaler.sources.kubernetes.read_pods import amount, read_taint, read_toleration
+from scaler.sources.kubernetes.read_pods import amount, moment, read_taint, read_toleration
 
 Raw = Mapping[str, Any]
 
@@ -50,6 +50,7 @@ def _share(name: str, raw: Raw) -> Share:
         value=value,
         default=amount(name, policy["default"]) if "default" in policy else value,
         least=amount(name, within["min"]) if "min" in within else 0,
+        most=amount(name, within["max"]) if "max" in within else None,
         step=amount(name, within["step"]) if "step" in within else 0,
         allowed=tuple(sorted(amount(name, one) for one in policy.get("validValues") or ())),
     )
@@ -70,13 +71,15 @@ def read_taint_rule(raw: Raw) -> TaintRule | None:
     meant, taint = spec.get("deviceSelector") or {}, read_taint(spec["taint"])
     if taint.effect not in {"NoSchedule", "NoExecute"}:
         return None
-    return TaintRule(taint, meant.get("driver") or "", meant.get("pool") or "", meant.get("device") or "")
+    driver, pool, device = (meant.get(part) or "" for part in ("driver", "pool", "device"))
+    return TaintRule(taint, driver, pool, device, unsure=bool(meant.get("deviceClassName") or meant.get("selectors")))
 
 
 def read_class(raw: Raw) -> DeviceClass:
     """A DeviceClass."""
     spec = raw.get("spec") or {}
-    return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "")
+    created = moment((raw.get("metadata") or {}).get("creationTimestamp"))
+    return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "", created or 0.0)
 
 
 def read_claim_template(raw: Raw) -> ClaimTemplate:
@@ -86,7 +89,7 @@ def read_claim_template(raw: Raw) -> ClaimTemplate:
     # In v1beta1 a request says itself what v1 says under `exactly`.
     exact = (one.get("exactly") or one for one in requests if "firstAvailable" not in one)
     return ClaimTemplate(
-        requests=tuple(_request(one) for one in exact if not one.get("adminAccess")),
+        requests=tuple(map(_request, exact)),
         constrained=bool(devices.get("constraints")),
         alternatives=any("firstAvailable" in one for one in requests),
     )
@@ -115,6 +118,7 @@ def _request(raw: Raw) -> DeviceRequest:
         selectors=_selectors(raw),
         capacity=tuple(sorted((name, amount(name, of)) for name, of in wanted.items())),
         tolerations=tuple(read_toleration(one) for one in raw.get("tolerations") or ()),
+        admin=bool(raw.get("adminAccess")),
     )
 
 

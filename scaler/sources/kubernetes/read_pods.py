@@ -19,6 +19,8 @@ from scaler.model.nodes import (
     Apart,
     Container,
     Labels,
+    LimitRange,
+    LimitRule,
     Needs,
     Node,
     PriorityClass,
@@ -141,10 +143,23 @@ def read_runtime_class(raw: Raw) -> RuntimeClass:
     )
 
 
-def read_limit_range(raw: Raw) -> Mapping[str, int]:
-    """What a LimitRange lets containers ask for that do not say."""
-    limits = (one for one in raw["spec"].get("limits") or () if one.get("type") == "Container")
-    return {name: value for one in limits for name, value in amounts(one.get("defaultRequest")).items()}
+def read_limit_range(raw: Raw) -> LimitRange:
+    """A LimitRange, with the defaults that the API server fills in.
+
+    Source: Kubernetes 1.37.2, pkg/apis/core/v1/defaults.go (SetDefaults_LimitRangeItem).
+    """
+    requests: dict[str, int] = {}
+    limits: dict[str, int] = {}
+    rules = []
+    for one in raw["spec"].get("limits") or ():
+        least, most = amounts(one.get("min")), amounts(one.get("max"))
+        ratio = {name: amount("cpu", value) for name, value in (one.get("maxLimitRequestRatio") or {}).items()}
+        rules.append(LimitRule(str(raw["metadata"]["name"]), str(one.get("type")), least, most, ratio))
+        if one.get("type") == "Container":
+            own = {**most, **amounts(one.get("default"))}
+            limits |= own
+            requests |= {**least, **own, **amounts(one.get("defaultRequest"))}
+    return LimitRange(requests, limits, tuple(rules))
 
 
 def amounts(raw: Raw | None) -> dict[str, int]:
@@ -161,7 +176,8 @@ def read_needs(spec: Raw, status: Raw) -> Needs:
     def read(container: Raw, kind: Kind) -> Container:
         asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
         name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
-        return Container(by_name(asked), kind, name, image)
+        limits = by_name(amounts((container.get("resources") or {}).get("limits")))
+        return Container(by_name(asked), kind, name, image, limits)
 
     main = [read(one, "main") for one in spec.get("containers") or ()]
     first = spec.get("initContainers") or ()

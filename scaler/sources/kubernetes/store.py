@@ -6,7 +6,7 @@ from typing import Any
 
 from scaler.cluster.anti_affinity import handles
 from scaler.cluster.node_fit import EMPTY, with_pod, without_pod
-from scaler.model.nodes import ANY, Apart, Filling, Handle, Load, Owner, Quota, Waiting
+from scaler.model.nodes import ANY, Apart, Filling, Handle, LimitRange, LimitRule, Load, Owner, Quota, Waiting
 from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
 
 MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
@@ -122,18 +122,24 @@ def key_of(raw: Raw) -> Key:
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
-def filling(ranges: Mapping[Key, Mapping[str, int]]) -> dict[str, Filling]:
+def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, Filling]:
     """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
-    found: dict[str, dict[str, set[int]]] = {}
-    for (namespace, _), amounts in ranges.items():
-        for name, value in amounts.items():
-            found.setdefault(namespace, {}).setdefault(name, set()).add(value)
+    asked: dict[str, dict[str, set[int]]] = {}
+    limits: dict[str, dict[str, set[int]]] = {}
+    rules: dict[str, list[LimitRule]] = {}
+    for (namespace, _), own in ranges.items():
+        rules.setdefault(namespace, []).extend(own.rules)
+        for found, amounts in ((asked, own.requests), (limits, own.limits)):
+            for name, value in amounts.items():
+                found.setdefault(namespace, {}).setdefault(name, set()).add(value)
     return {
         namespace: Filling(
-            {name: min(values) for name, values in asked.items()},
-            tuple(sorted(name for name, values in asked.items() if len(values) > 1)),
+            requests={name: min(values) for name, values in asked.get(namespace, {}).items()},
+            unsure=tuple(sorted(name for name, values in asked.get(namespace, {}).items() if len(values) > 1)),
+            limits={name: max(values) for name, values in limits.get(namespace, {}).items()},
+            rules=tuple(there),
         )
-        for namespace, asked in found.items()
+        for namespace, there in rules.items()
     }
 
 

@@ -117,9 +117,9 @@ def test_containers_that_do_not_say_ask_for_what_a_limit_range_says(spec, expect
         {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1"}, "max": {"cpu": "9"}},
         {"type": "Pod", "max": {"cpu": "9"}},
     ]
-    filling = read_limit_range({"spec": {"limits": limits}})
-    assert filling == {"cpu": 100}
-    assert dict(total(read_needs(spec, {}), filling)) == {"cpu": expected, "pods": 1}
+    known = read_limit_range({"metadata": {"name": "l"}, "spec": {"limits": limits}})
+    assert (known.requests, known.limits) == ({"cpu": 100}, {"cpu": 1000})
+    assert dict(total(read_needs(spec, {}), known.requests)) == {"cpu": expected, "pods": 1}
 
 
 def test_a_priority_class():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import on, spec
 
-from scaler.model.nodes import ANY, HOST, Apart, Filling, Requirement
+from scaler.model.nodes import ANY, HOST, Apart, Filling, LimitRange, Requirement
 from scaler.sources.kubernetes.read_objects import Reader
 from scaler.sources.kubernetes.store import PodTable, by_target, filling
 
@@ -42,9 +42,9 @@ def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(time
 
 def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
     ranges = {
-        ("red", "a"): {"cpu": 100, "memory": 7},
-        ("red", "b"): {"cpu": 50, "memory": 7},
-        ("blue", "a"): {"cpu": 1},
+        ("red", "a"): LimitRange({"cpu": 100, "memory": 7}),
+        ("red", "b"): LimitRange({"cpu": 50, "memory": 7}),
+        ("blue", "a"): LimitRange({"cpu": 1}),
     }
     assert filling(ranges) == {"red": Filling({"cpu": 50, "memory": 7}, ("cpu",)), "blue": Filling({"cpu": 1})}
 
