@@ -94,6 +94,7 @@ class Pages:
             left_out=sum(map(len, self.engine.cluster.left_out.values())),
             old_formulas=len(self.engine.notices()),
             bad_certificate=bool(await self.server.warning()),
+            expirations=self.server.expirations(),
             streams=len(self.server.streams),
             limit=self.max_workloads,
         )

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -163,6 +163,10 @@ class Server:
         if self._certificates is None:
             return ""
         return await asyncio.to_thread(self._certificates.problem)  # it reads files, and these may be slow
+
+    def expirations(self) -> Mapping[str, float]:
+        """When each of the certificates that are served ends; none without TLS."""
+        return self._certificates.expirations() if self._certificates else {}
 
 
 def _prefer_upb() -> None:

@@ -47,6 +47,9 @@ METRICS = (
     Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
     Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
     Own("llm_scaler_cannot_wake", "gauge", WORKLOAD, "1 at 0 replicas when nothing that is read can ever wake it."),
+    Own(
+        "llm_scaler_silent_pods", "gauge", WORKLOAD, "Ready pods that an input was not measured at, of the worst input."
+    ),
     Own("llm_scaler_load_stalled", "gauge", WORKLOAD, "1 when a load stands still and its engine counts no token."),
     Own(
         "llm_scaler_held_seconds", "gauge", WORKLOAD, "Since the last certain decision; fails at the formula's holdFor."
@@ -68,6 +71,12 @@ METRICS = (
     Own("llm_scaler_kubernetes_objects_left_out", "gauge", (), "Kubernetes objects that cannot be read."),
     Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads whose newest formula is not in force."),
     Own("llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
+    Own(
+        "llm_scaler_certificate_expiration_timestamp_seconds",
+        "gauge",
+        ("certificate",),
+        "When a certificate that is served ends: server, client-ca.",
+    ),
     Own("llm_scaler_streams", "gauge", (), "Open streams."),
     Own("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
     Own("llm_scaler_call_seconds", "histogram", ("method",), "Seconds that calls took; streams not included."),
@@ -111,6 +120,10 @@ class Server(Protocol):
 
     async def warning(self) -> str:
         """What is wrong with it while it serves on."""
+        ...
+
+    def expirations(self) -> Mapping[str, float]:
+        """When each of the certificates that are served ends."""
         ...
 
     @property
@@ -163,6 +176,7 @@ class Seen:
     left_out: int  # objects of Kubernetes that cannot be read
     old_formulas: int
     bad_certificate: bool
+    expirations: Mapping[str, float]  # of the certificates that are served
     streams: int
     limit: int  # workloads with series of their own
 
@@ -216,6 +230,8 @@ def _samples(seen: Seen) -> Iterator[Sample]:
     yield "llm_scaler_kubernetes_objects_left_out", (), seen.left_out
     yield "llm_scaler_workloads_stale_formula", (), seen.old_formulas
     yield "llm_scaler_certificate_invalid", (), seen.bad_certificate
+    for certificate, ends in seen.expirations.items():
+        yield "llm_scaler_certificate_expiration_timestamp_seconds", (certificate,), ends
     yield "llm_scaler_streams", (), seen.streams
     yield "llm_scaler_build_info", (__version__, platform.python_version(), grpc.__version__), 1
 
@@ -233,6 +249,7 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
         ("llm_scaler_target", decision.target),
         ("llm_scaler_certain", decision.certainty == "certain"),
         ("llm_scaler_cannot_wake", bool(decision.cannot_wake)),
+        ("llm_scaler_silent_pods", silent_pods(decision)),
         ("llm_scaler_load_stalled", bool(decision.stalled)),
         ("llm_scaler_held_seconds", decision.held),
         ("llm_scaler_decision_timestamp_seconds", decision.at),
@@ -240,6 +257,23 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
     yield from ((name, labels, value) for name, value in numbers if value is not None)
     for fact in decision.facts:
         yield from _of_input(labels, fact)
+
+
+def silent_pods(decision: Decision) -> int | None:
+    """Count the ready pods that an input was not measured at, of the input that misses most; None: nothing is counted.
+
+    An input without any series misses all; one whose source fails is the source's fault, and counts for nothing. What
+    the formula can do without counts only as far as it was measured.
+    """
+    inputs = zip(decision.facts, decision.spec.inputs, strict=True)
+    counts = [_silent(fact, decision.known.ready) for fact, item in inputs if item.of_target]
+    return max((count for count in counts if count is not None), default=None)
+
+
+def _silent(fact: Fact, ready: int | None) -> int | None:
+    expected = max((count for count in (fact.expected, ready) if count is not None), default=None)
+    answered = 0 if fact.stood_in and fact.problem.startswith("no series") else fact.answered
+    return None if expected is None or answered is None else max(expected - answered, 0)
 
 
 def _of_input(labels: tuple[str, ...], fact: Fact) -> Iterator[Sample]:

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server.pages import get, pages
 from server.world import asking, catalog, client, ref, refused, world
+from support.timelines import START, fold, workload
 
 from scaler.config.catalog import Catalog
+from scaler.model.measurement import Reading, Replicas
 from scaler.server import metrics
 
 CHAT = {"namespace": "models", "scaled_object": "chat", "formula": "queue"}
@@ -134,6 +137,8 @@ async def test_every_metric_on_the_page_is_in_the_table_and_the_other_way_round(
             "llm_scaler_input_age_seconds",  # this source knows no age
             "llm_scaler_available_replicas",  # nor does anybody know of Kubernetes
             "llm_scaler_pending_replicas",
+            "llm_scaler_silent_pods",  # nor does it count pods
+            "llm_scaler_certificate_expiration_timestamp_seconds",  # and there is no TLS
         }
         assert heads == {name: kind for name, kind in listed.items() if name in heads}
 
@@ -156,3 +161,30 @@ async def test_many_workloads_do_not_hold_up_the_loop_while_the_page_is_written(
             turns += 1
         assert turns > 10
         assert page.result().text.count("llm_scaler_target{") == 200
+
+
+# ---- ready pods that nobody measures ----
+
+OWN = "name: own\nmetrics: {running: {signal: running}, queued: {signal: queued, onMissing: zero}}\n" + (
+    "formula: running + queued\ntarget: 8\nactivation: running > 0\n"
+)
+THREE = Replicas(3, 3, 0, 0, 10, "Kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("running", "known", "expected"),
+    [
+        (Reading(9, START, answered=3, expected=3), THREE, 0),
+        (Reading(9, START, answered=2, expected=3), THREE, 1),
+        (Reading(9, START, answered=1, expected=2), THREE, 2),  # Kubernetes knows one more that is ready
+        (Reading(9, START, answered=3, expected=None), Replicas(3), None),
+        (Reading(9, START, answered=4, expected=3), THREE, 0),  # one that is going away answers still
+        (None, THREE, 3),
+        (None, Replicas(0, 0, 0, 0, 10, "Kubernetes"), None),
+        ("endpoint `default` cannot be reached", THREE, None),  # the source's fault, which is told elsewhere
+        (Reading(9, START), THREE, None),  # nobody counts pods there
+    ],
+)
+def test_ready_pods_that_are_not_measured_are_counted(running, known, expected):
+    row = {"running": running, "queued": None, "guards": {"running": running}, "replicas": known}
+    assert metrics.silent_pods(fold(workload(OWN), [row] * 2)[1][-1]) == expected

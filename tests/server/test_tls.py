@@ -1,9 +1,11 @@
 """TLS and mutual TLS over a real socket, with certificates that change."""
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
+from datetime import UTC, datetime
 
 import pytest
 import trustme
@@ -207,3 +209,38 @@ def test_files_that_never_settle_leave_the_old_pair(secret, monkeypatch):
 def test_tls_files_are_three_or_two():
     assert len(TlsFiles("a", "b").paths()) == 2
     assert len(TlsFiles("a", "b", "c").paths()) == 3
+
+
+# ---- certificates that end ----
+
+
+async def expirations(url):
+    """What the metrics page says of each certificate."""
+    name = "llm_scaler_certificate_expiration_timestamp_seconds"
+    lines = (await get(f"{url}/metrics")).text.splitlines()
+    found = [re.fullmatch(name + r'\{certificate="([\w-]+)"\} (\S+)', line) for line in lines]
+    return {one[1]: float(one[2]) for one in found if one}
+
+
+def publish(secret, ends):
+    """Put a certificate into the Secret that ends then."""
+    fresh = secret.authority.issue_cert("localhost", common_name="fresh", not_after=ends)
+    secret.publish(fresh.cert_chain_pems[0].bytes(), fresh.private_key_pem.bytes())
+
+
+async def test_the_page_says_when_what_is_served_ends_also_after_a_change(secret):
+    ends = datetime(2031, 5, 6, tzinfo=UTC)
+    publish(secret, ends)
+    async with world(listen=with_tls(secret.files(mutual=True))) as w, pages(w) as url:
+        first = await expirations(url)
+        assert (first["server"], set(first)) == (ends.timestamp(), {"server", "client-ca"})
+        later = datetime(2033, 5, 6, tzinfo=UTC)
+        publish(secret, later)
+        assert (await expirations(url))["server"] == ends.timestamp()  # it serves the old one until somebody connects
+        await shown(w.servers[0].port, secret)
+        assert (await expirations(url))["server"] == later.timestamp()
+
+
+async def test_without_tls_nothing_ends():
+    async with world() as w, pages(w) as url:
+        assert await expirations(url) == {}
