@@ -111,10 +111,10 @@ test-cluster-3:
 test-cluster-4:
 	@$(call tried,$(BIN)/python -m pytest -q tests/laboratory $(addprefix --ignore=,$(FIRST) $(SECOND) $(THIRD)))
 
-# The real expr-lang, HPA controller, kube-scheduler, Knative autoscaler and Ray Serve policy beside ours, on generated cases; and a
-# VictoriaMetrics, asked what the tests ask a Prometheus. Needs what test-cluster needs; ray installs Ray once, kpa and ray need
-# nothing else.
-ORACLES := expr hpa scheduler kpa ray victoriametrics
+# The real expr-lang, HPA controller, kube-scheduler, Knative autoscaler and Ray Serve policy beside ours, on generated cases; a Prometheus
+# 3 with the names and histograms of OpenTelemetry, and a VictoriaMetrics, asked what the tests ask an older one. Needs what test-cluster
+# needs; ray installs Ray once, kpa and ray need nothing else.
+ORACLES := expr hpa scheduler kpa ray prometheus victoriametrics
 test-oracles: setup
 	@$(BIN)/python -m pytest -q $(patsubst %,tests/oracles/test_%.py,$(ORACLES))
 
