@@ -7,7 +7,7 @@ from scaler.check.probe import Probe, Prober, Sweep
 from scaler.config.formula_file import FormulaFile
 from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.explain import number_text
+from scaler.decision.render import number_text
 
 Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from scaler.check.fold import Mismatch
 from scaler.check.rules import Finding
 from scaler.decision.decision import Decision, Fact
-from scaler.decision.explain import number_text, step_lines, steps_data
+from scaler.decision.explain import steps_of
+from scaler.decision.render import number_text, step_lines
 from scaler.model.fields import seconds
 
 MAX_STEPS = 12  # of a formula, shown below a test that failed
@@ -88,6 +89,6 @@ def _steps(decision: Decision, words: set[str]) -> list[str]:
     """The steps of the formula, or of the activation where only that came out otherwise; names alone left out."""
     activation = decision.spec.activation
     program = activation if words == {"active"} and not isinstance(activation, float) else decision.spec.program
-    steps = [step for step in steps_data(program, decision.scope) if step["text"] not in decision.scope]
+    steps = [step for step in steps_of(program, decision.scope) if step.text not in decision.scope]
     lines = step_lines(steps[:MAX_STEPS])
     return lines + ([f"... and {len(steps) - MAX_STEPS} more"] if len(steps) > MAX_STEPS else [])

@@ -4,7 +4,8 @@ import argparse
 
 from scaler.cli.arguments import pair
 from scaler.config.metrics import FUNCTIONS_TOO
-from scaler.decision.explain import number_text, step_lines, steps_data
+from scaler.decision.explain import steps_of
+from scaler.decision.render import number_text, step_lines
 from scaler.formula import parse
 from scaler.model.errors import ConfigError
 
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     values = dict(pair(word, _number_or_nil) for word in arguments.pairs)
     program = parse(arguments.formula, values, shared=FUNCTIONS_TOO)
     if arguments.steps:
-        print("\n".join(step_lines(steps_data(program, values))))
+        print("\n".join(step_lines(steps_of(program, values))))
     print(number_text(program.evaluate(values)))
     return 0
 

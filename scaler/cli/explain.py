@@ -12,7 +12,8 @@ from typing import Any
 import requests
 
 from scaler.config.settings import SERVER
-from scaler.decision.explain import as_text
+from scaler.decision.explanation import Explanation, from_json
+from scaler.decision.render import as_text
 from scaler.model.errors import ConfigError, ScalerError
 
 TIMEOUT = 10.0  # seconds for one answer
@@ -79,7 +80,20 @@ def _show(decisions: Any, arguments: argparse.Namespace) -> None:
     if arguments.output == "json":
         print(json.dumps(decisions, indent=2), flush=True)
     else:
-        print("\n".join(as_text(decision, queries=arguments.queries) for decision in decisions), flush=True)
+        print("\n".join(as_text(one, queries=arguments.queries) for one in _explanations(decisions)), flush=True)
+
+
+def _explanations(decisions: Any) -> list[Explanation]:
+    """Read what the server explains.
+
+    Raises:
+        ScalerError: it is another version of llm-scaler, which explains otherwise.
+    """
+    try:
+        return [from_json(decision) for decision in decisions]
+    except ValueError as error:
+        problem = f"the server is another version of llm-scaler ({error}): use its own `llm-scaler explain`, or -o json"
+        raise ScalerError(problem) from error
 
 
 def _get(url: str, arguments: argparse.Namespace) -> Any:

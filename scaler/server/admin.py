@@ -22,7 +22,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from scaler.decision.decision import Decision
-from scaler.decision.explain import as_data, as_text
+from scaler.decision.explain import explain
+from scaler.decision.explanation import to_json
+from scaler.decision.render import as_text
 from scaler.model.errors import nearest
 from scaler.model.objects import Cluster
 from scaler.server import metrics
@@ -142,11 +144,11 @@ class Pages:
             error = f"{namespace}/{name} was refused: {refused}" if refused else self._unknown(f"{namespace}/{name}")
             return web.json_response({"error": error}, status=404, headers=HEADERS)
         notices, unknown = self.engine.notices(), self.engine.cluster.problems
-        data = [as_data(decision, notices.get(decision.key, ""), unknown) for decision in found]
+        explained = [explain(decision, notices.get(decision.key, ""), unknown) for decision in found]
         if request.query.get("format") == "text":
             queries = "queries" in request.query
-            return web.Response(text="\n".join(as_text(one, queries=queries) for one in data), headers=HEADERS)
-        return web.json_response({"decisions": data}, headers=HEADERS)
+            return web.Response(text="\n".join(as_text(one, queries=queries) for one in explained), headers=HEADERS)
+        return web.json_response({"decisions": [to_json(one) for one in explained]}, headers=HEADERS)
 
     def _unknown(self, asked: str) -> str:
         own = asked.partition("/")[0] if self.access else None  # names of others are not for everybody

@@ -3,10 +3,11 @@ import re
 from dataclasses import replace
 
 import pytest
+from support.explained import as_data, as_text
 from support.timelines import START, fold, row, workload
 
 from scaler.decision.decide import State, decide
-from scaler.decision.explain import as_data, as_text, number_text
+from scaler.decision.render import number_text
 from scaler.model.availability import Availability, Count, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas

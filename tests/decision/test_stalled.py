@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from support.explained import as_data, as_text
 from support.timelines import START, row, workload
 
 from scaler.decision.decide import State, decide
-from scaler.decision.explain import as_data, as_text
 from scaler.model.measurement import Failure, Reading
 
 TICK = 5.0

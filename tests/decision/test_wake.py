@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from support.explained import as_data, as_text
 from support.timelines import START, row, workload
 
 from scaler.decision.decide import State, decide
-from scaler.decision.explain import as_data, as_text
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import Scaled

@@ -7,9 +7,9 @@ is explained by its own fold.
 import copy
 from datetime import UTC, datetime
 
+from support.explained import as_data
 from support.timelines import START, fold, workload
 
-from scaler.decision.explain import as_data
 from scaler.model.measurement import Reading, Replicas
 from scaler.wiring.picture import Picture
 from scaler.wiring.rules import examine

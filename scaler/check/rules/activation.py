@@ -4,7 +4,7 @@ import re
 
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import Probe
-from scaler.decision.explain import number_text
+from scaler.decision.render import number_text
 from scaler.model.measurement import SignalAsk
 
 _RUNNING = re.compile(r"running|in_?flight|processing|ongoing", re.IGNORECASE)

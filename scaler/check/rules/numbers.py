@@ -2,7 +2,7 @@
 
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import LOAD, MOMENTS
-from scaler.decision.explain import number_text
+from scaler.decision.render import number_text
 
 SMALLEST = 0.0005  # below it KEDA's three decimals read 0.000
 COARSE = 0.005  # a target below it is a few steps of KEDA's three decimals

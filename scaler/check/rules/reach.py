@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from scaler.check.evidence import Evidence, Found, replicas_text
 from scaler.check.meaning import BATCH_LIMIT, Meaning
 from scaler.check.probe import FLEETS, Point, Probe, Prober
-from scaler.decision.explain import number_text
+from scaler.decision.render import number_text
 
 
 def _stuck(evidence: Evidence, batch: float) -> tuple[int, Probe] | None:

@@ -2,7 +2,7 @@
 
 from scaler.check.evidence import Evidence, Found, replicas_text
 from scaler.check.probe import Probe, Prober, moved
-from scaler.decision.explain import number_text
+from scaler.decision.render import number_text
 
 JUMP = 2.0  # times as many replicas on the other side of a line
 

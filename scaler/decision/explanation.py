@@ -1,0 +1,380 @@
+"""Why a decision is what it is, as one value that the JSON API, `explain`, the page and the tests share.
+
+    explain.py: Decision ──▶ Explanation ──▶ to_json, from_json: what the admin port says
+                                         ──▶ render.py: text for a person
+
+The JSON is the tree below, its names in camelCase: `answered_replicas` is `answeredReplicas`. `version` counts what
+readers of the JSON would have to know: a key that goes, or means something else. New keys are no new version.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from scaler.model.availability import Bound
+
+VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadName:
+    """Whose decision it is."""
+
+    namespace: str
+    name: str
+    kind: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """One input, as it was measured and used."""
+
+    name: str
+    value: float | None  # that was measured; None: it was not
+    newest: float | None  # before `over`
+    counts_as: float | None  # what stands in for what was not measured
+    unit: str
+    rule: str  # why the value is not simply what was measured
+    problem: str  # why it is not certain
+    age: float | None  # seconds
+    answered: int | None  # pods
+    expected: int | None
+    ask: str  # in a few words
+    looked_for: tuple[str, ...]  # names of the metric, by version
+    source: str  # the very query
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step of a formula."""
+
+    depth: int
+    text: str
+    value: Any  # of the formula language; a list is one of its arrays
+    error: str
+    without: tuple[str, ...] = ()  # inputs that were not measured
+    counts_as: Mapping[str, float | None] | None = None  # and what stands in for them
+
+
+@dataclass(frozen=True, slots=True)
+class PartialRow:
+    """What the measured part alone asks for."""
+
+    value: float | None
+    desired_replicas: int | None
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartingRow:
+    """Replicas on their way."""
+
+    replicas: int
+    oldest: float  # seconds
+    overdue: int
+    startup_seconds: float | None
+    limit: float  # seconds
+    credited_load: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDownRow:
+    """How far the answer may fall."""
+
+    percent: float
+    window_seconds: float
+    startup_seconds: float | None
+    least_replicas: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """A number, and how far it may be believed."""
+
+    value: int | None
+    bound: Bound
+    most: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """Own replicas without a node."""
+
+    replicas: int | None
+    seconds: float | None  # of the one that waits longest
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityRow:
+    """What can be had."""
+
+    mode: str
+    resource: str
+    scheduled_replicas: int | None
+    replicas: Mapping[str, CountRow]
+    gpus: Mapping[str, CountRow]
+    available_replicas: int | None
+    reason: str
+    limit: int | None
+    pending: PendingRow
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """What a policy made of the load."""
+
+    kind: str | None
+    message: str
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationRow:
+    """Whether there is work at all."""
+
+    text: str
+    value: bool | None
+    steps: tuple[StepRow, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRow:
+    """How far it is from inactive."""
+
+    quiet: bool
+    blocked_by: tuple[str, ...]
+    seconds: float
+    needed: float
+    no_in_flight_signal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """For how long the answer has stood on uncertain data."""
+
+    seconds: float
+    limit: float
+    floor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """How much of the past that the formula needs was seen."""
+
+    seconds: float
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTargetRow:
+    """What is known of the replicas."""
+
+    current: int | None
+    ready: int | None
+    starting: int | None
+    minimum: int | None
+    maximum: int | None
+    pending: int | None
+    source: str
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRow:
+    """One condition in the status of an object."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One Job; spans are seconds ago."""
+
+    name: str
+    state: str
+    started: float
+    ended: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPodRow:
+    """One pod without a node."""
+
+    pod: str
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HpaStatusRow:
+    """The HPA as it reports itself."""
+
+    name: str
+    current: int | None
+    desired: int | None
+    minimum: int | None
+    maximum: int | None
+    conditions: tuple[ConditionRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesRow:
+    """What Kubernetes reports of the object."""
+
+    uid: str
+    generation: int
+    target: str
+    minimum: int
+    maximum: int
+    idle: int | None
+    paused: str
+    fallback: str
+    other_triggers: tuple[str, ...]
+    scaling_modifiers: str
+    conditions: tuple[ConditionRow, ...]
+    jobs: tuple[JobRow, ...] | None
+    pods: Mapping[str, str] | None  # by name: the state
+    pending: tuple[PendingPodRow, ...]
+    hpa: HpaStatusRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceRow:
+    """The HPA's tolerance, as shares."""
+
+    down: float
+    up: float
+
+
+@dataclass(frozen=True, slots=True)
+class HpaStepRow:
+    """The HPA's next step."""
+
+    current: int
+    desired: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HpaRow:
+    """What the HPA makes of the answer, reckoned here."""
+
+    value: int
+    target: int
+    type: str
+    tolerance: ToleranceRow
+    stabilization: float  # seconds
+    surge: int  # pods of a rollout above the replicas
+    rows: tuple[HpaStepRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One decision and everything it came from."""
+
+    version: int
+    workload: WorkloadName
+    at: float  # seconds since the epoch
+    formula: str
+    notice: str  # why an edit of the formula is not in force
+    unit: str  # replicas, or jobs
+    certainty: str
+    answered_replicas: int | None  # None: no answer
+    active: bool | None
+    reason: str
+    inputs: tuple[InputRow, ...]
+    activity_signals: tuple[InputRow, ...]
+    parameters: Mapping[str, float]
+    value: float | None  # the formula's
+    steps: tuple[StepRow, ...]
+    partial: PartialRow | None
+    metric_type: str
+    target: float
+    desired_replicas: int | None
+    limited_replicas: int | None
+    starting: StartingRow | None
+    scale_down: ScaleDownRow | None
+    capacity: CapacityRow | None
+    policy: PolicyRow | None
+    activation: ActivationRow
+    idle: IdleRow
+    stalled: str
+    cannot_wake: str
+    hold: HoldRow
+    memory: MemoryRow
+    problems: tuple[str, ...]
+    scale_target: ScaleTargetRow
+    kubernetes: KubernetesRow | None
+    unknown: Mapping[str, str]  # what Kubernetes does not tell, and why
+    hpa: HpaRow | None
+
+
+# ---- as JSON -----------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any) -> Any:
+    """Return an explanation, or a part of it, as JSON-ready data."""
+    if is_dataclass(value):
+        return {camel(field.name): to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(data: Any) -> Explanation:
+    """Read an explanation.
+
+    Raises:
+        ValueError: it is of another version, or no explanation.
+    """
+    version = data.get("version") if isinstance(data, Mapping) else None
+    if version != VERSION:
+        raise ValueError(f"an explanation of version {version!r}, and not of {VERSION}")
+    try:
+        read: Explanation = _read(data, Explanation)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no explanation ({type(error).__name__}: {error})") from error
+    return read
+
+
+@cache
+def camel(name: str) -> str:
+    """Return the name of a field as JSON has it: answered_replicas is answeredReplicas."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
+
+
+def _read(data: Any, kind: Any) -> Any:
+    """Read data as a type: a row, a tuple of rows, a mapping to rows, or any of these or nothing."""
+    if data is None or kind is Any:
+        return data
+    if get_origin(kind) in {Union, UnionType}:
+        [kind] = [one for one in get_args(kind) if one is not type(None)]
+    inner = get_args(kind)
+    if get_origin(kind) is tuple:
+        return tuple(_read(item, inner[0]) for item in data)
+    if get_origin(kind) is not None and len(inner) == 2:
+        return {key: _read(item, inner[1]) for key, item in data.items()}
+    if is_dataclass(kind) and isinstance(kind, type):
+        return kind(**{name: _read(data[camel(name)], of) for name, of in _types(kind).items()})
+    return data
+
+
+@cache
+def _types(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
