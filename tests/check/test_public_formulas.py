@@ -1,6 +1,9 @@
 """Formulas as people publish them: what is right is not called wrong."""
 
+import re
+
 import pytest
+import yaml
 from support.formula_files import read
 
 from scaler.check import check_file
@@ -45,3 +48,93 @@ def test_a_fraction_of_requests_is_still_tried_where_the_query_makes_fractions()
 def test_a_gate_that_is_also_counted_with_is_no_gate():
     falling = GATED.replace("0.5 : 1.0", "0.5 : 1 / (readiness_gate + 1)")
     assert "they fall while readiness_gate rises" in str(errors(falling))
+
+
+# Shapes of formulas in public ScaledObjects, and near variants of them, with names of our own: the formula, its target,
+# more keys of the file.
+SHAPES = [
+    ("a", "3", {"activationTarget": "1"}),
+    ("a", "10", {"activationTarget": "0"}),
+    ("a + b", "2", {"activationTarget": "2"}),
+    ("a + b", "50", {"activationTarget": "0"}),
+    ("a + b", "10", {"activationTarget": "5"}),
+    ("a + b", "10", {}),
+    ("a + b + c", "20", {}),
+    ("(a + b)/2", "2", {"activationTarget": "2"}),
+    ("(a + b) / 2", "5", {}),
+    ("(a + b)/2", "15", {"metricType": "AverageValue"}),
+    ("(a + b + c) / 3", "4", {}),
+    ("a + (b * 10)", "25", {}),
+    ("a * 2 + b * 0.1", "100", {"activationTarget": "20"}),
+    ("(a * 0.7) + (b * 0.3)", "100", {"activationTarget": "20"}),
+    ("0.5 * a + 0.3 * b + 0.2 * c", "1", {}),
+    ("a / 100 + b / 50", "10", {"activationTarget": "1"}),
+    ("a / 10.0 + b", "1", {"activationTarget": "0"}),
+    ("a * 3", "30", {}),
+    ("a / 60", "1", {}),
+    ("max(a, b)", "1", {"activationTarget": "1"}),
+    ("max(a, b)", "1.2", {"metricType": "Value"}),
+    ("max(a, b/1000)", "1.2", {"metricType": "Value"}),
+    ("max(a, b, c)", "80", {}),
+    ("max(a, b * 10, c)", "80", {}),
+    ("max([a, b, c])", "5", {}),
+    ("max(1, a / 100)", "1", {"activationTarget": "0", "metricType": "Value"}),
+    ("max(0, a)", "30", {"activationTarget": "5"}),
+    ("max(0, ceil(a / 5))", "1", {}),
+    ("max(a / 1.0, b / 16.0) + c", "1", {"activationTarget": "0"}),
+    ("max(a, b) + ceil(c / 5)", "1", {}),
+    ("max(a, b) + ceil((b + c) / 2)", "1", {}),
+    ("min(100, a)", "10", {}),
+    ("min(a, b)", "10", {}),
+    ("max(min(a, 500), b)", "50", {}),
+    ("min([a, b])", "5", {}),
+    ("ceil(a / 10)", "1", {}),
+    ("ceil(a)", "5", {}),
+    ("floor(a / 2)", "5", {}),
+    ("round(a)", "5", {}),
+    ("abs(a)", "5", {}),
+    ("sum([a, b, c])", "10", {}),
+    ("mean([a, b, c])", "10", {}),
+    ("median([a, b, c])", "10", {}),
+    ("float(a)", "5", {}),
+    ("float(a + b)", "5", {}),
+    ("int(a)", "5", {}),
+    ("a ** 2", "100", {}),
+    ("a ?? b", "2", {}),
+    ("a ?? b ?? 8", "2", {}),
+    ("(a ?? 0) + (b ?? 0)", "5", {}),
+    ("a > 2 ? a + b : 1", "2", {}),
+    ("a > b ? a : b", "10", {"activationTarget": "1"}),
+    ("a > 0 ? a : b", "5", {}),
+    ("a >= 100 && b >= 60 ? max(a/100, b/60) : 0", "1", {"activationTarget": "0"}),
+    ("a > 0 && b > 0 ? a : 0", "5", {}),
+    ("a > 0 || b > 0 ? a + b : 0", "5", {}),
+    ("a > 0 and b > 0 ? a + b : 0", "5", {}),
+    ("a > 0 or b > 0 ? a + b : 0", "5", {}),
+    ("not (a < 5) ? a : 0", "5", {}),
+    ("a < 10 ? 1 : a < 100 ? 5 : 10", "1", {}),
+    ("a > 100 ? 10 : (a > 50 ? 5 : 1)", "1", {}),
+    ("count([a,b,c],{#>1}) > 1 ? 5 : 0", "2", {"activationTarget": "2"}),
+    ("count([a, b], {# > 1}) > 1 ? 5 : 0", "2", {}),
+    ("any([a, b], # > 5) ? 10 : 1", "1", {}),
+    ("all([a, b], {# > 5}) ? 10 : 1", "1", {}),
+    ("len(filter([a, b], # > 5)) * 3", "1", {}),
+    ("let both = a + b; both / 2", "5", {}),
+    ("a == 1 ? b : 0", "5", {}),
+    ("a == 0 ? 0 : b", "5", {}),
+    ("a == 1 && b > 5 && c > 2 ? 2.0 : (b < 1 && c < 0.5 ? 0.5 : 1.0)", "1", {"metricType": "Value"}),
+    ("if (max([a, b]) > 0) { max([a, b]) } else { c }", "1", {}),
+    ("a > 0 ? min(max(a, 1), 20) : 0", "1", {}),
+]  # fmt: skip
+KINDS = {"a": "sum(queue_messages)", "b": "sum(rate(requests_total[1m]))", "c": "avg(pressure)"}
+
+
+def shaped(formula, target, more):
+    used = [name for name in KINDS if name in re.findall(r"\b[abc]\b", formula)]
+    metrics = {name: {"prometheus": KINDS[name]} for name in used}
+    return yaml.safe_dump({"name": "mine", "metrics": metrics, "formula": formula, "target": target, **more})
+
+
+@pytest.mark.parametrize(("formula", "target", "more"), SHAPES)
+def test_no_shape_that_people_publish_is_called_wrong(formula, target, more):
+    assert errors(shaped(formula, target, more)) == []

@@ -33,9 +33,16 @@ def _falls(evidence: Evidence) -> tuple[_Fall, ...]:
 def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
     pairs = list(evidence.pairs(name))
     falls = [(one, other) for one, other in pairs if other.replicas < one.replicas]
+    if not known:
+        falls = [(one, other) for one, other in falls if not _takes_over(name, one, other)]
     slopes = [(one, other) for one, other in falls if other.asked or known]
     for pair in (slopes or falls)[:1]:
         yield _Fall(name, *pair, sure=bool(slopes))
+
+
+def _takes_over(name: str, before: Probe, after: Probe) -> bool:
+    """Whether a query counts instead of the others once it is above 0, as an override does: a > 0 ? a : b."""
+    return before.point.values.get(name) == 0 and bool(after.asked)
 
 
 def falls_with_load(evidence: Evidence) -> Found:
