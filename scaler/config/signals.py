@@ -75,6 +75,7 @@ class Signal:
     labels: tuple[str, ...]  # our names of what identifies a workload: namespace, model, route, hpa, workload
     label_names: Pairs  # our name -> the engine's
     unnamed: Pairs  # our name -> what the label says where the engine does not know it: whoever asks may be meant
+    lowercased: tuple[str, ...]  # our names of labels whose values the engine writes in lower case
     where: Pairs  # label -> value, of every selector
     parts: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
     repeats: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
@@ -99,6 +100,11 @@ class Signal:
     def piles_up(self) -> bool:
         """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
         return self.type != "counter" and self.bounded is None and not self.bounded_by
+
+    def also_called(self, label: str, value: str) -> tuple[str, ...]:
+        """Return what else a label may say for a value that is asked for: that it is not known, or lower case."""
+        lower = (value.lower(),) if label in self.lowercased and value != value.lower() else ()
+        return (*(said for ours, said in self.unnamed if ours == label), *lower)
 
     @property
     def idles(self) -> bool:
@@ -241,6 +247,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         labels=tuple(ours for ours, _ in label_names),
         label_names=label_names,
         unnamed=_pairs(fields, "unnamed"),
+        lowercased=fields.take("lowercased", listed(_label), _NO_REPEATS),
         where=_pairs(fields, "where"),
         parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
         repeats=fields.take("repeatedBy", listed(_label), _NO_REPEATS),

@@ -15,11 +15,13 @@ _UNNAMED = frozenset({"nim", "kubernetes"})  # engines whose names do not begin 
 def nearest_first(wanted: str, names: Iterable[str]) -> list[str]:
     """Return a few of the names, those that are most like `wanted` first; cut, since they may be anybody's.
 
+    The nearest is what differs in letter case alone.
+
     >>> nearest_first("lama", ["mistral", "llama"])
     ['llama', 'mistral']
     """
     likeness = {name: difflib.SequenceMatcher(None, wanted[:_LONGEST], name[:_LONGEST]).ratio() for name in set(names)}
-    ordered = sorted(likeness, key=lambda name: (-likeness[name], name))
+    ordered = sorted(likeness, key=lambda name: (name.lower() != wanted.lower(), -likeness[name], name))
     more = [f"{len(ordered) - NAMED} more"] if len(ordered) > NAMED else []
     return [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in ordered[:NAMED]] + more
 
@@ -91,7 +93,9 @@ def _differs(label: str, value: str, series: Collection[Mapping[str, str]]) -> s
     values = {one[label] for one in series if one.get(label)}
     if not values:
         return f"its series have no label {label} ({_labels(series)})"
-    return f"its series have {label} {', '.join(map(repr, nearest_first(value, values)))}, and not {value!r}"
+    nearest = nearest_first(value, values)
+    case = f": {nearest[0]!r} differs in letter case alone" if nearest[0].lower() == value.lower() else ""
+    return f"its series have {label} {', '.join(map(repr, nearest))}, and not {value!r}{case}"
 
 
 def _labels(series: Iterable[Mapping[str, str]]) -> str:

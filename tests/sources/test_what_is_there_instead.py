@@ -44,6 +44,11 @@ CASES = {  # name: engine, its page, what is said
         ['vllm:num_requests_running_lately{model_name="lama"} 3', "vllm:odd 1"],
         "of vllm there is vllm:num_requests_running_lately, vllm:odd",
     ),
+    "a model that differs in letter case": (
+        "vllm",
+        [f'{WAITING}{{model_name="LAMA"}} 3', f'{WAITING}{{model_name="lamas"}} 3'],
+        f"{WAITING}: its series have model_name 'LAMA', 'lamas', and not 'lama': 'LAMA' differs in letter case alone",
+    ),
     "nothing that is known": ("vllm", ["go_goroutines 12"], ""),
 }
 
@@ -73,6 +78,7 @@ def server(start_prometheus):
     written = [line for case in CASES for line in lines(namespace_of(case), CASES[case][1])]
     page = [f'{WAITING}{{model_name="lama"}} 3']
     written += lines("without-pods", page, pod="")
+    written += lines("lower", FRONTEND)
     written += lines("monitoring", page, exported_namespace="exported")
     return start_prometheus(written)
 
@@ -145,3 +151,35 @@ def test_the_nearest_comes_first_and_never_many():
     many = nearest_first("x", [f"model-{number}" for number in range(100)])
     assert (len(many), many[-1]) == (6, "95 more")
     assert all(len(name) < 100 for name in nearest_first("x", ["y" * 5000]))
+
+
+# ---- gateways that write models in lower case --------------------------------------------------------------------------
+
+FRONTEND = [
+    'dynamo_frontend_queued_requests{model="qwen/qwen3-0.6b"} 3',
+    'dynamo_frontend_queued_requests{model="qwen/qwen3-0.8b"} 50',
+]
+MODELS = [("Qwen/Qwen3-0.6B", 3.0), ("qwen/qwen3-0.6b", 3.0), ("Qwen/Qwen3-0.8B", 50.0), ("Qwen/Qwen3", None)]
+
+
+def queued(model):
+    return SignalAsk("default", "dynamo", "queued", (("namespace", "lower"), ("model", model)))
+
+
+@pytest.mark.real
+def test_a_gateway_s_lower_case_is_read_through_prometheus(server):
+    source = PrometheusSource(Endpoint("default", server.url, timeout=20))
+    found = source.fetch([queued(model) for model, _ in MODELS], [AT])
+    source.close()
+    assert [(model, found[queued(model)][0].value) for model, _ in MODELS] == MODELS
+
+
+def test_a_gateway_s_lower_case_is_read_directly():
+    web = Web()
+    web.paths = {"/metrics": "\n".join(FRONTEND) + "\n"}
+    page = Page(web.url("/metrics"), {"namespace": "lower"})
+    source = ScrapeSource(Endpoint("default", pages=(page,)), lambda: START)
+    found = source.fetch([queued(model) for model, _ in MODELS], [START])
+    source.close()
+    web.close()
+    assert [(model, found[queued(model)][0].value) for model, _ in MODELS] == MODELS

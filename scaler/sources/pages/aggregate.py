@@ -172,7 +172,8 @@ def _alone(
 
 def _shape(ask: SignalAsk) -> object:
     """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
-    alone = ask.labels if find(ask.engine, ask.signal).unnamed else None  # a series that may be anybody's
+    signal = find(ask.engine, ask.signal)
+    alone = ask.labels if any(signal.also_called(*pair) for pair in ask.labels) else None
     labels = (label for label, _ in ask.labels)
     return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, ask.at_most, alone, *labels
 
@@ -208,6 +209,8 @@ class _Table:
         self._by = tuple(dialect.label_of(self._signal, label) for label, _ in ask.labels)
         self._pod = dialect.name("pod")
         self._repeats = frozenset(map(dialect.name, self._signal.repeats))
+        instead = [self._signal.also_called(*pair) for pair in ask.labels]
+        self._renamed = ([value for _, value in ask.labels], instead) if any(instead) else None
         self._meant = pods_matcher(ask.pods)
         here = [visit for visit in visits if not visit.problem and not visit.unclear]
         gone = [visit for visit in visits if visit.problem or visit.unclear]
@@ -366,12 +369,10 @@ class _Table:
     def _key(self, visit: Visit, sample: Sample, by: Key) -> Key:
         """Whose a series is; one that the engine could not name is of whoever asks."""
         said = _values(visit, sample, by)
-        if not self._signal.unnamed:
+        if not self._renamed:
             return said
-        unnamed = dict(self._signal.unnamed)
-        asked = self._shape.labels
         return tuple(
-            mine if unnamed.get(label) == value else value for value, (label, mine) in zip(said, asked, strict=True)
+            mine if value in instead else value for value, mine, instead in zip(said, *self._renamed, strict=True)
         )
 
     def _time(self, visit: Visit, sample: Sample) -> float:

@@ -136,7 +136,8 @@ def shape(ask: SignalAsk) -> tuple[object, ...]:
     labels = tuple(label for label, _ in ask.labels)
     own = ask.own is not None if _adds_up(ask) else ask.own
     signal = offered(ask.engine, ask.signal)
-    alone = ask.labels if signal and signal.unnamed else None  # a series that may be anybody's
+    # A series that may be anybody's, or is called otherwise: that is written into the query.
+    alone = ask.labels if signal and any(signal.also_called(*pair) for pair in ask.labels) else None
     over_time = ask.window, ask.quantile, ask.at_most, ask.reduce
     return ask.engine, ask.signal, labels, ask.pods, *over_time, own, alone
 
@@ -370,7 +371,7 @@ class _Query:
             series = f"({info} * on ({_list((self.by[0], points))}) group_left () {thing})"
         for label, name in metric.label_names:
             series = _relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
-        for label, value in self.unnamed.items():
+        for label, value in self.also_called:
             series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
         return series
 
@@ -381,13 +382,17 @@ class _Query:
 
     def values(self, label: str) -> Sequence[str]:
         """The values that a label of the workloads may have."""
-        return [*self.named[label], *([self.unnamed[label]] if label in self.unnamed else [])]
+        return [*self.named[label], *(value for name, value in self.also_called if name == label)]
 
     @property
-    def unnamed(self) -> Mapping[str, str]:
-        """What labels say where the engine does not know better, of labels that are asked for."""
-        pairs = ((self.dialect.label_of(self.signal, label), value) for label, value in self.signal.unnamed)
-        return {label: value for label, value in pairs if label in self.named}
+    def also_called(self) -> Pairs:
+        """What labels that are asked for say instead; then a query is of one workload."""
+        return tuple(
+            (label, value)
+            for ours, asked in self.ask.labels
+            for value in self.signal.also_called(ours, asked)
+            if (label := self.dialect.label_of(self.signal, ours)) in self.named
+        )
 
     def fixed(self, where: Pairs) -> Pairs:
         """The matchers of the catalogue, under the endpoint's names."""
