@@ -8,7 +8,10 @@
     ├── UnknownMetric           NOT_FOUND            GetMetrics for a metric that was never offered
     ├── EvaluationError         FAILED_PRECONDITION  division by zero, nil, overflow, reached while evaluating
     ├── SourceError             UNAVAILABLE          a measurement could not be had
-    │   └── QueryError                               the server refuses this one question; others it may answer
+    │   ├── QueryError                               the server refuses this one question; others it may answer
+    │   ├── Refused                                  Kubernetes will not give a resource (sources/kubernetes/api.py)
+    │   │   └── Missing                              it has no such resource
+    │   └── Gone                                     a watch has to begin again with a list
     ├── NoAnswer                UNAVAILABLE          nothing certain enough to be said
     └── Overloaded              RESOURCE_EXHAUSTED   more is asked than this server carries
 

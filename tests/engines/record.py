@@ -241,6 +241,7 @@ def _sums(done: Collection[Request]) -> dict[str, object]:
     """Return what the clients know of requests that were sent and answered between two pages; times in seconds."""
     gaps = sorted(late - early for request in done for early, late in pairwise(request.chunks))
     firsts = sorted(request.chunks[0] - request.sent for request in done)
+    means = sorted((request.chunks[-1] - request.chunks[0]) / (request.tokens - 1) for request in done)
     whole = sorted((request.ended or 0.0) - request.sent for request in done)
     return {
         "requests": len(done),
@@ -249,6 +250,7 @@ def _sums(done: Collection[Request]) -> dict[str, object]:
         "generation_tokens": sum(request.tokens for request in done),
         "time_to_first_token": round(_quantile(firsts), 4),
         "inter_token_latency": round(_quantile(gaps), 5),
+        "time_per_output_token": round(_quantile(means), 5),
         "end_to_end_latency": round(_quantile(whole), 4),
     }
 

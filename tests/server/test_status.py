@@ -5,6 +5,7 @@ import pytest
 from server.world import asking, client, ref, refused, world
 
 import scaler.model.errors
+import scaler.sources.kubernetes.api  # some errors are its own
 from scaler.model.errors import ConfigError, ScalerError
 from scaler.server.status import FAULT, MAX_DETAIL_BYTES
 
