@@ -24,17 +24,17 @@ class Release:
         self._lab = lab
         self._with("install", values)
 
-    def upgrade(self, values: Values) -> None:
-        """Install other values over it."""
-        self._with("upgrade", values)
+    def upgrade(self, values: Values, chart: Path = CHART) -> None:
+        """Install other values over it, and another version of the chart."""
+        self._with("upgrade", values, chart)
 
     def uninstall(self) -> None:
         """Take it away."""
         self._helm("uninstall", "llm-scaler")
 
-    def _with(self, verb: str, values: Values) -> None:
+    def _with(self, verb: str, values: Values, chart: Path = CHART) -> None:
         with written(values) as file:
-            self._helm(verb, "llm-scaler", str(CHART), "--values", file, "--no-hooks")
+            self._helm(verb, "llm-scaler", str(chart), "--values", file, "--no-hooks")
 
     def _helm(self, *arguments: str) -> None:
         command = [tool("helm"), *arguments, "--namespace", NAMESPACE, "--kubeconfig", self._lab.kubeconfig]
@@ -50,10 +50,11 @@ class Container(LlmScaler):
     Args:
         lab: where the release is.
         folder: what is mounted is written below it.
+        name: tells it from another pod of the release.
     """
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.name, self._lab, self._folder = "llm-scaler", lab, folder
+    def __init__(self, lab: Lab, folder: Path, name: str = "llm-scaler") -> None:
+        self.name, self._lab, self._folder = name, lab, folder
         ports = free_ports()
         self.address, self.admin = f"localhost:{next(ports)}", f"http://127.0.0.1:{next(ports)}"
         self._pod = self._stored("Deployment", "llm-scaler")["spec"]["template"]["spec"]

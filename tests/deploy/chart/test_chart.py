@@ -271,7 +271,7 @@ def asked(resources, namespace=None):
 # What each switch of `permissions` is for.
 SWITCHES = {
     "gpus": {cache.NODES, cache.QUOTAS, cache.LIMIT_RANGES, cache.PRIORITY_CLASSES, cache.RUNTIME_CLASSES},
-    "karpenter": {cache.NODE_POOLS, cache.NODE_CLAIMS, cache.SHORTAGES},
+    "karpenter": {cache.NODE_POOLS, cache.NODE_CLAIMS, cache.NODE_OVERLAYS, cache.CAPACITY_BUFFERS, cache.SHORTAGES},
     "dynamicResourceAllocation": set(cache.DEVICES),
     "leaderWorkerSets": {cache.LEADER_WORKER_SETS},
     "services": {cache.SLICES},
@@ -308,6 +308,18 @@ def test_nothing_is_written_and_no_secret_is_read(values):
     rights = granted(render(values), "ClusterRole") | granted(render(values), "Role")
     assert {verb for *_, verb in rights} <= {"get", "list", "watch"}
     assert {"secrets", "configmaps", "*"}.isdisjoint(resource for _, _, resource, _ in rights)
+
+
+def test_who_lets_tenants_see_their_own_may_ask_who_they_are_and_nothing_more():
+    """TokenReviews and SubjectAccessReviews are made to be answered; nothing of them is kept."""
+    values = {"settings": {**PROMETHEUS["settings"], "admin": {"authorization": "kubernetes"}}}
+    more = granted(render(values), "ClusterRole") - granted(render(PROMETHEUS), "ClusterRole")
+    assert more == {
+        (None, "authentication.k8s.io", "tokenreviews", "create"),
+        (None, "authorization.k8s.io", "subjectaccessreviews", "create"),
+        (None, "keda.sh", "scaledobjects", "get"),
+    }
+    assert settings_of(render(values))["admin.authorization"] == "kubernetes"
 
 
 def test_the_file_of_rights_alone_grants_the_same():

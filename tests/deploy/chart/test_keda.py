@@ -1,0 +1,85 @@
+"""The real KEDA through the installed release: what the chart rendered, with its account's token; the next version over it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from chart.helm import CHART
+from chart.installed import NAMESPACE, Container, Release
+from laboratory.front import Front
+from laboratory.lab import Lab
+from laboratory.listener import Listener
+from laboratory.watch import Watch
+from laboratory.workloads import QUEUED, queued
+
+FALLBACK = {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+TRIGGERS = {"llama": {**QUEUED, "model": "llama"}, "gemma": {**QUEUED, "model": "gemma"}}
+QUEUES = {"llama": 3, "gemma": 5}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(hpa_sync=5, scrape=2) as running:
+        yield running
+
+
+def values(lab: Lab, **settings: Any) -> dict[str, Any]:
+    """Everything decides soon, and clients move on soon; a Service in front is reached under `localhost`."""
+    usual = {
+        "endpoints": {"default": {"url": lab.prometheus_url}},
+        "defaults": {"interval": "1s", "holdFor": "30s", "idleFor": "10s"},
+        "grpc": {"maxConnectionAge": "10s", "grace": "20s"},
+    }
+    return {"scalerAddresses": ["localhost"], "settings": {**usual, **settings}}
+
+
+def next_version(folder: Path) -> tuple[str, Path]:
+    """The version after this one, and the chart of it."""
+    copy = Path(shutil.copytree(CHART, folder / "next"))
+    description = yaml.safe_load((copy / "Chart.yaml").read_text())
+    major, minor, patch = map(int, description["version"].split("."))
+    version = f"{major}.{minor}.{patch + 1}"
+    description |= {"version": version, "appVersion": version}
+    (copy / "Chart.yaml").write_text(yaml.safe_dump(description))
+    return version, copy
+
+
+def test_keda_scales_through_the_release_and_its_next_version_comes_without_a_step_in_any_answer(
+    lab: Lab, folder: Path
+):
+    version, chart = next_version(folder)
+    release = Release(lab, values(lab))
+    before = Container(lab, folder / "before", "before")
+    before.start()
+    with Front(before.address) as service, Watch(lab, *QUEUES) as watch:
+        for name, waiting in QUEUES.items():
+            queued(lab, service.address, name, waiting, fallback=FALLBACK)
+        lab.wait(
+            lambda: {name: lab.ready(name) for name in QUEUES} == QUEUES,
+            120,
+            "each has a replica for each that is queued",
+        )
+        assert {before.explain(name)["certainty"] for name in QUEUES} == {"certain"}
+        assert "may not" not in before.warnings()
+        began = {name: len(changes) for name, changes in watch.changes.items()}
+        with Listener(service.address, TRIGGERS) as listener:
+            watch.hold(5)
+            # Another image, and a setting that makes other pods.
+            release.upgrade({**values(lab, evaluationDelay="1s"), "replicaCount": 3}, chart)
+            after = Container(lab, folder / "after", "after")
+            after.start()
+            service.behind = after.address  # it is ready: new connections go to it
+            before.stop()
+            watch.hold(10)
+        deployment = lab.get("Deployment", "llm-scaler", NAMESPACE)
+        assert deployment
+        assert deployment["metadata"]["labels"]["helm.sh/chart"].endswith(version)
+        assert {name: after.explain(name)["answeredReplicas"] for name in QUEUES} == QUEUES
+        assert {name: watch.seen(name)[began[name] :] for name in QUEUES} == {name: [] for name in QUEUES}
+    told = {name: (one.seen(), one.errors) for name, one in listener.answers.items()}
+    print(f"upgraded under load: {listener.rounds()} answers about each of {len(QUEUES)}, all the same")
+    assert told == {name: ([(float(count), True)], []) for name, count in QUEUES.items()}
+    release.uninstall()
