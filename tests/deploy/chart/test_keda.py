@@ -62,6 +62,7 @@ def test_keda_scales_through_the_release_and_its_next_version_comes_without_a_st
             120,
             "each has a replica for each that is queued",
         )
+        lab.wait(lambda: all(watch.came_to(name, count) for name, count in QUEUES.items()), 60, "that is seen, too")
         assert {before.explain(name)["certainty"] for name in QUEUES} == {"certain"}
         assert "may not" not in before.warnings()
         began = {name: len(changes) for name, changes in watch.changes.items()}
