@@ -33,6 +33,7 @@ class Load:
     preemptions: int = 0
     ttft: Buckets = _NO_TTFT
     itl: Buckets = _NO_ITL
+    tpot: Buckets = _NO_ITL
 
 
 @dataclass(slots=True)
