@@ -118,8 +118,9 @@ class Endpoint:
     @property
     def dialect(self) -> Dialect:
         """What it calls things."""
+        on_pages = {ours: _as_on_pages(name) for ours, name in self.labels.items()}
         return Dialect(
-            labels={ours: _as_on_pages(name) for ours, name in self.labels.items()} if self.direct else self.labels,
+            labels=on_pages if self.direct else self.labels,
             matchers=self.matchers,
             up_selector=self.up_selector,
             recent=self.stale_after,
@@ -275,7 +276,8 @@ def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tupl
     if len(tree) > MAX_PAGES:
         raise ConfigError(where, path, f"lists {len(tree)} pages", f"at most {MAX_PAGES}")
     items = [_page(where, f"{path}[{index}]", item) for index, item in enumerate(tree)]
-    twice = [url for url, times in Counter(item.url for item in items).items() if times > 1]
+    urls = Counter(item.url for item in items)
+    twice = [url for url, times in urls.items() if times > 1]
     if twice:
         raise ConfigError(where, path, f"{twice[0]} is listed twice", "every page once")
     named = tuple(item for item in items if isinstance(item, Named))

@@ -120,8 +120,8 @@ class Signal:
     def shown_by(self) -> tuple[str, ...]:
         """Names of samples that show that a gateway holds what comes; with a `*`, their beginnings."""
         suffix = "_bucket" if self.takes_quantile else ""
-        own = () if self.without else tuple(metric.name + suffix for metric in self.metrics)
-        return (*own, *self.watched_family)
+        own = tuple(metric.name + suffix for metric in self.metrics)
+        return self.watched_family if self.without else (*own, *self.watched_family)
 
     @property
     def takes_window(self) -> bool:

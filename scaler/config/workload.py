@@ -140,7 +140,7 @@ class WorkloadSpec:
     def asks_of(self, own: OwnPods | None, *, counted: bool = False, suspicious: bool = False) -> dict[Ask, Ask]:
         """Every ask, and what is asked in its place where the target's own pods are known."""
         items = (*self.inputs, *self.guards, *self.progress)
-        narrow = {item.ask for item in items if item.of_target} if own else set()
+        narrow = {item.ask for item in items if own and item.of_target}
         return {
             ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask
             for ask in self.asks(counted=counted, suspicious=suspicious)

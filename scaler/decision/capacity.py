@@ -52,8 +52,9 @@ class Capacity:
         terms = ((self.bound, "on nodes"), (self.available.schedulable.most, "schedulable"))
         parts = [f"{count} {name}" for count, name in (*terms, (self.available.provisionable.most, "provisionable"))]
         why = self.reason if len(self.reason) <= SHOWN else self.reason[: SHOWN - 3] + "..."
-        had = f"{self.replicas} can be had ({', '.join(parts)}{'; ' if why else ''}{why})"
-        return f"{had}{f', {self.waiting()}' if self.pending else ''}"
+        terms_and_reason = "; ".join(filter(None, (", ".join(parts), why)))
+        waiting = f", {self.waiting()}" if self.pending else ""
+        return f"{self.replicas} can be had ({terms_and_reason}){waiting}"
 
     def waiting(self) -> str:
         """How many replicas wait for a node, and for how long."""
@@ -70,7 +71,8 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     bound = _placed(scaled) if scaled else None
     terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
-    replicas = None if doubt else sum(count.most or 0 for count in terms)
+    total = sum(count.most or 0 for count in terms)
+    replicas = None if doubt else total
     since = [pod.since for pod in (scaled.pods if scaled else None) or () if pod.state == "pending" and pod.since]
     return Capacity(
         mode=mode,

@@ -288,8 +288,8 @@ def _kubernetes(scaled: Scaled | None, at: float) -> KubernetesRow | None:
         other_triggers=scaled.others,
         scaling_modifiers=scaled.modifiers,
         conditions=tuple(map(_condition, scaled.conditions)),
-        jobs=None if scaled.jobs is None else tuple(_job(job, at) for job in scaled.jobs[:NAMED]),
-        pods=None if scaled.pods is None else {pod.name: pod.state for pod in scaled.pods},
+        jobs=_jobs(scaled, at),
+        pods=_pods(scaled),
         pending=tuple(_pending(pod, at) for pod in pending),
         hpa=_hpa_status(scaled.hpa) if scaled.hpa else None,
     )
@@ -303,6 +303,18 @@ def _pending(pod: Pod, at: float) -> PendingPodRow:
 def _hpa_status(hpa: Hpa) -> HpaStatusRow:
     conditions = tuple(map(_condition, hpa.conditions))
     return HpaStatusRow(hpa.name, hpa.current, hpa.desired, hpa.minimum, hpa.maximum, conditions)
+
+
+def _jobs(scaled: Scaled, at: float) -> tuple[JobRow, ...] | None:
+    if scaled.jobs is None:
+        return None
+    return tuple(_job(job, at) for job in scaled.jobs[:NAMED])
+
+
+def _pods(scaled: Scaled) -> dict[str, str] | None:
+    if scaled.pods is None:
+        return None
+    return {pod.name: pod.state for pod in scaled.pods}
 
 
 def _job(job: Job, at: float) -> JobRow:

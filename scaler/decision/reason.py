@@ -9,11 +9,12 @@ def sentence(decision: Decision) -> str:
     why = "; ".join(decision.problems[:3])
     if decision.certainty == "unknown":
         return _no_answer(decision, why)
-    noun = "job" if decision.spec.for_jobs else "replica"
-    count = f"{decision.replicas} {noun}{'' if decision.replicas == 1 else 's'}"
+    one = "job" if decision.spec.for_jobs else "replica"
+    noun = one if decision.replicas == 1 else f"{one}s"
+    count = f"{decision.replicas} {noun}"
     if decision.problems:
         return f"{count}{_held(decision)}: {why}{_activity(decision)}"
-    sum_of = f"{_shown(decision)}{', ' + decision.policy if decision.policy else ''}"
+    sum_of = ", ".join(filter(None, (_shown(decision), decision.policy)))
     if decision.stalled:
         return f"{count}, {decision.stalled}: {sum_of}{_activity(decision)}"
     if decision.certainty != "certain" and decision.wanted != decision.replicas:
@@ -34,7 +35,8 @@ def _rise(decision: Decision) -> str:
     replicas, without = decision.replicas or 0, max(before, decision.known_replicas or 0)
     if replicas <= without:
         return ""
-    return f" (raised by what was measured{'' if decision.wanted == replicas else ' before'})"
+    when = "" if decision.wanted == replicas else " before"
+    return f" (raised by what was measured{when})"
 
 
 def _unripe(decision: Decision) -> str:
@@ -49,10 +51,12 @@ def _shown(decision: Decision) -> str:
     if spec.metric_type == "Value":
         return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
     text = " ".join(spec.program.text.split())
-    value = f"{text if len(text) <= 120 else text[:117] + '...'} = {decision.value:g}"
+    short = text if len(text) <= 120 else text[:117] + "..."
+    value = f"{short} = {decision.value:g}"
     if spec.algorithm and spec.algorithm.jobs:
         return value
-    return f"{value}, at {spec.target:g} a {'job' if spec.for_jobs else 'replica'}"
+    one = "job" if spec.for_jobs else "replica"
+    return f"{value}, at {spec.target:g} a {one}"
 
 
 def _short(decision: Decision) -> str:

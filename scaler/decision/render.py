@@ -57,7 +57,8 @@ def _answer(explained: Explanation) -> str:
     if explained.answered_replicas is None:
         return "no answer"
     unit = explained.unit if explained.answered_replicas != 1 else explained.unit.removesuffix("s")
-    return f"{explained.answered_replicas} {unit}, {'active' if explained.active else 'inactive'}"
+    word = "active" if explained.active else "inactive"
+    return f"{explained.answered_replicas} {unit}, {word}"
 
 
 def _formula_title(explained: Explanation) -> str:
@@ -66,7 +67,8 @@ def _formula_title(explained: Explanation) -> str:
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"  {title}", *(f"    {line}" for line in lines)] if lines else []
+    indented = [f"    {line}" for line in lines]
+    return [f"  {title}", *indented] if lines else []
 
 
 def _only_guards(explained: Explanation) -> list[InputRow]:
@@ -254,7 +256,8 @@ def _report_lines(told: KubernetesRow | None) -> list[str]:
         lines.append(f"fallback: {told.fallback}")
     for one in told.pending[:NAMED]:
         since = "" if one.seconds is None else f" for {seconds(round(one.seconds))}"
-        lines.append(f"! {one.pod} is pending{since}{': ' if one.reason else ''}{one.reason}"[: 2 * WIDTH])
+        pending = ": ".join(filter(None, (f"! {one.pod} is pending{since}", one.reason)))
+        lines.append(pending[: 2 * WIDTH])
     if len(told.pending) > NAMED:
         lines.append(f"! and {len(told.pending) - NAMED} more are pending")
     lines += _condition_lines(told.conditions)
@@ -282,4 +285,6 @@ def number_text(value: float | Sequence[Any] | None) -> str:
         return str(value).lower()
     if isinstance(value, (int, float)):
         return f"{value:.6g}"
-    return f"[{', '.join(number_text(item) for item in value[:8])}{', ...' if len(value) > 8 else ''}]"
+    shown = [number_text(item) for item in value[:8]]
+    more = ["..."] if len(value) > 8 else []
+    return f"[{', '.join([*shown, *more])}]"

@@ -96,8 +96,10 @@ def _by_pod(guards: tuple[Fact, ...], watched: Mapping[str, Measured]) -> Loads:
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
     if not said or len(said) < len(guards):
         return {}
-    whole = set(said[0]).intersection(*said[1:])
-    return {pod: tuple(one[pod] for one in said) for pod in sorted(whole)}
+    loads = {}
+    for pod in sorted(set(said[0]).intersection(*said[1:])):
+        loads[pod] = tuple(one[pod] for one in said)
+    return loads
 
 
 def _counts(counted: Mapping[str, Measured], pod: str) -> tuple[float | None, ...]:

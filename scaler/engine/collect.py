@@ -94,4 +94,5 @@ class Collector:
 
 
 def _failed(asks: Collection[Ask], times: Collection[float], reason: str) -> Answers:
-    return {ask: [Failure(reason, time) for time in times] for ask in asks}
+    failures = [Failure(reason, time) for time in times]
+    return dict.fromkeys(asks, failures)

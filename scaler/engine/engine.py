@@ -227,10 +227,10 @@ class Engine:
             groups.setdefault(batches or (due,), []).append(item)
             item.began = now
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
-        tasks = [
-            asyncio.ensure_future(self._decide(items, [fetched[b] for b in batches if b in fetched], batches[0]))
-            for batches, items in groups.items()
-        ]
+        tasks = []
+        for batches, items in groups.items():
+            answers = [fetched[batch] for batch in batches if batch in fetched]
+            tasks.append(asyncio.ensure_future(self._decide(items, answers, batches[0])))
         self._tasks.update(tasks)
         for task in tasks:
             task.add_done_callback(self._tasks.discard)

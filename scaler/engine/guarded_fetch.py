@@ -63,4 +63,5 @@ class _Fetch:
 
     def _failed(self, asks: Mapping[Ask, str], problem: str) -> dict[Ask, Sequence[Measured]]:
         told = f"{self._endpoint} gave an answer that llm-scaler cannot read ({problem}); its log says where"
-        return {ask: [Failure(told, time) for time in self._times] for ask in asks}
+        failures = [Failure(told, time) for time in self._times]
+        return dict.fromkeys(asks, failures)

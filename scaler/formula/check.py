@@ -126,7 +126,8 @@ class _Checker:
     def pointer(self, node: Pointer) -> Node:
         scope = self._scopes[-1]
         if node.name not in scope:
-            known = "allowed: " + ", ".join(f"#{name}" for name in scope) if scope else "name it with let before reduce"
+            names = ", ".join(f"#{name}" for name in scope)
+            known = f"allowed: {names}" if scope else "name it with let before reduce"
             raise self._fault(node, f"#{node.name} is not known here, {known}")
         return dataclasses.replace(node, type=scope[node.name])
 

@@ -144,7 +144,8 @@ class Program:
 
     def _quote(self, node: Node) -> str:
         source = " ".join(self._source(node).split())
-        return f"`{source if len(source) <= _MAX_QUOTE else source[: _MAX_QUOTE - 3] + '...'}`"
+        short = source if len(source) <= _MAX_QUOTE else source[: _MAX_QUOTE - 3] + "..."
+        return f"`{short}`"
 
 
 def parse(

@@ -40,7 +40,8 @@ def takes(*wants: Want, gives: Type | Signature, optional: int = 0) -> Signature
     def signature(types: Sequence[Type]) -> Type:
         if not len(wants) - optional <= len(types) <= len(wants):
             allowed = f"{len(wants) - optional} to {len(wants)}" if optional else str(len(wants))
-            raise Mismatch(f"takes {allowed} argument{'' if allowed == '1' else 's'}, not {len(types)}")
+            noun = "argument" if allowed == "1" else "arguments"
+            raise Mismatch(f"takes {allowed} {noun}, not {len(types)}")
         for place, (want, type_) in enumerate(zip(wants, types, strict=False)):
             if not want.fits(type_):
                 raise Mismatch(f"takes {want.words} here, not {type_}", place)

@@ -110,10 +110,9 @@ def rate_limits(behavior: Behavior | None, state: HpaState, current: int, now: f
 
     def start(policy: RatePolicy) -> int:
         """Replicas when the policy's period began."""
-        added, removed = (
-            sum(change.replicas for change in changes if change.at > now - policy.period)
-            for changes in (state.ups, state.downs)
-        )
+        began = now - policy.period
+        added = sum(change.replicas for change in state.ups if change.at > began)
+        removed = sum(change.replicas for change in state.downs if change.at > began)
         return current - added + removed
 
     def after_up(policy: RatePolicy) -> int:

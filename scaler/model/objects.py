@@ -105,9 +105,15 @@ class Scaled:
     barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
     doubt: str = ""  # why nothing is lowered on what is said here
 
+    def has_trigger(self, sent: Metadata) -> bool:
+        """Whether KEDA sends this for one of its triggers."""
+        return any(same_trigger(own, sent) for own in self.triggers)
+
     def count(self, *states: PodState) -> int | None:
         """How many of its pods are in these states, where known."""
-        return None if self.pods is None else sum(pod.state in states for pod in self.pods)
+        if self.pods is None:
+            return None
+        return sum(pod.state in states for pod in self.pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,7 @@ class Cluster:
             kind: what the trigger itself says, if it does.
         """
         namesakes = [scaled for scaled in self.objects.get((namespace, name), ()) if kind in (None, scaled.kind)]
-        asking = [scaled for scaled in namesakes if any(same_trigger(own, metadata) for own in scaled.triggers)]
+        asking = [scaled for scaled in namesakes if scaled.has_trigger(metadata)]
         if len(asking) == 1 or len(namesakes) == 1:
             return (asking or namesakes)[0]
         return next((scaled for scaled in asking if scaled.kind == "ScaledObject"), None)

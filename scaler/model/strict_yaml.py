@@ -1,6 +1,7 @@
 """One YAML document, read as data from strangers: bounded, without aliases, without keys that stand twice."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import yaml
 
@@ -43,9 +44,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _without_dates(resolvers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+
+
 _Loader.yaml_implicit_resolvers = {  # a date stays the text that it is: no key of ours takes another
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: _without_dates(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 

@@ -146,8 +146,8 @@ def step(spec: Kpa, state: KpaState, seen: Seen, now: float) -> tuple[KpaState, 
         chosen = max(state.most, stable_pods, panic_pods)
         state = replace(state, most=chosen)
         times = f": {math.ceil(panic_load)} >= {spec.panic_threshold:g} x {max(ready, 1)}"
-        ending = ", which ends after a stable window"
-        told += f"; panic since {clock(panicking)}{times if over else ending}"
+        why_still = times if over else ", which ends after a stable window"
+        told += f"; panic since {clock(panicking)}{why_still}"
     held, wanted, why = _delayed(spec, state.wanted, chosen, ready, now)
     return replace(state, wanted=wanted, answered=held), Outcome(held, held > 0, told + why)
 

@@ -161,7 +161,8 @@ def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[J
     if started is None:
         return True, "no job was ever started"
     there = last is not None and started - last.created <= UNDERWAY
-    since = f"{f'job {last.name}' if last and there else 'a job that is gone'} started {_ago(started, now)} ago"
+    which = f"job {last.name}" if last and there else "a job that is gone"
+    since = f"{which} started {_ago(started, now)} ago"
     if past.low is not None and past.low > started + CLOCKS:
         return True, f"risen since {since}: was below {spec.reset_below:g} {_ago(past.low, now)} ago"
     if last and last.state == "failed" and there:
