@@ -177,4 +177,5 @@ def _load(replica: ReplicaFacts, model: str) -> Load:
         preemptions=replica.preemptions,
         ttft=replica.ttft,
         itl=replica.itl,
+        tpot=replica.tpot,
     )

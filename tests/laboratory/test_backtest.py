@@ -61,14 +61,7 @@ def backtest(
     env |= {"LLM_SCALER_DEFAULTS_HOLD_FOR": "60s", "LLM_SCALER_DEFAULTS_IDLE_FOR": "10s"}
     moments = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in span]
     words = [sys.executable, "-m", "scaler", "backtest", f"default/{name}", "--prometheus", lab.prometheus_url]
-    words += [
-        "--kubeconfig",
-        str(lab.account("backtest")) if False else str(lab.site.kubeconfig),
-        "--from",
-        moments[0],
-        "--to",
-        moments[1],
-    ]
+    words += ["--kubeconfig", str(lab.kubeconfig), "--from", moments[0], "--to", moments[1]]
     words += ["--step", "1s", "--hpa-sync", "5s", "--scrape", "2s", "--warmup", f"{WARMUP}s", "--hardware", ROW]
     words += ["--model", name, "--record", str(folder / f"{name}.json.gz"), "--html", str(folder / f"{name}.html")]
     words += [word for path in others.values() for word in ("--candidate", str(path))]

@@ -86,7 +86,7 @@ def replica_asks(subject: Subject, endpoint: str) -> dict[str, Ask]:
 
 
 def load_asks(
-    subject: Subject, defaults: Defaults, engine: str | None, model: str | None, step: float
+    subject: Subject, defaults: Defaults, engine: str | None, model: str | None, window: float
 ) -> dict[str, Ask]:
     """How the requests that came are asked for, by the signal's name; empty where nobody says which model it is.
 
@@ -95,7 +95,7 @@ def load_asks(
         defaults: of the settings.
         engine: what the command line says in its place.
         model: likewise.
-        step: seconds between ticks, over which rates are taken.
+        window: seconds over which rates are taken.
     """
     own = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
     measured = (item.ask for spec in own for item in (*spec.guards, *spec.inputs) if item.of_target)
@@ -112,11 +112,21 @@ def load_asks(
         known = name in signals.names(engine) or name in signals.names_at_gateway(defaults.gateway)
         if not known:
             continue
-        window = {"window": max(step, 30.0)} if name in COUNTED else {}
-        item = read_metric("backtest", name, {"signal": name, **window}, scope)
+        looks_back = {"window": window} if name in COUNTED else {}
+        item = read_metric("backtest", name, {"signal": name, **looks_back}, scope)
         if item is not None and not isinstance(item.ask, GpuAsk):
             asks[name] = item.ask
     return asks if all(name in asks for name in COUNTED) else {}
+
+
+def as_recorded(asks: Mapping[str, Ask], record: Record) -> dict[str, Ask]:
+    """The same asks as a record has them, whose rates may have been taken over another window; others are left out."""
+    kept = {_but_window(ask): ask for ask in record.series}
+    return {name: kept[_but_window(ask)] for name, ask in asks.items() if _but_window(ask) in kept}
+
+
+def _but_window(ask: Ask) -> Ask:
+    return replace(ask, window=None) if isinstance(ask, SignalAsk) else ask
 
 
 def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float) -> dict[str, Ask]:

@@ -31,7 +31,7 @@ from scaler.model.measurement import Ask, HistoryAsk, Request
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim import trace as traces
 from scaler.sim.backtest import record as records
-from scaler.sim.backtest.arrivals import arrivals
+from scaler.sim.backtest.arrivals import COUNTED, arrivals
 from scaler.sim.backtest.candidates import edited, suggested
 from scaler.sim.backtest.compare import Candidate, Comparison, Plan, best, compare, in_phase
 from scaler.sim.backtest.fleet import World, recorded
@@ -48,6 +48,7 @@ STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that k
 MAX_TICKS = 20_160  # two weeks of minutes
 HERE = "http://127.0.0.1:9090"  # Prometheus' own address, where nobody says another
 STARTUP = 180.0  # seconds, where neither the record nor the command line says it
+SCRAPES = 2.5  # within the window of a rate, so that there are two in it
 DASK_PATIENCE = 10.0  # seconds for which a scheduler is tried
 AS_IT_IS = "as it is, replayed"
 
@@ -240,7 +241,7 @@ class _Task:
             if arguments.record:
                 self._keep(recorded(self.subject, world, timing, self._asks(world.step)))
             return Plan(None, world, timing, prices)
-        served = {**self._load(record.step), **self._latencies(record.step)}
+        served = collect.as_recorded({**self._load(record.step), **self._latencies(record.step)}, record)
         self._check_record(record)
         if world is not None:
             world = self._world(world, record)
@@ -248,8 +249,8 @@ class _Task:
 
     def _world(self, world: World, record: Record) -> World:
         """A fleet, under the requests that the record shows."""
-        asks = self._load(record.step)
-        if not asks or not all(asks[name] in record.series for name in ("requests_per_second",)):
+        asks = collect.as_recorded(self._load(record.step), record)
+        if not all(name in asks for name in COUNTED):
             problem = "needs the requests that came, and nothing says of which model"
             raise ConfigError(
                 "argument", "--hardware", problem, "--model NAME (and --engine NAME) when the past is read"
@@ -267,7 +268,8 @@ class _Task:
 
     def _load(self, step: float) -> dict[str, Ask]:
         arguments = self._arguments
-        return collect.load_asks(self.subject, self._settings.defaults(), arguments.engine, arguments.model, step)
+        window = max(step, SCRAPES * _span(arguments.scrape, "--scrape"))
+        return collect.load_asks(self.subject, self._settings.defaults(), arguments.engine, arguments.model, window)
 
     def _latencies(self, step: float) -> dict[str, Ask]:
         arguments = self._arguments
