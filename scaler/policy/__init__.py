@@ -15,6 +15,8 @@ step.py         tiers in percent of the maximum
 wallaroo.py     Wallaroo's: one more or less after every window of a deep or an empty queue
 
 aside.py        what of a ScaledObject's HPA is in the way of a policy that owns the timing
+group.py        roles that belong together: whole numbers that keep the ratios between them
+variants.py     GPU variants of one model: the cheapest mix that meets the demand
 window.py       the loads of a while, which some of them share
 clock.py        a time of day, in words
 outcome.py      what every policy is told, and what it answers

@@ -1,0 +1,189 @@
+"""Roles that belong together: whole numbers of replicas that keep the ratios between them.
+
+    wanted by each role ─▶ the least numbers that meet all of it and every band ─▶ in order, or all at once ─▶ replicas
+
+A band says how many replicas of one role there may be for each of another: prefill / decode from 0.35 to 0.4. Bands are
+monotone: more of one role never allows fewer of the other. So there is one least answer that meets every want and every
+band, found by raising what is too few until nothing is (a fixed point), and one greatest that keeps every maximum,
+found by lowering what is too many. Where the wants do not fit under the maxima, they are cut to the greatest answer.
+
+    prefill 1..8, decode 1..16, band 0.35 to 0.4, wanted 1 and 1:   2 and 5, since no smaller pair lies in the band
+    band 0.25 to 1, wanted 1 and 8:                                 2 and 8
+
+To zero and from zero they go together: as long as one of them wants a replica, each has at least one. A role whose data
+fails holds its part: it is not lowered, and the reason says which it is.
+
+Source of the need: Kthena's disaggregatedTarget (two roles, one pass, which may end outside of the band) and
+llm-d/llm-d-autoscaling#1531 (zero together).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One member of a group, at one tick.
+
+    Attributes:
+        name: of the role.
+        wanted: replicas by its own load; None: its data failed, and it holds what it has.
+        minimum: the fewest replicas, while the group is not at zero.
+        maximum: the most.
+        current: replicas that there are, those on their way with them.
+        ready: of these, that are ready.
+    """
+
+    name: str
+    wanted: int | None
+    minimum: int
+    maximum: int
+    current: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Replicas of `role` for each replica of `of`: from `least` to `most`."""
+
+    role: str
+    of: str
+    least: float
+    most: float
+
+    def holds(self, replicas: Mapping[str, int]) -> bool:
+        """Whether the numbers lie in the band; zero of both does."""
+        role, of = replicas[self.role], replicas[self.of]
+        return self.least * of <= role + _EPSILON and role <= self.most * of + _EPSILON
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """Replicas of every role, and why they are not what the roles wanted by themselves.
+
+    Attributes:
+        replicas: by role.
+        reasons: half a sentence each.
+        held: roles whose data failed.
+    """
+
+    replicas: Mapping[str, int]
+    reasons: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def plan(roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = ()) -> GroupPlan | None:
+    """Decide the replicas of every role of a group together.
+
+    Args:
+        roles: the members.
+        bands: the ratios to keep, each between two of them.
+        order: roles that wait for those before them to be ready; empty: all at once.
+
+    Returns:
+        The plan; None where no numbers within minimum and maximum keep the bands.
+    """
+    held = tuple(role.name for role in roles if role.wanted is None)
+    wants = {role.name: role.current if role.wanted is None else role.wanted for role in roles}
+    if not any(wants.values()) and not any(role.minimum for role in roles):
+        return GroupPlan(dict.fromkeys(wants, 0), (), held)
+    most = _lowered({role.name: role.maximum for role in roles}, bands)
+    least = {role.name: max(role.minimum, 1) for role in roles}
+    if most is None or any(most[name] < fewest for name, fewest in least.items()):
+        return None
+    cut = {name: min(max(want, least[name]), most[name]) for name, want in wants.items()}
+    chosen = _raised(cut, bands, most)
+    reasons = [f"{name}: its data failed, so it holds {wants[name]}" for name in held]
+    reasons += [_why(name, wants[name], count) for name, count in chosen.items() if count != wants[name]]
+    if order:
+        chosen, waits = _in_order(chosen, {role.name: role for role in roles}, bands, order)
+        reasons += waits
+    return GroupPlan(chosen, tuple(reasons), held)
+
+
+def _why(name: str, wanted: int, chosen: int) -> str:
+    reason = "for the ratio" if chosen > wanted else "since more cannot be kept in ratio"
+    return f"{name}: {chosen} and not {wanted}, {reason}"
+
+
+def _raised(replicas: Mapping[str, int], bands: Sequence[Band], most: Mapping[str, int]) -> dict[str, int]:
+    """The least numbers that are no less than these and keep the bands; there are some, since `most` are such."""
+    found = dict(replicas)
+    changed = True
+    while changed:
+        changed = False
+        for band in bands:
+            needs = {
+                band.role: math.ceil(band.least * found[band.of] - _EPSILON),
+                band.of: math.ceil(found[band.role] / band.most - _EPSILON) if band.most else found[band.of],
+            }
+            for name, need in needs.items():
+                if need > found[name]:
+                    found[name] = min(need, most[name])
+                    changed = True
+    return found
+
+
+def _lowered(replicas: Mapping[str, int], bands: Sequence[Band]) -> dict[str, int] | None:
+    """The greatest numbers that are no more than these and keep the bands; None where only zeros do."""
+    found = dict(replicas)
+    changed = True
+    while changed:
+        changed = False
+        for band in bands:
+            limits = {
+                band.role: math.floor(band.most * found[band.of] + _EPSILON),
+                band.of: math.floor(found[band.role] / band.least + _EPSILON) if band.least else found[band.of],
+            }
+            for name, limit in limits.items():
+                if limit < found[name]:
+                    found[name] = limit
+                    changed = True
+        if min(found.values()) <= 0:
+            return None
+    return found
+
+
+def _in_order(
+    chosen: Mapping[str, int], roles: Mapping[str, Role], bands: Sequence[Band], order: Sequence[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Raise a role only as far as those before it are ready; lower one only as far as those behind it have gone."""
+    answer, waits = dict(chosen), []
+    for index, name in enumerate(order):
+        role, before, behind = roles[name], order[:index], order[index + 1 :]
+        if chosen[name] > role.current:
+            limit = max(_allowed(name, {other: roles[other].ready for other in before}, bands), role.current)
+            if limit < chosen[name]:
+                answer[name] = limit
+                waits.append(f"{name}: {limit} of {chosen[name]} until {' and '.join(before)} are ready")
+        elif chosen[name] < role.current:
+            needed = _needed(name, {other: roles[other].current for other in behind}, bands)
+            if min(needed, role.current) > chosen[name]:
+                answer[name] = min(needed, role.current)
+                waits.append(f"{name}: {answer[name]}, not yet {chosen[name]}, until {' and '.join(behind)} have gone")
+    return answer, waits
+
+
+def _allowed(name: str, ready: Mapping[str, int], bands: Sequence[Band]) -> int:
+    """The most replicas of a role that the bands allow beside those that are ready."""
+    limits = [10**9]
+    for band in bands:
+        if band.role == name and band.of in ready:
+            limits.append(math.floor(band.most * ready[band.of] + _EPSILON))
+        if band.of == name and band.role in ready and band.least:
+            limits.append(math.floor(ready[band.role] / band.least + _EPSILON))
+    return min(limits)
+
+
+def _needed(name: str, current: Mapping[str, int], bands: Sequence[Band]) -> int:
+    """The fewest replicas of a role that the bands need beside those that there still are."""
+    needs = [0]
+    for band in bands:
+        if band.role == name and band.of in current:
+            needs.append(math.ceil(band.least * current[band.of] - _EPSILON))
+        if band.of == name and band.role in current and band.most:
+            needs.append(math.ceil(current[band.role] / band.most - _EPSILON))
+    return max(needs)
