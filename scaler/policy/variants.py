@@ -80,8 +80,10 @@ def cheapest(variants: Sequence[Variant], demand: Sequence[float], *, slices: in
         return Mix({variant.name: 0 for variant in variants}, 0.0, {})
     numpy, optimize = (_library(name) for name in ("numpy", "scipy.optimize"))
     dearest = max(variant.cost for variant in variants)
-    cost, rows, low, high = numpy.zeros(total), [], [], []
-    upper = numpy.ones(total)
+    cost, upper = numpy.zeros(total), numpy.ones(total)
+    rows: list[Any] = []
+    low: list[float] = []
+    high: list[float] = []
     for index, (kind, _) in enumerate(parts):  # each part is carried once, or not met
         row = numpy.zeros(total)
         row[[index * len(variants) + other for other in range(len(variants))]] = 1
