@@ -62,7 +62,7 @@ def test_what_is_cheap_to_find_comes_first_and_the_programs_are_there_before_the
     assert done.returncode == 0, done.stderr
     assert makes[:2] == ["setup", "check"]
     assert set(makes[2:6]) == {"programs", "test", "test-wheel", "test-lowest"}
-    assert makes[6:] == ["test-oracles ORACLES=expr hpa", "test-cluster"]
+    assert makes[6:] == ["test-oracles ORACLES=expr hpa prometheus", "test-cluster"]
 
 
 def test_it_says_what_it_found(ci):

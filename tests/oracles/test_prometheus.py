@@ -10,7 +10,7 @@ from oracles.otlp import Receiver, classic, counter, gauge, moments, native
 
 from scaler.config import signals
 from scaler.config.settings import read_settings
-from scaler.model.measurement import OwnPods, Reading, SignalAsk
+from scaler.model.measurement import OwnPods, QueryAsk, Reading, SignalAsk
 from scaler.sources.prometheus.source import PrometheusSource
 
 pytestmark = pytest.mark.timeout(1200)  # the first run builds
@@ -45,6 +45,10 @@ def server(request, tmp_path_factory):
     receiver.send("both", "a", [slow, native(TTFT, 0, 10, at, model_name="m")])
     receiver.send("mixed", "a", [slow])
     receiver.send("mixed", "b", [native(TTFT, 0, 10, at, model_name="m")])
+    odd = [
+        native(name, 0, 10, at, model_name="m") for name in ("vllm.num_requests_running", "vllm.num_requests_waiting")
+    ]
+    receiver.send("stranger", "x", odd)
     before, after = moments(12, until=150), moments(10)
     receiver.send("changing", "a", [classic(TTFT, BOUNDS, [0, 10, 0, 0], before, model_name="m")])
     receiver.send("changing", "a", [native(TTFT, 0, 10, after, model_name="m")])
@@ -102,6 +106,22 @@ def test_a_share_is_not_known_of_native_histograms(server):
     found = reading(server, ask("time_to_first_token", "native", at_most=0.2))
     assert found.value is None
     assert found.partial == "2 of 2 pods have native histograms alone, which are not in it"
+
+
+def test_a_stranger_s_histogram_under_an_engine_s_name_is_the_stranger_s_affair(server):
+    asked = {name: ask("running", name) for name in ("demo", "stranger")}
+    found = server.fetch(list(asked.values()), [time.time()])
+    assert (found[asked["demo"]][0].value, found[asked["demo"]][0].partial) == (7.0, "")
+    assert found[asked["stranger"]][0].value is None
+    past = server.fetch(list(asked.values()), [time.time() - 60, time.time()])
+    assert [one.value for one in past[asked["demo"]]] == [7.0, 7.0]
+
+
+def test_a_query_that_gives_a_histogram_is_told_so(server):
+    query = QueryAsk("default", 'sum({__name__=~"vllm.time_to_first_token_seconds",job="llm"})')
+    for found in server.fetch([query], [time.time() - 15, time.time()])[query]:
+        assert found.reason.startswith("the query gave a native histogram; make a number of it")
+    assert server.fetch([query], [time.time()])[query][0].final
 
 
 def test_what_is_there_instead_is_named_by_the_names_that_there_are(server):

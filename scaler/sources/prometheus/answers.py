@@ -18,7 +18,8 @@ class Row:
     """One series of an answer."""
 
     labels: Mapping[str, str]
-    values: Mapping[int, float]  # by the index of the time
+    values: Mapping[int, float]  # by the index of the time; NaN for what is a histogram
+    histogram: bool = False  # whether it has native histograms
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,9 @@ def _one(answer: Answer, index: int, at: float) -> Measured:
     values = [row.values[index] for row in answer.rows if index in row.values]
     if len(values) > 1:
         problem = f"the query gave {len(values)} series; aggregate them to one, such as with sum or max"
+        return Failure(problem, at, final=True, source=answer.source)
+    if any(row.histogram and index in row.values for row in answer.rows):
+        problem = "the query gave a native histogram; make a number of it, such as with histogram_quantile"
         return Failure(problem, at, final=True, source=answer.source)
     return _checked(Reading(_number(values[0] if values else None), at, partial=answer.warning, source=answer.source))
 

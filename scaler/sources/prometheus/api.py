@@ -7,6 +7,7 @@ Importing this module costs 150 ms; prometheus.py does it on first use.
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -74,7 +75,7 @@ class Connection:
             return [Row({}, {0: float(result[1])})]
         if kind != "vector":
             raise ConfigError("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
-        return [Row(_labels(row), {0: float(row["value"][1])}) for row in result]
+        return [Row(_labels(row), {0: _number(row)}, "histogram" in row) for row in result]
 
     def _range(self, text: str, times: Sequence[float]) -> list[Row]:
         first, last = times[0], times[-1]
@@ -87,7 +88,7 @@ class Connection:
             # The library rounds its own start and end to seconds.
             params={"start": _moment(first), "end": _moment(last), **self._limits},
         )
-        return [Row(_labels(row), dict(_indexed(row["values"], first, step))) for row in self._session.result]
+        return [Row(_labels(row), dict(_points(row, first, step)), "histograms" in row) for row in self._session.result]
 
     @property
     def _limits(self) -> dict[str, str]:
@@ -250,5 +251,12 @@ def _labels(row: Mapping[str, Any]) -> dict[str, str]:
     return {label: str(value) for label, value in row["metric"].items()}
 
 
-def _indexed(points: Sequence[tuple[float, str]], first: float, step: float) -> Iterator[tuple[int, float]]:
-    return ((round((at - first) / step), float(value)) for at, value in points)
+def _number(row: Mapping[str, Any]) -> float:
+    """The number of a row; NaN where it is a native histogram, which anybody may export under any name."""
+    return math.nan if "histogram" in row else float(row["value"][1])
+
+
+def _points(row: Mapping[str, Any], first: float, step: float) -> Iterator[tuple[int, float]]:
+    """The numbers of a row by the index of their time; likewise."""
+    for at, value in (*row.get("values", ()), *((at, math.nan) for at, _ in row.get("histograms", ()))):
+        yield round((at - first) / step), float(value)
