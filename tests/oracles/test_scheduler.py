@@ -603,6 +603,103 @@ def test_the_scheduler_gives_as_many_devices_as_we_say(with_devices, seed):
     )
     specs = {world.name: world.spec for world in worlds}
     ours = say(picture(cluster.nodes(), cluster.pods(), specs, devices=known))
+    bound = claimed_by_pods(cluster, worlds, claims, ours)
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+    assert sum(1 for count in bound.values() if count) > WORLDS / 6, "else it says little"
+
+
+# ---- devices as newer Kubernetes has them ----------------------------------------------------------------------------
+
+DEVICE_TAINTS = ({"key": "sick", "effect": "NoSchedule"}, {"key": "old", "value": "x", "effect": "NoExecute"},
+                 {"key": "noted", "effect": "None"})  # fmt: skip
+
+
+def newer_slices(chance, name):
+    """A pool of one node: plain devices, some tainted; devices that claims share; or parts of a GPU with its counters."""
+    kind = chance.choice(["plain", "shared", "parts"])
+    devices = []
+    for number in range(chance.randint(1, 6)):
+        one = {"name": f"d{number}", "attributes": {"kind": {"string": kind}}}
+        if kind == "plain" and chance.random() < 0.4:
+            one["taints"] = [dict(chance.choice(DEVICE_TAINTS))]
+        if kind == "shared":
+            policy = chance.choice([None, {"default": "10Gi", "validRange": {"min": "10Gi", "max": "40Gi", "step": "10Gi"}},
+                                    {"default": "10Gi", "validValues": ["10Gi", "20Gi", "40Gi"]}])  # fmt: skip
+            memory = {"value": chance.choice(["40Gi", "80Gi"]), **({"requestPolicy": policy} if policy else {})}
+            one |= {"allowMultipleAllocations": True, "capacity": {"memory": memory}}
+        if kind == "parts":
+            one["consumesCounters"] = [{"counterSet": "gpu", "counters": {"slices": {"value": "2"}}}]
+        devices.append(one)
+    parts = [devices[::2], devices[1::2]] if kind == "parts" else [devices]
+    specs = [{"devices": some} for some in parts if some]
+    if kind == "parts":
+        specs.append({"sharedCounters": [{"name": "gpu", "counters": {"slices": {"value": "7"}}}]})
+    of = {"name": name, "generation": 1, "resourceSliceCount": len(specs)}
+    return [
+        {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceSlice",
+            "metadata": {"name": f"{name}-{number}"},
+            "spec": {"driver": DRIVER, "nodeName": name, "pool": of, **spec},
+        }
+        for number, spec in enumerate(specs)
+    ]
+
+
+def newer_claim(chance):
+    kind = chance.choice(["plain", "shared", "parts"])
+    selector = {"cel": {"expression": f"device.attributes['{DRIVER}'].kind == '{kind}'"}}
+    exactly = {"deviceClassName": "any", "selectors": [selector]}
+    exactly |= {"allocationMode": "ExactCount", "count": chance.choice([1, 1, 2])}
+    if kind == "shared" and chance.random() < 0.7:
+        exactly["capacity"] = {"requests": {"memory": chance.choice(["5Gi", "15Gi", "20Gi", "35Gi", "60Gi"])}}
+    if kind == "plain" and chance.random() < 0.5:
+        exactly["tolerations"] = chance.choice(
+            [
+                [{"operator": "Exists"}],
+                [{"key": "sick", "operator": "Exists"}],
+                [{"key": "old", "operator": "Equal", "value": "x"}],
+            ]
+        )
+    return {"devices": {"requests": [{"name": "gpu", "exactly": exactly}]}}
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_the_scheduler_gives_tainted_shared_and_partitioned_devices_as_we_say(with_devices, seed):
+    cluster, api = with_devices, with_devices.lab.api
+    chance = random.Random(f"newer devices/{seed}")
+    written = {"selectors": [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}]}
+    api.apply({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "any"}, "spec": written})
+    worlds = [make(seed, number) for number in range(WORLDS)]
+    slices = [
+        one for world in worlds for machine in world.nodes for one in newer_slices(chance, machine["metadata"]["name"])
+    ]
+    list(cluster.pool.map(lambda one: api.request("POST", f"{DRA}/resourceslices", one), slices))
+    claims = {world.name: newer_claim(chance) for world in worlds}
+    for world in worlds:
+        world.spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": world.name}]
+        world.spec["nodeSelector"] = {"world": world.name}
+        world.spec.pop("affinity", None)
+    furnish(cluster, worlds)
+    known = Devices(
+        slices=tuple(map(read_slice, api.items("ResourceSlice"))),
+        classes={"any": DeviceClass((written["selectors"][0]["cel"]["expression"],))},
+        templates={(SPACE, name): read_claim_template({"spec": {"spec": spec}}) for name, spec in claims.items()},
+    )
+    specs = {world.name: world.spec for world in worlds}
+    ours = say(picture(cluster.nodes(), cluster.pods(), specs, devices=known))
+    bound = claimed_by_pods(cluster, worlds, claims, ours)
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+    assert sum(1 for count in bound.values() if count) > WORLDS / 10, "else it says little"
+
+
+def claimed_by_pods(cluster, worlds, claims, ours):
+    """Make a few more pods of each world than we say fit, each with a claim of its own; how many of them are bound."""
+    api = cluster.lab.api
     asked = []
     for world in worlds:
         for number in range(ours[world.name].schedulable.value + MORE):
@@ -615,7 +712,4 @@ def test_the_scheduler_gives_as_many_devices_as_we_say(with_devices, seed):
     bound = {world.name: 0 for world in worlds}
     for one in cluster.tried({item["metadata"]["name"] for item in asked}):
         bound[one["metadata"]["labels"]["app"]] += bool(one["spec"].get("nodeName"))
-    for world in worlds:
-        count = ours[world.name].schedulable
-        assert (count.value, count.bound) == (bound[world.name], "exact"), told(world, count, bound[world.name])
-    assert sum(1 for count in bound.values() if count) > WORLDS / 6, "else it says little"
+    return bound

@@ -105,8 +105,9 @@ class ScaledRecord:
 class Scale:
     """A scale sub-resource."""
 
-    replicas: int
+    replicas: int  # that are asked for
     selector: str
+    there: int | None = None  # that there are, as its controller counts them
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +308,10 @@ def read_job(raw: Raw) -> JobRecord | None:
 
 def read_scale(raw: Raw) -> Scale:
     """A scale sub-resource."""
-    return Scale(int(raw.get("spec", {}).get("replicas", 0)), str(raw.get("status", {}).get("selector", "")))
+    status = raw.get("status", {})
+    there = status.get("replicas")
+    replicas = int(raw.get("spec", {}).get("replicas", 0))
+    return Scale(replicas, str(status.get("selector", "")), None if there is None else int(there))
 
 
 def read_slice(raw: Raw) -> tuple[str, ...]:
@@ -740,25 +744,32 @@ def _made_of(template: Template, pod: PodRecord) -> bool:
 
 
 def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
-    """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it."""
-    if record.target[1] in tables.replicated or not pods:
-        return None
-    newest = max(pods, key=_since)
-    count = _replicas(record, tables, None)
-    if count in {None, 0} or len(pods) == count:
-        return Template(((newest.shape, 1),), newest.labels)
-    return _group(pods, count or 1, newest.labels, record.scaled.target)
+    """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it.
 
-
-def _group(pods: Sequence[PodRecord], replicas: int, labels: Metadata, target: str) -> Template | None:
-    """A replica of several pods, told by counting them; None where they do not come out even."""
-    shapes = Counter(one.shape for one in pods)
-    if any(count % replicas for count in shapes.values()):
+    Its controller says how many replicas there are, so its pods tell how many of them are one. While it makes or ends
+    some that may be wrong, which is said.
+    """
+    there = [one for one in pods if one.pod.state != "terminating"]
+    if record.target[1] in tables.replicated or not there:
         return None
-    size = len(pods) // replicas
-    told = f"{target} has {len(pods)} pods for {replicas} replicas, so a replica is taken to be {size} pods"
-    each = tuple((shape, count // replicas) for shape, count in shapes.items())
-    return Template(each, labels, doubts=(told,), counted=size)
+    scale, target = tables.scales.get(record.target), record.scaled.target
+    asked = scale.replicas if scale else len(there)
+    now = asked if scale is None or scale.there is None else scale.there
+    told = [] if now == asked else [f"{target} has {now} of {asked} replicas, so what is one of them may be otherwise"]
+    if now <= 0:
+        now = asked = len(there)
+        told = [f"{target} says that it has no replica, so how many pods one has is not known"]
+    newest = max(there, key=_since)
+    shapes = Counter(one.shape for one in there)
+    if any(count % now for count in shapes.values()) and len(there) != now:
+        return None
+    if len(there) == now:
+        mixed = [f"{target} has pods of several kinds, so what its next replica is may be otherwise"]
+        return Template(((newest.shape, 1),), newest.labels, doubts=(*told, *(mixed if len(shapes) > 1 else ())))
+    size = len(there) // now
+    told.append(f"{target} has {len(there)} pods for {now} replicas, so a replica is taken to be {size} pods")
+    each = tuple((shape, count // now) for shape, count in shapes.items())
+    return Template(each, newest.labels, doubts=tuple(told), counted=size)
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:

@@ -571,6 +571,39 @@ def test_of_an_unknown_kind_the_newest_pod_is_the_template():
     assert only(cluster(raw, scales=scales)).template is None
 
 
+LEADER, WORKER = asking(8), asking(8, "2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pods", "asked", "there", "replica", "sure"),
+    [
+        ("DynamoGraphDeploymentScalingAdapter", [LEADER, WORKER], 1, 1, 16, False),
+        ("DynamoGraphDeploymentScalingAdapter", [LEADER, WORKER], 2, 1, 16, False),
+        ("PodCliqueScalingGroup", [LEADER, WORKER, WORKER] * 2, 2, 2, 24, False),
+        ("PodClique", [LEADER, LEADER], 2, 2, 8, True),
+        ("ModelServing", [LEADER, WORKER, asking(1)], 1, 1, 17, False),
+        ("ModelServing", [LEADER, WORKER], 2, 2, 8, False),
+        ("RayService", [asking(0), WORKER, WORKER], 1, None, 16, False),
+        ("JobSet", [LEADER, WORKER, WORKER], 2, 2, None, False),
+        ("JobSet", [WORKER] * 4, 2, 2, 16, False),
+        ("InferenceSet", [WORKER], 0, 0, 8, False),
+        ("InferenceSet", [WORKER], 1, 1, 8, True),
+    ],
+)
+def test_a_replica_of_any_kind_is_as_many_pods_as_its_controller_has_for_one(kind, pods, asked, there, replica, sure):
+    """Only where there is one pod for each replica, and all are alike, it is told without a doubt."""
+    known = {"group": "g.dev", "version": "v1", "resource": "gs"}
+    target = {"name": "g", "kind": kind, "apiVersion": "g.dev/v1"}
+    raw = scaled_object("g", target=target, status={"scaleTargetGVKR": known})
+    scales = {("team", f"{kind}.g.dev", "g"): Scale(asked, "app=g", there)}
+    own = [made(f"p{number}", one, at=number, labels={"app": "g"}) for number, one in enumerate(pods)]
+    ending = made("z", asking(8), at=50, labels={"app": "g"})
+    ending["metadata"]["deletionTimestamp"] = stamp(60)
+    template = only(cluster(raw, pods=[*own, ending], scales=scales)).template
+    assert (template and template.asks(GPU)) == replica
+    assert bool(template and template.doubts) is (replica is not None and not sure)
+
+
 @pytest.mark.parametrize(
     ("job_spec", "size"),
     [
