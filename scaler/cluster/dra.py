@@ -31,6 +31,7 @@ from scaler.model.nodes import (
 
 Id = tuple[str, str, str]  # driver, pool and name of a device
 Counters = tuple[tuple[str, str, int], ...]
+SAME = "how many parts of one device a claim may have is not known"
 MOST = 1_000_000  # claims of one device that takes any number of them
 
 _IMPLICIT = "deviceclass.resource.kubernetes.io/"  # before the name of a class
@@ -99,6 +100,8 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
             enough = {node: MOST * stock.shown(there, request, count) for node, there in fitting.items()}
         else:
             had = {node: stock.allocations(there, request) for node, there in fitting.items()}
+            if count > 1 and any(device.shared for there in fitting.values() for _, device in there):
+                stock.tell(SAME)
             free.update(had if request.device_class == counted else {})
             enough = {
                 node: had[node] // count if request.count else int(had[node] == len(there) > 0)
@@ -151,7 +154,7 @@ class _Stock:
                 total += times
         sets = Counter(own for driver, pool, counters in groups for own in {(driver, pool, one[0]) for one in counters})
         if any(count > 1 for count in sets.values()):
-            self._tell("devices of several sizes share counters")
+            self.tell("devices of several sizes share counters")
         for (driver, pool, counters), times in groups.items():
             enough = (self._left[driver, pool, name, of] // amount for name, of, amount in counters if amount)
             total += max(min(times, *enough, times), 0)
@@ -161,7 +164,7 @@ class _Stock:
         """Whether a node has as many devices as a request of administrators wants to look at, whoever has them."""
         return sum(self._usable(part, device, request) for part, device in fitting) >= count
 
-    def _tell(self, bound: str) -> None:
+    def tell(self, bound: str) -> None:
         """Say once why there may be fewer."""
         self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
 
@@ -169,7 +172,7 @@ class _Stock:
         """Whether a request tolerates all taints of a device."""
         rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
         if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
-            self._tell("a DeviceTaintRule chooses devices by what is not read here")
+            self.tell("a DeviceTaintRule chooses devices by what is not read here")
         taints = [*device.taints, *(rule.taint for rule in rules if not rule.unsure)]
         return all(_tolerated(taint, request) for taint in taints)
 

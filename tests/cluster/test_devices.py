@@ -259,6 +259,14 @@ def test_a_device_that_claims_share_is_given_as_often_as_its_capacity_allows(par
     assert (found.schedulable.value, found.schedulable.bound) == (more, "exact")
 
 
+def test_how_many_parts_of_one_device_a_claim_may_have_is_not_known():
+    """Seen with the real scheduler: a claim of two parts of 15Gi got none of a device of 40Gi."""
+    slices, _ = sharing(value="40Gi")
+    found = had(slices, template(exactly(count=2, capacity={"requests": {"memory": "15Gi"}}))).schedulable
+    assert (found.value, found.bound) == (1, "upper")
+    assert "how many parts of one device a claim may have" in found.reason
+
+
 def partition(name, amount, which="gpu-0"):
     return device(name, consumesCounters=[{"counterSet": which, "counters": {"slices": {"value": str(amount)}}}])
 
