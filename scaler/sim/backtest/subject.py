@@ -232,7 +232,10 @@ def _behavior(config: Fields, where: str) -> Any:
         raise ConfigError(where, "behavior", problem, "scaleUp and scaleDown as an HPA has them") from error
 
 
-def _modifiers(fields: Fields, names: tuple[str, ...]) -> Modifiers:
+def _modifiers(fields: Fields, names: tuple[str, ...]) -> Modifiers | None:
+    """The formula of scalingModifiers; None of an empty block, which the API server writes where there is none."""
+    if not fields.has("formula"):
+        return None
     written = fields.take("formula", text)
     metric = fields.take("metricType", choice("AverageValue", "Value"), "AverageValue")
     try:

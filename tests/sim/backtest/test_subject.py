@@ -60,6 +60,10 @@ def test_scaling_modifiers_are_evaluated_over_the_triggers_names():
     assert (modifiers.target, modifiers.activation_target, modifiers.metric_type) == (4.0, 1.0, "AverageValue")
 
 
+def test_an_empty_block_of_modifiers_as_the_api_server_writes_it_is_none():
+    assert subject(ours(), advanced={"scalingModifiers": {}}).scaled.modifiers is None
+
+
 def test_other_triggers_take_a_query_for_their_value():
     kafka = {"type": "kafka", "name": "lag", "metadata": {"lagThreshold": "10", "topic": "t"}}
     read = subject(kafka, queries={"lag": "sum(lag)"})
