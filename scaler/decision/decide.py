@@ -181,7 +181,8 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     value = _evaluate(spec.program, scope, problems)
     left_out = tuple(name for name in stand_ins if name in spec.counted)
     condition = _activated(spec, value, facts, scope, problems)
-    policy, outcome = _policy(spec, state, _seen(spec, value, condition, scope, inputs, problems), problems, now)
+    seen = _seen(spec, value, condition, scope, inputs, problems, _past(spec, state, inputs).took)
+    policy, outcome = _policy(spec, state, seen, problems, now)
     folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
     policy = policy if folded else state.policy
@@ -480,6 +481,7 @@ def _seen(
     scope: Mapping[str, float | None],
     inputs: Inputs,
     problems: list[str],
+    took: float | None,
 ) -> Seen | None:
     """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
     known, algorithm = inputs.replicas, spec.algorithm
@@ -514,6 +516,7 @@ def _seen(
         ready=known.ready,
         maximum=known.maximum,
         each=spec.metric_type == "Value",
+        took=took,
     )
 
 

@@ -22,6 +22,7 @@ from scaler.model.measurement import Ask, Measured, Reading, SignalAsk
 from scaler.model.objects import Cluster
 
 KUBERNETES_WAIT = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
+COARSE = 60.0  # seconds between the ticks of a long past
 ZERO_INTERVAL = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait twice
 CROWD = 30  # new workloads in the time of CALM that are answered before their past is known
 CALM = 1.0  # seconds
@@ -145,9 +146,15 @@ def grid_time(item: Workload, now: float, interval: float) -> float:
 
 
 def history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
-    """Return the grid times that a new workload folds: as far back as anything it remembers."""
-    steps = math.ceil(max(spec.memory, spec.idle_for) / spec.interval)
-    return tuple(at - step * spec.interval for step in range(steps, -1, -1))
+    """Return the grid times that a new workload folds: as far back as anything it remembers.
+
+    What a policy learns over hours it learns again in steps of about a minute; 5 s ticks would be thousands.
+    """
+    span, long = max(spec.memory, spec.idle_for), spec.algorithm.history if spec.algorithm else 0.0
+    ticks = max(round(COARSE / spec.interval), 1) if long > span else 1
+    interval = ticks * spec.interval
+    steps = math.ceil(max(span, long) / interval)
+    return tuple(at - step * interval for step in range(steps, -1, -1))
 
 
 def nothing_new(item: Workload, answers: Answers, at: float) -> bool:

@@ -11,6 +11,7 @@ kpa.py          Knative's: a stable window and a panic window; and AIBrix's form
 kthena.py       Kthena's: a stable and a panic policy over a recommendation
 latch.py        one Job for every rise
 ray.py          Ray Serve's: delays in each direction
+slo.py          what a replica carries at an SLO is learnt, and a margin from its own errors
 step.py         tiers in percent of the maximum
 wallaroo.py     Wallaroo's: one more or less after every window of a deep or an empty queue
 
@@ -28,7 +29,7 @@ from typing import Any, Protocol
 
 from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
-from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, step, wallaroo
+from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, slo, step, wallaroo
 from scaler.policy.outcome import Outcome, Seen
 
 
@@ -64,6 +65,9 @@ class Policy:
     step: Callable[[Any, Any, Seen, float], tuple[Any, Outcome]]
     declared: bool = False  # `metricKind` has to be said, since its original leaves it to be guessed
     targets: bool = True  # it reads the formula's target; False: it has thresholds of its own
+    history: float = (
+        0.0  # seconds of past that a new process folds in steps of a minute, if it needs more than `memory`
+    )
     jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
     cautions: Callable[[Any, Scaled], Sequence[str]] = _none  # what in the scaled object's settings is in its way
 
@@ -78,6 +82,7 @@ POLICIES: Mapping[str, Policy] = {
     "hpa": Policy(hpa.parse, hpa.INITIAL, hpa.step, cautions=_timed),
     "ray": Policy(ray.parse, ray.INITIAL, ray.step, cautions=_timed),
     "wallaroo": Policy(wallaroo.parse, wallaroo.INITIAL, wallaroo.step, targets=False, cautions=_timed),
+    "slo": Policy(slo.parse, slo.INITIAL, slo.step, history=slo.HISTORY, cautions=_timed),
     "step": Policy(step.parse, step.INITIAL, step.step, cautions=_timed),
     "latch": Policy(latch.parse, latch.INITIAL, latch.step, targets=False, jobs=True, cautions=latch.cautions),
 }

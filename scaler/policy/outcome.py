@@ -37,6 +37,7 @@ class Seen:
         ready: replicas that are ready, where known.
         maximum: the most there may be, where known.
         each: the value is of one replica, so that `load` is it times the ready ones.
+        took: seconds from order to ready, as learnt from its pods; None: not known.
     """
 
     load: float
@@ -49,6 +50,7 @@ class Seen:
     ready: int | None = None
     maximum: int | None = None
     each: bool = False
+    took: float | None = None
 
     def replicas(self, last: int | None) -> int:
         """Replicas that there are, those on their way with them; where it is not known, the last answer."""

@@ -1,0 +1,369 @@
+"""Say the SLO, get the replicas: what a replica carries is learnt, and so is the margin; no target is set.
+
+    load      tokens of work per second: what is worked off and what piles up, a prompt's token for a tenth of another
+    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is higher by two standard errors
+    curve     the share that misses, by the load of a replica (curve.py): learnt from the engine's histograms
+    margin    what came one start-up after a load like this one, in the last hours
+    need      the fewest replicas with which no more than `1 - share` is expected to miss, over curve and margin
+
+    the level 9,000, a replica carries 1,500 at this SLO, 1,200 with the margin: 7.5, so 8 replicas
+
+What waits beyond two requests a replica adds the replicas that clear it in half a start-up (at least 2 minutes), less
+those that have room. A replica is never trusted with more than 1.15 times the highest load that it was seen to carry
+well, so that it is tried in steps. Nor is it believed to carry less than a quarter of the load at which half miss,
+before half of the load it has now was tried: one load alone says little of the curve's slope. More replicas than twice
+as many as there were requests in flight are not asked for, since they would stand idle. Down it goes no lower than the
+greatest need of one start-up (decision/pace.py).
+
+What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that.
+
+The curve's evidence is a minute's: its highest load beside the share of its requests that were in time, so both have
+to be read over the same minute. A new process learns all this from two hours of history, in steps of a minute; how many
+replicas were ready then is known from kube-state-metrics, and without it the curve is learnt anew. Where the engine
+lacks a signal, the formula's own value decides, as in queue-depth, and the reason says which signal it is. What was
+measured once and is not any more lowers nothing.
+
+In tests/benchmarks/decisions it is compared with its peers and with an oracle.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scaler.model.fields import Fields, duration, number, seconds
+from scaler.policy.outcome import TOTALS, Outcome, Seen
+
+if TYPE_CHECKING:
+    from scaler.policy.curve import Curve, Vector
+
+ALPHA = 0.1  # a prompt's token is worth so much of a generated one
+MINUTE = 60.0  # seconds over which the signals are read
+HISTORY = 2 * 3600.0  # seconds of past that a new process folds
+MEMORY = 300.0  # seconds of the longest mean, before which nothing is lowered
+WINDOWS = (15.0, 30.0, 60.0, 120.0)  # seconds
+CERTAIN = 2.0  # standard errors
+SCATTER = 2.5  # variance of a request's work over its mean's square, plus one
+SETTLED = 600.0  # seconds: half-life of the mean work of a request
+SYNC = 30.0  # seconds from a load to the order of a replica
+UNKNOWN_STARTUP = 180.0  # seconds, where no pod has told it
+LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is to be cleared
+LEAST_BUDGET = 0.3  # of `1 - share`, which may always miss
+TRUSTED = 1.15  # times the highest load that was carried well
+KNEE_AT_MOST = 4.0  # times the load that is carried, until half of the load now was tried
+WELL = 0.95  # share in time from which a load was carried well
+FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
+REFITTED = 60.0  # seconds between two looks at the whole curve
+CHECKED = 30.0  # seconds between two forecasts that are checked
+CHECKS = 720  # of them that are kept: six hours
+LONGEST_STARTUP = 900.0  # seconds for which requests in flight are remembered
+IDLE = 2.0  # times as many replicas as there were requests in flight
+ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it, in words
+    "waiting": "waiting",
+    "running": "running",
+    "queued": "queued",
+    "finished ?? -1": "requests_per_second",
+    "prompts ?? -1": "prompt_tokens_per_second",
+    "generated ?? -1": "generation_tokens_per_second",
+    "ttftMet ?? -1": "time_to_first_token",
+    "itlMet ?? -1": "time_per_output_token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """What was promised."""
+
+    ttft: float  # seconds to the first token
+    itl: float  # seconds for each further one, in a request's mean
+    share: float  # of requests that have to be in time
+
+    @property
+    def memory(self) -> float:
+        """The longest mean, before which it may not lower."""
+        return MEMORY
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The metrics of the formula file, by these names; -1 where one is not measured."""
+        return frozenset(ASKED)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Its own formula counts requests, which are a total."""
+        return TOTALS
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tick, as it was measured."""
+
+    at: float
+    load: float  # tokens of work per second
+    in_flight: float  # requests anywhere
+    waits: float  # of these, not begun
+    ready: int  # replicas
+    arrivals: float  # requests per second
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What was to be expected, to be checked one start-up later."""
+
+    at: float
+    level: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SloState:
+    """What it remembers."""
+
+    samples: tuple[Sample, ...] = ()  # of 5 minutes, oldest first
+    forecasts: tuple[Forecast, ...] = ()  # of one start-up
+    ttft: "Vector | None" = None  # likelihoods of curves: of the first token
+    itl: "Vector | None" = None  # and of the further ones
+    pairs: "Vector | None" = None  # forecasts that were checked
+    checked: float = -math.inf  # when the last one was
+    curve: "Curve | None" = None
+    fitted: float = -math.inf  # when the curve was last looked at
+    trusted: float = 0.0  # the highest load of a replica that was carried well
+    prompt: float | None = None  # tokens of a request's prompt, in the mean
+    output: float | None = None  # and of its answer
+    busiest: tuple[tuple[float, float], ...] = ()  # requests in flight that no later tick reaches, of one window
+    known: frozenset[str] = frozenset()  # signals that were measured once
+
+
+INITIAL = SloState()
+
+
+def parse(fields: Fields) -> Slo:
+    """Read `policy: {kind: slo, ttft: 1s, itl: 50ms, share: 0.99}`.
+
+    Raises:
+        ConfigError: an unknown key, or a value out of its range.
+    """
+    return Slo(
+        ttft=fields.take("ttft", duration(0.001, 3600), 1.0),
+        itl=fields.take("itl", duration(0.001, 60), 0.05),
+        share=fields.take("share", number(0.5, 0.9999), 0.99),
+    )
+
+
+def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, Outcome]:
+    """Decide one tick.
+
+    Args:
+        spec: what was promised.
+        state: after the last tick.
+        seen: the formula's value over its target, which decides where the rest is not known; the metrics; the replicas.
+        now: seconds.
+    """
+    measured = {signal: seen.metrics[text] for text, signal in ASKED.items()}
+    there = {signal for signal, value in measured.items() if value >= 0}
+    state = replace(state, known=state.known | there)
+    lacking = [signal for signal in _NEEDED if signal not in there]
+    if lacking:
+        return state, _without(lacking, state, seen)
+    state = _means(state, measured, now)
+    if state.output is None or not seen.ready:
+        told = "no replica is ready" if state.output is not None else "no request has ended yet"
+        return state, Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
+    state, minute = _sampled(state, measured, seen, now)
+    startup = UNKNOWN_STARTUP if seen.took is None else seen.took
+    level, window = _level(state.samples, now)
+    slope = math.log(max(minute, 1e-3) / max(_mean(state.samples, now, MEMORY), 1e-3))
+    peak = max(minute, *(one.load for one in _since(state.samples, now - MINUTE)))
+    forecast = Forecast(now, level, slope)
+    state = _checked(state, forecast, peak, startup)
+    state = _evidence(state, measured, peak, minute, now)
+    return state, _outcome(spec, state, seen, forecast, window, startup)
+
+
+_NEEDED = ("requests_per_second", "prompt_tokens_per_second", "generation_tokens_per_second")
+_CURVED = ("time_to_first_token", "time_per_output_token")
+
+
+def _without(lacking: list[str], state: SloState, seen: Seen) -> Outcome:
+    """What is answered where the load cannot be told."""
+    names = ", ".join(lacking)
+    if all(signal in state.known for signal in lacking):
+        return Outcome(seen.load, True, "", f"{names}: not measured any more, and the load was told by it")
+    return Outcome(seen.load, True, f"the engine does not tell {names}: as many replicas as queue-depth asks for")
+
+
+def _means(state: SloState, measured: Mapping[str, float], now: float) -> SloState:
+    """The mean tokens of a request, which change slowly."""
+    finished = measured["requests_per_second"]
+    if finished * MINUTE < 1:
+        return state
+    passed = now - state.samples[-1].at if state.samples else 0.0
+    share = 1 - 0.5 ** (passed / SETTLED)
+    prompt, output = (measured[f"{kind}_tokens_per_second"] / finished for kind in ("prompt", "generation"))
+    if state.prompt is None or state.output is None:
+        return replace(state, prompt=prompt, output=output)
+    return replace(
+        state,
+        prompt=state.prompt + share * (prompt - state.prompt),
+        output=state.output + share * (output - state.output),
+    )
+
+
+def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: float) -> tuple[SloState, float]:
+    """Add this tick; and the load of the last minute as a whole."""
+    waits = measured["queued"] + measured["waiting"]
+    in_flight = waits + measured["running"]
+    last = state.samples[-1] if state.samples else None
+    passed = now - last.at if last else 0.0
+    first = next((one for one in state.samples if one.at > now - 1.25 * MINUTE), None)
+
+    def load(since: Sample | None, span: float) -> tuple[float, float]:
+        """Tokens of work and requests per second: what was worked off, and what has piled up meanwhile."""
+        piled = (in_flight - since.in_flight) / span if since and span > 0 else 0.0
+        waiting = (waits - since.waits) / span if since and span > 0 else 0.0
+        arrivals = max(measured["requests_per_second"] + piled, 0.0)
+        prompts = max(measured["prompt_tokens_per_second"] + waiting * (state.prompt or 0.0), 0.0)
+        return ALPHA * prompts + arrivals * (state.output or 0.0), arrivals
+
+    now_load, arrivals = load(last, passed)
+    sample = Sample(now, now_load, in_flight, waits, seen.ready or 0, arrivals)
+    minute, _ = load(first, now - first.at if first else 0.0)
+    samples = (*(one for one in state.samples if now - MEMORY < one.at < now), sample)
+    busiest = tuple(one for one in state.busiest if one[0] > now - LONGEST_STARTUP and one[1] > in_flight)
+    return replace(state, samples=samples, busiest=(*busiest, (now, in_flight))), minute
+
+
+def _since(samples: tuple[Sample, ...], start: float) -> list[Sample]:
+    return [one for one in samples if one.at > start] or [samples[-1]]
+
+
+def _mean(samples: tuple[Sample, ...], now: float, window: float) -> float:
+    """The mean load of a window."""
+    loads = [one.load for one in _since(samples, now - window)]
+    return sum(loads) / len(loads)
+
+
+def _level(samples: tuple[Sample, ...], now: float) -> tuple[float, float]:
+    """The load that is believed, and over which window: the longest, unless a shorter one is surely higher."""
+    level, chosen = _mean(samples, now, MEMORY), MEMORY
+    for window in WINDOWS:
+        arrivals = [one.arrivals for one in _since(samples, now - window)]
+        requests = max(sum(arrivals) / len(arrivals) * window, 1.0)
+        sure = _mean(samples, now, window) * (1 - CERTAIN * math.sqrt(SCATTER / requests))
+        if sure > level:
+            level, chosen = sure, window
+    return level, chosen
+
+
+def _checked(state: SloState, forecast: Forecast, peak: float, startup: float) -> SloState:
+    """Hold what has come against what was to be expected one start-up ago."""
+    from scaler.policy import curve
+
+    now, lead = forecast.at, startup + SYNC
+    forecasts = (*(one for one in state.forecasts if now - lead - CHECKED < one.at < now), forecast)
+    state = replace(state, forecasts=forecasts)
+    due = [one for one in forecasts if one.at <= now - lead]
+    if not due or due[-1].level <= 0 or peak <= 0 or now - state.checked < CHECKED:
+        return state
+    pairs = curve.remembered(state.pairs, due[-1].level, peak, due[-1].slope, CHECKS)
+    return replace(state, pairs=pairs, checked=now)
+
+
+def _evidence(state: SloState, measured: Mapping[str, float], peak: float, minute: float, now: float) -> SloState:
+    """Learn from the last minute's requests what a replica carries."""
+    from scaler.policy import curve
+
+    lately = _since(state.samples, now - MINUTE)
+    ready = sum(one.ready for one in lately) / len(lately)
+    passed = now - state.samples[-2].at if len(state.samples) > 1 else 0.0
+    requests = measured["requests_per_second"] * min(passed, MINUTE)
+    if ready > 0 and requests > 0:
+        work = ALPHA * (state.prompt or 0.0) + (state.output or 0.0)
+        first = next(one for one in state.samples if one.at > now - 1.25 * MINUTE)
+        inherited = minute + first.waits * work / MINUTE  # what waited as the minute began is its load too
+        loads = {"time_to_first_token": max(peak, inherited) / ready, "time_per_output_token": peak / ready}
+        before = {"time_to_first_token": state.ttft, "time_per_output_token": state.itl}
+        for signal, load in loads.items():
+            if measured[signal] >= 0:
+                before[signal] = curve.learnt(
+                    before[signal], load, requests, measured[signal], passed, known=state.curve
+                )
+        state = replace(state, ttft=before["time_to_first_token"], itl=before["time_per_output_token"])
+        state = _trusted(state, measured, peak / ready, passed)
+    if now - state.fitted >= REFITTED and (state.ttft is not None or state.itl is not None):
+        state = replace(state, curve=curve.curve(state.ttft, state.itl), fitted=now)
+    return state
+
+
+def _trusted(state: SloState, measured: Mapping[str, float], load: float, passed: float) -> SloState:
+    """The highest load that was carried well, forgotten slowly."""
+    fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
+    well = all(not 0 <= measured[signal] < WELL for signal in _CURVED)
+    return replace(state, trusted=max(fading, load) if well else fading)
+
+
+def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window: float, startup: float) -> Outcome:
+    """The replicas, and the account of them in words."""
+    from scaler.policy import curve
+
+    if state.curve is None:
+        signals = " and ".join(_CURVED)
+        told = f"nothing is known yet of what a replica carries ({signals}): as many replicas as queue-depth asks for"
+        return Outcome(max(seen.load, 0.0), True, told)
+    sample, level = state.samples[-1], forecast.level
+    may_miss = 1 - spec.share
+    budget = max(LEAST_BUDGET * may_miss, may_miss - state.curve.floor)
+    alone = carried = state.trusted
+    if level > 0:
+        wrong = curve.errors(state.pairs, level, forecast.slope)
+        carried, alone = curve.carries(state.curve, wrong, budget)
+        least = min(sample.load / max(sample.ready, 1) / 2, state.curve.low / KNEE_AT_MOST)
+        carried, alone = carried * max(least / alone, 1.0), max(alone, least)
+    limit = TRUSTED * state.trusted
+    tried = 0 < limit < carried
+    carried = limit if tried else carried
+    need = level / carried if carried > 0 else seen.load
+    terms = [_load(level, window), _carries(spec, state.curve, alone, carried, startup, tried=tried)]
+    terms.append(f"{need:.2f} replicas")
+    more = _backlog(state, seen, sample, need, carried, startup)
+    if more > 0:
+        terms.append(f"{sample.waits:.0f} that wait add {more:.2f}")
+    most = _busy(state, sample.at, startup)
+    asked = min(need + more, most)
+    if asked < need + more:
+        terms.append(f"not more than {asked:.0f}, twice the requests that were in flight")
+    if state.curve.floor > may_miss:
+        terms.append(f"{state.curve.floor:.1%} miss at any load, and more replicas do not help them")
+    return Outcome(asked, True, "; ".join(terms))
+
+
+def _load(level: float, window: float) -> str:
+    return f"a load of {level:.0f} tokens/s (the mean of {seconds(window)})"
+
+
+def _carries(spec: Slo, known: "Curve", alone: float, carried: float, startup: float, *, tried: bool) -> str:
+    """What a replica carries, in words."""
+    within = f"{spec.share:.4g} within {seconds(spec.ttft)} and {seconds(spec.itl)} a token"
+    if tried:
+        return f"a replica is tried with {carried:.0f}, {TRUSTED:g} times what it was seen to carry"
+    wide = f"half miss at {known.low:.0f} to {known.high:.0f}"
+    margin = f"{carried:.0f} with the margin for a start-up of {seconds(round(startup))}"
+    return f"a replica carries {alone:.0f} with {within} ({wide}), {margin}"
+
+
+def _backlog(state: SloState, seen: Seen, sample: Sample, need: float, carried: float, startup: float) -> float:
+    """Replicas that clear what waits, besides those that have room for it or come."""
+    ready = seen.ready or 0
+    if sample.waits <= 2 * ready or carried <= 0:
+        return 0.0
+    work = ALPHA * (state.prompt or 0.0) + (state.output or 0.0)
+    within = min(max(startup / 2, SHORTEST_CLEAR), LONGEST_CLEAR)
+    room = max(max(seen.current or 0, ready) - need, 0.0)
+    return max(sample.waits * work / (carried * within) - room, 0.0)
+
+
+def _busy(state: SloState, now: float, startup: float) -> float:
+    """As many replicas as may have had anything to do."""
+    window = min(max(startup, MEMORY), LONGEST_STARTUP)
+    greatest = max((count for at, count in state.busiest if at > now - window), default=math.inf)
+    return max(IDLE * greatest, 1.0)

@@ -1,0 +1,71 @@
+"""What a Prometheus that scrapes a fleet would say of a signal of the catalogue."""
+
+from bisect import bisect_right
+
+from scaler.model.measurement import Failure, Reading, SignalAsk
+
+LONGEST = 600.0  # seconds of scrapes that are kept
+COUNTERS = {
+    "prompt_tokens_per_second": lambda one: one.prompt_tokens,
+    "generation_tokens_per_second": lambda one: one.generation_tokens,
+    "requests_per_second": lambda one: one.finished,
+}
+HISTOGRAMS = {
+    "time_to_first_token": lambda one: one.ttft,
+    "inter_token_latency": lambda one: one.itl,
+    "time_per_output_token": lambda one: one.tpot,
+}
+GAUGES = {
+    "waiting": lambda seen: float(seen.waiting),
+    "running": lambda seen: float(seen.running),
+    "queued": lambda seen: float(seen.queued),
+}
+
+
+class Scrapes:
+    """The scrapes of the last while, and what queries over them give."""
+
+    def __init__(self):
+        self._kept = []  # (time, replicas by serial), the oldest first
+
+    def add(self, seen):
+        """Scrape; only replicas that are ready or drain have a page."""
+        pages = {one.serial: one for one in seen.replicas if one.phase != "starting"}
+        self._kept = [kept for kept in self._kept if kept[0] > seen.at - LONGEST] + [(seen.at, pages)]
+        self.seen = seen
+
+    def read(self, ask):
+        """The reading of one ask at the newest scrape."""
+        at = self.seen.at
+        if not isinstance(ask, SignalAsk):
+            return Failure("is not simulated", at)
+        if ask.signal in GAUGES:
+            return Reading(GAUGES[ask.signal](self.seen), at)
+        if ask.signal in COUNTERS:
+            counts = [self._increase(serial, COUNTERS[ask.signal], ask.window) for serial in self._kept[-1][1]]
+            known = [count for count in counts if count is not None]
+            return Reading(sum(known) if known else None, at)
+        if ask.signal in HISTOGRAMS:
+            return Reading(self._share(ask), at)
+        return Reading(None, at)
+
+    def _window(self, window):
+        return self._kept[bisect_right([at for at, _ in self._kept], self.seen.at - window) :]
+
+    def _increase(self, serial, count, window):
+        """Per second; None before the second scrape of a page."""
+        values = [(at, count(pages[serial])) for at, pages in self._window(window) if serial in pages]
+        (first, before), (last, after) = values[0], values[-1]
+        return None if last == first else (after - before) / (last - first)
+
+    def _share(self, ask):
+        """The share of observations at most as large as the bound."""
+        read, within, total = HISTOGRAMS[ask.signal], 0, 0
+        window = self._window(ask.window)
+        for serial, page in self._kept[-1][1].items():
+            first = next(pages[serial] for _, pages in window if serial in pages)
+            last, before = read(page), read(first)
+            place = bisect_right(last.bounds, ask.at_most) - 1
+            total += last.count - before.count
+            within += last.cumulative[place] - before.cumulative[place] if place >= 0 else 0
+        return within / total if total else None

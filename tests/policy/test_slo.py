@@ -1,0 +1,173 @@
+"""The policy slo over a replica whose curve is known: it asks for what is needed, learns it, and says why."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from scaler.model.errors import ConfigError
+from scaler.model.fields import Fields
+from scaler.policy import slo
+from scaler.policy.outcome import Seen
+
+PROMPT, OUTPUT = 1000.0, 200.0  # tokens of a request, whose work is 0.1 x 1000 + 200 = 300
+KNEE = 1500.0  # load of a replica at which half of the requests miss
+
+
+def spec(**given):
+    fields = Fields("f.yaml", given, "policy")
+    read = slo.parse(fields)
+    fields.close()
+    return read
+
+
+def misses(load, knee=KNEE, floor=0.0):
+    return floor + (1 - floor) / (1 + (knee / max(load, 1e-9)) ** 12)
+
+
+def seen(rate, ready, *, knee=KNEE, floor=0.0, waiting=0.0, current=None, took=60.0, **changed):
+    """A tick of a fleet in balance: `rate` requests/s end, and miss as the curve has it."""
+    met = 1 - misses(rate * 300 / max(ready, 1), knee, floor) if rate else -1.0
+    metrics = {
+        "waiting": waiting,
+        "running": rate * 5,
+        "queued": 0.0,
+        "finished ?? -1": rate,
+        "prompts ?? -1": rate * PROMPT,
+        "generated ?? -1": rate * OUTPUT,
+        "ttftMet ?? -1": met,
+        "itlMet ?? -1": met,
+    } | {name: value for name, value in changed.items() if " " in name}
+    load = (rate * 5 + waiting) / 8
+    return Seen(load, load * 8, metrics=metrics, ready=ready, current=ready if current is None else current, took=took)
+
+
+def run(ticks, *, ready, state=slo.INITIAL, settings=None, interval=15.0, start=0.0, follow=True, **more):
+    """Fold a list of rates, one a tick, on a fleet that is what was asked for last (down by one a tick)."""
+    settings, told = settings or spec(), []
+    for number, rate in enumerate(ticks):
+        state, outcome = slo.step(settings, state, seen(rate, ready, **more), start + number * interval)
+        wanted = max(math.ceil(outcome.replicas), 1)
+        ready = max(wanted, ready - 1) if follow and number > 20 else ready
+        told.append(outcome)
+    return state, told, ready
+
+
+def test_a_steady_load_gets_what_carries_it_and_not_much_more():
+    _, told, ready = run([20.0] * 160, ready=8)  # a load of 6,000: 4 replicas are at their knee, 5 below
+    assert 5 <= ready <= 7
+    assert "a replica carries" in told[-1].reason
+    assert "with 0.99 within 1s and 50ms a token" in told[-1].reason
+
+
+def test_it_is_tried_in_steps_from_what_there_is():
+    _, told, _ = run([20.0] * 20, ready=20)
+    assert "a replica is tried with 345, 1.15 times what it was seen to carry" in told[-1].reason
+    assert told[-1].replicas == pytest.approx(20 / slo.TRUSTED)
+
+
+def test_a_slower_replica_gets_more_of_them():
+    _, _, fast = run([20.0] * 160, ready=8)
+    _, _, slow = run([20.0] * 160, ready=16, knee=KNEE / 2)
+    assert slow >= 1.6 * fast
+
+
+def test_a_wrong_curve_does_no_harm():
+    """What was learnt of another model, four times as fast: the misses of a few minutes speak louder."""
+    state, _, _ = run([80.0] * 100, ready=8, knee=4 * KNEE)
+    _, told, ready = run([20.0] * 120, ready=2, state=state, start=100 * 15.0)
+    assert ready >= 4
+    after = next(number for number, outcome in enumerate(told) if outcome.replicas >= 4)
+    assert after * 15 <= 600
+
+
+def test_a_load_that_jumps_again_and_again_gets_a_reserve_and_a_steady_one_none():
+    calm, high = [20.0] * 60, [60.0] * 40
+    state, _, _ = run((calm + high) * 2, ready=20, follow=False, took=180.0)
+    _, jumping, _ = run([20.0] * 40, ready=20, state=state, start=200 * 15.0, follow=False, took=180.0)
+    _, steady, _ = run([20.0] * 120, ready=6, follow=False, took=180.0)
+    assert jumping[-1].replicas > 1.5 * steady[-1].replicas
+    assert "with the margin for a start-up of 3m" in jumping[-1].reason
+
+
+def test_what_waits_adds_what_clears_it_and_less_what_comes():
+    state, told, _ = run([20.0] * 100, ready=6, follow=False)
+    settings, now = spec(), 100 * 15.0
+    _, waiting = slo.step(settings, state, seen(20.0, 6, waiting=600.0), now)
+    _, coming = slo.step(settings, state, seen(20.0, 6, waiting=600.0, current=40), now)
+    assert "600 that wait add" in waiting.reason
+    assert waiting.replicas > coming.replicas > told[-1].replicas
+
+
+def test_misses_at_any_load_are_no_reason_for_ever_more_replicas():
+    _, told, ready = run([20.0] * 160, ready=8, floor=0.2)
+    assert ready <= 9
+    assert "miss at any load, and more replicas do not help them" in told[-1].reason
+
+
+def test_more_replicas_than_requests_in_flight_are_not_asked_for():
+    """One request alone misses here: no number of replicas would mend that."""
+    _, told, _ = run([0.4] * 60, ready=2, knee=1.0)
+    assert told[-1].replicas <= 2 * 2.0
+    assert "twice the requests that were in flight" in told[-1].reason
+
+
+@pytest.mark.parametrize("lost", ["finished ?? -1", "prompts ?? -1", "generated ?? -1"])
+def test_a_signal_that_the_engine_lacks_leaves_queue_depth_and_one_that_was_lost_lowers_nothing(lost):
+    state, outcome = slo.step(spec(), slo.INITIAL, seen(20.0, 4, **{lost: -1.0}), 0.0)
+    assert (outcome.replicas, outcome.problem) == (12.5, "")
+    assert f"the engine does not tell {slo.ASKED[lost]}: as many replicas as queue-depth asks for" == outcome.reason
+    state, _, _ = run([20.0] * 100, ready=6)
+    _, outcome = slo.step(spec(), state, seen(20.0, 6, **{lost: -1.0}), 1500.0)
+    assert "not measured any more" in outcome.problem
+
+
+def test_without_histograms_it_says_so_and_one_of_them_is_enough():
+    none = {"ttftMet ?? -1": -1.0, "itlMet ?? -1": -1.0}
+    _, told, _ = run([20.0] * 40, ready=6, follow=False, **none)
+    assert told[-1].replicas == pytest.approx(12.5)
+    assert "nothing is known yet of what a replica carries" in told[-1].reason
+    state, _, _ = run([20.0] * 100, ready=6, follow=False)
+    _, lost = slo.step(spec(), state, seen(20.0, 6, **none), 3600.0)  # what was learnt stays
+    assert "a replica carries" in lost.reason
+    _, told, ready = run([20.0] * 160, ready=8, **{"itlMet ?? -1": -1.0})
+    assert 5 <= ready <= 7
+
+
+def test_without_a_replica_or_a_finished_request_queue_depth_decides():
+    for given in (seen(0.0, 0, waiting=40.0), seen(0.0, 2, waiting=40.0)):
+        _, outcome = slo.step(spec(), slo.INITIAL, given, 0.0)
+        assert outcome.replicas == 5.0
+        assert "as many replicas as queue-depth asks for" in outcome.reason
+
+
+def test_a_restart_that_folds_two_hours_in_steps_of_a_minute_knows_nearly_the_same():
+    rates = [20.0 + 10 * math.sin(number / 20) for number in range(240)]
+    before, told, _ = run(rates, ready=8, follow=False)
+    after, coarse, _ = run(rates[::4], ready=8, follow=False, interval=60.0)
+    assert coarse[-1].replicas == pytest.approx(told[-1].replicas, rel=0.25)
+    assert (before.curve.low, after.curve.high) == (
+        pytest.approx(after.curve.low, rel=0.5),
+        pytest.approx(before.curve.high, rel=0.5),
+    )
+
+
+def test_a_tighter_promise_needs_no_fewer():
+    needs = []
+    for share in (0.9, 0.99, 0.999):
+        _, told, _ = run([20.0] * 100, ready=8, follow=False, settings=spec(share=share))
+        needs.append(told[-1].replicas)
+    assert needs == sorted(needs)
+    assert needs[0] < needs[-1]
+
+
+@pytest.mark.parametrize("given", [{"share": 1}, {"share": 0.3}, {"ttft": "0s"}, {"latency": "1s"}])
+def test_what_cannot_be_promised_is_refused(given):
+    with pytest.raises(ConfigError):
+        spec(**given)
+
+
+def test_who_has_no_slo_does_not_pay_for_numpy():
+    code = "import sys, scaler.policy, scaler.decision.decide, scaler.config.catalog as c; c.Catalog; print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
