@@ -56,4 +56,5 @@ def gather(file: FormulaFile, spec: WorkloadSpec) -> Evidence:
 
 def replicas_text(count: int) -> str:
     """1 replica, 2 replicas."""
-    return f"{count} replica{'' if count == 1 else 's'}"
+    noun = "replica" if count == 1 else "replicas"
+    return f"{count} {noun}"

@@ -31,8 +31,9 @@ class Report:
 
 def render(report: Report) -> str:
     """Show a report to a person."""
-    tests = f"{report.tests} test{'' if report.tests == 1 else 's'}"
-    lines = [f"{'ok    ' if report.good else 'FAILED'}  {report.file}: {tests}"]
+    noun = "test" if report.tests == 1 else "tests"
+    word = "ok    " if report.good else "FAILED"
+    lines = [f"{word}  {report.file}: {report.tests} {noun}"]
     for problem in report.problems:
         lines += ["", *_block("error", problem.removeprefix(f"{report.file}: "))]
     for failure in report.failures:
@@ -52,15 +53,18 @@ def _failure(failure: Mismatch) -> list[str]:
     decision = failure.decision
     wanted = ", ".join(f"{item.word} {_shown(item.wanted)}" for item in failure.differences)
     came = ", ".join(f"{item.word} {_shown(item.came)}" for item in failure.differences)
-    steps = _steps(decision, {item.word for item in failure.differences})
-    return [
+    lines = [
         *_block("failed", f"{failure.test} at {seconds(failure.at)}"),
         *_block("", f"expected  {wanted}"),
         *_block("", f"came      {came}"),
         *_block("", f"because   {decision.reason}"),
         *_block("", f"given     {', '.join(_given(decision))}"),
-        *(line for number, step in enumerate(steps) for line in _block("", f"{'' if number else 'steps':<9} {step}")),
     ]
+    head = "steps"
+    for step in _steps(decision, {item.word for item in failure.differences}):
+        lines += _block("", f"{head:<9} {step}")
+        head = ""
+    return lines
 
 
 def _shown(value: object) -> str:
@@ -76,7 +80,9 @@ def _given(decision: Decision) -> Iterator[str]:
         yield f"{fact.name} {_fact(fact)}"
     known = decision.known
     counts = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
-    yield from (f"{name} {'unknown' if count is None else count}" for name, count in counts.items())
+    for name, count in counts.items():
+        shown = "unknown" if count is None else count
+        yield f"{name} {shown}"
 
 
 def _fact(fact: Fact) -> str:

@@ -204,6 +204,36 @@ def test_pasts_wait_until_a_crowd_has_come():
     play(scenario())
 
 
+def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
+    release = threading.Event()
+
+    class Slow(Timeline):
+        def fetch(self, asks, times, whose=NOBODYS):
+            release.wait(20)
+            return super().fetch(asks, times, whose)
+
+    async def scenario():
+        slow = Slow(lambda _at: 40.0)
+        engine = engine_of(sources={"default": slow, "quick": Timeline(lambda _at: 40.0)})
+        waiting, ticks = [], []
+        for number in range(9):
+            waiting.append(asyncio.ensure_future(engine.read(request(f"w{number}"))))
+            await asyncio.sleep(0)
+            ticks.append(asyncio.ensure_future(engine.tick(START)))
+            await asyncio.sleep(0)
+        other = await first(engine, request("other", endpoint="quick"))
+        assert other.replicas == 4, "and nobody else waits for it"
+        release.set()
+        await asyncio.gather(*ticks)
+        await engine.tick(START)
+        assert [(await one).replicas for one in waiting] == [4] * 9
+        sizes = [sum(isinstance(ask, SignalAsk) for ask in asks) / 4 for asks, _ in slow.questions]
+        assert sizes == [1, 1, 7]
+        await engine.close()
+
+    play(scenario())
+
+
 def test_whom_a_first_look_cannot_answer_is_answered_from_its_past():
     async def scenario():
         engine = engine_of(lambda _at: 0.0)
