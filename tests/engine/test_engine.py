@@ -169,7 +169,7 @@ async def arrived(engine, count):
 
 def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_about_in_bounded_questions():
     async def scenario():
-        engine = engine_of()
+        engine = engine_of(limits=Limits(budget=25))
         waiting = await arrived(engine, 250)
         await engine.tick(START)
         assert [(await one).replicas for one in waiting] == [4] * 250
@@ -188,7 +188,7 @@ def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_ab
 
 def test_pasts_wait_until_a_crowd_has_come():
     async def scenario():
-        engine = engine_of()
+        engine = engine_of(limits=Limits(budget=25))
         first = await arrived(engine, 150)
         await engine.tick(START)
         await engine.tick(START)
@@ -214,7 +214,8 @@ def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
 
     async def scenario():
         slow = Slow(lambda _at: 40.0)
-        engine = engine_of(sources={"default": slow, "quick": Timeline(lambda _at: 40.0)})
+        sources = {"default": slow, "quick": Timeline(lambda _at: 40.0)}
+        engine = engine_of(sources=sources, limits=Limits(budget=25, patience=25))
         waiting, ticks = [], []
         for number in range(9):
             waiting.append(asyncio.ensure_future(engine.read(request(f"w{number}"))))
@@ -236,7 +237,7 @@ def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
 
 def test_whom_a_first_look_cannot_answer_is_answered_from_its_past():
     async def scenario():
-        engine = engine_of(lambda _at: 0.0)
+        engine = engine_of(lambda _at: 0.0, limits=Limits(budget=25))
         waiting = await arrived(engine, 150)
         for _ in range(3):
             await engine.tick(START + CALM)
@@ -256,7 +257,7 @@ def test_a_first_look_lowers_nothing_that_is_there():
 
     async def scenario():
         sources = {"default": Idle(lambda _at: 20.0)}
-        engine = Engine(sources, catalog(load=10), Defaults(), Clock())
+        engine = Engine(sources, catalog(load=10), Defaults(), Clock(), Limits(budget=25))
         waiting = await arrived(engine, 101)
         await engine.tick(START)
         assert {(await one).replicas for one in waiting} == {9}
