@@ -107,6 +107,8 @@ class Picture:
         """Name, namespace and port that the first trigger's scalerAddress means; None where it names no Service."""
         for trigger in self.triggers:
             host, _, port = scaler_address(trigger).rpartition(":")
+            if "/" in host:
+                continue
             words = host.split(".")
             in_cluster = len(words) == 1 or len(words) == 2 or words[2:3] == ["svc"]
             if host and port.isdigit() and in_cluster and host != "localhost" and not host[:1].isdigit():

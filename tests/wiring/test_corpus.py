@@ -1,5 +1,6 @@
 """Injected misconfigurations and healthy set-ups: the culprit is named first, and nothing is said of what is sound."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from wiring.setups import KPA, PAGE, Setup, ago, condition, decisions, meta, pod
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas
 from scaler.model.objects import Hpa, Scaled
-from scaler.wiring.rules import RULES
+from scaler.wiring.picture import Picture
+from scaler.wiring.rules import RULES, examine
 
 SPOILT = {}  # what was done -> (the rule that has to come first, how)
 SOUND = {}
@@ -890,3 +892,15 @@ def test_the_page_lists_every_finding_in_the_order_of_cause():
 
 def test_every_finding_is_in_the_corpus():
     assert {rule for rule, _ in SPOILT.values()} == set(RULES)
+
+
+# ---- recorded in the laboratory: tests/laboratory/test_doctor.py with RECORD=1 ------------------------------------------
+
+RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
+def test_what_was_seen_on_a_real_cluster(file):
+    kept = json.loads(file.read_text())
+    found = [finding.rule for finding in examine(Picture(**kept["picture"]))]
+    assert found[:1] == ([kept["expected"]] if kept["expected"] else [])
