@@ -27,6 +27,7 @@ In tests/benchmarks/decisions it is compared with its peers and with an oracle.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -234,7 +235,8 @@ def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: fl
 
 
 def _since(samples: tuple[Sample, ...], start: float) -> list[Sample]:
-    return [one for one in samples if one.at > start] or [samples[-1]]
+    first = bisect_right(samples, start, key=lambda one: one.at)
+    return list(samples[min(first, len(samples) - 1) :])
 
 
 def _mean(samples: tuple[Sample, ...], now: float, window: float) -> float:
