@@ -48,6 +48,7 @@ STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that k
 MAX_TICKS = 20_160  # two weeks of minutes
 HERE = "http://127.0.0.1:9090"  # Prometheus' own address, where nobody says another
 STARTUP = 180.0  # seconds, where neither the record nor the command line says it
+SPREAD = 2  # scrapes over which requests are spread, since the pods are not scraped at the same time
 SCRAPES = 2.5  # within the window of a rate, so that there are two in it
 DASK_PATIENCE = 10.0  # seconds for which a scheduler is tried
 AS_IT_IS = "as it is, replayed"
@@ -258,7 +259,7 @@ class _Task:
         first = next((count for count in record.replicas if count is not None), 0)
         return replace(
             world,
-            trace=arrivals(record, asks, world.seed),
+            trace=arrivals(record, asks, world.seed, spread=SPREAD * world.scrape),
             start=record.start,
             span=record.span,
             step=record.step,

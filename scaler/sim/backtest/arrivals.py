@@ -21,13 +21,15 @@ WITHIN = ("queued", "waiting", "running")  # of the system
 SMOOTH = 300.0  # seconds over which the mean lengths are taken
 
 
-def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0) -> Trace:
+def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0, spread: float = 0.0) -> Trace:
     """Make a trace of a record; its times begin at the record's start.
 
     Args:
         record: it holds the signals of COUNTED and WITHIN; what a gateway does not say counts as 0.
         asks: how these signals were asked for, by their names.
         seed: of times and lengths.
+        spread: seconds over which what came is spread at least. Ticks that lie closer together than scrapes see nothing
+            and then all of it at once, which would be a burst that never was.
     """
     finished, prompt, output = (_values(record.series[asks[name]]) for name in COUNTED)
     inside = _inside(record, asks)
@@ -35,8 +37,9 @@ def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0) -> Trace:
     window = max(round(SMOOTH / record.step), 1)
     found: list[Arrival] = []
     owed = 0.0
-    for tick in range(1, record.ticks):
-        owed += finished[tick] * record.step + inside[tick] - inside[tick - 1]
+    stride = max(math.ceil(spread / record.step), 1)
+    for tick in range(stride, record.ticks, stride):
+        owed += sum(finished[tick - stride + 1 : tick + 1]) * record.step + inside[tick] - inside[tick - stride]
         count = max(math.floor(owed), 0)
         owed -= count
         if not count:
@@ -45,7 +48,7 @@ def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0) -> Trace:
         served = sum(finished[around]) or math.inf
         means = [sum(series[around]) / served for series in (prompt, output)]
         for _ in range(count):
-            at = (tick - 1 + chance.random()) * record.step
+            at = (tick - stride * chance.random()) * record.step
             tokens = [max(math.ceil(chance.expovariate(1 / mean)), 1) if mean > 0 else 1 for mean in means]
             found.append(Arrival(at, *tokens))
     return ordered(found)

@@ -63,6 +63,14 @@ def test_the_same_seed_gives_the_same_requests_in_the_order_of_time():
     assert list(one) == sorted(one, key=lambda arrival: arrival.at)
 
 
+def test_what_a_scrape_shows_at_once_is_spread_over_its_ticks():
+    lumps = past(step=1.0, running=[0.0, 0.0, 20.0, 20.0, 40.0, 40.0, 60.0, 60.0, 80.0])
+    assert by_tick(arrivals(lumps, ASKS), 9, step=1.0) == [0, 20, 0, 20, 0, 20, 0, 20]
+    spread = by_tick(arrivals(lumps, ASKS, spread=4.0), 9, step=1.0)
+    assert sum(spread) == 80
+    assert max(spread) < 20
+
+
 def test_a_gap_is_taken_for_more_of_the_same():
     gap = Failure("cannot be reached", START)
     assert len(arrivals(past(requests_per_second=[2.0, 2.0, gap, gap, 2.0]), ASKS)) == 40

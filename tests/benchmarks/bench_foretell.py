@@ -1,20 +1,26 @@
-"""What a backtest says of the past, and foretells, beside what the real KEDA and HPA do.
+"""What a backtest says of the past, and foretells, beside what the real KEDA and HPA do: `python tests/benchmarks/bench_foretell.py`.
 
-The same requests come to several models at once, each scaled by other settings. Of each the past is read from Prometheus and
-replayed; and from the past of one the others are foretold, with the requests that its counters show on a simulated fleet.
+In the cluster of tests/laboratory the same requests come to four models at once, each scaled by other settings: queue-depth with
+two targets, and KEDA's own prometheus trigger on what runs and on what waits. Of each the past is read from Prometheus and
+replayed; and from the past of one the others are foretold, with the requests that its counters show on a simulated fleet. That
+makes 12 pairs. It takes 5 minutes, three times as fast as in the world: the HPA looks every 5 s, Prometheus scrapes every 2 s.
+
+    .venv/bin/python tests/benchmarks/bench_foretell.py [SECONDS] [FOLDER]      SECONDS of requests; records and pages go to FOLDER
 """
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import yaml
 from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
@@ -27,7 +33,7 @@ from scaler.sim.hardware import hardware
 from scaler.sim.score import Slo
 
 ROW = "a100-8b-bf16"
-SPAN = int(os.environ.get("BACKTEST_SECONDS", "150"))  # of requests
+SPAN = int(sys.argv[1]) if len(sys.argv) > 1 else 150  # seconds of requests
 WARMUP = 20  # seconds that are not judged: the HPA's window
 SLO = Slo(ttft=1.0, tpot=0.05)
 CALM = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 15}}}}
@@ -72,8 +78,20 @@ def backtest(
     return json.loads(done.stdout)
 
 
-@pytest.mark.timeout(900)
-def test_the_past_is_replayed_and_other_settings_are_foretold(lab: Lab, scaler: LlmScaler, tmp_path: Path):
+def main() -> None:
+    with Lab(hpa_sync=5, scrape=2) as lab:
+        scaler = LlmScaler(lab)
+        scaler.start()
+        if len(sys.argv) > 2:
+            folder = Path(sys.argv[2])
+            folder.mkdir(parents=True, exist_ok=True)
+            foretell(lab, scaler, folder)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                foretell(lab, scaler, Path(folder))
+
+
+def foretell(lab: Lab, scaler: LlmScaler, folder: Path) -> None:
     triggers = {
         "ours-12": asking(scaler, "ours-12", "12"),
         "ours-6": asking(scaler, "ours-6", "6"),
@@ -87,7 +105,7 @@ def test_the_past_is_replayed_and_other_settings_are_foretold(lab: Lab, scaler: 
             lab.fleet.queued[name] = 0
             lab.apply(model(name, lab.fleet.port, gpus=0, load="4s", replicas=1))
             scaled = scaled_object(name, "", **{**BOUNDS, "triggers": asks})
-            files[name] = tmp_path / f"{name}.yaml"
+            files[name] = folder / f"{name}.yaml"
             files[name].write_text(yaml.safe_dump(scaled))
             fleets[name] = stack.enter_context(Simulation(lab, name, FleetSpec(hardware(ROW))))
             lab.apply(scaled)
@@ -104,7 +122,7 @@ def test_the_past_is_replayed_and_other_settings_are_foretold(lab: Lab, scaler: 
     told = {
         name: backtest(
             lab,
-            tmp_path,
+            folder,
             name,
             (began - WARMUP, ended),
             {other: path for other, path in files.items() if other != name},
@@ -115,7 +133,7 @@ def test_the_past_is_replayed_and_other_settings_are_foretold(lab: Lab, scaler: 
     errors = []
     for name, one in told.items():
         agreed, past = one["agreement"], one["whatWas"]
-        lab.say(
+        print(
             f"backtest {name}: the same replicas at {agreed['equal']:.1%} of {agreed['ticks']} ticks, near at {agreed['near']:.1%}, "
             f"hours {agreed['error']:+.1%}, on the fleet {one['onFleet']['error']:+.1%}; {past['scaleUps']} up, {past['scaleDowns']} down"
         )
@@ -124,15 +142,12 @@ def test_the_past_is_replayed_and_other_settings_are_foretold(lab: Lab, scaler: 
             hours = result["gpuHours"] / real - 1
             late = result["sloMisses"] - misses[result["name"]]
             errors.append((abs(hours), abs(late)))
-            lab.say(
+            print(
                 f"  foretells {result['name']}: GPU-hours {hours:+.1%}, SLO misses {result['sloMisses']:.1%}, real {misses[result['name']]:.1%}"
             )
-    kept = os.environ.get("BACKTEST_KEPT")
-    if kept:
-        Path(kept).mkdir(parents=True, exist_ok=True)
-        for path in tmp_path.iterdir():
-            (Path(kept) / path.name).write_bytes(path.read_bytes())
-    for one in told.values():
-        assert one["agreement"]["near"] >= 0.99
     within = sum(hours <= 0.05 and late <= 0.05 for hours, late in errors)
-    lab.say(f"  {within} of {len(errors)} pairs within 5 % of GPU-hours and 5 points of SLO misses")
+    print(f"  {within} of {len(errors)} pairs within 5 % of GPU-hours and 5 points of SLO misses")
+
+
+if __name__ == "__main__":
+    main()
