@@ -80,6 +80,8 @@ TWINS = [
     ("hard-threshold", file("tokens > 5000 ? waiting : 0", "8", TOKENS, "waiting"), file("waiting", "8", TOKENS, "waiting", policy=HAND_OVER)),
     ("hard-threshold", file("running * 2 > 100 ? 10 : 1", "1", "running"), file("tokens > 0 ? running / tokens : 0", "0.05", "running", TOKENS)),
     # query
+    ("wrong-kind", file("kv", "0.5", "kv: {signal: kv_cache_usage}"), file("kv", "0.5", "kv: {signal: kv_cache_usage}", metricKind="ratio")),
+    ("wrong-kind", file("w", "8", "w: {signal: waiting}", metricKind="mean"), file("w", "8", "w: {signal: waiting}", metricKind="total")),
     ("known-signal", file("n", "8", "n: {prometheus: 'sum(vllm:num_requests_waiting)'}"), file("n", "8", "n: {signal: waiting}")),
     ("known-signal", file("n", "8", 'n: {prometheus: \'sum({__name__="tgi_queue_size"})\'}'), file("n", "8", "n: {prometheus: sum(my_tgi_queue_size)}")),
     ("known-signal", file("n", "8", "n: {prometheus: 'sum(rate(vllm:time_to_first_token_seconds_bucket[1m]))'}"), file("n", "8", query("n"))),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.rules import activation, direction, numbers, query, reach, threshold, unused
+from scaler.check.rules import activation, direction, kind, numbers, query, reach, threshold, unused
 
 Severity = Literal["error", "warning", "note"]
 
@@ -51,6 +51,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "batch-limit": Rule("warning", "running requests end before more replicas are asked for", reach.batch_limit),
         "ends-with-load": Rule("warning", "no replicas above some value of a query", direction.ends_with_load),
         "hard-threshold": Rule("warning", "replicas jump at a line, and flap along it", threshold.hard_threshold),
+        "wrong-kind": Rule(
+            "warning", "one replica's own value taken for a total, or the other way round", kind.wrong_kind
+        ),
         "divides-twice": Rule("warning", "more replicas under the same load ask for fewer", direction.divides_twice),
         "cancels-itself": Rule("warning", "asks for replicas that take what it waits for", direction.cancels_itself),
         "lost-decimals": Rule("warning", "too small for KEDA's three decimals", numbers.lost_decimals),
