@@ -158,7 +158,7 @@ class Reader:
                 for trigger in ours
                 if trigger.get("metricType", "AverageValue") != "AverageValue"
             ),
-            modifiers=str(((spec.get("advanced") or {}).get("scalingModifiers") or {}).get("formula") or "")[:_SHOWN],
+            modifiers=_modifiers((spec.get("advanced") or {}).get("scalingModifiers") or {}),
             others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
             target=f"{target[1]} {target[2]}",
             minimum=spec.get("minReplicaCount") or 0,
@@ -372,6 +372,13 @@ def names_of_pods(target: Owner) -> str:
         "StatefulSet": f"{name}-[0-9]+",
         "ScaledJob": f"{name}-[a-z0-9]{{5}}-[a-z0-9]{{5}}",
     }.get(target[1], "")
+
+
+def _modifiers(raw: Raw) -> str:
+    """The formula around our trigger; by Value the HPA multiplies what it gives by the replicas."""
+    formula = str(raw.get("formula") or "")[:_SHOWN]
+    by_value = formula and raw.get("metricType") == "Value"
+    return f"{formula} (metricType: Value, so the HPA multiplies it by the ready replicas)" if by_value else formula
 
 
 def _paused(annotations: Raw) -> str:

@@ -73,6 +73,22 @@ def only(made):
 # ---- who asks us -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, ""),
+        ({"formula": "a + b", "target": "2"}, "a + b"),
+        ({"formula": "a", "metricType": "AverageValue"}, "a"),
+        (
+            {"formula": "a", "metricType": "Value"},
+            "a (metricType: Value, so the HPA multiplies it by the ready replicas)",
+        ),
+    ],
+)
+def test_what_scaling_modifiers_make_of_our_answer_is_told(given, told):
+    assert read(scaled_object(advanced={"scalingModifiers": given})).scaled.modifiers == told
+
+
 def test_a_scaled_object_says_who_it_is_and_what_it_allows():
     raw = scaled_object(
         minReplicaCount=1,
