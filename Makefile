@@ -127,9 +127,9 @@ test-engine: programs
 lab: setup
 	@env PYTHONPATH=tests $(BIN)/python -m $(if $(filter vllm,$(ENGINE)),engines.lab.play,laboratory.play)
 
-# For every Python from the oldest on, whichever writes it.
+# For every Python from the oldest on, whichever writes it; of a package one release for all of them where there is one.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-	--no-header --quiet -o
+	--fork-strategy fewest --no-header --quiet -o
 
 # What review asks a machine: style, types, walls between rooms, the lock file, the generated code, the site of the pages.
 check: setup

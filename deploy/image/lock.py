@@ -26,7 +26,7 @@ PROJECT = "keda-llm-scaler (pyproject.toml)"  # how the lock calls who wants wha
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """One entry of the lock; a package may have several, for different versions of Python."""
+    """One entry of the lock; a package has several where no release is for all versions of Python."""
 
     name: str
     version: str
