@@ -99,8 +99,8 @@ programs: setup
 	@env PYTHONPATH=tests $(BIN)/python -m laboratory.build
 
 # Four parts that take about as long as each other; the last has all that is not in the others.
-FIRST := $(patsubst %,tests/laboratory/test_%.py,kube outages smoke)
-SECOND := $(patsubst %,tests/laboratory/test_%.py,direct formulas nodes queue)
+FIRST := $(patsubst %,tests/laboratory/test_%.py,kube outages smoke doctor)
+SECOND := $(patsubst %,tests/laboratory/test_%.py,direct examples formulas nodes queue)
 THIRD := $(patsubst %,tests/laboratory/test_%.py,asking fallback rollout)
 test-cluster-1:
 	@$(call tried,$(BIN)/python -m pytest -q $(FIRST))

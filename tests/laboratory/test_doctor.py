@@ -69,8 +69,8 @@ def spoil(lab: Lab, address: str) -> dict[str, tuple[str, dict]]:
         "model": "another",
     }
     add("url", "address")["triggers"][0]["metadata"]["scalerAddress"] = f"http://{address}"
-    found["paused"] = ("paused", written(address, "paused"))
-    found["paused"][1]["metadata"]["annotations"] = {"autoscaling.keda.sh/paused": "true"}
+    found["halted"] = ("paused", written(address, "halted"))
+    found["halted"][1]["metadata"]["annotations"] = {"autoscaling.keda.sh/paused": "true"}
     return found
 
 
