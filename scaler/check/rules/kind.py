@@ -22,4 +22,5 @@ def wrong_kind(evidence: Evidence) -> Found:
         yield f"{item.name} is a total over the replicas, and is multiplied by them again: say `metricKind: total`", ""
     if not adds_up and as_total and signal.scope == "target":
         own = f"{item.name} is each replica's own (its {signal.adds}), and is taken for a total"
-        yield f"{own}: say `metricKind: {'quantile' if signal.adds == 'quantile' else 'ratio'}`", ""
+        kind = "quantile" if signal.adds == "quantile" else "ratio"
+        yield f"{own}: say `metricKind: {kind}`", ""
