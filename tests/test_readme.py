@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -67,11 +68,12 @@ def bound(tree):
 
 
 ASIDE = "part of a ScaledObject's spec"
+MEMBERS = "triggers of a group"
 
 
 def test_every_block_says_what_it_is():
     """Which have a test below; `text` is what a command prints."""
-    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus", ASIDE, *GITOPS}
+    kinds = {"ScaledObject", "ScaledJob", "formula", "settings", "settings without Prometheus", ASIDE, MEMBERS, *GITOPS}
     for page, language, body in BLOCKS:
         assert language in ("sh", "yaml", "text"), page
         assert language != "yaml" or kind_of(body) in kinds, page
@@ -104,6 +106,16 @@ def test_a_scaled_job_names_a_formula_that_takes_its_trigger(body):
 def test_a_formula_file_passes_its_own_tests(body):
     report = check_file(parse_file(parse_yaml(body, "docs"), "docs"), defaults())
     assert report.good, report
+
+
+@pytest.mark.parametrize("body", of_kind(MEMBERS))
+def test_the_triggers_of_a_group_are_the_outputs_of_the_file_above_them(body):
+    [written] = [one.values[0] for one in of_kind("formula") if one.id.startswith("docs/groups.md")]
+    file = parse_file(parse_yaml(written, "docs"), "docs")
+    asked = [parse_trigger(Request("demo", "llama", tuple(given.items()))) for given in yaml.safe_load(body)]
+    members = [bind(file, one, defaults()).member for one in asked]
+    assert [member.output for member in members] == list(file.outputs)
+    assert len({replace(member, output="") for member in members}) == 1, "they are one group"
 
 
 @pytest.mark.parametrize("body", of_kind("settings"))

@@ -10,6 +10,7 @@ from typing import Any
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import WORKLOAD_KEYS, Key
 from scaler.config.formula_file import MEASURED, OVERRIDES, FormulaFile, Parameter, parse_file
+from scaler.config.outputs import MEMBER_KEYS
 from scaler.config.schema import SCHEMAS, default_text
 from scaler.config.settings import KEYS, flag, read_settings, shown, variable
 from scaler.config.trigger import KEDA_KEYS
@@ -186,11 +187,13 @@ def trigger_keys() -> str:
         ("what is evaluated, one of the two", ("formula", "expression")),
         ("whose signals are meant; parameters of every formula", MEASURED),
         ("in place of what the formula file says", OVERRIDES),
+        ("which part of a group a ScaledObject is", tuple(key.path for key in MEMBER_KEYS)),
         ("what KEDA's call does not tell apart", ("kind", "id")),
         ("KEDA's own, which llm-scaler leaves to KEDA", tuple(sorted(KEDA_KEYS))),
     ]
     rows = ((meaning, ", ".join(f"`{key}`" for key in keys)) for meaning, keys in parts)
     own = ((f"`{key.path}`", _default(key), key.meaning) for key in WORKLOAD_KEYS)
+    of_group = ((f"`{key.path}`", key.meaning) for key in MEMBER_KEYS)
     introduction = (
         "Any other key is a parameter of the formula ([shipped formulas](formulas.md)), or refused with the name of the"
         " nearest known one. [The trigger](../trigger.md) says what each means. `xFromEnv` is read as `x`; an empty"
@@ -198,7 +201,11 @@ def trigger_keys() -> str:
     )
     of_workload = "These a formula file may say, and a trigger in its place; the defaults are the settings'."
     keys = table(("key", "default", "meaning"), own)
-    return page("Trigger keys", introduction, table(("what it says", "keys"), rows), of_workload, keys)
+    of_outputs = "These are for a formula file with several `outputs`; [groups](../groups.md) tells of them."
+    members = table(("key", "meaning"), of_group)
+    return page(
+        "Trigger keys", introduction, table(("what it says", "keys"), rows), of_workload, keys, of_outputs, members
+    )
 
 
 def _default(key: Key[Any]) -> str:

@@ -10,6 +10,7 @@ report.py     the result, as a value and as text
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,7 +21,7 @@ from scaler.check.rules import RULES, Finding, findings
 from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
 from scaler.config.catalog import formula_paths, read_formula
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import FormulaFile, bind_example
+from scaler.config.formula_file import FormulaFile, bind_example, output_of
 from scaler.model.errors import ConfigError
 
 __all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]
@@ -42,10 +43,30 @@ def check_file(file: FormulaFile, defaults: Defaults, given: Mapping[str, str] =
     timelines, problems = _timelines(file, defaults)
     failures = tuple(mismatch for timeline in timelines for mismatch in mismatches(timeline))
     try:
-        found = tuple(findings(gather(file, bind_example(file, given, defaults))))
+        found = tuple(_findings(_named(file, given), given, defaults))
     except ConfigError as error:
         return Report(file.where, len(timelines), (*problems, str(error)), failures)
     return Report(file.where, len(timelines), problems, failures, found)
+
+
+def _named(file: FormulaFile, given: Mapping[str, str]) -> tuple[FormulaFile, ...]:
+    """The output that the trigger names; all of them where it names none."""
+    return (output_of(file, given),) if "output" in given else file.parts
+
+
+def _findings(parts: tuple[FormulaFile, ...], given: Mapping[str, str], defaults: Defaults) -> Iterator[Finding]:
+    """Look for mistakes in every formula; of several outputs it is said whose they are.
+
+    A parameter that one output reads and another does not is no mistake.
+    """
+    of_each = [tuple(findings(gather(part, bind_example(part, given, defaults)))) for part in parts]
+    of_all = set(of_each[0]).intersection(*of_each)
+    for part, found in zip(parts, of_each, strict=True):
+        whose = f"output {part.output.name}: " if part.output else ""
+        for finding in found:
+            if finding.rule != "unused-parameter":
+                yield replace(finding, message=f"{whose}{finding.message}")
+    yield from (finding for finding in of_each[0] if finding.rule == "unused-parameter" and finding in of_all)
 
 
 def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[Timeline], tuple[str, ...]]:

@@ -11,6 +11,8 @@ metric may be left out of `given` where the formula says what its absence means 
 The guards (waiting and running of the target's pods, where the formula does not read them) are 0 when left out. When
 `replicas` is given, `ready` is as many and `starting` is the difference of the two, unless the test says otherwise.
 
+In a file with several `outputs` a test names its `output`, and shows what that one comes to by itself.
+
 For a formula that starts Jobs the test says which came of it, and how they ended:
 
       jobs: [{started: 6m, succeeded: 36m}, {started: 2h, failed: 3h}, {started: 4h}]
@@ -28,7 +30,7 @@ from typing import Any, get_args
 
 from scaler.check.series import Series, read_series
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import FormulaFile, bind_example
+from scaler.config.formula_file import FormulaFile, bind_example, output_of
 from scaler.config.metrics import TARGET_NAMES, Input
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Certainty, Decision
@@ -154,7 +156,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
     path = f"tests[{index}]"
     fields = Fields(file.where, file.tests[index], path)
     name = fields.take("name", text, "")
-    spec = _spec(file, fields.inside("parameters"), defaults)
+    spec = _spec(_part(file, fields), fields.inside("parameters"), defaults)
     timeline = Timeline(
         label=f"{path} ({name})" if name else path,
         spec=spec,
@@ -166,6 +168,15 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
     fields.close()
     _check_ends(timeline, file.where, path)
     return timeline
+
+
+def _part(file: FormulaFile, fields: Fields) -> FormulaFile:
+    """The output that a test is about: of a file with several a test names one."""
+    named = fields.take("output", text, None) if file.outputs else None
+    try:
+        return output_of(file, {} if named is None else {"output": named})
+    except ConfigError as error:
+        raise fields.error(error.key, error.problem, error.allowed) from error
 
 
 def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> WorkloadSpec:

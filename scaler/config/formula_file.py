@@ -8,7 +8,7 @@ allowed.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -40,6 +40,7 @@ from scaler.config.metrics import (
     read_metric,
     replica_asks,
 )
+from scaler.config.outputs import GROUP, MEMBER_KEYS, Member, Output, read_member, read_outputs
 from scaler.config.trigger import NOT_YET_KEYS, TRIGGER, Trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program, parse
@@ -50,8 +51,9 @@ from scaler.policy import POLICIES, PolicySpec
 from scaler.policy.outcome import ANY, EACH, TOTALS
 
 OVERRIDES = tuple(key.path for key in WORKLOAD_KEYS)
+OF_A_GROUP = tuple(key.path for key in MEMBER_KEYS)
 MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
-RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *MEASURED, "formula", "expression", "kind", "id"})
+RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *OF_A_GROUP, *MEASURED, "formula", "expression", "kind", "id"})
 METRIC_TYPE, METRIC_KIND = choice("AverageValue", "Value"), choice(*sorted(ANY))
 REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 
@@ -78,6 +80,13 @@ class FormulaFile:
     parameters: tuple[Parameter, ...]
     body: Mapping[str, object]  # the template: every key but name, description, parameters, tests
     tests: tuple[object, ...]  # as written; `check` reads them
+    outputs: Mapping[str, "FormulaFile"] = field(default_factory=dict)  # one for each of `outputs`, without tests
+    output: Output | None = None  # which of these it is; None: a whole file
+
+    @property
+    def parts(self) -> tuple["FormulaFile", ...]:
+        """Its outputs, each as a file of its own; the file itself where it has none."""
+        return tuple(self.outputs.values()) or (self,)
 
 
 # ---- formula files -----------------------------------------------------------------------------------------------
@@ -103,9 +112,35 @@ def parse_file(tree: object, where: str, stem: str | None = None) -> FormulaFile
     parameters = tuple(_parameter(where, key, raw) for key, raw in declared.rest().items())
     no_tests: tuple[object, ...] = ()
     tests = fields.take("tests", listed(lambda raw: raw), no_tests)
-    file = FormulaFile(name, where, description, parameters, fields.rest(), tests)
-    bind_example(file, {}, Defaults(endpoints=()))
+    file = _parted(FormulaFile(name, where, description, parameters, fields.rest(), tests))
+    for part in file.parts:
+        bind_example(part, {}, Defaults(endpoints=()))
     return file
+
+
+def _parted(file: FormulaFile) -> FormulaFile:
+    """Give a file with `outputs` one file for each of them."""
+    parts = read_outputs(file.where, file.body)
+    of_each = {name: replace(file, body=body, tests=(), output=output) for name, (output, body) in parts.items()}
+    return replace(file, outputs=of_each)
+
+
+def output_of(file: FormulaFile, given: Mapping[str, str], where: str = TRIGGER) -> FormulaFile:
+    """Return the part of a formula file that `output` names; the file itself where it has no outputs.
+
+    Raises:
+        ConfigError: it names none of them, or one where there are none.
+    """
+    named = given.get("output")
+    if not file.outputs:
+        return file
+    allowed = ", ".join(file.outputs)
+    if named is None:
+        raise ConfigError(where, "output", f"is missing: {file.name} has several outputs", allowed)
+    if named not in file.outputs:
+        problem = f"{show(named)} is not an output of {file.name}{nearest(named, file.outputs)}"
+        raise ConfigError(where, "output", problem, allowed)
+    return file.outputs[named]
 
 
 def _parameter(where: str, name: str, tree: object) -> Parameter:
@@ -158,8 +193,10 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
     """
     if file is None:
         file = _inline(trigger, defaults)
+    file = output_of(file, trigger.given)
     declared = {item.name: item for item in file.parameters}
-    known = {*declared, *RESERVED_KEYS} - set(NOT_YET_KEYS)
+    not_here = {*NOT_YET_KEYS, *(() if file.output else OF_A_GROUP)}
+    known = (RESERVED_KEYS - not_here) | declared.keys()
     for key in trigger.given:
         if key not in known:
             raise ConfigError(TRIGGER, key, f"unknown key{nearest(key, known)}", ", ".join(sorted(known)))
@@ -179,11 +216,28 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
     try:
+        group = GROUP.take(Fields(TRIGGER, trigger.given), GROUP.default)
         spec = _read(file, trigger.key, values, defaults, frozenset(declared), overrides)
+        if file.output:
+            spec = replace(spec, member=_member(file, file.output, spec, values, group))
     except ConfigError as error:
         raise _of_trigger(error, file, trigger) from None
     _may_measure(spec, defaults)
     return spec
+
+
+def _member(file: FormulaFile, output: Output, spec: WorkloadSpec, values: Mapping[str, Scalar], group: str) -> Member:
+    """Read which part of its group a workload is.
+
+    Raises:
+        ConfigError: Jobs, which start and end by themselves, or a wrong ratio or order.
+    """
+    if spec.for_jobs:
+        raise ConfigError(file.where, "outputs", "are for ScaledObjects, and this is a ScaledJob", "a ScaledObject")
+    place = {**values, "namespace": spec.key.namespace, "name": spec.key.name}
+    ratios = {name: _fill(file.where, f"outputs.{name}.ratios", raw, place) for name, raw in output.ratios.items()}
+    order = _fill(file.where, "order", output.order, place)
+    return read_member(file.where, output, ratios, order, group)
 
 
 def _may_measure(spec: WorkloadSpec, defaults: Defaults) -> None:
@@ -220,10 +274,22 @@ def _of_trigger(error: ConfigError, file: FormulaFile, trigger: Trigger) -> Conf
     """The same error, said of the trigger where it was the trigger that gave the value."""
     key = _parameter_at(file.body, error.key) or error.key
     if error.where != file.where or key not in trigger.given:
-        return error
+        return _of_output(error, file)
     if isinstance(error, FormulaSyntaxError):
         return error.placed(TRIGGER, key)
     return ConfigError(TRIGGER, key, error.problem, error.allowed)
+
+
+def _of_output(error: ConfigError, file: FormulaFile) -> ConfigError:
+    """The same error, said of the output where it was the output that said it, and not the file for all."""
+    key = file.output.place(error.key) if file.output and error.where == file.where else error.key
+    if key == error.key:
+        return error
+    if isinstance(error, FormulaSyntaxError):
+        return error.placed(error.where, key)
+    if isinstance(error, UnsupportedError):
+        return UnsupportedError(error.where, key)
+    return ConfigError(error.where, key, error.problem, error.allowed)
 
 
 def _parameter_at(body: object, path: str) -> str:
@@ -284,9 +350,8 @@ def _read(
             body.pop(other, None)
     body.update(overrides or {})
     fields = Fields(file.where, body)
-    for name in ("outputs", "mode"):
-        if fields.has(name):
-            raise UnsupportedError(file.where, name)
+    if fields.has("mode"):
+        raise UnsupportedError(file.where, "mode")
     endpoint = fields.take("endpoint", endpoint_name(defaults), defaults.endpoint)
     scope = Scope(key, values, defaults, endpoint)
     metrics = fields.inside("metrics").rest()

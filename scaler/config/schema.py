@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scaler.config import endpoint, formula_file, signals
+from scaler.config import endpoint, formula_file, outputs, signals
 from scaler.config.defaults import WORKLOAD_KEYS, Defaults, Key
 from scaler.config.metrics import FORMULA_NAME, NAME, Scope, read_input
 from scaler.config.settings import KEYS
@@ -44,8 +44,10 @@ def formula_schema() -> Schema:
         "tests": {"type": "array", "items": {"type": "object"}},
     }
     keys |= {key.path: _templated(_of_key(key)) for key in WORKLOAD_KEYS}
+    keys |= {"outputs": _outputs(keys), outputs.ORDER.path: _of_key(outputs.ORDER)}
     top = {"$schema": DIALECT, "title": "llm-scaler formula file", "$defs": {"parameter": PARAMETER}}
-    return top | _object(keys, {"name", "formula"})
+    one_of_each = {"anyOf": [{"required": ["formula"]}, {"required": ["outputs"]}]}
+    return top | _object(keys, {"name"}) | one_of_each
 
 
 def settings_schema() -> Schema:
@@ -129,6 +131,17 @@ def _section(recorder: KeyRecorder, make: Callable[[Schema], Schema]) -> Schema:
 
 def _as_it_is(schema: Schema) -> Schema:
     return schema
+
+
+def _outputs(keys: Schema) -> Schema:
+    """Return what `outputs` may say: for each, keys of the file in its place, and ratios to others."""
+    band = _object({key.path: _templated(_of_key(key)) for key in (outputs.LEAST, outputs.MOST)}, {"least", "most"})
+    names = {"pattern": f"^{outputs.OUTPUT_NAME}$"}
+    ratios = {"type": "object", "propertyNames": names, "additionalProperties": band}
+    own = {key: {"$ref": f"#/properties/{key}"} for key in keys if key not in outputs.OF_FILE}
+    each = _object(own | {"ratios": ratios}, ())
+    count = {"minProperties": 2, "maxProperties": outputs.MAX_OUTPUTS}
+    return {"type": "object", "propertyNames": names, "additionalProperties": each, **count}
 
 
 def _parameter() -> Schema:

@@ -17,7 +17,7 @@ from scaler.model.objects import Scaled, same_trigger
 
 TRIGGER = "trigger"  # how messages name the place that is not a file
 KEDA_KEYS = frozenset({"scalerAddress", "enableTLS", "unsafeSsl"})  # KEDA's own; it sends them along
-NOT_YET_KEYS = ("output", "mode")
+NOT_YET_KEYS = ("mode",)
 MAX_KEYS, MAX_VALUE_LENGTH, MAX_METADATA_LENGTH = 64, 8 * 1024, 16 * 1024
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

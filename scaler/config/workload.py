@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from scaler.cluster.view import gpu_reading, status
 from scaler.config.defaults import Mode, ScaleDown
 from scaler.config.metrics import Input
+from scaler.config.outputs import Member
 from scaler.formula import Program
 from scaler.model.measurement import (
     Ask,
@@ -49,6 +50,7 @@ class WorkloadSpec:
     capacity: Mode  # what is made of replicas that cannot be had
     startup: float  # seconds for which a replica that is not ready counts as on its way
     scale_down: ScaleDown | None  # how fast an answer may fall; None: at once
+    member: Member | None = None  # of a group that is decided together; None: it is decided alone
 
     @property
     def algorithm(self) -> Policy | None:

@@ -68,6 +68,28 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPart:
+    """One member of a group: what it is told, and what it came to by itself; None: nothing can be said."""
+
+    output: str
+    name: str  # of its object
+    certainty: Certainty
+    replicas: int | None
+    active: bool | None
+    alone_replicas: int | None
+    alone_active: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The workloads that one is decided together with, itself among them."""
+
+    name: str  # the trigger's `group`; empty where it has none
+    parts: tuple[GroupPart, ...]
+    reasons: tuple[str, ...]  # why they are told something else than what they came to
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One answer and everything it came from."""
 
@@ -100,6 +122,7 @@ class Decision:
     pace: Pace | None = None  # how far it may fall
     stalled: str = ""  # why the load is in doubt, which stands still while its engine counts nothing; empty: it is not
     cannot_wake: str = ""  # why nothing that it reads can ever wake it from 0 replicas; empty: something may
+    group: Group | None = None  # that it was decided together with; `said` is what the group made of it
 
     @property
     def key(self) -> WorkloadKey:

@@ -22,6 +22,8 @@ from scaler.decision.explanation import (
     ConditionRow,
     CountRow,
     Explanation,
+    GroupPartRow,
+    GroupRow,
     HoldRow,
     HpaRow,
     HpaStatusRow,
@@ -92,6 +94,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         scale_down=_scale_down(decision),
         capacity=_capacity(decision.capacity),
         policy=_policy(decision),
+        group=_group(decision),
         activation=ActivationRow(
             text=f"value > {activation:g}" if isinstance(activation, float) else activation.text,
             value=decision.condition,
@@ -132,6 +135,26 @@ def _policy(decision: Decision) -> PolicyRow | None:
         return None
     cautions = algorithm.cautions(decision.spec.policy, scaled) if scaled else ()
     return PolicyRow(kind=decision.spec.policy_kind, message=decision.policy, cautions=tuple(cautions))
+
+
+def _group(decision: Decision) -> GroupRow | None:
+    group, member = decision.group, decision.spec.member
+    if group is None or member is None:
+        return None
+    rows = [
+        GroupPartRow(
+            output=part.output,
+            name=part.name,
+            certainty=part.certainty,
+            replicas=part.replicas,
+            active=part.active,
+            alone_replicas=part.alone_replicas,
+            alone_active=part.alone_active,
+        )
+        for part in group.parts
+    ]
+    ratios = [f"{band.least:g} to {band.most:g} of {band.role} for each of {band.of}" for band in member.bands]
+    return GroupRow(group.name, member.output, tuple(ratios), member.order, tuple(rows), group.reasons)
 
 
 def _fact(fact: Fact, ask: Ask | GpuAsk) -> InputRow:

@@ -283,6 +283,31 @@ class HpaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPartRow:
+    """One member of a group: what it is told, and what it came to by itself."""
+
+    output: str
+    name: str  # of its object
+    certainty: str
+    replicas: int | None
+    active: bool | None
+    alone_replicas: int | None
+    alone_active: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """The workloads that one is decided together with, itself among them."""
+
+    name: str
+    output: str  # its own
+    ratios: tuple[str, ...]  # in words
+    order: tuple[str, ...]
+    parts: tuple[GroupPartRow, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One decision and everything it came from."""
 
@@ -310,6 +335,7 @@ class Explanation:
     scale_down: ScaleDownRow | None
     capacity: CapacityRow | None
     policy: PolicyRow | None
+    group: GroupRow | None  # that it is decided together with; None: it is decided alone
     activation: ActivationRow
     idle: IdleRow
     stalled: str

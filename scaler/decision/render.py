@@ -9,6 +9,8 @@ from scaler.decision.explanation import (
     ConditionRow,
     CountRow,
     Explanation,
+    GroupPartRow,
+    GroupRow,
     HpaRow,
     InputRow,
     KubernetesRow,
@@ -45,6 +47,7 @@ def as_text(explained: Explanation, *, queries: bool = False) -> str:
         _titled(_formula_title(explained), step_lines(explained.steps)),
         _titled("replicas", _replica_lines(explained)),
         _titled("what can be had", _capacity_lines(explained)),
+        _titled(_group_title(explained.group), _group_lines(explained.group)),
         _titled("active", _active_lines(explained)),
         _titled("the HPA, given this (reckoned here)", _hpa_lines(explained.hpa)),
         _titled("Kubernetes reports", _report_lines(explained.kubernetes)),
@@ -64,6 +67,29 @@ def _answer(explained: Explanation) -> str:
 def _formula_title(explained: Explanation) -> str:
     older = ", as it was before the edit that is not in force" if explained.notice else ""
     return f"formula {explained.formula}{older}"
+
+
+def _group_title(group: GroupRow | None) -> str:
+    return f"decided together with its group {group.name if group else ''}".rstrip()
+
+
+def _group_lines(group: GroupRow | None) -> list[str]:
+    """What every member is told, what it came to by itself, and why."""
+    if group is None:
+        return []
+    lines = [*group.ratios, *([f"in this order: {', '.join(group.order)}"] if group.order else [])]
+    lines += [_part_line(part, own=part.output == group.output) for part in group.parts]
+    return lines + [f"! {reason}" for reason in group.reasons]
+
+
+def _part_line(part: GroupPartRow, *, own: bool) -> str:
+    who = f"{part.output} ({part.name}{', this one' if own else ''})"
+    alone = _said(part.alone_replicas, part.alone_active)
+    return f"{who:<38} {_said(part.replicas, part.active)}; by itself {alone}, {part.certainty}"
+
+
+def _said(replicas: int | None, active: bool | None) -> str:
+    return "no answer" if replicas is None else f"{replicas}, {'active' if active else 'inactive'}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State
 from scaler.decision.decision import Decision
+from scaler.decision.groups import decide_groups
 from scaler.model.measurement import Request
 
 Decided = Mapping[Request, Decision]
@@ -46,7 +47,7 @@ class Step:
         }
 
 
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (Step("groups", lambda spec: spec.member is not None, decide_groups),)
 
 
 def carried(state: State, decision: Decision) -> State:

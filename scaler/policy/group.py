@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _EPSILON = 1e-9
+ENOUGH = 1_000  # replicas of a role: bands that nothing up to this keeps are kept by nothing that anybody has
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,11 @@ def plan(roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = ()
     return GroupPlan(chosen, tuple(reasons), held)
 
 
+def keepable(names: Sequence[str], bands: Sequence[Band]) -> bool:
+    """Whether there are any numbers of replicas up to `ENOUGH` that keep the bands."""
+    return _lowered(dict.fromkeys(names, ENOUGH), bands) is not None
+
+
 def _why(name: str, wanted: int, chosen: int) -> str:
     reason = "for the ratio" if chosen > wanted else "since more cannot be kept in ratio"
     return f"{name}: {chosen} and not {wanted}, {reason}"
@@ -121,7 +127,7 @@ def _raised(replicas: Mapping[str, int], bands: Sequence[Band], most: Mapping[st
                 band.of: math.ceil(found[band.role] / band.most - _EPSILON) if band.most else found[band.of],
             }
             for name, need in needs.items():
-                if need > found[name]:
+                if min(need, most[name]) > found[name]:
                     found[name] = min(need, most[name])
                     changed = True
     return found
@@ -158,13 +164,20 @@ def _in_order(
             limit = max(_allowed(name, {other: roles[other].ready for other in before}, bands), role.current)
             if limit < chosen[name]:
                 answer[name] = limit
-                waits.append(f"{name}: {limit} of {chosen[name]} until {' and '.join(before)} are ready")
+                waits.append(f"{name}: {limit} of {chosen[name]} until {_named(before, 'is', 'are')} ready")
         elif chosen[name] < role.current:
             needed = _needed(name, {other: roles[other].current for other in behind}, bands)
             if min(needed, role.current) > chosen[name]:
                 answer[name] = min(needed, role.current)
-                waits.append(f"{name}: {answer[name]}, not yet {chosen[name]}, until {' and '.join(behind)} have gone")
+                waits.append(
+                    f"{name}: {answer[name]}, not yet {chosen[name]}, until {_named(behind, 'has', 'have')} gone"
+                )
     return answer, waits
+
+
+def _named(roles: Sequence[str], of_one: str, of_several: str) -> str:
+    """Prefill is; prefill and encode are."""
+    return f"{' and '.join(roles)} {of_one if len(roles) == 1 else of_several}"
 
 
 def _allowed(name: str, ready: Mapping[str, int], bands: Sequence[Band]) -> int:

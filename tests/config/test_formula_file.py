@@ -145,7 +145,6 @@ def test_a_wrong_file_is_one_error_that_names_file_key_value_and_what_is_allowed
 @pytest.mark.parametrize(
     ("changed", "key"),
     [
-        ({"outputs": {}}, "outputs"),
         ({"mode": "shadow"}, "mode"),
     ],
 )

@@ -24,9 +24,21 @@ BLOCKS = [
     for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     if "---" not in block
 ]
-WRITTEN = [block for block in BLOCKS if isinstance(block, dict) and "formula" in block and "name" in block]
+WRITTEN = [
+    block for block in BLOCKS if isinstance(block, dict) and block.keys() & {"formula", "outputs"} and "name" in block
+]
 SET = [block for block in BLOCKS if isinstance(block, dict) and block.keys() & {"endpoints", "grpc", "defaults"}]
-FREE = {"parameters", "metrics", "endpoints", "headers", "matchers", "labels", "tests"}  # names in them are the user's
+FREE = {
+    "parameters",
+    "metrics",
+    "endpoints",
+    "headers",
+    "matchers",
+    "labels",
+    "tests",
+    "outputs",
+    "ratios",
+}  # names in them are the user's
 
 
 def misspelt(tree, path=()):

@@ -103,7 +103,7 @@ ORDER = ("decode", "prefill")
 def test_a_dependent_role_waits_until_the_other_is_ready():
     found = plan(roles(4, 8, current=(0, 0), ready=(0, 0)), pd(0.25, 0.5), ORDER)
     assert numbers(found) == (0, 8)
-    assert found.reasons == ("prefill: 0 of 4 until decode are ready",)
+    assert found.reasons == ("prefill: 0 of 4 until decode is ready",)
     assert numbers(plan(roles(4, 8, current=(0, 8), ready=(0, 4)), pd(0.25, 0.5), ORDER)) == (2, 8)
     assert numbers(plan(roles(4, 8, current=(2, 8), ready=(2, 8)), pd(0.25, 0.5), ORDER)) == (4, 8)
 

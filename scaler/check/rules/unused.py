@@ -31,7 +31,8 @@ def unused_metric(evidence: Evidence) -> Found:
 
 def unused_parameter(evidence: Evidence) -> Found:
     """Settable, and without effect."""
-    used = _names(evidence.spec) | set(REFERENCE.findall(str(evidence.file.body)))
+    written = f"{evidence.file.body} {evidence.file.output}"  # the ratios of an output may read it too
+    used = _names(evidence.spec) | set(REFERENCE.findall(written))
     if any(isinstance(item.ask, SignalAsk) for item in evidence.spec.inputs):
         used |= {"engine", "model", "pods"}
     for parameter in evidence.file.parameters:

@@ -1,0 +1,187 @@
+"""`outputs:` of a formula file: several workloads that are decided together, each of which one trigger names.
+
+    outputs:                                   trigger of one ScaledObject: output: prefill
+      prefill: {formula: queued, target: 4}    of another one:              output: decode
+      decode:
+        formula: running
+        target: 16
+        ratios: {prefill: {least: 2, most: 4}}   # 2 to 4 replicas of decode for each of prefill
+    order: [prefill, decode]                     # optional: decode waits until prefill is ready
+
+A key of an output stands in place of the same key of the file. What the file measures for all of them, an output has
+where it names it. Members of one group are the workloads of one namespace with the same formula file and the same
+`group` in their triggers.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaler.config.defaults import Key
+from scaler.model.errors import ConfigError, nearest
+from scaler.model.fields import REQUIRED, Fields, listed, matching, number, show, text
+from scaler.policy.group import Band, keepable
+
+OUTPUT_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+MAX_OUTPUTS = 16
+OF_FILE = ("name", "description", "parameters", "outputs", "order", "tests")  # that an output cannot say itself
+
+LEAST: Key[float] = Key("least", number(0, 1_000_000), REQUIRED, "the fewest replicas for each of the other output")
+MOST: Key[float] = Key("most", number(0, 1_000_000, above=True), REQUIRED, "the most replicas for each of the other")
+_AT_ONCE: tuple[str, ...] = ()
+ORDER = Key("order", listed(text), _AT_ONCE, "outputs that wait for those before them to be ready")
+OUTPUT: Key[str] = Key("output", text, REQUIRED, "which output of the formula file this ScaledObject is")
+_GROUP = matching(r"[\w.-]{1,63}", "1 to 63 letters, digits, '.', '_' and '-'")
+GROUP = Key("group", _GROUP, "", "tells groups of one namespace and one formula file apart")
+MEMBER_KEYS = (OUTPUT, GROUP)  # of a trigger
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Which part of a group a workload is, and what holds between the parts.
+
+    Attributes:
+        group: the trigger's `group`; empty where it has none.
+        output: its own.
+        outputs: of the whole group, in the order of the file.
+        bands: the ratios to keep.
+        order: outputs that wait for those before them to be ready; empty: all at once.
+    """
+
+    group: str
+    output: str
+    outputs: tuple[str, ...]
+    bands: tuple[Band, ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One of the outputs of a formula file, as written.
+
+    Attributes:
+        name: its own.
+        keys: that it says itself, and not the file for all.
+        ratios: of every output that has some, parameters not filled in.
+        order: of the file, parameters not filled in.
+        names: of all outputs.
+    """
+
+    name: str
+    keys: frozenset[str]
+    ratios: Mapping[str, object]
+    order: object
+    names: tuple[str, ...]
+
+    def place(self, key: str) -> str:
+        """Return where in the file a key of this output stands: formula -> outputs.prefill.formula."""
+        return f"outputs.{self.name}.{key}" if key.split(".", maxsplit=1)[0] in self.keys else key
+
+
+def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Output, dict[str, object]]]:
+    """Part a formula file with `outputs` into one template for each.
+
+    Args:
+        where: the file, for messages.
+        body: its keys.
+
+    Returns:
+        By name: the output, and its template; nothing where the file has no outputs.
+
+    Raises:
+        ConfigError: it has `order` and no outputs, an odd name, or what it measures is read by none of them.
+    """
+    fields = Fields(where, body)
+    if not fields.has("outputs"):
+        if fields.has("order"):
+            raise fields.error("order", "is for a file with several outputs", "outputs, or leave it out")
+        return {}
+    written = fields.inside("outputs").rest()
+    if not 2 <= len(written) <= MAX_OUTPUTS:
+        raise fields.error("outputs", f"has {len(written)}", f"2 to {MAX_OUTPUTS}")
+    for name in written:
+        if not re.fullmatch(OUTPUT_NAME, name):
+            raise fields.error("outputs", f"{show(name)} is no name", "lower-case letters, digits and '-', at most 63")
+    own = {name: Fields(where, raw, f"outputs.{name}").rest() for name, raw in written.items()}
+    ratios = {name: keys.pop("ratios") for name, keys in own.items() if keys.get("ratios") is not None}
+    shared = {key: value for key, value in body.items() if key not in ("outputs", "order")}
+    parts = {}
+    for name, keys in own.items():
+        for key in sorted(set(OF_FILE) & keys.keys()):
+            raise ConfigError(where, f"outputs.{name}.{key}", "is of the whole file", "the same key at the top")
+        output = Output(name, frozenset(keys), ratios, body.get("order"), tuple(own))
+        parts[name] = output, _template(shared, keys)
+    _all_read(where, shared.get("metrics"), [template for _, template in parts.values()])
+    return parts
+
+
+def _template(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """What one output says, with what the file says for all; of the file's metrics those that it names."""
+    template = {**shared, **own}
+    for_all, for_this = shared.get("metrics"), own.get("metrics")
+    if not isinstance(for_all, Mapping) or not isinstance(for_this or {}, Mapping):
+        return template
+    says = {key: value for key, value in template.items() if key != "metrics"}
+    words = set(_WORD.findall(str(says)))
+    named = {name: raw for name, raw in for_all.items() if name in words}
+    return {**template, "metrics": {**named, **(for_this if isinstance(for_this, Mapping) else {})}}
+
+
+def _all_read(where: str, metrics: object, templates: list[dict[str, object]]) -> None:
+    """Refuse a metric of the file that is in none of the outputs: nobody would ever measure it."""
+    for name in metrics if isinstance(metrics, Mapping) else ():
+        if not any(name in _names(template) for template in templates):
+            raise ConfigError(where, f"metrics.{name}", "no output names it", "a metric that an output reads")
+
+
+def _names(template: Mapping[str, object]) -> Mapping[object, object]:
+    metrics = template.get("metrics")
+    return metrics if isinstance(metrics, Mapping) else {}
+
+
+def read_member(where: str, output: Output, ratios: Mapping[str, object], order: object, group: str) -> Member:
+    """Read what holds between the outputs.
+
+    Args:
+        where: the file, for messages.
+        output: whose workload it is.
+        ratios: by output, parameters filled in.
+        order: parameters filled in.
+        group: the trigger's.
+
+    Raises:
+        ConfigError: another output that there is not, a band of nothing, or bands that no numbers keep.
+    """
+    bands = [band for name, raw in ratios.items() for band in _bands(where, name, raw, output.names)]
+    if bands and not keepable(output.names, bands):
+        raise ConfigError(where, "outputs", "no numbers of replicas keep all of its ratios", "wider ratios")
+    return Member(group, output.name, output.names, tuple(bands), _order(where, order, output.names))
+
+
+def _bands(where: str, name: str, raw: object, names: tuple[str, ...]) -> list[Band]:
+    fields = Fields(where, raw, f"outputs.{name}.ratios")
+    others = tuple(other for other in names if other != name)
+    bands = []
+    for other in fields.rest():
+        if other not in others:
+            problem = f"{show(other)} is no other output{nearest(other, others)}"
+            raise ConfigError(where, f"outputs.{name}.ratios", problem, ", ".join(others))
+        inner = Fields(where, raw, f"outputs.{name}.ratios").inside(other)
+        least, most = LEAST.take(inner, LEAST.default), MOST.take(inner, MOST.default)
+        inner.close()
+        if least > most:
+            raise inner.error("least", f"{least:g} is more than most, {most:g}", "at most as much as most")
+        bands.append(Band(name, other, least, most))
+    return bands
+
+
+def _order(where: str, raw: object, names: tuple[str, ...]) -> tuple[str, ...]:
+    order = ORDER.take(Fields(where, {"order": raw}), ORDER.default)
+    unknown = [name for name in order if name not in names]
+    if unknown:
+        problem = f"{show(unknown[0])} is not an output{nearest(unknown[0], names)}"
+        raise ConfigError(where, "order", problem, ", ".join(names))
+    if order and (len(order) < 2 or len(set(order)) < len(order)):
+        raise ConfigError(where, "order", f"{show(list(order))} is no order", "two or more outputs, each once")
+    return order

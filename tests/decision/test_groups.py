@@ -1,0 +1,145 @@
+"""What a group makes of what its members came to by themselves: the laws, over many seeded moments."""
+
+import random
+from dataclasses import replace
+from functools import cache
+
+from support.timelines import fold, workload
+
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import bind, parse_file
+from scaler.config.trigger import parse_trigger
+from scaler.decision.decision import Answer
+from scaler.decision.groups import decide_groups
+from scaler.model.measurement import Replicas, Request
+
+NAMES = ("encode", "prefill", "decode")
+TREE = {
+    "name": "three",
+    "metrics": {"load": {"prometheus": "load"}},
+    "outputs": {
+        "encode": {"formula": "load", "target": 1},
+        "prefill": {"formula": "load", "target": 1, "ratios": {"encode": {"least": 1, "most": 4}}},
+        "decode": {"formula": "load", "target": 1, "ratios": {"prefill": {"least": 0.5, "most": 2}}},
+    },
+}
+
+
+def requests():
+    return {name: Request("team", name, (("formula", "three"), ("output", name))) for name in NAMES}
+
+
+def moment(rows, bounds=(0, 1000)):
+    """The members' decisions: by name (certainty, replicas and active that it said or None, replicas that it has)."""
+    decided = {}
+    plain, specs = prepared()
+    for name, (certainty, said, has) in rows.items():
+        known = Replicas(has, has, 0, *bounds)
+        answer = None if said is None else Answer(*said, plain.at)
+        decided[requests()[name]] = replace(
+            plain, spec=specs[name], certainty=certainty, said=answer, floor=has, known=known
+        )
+    return decided
+
+
+@cache
+def prepared():
+    """A decision to begin with, and the spec of each member."""
+    file = parse_file(TREE, "three.yaml")
+    _, [plain] = fold(workload("name: mine\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\n"),
+                      [{"load": 1}])  # fmt: skip
+    specs = {name: bind(file, parse_trigger(request), Defaults()) for name, request in requests().items()}
+    return plain, specs
+
+
+def told(rows, **more):
+    return {request.name: decision for request, decision in decide_groups(moment(rows, **more)).items()}
+
+
+def drawn(chance):
+    rows = {}
+    for name in NAMES:
+        has = chance.choice([0, 0, 1, 3, 9])
+        certainty = chance.choice(["certain", "certain", "raising", "held", "unknown"])
+        if certainty == "unknown":
+            rows[name] = certainty, None, has
+            continue
+        replicas = chance.randrange(12) if certainty == "certain" else has + chance.randrange(3)
+        rows[name] = certainty, (replicas, chance.random() < 0.5), has
+    return rows
+
+
+def test_whatever_the_members_came_to_the_laws_hold():
+    chance = random.Random(17)
+    for _ in range(2000):
+        rows = drawn(chance)
+        decided = told(rows)
+        for name, (certainty, said, has) in rows.items():
+            one = decided[name]
+            assert (one.said is None) == (said is None), "nobody gets or loses an answer"
+            if said is None:
+                continue
+            if certainty != "certain":
+                assert one.replicas >= max(said[0], has), "what is not certain is not lowered"
+            working = any(other[1] and other[1][1] for other in rows.values())
+            unknown = any(other[1] is None for other in rows.values())
+            if working:
+                assert one.active
+            elif not unknown:
+                assert not one.active
+            elif has:
+                assert one.active, "the word of one is not known, and replicas may hold its requests"
+        if all(certainty == "certain" for certainty, _, _ in rows.values()):
+            replicas = {name: one.replicas for name, one in decided.items()}
+            bands = decided["decode"].spec.member.bands
+            assert all(band.holds(replicas) for band in bands)
+            assert all(replicas[name] >= said[0] for name, (_, said, _) in rows.items()), "and load is met"
+
+
+def test_nothing_of_a_group_that_is_as_it_should_be_is_said():
+    rows = dict.fromkeys(NAMES, ("certain", (2, True), 2))
+    before = moment(rows)
+    for request, decision in decide_groups(before).items():
+        assert (decision.said, decision.reason) == (before[request].said, before[request].reason)
+
+
+def test_who_rises_on_uncertain_data_takes_the_others_along():
+    decided = told({"encode": ("certain", (1, True), 1), "prefill": ("held", (8, True), 2),
+                    "decode": ("certain", (4, True), 4)})  # fmt: skip
+    assert [decided[name].replicas for name in NAMES] == [2, 8, 4]
+
+
+def test_ratios_that_no_numbers_within_the_bounds_keep_lower_nobody_and_it_is_said():
+    rows = {"encode": ("certain", (1, True), 4), "prefill": ("certain", (1, True), 2),
+            "decode": ("certain", (3, True), 3)}  # fmt: skip
+    decided = told(rows, bounds=(9, 8))
+    assert [decided[name].replicas for name in NAMES] == [4, 2, 3]
+    assert "keep its ratios" in decided["encode"].reason
+
+
+def test_a_member_whose_ticks_fail_counts_as_one_that_says_nothing():
+    rows = dict.fromkeys(NAMES, ("certain", (0, False), 2))
+    decided = moment(rows)
+    late = next(iter(decided))
+    decided[late] = replace(decided[late], at=decided[late].at - 600)
+    after = decide_groups(decided)
+    assert [decision.active for request, decision in after.items() if request is not late] == [True, True]
+
+
+def test_groups_of_different_names_do_not_know_each_other():
+    rows = dict.fromkeys(NAMES, ("certain", (2, True), 2))
+    decided = {
+        Request("team", f"{request.name}-{group}", ()): replace(
+            decision,
+            spec=replace(
+                decision.spec,
+                key=replace(decision.spec.key, name=f"{request.name}-{group}"),
+                member=replace(decision.spec.member, group=group),
+            ),
+        )
+        for group in ("blue", "green")
+        for request, decision in moment(rows).items()
+    }
+    assert {decision.group.name: len(decision.group.parts) for decision in decide_groups(decided).values()} == {
+        "blue": 3, "green": 3,
+    }  # fmt: skip
