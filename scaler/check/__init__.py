@@ -43,27 +43,23 @@ def check_file(file: FormulaFile, defaults: Defaults, given: Mapping[str, str] =
     timelines, problems = _timelines(file, defaults)
     failures = tuple(mismatch for timeline in timelines for mismatch in mismatches(timeline))
     try:
-        found = tuple(_findings(_named(file, given), given, defaults))
+        found = tuple(_findings(file, given, defaults))
     except ConfigError as error:
         return Report(file.where, len(timelines), (*problems, str(error)), failures)
     return Report(file.where, len(timelines), problems, failures, found)
 
 
-def _named(file: FormulaFile, given: Mapping[str, str]) -> tuple[FormulaFile, ...]:
-    """The output that the trigger names; all of them where it names none."""
-    return (output_of(file, given),) if "output" in given else file.parts
-
-
-def _findings(parts: tuple[FormulaFile, ...], given: Mapping[str, str], defaults: Defaults) -> Iterator[Finding]:
-    """Look for mistakes in every formula; of several outputs it is said whose they are.
+def _findings(file: FormulaFile, given: Mapping[str, str], defaults: Defaults) -> Iterator[Finding]:
+    """Look for mistakes in the formula; of several outputs in all, or in the one that the trigger names.
 
     A parameter that one output reads and another does not is no mistake.
     """
-    of_each = [tuple(findings(gather(part, bind_example(part, given, defaults)))) for part in parts]
+    named = (output_of(file, given),) if "output" in given else file.parts
+    of_each = [tuple(findings(gather(part, bind_example(part, given, defaults)))) for part in file.parts]
     of_all = set(of_each[0]).intersection(*of_each)
-    for part, found in zip(parts, of_each, strict=True):
+    for part, found in zip(file.parts, of_each, strict=True):
         whose = f"output {part.output.name}: " if part.output else ""
-        for finding in found:
+        for finding in found if part in named else ():
             if finding.rule != "unused-parameter":
                 yield replace(finding, message=f"{whose}{finding.message}")
     yield from (finding for finding in of_each[0] if finding.rule == "unused-parameter" and finding in of_all)

@@ -47,7 +47,12 @@ class Step:
         }
 
 
-STEPS: tuple[Step, ...] = (Step("groups", lambda spec: spec.member is not None, decide_groups),)
+def in_a_group(spec: WorkloadSpec) -> bool:
+    """Whether a workload is one of several outputs; Jobs start and end by themselves."""
+    return spec.member is not None and not spec.for_jobs
+
+
+STEPS: tuple[Step, ...] = (Step("groups", in_a_group, decide_groups),)
 
 
 def carried(state: State, decision: Decision) -> State:

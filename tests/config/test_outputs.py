@@ -156,4 +156,6 @@ def test_mistakes_are_said_of_their_output_and_what_one_output_reads_is_no_mista
     spare = {**TREE, "parameters": {**TREE["parameters"], "spare": {"type": "number", "default": 1}}}
     unused = [one.message for one in check_file(parse_file(spare, "pd.yaml"), Defaults()).findings
               if one.rule == "unused-parameter"]  # fmt: skip
+    named = check_file(parse_file(TREE, "pd.yaml"), Defaults(), {"output": "decode"}).findings
+    assert not [one for one in named if one.rule == "unused-parameter"], "the other output reads it"
     assert unused == ["the parameter spare changes nothing: it is read nowhere"]
