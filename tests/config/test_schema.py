@@ -28,17 +28,8 @@ WRITTEN = [
     block for block in BLOCKS if isinstance(block, dict) and block.keys() & {"formula", "outputs"} and "name" in block
 ]
 SET = [block for block in BLOCKS if isinstance(block, dict) and block.keys() & {"endpoints", "grpc", "defaults"}]
-FREE = {
-    "parameters",
-    "metrics",
-    "endpoints",
-    "headers",
-    "matchers",
-    "labels",
-    "tests",
-    "outputs",
-    "ratios",
-}  # names in them are the user's
+OF_METRICS = {"metrics", "endpoints", "headers", "matchers", "labels"}
+FREE = {*OF_METRICS, "parameters", "tests", "outputs", "ratios"}  # names in them are the user's
 
 
 def misspelt(tree, path=()):
