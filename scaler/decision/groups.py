@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.outputs import Member
+from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import MAX_REPLICAS
 from scaler.decision.decision import Answer, Decision, Group, GroupPart
 from scaler.model.measurement import Request
@@ -28,6 +29,11 @@ from scaler.policy.group import GroupPlan, Role, plan
 Decided = Mapping[Request, Decision]
 SHOWN = 4  # reasons in the sentence of a decision; `explain` has all
 STALE = 3  # intervals beyond holdFor after which what a member came to is none: its ticks fail
+
+
+def group_of(spec: WorkloadSpec) -> tuple[str, str, str]:
+    """Return what tells a group from others: namespace, formula file, and the trigger's `group`."""
+    return spec.key.namespace, spec.formula, spec.member.group if spec.member else ""
 
 
 def decide_groups(decided: Decided) -> Decided:
@@ -41,9 +47,7 @@ def decide_groups(decided: Decided) -> Decided:
     """
     groups: dict[tuple[str, str, str], dict[Request, Decision]] = {}
     for request, decision in decided.items():
-        member = decision.spec.member
-        if member is not None:
-            groups.setdefault((decision.key.namespace, decision.spec.formula, member.group), {})[request] = decision
+        groups.setdefault(group_of(decision.spec), {})[request] = decision
     told: dict[Request, Decision] = {}
     for members in groups.values():
         told |= _decide_group(members)
@@ -55,7 +59,7 @@ def _decide_group(members: Decided) -> dict[Request, Decision]:
     parts = {request: _Part.of(decision, newest) for request, decision in members.items()}
     whole = _Whole.of(list(parts.values()))
     answers = {request: _answer(part, whole) for request, part in parts.items()}
-    rows = tuple(_row(parts[request], answer) for request, answer in answers.items())
+    rows = tuple(_row(part, _answer(part, whole)) for part in whole.parts)
     told = Group(whole.first.group, rows, whole.reasons())
     return {request: _told(parts[request], answer, told) for request, answer in answers.items()}
 

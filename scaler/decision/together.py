@@ -11,13 +11,13 @@ by itself, so a step can forget nobody. Two triggers of one object are two workl
 edit of the other: `decision.key` says whose they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State
 from scaler.decision.decision import Decision
-from scaler.decision.groups import decide_groups
+from scaler.decision.groups import decide_groups, group_of
 from scaler.model.measurement import Request
 
 Decided = Mapping[Request, Decision]
@@ -31,11 +31,13 @@ class Step:
         name: for messages.
         concerns: whether a workload is one of them; the others are published without waiting.
         decide: from what each came to by itself to what each is told.
+        circle: with whom a workload is decided: those of the same circle; others need not be decided anew for it.
     """
 
     name: str
     concerns: Callable[[WorkloadSpec], bool]
     decide: Callable[[Decided], Decided]
+    circle: Callable[[WorkloadSpec], Hashable] = lambda _spec: None
 
     def apply(self, decided: Decided) -> Decided:
         """Return what each workload is told, for the same workloads."""
@@ -52,7 +54,28 @@ def in_a_group(spec: WorkloadSpec) -> bool:
     return spec.member is not None and not spec.for_jobs
 
 
-STEPS: tuple[Step, ...] = (Step("groups", in_a_group, decide_groups),)
+STEPS: tuple[Step, ...] = (Step("groups", in_a_group, decide_groups, group_of),)
+
+
+def touched(steps: Sequence[Step], new: Collection[Request], specs: Mapping[Request, WorkloadSpec]) -> set[Request]:
+    """Return who has to be decided anew: the new ones, and whoever shares a circle with one who has to be.
+
+    Args:
+        steps: the rules.
+        new: who was folded just now.
+        specs: of all whom a step concerns.
+    """
+    circles = {
+        request: {(step.name, step.circle(spec)) for step in steps if step.concerns(spec)}
+        for request, spec in specs.items()
+    }
+    found = set(new) & circles.keys()
+    while True:
+        theirs = set().union(*(circles[request] for request in found))
+        more = {request for request, own in circles.items() if own & theirs}
+        if more == found:
+            return found
+        found = more
 
 
 def carried(state: State, decision: Decision) -> State:

@@ -1,7 +1,7 @@
 """From a fold to what everybody reads: the only place that changes a workload's decision.
 
 Most workloads are decided alone, and published as they are folded. Those that a step of decision/together.py concerns
-wait for their group; then all of these that there are, with the newest that each came to by itself, are decided
+wait for their batch; then all who share with one of it, with the newest that each came to by itself, are decided
 together, and published where that changed what is said. What was published is also what the next tick begins with.
 """
 
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from scaler.decision.decision import Decision
-from scaler.decision.together import Decided, Step, carried
+from scaler.decision.together import Decided, Step, carried, touched
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
 from scaler.model.measurement import Request
@@ -48,14 +48,16 @@ class Publisher:
             self._tell(folded.workload, folded.decision)
 
     def publish_together(self, group: Collection[Folded], workloads: Mapping[Request, Workload]) -> None:
-        """Decide a group together with all whom its steps concern, and publish it with whoever is told otherwise now.
+        """Decide who was folded together with all who share with them, and publish that with whoever is told otherwise.
 
         Args:
             group: what was folded just now.
             workloads: all that there are.
         """
         new = {folded.workload.request for folded in group if self._keep(folded)}
-        shared = {request: item for request, item in workloads.items() if self.is_shared(item)}
+        specs = {request: item.spec for request, item in workloads.items() if self.is_shared(item)}
+        anew = touched(self._steps, new, specs)
+        shared = {request: workloads[request] for request in specs if request in anew}
         alone = {request: item.alone for request, item in shared.items() if item.alone is not None}
         for request, decision in self._decide_together(alone).items():
             item = shared[request]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from support.timelines import fold, said, sharing, workload
 
 from scaler.decision.decide import State
-from scaler.decision.together import STEPS, Step, carried
+from scaler.decision.together import STEPS, Step, carried, touched
 from scaler.model.measurement import Request
 
 LOAD = "name: mine\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\n"
@@ -67,3 +67,22 @@ def test_no_answer_leaves_the_state_as_it_is():
     spec = workload(LOAD)
     _, [decision] = fold(spec, [{"load": "gone"}])
     assert carried(State(floor=3), decision) == State(floor=3)
+
+
+def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():
+    spec = workload(LOAD)
+    specs = {
+        Request(namespace, name, ()): replace(spec, key=replace(spec.key, namespace=namespace, name=name))
+        for namespace, name in ("xa", "xb", "yb", "zc")
+    }
+    by_namespace = Step("one", lambda _spec: True, dict, lambda spec: spec.key.namespace)
+    by_name = Step("two", lambda _spec: True, dict, lambda spec: spec.key.name)
+    new = [Request("x", "a", ())]
+
+    def found(*steps):
+        return {request.namespace + request.name for request in touched(steps, new, specs)}
+
+    assert found(by_namespace) == {"xa", "xb"}
+    assert found(by_namespace, by_name) == {"xa", "xb", "yb"}, "yb shares with xb, which shares with xa"
+    assert found(sharing(8)) == {"xa", "xb", "yb", "zc"}
+    assert touched([by_namespace], [], specs) == set()

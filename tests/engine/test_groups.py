@@ -255,3 +255,17 @@ def test_each_member_explains_its_group():
         assert "by itself 2 replicas: tokens = 2" in decided["decode"].reason
 
     play(scenario)
+
+
+def test_the_same_file_in_another_namespace_is_another_group():
+    async def scenario():
+        world = World(load={"prompts": 2, "tokens": 6}, seen=False)
+        other = Request("other", "prefill", world.request("prefill").metadata)
+        for request in (world.request("prefill"), world.request("decode"), other):
+            world.engine.registry.asked(request, START)
+        await world.at(0)
+        groups = {(one.key.namespace, one.key.name): one.group for one in world.engine.decisions()}
+        assert [part.name for part in groups["other", "prefill"].parts] == ["prefill"]
+        assert [part.name for part in groups["team", "decode"].parts] == ["prefill", "decode"]
+
+    play(scenario)
