@@ -70,7 +70,8 @@ class Schedule:
         """Yield the workloads that are due, those first that have no answer yet.
 
         A past is long to ask for and to fold, so only so many are at a time. When a crowd comes, as after a restart,
-        each is looked at first as it is now, which answers most; their pasts follow when no more come.
+        each is looked at first as it is now, which answers most. The pasts of the others come next, since an idle one
+        is known to be idle by its past alone; the pasts of those that have an answer follow when no more come.
 
         Args:
             items: all workloads.
@@ -82,10 +83,11 @@ class Schedule:
         backfills = sum(item.began is not None and not item.backfilled for item in items)
         newest = sum(not item.backfilled and (item.unseen or now - item.first_asked < CALM) for item in items)
         crowd = waiting + newest > CROWD
-        for item in sorted(items, key=lambda item: item.decision is not None):
+        for item in sorted(items, key=lambda item: (item.decision is not None, not item.unseen)):
             first_look = crowd and item.unseen
             if not item.backfilled:
-                too_many = not first_look and (crowd or backfills >= MAX_BACKFILLS)
+                can_wait = crowd and item.decision is not None
+                too_many = not first_look and (can_wait or backfills >= MAX_BACKFILLS)
                 if too_many or not item.spec.endpoints.isdisjoint(busy):
                     continue
             due = self.due(item, cluster, now, first_look=first_look)
