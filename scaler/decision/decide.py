@@ -179,7 +179,9 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
     problems = _problems(spec, facts)
     value = _evaluate(spec.program, scope, problems)
-    left_out = tuple(name for name in stand_ins if name in spec.counted)
+    left_out = tuple(
+        fact.name for fact in facts if fact.name in spec.counted and value is not None and _is_left_out(fact)
+    )
     condition = _activated(spec, value, facts, scope, problems)
     seen = _seen(spec, value, condition, scope, inputs, problems, _past(spec, state, inputs).took)
     policy, outcome = _policy(spec, state, seen, problems, now)
@@ -187,6 +189,11 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     asked = _asked(spec, value, outcome, problems)
     policy = policy if folded else state.policy
     return _Load(facts, guards, scope, left_out, value, condition, policy, outcome, asked, tuple(problems))
+
+
+def _is_left_out(fact: Fact) -> bool:
+    """Whether an input was not measured now, so that its past, what stands in for it or `??` is no measurement."""
+    return bool(fact.problem) and fact.newest is None
 
 
 def _problems(spec: WorkloadSpec, facts: tuple[Fact, ...]) -> list[str]:

@@ -44,7 +44,7 @@ class Fact:
     @property
     def measured(self) -> float | None:
         """What it came to where something was measured just now; None where a rule stands in for that, or nothing."""
-        return None if self.stood_in else self.value
+        return None if self.stood_in or self.newest is None else self.value
 
 
 @dataclass(frozen=True, slots=True)

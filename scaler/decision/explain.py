@@ -162,7 +162,7 @@ def _fact(fact: Fact, ask: Ask | GpuAsk) -> InputRow:
         name=fact.name,
         value=fact.measured,
         newest=None if fact.stood_in else fact.newest,
-        counts_as=fact.value if fact.stood_in else None,
+        counts_as=fact.value if fact.measured is None else None,
         unit=fact.unit,
         rule=fact.rule,
         problem=fact.problem,
@@ -212,7 +212,7 @@ def _partial(partial: Partial | None) -> PartialRow | None:
 def _steps(program: Program, decision: Decision) -> tuple[StepRow, ...]:
     """The steps on what was measured: an input that was not is no 0, and what does without it is no sum."""
     missing = {fact.name for fact in decision.facts if fact.problem and fact.value is None}
-    stand_ins = {fact.name: fact.value for fact in decision.facts if fact.stood_in and fact.value is not None}
+    stand_ins = {fact.name: fact.value for fact in decision.facts if fact.measured is None and fact.value is not None}
     measured = {fact.name for fact in decision.facts} - missing
     steps = steps_of(program, decision.scope)
     return tuple(_without(step, missing, measured, stand_ins) for step in steps)

@@ -32,6 +32,7 @@ from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 from scaler.sources.pages.exposition import Sample
 
 Key = tuple[str, ...]  # values of the labels of a workload
+Place = tuple[str, str]  # namespace and name of a pod
 Rates = Mapping[str, float]  # per second, by key of the series
 
 logger = logging.getLogger(__name__)
@@ -218,9 +219,10 @@ class _Table:
         self._lost = self._gather(self._signal.metrics, gone)
         self._per = self._gather(self._signal.per, here)
         self._strangers = [visit for visit in gone if not visit.known]
-        self._answered = {visit.page.labels.get(self._pod) or visit.page.address for visit in here}
-        self._why = {visit.page.labels.get(self._pod) or visit.page.address: visit.problem for visit in gone}
-        self._unclear = {visit.page.labels.get(self._pod, ""): visit.unclear for visit in gone if visit.unclear}
+        # Two namespaces may have a pod of one name.
+        self._answered = {self._place(visit.page) for visit in here}
+        self._why = {self._place(visit.page): visit.problem for visit in gone}
+        self._unclear = {self._place(visit.page): visit.unclear for visit in gone if visit.unclear}
         self._visits = here
         names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
         self._source = f"{source}: {names}"
@@ -233,7 +235,7 @@ class _Table:
         missing = (lost | self._must(ask, pods)) - pods.keys()
         value = self._value(pods, self._of(self._per, ask))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
-        doubts = "; ".join(self._doubts(pods, missing, lost & pods.keys(), age))
+        doubts = "; ".join(self._doubts(ask, pods, missing, lost & pods.keys(), age))
         expected = len(pods) + len(missing)
         source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
         instead = self._instead(ask) if value is None and not pods else ""
@@ -447,19 +449,23 @@ class _Table:
             value = value / whole if whole else None
         return None if value is None or math.isnan(value) else value * self._signal.scale
 
+    def _place(self, page: Page) -> Place:
+        """Whose pod a page is of: its namespace, empty where that is not said, and its name or address."""
+        return page.labels.get(self._dialect.name("namespace"), ""), page.labels.get(self._pod) or page.address
+
     def _doubts(
-        self, pods: Mapping[str, _Pod], missing: Collection[str], partly: Collection[str], age: float
+        self, ask: SignalAsk, pods: Mapping[str, _Pod], missing: Collection[str], partly: Collection[str], age: float
     ) -> Iterator[str]:
         """Why the value may be too low or too old."""
-        silent, total = set(missing) - self._answered, len(pods) + len(missing)
+        silent, total = {name for name in missing if not self._answered & _places(ask, name)}, len(pods) + len(missing)
         if silent:
-            why = sorted(self._why[name] for name in silent if name in self._why)
+            why = sorted(filter(None, (_told(self._why, ask, name) for name in silent)))
             yield f"{len(silent)} of {total} pods did not answer{': ' + why[0] if why else ''}"
         if len(silent) < len(missing):
             yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
         for name in sorted(partly)[:1]:
-            did_not_answer = f"a page of {name} did not answer: {self._why.get(name, '')}"
-            yield self._unclear.get(name, did_not_answer)
+            did_not_answer = f"a page of {name} did not answer: {_told(self._why, ask, name)}"
+            yield _told(self._unclear, ask, name) or did_not_answer
         bare = sum(_without_buckets(pod) for pod in pods.values()) if self._signal.takes_quantile else 0
         if bare:
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
@@ -482,6 +488,16 @@ def jumping_counters(jumping: int, pods: int) -> str:
 
 def _values(visit: Visit, sample: Sample, labels: Iterable[str]) -> Key:
     return tuple(visit.label(sample, label) for label in labels)
+
+
+def _places(ask: SignalAsk, name: str) -> set[Place]:
+    """Where a workload's pod of this name may be: in its namespace, or on a page that says none."""
+    return {(dict(ask.labels).get("namespace", ""), name), ("", name)}
+
+
+def _told(told: Mapping[Place, str], ask: SignalAsk, name: str) -> str:
+    """What is told of a workload's pod; an empty text if nothing is."""
+    return next((told[place] for place in sorted(_places(ask, name)) if told.get(place)), "")
 
 
 def _own(ask: SignalAsk, name: str) -> bool:
