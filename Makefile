@@ -20,10 +20,14 @@ setup: .venv/ready
 
 # The whole suite: unit tests, real wires, a real Prometheus (installed below .cache if the machine has none).
 test: setup
-	@$(call tried,$(BIN)/python -m pytest -q)
+	@$(call tried,$(BIN)/python -m pytest -q,$(PARALLEL))
+
+# In several processes, a file of tests in one of them.
+WORKERS := 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 
 # With AGAIN=1, what fails is run once more, alone, and fails if it fails again: a busy machine can make any wait too long.
-tried = $(call cached,$(1)) $(if $(AGAIN),|| { echo "make $@: once more and alone what failed"; $(call cached,$(1)) $(FAILED); })
+tried = $(call cached,$(1)) $(2) $(if $(AGAIN),|| { echo "make $@: once more and alone what failed"; $(call cached,$(1)) $(FAILED); })
 cached = $(1) -o cache_dir=$(CURDIR)/.cache/pytest-$@
 FAILED := --last-failed --last-failed-no-failures none
 
@@ -44,7 +48,7 @@ test-wheel: wheel
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .cache/wheel
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python .cache/wheel/bin/python --no-deps dist/*.whl
-	@$(call tried,.cache/wheel/bin/pytest -q -m "not real" --ignore=tests/install)
+	@$(call tried,.cache/wheel/bin/pytest -q -m "not real" --ignore=tests/install,$(PARALLEL))
 
 # The same once more with the oldest of everything that pyproject.toml allows; the lock has only what it takes to test.
 OLDEST := .cache/lowest/oldest.txt
@@ -55,7 +59,7 @@ test-lowest: wheel
 	@$(BIN)/uv pip install --quiet --python .cache/lowest/bin/python --no-deps dist/*.whl
 	@cd .cache/lowest && bin/llm-scaler --version && bin/llm-scaler check >/dev/null
 	@.cache/lowest/bin/pytest -q tests/install/test_lowest.py
-	@$(call tried,.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install)
+	@$(call tried,.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install,$(PARALLEL))
 
 # The image. Both bases by digest: what it runs on, and the same with pip to build on. BUILDER may be docker, podman or buildah.
 BUILDER ?= docker
