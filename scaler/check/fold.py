@@ -33,10 +33,11 @@ class Mismatch:
 def fold(timeline: Timeline) -> Iterator[tuple[Expectation, Decision]]:
     """Yield for every expectation the newest decision at its time."""
     spec, waiting = timeline.spec, list(timeline.expect)
-    state = State(since=-max(spec.memory, LONGEST), pace=Past(since=-math.inf, located=True))
+    since = timeline.start - max(spec.memory, LONGEST)
+    state = State(since=since, pace=Past(since=-math.inf, located=True))
     for tick in range(timeline.ticks):
         now = tick * spec.interval
-        state, decision = decide(spec, state, timeline.inputs(now), now)
+        state, decision = decide(spec, state, timeline.inputs(now), timeline.start + now)
         while waiting and waiting[0].at < now + spec.interval:
             yield waiting.pop(0), decision
 

@@ -85,7 +85,7 @@ class Prober:
     """Tries one formula.
 
     Args:
-        spec: the workload; its guards, policy and pace are left out, so that it is the formula that is looked at.
+        spec: the workload; its guards, policy, pace and schedule are left out, so that the formula is looked at.
 
     Attributes:
         names: all that the formula or the activation reads.
@@ -95,7 +95,8 @@ class Prober:
     """
 
     def __init__(self, spec: WorkloadSpec) -> None:
-        self.spec = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={}, scale_down=None)
+        bare = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={})
+        self.spec = replace(bare, scale_down=None, schedule=())
         self.names = spec.program.names | (frozenset() if isinstance(spec.activation, float) else spec.activation.names)
         gates = {item.name: _compared(item.name, self._texts()) for item in spec.inputs}
         self.meanings = {

@@ -19,12 +19,16 @@ For a formula that starts Jobs the test says which came of it, and how they ende
 
 Before its first tick the past counts as seen, since most tests are about a workload that is long there: an answer may
 be lowered at once. All other clocks (idleFor, holdFor, the policy's) start with the test. The pace at which answers
-fall is part of a test only where the file or the test's parameters set `scaleDown`: most are about what is needed.
+fall is part of a test only where the file or the test's parameters set `scaleDown`: most are about what is needed. In
+the same way `schedule` is part of a test only where it says when it starts, by a clock whose offset is given:
+
+      start: 2026-03-27T17:55:00+01:00
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -101,6 +105,7 @@ class Timeline:
     given: Mapping[str, Series]
     expect: tuple[Expectation, ...]  # in the order of time
     jobs: tuple[Job, ...] = ()  # the latest first, each as it is in the end
+    start: float = 0.0  # of the first tick, in seconds since the epoch
 
     @property
     def ticks(self) -> int:
@@ -130,7 +135,7 @@ class Timeline:
         return Scaled("ScaledJob", key.namespace, key.name, "", 1, ((),), (), target, 0, 1, jobs=jobs, failed_kept=100)
 
     def _reading(self, series: Series, now: float) -> Reading:
-        return Reading(self._sample(series, now), now)
+        return Reading(self._sample(series, now), self.start + now)
 
     def _sample(self, series: Series, now: float) -> float | None:
         """The sample that stands at that time; a series of one sample has it at all times that are asked about."""
@@ -157,6 +162,8 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
     fields = Fields(file.where, file.tests[index], path)
     name = fields.take("name", text, "")
     spec = _spec(_part(file, fields), fields.inside("parameters"), defaults)
+    start = fields.take("start", start_time, None) if spec.schedule else None
+    spec = spec if start is not None else replace(spec, schedule=())
     timeline = Timeline(
         label=f"{path} ({name})" if name else path,
         spec=spec,
@@ -164,6 +171,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
         given=_given(fields.inside("given"), spec),
         expect=_expect(fields),
         jobs=_jobs(fields) if spec.for_jobs else (),
+        start=start or 0.0,
     )
     fields.close()
     _check_ends(timeline, file.where, path)
@@ -177,6 +185,18 @@ def _part(file: FormulaFile, fields: Fields) -> FormulaFile:
         return output_of(file, {} if named is None else {"output": named})
     except ConfigError as error:
         raise fields.error(error.key, error.problem, error.allowed) from error
+
+
+def start_time(raw: object) -> float:
+    """Read a time with its offset from UTC, in seconds since the epoch."""
+    written = text(raw)
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ValueError("a time with its offset, such as 2026-03-27T17:55:00+01:00")
+    return at.timestamp()
 
 
 def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> WorkloadSpec:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from scaler.config.schedule import Window, schedule
 from scaler.model.fields import REQUIRED, Fields, duration, number, schema_of, takes, text
 
 T = TypeVar("T")
@@ -102,9 +103,12 @@ STARTUP = Key(
 )
 _PACE: ScaleDown | None = ScaleDown()
 SCALE_DOWN_KEY = Key("scaleDown", scale_down, _PACE, "how fast an answer may fall in a minute, and its window; or off")
+_ALWAYS: tuple[Window, ...] = ()
+SCHEDULE = Key("schedule", schedule, _ALWAYS, "windows of time with a floor or a ceiling of replicas")
 DIRECT_INTERVAL = Key("directInterval", duration(1, 600), 3.0, "the same of a workload that measures on pages alone")
 WORKLOAD_KEYS: tuple[Key[Any], ...] = (  # of a formula file, and of a trigger in its place
     TARGET, ACTIVATION, ACTIVATION_TARGET, ENDPOINT, INTERVAL, HOLD_FOR, IDLE_FOR, CAPACITY, STARTUP, SCALE_DOWN_KEY,
+    SCHEDULE,
 )  # fmt: skip
 
 

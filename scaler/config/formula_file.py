@@ -21,6 +21,7 @@ from scaler.config.defaults import (
     IDLE_FOR,
     INTERVAL,
     SCALE_DOWN_KEY,
+    SCHEDULE,
     STARTUP,
     TARGET,
     WORKLOAD_KEYS,
@@ -41,6 +42,7 @@ from scaler.config.metrics import (
     replica_asks,
 )
 from scaler.config.outputs import GROUP, MEMBER_KEYS, Member, Output, read_member, read_outputs
+from scaler.config.schedule import Window, placed
 from scaler.config.trigger import NOT_YET_KEYS, TRIGGER, Trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program, parse
@@ -273,7 +275,8 @@ def bind_example(file: FormulaFile, given: Mapping[str, str], defaults: Defaults
 def _of_trigger(error: ConfigError, file: FormulaFile, trigger: Trigger) -> ConfigError:
     """The same error, said of the trigger where it was the trigger that gave the value."""
     key = _parameter_at(file.body, error.key) or error.key
-    if error.where != file.where or key not in trigger.given:
+    whole = key.partition("[")[0]  # schedule of schedule[0].hours
+    if error.where != file.where or not {key, whole} & trigger.given.keys():
         return _of_output(error, file)
     if isinstance(error, FormulaSyntaxError):
         return error.placed(TRIGGER, key)
@@ -388,11 +391,24 @@ def _read(
         capacity=CAPACITY.take(fields, defaults.capacity),
         startup=STARTUP.take(fields, defaults.startup),
         scale_down=SCALE_DOWN_KEY.take(fields, None if policy else defaults.scale_down),
+        schedule=_schedule(fields, scope.key),
     )
     if spec.interval != round(spec.interval):
         raise fields.error("interval", f"{spec.interval:g} is not a whole number of seconds", "1s to 10m")
     fields.close()
     return spec
+
+
+def _schedule(fields: Fields, key: WorkloadKey) -> tuple[Window, ...]:
+    """The windows of time; none for what starts Jobs, of which a floor would start as many at every look."""
+    try:
+        windows = SCHEDULE.take(fields, SCHEDULE.default)
+    except ConfigError as error:
+        raise error if error.where == fields.where else placed(error, fields.where) from None
+    if windows and key.kind == "ScaledJob":
+        problem = "bounds replicas, and a ScaledJob starts Jobs: a floor would start as many at every look"
+        raise fields.error("schedule", problem, "leave it out, or KEDA's minReplicaCount and maxReplicaCount")
+    return windows
 
 
 def _usual_interval(inputs: Iterable[Input], defaults: Defaults) -> float:

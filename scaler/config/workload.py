@@ -7,6 +7,7 @@ from scaler.cluster.view import gpu_reading, status
 from scaler.config.defaults import Mode, ScaleDown
 from scaler.config.metrics import Input
 from scaler.config.outputs import Member
+from scaler.config.schedule import Window
 from scaler.formula import Program
 from scaler.model.measurement import (
     Ask,
@@ -51,6 +52,7 @@ class WorkloadSpec:
     startup: float  # seconds for which a replica that is not ready counts as on its way
     scale_down: ScaleDown | None  # how fast an answer may fall; None: at once
     member: Member | None = None  # of a group that is decided together; None: it is decided alone
+    schedule: tuple[Window, ...] = ()  # when replicas have a floor or a ceiling
 
     @property
     def algorithm(self) -> Policy | None:

@@ -10,7 +10,8 @@ for what was answered by somebody else. After `holdFor` without certain data not
 
 Inactive, the word that takes N replicas to zero in one step, is said only after `idleFor` of certain, gap-free quiet.
 What a process has not seen for as long as the formula's memory, it may use to raise and not to lower. Growth ends where
-replicas are on their way already (starting.py) or cannot be had (capacity.py); an answer falls at a pace (pace.py).
+replicas are on their way already (starting.py) or cannot be had (capacity.py); an answer falls at a pace (pace.py),
+within the bounds of the hour (schedule.py).
 
 For a ScaledJob the dangerous side is the other one, since a Job that was started cannot be taken back and one that runs
 is never ended: on uncertain data, and before the windows of its inputs were seen, nothing is started.
@@ -29,6 +30,7 @@ from scaler.decision.decision import Answer, Certainty, Decision, Fact, Idle, Pa
 from scaler.decision.nothing_seen import doubt_unmeasured
 from scaler.decision.pace import LONGEST, NOTHING_YET, Pace, Past, following, pace
 from scaler.decision.reason import sentence
+from scaler.decision.schedule import Scheduled, scheduled
 from scaler.decision.stalled import Standing, doubt, follow
 from scaler.decision.starting import Coming, Owed, coming, learnt
 from scaler.decision.wake import cannot_wake, doubted
@@ -95,11 +97,14 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     past = _past(spec, state, inputs)
     slow = _slow(spec, past, ground, inputs.replicas, now)
     due = _within(load.asked, way)
-    wanted = _within(due, slow, room)
+    bounds = scheduled(spec.schedule, now) if spec.schedule else None
+    least = _within(bounds.least, room) if bounds else None
+    wanted = _within(due, slow, bounds, room)
     activated = ground.trusted and load.condition is True and (load.outcome is None or load.outcome.active)
     idle = _idle(spec, state, load.guards, inputs.replicas, ground.certain and not activated, now)
-    replicas = _replicas(spec, ground, wanted if ground.trusted else None)
-    active = activated if spec.for_jobs else _active(state, activated, idle, inputs.replicas)
+    replicas = _replicas(spec, ground, wanted if ground.trusted else None, least)
+    needed = activated or least is not None
+    active = activated if spec.for_jobs else _active(state, needed, idle, inputs.replicas)
     # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
     decision = Decision(
@@ -130,8 +135,9 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         capacity=room,
         coming=way,
         pace=slow,
+        schedule=bounds,
         stalled=stalled,
-        cannot_wake="" if activated else cannot_wake(spec, inputs),
+        cannot_wake="" if needed else cannot_wake(spec, inputs),
     )
     if spec.scale_down:
         counted = _at_most(due, inputs.replicas), _at_most(decision.replicas, inputs.replicas)
@@ -569,7 +575,7 @@ def _at_most(count: int | None, known: Replicas) -> int | None:
     return count if count is None or known.maximum is None else min(count, max(known.maximum, known.current or 0))
 
 
-def _within(asked: int | None, *limits: Coming | Capacity | Pace | None) -> int | None:
+def _within(asked: int | None, *limits: Coming | Capacity | Pace | Scheduled | None) -> int | None:
     """What is left of what is asked for."""
     for limit in limits:
         asked = limit.within(asked) if limit else asked
@@ -620,19 +626,22 @@ def _floor(spec: WorkloadSpec, state: State, known: Replicas, *, certain: bool) 
     return _most(state.floor, known.current)
 
 
-def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None) -> int | None:
-    """Certain and ripe: what is wanted. Otherwise the floor or more, and nothing without a floor."""
+def _replicas(spec: WorkloadSpec, ground: _Ground, wanted: int | None, least: int | None) -> int | None:
+    """Certain and ripe: what is wanted. Otherwise the floor or more, and nothing without a floor.
+
+    `least` is what the schedule asks for, which needs no measurement.
+    """
     if ground.ripe:
         return wanted
     if ground.floor is None or ground.final or ground.held > spec.hold_for:
         return None
-    return _most(wanted, ground.floor)
+    return _most(wanted, ground.floor, least)
 
 
-def _active(state: State, activated: bool, idle: Idle, known: Replicas) -> bool | None:
+def _active(state: State, needed: bool, idle: Idle, known: Replicas) -> bool | None:
     """Active, inactive, or not to be said: the first rule that holds."""
     rules: tuple[tuple[bool, bool | None], ...] = (
-        (activated, True),
+        (needed, True),
         (idle.quiet and idle.seen >= idle.needed, False),
         (bool(idle.busy) or bool(known.current), True),
         (state.active is not None, state.active),

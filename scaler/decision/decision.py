@@ -7,6 +7,7 @@ from typing import Literal
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity
 from scaler.decision.pace import Pace
+from scaler.decision.schedule import Scheduled
 from scaler.decision.starting import Coming
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Replicas, WorkloadKey
@@ -120,6 +121,7 @@ class Decision:
     capacity: Capacity | None = None  # what can be had
     coming: Coming | None = None  # what is on its way
     pace: Pace | None = None  # how far it may fall
+    schedule: Scheduled | None = None  # the bounds of the windows that hold
     stalled: str = ""  # why the load is in doubt, which stands still while its engine counts nothing; empty: it is not
     cannot_wake: str = ""  # why nothing that it reads can ever wake it from 0 replicas; empty: something may
     group: Group | None = None  # that it was decided together with; `said` is what the group made of it
@@ -163,8 +165,25 @@ class Decision:
     @property
     def falls_slowly(self) -> str:
         """Why the answer has not come down to what is due, or an empty text."""
-        paced = self.pace is not None and self.due is not None and self.pace.least > self.due
-        return self.pace.reason if self.pace and paced else ""
+        if self.pace is None or self.due is None or self.pace.least <= self.due:
+            return ""
+        return "" if self.schedule and self.schedule.replaces(self.pace.least) else self.pace.reason
+
+    @property
+    def bounded_by(self) -> str:
+        """Which window of the schedule moves the answer, in words, or an empty text."""
+        if self.schedule is None:
+            return ""
+        if self.wanted is None or self.certainty != "certain":
+            raised = self.replicas is not None and self.replicas == self.schedule.least
+            return self.schedule.says_floor() if raised else ""
+        least = self.pace.least if self.pace and self.falls_slowly else 0
+        return self.schedule.binds(self.due if self.due is None else max(self.due, least))
+
+    @property
+    def kept_active(self) -> str:
+        """Which window of the schedule keeps it active whatever is measured, or an empty text."""
+        return self.schedule.says_floor() if self.schedule else ""
 
     def answer(self) -> Answer:
         """What the wire may say.

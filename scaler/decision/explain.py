@@ -6,7 +6,7 @@ The steps of the formula are folded again here, from the values in the decision.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from scaler.cluster.hpa import MAX_REPLICAS, HpaSpec, Metric, Reason, Rule
@@ -39,6 +39,7 @@ from scaler.decision.explanation import (
     PolicyRow,
     ScaleDownRow,
     ScaleTargetRow,
+    ScheduleRow,
     StartingRow,
     StepRow,
     ToleranceRow,
@@ -92,6 +93,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         limited_replicas=decision.wanted,
         starting=_coming(decision.coming),
         scale_down=_scale_down(decision),
+        schedule=tuple(_schedule(decision)),
         capacity=_capacity(decision.capacity),
         policy=_policy(decision),
         group=_group(decision),
@@ -268,6 +270,16 @@ def _scale_down(decision: Decision) -> ScaleDownRow | None:
         least_replicas=pace.least,
         message=decision.falls_slowly,
     )
+
+
+def _schedule(decision: Decision) -> Iterator[ScheduleRow]:
+    bounds = decision.schedule
+    if bounds is None:
+        return
+    for held, message in ((bounds.floor, bounds.says_floor()), (bounds.ceiling, bounds.says_ceiling())):
+        if held:
+            window = held.window
+            yield ScheduleRow(window.name, window.minimum, window.maximum, held.until, message)
 
 
 def _capacity(capacity: Capacity | None) -> CapacityRow | None:

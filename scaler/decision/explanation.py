@@ -96,6 +96,17 @@ class ScaleDownRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A window of time that holds, and bounds the answer."""
+
+    window: str
+    minimum: int | None
+    maximum: int | None
+    until: float  # seconds since the epoch
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class CountRow:
     """A number, and how far it may be believed."""
 
@@ -333,6 +344,7 @@ class Explanation:
     limited_replicas: int | None
     starting: StartingRow | None
     scale_down: ScaleDownRow | None
+    schedule: tuple[ScheduleRow, ...]  # at most two: the floor and the ceiling
     capacity: CapacityRow | None
     policy: PolicyRow | None
     group: GroupRow | None  # that it is decided together with; None: it is decided alone

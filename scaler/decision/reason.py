@@ -35,6 +35,8 @@ def _rise(decision: Decision) -> str:
     replicas, without = decision.replicas or 0, max(before, decision.known_replicas or 0)
     if replicas <= without:
         return ""
+    if decision.bounded_by:
+        return f" ({decision.bounded_by})"
     when = "" if decision.wanted == replicas else " before"
     return f" (raised by what was measured{when})"
 
@@ -66,7 +68,7 @@ def _short(decision: Decision) -> str:
     waits = decision.coming.says() if decision.coming and due != asked else ""
     if decision.wanted == asked:
         return f", though {short}" if short else ""
-    whys = (decision.falls_slowly, waits, short)
+    whys = (decision.falls_slowly, decision.bounded_by, waits, short)
     return f", not {asked}, since {'; '.join(why for why in whys if why)}"
 
 
@@ -89,6 +91,8 @@ def activity(decision: Decision) -> str:
     idle = decision.idle
     if decision.active is None or (decision.active is decision.wake and decision.condition is not None):
         return ""
+    if decision.active and decision.kept_active:
+        return "kept active by the schedule"
     if not decision.active:
         return f"inactive: {decision.policy}" if decision.condition and decision.policy else "still inactive"
     if idle.busy or idle.unread:

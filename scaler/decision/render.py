@@ -156,6 +156,7 @@ def _replica_lines(explained: Explanation) -> list[str]:
     lines += _coming_lines(explained.starting)
     if explained.scale_down and explained.scale_down.message:
         lines.append(f"not yet below {explained.scale_down.least_replicas}: {explained.scale_down.message}")
+    lines += [row.message for row in explained.schedule]
     memory, hold = explained.memory, explained.hold
     lowers = "start nothing" if explained.unit == "jobs" else "may raise, not lower"
     if memory.seconds < memory.needed and explained.unit == "replicas":

@@ -31,6 +31,9 @@ def query(name, **more):
 TTFT = "ttft: {signal: time_to_first_token}"
 TOKENS = "tokens: {signal: generation_tokens_per_second}"
 HAND_OVER = "{kind: hysteresis, metric: tokens, above: 5000, below: 4000}"
+DAYTIME = "{days: Mon-Fri, hours: 08:00-18:00, timezone: Europe/Berlin, min: 4}"
+CAP = "{hours: 17:00-06:00, timezone: Europe/Berlin, max: 3}"
+LATE = "{days: Wed, hours: 11:00-12:00, timezone: America/New_York, max: 1}"  # 17:00 in Berlin
 RETRAIN = "drift > 0.1 && free >= 2 ? 1 : 0"
 
 TWINS = [
@@ -76,6 +79,10 @@ TWINS = [
     ("target-out-of-reach", file("min(waiting / 100, 0.9)", "1", "waiting"), file("waiting / 100", "1", "waiting")),
     ("one-replica", file("waiting > 3 ? 1 : 0", "1", "waiting"), file("waiting > 3 ? waiting : 0", "1", "waiting")),
     # thresholds
+    # windows
+    ("floor-above-ceiling", file("waiting", "8", "waiting", schedule=f"[{DAYTIME}, {CAP}]"), file("waiting", "8", "waiting", schedule=f"[{DAYTIME}, {CAP.replace('17:00', '18:00')}]")),
+    ("floor-above-ceiling", file("waiting", "8", "waiting", schedule=f"[{DAYTIME}, {CAP}]"), file("waiting", "8", "waiting", schedule=f"[{DAYTIME}, {CAP.replace('max: 3', 'max: 4')}]")),
+    ("floor-above-ceiling", file("waiting", "8", "waiting", schedule=f"[{DAYTIME}, {LATE}]"), file("waiting", "8", "waiting", schedule=f"[{DAYTIME.replace('Mon-Fri', 'Sat')}, {LATE}]")),
     ("hard-threshold", file("waiting > 50 ? 10 : 1", "1", "waiting"), file("waiting / 5", "1", "waiting")),
     ("hard-threshold", file("tokens > 5000 ? waiting : 0", "8", TOKENS, "waiting"), file("waiting", "8", TOKENS, "waiting", policy=HAND_OVER)),
     ("hard-threshold", file("running * 2 > 100 ? 10 : 1", "1", "running"), file("tokens > 0 ? running / tokens : 0", "0.05", "running", TOKENS)),

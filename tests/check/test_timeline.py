@@ -1,6 +1,7 @@
 import pytest
 from support.formula_files import QUEUE, read, with_tests
 
+from scaler.check.fold import mismatches
 from scaler.check.timeline import WORDS, read_timeline
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError
@@ -86,6 +87,25 @@ formula: drift
 activation: drift > 3
 policy: {kind: latch, resetBelow: 2}
 """
+
+
+WORK_DAYS = (
+    QUEUE + "schedule: [{name: work days, days: Mon-Fri, hours: 08:00-18:00, timezone: Europe/Berlin, min: 4}]\n"
+)
+QUIET = f"given: {{{EVERYTHING}}}, expect: [{{at: 0s, replicas: 4}}]"
+
+
+def test_the_schedule_is_part_of_a_test_that_says_when_it_starts():
+    assert timeline(f"{{{QUIET}}}", WORK_DAYS).spec.schedule == ()
+    assert list(mismatches(timeline(f"{{start: 2026-01-16T08:00:00+01:00, {QUIET}}}", WORK_DAYS))) == []
+    [early] = mismatches(timeline(f"{{start: 2026-01-16T07:59:00+01:00, {QUIET}}}", WORK_DAYS))
+    assert (early.differences[0].wanted, early.differences[0].came) == (4, 1)
+
+
+@pytest.mark.parametrize("start", ["8:00", "2026-01-16T08:00:00", "today", "8"])
+def test_a_start_is_a_time_with_its_offset(start):
+    with pytest.raises(ConfigError, match=r"tests\[0\].start: .*a time with its offset"):
+        timeline(f"{{start: '{start}', {QUIET}}}", WORK_DAYS)
 
 
 def test_the_jobs_that_came_are_told_as_they_were_at_each_time():

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.rules import activation, direction, kind, numbers, query, reach, threshold, unused
+from scaler.check.rules import activation, direction, kind, numbers, query, reach, threshold, unused, windows
 
 Severity = Literal["error", "warning", "note"]
 
@@ -47,6 +47,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "target-out-of-reach": Rule("error", "no load is worth more than one replica", reach.target_out_of_reach),
         "running-ignored": Rule("error", "inactive while requests run", activation.running_ignored),
         "not-promql": Rule("error", "a query that Prometheus does not take", query.not_promql),
+        "floor-above-ceiling": Rule(
+            "error", "two windows of the schedule that contradict each other", windows.floor_above_ceiling
+        ),
         "perhaps-not-promql": Rule("warning", "a query that cannot be read here", query.perhaps_not_promql),
         "batch-limit": Rule("warning", "running requests end before more replicas are asked for", reach.batch_limit),
         "ends-with-load": Rule("warning", "no replicas above some value of a query", direction.ends_with_load),
