@@ -141,7 +141,7 @@ class _Whole:
         wants = [replace(role, wanted=max(role.wanted or 0, 1)) for role in roles] if works else roles
         planned = plan(wants, first.bands, () if disordered else first.order)
         if planned is None:
-            doubt = "no numbers between minReplicaCount and what can be had, at most maxReplicaCount, keep its ratios"
+            doubt = "no numbers within minReplicaCount, maxReplicaCount, schedules and what can be had keep its ratios"
         return cls(outputs, doubt, planned, disordered)
 
     @property
@@ -223,13 +223,16 @@ def _role(name: str, same: Sequence[_Part]) -> Role:
     decision = same[0].decision
     known = decision.known
     held = max(part.least for part in same)
+    bounds = decision.schedule
     most = MAX_REPLICAS if known.maximum is None else known.maximum
-    limit = decision.capacity.within(most) if decision.capacity else most
+    most = most if bounds is None or bounds.most is None else min(most, bounds.most)
+    limit = (decision.capacity.within(most) if decision.capacity else most) or 0
+    least = min(bounds.least or 0, limit) if bounds else 0
     return Role(
         name=name,
         wanted=max(part.wanted for part in same),
-        minimum=known.minimum or 0,
-        maximum=max(limit or 0, held),
+        minimum=max(known.minimum or 0, least),
+        maximum=max(limit, held),
         current=(same[0].there or 0) if known.current is None else known.current,
         ready=known.ready or 0,
     )

@@ -8,9 +8,11 @@ from support.timelines import fold, workload
 
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind, parse_file
+from scaler.config.schedule import Window
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decision import Answer
 from scaler.decision.groups import decide_groups
+from scaler.decision.schedule import Held, Scheduled
 from scaler.model.measurement import Replicas, Request
 
 NAMES = ("encode", "prefill", "decode")
@@ -143,3 +145,18 @@ def test_groups_of_different_names_do_not_know_each_other():
     assert {decision.group.name: len(decision.group.parts) for decision in decide_groups(decided).values()} == {
         "blue": 3, "green": 3,
     }  # fmt: skip
+
+
+def test_a_schedule_bounds_a_member_in_its_group_too():
+    def hours(minimum, maximum):
+        held = Held(Window("night", frozenset(range(7)), 0, 1440, "UTC", minimum, maximum), 0.0)
+        return Scheduled(held if minimum else None, held if maximum else None)
+
+    decided = moment(dict.fromkeys(NAMES, ("certain", (8, True), 8)))
+    capped, kept = requests()["prefill"], requests()["encode"]
+    decided[capped] = replace(decided[capped], schedule=hours(None, 4))
+    assert [one.replicas for one in decide_groups(decided).values()] == [4, 4, 8]
+    decided[kept] = replace(decided[kept], schedule=hours(6, None))
+    told = decide_groups(decided)
+    assert "schedules" in told[kept].reason, "a floor of one above the ceiling of another is no pair in ratio"
+    assert all(one.replicas == 8 for one in told.values())
