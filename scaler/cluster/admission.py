@@ -39,6 +39,7 @@ UNFILLED = "what LimitRanges let its containers ask for is not known"
 _USUAL = frozenset({"cpu", "memory"})
 DEVICES = "deviceclass.resource.kubernetes.io/"  # before the name of a class whose devices are asked for by number
 _OWN_DOMAIN = "kubernetes.io/"  # of what Kubernetes itself counts, which is no extended resource
+_SYSTEM = frozenset({"", "system-node-critical", "system-cluster-critical"})  # always there, or none is named
 
 
 def completed(template: Template, namespace: str, hardware: Hardware | None, taints: Collection[Taint]) -> Template:
@@ -86,8 +87,12 @@ def _in_the_way(shape: Shape, resource: str, taints: Iterable[Taint]) -> bool:
 
 def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> Template:
     """The template whose pods have the priority that admission gives them, as far as that is known."""
-    if classes is None or all(shape.priority is not None for shape, _ in template.pods):
+    if all(shape.priority is not None for shape, _ in template.pods):
         return template
+    if classes is None:
+        named = sorted({shape.priority_class for shape, _ in template.pods if shape.priority is None} - _SYSTEM)
+        doubts = tuple(f"whether there is a PriorityClass {name} is not known" for name in named)
+        return replace(template, bounds=(*template.bounds, *doubts))
     default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
 
     def ranked(shape: Shape) -> Shape:

@@ -92,7 +92,7 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
         schedulable=schedulable,
         free=_free(case) if case.gpu else none,
         pending=_pending(case) if case.gpu else none,
-        provisionable=_provisionable(case, schedulable.value or 0),
+        provisionable=_provisionable(case, schedulable),
         own=_own(case) if case.gpu else none,
     )
 
@@ -433,14 +433,16 @@ def _own(case: _Case) -> Count:
 # ---- places on machines to come --------------------------------------------------------------------------------------
 
 
-def _provisionable(case: _Case, placed: int) -> Count:
-    """What fits on machines to come, beside `placed` replicas on those that are there."""
-    hardware, problems = case.hardware, case.cluster.problems
+def _provisionable(case: _Case, schedulable: Count) -> Count:
+    """What fits on machines to come, beside the replicas on those that are there."""
+    hardware, problems, placed = case.hardware, case.cluster.problems, schedulable.value or 0
     if hardware.fixed:
         return Count(0, reason=FIXED)
     left, quota = _quota(case)
     if left <= placed:
-        return Count(0, reason=quota)
+        if schedulable.bound == "exact":
+            return Count(0, reason=quota)
+        return Count(0, "upper", f"{quota}, which the {placed} use up that are schedulable, if so many are")
     if not hardware.pools:
         return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():

@@ -69,7 +69,7 @@ def picture(
         "kinds": kinds(known),
         "listed": frozenset().union(*(one.allocatable for one in known)),
         "queue": line_up(table.waiting.values()),
-        "quotas": by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
+        "quotas": None if quotas is None else by_namespace({key_of(raw): read_quota(raw) for raw in quotas}),
         "devices": devices or Devices(),
         "pools": {raw["metadata"]["name"]: read_pool(raw) for raw in pools},
         "claims": tuple(map(read_claim, claims)),
