@@ -138,8 +138,9 @@ class _Whole:
         disordered = f"how many replicas of {unseen[0]} are ready is not known" if unseen and first.order else ""
         roles = [_role(name, same) for name, same in outputs.items()]
         works = any(part.works for part in parts)
-        wants = [replace(role, wanted=max(role.wanted or 0, 1)) for role in roles] if works else roles
-        planned = plan(wants, first.bands, () if disordered else first.order)
+        if works:
+            roles = [replace(role, wanted=max(role.wanted or 0, 1)) for role in roles]
+        planned = plan(roles, first.bands, () if disordered else first.order)
         if planned is None:
             doubt = "no numbers within minReplicaCount, maxReplicaCount, schedules and what can be had keep its ratios"
         return cls(outputs, doubt, planned, disordered)
@@ -157,7 +158,7 @@ class _Whole:
     @property
     def kept(self) -> list[str]:
         """Outputs that never go to zero, so that none does."""
-        return [name for name, same in self.outputs.items() if any(part.decision.known.minimum for part in same)]
+        return [name for name, same in self.outputs.items() if _has_minimum(same)]
 
     @property
     def active(self) -> bool | None:
@@ -184,7 +185,7 @@ class _Whole:
         """Why somebody is told something else than what it came to, in half a sentence each."""
         if self.doubt:
             return (f"nobody is lowered: {self.doubt}",)
-        uncertain = [name for name, same in self.outputs.items() if not all(part.certain for part in same)]
+        uncertain = [name for name, same in self.outputs.items() if not _certain(same)]
         found = [f"{name}: its data is not certain, so it is not lowered" for name in uncertain]
         found += self.planned.reasons if self.planned else ()
         if self.disordered:
@@ -197,12 +198,27 @@ class _Whole:
         return tuple(found)
 
 
+def _has_minimum(parts: Sequence[_Part]) -> bool:
+    """Tell whether one of these never goes to zero."""
+    return any(part.decision.known.minimum for part in parts)
+
+
+def _certain(parts: Sequence[_Part]) -> bool:
+    """Tell whether the data of all of these is certain."""
+    return all(part.certain for part in parts)
+
+
+def _names(parts: Sequence[_Part]) -> list[str]:
+    """List the objects that these are of, each once."""
+    return sorted({part.decision.key.name for part in parts})
+
+
 def _doubt(parts: Sequence[_Part], outputs: Mapping[str, Sequence[_Part]], first: Member) -> str:
     """Say why a group is not whole; empty where it is."""
     rules = {(part.member.outputs, part.member.bands, part.member.order) for part in parts}
     if len(rules) > 1:
         return "its members do not go by the same ratios and order, since their triggers or files differ"
-    objects = {name: sorted({part.decision.key.name for part in same}) for name, same in outputs.items()}
+    objects = {name: _names(same) for name, same in outputs.items()}
     doubled = next((name for name, same in objects.items() if len(same) > 1), None)
     if doubled:
         both = " and ".join(objects[doubled])

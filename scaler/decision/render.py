@@ -70,26 +70,33 @@ def _formula_title(explained: Explanation) -> str:
 
 
 def _group_title(group: GroupRow | None) -> str:
-    return f"decided together with its group {group.name if group else ''}".rstrip()
+    name = group.name if group else ""
+    return f"decided together with its group {name}".rstrip()
 
 
 def _group_lines(group: GroupRow | None) -> list[str]:
     """What every member is told, what it came to by itself, and why."""
     if group is None:
         return []
-    lines = [*group.ratios, *([f"in this order: {', '.join(group.order)}"] if group.order else [])]
+    lines = list(group.ratios)
+    if group.order:
+        lines.append(f"in this order: {', '.join(group.order)}")
     lines += [_part_line(part, own=part.output == group.output) for part in group.parts]
     return lines + [f"! {reason}" for reason in group.reasons]
 
 
 def _part_line(part: GroupPartRow, *, own: bool) -> str:
-    who = f"{part.output} ({part.name}{', this one' if own else ''})"
+    this = ", this one" if own else ""
+    who = f"{part.output} ({part.name}{this})"
     alone = _said(part.alone_replicas, part.alone_active)
     return f"{who:<38} {_said(part.replicas, part.active)}; by itself {alone}, {part.certainty}"
 
 
 def _said(replicas: int | None, active: bool | None) -> str:
-    return "no answer" if replicas is None else f"{replicas}, {'active' if active else 'inactive'}"
+    if replicas is None:
+        return "no answer"
+    activity = "active" if active else "inactive"
+    return f"{replicas}, {activity}"
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:

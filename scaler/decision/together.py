@@ -57,6 +57,11 @@ def in_a_group(spec: WorkloadSpec) -> bool:
 STEPS: tuple[Step, ...] = (Step("groups", in_a_group, decide_groups, group_of),)
 
 
+def _circles(steps: Sequence[Step], spec: WorkloadSpec) -> set[tuple[str, Hashable]]:
+    """Return whom a workload shares with: the circle that each step that concerns it has for it."""
+    return {(step.name, step.circle(spec)) for step in steps if step.concerns(spec)}
+
+
 def touched(steps: Sequence[Step], new: Collection[Request], specs: Mapping[Request, WorkloadSpec]) -> set[Request]:
     """Return who has to be decided anew: the new ones, and whoever shares a circle with one who has to be.
 
@@ -65,10 +70,7 @@ def touched(steps: Sequence[Step], new: Collection[Request], specs: Mapping[Requ
         new: who was folded just now.
         specs: of all whom a step concerns.
     """
-    circles = {
-        request: {(step.name, step.circle(spec)) for step in steps if step.concerns(spec)}
-        for request, spec in specs.items()
-    }
+    circles = {request: _circles(steps, spec) for request, spec in specs.items()}
     found = set(new) & circles.keys()
     while True:
         theirs = set().union(*(circles[request] for request in found))

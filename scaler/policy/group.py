@@ -177,7 +177,8 @@ def _in_order(
 
 def _named(roles: Sequence[str], of_one: str, of_several: str) -> str:
     """Prefill is; prefill and encode are."""
-    return f"{' and '.join(roles)} {of_one if len(roles) == 1 else of_several}"
+    verb = of_one if len(roles) == 1 else of_several
+    return f"{' and '.join(roles)} {verb}"
 
 
 def _allowed(name: str, ready: Mapping[str, int], bands: Sequence[Band]) -> int:
