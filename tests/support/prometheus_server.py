@@ -1,5 +1,6 @@
 """A real Prometheus for tests: found or fetched once, started in a moment, stopped, frozen or emptied at will."""
 
+import fcntl
 import http.server
 import os
 import shutil
@@ -40,10 +41,13 @@ def until(condition: Callable[[], object], tries: int = 600, pause: float = 0.05
 
 def binaries() -> tuple[Path, Path]:
     """Where prometheus and promtool are: on PATH, in the cache, from the Debian package, or built with Go."""
-    for find in (_on_path, _cached, _from_debian, _from_go):
-        found = find()
-        if found:
-            return found
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the processes that run the tests, one fetches it
+        for find in (_on_path, _cached, _from_debian, _from_go):
+            found = find()
+            if found:
+                return found
     pytest.fail("no Prometheus: neither on PATH, nor as a Debian package, nor to be built with Go")
 
 
@@ -86,7 +90,6 @@ def _from_go() -> tuple[Path, Path] | None:
     """Build both programs from the laboratory's module, on a copy of its go.mod, which does not name promtool."""
     if not shutil.which("go") or not GO_MODULE.exists():
         return None
-    CACHE.mkdir(parents=True, exist_ok=True)
     for name in ("go.mod", "go.sum"):
         shutil.copy(GO_MODULE / name, CACHE / name)
     build = ["go", "build", "-modfile", CACHE / "go.mod", "-mod=mod", "-tags", "remove_all_sd", "-o", f"{CACHE}/go/"]
