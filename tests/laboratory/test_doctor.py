@@ -87,6 +87,7 @@ def test_the_culprit_is_named_first_and_nothing_is_said_of_what_is_sound(lab: La
     lab.wait(lambda: lab.replicas("sound") == 2, 60, "the sound one scales")
     lab.wait(lambda: lab.events("mistyped", "KEDAScalerFailed"), 60, "KEDA has said what fails")
     lab.wait(lambda: "no series" in scaler.reason("unmeasured"), 60, "what is not measured is missed")
+    lab.wait(lambda: scaler.explain("sound")["certainty"] == "certain", 60, "Prometheus has the pages of the sound one")
 
     first = {}
     for name in ("sound", *spoilt):
