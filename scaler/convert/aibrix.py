@@ -11,6 +11,7 @@ from scaler.convert.words import (
     name_of,
     number,
     referenced,
+    requests_that_wait,
     sequence,
     term,
     text,
@@ -65,7 +66,7 @@ def _plan(tree: Tree) -> Plan:
         left += notes
     if not terms:
         left.append("it names no metric: requests that wait count, 8 for each replica")
-        terms = [Term("waiting", {"signal": "waiting"}, 8.0, False, "what waits at the engines")]
+        terms = [requests_that_wait()]
     policy, lost = _policy(spec, mapping(tree, "metadata", "annotations"))
     beside, scheduled = _schedules(spec)
     if text(spec, "subTargetSelector", "roleName"):

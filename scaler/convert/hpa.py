@@ -1,7 +1,19 @@
 """A HorizontalPodAutoscaler -> a formula without a policy; what `behavior` says stays with the HPA that KEDA makes."""
 
 from scaler.convert.plan import Line, Plan, Term, Tree, term_lines
-from scaler.convert.words import bounds, engine_of, mapping, name_of, number, referenced, sequence, term, text, unique
+from scaler.convert.words import (
+    bounds,
+    engine_of,
+    mapping,
+    name_of,
+    number,
+    referenced,
+    requests_that_wait,
+    sequence,
+    term,
+    text,
+    unique,
+)
 
 
 def reads(tree: Tree) -> bool:
@@ -36,7 +48,7 @@ def _plan(tree: Tree) -> Plan:
             "it reads CPU or memory alone, which says little of a GPU: those triggers stay, and the formula adds the "
             "requests at 8 for each replica; set its target"
         )
-        terms = [Term("waiting", {"signal": "waiting"}, 8.0, False, "not in the HPA: what waits at the engines")]
+        terms = [requests_that_wait("not in the HPA: what waits at the engines")]
     behavior = spec.get("behavior")
     minimum, maximum = bounds(spec, where, ("minReplicas", "maxReplicas"), (1, 100))
     return Plan(

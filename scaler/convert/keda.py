@@ -1,7 +1,18 @@
 """A KEDA ScaledObject with prometheus triggers or scalingModifiers -> the same queries and formula, answered by us."""
 
 from scaler.convert.plan import Line, Plan, Term, Tree
-from scaler.convert.words import bounds, identifier, mapping, name_of, number, referenced, sequence, text, unique
+from scaler.convert.words import (
+    bounds,
+    identifier,
+    mapping,
+    name_of,
+    number,
+    referenced,
+    requests_that_wait,
+    sequence,
+    text,
+    unique,
+)
 
 KEPT = ("pollingInterval", "cooldownPeriod", "initialCooldownPeriod", "idleReplicaCount", "fallback")
 
@@ -37,7 +48,7 @@ def _plan(tree: Tree) -> Plan:
         left.append(f"scalingModifiers reads triggers of type {kinds} too: say in the formula file what they measure")
     if not terms:
         left.append("it has no prometheus trigger: its triggers stay, and the formula adds the requests that wait")
-        terms = [Term("waiting", {"signal": "waiting"}, 8.0, False, "what waits at the engines, 8 for each replica")]
+        terms = [requests_that_wait("what waits at the engines, 8 for each replica")]
         thresholds = [("waiting", 0.0)]
     behavior = mapping(spec, "advanced", "horizontalPodAutoscalerConfig", "behavior")
     if mapping(spec, "advanced").get("restoreToOriginalReplicaCount"):

@@ -1,7 +1,7 @@
 """Kthena's AutoscalingPolicy, alone (new form) or with its AutoscalingPolicyBinding (old) -> policy kthena."""
 
 from scaler.convert.plan import Line, Plan, Target, Term, Tree, term_lines
-from scaler.convert.words import bounds, engine_of, mapping, name_of, number, sequence, term, text
+from scaler.convert.words import bounds, engine_of, mapping, name_of, number, requests_that_wait, sequence, term, text
 
 KINDS = {"AutoscalingPolicy", "AutoscalingPolicyBinding"}
 DIRECTIONS = {"instances", "percent", "period", "selectPolicy", "stabilizationWindow"}
@@ -62,7 +62,7 @@ def _plan(where: str, name: str, namespace: str, target: Tree, settings: Tree) -
         left += notes
     if not terms:
         left.append("no metric is named: requests that wait count, 8 for each replica")
-        terms = [Term("waiting", {"signal": "waiting"}, 8.0, False, "what waits at the engines")]
+        terms = [requests_that_wait()]
     lines = [Line("kind", "kthena", "Kthena's algorithm")]
     if "tolerancePercent" in settings:
         lines.append(Line("tolerancePercent", settings["tolerancePercent"], "tolerancePercent"))

@@ -125,6 +125,11 @@ def term(metric: str, target: float, *, each: bool, taken: Sequence[Term] = ()) 
     return Term(name, {"prometheus": f"{reduce}({_selector(metric)})"}, target, each, metric)
 
 
+def requests_that_wait(why: str = "what waits at the engines") -> Term:
+    """Return what stands in where no metric can be read: the requests that wait, 8 for each replica."""
+    return Term("waiting", {"signal": "waiting"}, 8.0, False, why)
+
+
 def engine_of(terms: Sequence[Term]) -> str:
     """The engine whose metrics they are; empty where nothing says it."""
     return next((term.engine for term in terms if term.engine), "")
