@@ -33,7 +33,7 @@ from scaler.server import admin, logs, metrics
 from scaler.server.access import Access
 from scaler.server.listen import Listen, Server
 from scaler.server.tls import TlsFiles
-from scaler.sources.kubernetes.cache import Kube, reachable
+from scaler.sources.kubernetes.cache import ClusterCache, reachable
 from scaler.sources.kubernetes.reviews import Reviews
 from scaler.sources.pages.discovery import Addresses
 from scaler.sources.pages.source import ScrapeSource
@@ -130,7 +130,7 @@ class Service:
             await self._pictured.wait()
         await self.engine.run()
 
-    async def _look(self, kube: Kube) -> None:
+    async def _look(self, kube: ClusterCache) -> None:
         """Take a new picture of the cluster again and again; what is not known is said once."""
         await self._reach(kube)
         said: Mapping[str, str] = {}
@@ -144,7 +144,7 @@ class Service:
             said = problems
             await asyncio.sleep(CLUSTER_INTERVAL)
 
-    async def _reach(self, kube: Kube) -> None:
+    async def _reach(self, kube: ClusterCache) -> None:
         """Begin to watch; without access it is said, decided without, and tried again."""
         while True:
             try:
@@ -155,7 +155,7 @@ class Service:
                 self._pictured.set()
                 await asyncio.sleep(ACCESS_INTERVAL)
             else:
-                await asyncio.to_thread(kube.settle, CLUSTER_PATIENCE)
+                await asyncio.to_thread(kube.wait_for_sync, CLUSTER_PATIENCE)
                 return
 
     async def _try_endpoints(self) -> None:
@@ -212,7 +212,7 @@ def source_of(
     return ScrapeSource(endpoint, clock, addresses) if endpoint.direct else PrometheusSource(endpoint)
 
 
-def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
+def kube_of(settings: Settings, clock: Callable[[], float]) -> ClusterCache | None:
     """What watches Kubernetes; None where that is not wanted, or not possible and not asked for.
 
     Raises:
@@ -229,7 +229,7 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> Kube | None:
     behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
     names = settings["kubernetes.scalerAddresses"]
     fixed = settings["kubernetes.provisioner"] == "none"
-    return Kube(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
+    return ClusterCache(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
 
 
 def access_of(settings: Settings, timer: Callable[[], float]) -> Access | None:

@@ -1,7 +1,7 @@
 """What Kubernetes says about the scaled objects that ask us, as nouns. Frozen, and read from no clock.
 
-`sources/kube.py` makes a Cluster of what it watches; a Cluster is a whole: it is replaced, never changed. What is not
-known is None, which is never zero.
+`sources/kubernetes/assemble.py` makes a Cluster of what is watched; it is a whole: it is replaced, never changed.
+What is not known is None, which is never zero.
 """
 
 from collections.abc import Iterator, Mapping

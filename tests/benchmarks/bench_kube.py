@@ -22,7 +22,8 @@ from support.cluster import GPU, node
 from support.kubernetes_objects import deployment, pod, scaled_object
 from support.kubernetes_server import Server
 
-from scaler.sources.kubernetes.cache import PAGE, Kube
+from scaler.sources.kubernetes.cache import ClusterCache
+from scaler.sources.kubernetes.reflector import PAGE
 
 EVENTS, SECONDS = 100, 20  # a second, for so long
 PADDING = [{"manager": "kubelet", "operation": "Update", "fieldsV1": {f"f:field-{n}": {} for n in range(230)}}]
@@ -37,7 +38,7 @@ def main() -> None:
         config, size = Path(folder) / "kubeconfig", 0
         text, size = ours.recv()
         config.write_text(text)
-        kube = Kube(config, (), (), time.time)
+        kube = ClusterCache(config, (), (), time.time)
         before = usage()
         importlib.import_module("scaler.sources.kubernetes.api")
         imported = usage()
@@ -45,7 +46,7 @@ def main() -> None:
         models(size)
         began, before = time.perf_counter(), usage()
         kube.start()
-        kube.settle(600)
+        kube.wait_for_sync(600)
         after, took = usage(), time.perf_counter() - began
         print(
             f"list of {pods} pods, {size} bytes each: {took:.1f} s, {after[0] - before[0]:.1f} s CPU, "
@@ -114,7 +115,7 @@ def machine(number: int) -> dict:
     return made
 
 
-def picture(kube: Kube, what: str) -> None:
+def picture(kube: ClusterCache, what: str) -> None:
     began = time.perf_counter()
     kube.snapshot()
     print(f"{what}: {(time.perf_counter() - began) * 1000:.1f} ms")

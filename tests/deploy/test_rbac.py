@@ -1,11 +1,11 @@
-"""What is granted is what scaler/sources/kubernetes/cache.py asks for, no more and no less, in every file that grants it."""
+"""What is granted is what scaler/sources/kubernetes/resources.py asks for, no more and no less, in every file that grants it."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
-from scaler.sources.kubernetes.cache import RESOURCES
+from scaler.sources.kubernetes.resources import RESOURCES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("rbac.yaml", "manifests/llm-scaler.yaml", "manifests/llm-scaler-mutual-tls.yaml")

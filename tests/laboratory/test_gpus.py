@@ -9,7 +9,7 @@ from laboratory.objects import model, node, node_pool, scaled_object
 
 from scaler.cluster.availability import availability
 from scaler.model.availability import Availability
-from scaler.sources.kubernetes.cache import Kube
+from scaler.sources.kubernetes.cache import ClusterCache
 
 NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
 GPUS = 2  # of one replica
@@ -17,16 +17,16 @@ HERE, LIMIT = 4, 16  # GPUs of a node that is there, and of all that Karpenter m
 
 
 @pytest.fixture
-def kube(lab: Lab) -> Iterator[Kube]:
+def kube(lab: Lab) -> Iterator[ClusterCache]:
     """A watcher that has read everything once."""
-    watcher = Kube(lab.kubeconfig, (), (), time.time)
+    watcher = ClusterCache(lab.kubeconfig, (), (), time.time)
     watcher.start()
-    lab.wait(lambda: watcher.settle(0.0), 40, "everything was read once")
+    lab.wait(lambda: watcher.wait_for_sync(0.0), 40, "everything was read once")
     yield watcher
     watcher.close()
 
 
-def seen(kube: Kube) -> tuple[int, int, Availability] | None:
+def seen(kube: ClusterCache) -> tuple[int, int, Availability] | None:
     """Pods of the workload that have a node, all of its pods, and what more can be had."""
     cluster = kube.snapshot()
     scaled = next((one for one in cluster if one.name == "placed"), None)
@@ -35,7 +35,7 @@ def seen(kube: Kube) -> tuple[int, int, Availability] | None:
     return len(scaled.pods) - (scaled.count("pending") or 0), len(scaled.pods), availability(cluster, scaled)
 
 
-def test_nodes_and_pool_together_are_what_comes_and_at_every_moment_no_less_is_said(lab: Lab, kube: Kube):
+def test_nodes_and_pool_together_are_what_comes_and_at_every_moment_no_less_is_said(lab: Lab, kube: ClusterCache):
     lab.apply([node("here", HERE), *node_pool(gpus=LIMIT, launch="3s")])
     lab.apply(
         [model("placed", lab.fleet.port, gpus=GPUS, replicas=0), scaled_object("placed", NOWHERE, minReplicaCount=0)]
@@ -66,7 +66,7 @@ def test_nodes_and_pool_together_are_what_comes_and_at_every_moment_no_less_is_s
         lab.api.delete("Node", "here")
 
 
-def spent(kube: Kube) -> Availability | None:
+def spent(kube: ClusterCache) -> Availability | None:
     now = seen(kube)
     done = now and (now[2].schedulable.value, now[2].provisionable.value, now[2].provisionable.bound) == (0, 0, "exact")
     return now[2] if now and done else None

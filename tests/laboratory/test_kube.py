@@ -17,25 +17,26 @@ from laboratory.process import LabError
 from laboratory.watch import Watch
 
 from scaler.model.objects import Scaled
-from scaler.sources.kubernetes.cache import WATCHED, Kube
+from scaler.sources.kubernetes.cache import ClusterCache
+from scaler.sources.kubernetes.resources import WATCHED
 
 RULES = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
 TRIGGER = {"formula": "queue-depth", "model": "llama", "holdFor": "5s"}
 WORKERS, WORK = 4, 40  # replicas, and requests that each of them works on
 NOWHERE = "localhost:1"  # KEDA finds no scaler there; what we read does not depend on it
-Watching = Callable[[Path], Kube]
+Watching = Callable[[Path], ClusterCache]
 
 
 @pytest.fixture
 def watching(lab: Lab) -> Iterator[Watching]:
     """Start a watcher with a kubeconfig; it has read everything once, or was refused."""
-    started: list[Kube] = []
+    started: list[ClusterCache] = []
 
-    def begin(kubeconfig: Path) -> Kube:
-        kube = Kube(kubeconfig, (), (), time.time)
+    def begin(kubeconfig: Path) -> ClusterCache:
+        kube = ClusterCache(kubeconfig, (), (), time.time)
         started.append(kube)
         kube.start()
-        lab.wait(lambda: kube.settle(0.0), 40, "everything was read once")
+        lab.wait(lambda: kube.wait_for_sync(0.0), 40, "everything was read once")
         return kube
 
     yield begin
@@ -54,11 +55,11 @@ def rules(*left_out: str) -> list[Object]:
     return documents
 
 
-def known(kube: Kube, name: str) -> Scaled | None:
+def known(kube: ClusterCache, name: str) -> Scaled | None:
     return next((one for one in kube.snapshot() if one.name == name), None)
 
 
-def states(kube: Kube, name: str) -> list[str]:
+def states(kube: ClusterCache, name: str) -> list[str]:
     scaled = known(kube, name)
     return sorted(pod.state for pod in scaled.pods or ()) if scaled else []
 

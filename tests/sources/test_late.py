@@ -7,7 +7,7 @@ AT_ONCE = """
 import sys, threading
 from pathlib import Path
 from scaler.config.endpoint import Endpoint
-from scaler.sources.kubernetes.cache import Kube
+from scaler.sources.kubernetes.cache import ClusterCache
 from scaler.sources.prometheus.source import PrometheusSource
 assert not {"requests", "kubernetes"} & sys.modules.keys(), "too early"
 sys.setswitchinterval(1e-6)  # so that threads change places in the middle of an import
@@ -22,7 +22,7 @@ def trouble(source):
 
 def watch():
     try:
-        Kube(Path("nowhere"), (), (), lambda: 0.0).start()
+        ClusterCache(Path("nowhere"), (), (), lambda: 0.0).start()
     except Exception as error:
         if "no access to Kubernetes" not in str(error):
             failed.append(repr(error))

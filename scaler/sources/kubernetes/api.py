@@ -2,7 +2,7 @@
 
 The client gives what is hard: the service account's token and its rotation, kubeconfig with certificates and exec
 plug-ins, proxies. Its model objects are left out; they cost six times as much as the JSON they are made of.
-Importing it costs 0.2 s or more and 20 MB; kube.py does it on first use.
+Importing it costs 0.2 s or more and 20 MB; cache.py does it on first use.
 """
 
 import http.client

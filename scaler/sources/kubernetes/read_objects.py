@@ -1,32 +1,19 @@
-"""Kubernetes objects as JSON -> the few fields that are kept of each, and the Cluster that they make together. Pure.
-
-Which pods are a target's own: for a Deployment and a StatefulSet the pods that it controls, whatever their labels say,
-so that two of them with overlapping selectors do not count each other's; for a ScaledJob the pods of its jobs; for any
-other kind the pods that the selector of its scale sub-resource takes, which is what the HPA goes by (of a
-LeaderWorkerSet these are the leaders, one for each replica).
-"""
+"""Kubernetes objects as JSON -> the few fields that are kept of each. Pure; `join.py` puts them together."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from scaler.cluster import admission, pod_requests
-from scaler.cluster.anti_affinity import handles
-from scaler.cluster.node_fit import takes
-from scaler.cluster.pod_requests import total
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import Amounts, Handle, Hardware, Needs, Owner, Shape, Taint, Template, Term, Waiting
-from scaler.model.objects import Cluster, Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
+from scaler.model.nodes import Needs, Owner, Shape, Template, Waiting
+from scaler.model.objects import Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
-from scaler.sources.kubernetes.selector import selects
 
 Raw = Mapping[str, Any]
 Key = tuple[str, str]  # namespace and name
-Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
 
-MOST_JOBS = 250  # of one ScaledJob that are looked at; KEDA keeps 200 that have ended, unless told otherwise
 DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
@@ -40,7 +27,7 @@ _PAUSES = "autoscaling.keda.sh/"
 _SCRAPE = ("path", "port", "scheme", "scrape")  # annotations prometheus.io/KEY, which say where a metrics page is
 _LONGEST = 256  # characters of such an annotation; of a longer one enough is kept to refuse it
 _SHOWN = 300  # characters of a message that are kept
-_VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale selector uses
+VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale selector uses
     {TEMPLATE, "controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
     | {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
 )
@@ -110,25 +97,6 @@ class Scale:
     there: int | None = None  # that there are, as its controller counts them
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """All records; a table that could not be read is None."""
-
-    scaled: Iterable[ScaledRecord]
-    listed: frozenset[str]  # kinds of which all are there
-    hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
-    replicated: Mapping[str, Mapping[Key, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
-    jobs: Iterable[JobRecord] | None
-    pods: Mapping[Owner, Collection[PodRecord]] | None
-    scales: Mapping[Owner, Scale]
-    ended: Mapping[Owner, PodRecord] = field(default_factory=dict)  # the last pod of each ScaledJob
-    hardware: Hardware | None = None
-    unread: Mapping[str, str] = field(default_factory=dict)  # namespace -> why pods or Jobs in it may be missing
-
-
-# ---- one object ------------------------------------------------------------------------------------------------------
-
-
 class Reader:
     """Reads objects, and keeps what many of them share only once."""
 
@@ -189,7 +157,7 @@ class Reader:
         if ended and SCALED_JOB not in labels:
             return None
         state, since, reason = _pod_state(meta, spec, status)
-        kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in _VOLATILE))
+        kept = tuple(sorted(pair for pair in labels.items() if pair[0] not in VOLATILE))
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         ready = _ready_since(status) if state == "ready" else None
         ports = self._once(_container_ports(spec))
@@ -491,311 +459,3 @@ def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Wa
 
 def _or(given: int | None, default: int) -> int:
     return default if given is None else given
-
-
-class Placed:
-    """Where pods are, by their namespace and labels; of a namespace it is sorted out once, when somebody asks."""
-
-    def __init__(self, pods: Mapping[Owner, Collection[PodRecord]]) -> None:
-        self._pods = pods
-        self._owners: dict[str, list[Owner]] = {}
-        for owner in pods:
-            self._owners.setdefault(owner[0], []).append(owner)
-        self._known: dict[str, dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]] = {}
-
-    def of(self, namespace: str, term: Term) -> Iterator[tuple[str, int]]:
-        """The nodes of pods that a selector takes, and the highest priority of the alike among them on each."""
-        if namespace not in self._known:
-            self._known[namespace] = self._sorted_out(namespace)
-        known = self._known[namespace]
-        for labels, nodes in (one for handle in handles(term) for one in known.get(handle, ())):
-            if takes(term, labels):
-                yield from nodes.items()
-
-    def _sorted_out(self, namespace: str) -> dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]:
-        alike: dict[int, tuple[Metadata, dict[str, int]]] = {}  # labels are kept once, and costly to compare
-        for one in (pod for owner in self._owners.get(namespace, ()) for pod in self._pods[owner]):
-            if one.node:
-                _, nodes = alike.setdefault(id(one.labels), (one.labels, {}))
-                rank = one.shape.priority or 0
-                nodes[one.node] = max(rank, nodes.get(one.node, rank))
-        found: dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]] = {}
-        for labels, nodes in alike.values():
-            known = dict(labels)
-            for handle in (None, *labels):
-                found.setdefault(handle, []).append((known, nodes))
-        return found
-
-
-# ---- together --------------------------------------------------------------------------------------------------------
-
-
-def assemble(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None) -> Cluster:
-    """Put together what is known of every scaled object.
-
-    Args:
-        tables: all records.
-        odd: called with an object that cannot be put together, and why; it is left out. Without it the error is raised.
-    """
-    jobs = None if tables.jobs is None else _by_owner(tables.jobs)
-    taints, placed = admission.taints_of(tables.hardware), Placed(tables.pods or {})
-    objects: dict[Key, tuple[Scaled, ...]] = {}
-    for record in tables.scaled:
-        try:
-            scaled = _together(record, tables, jobs, taints, placed)
-        except Exception as error:
-            if odd is None:
-                raise
-            odd(record.scaled, error)
-            continue
-        key = scaled.namespace, scaled.name
-        objects[key] = (*objects.get(key, ()), scaled)
-    return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
-
-
-def _together(
-    record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: Placed
-) -> Scaled:
-    """One scaled object, with all that the others say of it."""
-    selected = _selected(record, tables)
-    template = _template(record, tables, selected or (), taints)
-    return replace(
-        record.scaled,
-        replicas=_replicas(record, tables, jobs),
-        jobs=_newest(record, jobs),
-        pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
-        workers=_workers(record, tables, selected),
-        hpa=_hpa(record.scaled, tables),
-        template=template,
-        held=_held(record, tables, selected),
-        barred=_barred(record, placed, template),
-        doubt=tables.unread.get(record.scaled.namespace, ""),
-    )
-
-
-def _by_owner(records: Iterable[JobRecord]) -> Jobs:
-    jobs: dict[Owner, list[Job]] = {}
-    for record in records:
-        jobs.setdefault(record.owner, []).append(record.job)
-    return jobs
-
-
-def _newest(record: ScaledRecord, jobs: Jobs | None) -> tuple[Job, ...] | None:
-    if record.scaled.kind != "ScaledJob" or jobs is None:
-        return None
-    found = jobs.get(record.target, ())
-    return tuple(sorted(found, key=lambda job: (job.created, job.name), reverse=True)[:MOST_JOBS])
-
-
-def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
-    if scaled.kind != "ScaledObject" or tables.hpas is None:
-        return None
-    return tables.hpas.get((scaled.namespace, scaled.name))
-
-
-def _replicas(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> int | None:
-    if record.target[1] == "ScaledJob":
-        return None if jobs is None else sum(job.state == "unfinished" for job in jobs.get(record.target, ()))
-    if record.target in tables.scales:
-        return tables.scales[record.target].replicas
-    known = _known(record.target, tables)
-    return None if known is None else known.replicas
-
-
-def _known(target: Owner, tables: Tables) -> Replicated | None:
-    namespace, kind, name = target
-    return (tables.replicated.get(kind) or {}).get((namespace, name))
-
-
-def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | None:
-    """The pods of a scale target, of a LeaderWorkerSet its leaders; None: not known."""
-    if tables.pods is None:
-        return None
-    if record.target in tables.scales:
-        wanted = selects(tables.scales[record.target].selector)
-        if wanted is None:
-            return None
-        there = (pods for owner, pods in tables.pods.items() if owner[0] == record.target[0])
-        return [one for pods in there for one in pods if wanted(one.labels)]
-    return tuple(tables.pods.get(record.target, ())) if record.scaled.past else None
-
-
-def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> tuple[Pod, ...]:
-    """The pods of a LeaderWorkerSet's groups that are no leaders."""
-    if record.target[1] != GROUPS or selected is None or tables.pods is None:
-        return ()
-    leaders = {one.pod.name for one in selected}
-    others = (one.pod for one in tables.pods.get(record.target, ()) if one.pod.name not in leaders)
-    return tuple(sorted(others, key=lambda pod: pod.name))
-
-
-def _template(
-    record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord], taints: Collection[Taint]
-) -> Template | None:
-    """The next replica: its template, completed by what admission did to pods of that template, or is known to do."""
-    known = _known(record.target, tables)
-    written = known.template if known else record.scaled.template
-    if written is None:
-        return _seen(record, tables, pods)
-    revisions = known.revisions if known else Revisions()
-    made = _pod_of(written, revisions.newest, [*pods, *_ended(record, tables)])
-    completed = admission.completed(written, record.target[0], tables.hardware, taints)
-    if made:
-        completed = replace(written, pods=_as_made(written, made, record.target[0], tables))
-    if known and known.replicas + revisions.first < revisions.below:
-        return _of_older(written, completed, revisions, pods)
-    return _while_paused(completed, made, pods) if made and revisions.paused else completed
-
-
-def _ended(record: ScaledRecord, tables: Tables) -> Collection[PodRecord]:
-    """The last pod of a ScaledJob, which may be gone by now."""
-    last = tables.ended.get(record.target)
-    return (last,) if last and record.target[1] == "ScaledJob" else ()
-
-
-def _as_made(written: Template, made: PodRecord, namespace: str, tables: Tables) -> tuple[tuple[Shape, int], ...]:
-    """The pods of a template, completed as admission completed one that was made of it."""
-    [(_, count)], [needs] = written.pods, written.needs
-    fillings = tables.hardware.fillings if tables.hardware else None
-    filling = (fillings or {}).get(namespace)
-    own = pod_requests.completed(needs, made.needs)
-    return ((replace(made.shape, requests=total(own, filling.requests) if filling else total(own)), count),)
-
-
-def _pod_of(written: Template, revision: str, pods: Iterable[PodRecord]) -> PodRecord | None:
-    """The pod that shows what is made of a template: the youngest of its revision, or of the one that is nearest to it.
-
-    Of equally near revisions it is the one whose first pod is the youngest. A pod of an older revision may be younger
-    than all of these, where a node was lost in the middle of a rollout; after a return to an older template its pods
-    are older than those that go.
-    """
-    if len(written.pods) != 1:
-        return None
-    revisions: dict[str, list[PodRecord]] = {}
-    for one in pods:
-        if _made_of(written, one) and revision in {"", one.revision}:
-            revisions.setdefault(one.revision, []).append(one)
-    if not revisions:
-        return None
-
-    def distance(alike: Iterable[PodRecord]) -> tuple[int, int, float]:
-        ordered = sorted(alike, key=_since)
-        return *_changes(written, ordered[-1]), -_since(ordered[0])
-
-    return max(min(revisions.values(), key=distance), key=_since)
-
-
-def _since(record: PodRecord) -> float:
-    return record.pod.since or 0.0
-
-
-def _changes(written: Template, pod: PodRecord) -> tuple[int, int]:
-    """In how many images, and how many other things, a pod differs from a template that it can have been made of."""
-    [(shape, _)], [needs] = written.pods, written.needs
-    own = {one.name: one for one in pod.needs.containers}
-    images = sum(own[one.name].image != one.image for one in needs.containers)
-    asked = _asks_otherwise(written, pod)
-    added = len(set(pod.shape.tolerations) - set(shape.tolerations)) + len(
-        set(pod.shape.selector) - set(shape.selector)
-    )
-    return images, asked + added + len(own) - len(needs.containers) + (pod.shape.affinity != shape.affinity)
-
-
-def _asks_otherwise(written: Template, pod: PodRecord) -> int:
-    """In how many requests that a template states a pod differs from it."""
-    [needs] = written.needs
-    own = {one.name: one for one in pod.needs.containers}
-    return sum(len(set(one.requests) - set(own[one.name].requests)) for one in needs.containers)
-
-
-def _of_older(written: Template, completed: Template, revisions: Revisions, pods: Iterable[PodRecord]) -> Template:
-    """The next pod of a StatefulSet whose partition keeps it with an older template, as pods of that one show it."""
-    older = [one for one in pods if one.revision == revisions.older]
-    last = max(older, key=_since, default=None)
-    partition = f"(its partition is {revisions.below})"
-    if last is None:
-        told = f"the next pods are made of an older template, which no pod shows {partition}"
-        return replace(completed, doubts=(*completed.doubts, told))
-    told = f"the next pods are made of the template of {revisions.older}, and later ones of another {partition}"
-    doubts = () if _made_of(written, last) and not _asks_otherwise(written, last) else (told,)
-    return replace(completed, pods=((last.shape, 1),), assumed=(), doubts=(*completed.doubts, *doubts))
-
-
-def _while_paused(completed: Template, made: PodRecord, pods: Iterable[PodRecord]) -> Template:
-    """The template of a Deployment whose rollout is paused: what is added is shared out among all its templates.
-
-    Source: Kubernetes 1.37.2, pkg/controller/deployment/sync.go (scale).
-    """
-    [(shape, _)] = completed.pods
-    there = [one for one in pods if one.pod.state != "terminating"]
-    others = sum(one.revision != made.revision and one.shape != shape for one in there)
-    if not others:
-        return completed
-    told = f"its rollout is paused, and {others} of its {len(there)} pods are of another template, as new ones may be"
-    return replace(completed, doubts=(*completed.doubts, told))
-
-
-def _made_of(template: Template, pod: PodRecord) -> bool:
-    """Whether a pod can have been made of a template, admission's additions aside; one of another revision cannot."""
-    [(shape, _)], [needs] = template.pods, template.needs
-    own = pod.shape
-    return (
-        set(shape.selector) <= set(own.selector)
-        and set(shape.tolerations) <= set(own.tolerations)
-        and (shape.affinity is None or shape.affinity == own.affinity)
-        and shape.claims == own.claims
-        and {pair for pair in template.labels if pair[0] not in _VOLATILE} <= set(pod.labels)
-        and {one.name for one in needs.containers} <= {one.name for one in pod.needs.containers}
-        and all(own.asks(resource) for resource, _ in shape.requests)
-    )
-
-
-def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
-    """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it.
-
-    Its controller says how many replicas there are, so its pods tell how many of them are one. While it makes or ends
-    some that may be wrong, which is said.
-    """
-    there = [one for one in pods if one.pod.state != "terminating"]
-    if record.target[1] in tables.replicated or not there:
-        return None
-    scale, target = tables.scales.get(record.target), record.scaled.target
-    asked = scale.replicas if scale else len(there)
-    now = asked if scale is None or scale.there is None else scale.there
-    told = [] if now == asked else [f"{target} has {now} of {asked} replicas, so what is one of them may be otherwise"]
-    if now <= 0:
-        now = asked = len(there)
-        told = [f"{target} says that it has no replica, so how many pods one has is not known"]
-    newest = max(there, key=_since)
-    shapes = Counter(one.shape for one in there)
-    if any(count % now for count in shapes.values()) and len(there) != now:
-        return None
-    if len(there) == now:
-        mixed = [f"{target} has pods of several kinds, so what its next replica is may be otherwise"]
-        return Template(((newest.shape, 1),), newest.labels, doubts=(*told, *(mixed if len(shapes) > 1 else ())))
-    size = len(there) // now
-    told.append(f"{target} has {len(there)} pods for {now} replicas, so a replica is taken to be {size} pods")
-    each = tuple((shape, count // now) for shape, count in shapes.items())
-    return Template(each, newest.labels, doubts=tuple(told), counted=size)
-
-
-def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:
-    """What its pods with a node hold, of a group all of them."""
-    if tables.pods is None or selected is None:
-        return None
-    own = tuple(tables.pods.get(record.target, ())) or selected
-    shapes = {id(one.shape): one.shape for one in own if one.node}  # few, and costly to compare
-    counts = Counter(id(one.shape) for one in own if one.node)
-    held: Counter[str] = Counter()
-    for key, shape in shapes.items():
-        held.update({resource: amount * counts[key] for resource, amount in shape.requests})
-    return tuple(sorted(held.items()))
-
-
-def _barred(record: ScaledRecord, placed: Placed, template: Template | None) -> tuple[tuple[str, int], ...]:
-    """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
-    terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
-    barred: dict[str, int] = {}
-    for node, rank in (found for term in terms for found in placed.of(record.target[0], term)):
-        barred[node] = max(rank, barred.get(node, rank))
-    return tuple(sorted(barred.items()))

@@ -42,7 +42,7 @@ class Lists:
 
     Args:
         endpoint: with `pages`, `pages_file` or `named`.
-        addresses: the ready addresses behind a Service; see `kube.Kube.addresses`.
+        addresses: the ready addresses behind a Service; see `ClusterCache.addresses`.
     """
 
     def __init__(self, endpoint: Endpoint, addresses: Addresses) -> None:

@@ -63,7 +63,7 @@ class ScrapeSource:
     Args:
         endpoint: with pages of some kind.
         clock: seconds since the epoch.
-        addresses: the ready addresses behind a Service; see `kube.Kube.addresses`.
+        addresses: the ready addresses behind a Service; see `ClusterCache.addresses`.
     """
 
     def __init__(self, endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None) -> None:

@@ -32,8 +32,7 @@ from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import Request
-from scaler.sources.kubernetes import cache
-from scaler.sources.kubernetes.cache import RESOURCES
+from scaler.sources.kubernetes.resources import DEVICES, LEADER_WORKER_SETS, RESOURCES, SCALES, SLICES, named
 
 PROMETHEUS = {"settings": {"endpoints": {"default": {"url": "http://prometheus.monitoring:9090"}}}}
 MUTUAL_TLS = {"certificates": {"certManager": {"enabled": True}}}
@@ -270,12 +269,12 @@ def asked(resources, namespace=None):
 
 # What each switch of `permissions` is for.
 SWITCHES = {
-    "gpus": {cache.NODES, cache.QUOTAS, cache.LIMIT_RANGES, cache.PRIORITY_CLASSES, cache.RUNTIME_CLASSES},
-    "karpenter": {cache.NODE_POOLS, cache.NODE_CLAIMS, cache.NODE_OVERLAYS, cache.CAPACITY_BUFFERS, cache.SHORTAGES},
-    "dynamicResourceAllocation": set(cache.DEVICES),
-    "leaderWorkerSets": {cache.LEADER_WORKER_SETS},
-    "services": {cache.SLICES},
-    "otherScaleTargets": {cache.SCALES},
+    "gpus": set(map(named, ("nodes", "resourcequotas", "limitranges", "priorityclasses", "runtimeclasses"))),
+    "karpenter": set(map(named, ("nodepools", "nodeclaims", "nodeoverlays", "capacitybuffers", "events"))),
+    "dynamicResourceAllocation": set(DEVICES),
+    "leaderWorkerSets": {LEADER_WORKER_SETS},
+    "services": {SLICES},
+    "otherScaleTargets": {SCALES},
 }
 
 

@@ -11,9 +11,11 @@ from support.kubernetes_server import Server
 from support.prometheus_server import until
 
 from scaler.model.errors import SourceError
-from scaler.sources.kubernetes.cache import PODS, RESOURCES, SCALES, WATCHED, Kube, Pace, reachable
+from scaler.sources.kubernetes.cache import ClusterCache, reachable
+from scaler.sources.kubernetes.reflector import Backoff
+from scaler.sources.kubernetes.resources import PODS, RESOURCES, SCALES, WATCHED
 
-QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
+QUICK = Backoff(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
 LWS = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
 KNOWN = {"scaleTargetGVKR": {"group": "leaderworkerset.x-k8s.io", "version": "v1", "resource": "leaderworkersets"}}
 SCALE = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/team/leaderworkersets/g/scale"
@@ -48,10 +50,10 @@ def start(server, tmp_path, clock):
     started = []
 
     def begin(namespaces=(), pace=QUICK, behind=()):
-        kube = Kube(server.kubeconfig(tmp_path), namespaces, (), clock, pace, behind)
+        kube = ClusterCache(server.kubeconfig(tmp_path), namespaces, (), clock, pace, behind)
         started.append(kube)
         kube.start()
-        until(lambda: kube.settle(0.0))
+        until(lambda: kube.wait_for_sync(0.0))
         return kube
 
     yield begin
@@ -187,7 +189,7 @@ def test_targets_that_are_too_many_to_look_at_are_told(server, start, monkeypatc
     kube = start()
     until(lambda: one(kube, "g").replicas == 2)
     assert one(kube, "h").replicas is None
-    assert kube.snapshot().problems == {"*/scale": f"{SCALES.gives}: 1 of 2 are too many to look at"}
+    assert kube.snapshot().problems == {"*/scale": f"{SCALES.purpose}: 1 of 2 are too many to look at"}
 
 
 # ---- machines --------------------------------------------------------------------------------------------------------------
@@ -381,7 +383,7 @@ def test_quiet_is_no_silence(server, start, clock):
 
 def test_a_silent_server_is_found_out(server, start):
     server.quiet = 1000.0
-    kube = start(pace=Pace(rests=(0.02,), silence=0.3))
+    kube = start(pace=Backoff(rests=(0.02,), silence=0.3))
     until(lambda: len(server.asked("pods")) > 3)
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
 
@@ -389,7 +391,7 @@ def test_a_silent_server_is_found_out(server, start):
 @pytest.mark.parametrize("resource", WATCHED, ids=str)
 def test_each_resource_that_is_refused_is_named_with_what_is_not_known_for_it(server, start, resource):
     server.refused[resource.plural] = (403, "no")
-    told = f"{resource.gives}: list and watch {resource}: 403: no"
+    told = f"{resource.purpose}: list and watch {resource}: 403: no"
     assert start().snapshot().problems == {str(resource): told}
 
 
@@ -501,7 +503,7 @@ def test_without_access_it_says_so_at_the_start(tmp_path, monkeypatch, clock):
     monkeypatch.delenv("KUBECONFIG", raising=False)
     for kubeconfig in (tmp_path / "nothing", None):
         with pytest.raises(SourceError, match="no access to Kubernetes"):
-            Kube(kubeconfig, (), (), clock).start()
+            ClusterCache(kubeconfig, (), (), clock).start()
 
 
 def test_what_makes_it_reachable(tmp_path, monkeypatch):
@@ -515,9 +517,9 @@ def test_what_makes_it_reachable(tmp_path, monkeypatch):
 def test_a_kubeconfig_named_by_the_environment_is_used(server, tmp_path, clock):
     """In a process of its own, since the client reads the variable when it is imported."""
     program = (
-        "import sys, time; from scaler.sources.kubernetes.cache import Kube\n"
+        "import sys, time; from scaler.sources.kubernetes.cache import ClusterCache\n"
         "assert 'kubernetes' not in sys.modules, 'imported before it is used'\n"
-        "kube = Kube(None, (), (), time.time); kube.snapshot(); kube.start(); kube.settle(20)\n"
+        "kube = ClusterCache(None, (), (), time.time); kube.snapshot(); kube.start(); kube.wait_for_sync(20)\n"
         "print(len(list(kube.snapshot()))); kube.close()"
     )
     environment = {"KUBECONFIG": str(server.kubeconfig(tmp_path)), "PATH": ""}

@@ -28,10 +28,12 @@ from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.model.measurement import NOBODYS, Reading, Request
 from scaler.model.nodes import Quota
-from scaler.sources.kubernetes.cache import SCALES, SLICES, WATCHED, Kube, Pace
+from scaler.sources.kubernetes.cache import ClusterCache
+from scaler.sources.kubernetes.reflector import Backoff
+from scaler.sources.kubernetes.resources import SCALES, SLICES, WATCHED
 from scaler.sources.kubernetes.well_formed import Malformed, check
 
-QUICK = Pace(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
+QUICK = Backoff(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
 MUTANTS = 120  # of each kind of object
 ODD = [
     None, True, False, 0, -1, 1.5, 10**400, -(10**400), 1e300, float("inf"), float("nan"), "", "x", "1e999999999", "-1",
@@ -190,7 +192,7 @@ class Clock:
 
 @pytest.fixture
 def kube(server, tmp_path):
-    made = Kube(server.kubeconfig(tmp_path), (), (), Clock(), QUICK, behind=[("team", "front")])
+    made = ClusterCache(server.kubeconfig(tmp_path), (), (), Clock(), QUICK, behind=[("team", "front")])
     yield made
     made.close()
 
@@ -216,13 +218,13 @@ def test_odd_objects_touch_nobody_else_and_end_no_part(server, kube, resource, w
     if way == "listed":
         server.objects.setdefault(plural, {}).update({server._key(raw): raw for raw in mutants})
     kube.start()
-    until(lambda: kube.settle(0.0))
+    until(lambda: kube.wait_for_sync(0.0))
     if way == "as events":
         server.put(plural, *mutants)
     last = sound(plural, "z")
     server.put(plural, last)
-    watch = next(one for one in kube._watches if one.resource is resource)
-    seen = watch._key(last)
+    watch = next(one for one in kube._reflectors if one.resource is resource)
+    seen = resource.key(last)
     until(lambda: watch.table is not None and seen in watch.table.records)
     cluster = kube.snapshot()
     assert known(cluster) == (2, [("llama-5d8f-a", "ready"), ("llama-5d8f-b", "ready")], *known(cluster)[2:])
@@ -238,7 +240,7 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
         raws = {server._key(raw): raw for raw in spoilt(resource.plural, 30)}
         server.objects.setdefault(resource.plural, {}).update(raws)
     kube.start()
-    until(lambda: kube.settle(0.0))
+    until(lambda: kube.wait_for_sync(0.0))
 
     class Numbers:
         def fetch(self, asks, times, whose=NOBODYS):
@@ -279,7 +281,7 @@ def test_odd_addresses_of_a_service_are_left_out(server, kube):
     odd["endpoints"] = [{"addresses": []}]
     server.put("endpointslices", odd, endpoint_slice("front", "10.0.0.2", name="front-good"))
     kube.start()
-    until(lambda: kube.settle(0.0))
+    until(lambda: kube.wait_for_sync(0.0))
     assert kube.addresses("team", "front")[0] == {"10.0.0.2"}
     [odd] = kube.snapshot().left_out[str(SLICES)]
     assert odd.startswith("team/front-odd: ")

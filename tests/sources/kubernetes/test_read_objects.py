@@ -19,11 +19,10 @@ from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
 from scaler.sources.kubernetes import read_objects
+from scaler.sources.kubernetes.join import Tables, join
 from scaler.sources.kubernetes.read_objects import (
     Reader,
     Scale,
-    Tables,
-    assemble,
     hpa_of,
     read_hpa,
     read_job,
@@ -62,7 +61,7 @@ def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), replicated=None,
         scales=scales or {},
         ended=ended or {},
     )
-    return assemble(tables)
+    return join(tables)
 
 
 def only(made):
@@ -293,7 +292,7 @@ def test_a_deployment_has_the_pods_it_controls_whatever_their_labels():
 def test_what_is_not_known_is_none_and_not_zero():
     reader, nothing = Reader(), {"Deployment": None, "StatefulSet": None}
     records = [reader.scaled(scaled_object()), reader.scaled(scaled_job())]
-    made = assemble(Tables(records, frozenset(), hpas=None, replicated=nothing, jobs=None, pods=None, scales={}))
+    made = join(Tables(records, frozenset(), hpas=None, replicated=nothing, jobs=None, pods=None, scales={}))
     for scaled in made:
         assert (scaled.replicas, scaled.pods, scaled.hpa, scaled.count("ready")) == (None, None, None, None)
 
