@@ -18,7 +18,6 @@ from scaler.cluster.node_fit import takes
 from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
-from scaler.sources.kubernetes import read_objects
 from scaler.sources.kubernetes.join import Tables, join
 from scaler.sources.kubernetes.read_objects import (
     Reader,
@@ -653,7 +652,7 @@ def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
 def test_targets_that_stay_apart_from_their_own_are_not_compared_with_each_other(monkeypatch):
     """Of 40 targets in one namespace, each with two pods, every selector is held against its own pods alone."""
     asked = []
-    monkeypatch.setattr(read_objects, "takes", lambda *known: asked.append(known) or takes(*known))
+    monkeypatch.setattr("scaler.sources.kubernetes.join.takes", lambda *known: asked.append(known) or takes(*known))
     names, pods, written = [f"m{number}" for number in range(40)], [], []
     for name in names:
         term = {"labelSelector": {"matchLabels": {"app": name}}, "topologyKey": "kubernetes.io/hostname"}
