@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaler.cli import take_picture
 from scaler.cli.ask import Tls
+from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
 from scaler.config.settings import SERVER
 from scaler.model.errors import ConfigError
@@ -30,6 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", metavar="FILE", help="else KUBECONFIG, the pod's account, or ~/.kube/config")
     parser.add_argument("--server", metavar="URL", help="admin address of llm-scaler; else through the API server")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="token of the cluster to show to --server; else your kubeconfig's"
+    )
     parser.add_argument("--address", default="", metavar="HOST:PORT", help="where to call it as KEDA does")
     parser.add_argument("--no-call", action="store_true", help="do not call it as KEDA does")
     parser.add_argument("--ca-file", help="CA of the server's certificate, for that call")
@@ -46,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     longest = _span(arguments.longest_generation)
     inside = IN_POD in os.environ
-    ways = Ways(_admin(arguments.server), arguments.address, tls, not arguments.no_call, inside, longest)
+    admin = _admin(arguments.server)
+    who = authorization(admin, arguments.token_file, server.token())
+    ways = Ways(admin, arguments.address, tls, not arguments.no_call, inside, longest, who)
     shared = take_picture.of_cluster(server, time.time())
     keys = [_key(arguments.workload)] if arguments.workload else take_picture.find_all(shared)
     judged = [_judged(server, shared, key, ways) for key in keys]

@@ -6,18 +6,17 @@ import os
 import sys
 import time
 import urllib.parse
-from pathlib import Path
 from typing import Any
 
 import requests
 
+from scaler.cli.bearer import OWN_TOKEN, authorization
 from scaler.config.settings import SERVER
 from scaler.decision.explanation import Explanation, from_json
 from scaler.decision.render import as_text
 from scaler.model.errors import ConfigError, ScalerError
 
 TIMEOUT = 10.0  # seconds for one answer
-OWN_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - the name of a file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +102,7 @@ def _get(url: str, arguments: argparse.Namespace) -> Any:
         ScalerError: it did not answer, or is something else than the admin address of an llm-scaler.
     """
     try:
-        answer = requests.get(url, headers=_token(url, arguments.token_file), timeout=TIMEOUT)
+        answer = requests.get(url, headers=authorization(url, arguments.token_file), timeout=TIMEOUT)
     except requests.Timeout as error:
         raise ScalerError(f"{url} did not answer within {TIMEOUT:.0f}s") from error
     except requests.RequestException as error:
@@ -117,22 +116,6 @@ def _get(url: str, arguments: argparse.Namespace) -> Any:
         problem = f"{url} answers {answer.status_code}, and not as the admin address of llm-scaler does (port 8080)"
         raise ScalerError(problem) from error
     raise ScalerError(problem)
-
-
-def _token(url: str, file: str | None) -> dict[str, str]:
-    """The header that shows who asks. The pod's own token is shown to nobody but the server in the same pod.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    own = urllib.parse.urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"} and Path(OWN_TOKEN).exists()
-    path = file or (OWN_TOKEN if own else None)
-    if path is None:
-        return {}
-    try:
-        return {"Authorization": f"Bearer {Path(path).read_text(encoding='utf-8').strip()}"}
-    except (OSError, ValueError) as error:
-        raise ConfigError("argument", "--token-file", f"{path} cannot be read: {error}") from error
 
 
 def _reason(error: requests.RequestException) -> str:

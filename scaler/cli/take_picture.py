@@ -6,8 +6,8 @@ KEDA's protocol that asks for nothing but a name.
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -36,6 +36,10 @@ from scaler.wiring.picture import (
 from scaler.wiring.rules.hpa import startup_seconds
 
 ADMIN_PORT = 8080
+LOCAL = f"http://127.0.0.1:{ADMIN_PORT}"
+DENIED = frozenset(
+    {401, 403, 503}
+)  # of who asks: without a good token, with one that may not, and where nobody can say
 TIMEOUT = 5.0  # seconds for llm-scaler, and for the call that KEDA would make
 LOG_LINES = 500  # of KEDA's operator
 SHOWN = 400  # characters of a line of it
@@ -52,6 +56,7 @@ class Ways:
         probe: whether that call is made at all.
         inside: whether this runs in the cluster, whose own names are known nowhere else.
         longest_generation: seconds that the longest request takes, where somebody said so.
+        authorization: the header that shows to `server` who asks; empty: none.
     """
 
     server: str
@@ -60,6 +65,7 @@ class Ways:
     probe: bool
     inside: bool = False
     longest_generation: float | None = None
+    authorization: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_cluster(server: ApiServer, now: float) -> Picture:
@@ -180,10 +186,14 @@ def _explained(server: ApiServer, picture: Picture, ways: Ways) -> Picture:
     place = f"/api/v1/explain/{quote(picture.namespace)}/{quote(picture.name)}"
     status, body = _admin(server, picture, ways, place)
     told = json_of(body)
+    if status in DENIED and "error" in told:
+        return replace(picture, not_explained=_denied(picture, ways, str(told["error"])))
     if "decisions" not in told and "error" not in told:
         why = body[:200] if status == 0 else f"its admin port answers {status}"
         return replace(picture, not_explained=f"llm-scaler's admin port could not be asked ({why}); say --server URL")
-    _, verbose = _admin(server, picture, ways, "/readyz?verbose")
+    status, verbose = _admin(server, picture, ways, "/readyz?verbose")
+    if status in DENIED and "error" in json_of(verbose):
+        picture = _with(picture, {}, {"warnings": str(json_of(verbose)["error"])})
     return replace(
         picture,
         decisions=sequence(told, "decisions"),
@@ -192,20 +202,42 @@ def _explained(server: ApiServer, picture: Picture, ways: Ways) -> Picture:
     )
 
 
+def _denied(picture: Picture, ways: Ways, said: str) -> str:
+    """Why its admin pages show nothing (`admin.authorization`), and what is missing."""
+    if ways.authorization:
+        wanted = f"kubectl auth can-i get scaledobjects.keda.sh --namespace {picture.namespace}"
+        return f"llm-scaler shows each their own (admin.authorization): {said}; `{wanted}` has to say yes to that token's owner"
+    if ways.server:
+        return (
+            f"llm-scaler shows each their own (admin.authorization): {said}; your kubeconfig has no token, or {ways.server} is "
+            "another machine's, to which it is not shown: say --token-file FILE (kubectl create token NAME > FILE)"
+        )
+    name, namespace, _ = picture.service or ("llm-scaler", "", 0)
+    forward = f"kubectl --namespace {namespace or _namespace(picture)} port-forward service/{name} {ADMIN_PORT}"
+    return (
+        f"llm-scaler shows each their own (admin.authorization): {said}; the API server, through which it was asked, passes no "
+        f"token on: `{forward}`, and then say --server {LOCAL}, and --token-file FILE where your kubeconfig has no token"
+    )
+
+
 def _admin(server: ApiServer, picture: Picture, ways: Ways, place: str) -> tuple[int, str]:
     if ways.server:
-        return _get(f"{ways.server.rstrip('/')}{place}")
+        return _get(f"{ways.server.rstrip('/')}{place}", ways.authorization)
     service = picture.service
     if service is None:
         return 0, "scalerAddress names no Service"
     name, namespace, _ = service
-    keda = next((str(at(each, "metadata", "namespace")) for each in picture.listed("kedadeployments") or ()), "keda")
-    return text(server, proxied(namespace or keda, "services", name, ADMIN_PORT, place))
+    return text(server, proxied(namespace or _namespace(picture), "services", name, ADMIN_PORT, place))
 
 
-def _get(url: str) -> tuple[int, str]:
+def _namespace(picture: Picture) -> str:
+    """Where KEDA is, to which a name without a namespace belongs."""
+    return next((str(at(each, "metadata", "namespace")) for each in picture.listed("kedadeployments") or ()), "keda")
+
+
+def _get(url: str, headers: Mapping[str, str]) -> tuple[int, str]:
     try:
-        answer = requests.get(url, timeout=TIMEOUT)
+        answer = requests.get(url, headers=headers, timeout=TIMEOUT)
     except requests.RequestException as error:
         return 0, f"{url} did not answer: {type(error).__name__}"
     return answer.status_code, answer.text

@@ -19,6 +19,7 @@ NEEDED = {  # what is worth a word when it could not be looked at, and what goes
     "servicemonitors": "whether Prometheus scrapes the pods (no Prometheus Operator here?)",
     "secrets": "whether the Secrets of TLS are there",
     "resourcequotas": "what quotas leave",
+    "warnings": "what llm-scaler warns of (for whoever may get the ScaledObjects of all namespaces)",
 }
 
 

@@ -1,6 +1,8 @@
 """`doctor` from the command line to the sockets: an API server that shows manifests, and llm-scaler's admin behind it."""
 
+import http.server
 import json
+import threading
 
 import pytest
 from support.manifest_server import ManifestServer
@@ -79,6 +81,75 @@ def test_as_json(doctor, setup):
     assert code == 0  # a warning
     assert (told["namespace"], told["name"], told["healthy"]) == ("demo", "llama", False)
     assert [(one["rule"], one["severity"]) for one in told["findings"]] == [("fallback", "warning")]
+
+
+NOBODY = {"error": "no token of the cluster is given; allowed: `Authorization: Bearer TOKEN`"}
+
+
+def test_where_each_sees_their_own_the_way_through_the_api_server_is_closed_and_another_is_said(doctor, setup):
+    """admin.authorization: the API server takes the person's token off before it asks llm-scaler."""
+    server = serve(setup)
+    server.answers[f"{ADMIN}/api/v1/explain/demo/llama"] = 401, NOBODY
+    code, text, _ = doctor("demo/llama", kubernetes=server)
+    assert code == 0
+    assert "what llm-scaler decides: llm-scaler shows each their own (admin.authorization): no token of the" in text
+    assert "`kubectl --namespace keda port-forward service/llm-scaler 8080`, and then say --server http://127.0" in text
+    assert "never been asked" not in text
+
+
+@pytest.fixture
+def private(setup):
+    """llm-scaler's admin pages, where the token `secret` sees its own namespace alone; and what they were shown."""
+    shown = []
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            shown.append(self.headers["Authorization"])
+            status, told = 200, {"decisions": setup.decisions}
+            if shown[-1] is None:
+                status, told = 401, NOBODY
+            elif shown[-1] != "Bearer secret" or "verbose" in self.path:
+                status, told = 403, {"error": "jane may not get scaledobjects.keda.sh"}
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        def log_message(self, *_):
+            pass
+
+    listening = []
+
+    def start(host):
+        listening.append(http.server.ThreadingHTTPServer((host, 0), Page))
+        threading.Thread(target=listening[-1].serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://{host}:{listening[-1].server_port}", shown
+
+    yield start
+    for one in listening:
+        one.shutdown()
+        one.server_close()
+
+
+def test_the_token_of_the_persons_kubeconfig_is_shown_to_what_they_forward(doctor, private):
+    url, shown = private("127.0.0.1")
+    code, text, _ = doctor("demo/llama", "--no-call", "--server", url)
+    assert (code, text.splitlines()[0]) == (0, "demo/llama  nothing wrong was found")
+    assert set(shown) == {"Bearer secret"}
+    assert "what llm-scaler decides" not in text
+    assert "what llm-scaler warns of (for whoever may get the ScaledObjects of all namespaces): jane may not" in text
+
+
+def test_to_another_machine_a_token_is_shown_from_its_file_alone(doctor, private, tmp_path):
+    url, shown = private("127.0.0.2")
+    elsewhere = ("demo/llama", "--no-call", "--server", url)
+    _, text, _ = doctor(*elsewhere)
+    assert "say --token-file FILE (kubectl create token NAME > FILE)" in text
+    (tmp_path / "token").write_text("other")
+    _, text, _ = doctor(*elsewhere, "--token-file", str(tmp_path / "token"))
+    assert (
+        "`kubectl auth can-i get scaledobjects.keda.sh --namespace demo` has to say yes to that token's owner" in text
+    )
+    assert shown == [None, "Bearer other"]
 
 
 def test_the_pods_page_is_read_through_the_api_server(doctor, setup):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from scaler.cli import explain
+from scaler.cli import bearer
 from scaler.cli.main import main
 
 
@@ -45,8 +45,8 @@ def test_a_token_is_shown_from_its_file(server, tmp_path):
 def test_the_pods_own_token_is_shown_to_the_server_in_the_pod_alone(server, tmp_path, monkeypatch, host, token):
     port, _ = server
     (tmp_path / "own").write_text("own")
-    monkeypatch.setattr(explain, "OWN_TOKEN", str(tmp_path / "own"))
-    shown = explain._token(f"http://{host}:{port}/api/v1/explain/demo/llama", None)
+    monkeypatch.setattr(bearer, "OWN_TOKEN", str(tmp_path / "own"))
+    shown = bearer.authorization(f"http://{host}:{port}/api/v1/explain/demo/llama", None)
     assert shown == ({"Authorization": "Bearer own"} if token else {})
 
 

@@ -151,6 +151,12 @@ class ApiServer:
             except (RuntimeError, ValueError, OSError):  # over already
                 continue
 
+    def token(self) -> str:
+        """The token with which it is asked; empty where it is asked with a certificate, or with nothing."""
+        values = [str(item["value"]) for item in self._auth().values()]
+        kind, _, token = next(iter(values), "").partition(" ")
+        return token.strip() if kind.lower() == "bearer" else ""
+
     def _auth(self) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = self._configuration.auth_settings()
         return settings
