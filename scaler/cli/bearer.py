@@ -1,4 +1,4 @@
-"""Who asks the admin pages, where these show each their own: the token of a file, or one that this machine has anyway."""
+"""Who asks the admin pages, where these show each their own: a token of a file, or one that this machine has anyway."""
 
 import urllib.parse
 from pathlib import Path
@@ -12,13 +12,14 @@ _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 def authorization(url: str, file: str | None, person: str = "") -> dict[str, str]:
     """Return the header that shows who asks.
 
-    A token that nobody named is shown on this machine alone: the pod's own to the server in the same pod, and the person's to
-    what they forward.
+    A token that nobody named is shown on this machine alone: the pod's own to the server in the same pod, and the
+    person's to what they forward.
 
     Args:
         url: what is asked.
         file: with the token to show.
         person: the token that their kubeconfig has; empty where there is none.
+
     Raises:
         ConfigError: the file cannot be read.
     """

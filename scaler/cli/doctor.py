@@ -31,9 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--kubeconfig", metavar="FILE", help="else KUBECONFIG, the pod's account, or ~/.kube/config")
     parser.add_argument("--server", metavar="URL", help="admin address of llm-scaler; else through the API server")
-    parser.add_argument(
-        "--token-file", metavar="FILE", help="token of the cluster to show to --server; else your kubeconfig's"
-    )
+    parser.add_argument("--token-file", metavar="FILE", help="token to show to --server; else your kubeconfig's")
     parser.add_argument("--address", default="", metavar="HOST:PORT", help="where to call it as KEDA does")
     parser.add_argument("--no-call", action="store_true", help="do not call it as KEDA does")
     parser.add_argument("--ca-file", help="CA of the server's certificate, for that call")

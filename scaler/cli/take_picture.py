@@ -37,9 +37,7 @@ from scaler.wiring.rules.hpa import startup_seconds
 
 ADMIN_PORT = 8080
 LOCAL = f"http://127.0.0.1:{ADMIN_PORT}"
-DENIED = frozenset(
-    {401, 403, 503}
-)  # of who asks: without a good token, with one that may not, and where nobody can say
+DENIED = frozenset({401, 403, 503})  # without a good token, with one that may not, and where nobody can say
 TIMEOUT = 5.0  # seconds for llm-scaler, and for the call that KEDA would make
 LOG_LINES = 500  # of KEDA's operator
 SHOWN = 400  # characters of a line of it
@@ -204,19 +202,20 @@ def _explained(server: ApiServer, picture: Picture, ways: Ways) -> Picture:
 
 def _denied(picture: Picture, ways: Ways, said: str) -> str:
     """Why its admin pages show nothing (`admin.authorization`), and what is missing."""
+    why = f"llm-scaler shows each their own (admin.authorization): {said}"
     if ways.authorization:
-        wanted = f"kubectl auth can-i get scaledobjects.keda.sh --namespace {picture.namespace}"
-        return f"llm-scaler shows each their own (admin.authorization): {said}; `{wanted}` has to say yes to that token's owner"
+        asked = f"kubectl auth can-i get scaledobjects.keda.sh --namespace {picture.namespace}"
+        return f"{why}; `{asked}` has to say yes to that token's owner"
     if ways.server:
         return (
-            f"llm-scaler shows each their own (admin.authorization): {said}; your kubeconfig has no token, or {ways.server} is "
-            "another machine's, to which it is not shown: say --token-file FILE (kubectl create token NAME > FILE)"
+            f"{why}; your kubeconfig has no token, or {ways.server} is another machine's, to which it is not shown: "
+            "say --token-file FILE (kubectl create token NAME > FILE)"
         )
     name, namespace, _ = picture.service or ("llm-scaler", "", 0)
     forward = f"kubectl --namespace {namespace or _namespace(picture)} port-forward service/{name} {ADMIN_PORT}"
     return (
-        f"llm-scaler shows each their own (admin.authorization): {said}; the API server, through which it was asked, passes no "
-        f"token on: `{forward}`, and then say --server {LOCAL}, and --token-file FILE where your kubeconfig has no token"
+        f"{why}; the API server, through which it was asked, passes no token on: `{forward}`, and then say "
+        f"--server {LOCAL}, and --token-file FILE where your kubeconfig has no token"
     )
 
 
