@@ -82,7 +82,7 @@ release: setup
 test-image: setup
 	@for tool in buildah debootstrap runc; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
 	  test -z "$$missing" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing)
-	@$(BIN)/python -m pytest -q tests/deploy/image
+	@$(call tried,$(BIN)/python -m pytest -q tests/deploy/image)
 
 # What is generated: dashboards, the chart's README.md and its copies, the plain manifests. Needs Go, and builds Helm and helm-docs once.
 chart: setup
@@ -91,16 +91,18 @@ chart: setup
 
 # The chart rendered for many values, held to Kubernetes' own schemas, and installed into the laboratory. Needs what test-cluster needs.
 test-chart: setup
-	@$(BIN)/python -m pytest -q tests/deploy/chart
+	@$(call tried,$(BIN)/python -m pytest -q tests/deploy/chart,$(PARALLEL))
 
 # The real KEDA, HPA, scheduler, Karpenter and Prometheus, as processes on loopback. Needs Go and openssl; builds for 15 minutes once.
 # In four clusters side by side, since most of the time is waiting. JUDGES=before: their releases of before.
 test-cluster: programs
 	@$(MAKE) --no-print-directory --jobs=4 test-cluster-1 test-cluster-2 test-cluster-3 test-cluster-4
 
-# The programs of the laboratory alone. (Python must be the child of make itself, by env, not of a shell: a make that is ended ends it.)
+# The programs alone: the laboratory's, and Helm with what judges the chart. (Python must be the child of make itself, by env, not of a
+# shell: a make that is ended ends it.)
 programs: setup
 	@env PYTHONPATH=tests $(BIN)/python -m laboratory.build
+	@env $(BIN)/python tests/deploy/chart/helm.py build
 
 # Four parts that take about as long as each other; the last has all that is not in the others.
 FIRST := $(patsubst %,tests/laboratory/test_%.py,kube outages smoke doctor)

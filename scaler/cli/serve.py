@@ -247,6 +247,7 @@ def limits(settings: Settings) -> Limits:
         budget=settings["grpc.firstDecisionTimeout"],
         workloads=settings["limits.workloads"],
         objects_per_namespace=settings["limits.objectsPerNamespace"],
+        formula_steps=settings["limits.formulaStepsPerNamespace"],
         forget_after=settings["limits.forgetAfter"],
         evaluation_delay=settings["evaluationDelay"],
         direct=frozenset(name for name, endpoint in settings.endpoints.items() if endpoint.direct),

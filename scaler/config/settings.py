@@ -90,6 +90,12 @@ KEYS: tuple[Key[Any], ...] = (
         5000,
         "ScaledObjects and ScaledJobs of one namespace; more of them are refused",
     ),
+    Key(
+        "limits.formulaStepsPerNamespace",
+        whole(1, 100_000_000),
+        250_000,
+        "steps a second that the formulas of one namespace may take together; more of them are refused",
+    ),
     Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
     Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
     Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),

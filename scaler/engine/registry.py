@@ -15,9 +15,11 @@ from dataclasses import replace
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.trigger import MAX_METADATA_LENGTH, refuse_by_value, size
+from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import State, inherited
 from scaler.engine.limits import Limits
 from scaler.engine.workload import TickPlan, Workload
+from scaler.formula.program import Program
 from scaler.model.errors import Overloaded, ScalerError
 from scaler.model.measurement import Request, WorkloadKey
 from scaler.model.objects import Cluster, Scaled, resolved
@@ -44,6 +46,7 @@ class Registry:
         self.errors: dict[Request, tuple[Catalog, ScalerError]] = {}
         self.limits = limits
         self._by_name: dict[tuple[str, str], list[Request]] = {}  # triggers of one object, and edits of them
+        self._steps: Counter[str] = Counter()  # namespace -> thousandths of steps a second that its formulas may take
         self._defaults = defaults
         self._wake = wake
 
@@ -96,10 +99,12 @@ class Registry:
             raise
         self.errors.pop(request, None)
         self._refuse_too_many(request)
+        self._refuse_too_dear(request.namespace, _milli_steps(bound.spec))
         self._make_room()
         plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
         workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
         self.workloads[request] = workload
+        self._steps[request.namespace] += _milli_steps(bound.spec)
         self._by_name.setdefault((request.namespace, request.name), []).append(request)
         self._wake()
         return workload
@@ -142,6 +147,16 @@ class Registry:
                 f" allowed: {limit} (limits.objectsPerNamespace of the settings)"
             )
 
+    def _refuse_too_dear(self, namespace: str, more: int) -> None:
+        """Refuse a formula with which a namespace would take more steps a second than it may."""
+        taken, limit = self._steps[namespace], self.limits.formula_steps
+        if more > 0 and taken + more > 1000 * limit:
+            raise Overloaded(
+                f"the formulas of namespace {namespace} may take {taken / 1000:,.0f} steps a second, and this one"
+                f" {more / 1000:,.0f} more; allowed: {limit:,} (limits.formulaStepsPerNamespace of the settings); a"
+                " longer interval or a formula without arrays takes less"
+            )
+
     def _make_room(self) -> None:
         """Forget one above the limit: first who called only briefly, and of these the oldest of who has most."""
         if len(self.workloads) < self.limits.workloads:
@@ -155,7 +170,9 @@ class Registry:
         self._forget(min(candidates, key=lambda item: item.last_asked).request)
 
     def _forget(self, request: Request) -> None:
-        self.workloads.pop(request).changed.set()
+        item = self.workloads.pop(request)
+        item.changed.set()
+        self._steps[request.namespace] -= _milli_steps(item.spec)
         namesakes = self._by_name[request.namespace, request.name]
         namesakes.remove(request)
         if not namesakes:
@@ -231,11 +248,22 @@ class Registry:
         item.file = file
         try:
             spec = self.catalog.bind(item.request, self._defaults, item.key.kind).spec
+            more = _milli_steps(spec) - _milli_steps(item.spec)
+            self._refuse_too_dear(item.request.namespace, more)
         except ScalerError as error:
             item.notice = f"an edit of {file.where} is not in force: {error}"
             logger.warning(item.notice, extra={"workload": str(item.key)})
             return
         item.notice = ""
         if spec != item.spec:
+            self._steps[item.request.namespace] += more
             item.spec = spec
             item.begin_anew(inherited([item.state]))
+
+
+def _milli_steps(spec: WorkloadSpec) -> int:
+    """The thousandths of steps a second that the formulas of a workload take at most, for each of its intervals."""
+    programs = [spec.program, *spec.policy_programs.values()]
+    if isinstance(spec.activation, Program):
+        programs.append(spec.activation)
+    return round(1000 * sum(program.cost for program in programs) / spec.interval)

@@ -15,6 +15,7 @@ import ast
 from dataclasses import dataclass
 
 from scaler.formula.evaluator import ClosureExpr
+from scaler.formula.limits import MAX_WORK
 from scaler.formula.tree import (
     Array,
     Binary,
@@ -47,6 +48,7 @@ _UNARY: dict[str, type[ast.unaryop]] = {"-": ast.USub, "+": ast.UAdd, "!": ast.N
 _CALLED = {"==": "==", "!=": "!=", "in": " in ", "..": ".."}
 _SURELY_BOOLEAN = frozenset({"all", "any", "none", "one"})
 _END = 2**62  # beyond any array
+_MAKES_ARRAYS = frozenset({"..", "[,]"})  # out of numbers, which is all that a formula is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,22 @@ class Lowered:
     code: ast.expr
     parts: tuple[Part, ...]  # all nodes but literals, each before what it is made of
     origins: dict[ast.AST, int]  # lowered node -> its part
+    cost: int  # steps that an evaluation takes at most: nodes visited, and elements handled
 
 
 def lower(tree: Node) -> Lowered:
     """Turn a checked tree into a Python `ast` and remember which part came from where."""
     lowering = _Lowering()
     code = lowering.visit(tree)
-    return Lowered(code, tuple(lowering.parts), lowering.origins)
+    return Lowered(code, tuple(lowering.parts), lowering.origins, _cost(code))
+
+
+def _cost(code: ast.expr) -> int:
+    """The steps of an evaluation at most. Only what makes an array or runs a closure takes more than one a node."""
+    nodes = list(ast.walk(code))
+    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    greedy = calls & _MAKES_ARRAYS or any(isinstance(node, ClosureExpr) for node in nodes)
+    return len(nodes) + (MAX_WORK if greedy else 0)
 
 
 class _Lowering:

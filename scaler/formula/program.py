@@ -43,6 +43,11 @@ class Program:
     nilable: frozenset[str]  # those that may be nil: they stand on the left of a `??`
     _lowered: Lowered = field(repr=False, compare=False)
 
+    @property
+    def cost(self) -> int:
+        """The steps that an evaluation takes at most."""
+        return self._lowered.cost
+
     def evaluate(self, values: Mapping[str, float | None]) -> float | bool | None:
         """Evaluate the formula.
 

@@ -583,6 +583,53 @@ def test_one_object_more_than_a_namespace_may_have_is_refused_and_no_other_names
     play(scenario())
 
 
+def dear(target=10):
+    """The formula file `load` with an array in it: 5,000 steps and some at every interval of 5 s."""
+    text = LOAD.format(target=target).replace("formula: load", "formula: 'sum([load], # * 1)'")
+    return Catalog({"load": parse_file(parse_yaml(text, "load.yaml"), "load.yaml")})
+
+
+def test_formulas_that_cost_more_than_a_namespace_may_are_refused_and_no_other_namespace_feels_it():
+    def asked(namespace, name, **metadata):
+        return Request(namespace, name, tuple(sorted({"formula": "load", **metadata}.items())))
+
+    async def scenario():
+        engine = engine_of(limits=Limits(formula_steps=2500, forget_after=100.0))
+        engine.update_catalog(dear())
+        for name in ("one", "two"):  # about 1,000 a second each
+            await first(engine, asked("greedy", name))
+        with pytest.raises(
+            Overloaded, match=r"of namespace greedy may take 2,\d+ steps a second, and this one 1,\d+ more"
+        ):
+            await engine.read(asked("greedy", "three"))
+        await first(engine, asked("greedy", "rare", interval="1m"))
+        await first(engine, asked("calm", "one"))
+        engine._clock.now += 101  # nobody asks about what there was any more
+        await engine.tick(engine._clock())
+        await first(engine, asked("greedy", "three"))
+        await engine.close()
+
+    play(scenario())
+
+
+def test_an_edit_that_costs_more_than_its_namespace_may_leaves_the_old_one_in_force():
+    async def scenario():
+        engine = engine_of(limits=Limits(formula_steps=500))
+        await first(engine)
+        engine.update_catalog(dear(target=5))
+        await engine.tick(START + 5)
+        assert (await engine.read(request())).replicas == 4
+        [notice] = engine.notices().values()
+        assert "this one 1,0" in notice
+        engine.update_catalog(catalog(load=5))
+        assert engine.notices() == {}
+        await engine.tick(START + 10)
+        assert (await engine.read(request())).replicas == 8
+        await engine.close()
+
+    play(scenario())
+
+
 def test_a_clock_that_is_set_forth_and_back_stops_nothing_and_lowers_nothing():
     async def scenario():
         clock = Clock()

@@ -1,5 +1,6 @@
 """What strangers may send. Time is counted in visits of nodes, which is what it is made of."""
 
+import contextlib
 import inspect
 import sys
 import tracemalloc
@@ -67,6 +68,32 @@ def test_work_is_bounded(text):
     except EvaluationError:
         assert evaluator.work <= MAX_WORK
     assert evaluator.visits <= 2 * MAX_WORK + 2 * MAX_NODES
+
+
+@pytest.mark.parametrize("text", [*GREEDY.values(), *FITTING.values()], ids=[*GREEDY, *FITTING])
+def test_what_a_formula_may_cost_is_known_before_it_is_evaluated(text):
+    program = parse(text)
+    evaluator = CountingEvaluator({"a": 1.0})
+    with contextlib.suppress(EvaluationError):
+        evaluator.run(program._lowered.code)
+    outside = max(0, evaluator.visits - MAX_WORK)  # what is visited in closures is work, which was paid for
+    assert max(outside, MAX_WORK - max(evaluator.work, 0)) <= program.cost  # below 0 it was stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "greedy"),
+    [
+        ("a + b", False),
+        ("max(a, b, 3)", False),
+        ("let x = a; x > 2 ? x : b ?? 0", False),
+        ("[a, b] | max()", True),
+        ("len(1..3)", True),
+        ("sum([a], # * 2)", True),
+    ],
+)
+def test_only_what_has_an_array_may_cost_more_than_its_parts(text, greedy):
+    assert (parse(text).cost > MAX_WORK) == greedy
+    assert parse(text).cost < MAX_WORK + 20
 
 
 @pytest.mark.parametrize("text", [*GREEDY.values(), *FITTING.values()], ids=[*GREEDY, *FITTING])

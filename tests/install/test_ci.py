@@ -1,4 +1,4 @@
-"""What `.ci/run` hands to make, and when; make, Go and openssl are played, since the real makes take most of an hour."""
+"""What `.ci/run` hands to make, and when; make, Go, openssl and unshare are played, since the real makes take most of an hour."""
 
 import os
 import re
@@ -25,6 +25,9 @@ case "$1" in version) echo go version go1.26.8 linux/amd64 ;; esac
 OPENSSL = """#!/bin/sh
 echo OpenSSL 3.0.0
 """  # else it would be installed where it is missing
+UNSHARE = """#!/bin/sh
+[ "$PERMITTED" = yes ] || { echo unshare: unshare failed: Operation not permitted >&2; exit 1; }
+"""
 
 
 @pytest.fixture
@@ -37,13 +40,14 @@ def ci(tmp_path):
     me = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     for command in (("init", "--quiet"), ("add", "."), (*me, "commit", "--quiet", "--message=all")):
         subprocess.run(["git", *command], cwd=clone, check=True)
-    for name, script in (("make", MAKE), ("go", GO), ("openssl", OPENSSL)):
+    for name, script in (("make", MAKE), ("go", GO), ("openssl", OPENSSL), ("unshare", UNSHARE)):
         (tools / name).write_text(script)
         (tools / name).chmod(0o755)
 
     def call(**variables):
         log = tmp_path / "log"
         own = {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log), "BUILD": "0", "BROKEN": "none"}
+        own["PERMITTED"] = "yes"
         done = subprocess.run(
             [clone / ".ci" / "run"],
             env=os.environ | own | variables,
@@ -62,7 +66,16 @@ def test_what_is_cheap_to_find_comes_first_and_the_programs_are_there_before_the
     assert done.returncode == 0, done.stderr
     assert makes[:2] == ["setup", "check"]
     assert set(makes[2:6]) == {"programs", "test", "test-wheel", "test-lowest"}
-    assert makes[6:] == ["test-oracles ORACLES=expr hpa prometheus", "test-cluster"]
+    assert makes[6:] == ["test-oracles ORACLES=expr hpa prometheus", "test-cluster", "test-chart", "test-image"]
+
+
+def test_where_a_machine_permits_no_namespaces_the_image_is_left_out_and_that_is_said(ci):
+    done, makes, _ = ci(PERMITTED="no")
+    assert done.returncode == 0, done.stderr
+    assert makes[-1] == "test-chart"
+    assert (
+        "LEAVES OUT make test-image: this machine permits no mount, pid, ipc and uts namespaces (unshare" in done.stdout
+    )
 
 
 def test_it_says_what_it_found(ci):

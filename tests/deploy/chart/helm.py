@@ -1,6 +1,7 @@
 """Helm and what judges its output, built from their Go modules into .cache/deploy; and the chart, rendered.
 
-python tests/deploy/chart/helm.py        write what is generated: the chart's README.md and its copies, and deploy/manifests
+python tests/deploy/chart/helm.py          write what is generated: the chart's README.md and its copies, and deploy/manifests
+python tests/deploy/chart/helm.py build    build the programs alone
 """
 
 import contextlib
@@ -11,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from functools import cache
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,10 @@ def tool(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists() or not stamp.exists() or stamp.read_text() != digest:
             flags = ["-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", str(program)]
-            _run(
-                ["nice", "go", "build", *flags, PROGRAMS[name]],
+            _run(  # not to go on when nobody waits for it
+                ["setpriv", "--pdeathsig", "TERM", "--", "nice", "go", "build", *flags, PROGRAMS[name]],
                 cwd=TOOLS / name,
-                env={"CGO_ENABLED": "0", "GOWORK": "off"},
+                env={"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "auto"},
             )
             stamp.write_text(digest)
     return program
@@ -85,18 +87,16 @@ def render(
     Raises:
         HelmError: the values are refused.
     """
-    with written(values or {}) as file:
-        options = [
-            "--namespace",
-            namespace,
-            "--kube-version",
-            KUBERNETES,
-            "--values",
-            file,
-            *([] if hooks else ["--no-hooks"]),
-        ]
-        text = _run([str(tool("helm")), "template", release, str(CHART), *options])
-    return [document for document in yaml.safe_load_all(text) if document]
+    text = _template(yaml.safe_dump(dict(values or {})), release, namespace, hooks)
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+
+
+@cache  # many tests look at the same
+def _template(values: str, release: str, namespace: str, hooks: bool) -> str:
+    with written(yaml.safe_load(values)) as file:
+        options = ["--namespace", namespace, "--kube-version", KUBERNETES, "--values", file]
+        chosen = [] if hooks else ["--no-hooks"]
+        return _run([str(tool("helm")), "template", release, str(CHART), *options, *chosen])
 
 
 def lint(values: Values) -> None:
@@ -164,8 +164,19 @@ def generate() -> None:
         (MANIFESTS / f"{name}.yaml").write_text(plain(name))
 
 
+def build(say: Callable[[str], None]) -> None:
+    """Build every program that is missing or of another version."""
+    for name in PROGRAMS:
+        began = time.monotonic()
+        tool(name)
+        say(f"chart: {name} is there after {time.monotonic() - began:.0f} s")
+
+
 if __name__ == "__main__":
     try:
-        generate()
+        if sys.argv[1:] == ["build"]:
+            build(partial(print, flush=True))
+        else:
+            generate()
     except HelmError as error:
         sys.exit(str(error))
