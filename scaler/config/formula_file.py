@@ -245,7 +245,8 @@ def _member(file: FormulaFile, output: Output, spec: WorkloadSpec, values: Mappi
 def _may_measure(spec: WorkloadSpec, defaults: Defaults) -> None:
     """Refuse an endpoint that is for other namespaces, whoever named it: trigger, formula file or settings."""
     allowed = defaults.endpoints_for(spec.key.namespace)
-    for name in sorted({ask.endpoint for ask in spec.asks()}):
+    replicas = {ask.endpoint for ask in spec.replicas.values()}
+    for name in sorted(spec.endpoints | replicas):
         if defaults.endpoints and name not in allowed:
             told = ", ".join(allowed) or "none: the settings have no endpoint for this namespace"
             raise ConfigError(TRIGGER, "endpoint", f"{show(name)} is not for namespace {spec.key.namespace}", told)

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 NEWCOMERS = 10  # that are registered between two turns of the event loop; each takes some milliseconds
 MAX_FOR_NEW = 2  # questions for new workloads that an endpoint has at a time: meanwhile the next one grows
 REST = 3.0  # so many times as long as beginning a tick took, nothing begins, so that calls have the larger part
-LONGEST_REST = 0.25  # seconds
+LONGEST_REST = 0.25  # seconds; also what lies between two looks at a crowd: few large questions are sooner answered
 
 
 class Engine:
@@ -78,6 +78,7 @@ class Engine:
         self._histories = Turns(1)
         self._for_new: Counter[str] = Counter()  # questions for new workloads that an endpoint has not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
+        self._registering: asyncio.Task[None] | None = None
         self._closed = False
 
     # ---- what the server reads ----
@@ -169,10 +170,26 @@ class Engine:
         """Take a new picture of the cluster."""
         self._view = ClusterView(cluster)
         self.registry.sync(cluster, self._clock())
+        self._register_more()
 
     def update_catalog(self, catalog: Catalog) -> None:
         """Take a new catalogue of formulas."""
         self.registry.update_catalog(catalog, self._clock())
+        self._register_more()
+
+    def _register_more(self) -> None:
+        """Register in turns whom Kubernetes lists beyond the first few."""
+        if self.registry.listed and not self._registering:
+            self._registering = asyncio.ensure_future(self._register_listed())
+            self._tasks.add(self._registering)
+            self._registering.add_done_callback(self._tasks.discard)
+
+    async def _register_listed(self) -> None:
+        more = True
+        while more:
+            more = self.registry.register_listed(self._clock())
+            await asyncio.sleep(0)  # others have a turn
+        self._registering = None
 
     # ---- the tick ----
 
@@ -181,9 +198,12 @@ class Engine:
         loop = asyncio.get_running_loop()
         while not self._closed:
             self._wake.clear()
-            began = loop.time()
-            self._start(self._clock())
-            await asyncio.sleep(min(REST * (loop.time() - began), LONGEST_REST))  # many may wake it, one after another
+            began, now = loop.time(), self._clock()
+            self._start(now)
+            items = self.registry.workloads.values()
+            crowded = self._schedule.is_crowd(items, now, self._waiting)
+            rest = LONGEST_REST if crowded else min(REST * (loop.time() - began), LONGEST_REST)
+            await asyncio.sleep(rest)  # many may wake it, one after another
             items, now = self.registry.workloads.values(), self._clock()
             try:
                 wait = self._schedule.until_next(items, self.cluster, now)
@@ -213,7 +233,7 @@ class Engine:
         asks: dict[Batch, dict[Ask, str]] = {}  # and the namespace of who came first, who is asked about first
         busy = {endpoint for endpoint, count in self._for_new.items() if count >= MAX_FOR_NEW}
         items = list(self.registry.workloads.values())
-        for item, due in self._schedule.due_now(items, self.cluster, now, self._newcomers.waiting, busy):
+        for item, due in self._schedule.due_now(items, self.cluster, now, self._waiting, busy):
             wanted = self._plan(item, due, now)
             if wanted is None:
                 continue
@@ -235,6 +255,11 @@ class Engine:
         for task in tasks:
             task.add_done_callback(self._tasks.discard)
         return tasks
+
+    @property
+    def _waiting(self) -> int:
+        """How many new ones are not registered yet."""
+        return self._newcomers.waiting + self.registry.listed
 
     def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Ask] | None:
         """Plan the tick of a workload, and return what is asked; None where that failed, which its `fault` says."""

@@ -8,7 +8,7 @@ briefly, and of these one of the namespace that has most.
 
 import contextlib
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from scaler.model.objects import Cluster, Scaled, resolved
 logger = logging.getLogger(__name__)
 
 REMEMBERED_ERRORS = 512  # requests whose error is kept, so that KEDA's instant retry costs nothing
+LISTED_AT_ONCE = 20  # workloads that Kubernetes lists, registered between two turns of the event loop
 
 
 class Registry:
@@ -47,6 +48,8 @@ class Registry:
         self.limits = limits
         self._by_name: dict[tuple[str, str], list[Request]] = {}  # triggers of one object, and edits of them
         self._steps: Counter[str] = Counter()  # namespace -> thousandths of steps a second that its formulas may take
+        self._objects: Counter[str] = Counter()  # of each namespace
+        self._listed: deque[Request] = deque()  # by Kubernetes, and not registered yet
         self._defaults = defaults
         self._wake = wake
 
@@ -103,11 +106,17 @@ class Registry:
         self._make_room()
         plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
         workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
-        self.workloads[request] = workload
-        self._steps[request.namespace] += _milli_steps(bound.spec)
-        self._by_name.setdefault((request.namespace, request.name), []).append(request)
+        self._keep(workload)
         self._wake()
         return workload
+
+    def _keep(self, workload: Workload) -> None:
+        request = workload.request
+        self.workloads[request] = workload
+        self._steps[request.namespace] += _milli_steps(workload.spec)
+        namesakes = self._by_name.setdefault((request.namespace, request.name), [])
+        self._objects[request.namespace] += not namesakes
+        namesakes.append(request)
 
     def _remember(self, request: Request, error: ScalerError) -> None:
         """Keep the error of a request, so that asking again is cheap and `explain` can show it."""
@@ -138,12 +147,10 @@ class Registry:
     def _refuse_too_many(self, request: Request) -> None:
         """Refuse one object more than a namespace may have; other triggers of an object that is known are no more."""
         limit = self.limits.objects_per_namespace
-        if limit >= self.limits.workloads:
-            return
-        known = {one.name for one in self.workloads if one.namespace == request.namespace}
-        if request.name not in known and len(known) >= limit:
+        known = self._objects[request.namespace]
+        if known >= limit and (request.namespace, request.name) not in self._by_name:
             raise Overloaded(
-                f"namespace {request.namespace} has {len(known)} ScaledObjects and ScaledJobs that use llm-scaler;"
+                f"namespace {request.namespace} has {known} ScaledObjects and ScaledJobs that use llm-scaler;"
                 f" allowed: {limit} (limits.objectsPerNamespace of the settings)"
             )
 
@@ -177,6 +184,9 @@ class Registry:
         namesakes.remove(request)
         if not namesakes:
             del self._by_name[request.namespace, request.name]
+            self._objects[request.namespace] -= 1
+            if not self._objects[request.namespace]:
+                del self._objects[request.namespace]
 
     # ---- what Kubernetes lists ----
 
@@ -194,12 +204,8 @@ class Registry:
             for metadata in scaled.triggers
             if resolved(metadata)
         }
-        for request in sorted(listed - self.workloads.keys(), key=lambda one: (one.namespace, one.name)):
-            if len(self.workloads) >= self.limits.workloads:
-                logger.warning("more workloads than limits.workloads", extra={"listed": len(listed)})
-                break
-            with contextlib.suppress(ScalerError):  # KEDA is told when it asks
-                self._register(request, now)
+        self._listed = deque(sorted(listed - self.workloads.keys(), key=lambda one: (one.namespace, one.name)))
+        self.register_listed(now)
         for request, item in list(self.workloads.items()):
             if item.listed and request not in listed and item.key.kind in self.cluster.listed:
                 self._forget(request)
@@ -207,6 +213,27 @@ class Registry:
             item.last_asked = now if item.listed or request in listed else item.last_asked
             item.listed = request in listed
             self._update_target(item, self._scaled(request))
+
+    def register_listed(self, now: float) -> bool:
+        """Register the next ones of whom Kubernetes lists, and return whether there are more.
+
+        Not all at once, which would hold up every call: 1,000 take a quarter of a second.
+        """
+        for _ in range(min(LISTED_AT_ONCE, len(self._listed))):
+            request = self._listed.popleft()
+            if request not in self.workloads and len(self.workloads) >= self.limits.workloads:
+                logger.warning("more workloads than limits.workloads", extra={"left_out": len(self._listed) + 1})
+                self._listed.clear()
+                break
+            with contextlib.suppress(ScalerError):  # KEDA is told when it asks
+                item = self.workloads.get(request) or self._register(request, now)
+                item.listed = True
+        return bool(self._listed)
+
+    @property
+    def listed(self) -> int:
+        """How many Kubernetes lists that are not registered yet."""
+        return len(self._listed)
 
     def _scaled(self, request: Request) -> Scaled | None:
         return self.cluster.find(request.namespace, request.name, request.metadata, dict(request.metadata).get("kind"))

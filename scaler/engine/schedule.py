@@ -81,8 +81,7 @@ class Schedule:
             busy: endpoints that are asked enough for new ones already.
         """
         backfills = sum(item.began is not None and not item.backfilled for item in items)
-        newest = sum(not item.backfilled and (item.unseen or now - item.first_asked < CALM) for item in items)
-        crowd = waiting + newest > CROWD
+        crowd = self.is_crowd(items, now, waiting)
         for item in sorted(items, key=lambda item: (item.decision is not None, not item.unseen)):
             first_look = crowd and item.unseen
             if not item.backfilled:
@@ -94,6 +93,11 @@ class Schedule:
             if due is not None:
                 backfills += not item.backfilled and not first_look
                 yield item, due
+
+    def is_crowd(self, items: Collection[Workload], now: float, waiting: int) -> bool:
+        """Tell whether many new ones come at once; `waiting` are not even registered."""
+        newest = sum(now - item.first_asked < CALM or (item.unseen and not item.backfilled) for item in items)
+        return waiting + newest > CROWD
 
     def due(self, item: Workload, cluster: Cluster, now: float, *, first_look: bool = False) -> Batch | None:
         """Return the times that it is due for, of no endpoint yet; None: nothing is due.

@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from scaler.model.errors import ConfigError, nearest
@@ -125,6 +126,9 @@ def show(value: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
+_once = lru_cache(maxsize=1024)  # the same few readers are made at every binding, with the words of their messages
+
+
 @takes(type=["string", "number"])
 def text(raw: object) -> str:
     """Read a text; a bare number counts as its text."""
@@ -143,6 +147,7 @@ def boolean(raw: object) -> bool:
     return raw
 
 
+@_once
 def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Callable[[object], float]:
     """A reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
     allowed = _range_of_numbers(low, high, above=above)
@@ -171,6 +176,7 @@ def _range_of_numbers(low: float, high: float, *, above: bool) -> str:
     return " ".join(word for word in ("a number", least, most) if word)
 
 
+@_once
 def whole(low: int, high: int) -> Callable[[object], int]:
     """A reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
     allowed = f"a whole number from {low} to {high}"
@@ -187,6 +193,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
+@_once
 def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], float]:
     """A reader of durations such as 500ms, 30s, 5m, 1h30m or a bare number of seconds, into seconds."""
     allowed = f"a duration from {seconds(low)} to {seconds(high)}, such as 30s, 5m or 1h30m"
@@ -206,6 +213,7 @@ def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], 
     return read
 
 
+@_once
 def choice(*allowed: str) -> Callable[[object], str]:
     """A reader of one of a few words."""
 
@@ -218,6 +226,7 @@ def choice(*allowed: str) -> Callable[[object], str]:
     return read
 
 
+@_once
 def matching(pattern: str, meaning: str) -> Callable[[object], str]:
     """A reader of texts that match `pattern` whole."""
     compiled = re.compile(pattern)

@@ -10,7 +10,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine import fold as fold_module
-from scaler.engine.engine import Engine
+from scaler.engine.engine import LONGEST_REST, Engine
 from scaler.engine.fold import FOLDS_A_SLICE
 from scaler.engine.limits import Limits
 from scaler.engine.schedule import CALM
@@ -181,6 +181,24 @@ def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_ab
         assert asked == [(1000, 1), (400, 7), (400, 7), (200, 7)], "four facts of each HPA"
         await engine.tick(START + CALM)
         assert len(questions) == 4
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_crowd_that_comes_one_after_another_is_asked_about_in_few_questions():
+    """Each question costs as much as many workloads in it, so that a restart would drown in small ones."""
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        engine = engine_of(limits=Limits(budget=25))
+        began, running = loop.time(), asyncio.ensure_future(engine.run())
+        waiting = await arrived(engine, 400)
+        assert [(await one).replicas for one in waiting] == [4] * 400
+        took, questions = loop.time() - began, engine._collector._sources["default"].questions
+        new = [times for _, times in questions if len(times) == 1]
+        assert len(new) <= 3 + took / LONGEST_REST
+        running.cancel()
         await engine.close()
 
     play(scenario())
@@ -578,6 +596,8 @@ def test_one_object_more_than_a_namespace_may_have_is_refused_and_no_other_names
             engine, Request("greedy", "two", (("formula", "load"), ("target", "7")))
         )  # an edit is no object more
         await first(engine, request("calm"))
+        engine.registry._forget(Request("greedy", "one", (("formula", "load"),)))
+        await first(engine, Request("greedy", "three", (("formula", "load"),)))  # there is room again
         await engine.close()
 
     play(scenario())

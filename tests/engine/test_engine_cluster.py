@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 
@@ -10,6 +11,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
+from scaler.engine.registry import LISTED_AT_ONCE
 from scaler.model.errors import ConfigError, NoAnswer
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
 from scaler.model.objects import Cluster, Hpa, Job, Pod, Scaled
@@ -144,6 +146,24 @@ def test_a_fresh_process_knows_every_workload_before_keda_asks():
             "KEDA's own call is the same workload"
         )
         assert len(world.engine.decisions()) == 1
+
+    play(scenario)
+
+
+def test_many_that_kubernetes_lists_at_once_are_registered_in_turns_so_that_calls_come_between():
+    async def scenario():
+        world = World(load={"a": 25})
+        world.engine.update_cluster(cluster(*(scaled(f"m{number}") for number in range(200))))
+        seen = [len(world.engine.registry.workloads)]
+        while seen[-1] < 200:
+            await asyncio.sleep(0)
+            seen.append(len(world.engine.registry.workloads))
+        assert max(later - earlier for earlier, later in pairwise([0, *seen])) == LISTED_AT_ONCE
+        assert all(item.listed for item in world.engine.registry.workloads.values())
+        world.engine.update_cluster(cluster(scaled("m0")))
+        await asyncio.sleep(0)
+        assert [one.name for one in world.engine.registry.workloads] == ["m0"]
+        await world.engine.close()
 
     play(scenario)
 
