@@ -239,7 +239,32 @@ def _member(file: FormulaFile, output: Output, spec: WorkloadSpec, values: Mappi
     place = {**values, "namespace": spec.key.namespace, "name": spec.key.name}
     ratios = {name: _fill(file.where, f"outputs.{name}.ratios", raw, place) for name, raw in output.ratios.items()}
     order = _fill(file.where, "order", output.order, place)
-    return read_member(file.where, output, ratios, order, group)
+    mix = output.mix.tree if output.mix else {}
+    filled = {key: _fill(file.where, key, raw, place) for key, raw in mix.items()}
+    member = read_member(file.where, output, {**filled, "ratios": ratios, "order": order}, group)
+    return replace(member, demand=_demand(file.where, output, member, spec))
+
+
+def _demand(where: str, output: Output, member: Member, spec: WorkloadSpec) -> Mapping[str, Program]:
+    """Read the formulas of the kinds of request that a variant carries, and so measures.
+
+    Raises:
+        ConfigError: a formula that cannot be read, or one that reads what is of each variant's own pods.
+    """
+    names = frozenset({*(item.name for item in spec.inputs), *spec.parameters, *TARGET_NAMES})
+    if member.mix is None or output.mix is None:
+        return {}
+    [carries] = [offer.carries for offer in member.mix.offers if offer.name == output.name]
+    written = output.mix.demand
+    demand = {}
+    for kind, _ in carries:
+        demand[kind] = _program(written[kind], names, "number", where, f"demand.{kind}")
+        own = [item.name for item in spec.inputs if item.of_target and item.name in demand[kind].names]
+        if own or demand[kind].names & set(TARGET_NAMES):
+            named = min([*own, *(demand[kind].names & set(TARGET_NAMES))])
+            problem = f"reads {named}, which is of the pods of each variant by itself, and the demand is of all"
+            raise ConfigError(where, f"demand.{kind}", problem, "what a gateway measures, or prometheus")
+    return demand
 
 
 def _may_measure(spec: WorkloadSpec, defaults: Defaults) -> None:

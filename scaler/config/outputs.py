@@ -10,21 +10,27 @@
 
 A key of an output stands in place of the same key of the file. What the file measures for all of them, an output has
 where it names it. Members of one group are the workloads of one namespace with the same formula file and the same
-`group` in their triggers.
+`group` in their triggers. `variants:` (variants.py) is the other way to write outputs.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from scaler.config import variants
 from scaler.config.defaults import Key
+from scaler.config.variants import MixRules, MixText, read_mix, read_variants
+from scaler.formula import Program
 from scaler.model.errors import ConfigError, nearest
 from scaler.model.fields import REQUIRED, Fields, listed, matching, number, show, text
 from scaler.policy.group import Band, keepable
 
 OUTPUT_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 MAX_OUTPUTS = 16
-OF_FILE = ("name", "description", "parameters", "outputs", "order", "tests")  # that an output cannot say itself
+OF_FILE = (  # that an output cannot say itself
+    *("name", "description", "parameters", "outputs", "order", "tests"),
+    *variants.KEYS,
+)
 
 LEAST: Key[float] = Key("least", number(0, 1_000_000), REQUIRED, "the fewest replicas for each of the other output")
 MOST: Key[float] = Key("most", number(0, 1_000_000, above=True), REQUIRED, "the most replicas for each of the other")
@@ -47,6 +53,8 @@ class Member:
         outputs: of the whole group, in the order of the file.
         bands: the ratios to keep.
         order: outputs that wait for those before them to be ready; empty: all at once.
+        mix: what the cheapest mix goes by, where the outputs are variants of one model; None: they are not.
+        demand: formulas of the kinds of request that it measures, by kind.
     """
 
     group: str
@@ -54,6 +62,13 @@ class Member:
     outputs: tuple[str, ...]
     bands: tuple[Band, ...]
     order: tuple[str, ...]
+    mix: MixRules | None = None
+    demand: Mapping[str, Program] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> tuple[object, ...]:
+        """Return what has to be the same for all members of a group."""
+        return self.outputs, self.bands, self.order, self.mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,7 @@ class Output:
         ratios: of every output that has some, parameters not filled in.
         order: of the file, parameters not filled in.
         names: of all outputs.
+        mix: of a file with variants, parameters not filled in.
     """
 
     name: str
@@ -73,10 +89,14 @@ class Output:
     ratios: Mapping[str, object]
     order: object
     names: tuple[str, ...]
+    mix: MixText | None = None
 
     def place(self, key: str) -> str:
         """Return where in the file a key of this output stands: formula -> outputs.prefill.formula."""
-        return f"outputs.{self.name}.{key}" if key.split(".", maxsplit=1)[0] in self.keys else key
+        if self.mix and key == "formula":
+            return "demand"
+        section = "variants" if self.mix else "outputs"
+        return f"{section}.{self.name}.{key}" if key.split(".", maxsplit=1)[0] in self.keys else key
 
 
 def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Output, dict[str, object]]]:
@@ -93,24 +113,33 @@ def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Outp
         ConfigError: it has `order` and no outputs, an odd name, or what it measures is read by none of them.
     """
     fields = Fields(where, body)
-    if not fields.has("outputs"):
-        if fields.has("order"):
-            raise fields.error("order", "is for a file with several outputs", "outputs, or leave it out")
+    section = "variants" if fields.has("variants") else "outputs"
+    if not fields.has(section):
+        for key in ("order", *variants.KEYS):
+            if fields.has(key):
+                wanted = "outputs" if key == "order" else "variants"
+                raise fields.error(key, f"is for a file with several {wanted}", f"{wanted}, or leave it out")
         return {}
-    written = fields.inside("outputs").rest()
+    if section == "variants" and (fields.has("outputs") or fields.has("order")):
+        raise fields.error("variants", "and outputs or order are both given", "variants alone: each is an output")
+    written = Fields(where, body).inside(section).rest()
     if not 2 <= len(written) <= MAX_OUTPUTS:
-        raise fields.error("outputs", f"has {len(written)}", f"2 to {MAX_OUTPUTS}")
+        raise fields.error(section, f"has {len(written)}", f"2 to {MAX_OUTPUTS}")
     for name in written:
         if not re.fullmatch(OUTPUT_NAME, name):
-            raise fields.error("outputs", f"{show(name)} is no name", "lower-case letters, digits and '-', at most 63")
-    own = {name: Fields(where, raw, f"outputs.{name}").rest() for name, raw in written.items()}
-    ratios = {name: keys.pop("ratios") for name, keys in own.items() if keys.get("ratios") is not None}
-    shared = {key: value for key, value in body.items() if key not in ("outputs", "order")}
-    parts = {}
+            raise fields.error(section, f"{show(name)} is no name", "lower-case letters, digits and '-', at most 63")
+    own = {name: Fields(where, raw, f"{section}.{name}").rest() for name, raw in written.items()}
     for name, keys in own.items():
         for key in sorted(set(OF_FILE) & keys.keys()):
-            raise ConfigError(where, f"outputs.{name}.{key}", "is of the whole file", "the same key at the top")
-        output = Output(name, frozenset(keys), ratios, body.get("order"), tuple(own))
+            raise ConfigError(where, f"{section}.{name}.{key}", "is of the whole file", "the same key at the top")
+    mix = None
+    if section == "variants":
+        mix, own = read_variants(where, body)
+    ratios = {name: keys.pop("ratios") for name, keys in own.items() if keys.get("ratios") is not None}
+    shared = {key: value for key, value in body.items() if key not in ("outputs", "order", *variants.KEYS)}
+    parts = {}
+    for name, keys in own.items():
+        output = Output(name, frozenset(keys), ratios, body.get("order"), tuple(own), mix)
         parts[name] = output, _template(shared, keys)
     _all_read(where, shared.get("metrics"), [template for _, template in parts.values()])
     return parts
@@ -140,23 +169,25 @@ def _names(template: Mapping[str, object]) -> Mapping[object, object]:
     return metrics if isinstance(metrics, Mapping) else {}
 
 
-def read_member(where: str, output: Output, ratios: Mapping[str, object], order: object, group: str) -> Member:
+def read_member(where: str, output: Output, filled: Mapping[str, object], group: str) -> Member:
     """Read what holds between the outputs.
 
     Args:
         where: the file, for messages.
         output: whose workload it is.
-        ratios: by output, parameters filled in.
-        order: parameters filled in.
+        filled: ratios by output, order, and what the mix goes by, parameters filled in.
         group: the trigger's.
 
     Raises:
         ConfigError: another output that there is not, a band of nothing, or bands that no numbers keep.
     """
+    if output.mix:
+        return Member(group, output.name, output.names, (), (), read_mix(where, output.mix, filled))
+    ratios = Fields(where, filled, "").inside("ratios").rest()
     bands = [band for name, raw in ratios.items() for band in _bands(where, name, raw, output.names)]
     if bands and not keepable(output.names, bands):
         raise ConfigError(where, "outputs", "no numbers of replicas keep all of its ratios", "wider ratios")
-    return Member(group, output.name, output.names, tuple(bands), _order(where, order, output.names))
+    return Member(group, output.name, output.names, tuple(bands), _order(where, filled.get("order"), output.names))
 
 
 def _bands(where: str, name: str, raw: object, names: tuple[str, ...]) -> list[Band]:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scaler.config import endpoint, formula_file, outputs, signals
+from scaler.config import endpoint, formula_file, outputs, signals, variants
 from scaler.config.defaults import WORKLOAD_KEYS, Defaults, Key
 from scaler.config.metrics import FORMULA_NAME, NAME, Scope, read_input
 from scaler.config.settings import KEYS
@@ -44,9 +44,13 @@ def formula_schema() -> Schema:
         "tests": {"type": "array", "items": {"type": "object"}},
     }
     keys |= {key.path: _templated(_of_key(key)) for key in WORKLOAD_KEYS}
-    keys |= {"outputs": _outputs(keys), outputs.ORDER.path: _of_key(outputs.ORDER)}
+    own = dict(keys)
+    keys |= {"outputs": _outputs(own), outputs.ORDER.path: _of_key(outputs.ORDER)}
+    keys |= {"demand": _demand(), "variants": _variants(own)}
+    keys |= {key.path: _templated(_of_key(key)) for key in (variants.SWITCHING, variants.SLICES)}
     top = {"$schema": DIALECT, "title": "llm-scaler formula file", "$defs": {"parameter": PARAMETER}}
-    one_of_each = {"anyOf": [{"required": ["formula"]}, {"required": ["outputs"]}]}
+    ways = (["formula"], ["outputs"], ["variants", "demand"])
+    one_of_each = {"anyOf": [{"required": way} for way in ways]}
     return top | _object(keys, {"name"}) | one_of_each
 
 
@@ -141,6 +145,22 @@ def _outputs(keys: Schema) -> Schema:
     own = {key: {"$ref": f"#/properties/{key}"} for key in keys if key not in outputs.OF_FILE}
     each = _object(own | {"ratios": ratios}, ())
     count = {"minProperties": 2, "maxProperties": outputs.MAX_OUTPUTS}
+    return {"type": "object", "propertyNames": names, "additionalProperties": each, **count}
+
+
+def _demand() -> Schema:
+    """Return what `demand` may say: a formula for each kind of request."""
+    names, count = {"pattern": f"^{variants.KIND_NAME}$"}, {"minProperties": 1, "maxProperties": variants.MAX_KINDS}
+    return {"type": "object", "propertyNames": names, "additionalProperties": schema_of(text), **count}
+
+
+def _variants(keys: Schema) -> Schema:
+    """Return what `variants` may say: for each cost and rates, and keys of the file in its place."""
+    rates = {"type": "object", "additionalProperties": _templated(_of_key(variants.CARRIES)), "minProperties": 1}
+    left_out = {*outputs.OF_FILE, *variants.WRITTEN_FOR_IT}
+    own = {key: {"$ref": f"#/properties/{key}"} for key in keys if key not in left_out}
+    each = _object(own | {"cost": _templated(_of_key(variants.COST)), "carries": rates}, {"cost", "carries"})
+    names, count = {"pattern": f"^{outputs.OUTPUT_NAME}$"}, {"minProperties": 2, "maxProperties": outputs.MAX_OUTPUTS}
     return {"type": "object", "propertyNames": names, "additionalProperties": each, **count}
 
 

@@ -73,6 +73,7 @@ class State:
     owed: Owed | None = None  # load that waits for replicas on their way
     standing: Standing | None = None  # a load that stands still
     pace: Past = NOTHING_YET  # what was needed and answered lately
+    apart_since: float | None = None  # its group has not been whole since then; None: it was, or it has none
 
 
 def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
@@ -138,11 +139,15 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         schedule=bounds,
         stalled=stalled,
         cannot_wake="" if needed else cannot_wake(spec, inputs),
+        apart_since=state.apart_since,
     )
-    if spec.scale_down:
-        counted = _at_most(due, inputs.replicas), _at_most(decision.replicas, inputs.replicas)
+    mixed = spec.member is not None and spec.member.mix is not None  # what it is told comes from the mix: together.py
+    if spec.scale_down and not mixed:
+        counted = at_most(due, inputs.replicas), at_most(decision.replicas, inputs.replicas)
         past = following(spec.scale_down, past, *counted, inputs.replicas.current, now)
     left = replace(_following(spec, state, load, ground, decision, owed, past), standing=standing)
+    if mixed:  # what it would need if it carried all alone was never answered
+        left = replace(left, floor=state.floor)
     return left, replace(decision, reason=sentence(decision))
 
 
@@ -258,6 +263,7 @@ def _following(
         policy=load.policy,
         owed=owed,
         pace=past,
+        apart_since=state.apart_since,
     )
 
 
@@ -567,10 +573,10 @@ def _slow(spec: WorkloadSpec, past: Past, ground: _Ground, known: Replicas, now:
         return None
     since = now if ground.since is None else ground.since
     current = None if known.doubt else known.current
-    return pace(spec.scale_down, past, _at_most(ground.floor, known), current, now - since + spec.interval, now)
+    return pace(spec.scale_down, past, at_most(ground.floor, known), current, now - since + spec.interval, now)
 
 
-def _at_most(count: int | None, known: Replicas) -> int | None:
+def at_most(count: int | None, known: Replicas) -> int | None:
     """Count no more than maxReplicaCount, where it is known: what there never was cannot be let go."""
     return count if count is None or known.maximum is None else min(count, max(known.maximum, known.current or 0))
 

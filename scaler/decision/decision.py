@@ -88,6 +88,8 @@ class Group:
     name: str  # the trigger's `group`; empty where it has none
     parts: tuple[GroupPart, ...]
     reasons: tuple[str, ...]  # why they are told something else than what they came to
+    mix: str = ""  # of variants: the replicas of each, what they cost, and for which demand
+    apart_since: float | None = None  # it has not been whole since then; None: it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Decision:
     stalled: str = ""  # why the load is in doubt, which stands still while its engine counts nothing; empty: it is not
     cannot_wake: str = ""  # why nothing that it reads can ever wake it from 0 replicas; empty: something may
     group: Group | None = None  # that it was decided together with; `said` is what the group made of it
+    apart_since: float | None = None  # its group has not been whole since then, as of the tick before; None: it was
+    planned: int | None = None  # replicas of a variant in the cheapest mix, before any rule that keeps more
 
     @property
     def key(self) -> WorkloadKey:

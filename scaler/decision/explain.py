@@ -156,7 +156,7 @@ def _group(decision: Decision) -> GroupRow | None:
         for part in group.parts
     ]
     ratios = [f"{band.least:g} to {band.most:g} of {band.role} for each of {band.of}" for band in member.bands]
-    return GroupRow(group.name, member.output, tuple(ratios), member.order, tuple(rows), group.reasons)
+    return GroupRow(group.name, member.output, tuple(ratios), member.order, tuple(rows), group.reasons, group.mix)
 
 
 def _fact(fact: Fact, ask: Ask | GpuAsk) -> InputRow:

@@ -316,6 +316,7 @@ class GroupRow:
     order: tuple[str, ...]
     parts: tuple[GroupPartRow, ...]
     reasons: tuple[str, ...]
+    mix: str  # of variants: the replicas of each, what they cost, and for which demand; empty for others
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _group_lines(group: GroupRow | None) -> list[str]:
     """What every member is told, what it came to by itself, and why."""
     if group is None:
         return []
-    lines = list(group.ratios)
+    lines = [*filter(None, [group.mix]), *group.ratios]
     if group.order:
         lines.append(f"in this order: {', '.join(group.order)}")
     lines += [_part_line(part, own=part.output == group.output) for part in group.parts]

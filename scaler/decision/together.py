@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State
-from scaler.decision.decision import Decision
+from scaler.decision.decide import State, at_most
+from scaler.decision.decision import Answer, Decision
 from scaler.decision.groups import decide_groups, group_of
+from scaler.decision.pace import Past, following
 from scaler.model.measurement import Request
 
 Decided = Mapping[Request, Decision]
@@ -83,10 +84,29 @@ def touched(steps: Sequence[Step], new: Collection[Request], specs: Mapping[Requ
 def carried(state: State, decision: Decision) -> State:
     """Return the state that the next tick begins with, where something else was told than the fold came to.
 
-    What was told is what uncertain data may not lower.
+    What was told is what uncertain data may not lower. Where a group was not whole for so long that nothing was told,
+    what was told before stands for that, and of what was answered since then nobody heard.
     """
-    said = decision.said
+    said, apart = decision.said, decision.group.apart_since if decision.group else None
+    if said is None and apart is None:
+        return replace(state, apart_since=None)
     if said is None:
-        return state
+        return replace(state, floor=decision.floor, apart_since=apart, pace=Past(took=state.pace.took))
     certain = said if decision.certainty == "certain" else state.certain
-    return replace(state, floor=said.replicas, active=said.active, certain=certain)
+    return replace(
+        state,
+        floor=said.replicas,
+        active=said.active,
+        certain=certain,
+        apart_since=apart,
+        pace=_paced(state, decision, said),
+    )
+
+
+def _paced(state: State, decision: Decision, said: Answer) -> Past:
+    """Remember what a variant was needed for in its mix, and was told; of others the fold remembered it itself."""
+    setting, known = decision.spec.scale_down, decision.known
+    if decision.planned is None or setting is None:
+        return state.pace
+    planned, told = at_most(decision.planned, known), at_most(said.replicas, known)
+    return following(setting, state.pace, planned, told, known.current, decision.at)

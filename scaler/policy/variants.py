@@ -15,13 +15,17 @@ neither what can be had nor what a change costs. Solved by HiGHS through scipy, 
 """
 
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
-from scaler.model.errors import ConfigError
-
-UNMET = 1e4  # cost of a part of the demand that nobody carries, in the dearest replica's
+UNMET = 1e4  # cost of a request a second that nobody carries, in the dearest replica's
+KEEPING = 1e-6  # least `switching`: of two mixes that cost the same the one that is there stays
+MOST = 10_000  # replicas of a variant: more is a fault of the numbers, and would cost the solver its precision
+NODES = 20_000  # of the search tree: a bound that does not hang on how busy the machine is
+MISSING = "variants of a model need scipy, which is not installed"
+INSTALL = "pip install 'keda-llm-scaler[variants]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Variant:
         carries: requests a second of each kind that one replica carries within the objectives; 0: none.
         most: replicas that can be had.
         current: replicas that there are.
+        least: replicas that it keeps, whatever the demand.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Variant:
     carries: tuple[float, ...]
     most: int
     current: int = 0
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,19 @@ class Mix:
     unmet: Mapping[int, float]
 
 
-def cheapest(variants: Sequence[Variant], demand: Sequence[float], *, slices: int = 1, switching: float = 0.0) -> Mix:
+def solvable() -> bool:
+    """Tell whether the solver is installed."""
+    return importlib.util.find_spec("scipy") is not None
+
+
+def cheapest(
+    variants: Sequence[Variant],
+    demand: Sequence[float],
+    *,
+    slices: int = 1,
+    switching: float = 0.0,
+    in_all: int = 0,
+) -> Mix | None:
     """Find the cheapest mix.
 
     Args:
@@ -66,60 +84,140 @@ def cheapest(variants: Sequence[Variant], demand: Sequence[float], *, slices: in
         demand: requests a second of each kind, as many as each variant's `carries`.
         slices: parts that the demand of a kind may be divided into.
         switching: cost of a replica that is not there yet, as a share of the variant's cost.
+        in_all: replicas of all variants together, at least, as far as so many can be had.
+
+    Returns:
+        The mix; None where none was found within the bound of the search.
 
     Raises:
-        ConfigError: scipy is not installed.
+        ImportError: scipy is not installed.
     """
+    return _cheapest(tuple(variants), tuple(demand), slices, max(switching, KEEPING), in_all)
+
+
+@lru_cache(maxsize=1024)  # a demand that stands still is solved once
+def _cheapest(
+    variants: tuple[Variant, ...], demand: tuple[float, ...], slices: int, switching: float, in_all: int
+) -> Mix | None:
     kinds = [kind for kind, rate in enumerate(demand) if rate > 0]
-    parts = [(kind, part) for kind in kinds for part in range(slices)]
-    columns = len(parts) * len(
-        variants
-    )  # share of a part that a variant carries, then: replicas, new ones, unmet parts
-    total = columns + 2 * len(variants) + len(parts)
-    if not parts:
-        return Mix({variant.name: 0 for variant in variants}, 0.0, {})
-    numpy, optimize = (_library(name) for name in ("numpy", "scipy.optimize"))
-    dearest = max(variant.cost for variant in variants)
-    cost, upper = numpy.zeros(total), numpy.ones(total)
-    rows: list[Any] = []
-    low: list[float] = []
-    high: list[float] = []
-    for index, (kind, _) in enumerate(parts):  # each part is carried once, or not met
-        row = numpy.zeros(total)
-        row[[index * len(variants) + other for other in range(len(variants))]] = 1
-        row[columns + 2 * len(variants) + index] = 1
-        cost[columns + 2 * len(variants) + index] = UNMET * dearest * max(demand[kind], 1e-6)
-        rows, low, high = [*rows, row], [*low, 1.0], [*high, 1.0]
-    for place, variant in enumerate(variants):
-        replicas, fresh = columns + place, columns + len(variants) + place
-        cost[replicas], cost[fresh] = variant.cost, variant.cost * switching
-        upper[replicas] = upper[fresh] = max(variant.most, 0)
-        row = numpy.zeros(total)
-        for index, (kind, _) in enumerate(parts):
-            share = demand[kind] / slices / variant.carries[kind] if variant.carries[kind] > 0 else 0.0
-            row[index * len(variants) + place] = share
-            if not variant.carries[kind] > 0:
-                upper[index * len(variants) + place] = 0
-        row[replicas] = -1
-        rows, low, high = [*rows, row], [*low, -numpy.inf], [*high, 0.0]
-        row = numpy.zeros(total)  # new ones are those beyond the ones that there are
-        row[replicas], row[fresh] = 1, -1
-        rows, low, high = [*rows, row], [*low, -numpy.inf], [*high, float(variant.current)]
-    limits = optimize.LinearConstraint(numpy.array(rows), low, high)
-    bounds, exactly = optimize.Bounds(0, upper), {"mip_rel_gap": 0.0}
-    found = optimize.milp(cost, constraints=limits, bounds=bounds, integrality=numpy.ones(total), options=exactly)
-    chosen = [round(value) for value in found.x]
-    mix = {variant.name: chosen[columns + place] for place, variant in enumerate(variants)}
-    unmet: dict[int, float] = {}
-    for index, (kind, _) in enumerate(parts):
-        if chosen[columns + 2 * len(variants) + index]:
-            unmet[kind] = unmet.get(kind, 0.0) + demand[kind] / slices
-    return Mix(mix, sum(variant.cost * mix[variant.name] for variant in variants), unmet)
+    if not kinds and not in_all:
+        replicas = {variant.name: variant.least for variant in variants}
+        return Mix(replicas, _cost(variants, replicas), {})
+    numpy, optimize = (importlib.import_module(name) for name in ("numpy", "scipy.optimize"))
+    program = _Program(variants, [(kind, demand[kind]) for kind in kinds], slices, switching)
+    rows, low, high = program.rows(in_all)
+    found = optimize.milp(
+        numpy.array(program.costs()),
+        constraints=optimize.LinearConstraint(numpy.array(rows), low, high),
+        bounds=optimize.Bounds(*program.bounds()),
+        integrality=numpy.ones(program.columns),
+        options={"mip_rel_gap": 0.0, "node_limit": NODES},
+    )
+    if found.x is None:
+        return None
+    return program.mix([round(value) for value in found.x])
 
 
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        problem = "variants of a model need scipy, which is not installed"
-        raise ConfigError("variants", "", problem, "pip install 'keda-llm-scaler[variants]'") from None
+def _cost(variants: Sequence[Variant], replicas: Mapping[str, int]) -> float:
+    return sum(variant.cost * replicas[variant.name] for variant in variants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """The integer program. Its columns, in this order:
+
+    - parts of a kind that a variant carries, for every kind each variant
+    - replicas of each variant
+    - of these, new ones
+    - parts of each kind that nobody carries
+    """
+
+    variants: Sequence[Variant]
+    kinds: Sequence[tuple[int, float]]  # (its number, requests a second)
+    slices: int
+    switching: float
+
+    @property
+    def columns(self) -> int:
+        """How many there are."""
+        return (len(self.kinds) + 2) * len(self.variants) + len(self.kinds)
+
+    def part(self, kind: int, variant: int) -> int:
+        """Return the column of the parts of a kind that a variant carries."""
+        return kind * len(self.variants) + variant
+
+    def replicas(self, variant: int) -> int:
+        """Return the column of a variant's replicas."""
+        return len(self.kinds) * len(self.variants) + variant
+
+    def new(self, variant: int) -> int:
+        """Return the column of a variant's new replicas."""
+        return self.replicas(variant) + len(self.variants)
+
+    def unmet(self, kind: int) -> int:
+        """Return the column of the parts of a kind that nobody carries."""
+        return self.new(len(self.variants) - 1) + 1 + kind
+
+    def costs(self) -> list[float]:
+        """Return what one of each column costs."""
+        costs = [0.0] * self.columns
+        dearest = max(variant.cost for variant in self.variants)
+        for place, variant in enumerate(self.variants):
+            costs[self.replicas(place)] = variant.cost
+            costs[self.new(place)] = variant.cost * self.switching
+        for place, (_, rate) in enumerate(self.kinds):
+            costs[self.unmet(place)] = UNMET * dearest * rate / self.slices
+        return costs
+
+    def bounds(self) -> tuple[list[float], list[float]]:
+        """Return the least and the most of each column."""
+        low, high = [0.0] * self.columns, [float(self.slices)] * self.columns
+        for place, variant in enumerate(self.variants):
+            least = min(max(variant.least, 0), MOST)
+            most = max(min(variant.most, MOST), least)
+            low[self.replicas(place)], high[self.replicas(place)] = least, most
+            high[self.new(place)] = most
+            for kind, (number, _) in enumerate(self.kinds):
+                high[self.part(kind, place)] = self.slices if variant.carries[number] > 0 else 0
+        return low, high
+
+    def rows(self, in_all: int) -> tuple[list[list[float]], list[float], list[float]]:
+        """Return the constraints: a row each, with the least and the most that it may come to."""
+        endless = float("inf")
+        rows: list[list[float]] = []
+        low: list[float] = []
+        high: list[float] = []
+
+        def add(columns: Mapping[int, float], least: float, most: float) -> None:
+            rows.append([columns.get(column, 0.0) for column in range(self.columns)])
+            low.append(least)
+            high.append(most)
+
+        for kind, _ in enumerate(self.kinds):  # each part is carried once, or not met
+            parts = {self.part(kind, place): 1.0 for place, _ in enumerate(self.variants)}
+            add({**parts, self.unmet(kind): 1.0}, self.slices, self.slices)
+        for place, variant in enumerate(self.variants):
+            add({**self._shares(place, variant), self.replicas(place): -1.0}, -endless, 0.0)
+            add({self.replicas(place): 1.0, self.new(place): -1.0}, -endless, float(variant.current))
+        had = sum(max(min(variant.most, MOST), variant.least) for variant in self.variants)
+        counted = {self.replicas(place): 1.0 for place, _ in enumerate(self.variants)}
+        add(counted, float(min(in_all, had)), endless)
+        return rows, low, high
+
+    def _shares(self, place: int, variant: Variant) -> dict[int, float]:
+        """Return the share of a replica that one part of each kind takes."""
+        return {
+            self.part(kind, place): rate / self.slices / variant.carries[number]
+            for kind, (number, rate) in enumerate(self.kinds)
+            if variant.carries[number] > 0
+        }
+
+    def mix(self, found: Sequence[int]) -> Mix:
+        """Return what the columns came to."""
+        replicas = {variant.name: found[self.replicas(place)] for place, variant in enumerate(self.variants)}
+        unmet = {
+            number: rate * found[self.unmet(kind)] / self.slices
+            for kind, (number, rate) in enumerate(self.kinds)
+            if found[self.unmet(kind)]
+        }
+        return Mix(replicas, _cost(self.variants, replicas), unmet)

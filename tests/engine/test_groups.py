@@ -168,16 +168,39 @@ def test_a_member_whose_data_fails_holds_its_part_and_the_group_says_so():
     play(scenario)
 
 
-def test_while_a_member_was_never_asked_about_nobody_is_lowered_and_it_is_said():
+def test_while_a_member_was_never_asked_about_nobody_is_lowered_and_after_hold_for_nobody_has_an_answer():
     async def scenario():
         world = World(load={"prompts": 1, "tokens": 6}, names=("prefill",), replicas={"prefill": 4, "decode": 0})
-        decided = await world.until(0, 400)
+        decided = await world.until(0, 65)
         assert told(decided) == {"prefill": (4, True)}
-        assert "nothing is known of decode yet" in decided["prefill"].reason
+        assert "nobody is lowered: nothing is known of decode yet" in decided["prefill"].reason
+        decided = await world.until(65, 400)
+        assert told(decided) == {"prefill": (None, None)}
+        assert decided["prefill"].reason.startswith(
+            "no answer: for 6m35s, which is more than holdFor, its group has not"
+        )
+        assert decided["prefill"].certainty == "unknown"
         world.names = ("prefill", "decode")
-        decided = await world.until(400, 405)
-        assert "nothing is known" not in decided["prefill"].reason
+        await world.until(400, 405)
+        decided = await world.until(405, 410)
+        assert told(decided) == {"prefill": (4, True), "decode": (6, True)}
         assert in_band(world.pairs[-1])
+
+    play(scenario)
+
+
+def test_a_group_that_was_whole_in_between_is_held_for_hold_for_anew():
+    async def scenario():
+        world = World(load={"prompts": 2, "tokens": 6}, replicas={"prefill": 2, "decode": 6})
+        for start in (0, 200):
+            world.more = {}
+            assert told(await world.until(start, start + 100))["prefill"] == (2, True)
+            world.more = {"decode": {"group": "blue"}}
+            decided = await world.until(start + 100, start + 155)
+            assert decided["prefill"].replicas == 2
+            assert "nothing is known of decode" in decided["prefill"].reason
+        decided = await world.until(355, 400)
+        assert decided["prefill"].replicas is None
 
     play(scenario)
 
