@@ -170,6 +170,8 @@ def collect(
         SourceError: nothing at all could be measured.
     """
     counts = replica_asks(subject, settings["defaults.endpoint"])
+    # What KEDA asks itself it asks as of the moment; llm-scaler waits for scrapes that are late.
+    at_once = {*subject.asked_by_keda, *counts.values()}
     by_endpoint: dict[str, dict[Ask, Ask]] = {}  # what is asked in an ask's place -> the ask
     for ask in {*asks, *asks_of_load, *counts.values()}:
         by_endpoint.setdefault(ask.endpoint, {})[_of_own_pods(ask, subject, asks_of_load)] = ask
@@ -181,10 +183,13 @@ def collect(
         for name, source in sources.items():
             for batch in batches:
                 # At its last time a source goes by the pods that there are now, so one more is asked and left out.
-                asked = [at - delay for at in (*batch, batch[-1] + step_)]
-                measured = source.fetch(by_endpoint[name].keys(), asked)
-                for ask, told in measured.items():
-                    series[by_endpoint[name][ask]] += told[:-1]
+                asked = [*batch, batch[-1] + step_]
+                own = by_endpoint[name]
+                for by_keda, late in ((True, 0.0), (False, delay)):
+                    these = [stands for stands, ask in own.items() if (ask in at_once) is by_keda]
+                    measured = source.fetch(these, [at - late for at in asked]) if these else {}
+                    for stands, told in measured.items():
+                        series[own[stands]] += told[:-1]
                 step()
     _refuse_nothing(series)
     replicas, ready = (_counts(series[counts[name]]) for name in ("replicas", "ready"))

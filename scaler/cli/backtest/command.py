@@ -246,7 +246,8 @@ class _Task:
         self._check_record(record)
         if world is not None:
             world = self._world(world, record)
-        return Plan(record, world, in_phase(self.subject, record, timing), prices, served)
+        timing = in_phase(self.subject, record, timing, _span(arguments.scrape, "--scrape"))
+        return Plan(record, world, timing, prices, served)
 
     def _world(self, world: World, record: Record) -> World:
         """A fleet, under the requests that the record shows."""

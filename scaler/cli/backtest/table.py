@@ -55,8 +55,9 @@ def _span(plan: Plan) -> str:
 
 def _replayed(agreed: Agreement) -> str:
     return (
-        f"Replay of what was: the same replicas at {agreed.equal:.1%} of {agreed.ticks:,} ticks, within "
-        f"{agreed.slack:.0f} s of a change at {agreed.near:.1%}; {agreed.replayed_hours:.1f} replica-hours, and "
+        f"Replay of what was: the same replicas after {agreed.equal_looks:.1%} of {agreed.looks:,} looks of the HPA, "
+        f"at {agreed.equal:.1%} of {agreed.ticks:,} ticks, within {agreed.slack:.0f} s of a change at "
+        f"{agreed.near:.1%}; {agreed.replayed_hours:.1f} replica-hours, and "
         f"{agreed.was_hours:.1f} there were ({agreed.error:+.1%})."
     )
 
@@ -137,6 +138,8 @@ def _agreement(agreed: Agreement | None) -> dict[str, Any] | None:
     return {
         "ticks": agreed.ticks,
         "equal": agreed.equal,
+        "looks": agreed.looks,
+        "equalLooks": agreed.equal_looks,
         "near": agreed.near,
         "replicaHoursWere": agreed.was_hours,
         "replicaHoursReplayed": agreed.replayed_hours,

@@ -1,19 +1,28 @@
-"""The same load without us: a fixed fleet of equal cost, and KEDA's own trigger on the length of the queue.
+"""The same load by other ways: `formula: slo`, a fixed fleet of equal cost, and KEDA's own trigger on the queue.
 
-Both are played in virtual time on the requests that really came, and with the same incidents: a replica dies, and the
-metrics are away, when it was so for us. A fixed fleet needs no metrics. To KEDA's trigger a series that is gone is 0,
-which is what its `ignoreNullValues` is set to if nobody says otherwise.
+All are played in virtual time on the requests that really came, and with the same incidents: a replica dies, and the
+metrics are away, when it was so for us. `slo` is the product's own fold, which decides as often as the one before
+your eyes; it is told the SLO and no target, and is as new to this model. A fixed fleet needs no metrics. To KEDA's
+trigger a series that is gone is 0, which is what its `ignoreNullValues` is set to if nobody says otherwise.
 """
 
 from dataclasses import dataclass, replace
 
 from scaler.cli.demo.live import Live
-from scaler.cluster.keda import Answer
+from scaler.cli.demo.scenario import HOLD_FOR, IDLE_FOR
+from scaler.cluster.keda import Answer, Trigger
+from scaler.config.catalog import load
+from scaler.config.defaults import Defaults
+from scaler.model.measurement import Request
+from scaler.sim.backtest import fleet as backtest
+from scaler.sim.backtest.replay import Timing
+from scaler.sim.backtest.subject import FormulaTrigger, Subject
 from scaler.sim.loop import Latest, World, fixed, queue_length, run
 from scaler.sim.play import Timeline
 from scaler.sim.score import Score, score
 
 THRESHOLD = 5.0  # of waiting requests, as in most examples of that trigger
+OURS, SLO = "llm-scaler, queue-depth", "llm-scaler, slo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +36,42 @@ class Row:
 
 def verdict(rows: tuple[Row, ...]) -> str:
     """What one sees in the comparison, in a few sentences."""
-    ours, fleet, queue = (row.score.attainment for row in rows)
-    told = [f"The {rows[1].name} costs what llm-scaler cost, and was chosen after the fact."]
-    figures = f"({fleet:.1%}, llm-scaler {ours:.1%})"
+    own, slo, fixed_fleet, queue = rows
+    ours, fleet = own.score.attainment, fixed_fleet.score.attainment
+    told = [_slo_verdict(own.score, slo.score)]
+    told.append(f"The {fixed_fleet.name} costs what queue-depth cost, and was chosen after the fact.")
+    figures = f"({fleet:.1%}, queue-depth {ours:.1%})"
     if fleet < ours:
         told.append(f"It serves less in time {figures}: the peak is too high for it.")
     else:
         told.append(f"It serves more in time here {figures}: it is warm before the first request comes,")
         told.append("which waits for a cold start with llm-scaler; the shorter the run, the more that weighs.")
-    if queue < ours:
+    if queue.score.attainment < ours:
         told.append("KEDA's trigger on the queue sees no load until requests wait, and takes missing metrics for 0.")
     return " ".join(told)
 
 
-def compare(live: Live) -> tuple[Row, ...]:
-    """Score the run, and what the others would have done; ours comes first."""
+def _slo_verdict(own: Score, slo: Score) -> str:
+    """What slo did beside queue-depth, whichever was better."""
+    more = "more" if slo.attainment > own.attainment else "fewer"
+    dearer = "more" if slo.cost > own.cost else "less"
+    served = f"{more} requests in time ({slo.attainment:.1%} and {own.attainment:.1%})"
+    if f"{slo.attainment:.1%}" == f"{own.attainment:.1%}":
+        served = f"as many requests in time ({own.attainment:.1%})"
+    return (
+        "formula: slo was given the SLO alone, and queue-depth a target that somebody had to find: slo served "
+        f"{served} for {dearer} (${slo.cost:.2f} and ${own.cost:.2f}). "
+        "It learns while it serves what a replica carries, and is careful until it knows."
+    )
+
+
+def compare(live: Live, span: float = 10.0) -> tuple[Row, ...]:
+    """Score the run, and what the others would have done; ours comes first.
+
+    Args:
+        live: the run.
+        span: seconds of the world between two decisions.
+    """
     ours = live.timeline()
     plan = live.scenario
     last = ours.trace[-1].at if ours.trace else 0.0
@@ -53,8 +83,24 @@ def compare(live: Live) -> tuple[Row, ...]:
     queue = World(plan.fleet, trigger, ready=1, drain=drain, incidents=live.happened)
     lost = Latest(queue_length, stale=queue.scrape_interval + queue.scrape_lead, gone=Answer(0.0, active=False))
     timelines = {
-        "llm-scaler": ours,
+        OURS: ours,
+        SLO: _by_slo(live, ours, span),
         f"fixed fleet of {size}": run(fleet, ours.trace, Latest(fixed(size))),
         f"KEDA on queue length {THRESHOLD:g}": run(queue, ours.trace, lost),
     }
     return tuple(Row(name, score(timeline, plan.fleet, plan.slo), timeline) for name, timeline in timelines.items())
+
+
+def _by_slo(live: Live, ours: Timeline, span: float) -> Timeline:
+    """The same ScaledObject, whose trigger asks for slo."""
+    plan = live.scenario
+    said = {"formula": "slo", "model": "llama", "ttft": f"{plan.slo.ttft:g}s", "itl": f"{plan.slo.tpot * 1000:g}ms"}
+    waits = {"interval": f"{span:g}s", "holdFor": f"{HOLD_FOR:g}s", "idleFor": f"{IDLE_FOR:g}s"}
+    request = Request("demo", "llama", tuple(sorted({**said, **waits}.items())))
+    spec = load().bind(request, Defaults()).spec
+    scaled = replace(plan.scaled, triggers=(Trigger(),), push=True)
+    subject = Subject("demo", "llama", "llama", scaled, (FormulaTrigger(spec, push=True),))
+    world = backtest.World(
+        ours.trace, plan.fleet, plan.slo, span=ours.end, step=span, scrape=span, incidents=live.happened
+    )
+    return backtest.played(subject, world, Timing())

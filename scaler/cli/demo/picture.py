@@ -16,7 +16,10 @@ from scaler.cli.demo.live import View
 from scaler.sim.score import Slo
 
 HEADINGS = ("", "served", "SLO met", "replica\nhours", "GPU\ncost", "downs,\nwrong")
-CAPTION = "The same requests, dying replicas and missing metrics for all; the last two are played in virtual time."
+TITLE = "The same load, four ways"
+CAPTION = (
+    "The same requests, dying replicas and missing metrics for all; but for the first line played in virtual time."
+)
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTHS = (80, 100)  # of the picture, the least and the most; the curves get what the words leave
 LABEL, FIGURES = 11, 37  # columns of the picture beside its curves
@@ -128,7 +131,7 @@ def line(frame: Frame) -> str:
 def table(rows: Sequence[Row]) -> Table:
     """The comparison at the end."""
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown.title, shown.caption = "the same load, three ways", CAPTION
+    shown.title, shown.caption = TITLE, CAPTION
     shown.title_justify = shown.caption_justify = "left"
     for heading in HEADINGS:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)

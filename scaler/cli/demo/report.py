@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from scaler.cli.demo.baselines import Row
 from scaler.cli.demo.live import Live, View
-from scaler.cli.demo.picture import CAPTION, HEADINGS, cells
+from scaler.cli.demo.picture import CAPTION, HEADINGS, TITLE, cells
 from scaler.cli.style import STYLE
 
 WIDTH, LEFT, RIGHT = 960.0, 56.0, 12.0  # of a plot, in its own units
@@ -284,7 +284,7 @@ def _comparison(rows: Sequence[Row]) -> str:
         + "</tr>"
         for place, row in enumerate(rows)
     )
-    return f"<section><h2>The same load, three ways</h2><table><tr>{head}</tr>{lines}</table><p>{CAPTION}</p></section>"
+    return f"<section><h2>{TITLE}</h2><table><tr>{head}</tr>{lines}</table><p>{CAPTION}</p></section>"
 
 
 def _decisions(told: Sequence[Told], speed: float) -> str:

@@ -3,7 +3,7 @@
     fleet ─ /metrics pages over HTTP ─▶ service (direct scraping, engine, gRPC) ─ gRPC ─▶ KEDA and HPA ─▶ fleet
 
 The fleet, KEDA and the HPA are scaler/sim's; everything between them is what `llm-scaler serve` runs. The world runs
-`speed` times faster than the clock, so what the service is told in seconds (holdFor, idleFor, the formula's `over`) is
+`speed` times faster than the clock, so what the service is told in seconds (holdFor, idleFor, scaleDown, `over`) is
 that much shorter, and a world's second is `speed` times as much load on the wire.
 """
 
@@ -28,7 +28,7 @@ from scaler.cli.demo.keyboard import keyboard
 from scaler.cli.demo.live import Live
 from scaler.cli.demo.picture import Frame, Said, line, picture, table
 from scaler.cli.demo.report import Told, page
-from scaler.cli.demo.scenario import SHORTEST, TARGET, scenario
+from scaler.cli.demo.scenario import HOLD_FOR, IDLE_FOR, PACE, SHORTEST, TARGET, scenario
 from scaler.cli.demo.web import Web
 from scaler.cli.keda_client import Poller, Refused
 from scaler.cli.serve import Service
@@ -53,7 +53,6 @@ OVERTIME = 5.0  # seconds that the way down to 0 may take longer on a busy machi
 GATEWAY, CLUSTER = "gateway", "cluster"
 KEYS = "keys: l more load   k kill a replica   m metrics away or back   q end"
 AWAY = 45.0  # seconds of the world for which the key takes the metrics
-HOLD_FOR, IDLE_FOR = 60.0, 60.0  # seconds of the world; the usual ones are 120 and 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +304,7 @@ class _Demo:
 
     def conclude(self) -> int:
         """Compare with the others, write the report, and say whether it went all the way."""
-        rows = compare(self._live)
+        rows = compare(self._live, self._options.pace)
         self._console.print(table(rows))
         self._console.print(verdict(rows), soft_wrap=not self._console.is_terminal)
         if self._options.report:
@@ -391,6 +390,7 @@ def _trigger(speed: float) -> Mapping[str, str]:
         "interval": "1s",
         "holdFor": f"{HOLD_FOR / speed:.3g}s",
         "idleFor": f"{IDLE_FOR / speed:.3g}s",
+        "scaleDown": f"100% {PACE / speed:.3g}s",  # a share is of a real minute, in which ten of the world go by
     }
 
 

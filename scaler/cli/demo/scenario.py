@@ -25,6 +25,8 @@ SHORTEST = 400.0  # seconds in which there is time for all of it
 LEAD_IN = 20.0  # seconds before the first request
 OUTAGE = 45.0  # seconds without metrics; shorter than holdFor
 TARGET = 12.0  # requests per replica
+HOLD_FOR, IDLE_FOR = 60.0, 60.0  # the usual ones are 120 and 60
+PACE = 120.0  # needs of so long ago still hold an answer up: the least that is learnt
 SLO = Slo()
 
 

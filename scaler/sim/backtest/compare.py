@@ -11,6 +11,7 @@ from typing import Any
 from scaler.model.errors import ScalerError
 from scaler.model.measurement import Ask
 from scaler.sim.backtest import fleet
+from scaler.sim.backtest import looks as lookout
 from scaler.sim.backtest.fleet import World, simulate
 from scaler.sim.backtest.judge import LOOKS, Agreement, Figures, Prices, agreement, figures_of, figures_of_past
 from scaler.sim.backtest.record import Record
@@ -18,8 +19,7 @@ from scaler.sim.backtest.replay import Run, Timing, replay
 from scaler.sim.backtest.served import misses
 from scaler.sim.backtest.subject import Subject, unmeasured
 
-FITTED = 2880  # ticks of the start that the phase of the HPA is found on
-PHASES = 5  # that are tried
+FITTED = 1440  # ticks of the start that it is found on how long after a look its change was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +129,44 @@ def compare(plan: Plan, candidates: Sequence[Candidate], executor: Executor | No
     past = replace(past, slo_misses=misses(plan.record, plan.served, own.judged))
     slack = LOOKS * plan.timing.sync
     if plan.world is None:
-        return Comparison(past, agreement(plan.record, own, slack), None, tuple(results))
+        return Comparison(past, agreement(plan.record, own, slack, plan.timing.scrapes), None, tuple(results))
     replayed = replay(candidates[0].subject, plan.record, plan.timing)
-    agreed, on_fleet = (agreement(plan.record, run, slack) for run in (replayed, own))
+    agreed, on_fleet = (agreement(plan.record, run, slack, plan.timing.scrapes) for run in (replayed, own))
     return Comparison(past, agreed, on_fleet, tuple(results))
 
 
-def in_phase(subject: Subject, record: Record, timing: Timing) -> Timing:
-    """Find when the HPA looked: of a few phases, the one whose replay agrees best with what was."""
+def in_phase(subject: Subject, record: Record, timing: Timing, scrape: float) -> Timing:
+    """Find when KEDA and the HPA looked, by the changes that the record shows.
+
+    How long after a look its change is seen is not in the record: of a few lags, that one is taken whose replay agrees
+    best with what was.
+
+    Args:
+        subject: the object as it is.
+        record: what was.
+        timing: the periods.
+        scrape: seconds between two scrapes of Prometheus.
+    """
+    by_hpa, by_keda = (lookout.changes(record, of_keda=of_keda) for of_keda in (False, True))
+    if record.step > timing.sync or not (by_hpa or by_keda):
+        return timing
+    timing = replace(timing, scrapes=lookout.scrapes(sorted([*by_hpa, *by_keda]), scrape, record.step))
     short = replace(
         record,
         ticks=min(record.ticks, FITTED),
         replicas=record.replicas[:FITTED],
         ready=record.ready[:FITTED],
     )
-    if not record.replicas or record.step > timing.sync:
-        return timing
-    tried = [replace(timing, sync_phase=timing.sync * turn / PHASES) for turn in range(PHASES)]
-    return max(tried, key=lambda one: agreement(short, replay(subject, short, one), 0.0).equal)
+
+    def seen_after(lag: float) -> Timing:
+        polls = lookout.looks(by_keda, subject.scaled.polling_interval, lag, record.span)
+        return replace(timing, looks=lookout.looks(by_hpa, timing.sync, lag, record.span), polls=polls)
+
+    def agreeing(tried: Timing) -> tuple[float, float]:
+        found = agreement(short, replay(subject, short, tried), 0.0, tried.scrapes)
+        return found.equal_looks, found.equal
+
+    return max(map(seen_after, lookout.lags(max(scrape, record.step) + record.step)), key=agreeing)
 
 
 def best(results: Sequence[Result], misses: float | None, top: int = 5) -> list[Result]:

@@ -3,8 +3,9 @@
 within one second: scrape, tick, poll, sync     a tick sees the newest scrape, as the service does
 """
 
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.cluster.keda import Answer, Refusal
@@ -15,11 +16,11 @@ from scaler.model.objects import Scaled
 from scaler.sim.backtest import promql
 from scaler.sim.backtest.record import Counts, Record
 from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
-from scaler.sim.backtest.scalers import Sight, of_target, scalers_of
+from scaler.sim.backtest.scalers import Sight, of_target, pushing, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, QueryTrigger, Subject
 from scaler.sim.fleet import FleetSpec, Snapshot
 from scaler.sim.histogram import Buckets
-from scaler.sim.play import Play
+from scaler.sim.play import NO_INCIDENTS, Incidents, Play, Timeline
 from scaler.sim.replica import ReplicaFacts
 from scaler.sim.score import Score, Slo, score
 from scaler.sim.trace import Trace
@@ -41,6 +42,7 @@ class World:
     replicas: int = 0  # that are ready at the start
     held: Counts = ()  # replicas that there were at each point; held to during the warm-up
     seed: int = 0  # of the cold starts
+    incidents: Incidents = NO_INCIDENTS
 
     @property
     def end(self) -> float:
@@ -98,12 +100,18 @@ def _known(ask: SignalAsk) -> bool:
     return ask.signal in _ALL or of_target(ask)
 
 
+def played(subject: Subject, world: World, timing: Timing) -> Timeline:
+    """Play an object on a fleet, and tell what happened."""
+    return _play(subject, world, timing).play.timeline()
+
+
 def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score]:
     """Play an object on a fleet, and say how it served."""
     player = _play(subject, world, timing)
     timeline = player.play.timeline()
     events = tuple(replace(change.event, at=world.start + change.event.at) for change in timeline.changes)
-    run = Run(world.start, world.step, tuple(player.points), events, player.warmup, world.fleet.startup)
+    points, looks = tuple(player.points), tuple(player.looks)
+    run = Run(world.start, world.step, points, events, player.warmup, world.fleet.startup, looks)
     return run, score(timeline, world.fleet, world.slo, player.warmup)
 
 
@@ -130,19 +138,19 @@ def _play(subject: Subject, world: World, timing: Timing, asks: Collection[Ask] 
     if warmup is None:  # without a past to hold it to, nothing was there before
         warmup = min(warmup_of(subject), world.end / 4) if world.held else 0.0
     player = _Player(subject, world, warmup, asks)
-    due = {"point": 0.0, "scrape": 0.0, "tick": 0.0, "poll": timing.poll_phase, "sync": timing.sync_phase}
-    acts: Mapping[str, tuple[float, Callable[[], None]]] = {  # in the order within one moment
-        "point": (world.step, player.point),
-        "scrape": (world.scrape, player.scrape),
-        "tick": (subject.interval, player.tick),
-        "poll": (subject.scaled.polling_interval, player.poll),
-        "sync": (timing.sync, player.sync),
+    acts: Mapping[str, tuple[Iterator[float], Callable[[], None]]] = {  # in the order within one moment
+        "point": (itertools.count(0.0, world.step), player.point),
+        "scrape": (itertools.count(0.0, world.scrape), player.scrape),
+        "tick": (itertools.count(0.0, subject.interval), player.tick),
+        "poll": (timing.polling(subject.scaled.polling_interval), player.poll),
+        "sync": (timing.syncs(), player.sync),
     }
+    due = {name: next(times) for name, (times, _) in acts.items()}
     while (at := min(due.values())) < world.end:
         player.play.advance(at)
-        for name, (interval, act) in acts.items():
+        for name, (times, act) in acts.items():
             if due[name] <= at:
-                due[name] += interval
+                due[name] = next(times)
                 act()
     player.play.advance(world.end)
     return player
@@ -152,14 +160,18 @@ class _Player:
     """An object on a fleet while it is played."""
 
     def __init__(self, subject: Subject, world: World, warmup: float, asks: Collection[Ask]) -> None:
-        self.play = Play(world.fleet, subject.scaled, world.trace, seed=world.seed, ready=world.replicas)
+        self.play = Play(
+            world.fleet, subject.scaled, world.trace, world.incidents, seed=world.seed, ready=world.replicas
+        )
         self.points: list[int] = []
         self.ready: list[int] = []
         self.kept: dict[Ask, list[Measured]] = {ask: [] for ask in asks}
+        self.looks: list[float] = []
         self.warmup = warmup
         self._subject = subject
         self._world = world
         self._scalers = scalers_of(subject)
+        self._pushing: frozenset[int] = frozenset()
         self._history: list[Snapshot] = []
         self._pods: dict[int, tuple[float, float | None]] = {}  # by serial: when it was ordered, and seen ready
         self._window = max([_WINDOW, *(_window_of(ask) for ask in (*subject.asks, *asks))])
@@ -178,19 +190,25 @@ class _Player:
         self.ready.append(self.play.fleet.ready)
 
     def scrape(self) -> None:
-        """Keep what a scrape sees, as long as any query looks back."""
+        """Keep what a scrape sees, as long as any query looks back; while the metrics are away it sees nothing."""
         seen = self.play.record()
+        if self.play.dark:
+            return
         self._history.append(seen)
         while len(self._history) > 2 and self._history[1].at <= seen.at - self._window:
             del self._history[0]
 
     def tick(self) -> None:
-        """Let the triggers see the newest scrape."""
+        """Let the triggers see the newest scrape; one that pushes says at once that it has become active."""
         for ask, kept in self.kept.items():
             kept.append(self._measured(ask))
         sight = Sight(self._now, self._measured, self._scaled())
         for scaler in self._scalers:
             scaler.observe(sight)
+        awake = pushing(self._subject, self._scalers, self._now)
+        if awake - self._pushing or (awake and not self.play.fleet.desired):
+            self.play.push()
+        self._pushing = awake
 
     def poll(self) -> None:
         """KEDA polls, where there is a KEDA."""
@@ -199,6 +217,7 @@ class _Player:
 
     def sync(self) -> None:
         """The HPA looks."""
+        self.looks.append(self.play.now)
         self.play.sync(self._said() if self.play.sync_reads() else None)
 
     def _said(self) -> list[Answer | Refusal]:
@@ -218,6 +237,8 @@ class _Player:
 
     def _measured(self, ask: Ask) -> Measured:
         """What Prometheus would say now, by the scrapes so far."""
+        if self.play.dark and not of_target(ask):
+            return Failure("the metrics are away", self._now)
         if isinstance(ask, QueryAsk):
             return Reading(promql.value(ask.text, self._history), self._now)
         if not isinstance(ask, SignalAsk) or of_target(ask):

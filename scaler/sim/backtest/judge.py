@@ -2,12 +2,20 @@
 
 was      2 2 2 3 3 3          5 of 6 ticks are equal, all 6 are where a change may come one tick earlier or later;
 replay   2 2 3 3 3 3          15 replica-ticks were, 16 are played: +6.7 %
+
+Two shares say how equal they are. That of the ticks counts time: a change that comes a second late is a second's worth
+of difference. That of the looks counts decisions: after each look of the HPA, are there as many replicas as there were?
+Both compare what Prometheus could see: a change is in the record from the first scrape after it on, so the replay's
+changes count from that scrape on too.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from scaler.cluster.keda import Event
+from scaler.sim.backtest.looks import Scrapes
 from scaler.sim.backtest.record import Counts, Record
 from scaler.sim.backtest.replay import Run
 from scaler.sim.score import Score
@@ -27,6 +35,8 @@ class Agreement:
     was_hours: float  # replica-hours
     replayed_hours: float
     slack: float = 0.0  # seconds
+    looks: int = 0  # of the HPA, after which both are known
+    equal_looks: float = 0.0  # share of them after which there were the very replicas
 
     @property
     def error(self) -> float:
@@ -69,18 +79,20 @@ class Prices:
     gpu_hour: float | None = None
 
 
-def agreement(record: Record, run: Run, slack: float) -> Agreement:
+def agreement(record: Record, run: Run, slack: float, scrapes: Scrapes | None = None) -> Agreement:
     """Compare a replay with the replicas that there were; ticks without a known number are left out.
 
     Args:
         record: what was.
         run: the replay.
         slack: seconds by which a change may come earlier or later, to be near.
+        scrapes: that saw the replicas of the record; None: they were seen at once.
     """
     reach = round(slack / record.step)
+    seen = run.replicas if scrapes is None else _scraped(run, scrapes)
     equal = near = ticks = was_ticks = played_ticks = 0
     for tick in range(run.judged, len(run.replicas)):
-        was, played = record.replicas[tick], run.replicas[tick]
+        was, played = record.replicas[tick], seen[tick]
         if was is None:
             continue
         around = record.replicas[max(tick - reach, 0) : tick + reach + 1]
@@ -91,7 +103,50 @@ def agreement(record: Record, run: Run, slack: float) -> Agreement:
         played_ticks += played
     hours = record.step / 3600
     share = max(ticks, 1)
-    return Agreement(ticks, equal / share, near / share, was_ticks * hours, played_ticks * hours, slack)
+    known = [tick for tick in _after_looks(run, scrapes) if record.replicas[tick] is not None]
+    alike = sum(record.replicas[tick] == seen[tick] for tick in known)
+    return Agreement(
+        ticks=ticks,
+        equal=equal / share,
+        near=near / share,
+        was_hours=was_ticks * hours,
+        replayed_hours=played_ticks * hours,
+        slack=slack,
+        looks=len(known),
+        equal_looks=alike / max(len(known), 1),
+    )
+
+
+def _scraped(run: Run, scrapes: Scrapes) -> list[int]:
+    """The replicas of a run as scrapes would have shown them at every tick."""
+    changes: dict[int, list[Event]] = {}
+    for event in run.events:
+        changes.setdefault(math.floor((event.at - run.start) / run.step), []).append(event)
+    found = []
+    for place in range(len(run.replicas)):
+        shown = max(scrapes.shown(place * run.step), 0.0)
+        tick = math.floor(shown / run.step)
+        since = [event.after for event in changes.get(tick, ()) if event.at - run.start <= shown]
+        found.append(since[-1] if since else run.replicas[tick])
+    return found
+
+
+def _after_looks(run: Run, scrapes: Scrapes | None) -> list[int]:
+    """For every look that is judged, a tick that shows its outcome, and not that of the next one.
+
+    A look whose outcome was seen by nobody before the next one is left out.
+    """
+    found = []
+    for look, following in pairwise(run.looks):
+        tick = math.floor(following / run.step + 1e-9)  # what a tick shows was so before anything happened at it
+        shown = tick * run.step
+        if scrapes is not None:
+            turn = math.ceil((following - scrapes.phase + scrapes.late) / scrapes.interval) - 1
+            tick = math.ceil((turn * scrapes.interval + scrapes.phase) / run.step - 1e-9)
+            shown = scrapes.shown(tick * run.step)
+        if look < shown and run.judged <= tick < len(run.replicas):
+            found.append(tick)
+    return found
 
 
 def figures_of(run: Run, prices: Prices, served: Score | None = None) -> Figures:

@@ -6,7 +6,8 @@ those that there were, since what KEDA, the HPA and a formula remembered at the 
     record of 3, 3, 5, 5 replicas; warm-up of one tick     3 (held), then what the replay itself makes: 3, 5, 5
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from scaler.cluster import keda
@@ -14,8 +15,9 @@ from scaler.cluster.hpa import SYNC_PERIOD
 from scaler.cluster.keda import Answer, Event, KedaState, Refusal
 from scaler.model.measurement import Ask, Failure, Measured, Reading
 from scaler.model.objects import Pod, Scaled
+from scaler.sim.backtest.looks import Scrapes
 from scaler.sim.backtest.record import Record
-from scaler.sim.backtest.scalers import Scaler, Sight, of_target, scalers_of
+from scaler.sim.backtest.scalers import Scaler, Sight, of_target, pushing, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, Subject
 
 SHORTEST_WARMUP = 300.0  # seconds: the window of an HPA that looks back as far as it does by default
@@ -30,6 +32,23 @@ class Timing:
     poll_phase: float = 0.0  # likewise of KEDA's poll
     startup: float = 180.0  # from a replica's order to its being ready
     warmup: float | None = None  # None: as long as anything remembers
+    looks: tuple[float, ...] = ()  # of the HPA, where a record shows them; else `sync` and `sync_phase` say it
+    polls: tuple[float, ...] = ()  # likewise of KEDA
+    scrapes: Scrapes | None = None  # that saw the replicas of a record; None: they were seen at once
+
+    def syncs(self) -> Iterator[float]:
+        """When the HPA looks, in seconds after the start, without an end."""
+        return _times(self.looks, self.sync, self.sync_phase)
+
+    def polling(self, interval: float) -> Iterator[float]:
+        """Likewise when KEDA polls."""
+        return _times(self.polls, interval, self.poll_phase)
+
+
+def _times(known: Sequence[float], period: float, phase: float) -> Iterator[float]:
+    """The times that are known, and on from there at whole periods."""
+    yield from known
+    yield from itertools.count(known[-1] + period if known else phase, period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +61,7 @@ class Run:
     events: tuple[Event, ...]
     warmup: float  # seconds at the start that are not judged
     startup: float
+    looks: tuple[float, ...] = ()  # when the HPA looked, in seconds after the start
 
     @property
     def judged(self) -> int:
@@ -91,7 +111,8 @@ def replay(subject: Subject, record: Record, timing: Timing) -> Run:
     player = _Player(subject, record, timing, warmup)
     for tick in range(record.ticks):
         player.tick(tick)
-    return Run(record.start, record.step, tuple(player.seen), tuple(player.events), warmup, timing.startup)
+    replicas, events = tuple(player.seen), tuple(player.events)
+    return Run(record.start, record.step, replicas, events, warmup, timing.startup, tuple(player.looks))
 
 
 def at_step(subject: Subject, step: float) -> Subject:
@@ -116,11 +137,15 @@ class _Player:
         first = next((count for count in record.replicas if count is not None), subject.scaled.min_replica_count)
         self._target.scale(first, record.start, at_once=True)
         self._state = KedaState(created=record.start - 30 * 86400.0, last_active=record.start)
-        self._next_poll = record.start + timing.poll_phase
-        self._next_sync = record.start + timing.sync_phase
+        self._polls = timing.polling(subject.scaled.polling_interval)
+        self._syncs = timing.syncs()
+        self._next_poll = record.start + next(self._polls)
+        self._next_sync = record.start + next(self._syncs)
         self._tick = 0
+        self._pushing: frozenset[int] = frozenset()
         self.seen: list[int] = []
         self.events: list[Event] = []
+        self.looks: list[float] = []
 
     def tick(self, tick: int) -> None:
         """See one tick, and let KEDA and the HPA do what falls before the next."""
@@ -131,13 +156,14 @@ class _Player:
         sight = Sight(now, self._measured, self._scaled(now))
         for scaler in self._scalers:
             scaler.observe(sight)
+        self._push(now)
         end = now + self._record.step
         while (at := min(self._next_poll, self._next_sync)) < end:
             if self._next_poll <= at:
-                self._next_poll += self._subject.scaled.polling_interval
+                self._next_poll = self._record.start + next(self._polls)
                 self._poll(at)
             else:
-                self._next_sync += self._timing.sync
+                self._next_sync = self._record.start + next(self._syncs)
                 self._sync(at)
 
     def _force(self, now: float) -> None:
@@ -149,6 +175,13 @@ class _Player:
     def _was(self, counts: Sequence[int | None]) -> int | None:
         return counts[self._tick] if counts else None
 
+    def _push(self, now: float) -> None:
+        """A trigger that pushes says at once that it has become active."""
+        awake = pushing(self._subject, self._scalers, now)
+        if awake - self._pushing or (awake and not self._replicas):
+            self._carry_out(keda.push(self._subject.scaled, self._state, self._replicas, now))
+        self._pushing = awake
+
     def _poll(self, at: float) -> None:
         if self._subject.has_keda:
             said = self._said(at) if keda.polls_ask(self._subject.scaled, self._state) else None
@@ -157,6 +190,7 @@ class _Player:
             )
 
     def _sync(self, at: float) -> None:
+        self.looks.append(at - self._record.start)
         said = self._said(at) if keda.reads(self._subject.scaled, self._replicas) else None
         self._carry_out(keda.sync(self._subject.scaled, self._state, said, self._replicas, at, ready=self._ready(at)))
 

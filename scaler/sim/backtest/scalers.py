@@ -3,7 +3,7 @@
 A scaler sees every tick, and answers as of the last one, as the service does: an answer is not measured anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,6 +111,20 @@ def scalers_of(subject: Subject) -> list[Scaler]:
         else:
             found.append(CronScaler(trigger))
     return found
+
+
+def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozenset[int]:
+    """The places of the triggers of type external-push that say that they are active.
+
+    They say it when it becomes so, and again as long as there are 0 replicas.
+    """
+    found: set[int] = set()
+    for place, (trigger, scaler) in enumerate(zip(subject.triggers, scalers, strict=True)):
+        answer = scaler.answer(now)
+        pushes = isinstance(trigger, FormulaTrigger) and trigger.push
+        if pushes and isinstance(answer, Answer) and answer.active:
+            found.add(place)
+    return frozenset(found)
 
 
 def of_target(ask: Ask) -> bool:

@@ -89,6 +89,13 @@ class Subject:
         return frozenset(asks)
 
     @property
+    def asked_by_keda(self) -> frozenset[Ask]:
+        """Of these, what KEDA asks itself, and so as of the very moment."""
+        return frozenset(one.ask for one in self.triggers if isinstance(one, QueryTrigger)) - {
+            ask for one in self.triggers if isinstance(one, FormulaTrigger) for ask in one.spec.asks()
+        }
+
+    @property
     def own_asks(self) -> frozenset[Ask]:
         """Of these, what is measured on the target's own pods."""
         specs = [one.spec for one in self.triggers if isinstance(one, FormulaTrigger)]

@@ -58,7 +58,7 @@ def test_a_record_is_replayed_and_candidates_are_compared(files, kept, capsys):
         capsys, "demo/llama", "--read", kept, "--formula", "target=10", "--gpus", "2", "--price", "3"
     )
     assert code == 0
-    assert "the same replicas at 100.0%" in out
+    assert "the same replicas after 100.0% of" in out
     assert "It agrees" in out
     assert "With --hardware the requests are played on a simulated fleet" in out
     assert re.search(r"what was +- +\d+\.\d +\d+\.\d\d", out)

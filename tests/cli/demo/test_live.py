@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.fleets import by_load, drive
 
-from scaler.cli.demo.baselines import THRESHOLD, compare
+from scaler.cli.demo.baselines import THRESHOLD, compare, verdict
 from scaler.cli.demo.live import Live
 from scaler.cli.demo.scenario import SHORTEST, scenario
 from scaler.cluster.keda import Answer, Refusal
@@ -42,11 +42,36 @@ def test_what_happened_is_a_timeline_that_can_be_scored(played):
 
 
 def test_the_others_are_played_on_the_same_requests(played):
-    ours, fixed, queue = compare(played)
-    assert ours.score.requests == fixed.score.requests == queue.score.requests
+    ours, slo, fixed, queue = compare(played)
+    assert ours.score.requests == slo.score.requests == fixed.score.requests == queue.score.requests
     assert fixed.score.replica_hours == pytest.approx(ours.score.replica_hours, rel=0.35)  # whole replicas
     assert (fixed.score.scale_ups, fixed.score.scale_downs) == (0, 0)
     assert queue.name.endswith(f"{THRESHOLD:g}")
+
+
+def test_slo_is_played_beside_it_from_0_up_and_back_through_the_same_incidents(played):
+    _, slo, *_ = compare(played)
+    sizes = [change.event.after for change in slo.timeline.changes]
+    assert max(sizes) > 1
+    assert sizes[-1] == 0
+    assert slo.score.unfinished == 0
+    assert slo.score.attainment > 0.9
+    ((start, end),) = played.happened.outages
+    falls = [one.event for one in slo.timeline.changes if one.event.after < one.event.before]
+    assert not [fall for fall in falls if start < fall.at < end]
+    assert slo.timeline.changes[0].event.why == "the trigger pushed"
+
+
+def test_the_words_say_which_of_the_two_served_more_and_cost_less(played):
+    ours, slo, *others = compare(played)
+    score = replace(ours.score, attainment=0.95, cost=5.0)
+    words = []
+    for share, cost in ((0.99, 4.0), (0.95, 6.0), (0.9, 5.1)):
+        beside = replace(slo, score=replace(score, attainment=share, cost=cost))
+        words.append(verdict((replace(ours, score=score), beside, *others)))
+    assert "more requests in time (99.0% and 95.0%) for less ($4.00 and $5.00)" in words[0]
+    assert "as many requests in time (95.0%) for more ($6.00 and $5.00)" in words[1]
+    assert "fewer requests in time (90.0% and 95.0%) for more ($5.10 and $5.00)" in words[2]
 
 
 def test_a_fleet_that_never_grew_was_not_scaled():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scaler.cli.demo.baselines import Row
+from scaler.cli.demo.baselines import OURS, SLO, Row
 from scaler.cli.demo.live import View
 from scaler.cli.demo.picture import BARS, Frame, Said, curve, line, picture, table
 from scaler.sim.score import Score, Slo
@@ -70,11 +70,13 @@ def test_the_newest_value_is_at_the_right_of_a_curve_at_80_columns():
 
 def test_the_table_is_whole_at_80_columns():
     score = Score(15008, 0.9876, 0.9, 1, 2, 12.34, 12.34, 23.45, 12, 34, 5)
-    rows = [Row(name, score, None) for name in ("llm-scaler", "fixed fleet of 16", "KEDA on queue length 5")]
+    rows = [Row(name, score, None) for name in (OURS, SLO, "fixed fleet of 16", "KEDA on queue length 5")]
     console = Console(width=80, file=io.StringIO())
     console.print(table(rows))
     text = console.file.getvalue()
     for part in (
+        OURS,
+        SLO,
         "KEDA on queue length 5",
         "15,005 of 15,008",
         "98.8%",

@@ -76,11 +76,14 @@ def test_the_metrics_that_are_away_do_not_lower_it(played):
 
 def test_it_ends_with_a_comparison(played):
     _code, text, _said, _report = played
-    rows = re.findall(r" (llm-scaler|fixed fleet of \d+|KEDA on queue length 5) +([\d,]+) of ([\d,]+) +([\d.]+)%", text)
-    assert len(rows) == 3
+    names = r"llm-scaler, queue-depth|llm-scaler, slo|fixed fleet of \d+|KEDA on queue length 5"
+    rows = re.findall(rf" ({names}) +([\d,]+) of ([\d,]+) +([\d.]+)%", text)
+    assert len(rows) == 4
     assert len({row[2] for row in rows}) == 1  # the same requests
-    ours, _fixed, queue = (float(row[3]) for row in rows)
-    assert ours > queue
+    depth, slo, _fixed, queue = (float(row[3]) for row in rows)
+    assert depth > queue
+    assert slo > queue
+    assert "formula: slo was given the SLO alone" in text
     assert "was chosen after the fact" in text
 
 
@@ -95,7 +98,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(played):
     assert page.count("<svg") == 4
     assert not re.search(r"<script|<link|<img|https?:|@import|url\(", page)
     assert "metrics away" in page
-    assert "The same load, three ways" in page
+    assert "The same load, four ways" in page
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

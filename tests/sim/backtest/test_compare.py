@@ -1,11 +1,13 @@
 """What is relied on, and what is chosen."""
 
+import math
 from dataclasses import replace
 
+import pytest
 from support.backtests import ours, prometheus, record, subject
 
 from scaler.sim.backtest.compare import Candidate, Plan, Result, best, compare, in_phase
-from scaler.sim.backtest.judge import Figures, Prices
+from scaler.sim.backtest.judge import Figures, Prices, agreement
 from scaler.sim.backtest.replay import Timing, replay
 
 AT_ONCE = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}}
@@ -45,7 +47,25 @@ def test_what_cannot_be_played_says_why_and_the_others_go_on():
 def test_when_the_hpa_looks_is_found_out():
     shifted = replay(READ, record(VALUES, replicas=[1] * 120, step=5.0), Timing(warmup=0.0, sync_phase=9.0))
     past = replace(record(VALUES, step=5.0), replicas=shifted.replicas)
-    assert in_phase(READ, past, Timing(warmup=0.0)).sync_phase // 5 == 1, "between the second and the third tick"
+    found = in_phase(READ, past, Timing(warmup=0.0), scrape=5.0)
+    assert {look % 15 // 5 for look in found.looks} == {1.0}, "between the second and the third tick"
+
+
+@pytest.mark.parametrize(("scrape", "drift", "phase"), [(2.0, 0.08, 1.5), (5.0, 0.03, 4.9), (15.0, 0.0, 8.3)])
+def test_a_past_whose_looks_drift_and_which_scrapes_see_late_is_replayed(scrape, drift, phase):
+    """Looks come every 15 s and a bit, the load is scraped, and what a look changed is seen by the next scrape."""
+    waves = [20 + 15 * math.sin(tick / 60) + 5 * math.sin(tick / 17) for tick in range(1200)]
+    loads = [waves[int(tick // scrape * scrape)] for tick in range(1200)]
+    looks = tuple(phase + (15 + drift) * turn for turn in range(80))
+    truth = replay(READ, record(loads, replicas=[3] * 1200, step=1.0), Timing(warmup=0.0, looks=looks))
+    seen = [truth.replicas[max(int((tick - 1) // scrape * scrape - 0.3), 0)] for tick in range(1200)]
+    past = replace(record(loads, step=1.0), replicas=seen)
+    timing = in_phase(READ, past, Timing(warmup=60.0), scrape)
+    found = agreement(past, replay(READ, past, timing), 30.0, timing.scrapes)
+    unaware = agreement(past, replay(READ, past, Timing(warmup=60.0)), 30.0)
+    assert found.equal_looks >= 0.97
+    assert found.near >= 0.97
+    assert found.equal > unaware.equal + 0.1
 
 
 def figures(hours, misses=None, wrong=0):

@@ -10,11 +10,12 @@ from scaler.model.errors import ConfigError
 from scaler.model.measurement import WorkloadKey
 from scaler.sim import trace as traces
 from scaler.sim.backtest.arrivals import COUNTED, WITHIN, arrivals
-from scaler.sim.backtest.fleet import World, check, recorded, simulate
+from scaler.sim.backtest.fleet import World, check, played, recorded, simulate
 from scaler.sim.backtest.judge import agreement
 from scaler.sim.backtest.replay import Timing, replay
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
+from scaler.sim.play import Incidents
 from scaler.sim.score import Slo
 
 FLEET = FleetSpec(hardware("a100-8b-bf16"), startup=30.0)
@@ -73,6 +74,24 @@ def test_from_zero_by_the_gateway_s_queue():
     assert max(run.replicas) >= 1
     assert run.replicas[-1] == 0
     assert score.unfinished == 0
+
+
+def test_a_push_wakes_from_0_long_before_a_poll():
+    pushed = {**ours(), "type": "external-push"}
+    asleep = replace(WORLD, replicas=0, trace=LOAD[:50])
+    for trigger, latest in ((pushed, 20.0), (ours(), 300.0)):
+        zero = subject(trigger, minReplicaCount=0, pollingInterval=300)
+        run, _ = simulate(zero, asleep, Timing(poll_phase=299.0))
+        assert run.events[0].at - START <= latest
+        assert (run.events[0].at - START > 20.0) == (trigger is not pushed)
+
+
+def test_what_goes_wrong_goes_wrong_and_an_outage_lowers_nothing():
+    incidents = Incidents(kills=(100.0,), outages=((120.0, 220.0),))
+    timeline = played(OURS, replace(WORLD, incidents=incidents), Timing())
+    falls = [one.event.at - START for one in timeline.changes if one.event.after < one.event.before]
+    assert not [at for at in falls if 120.0 < at < 220.0]
+    assert timeline != played(OURS, WORLD, Timing())
 
 
 def test_during_a_warm_up_the_fleet_has_what_there_was():
