@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -93,10 +93,9 @@ def show(some: Iterable[Signal], console: Console) -> None:
 
 def _rows(some: Iterable[Signal]) -> list[tuple[str, ...]]:
     return [
-        (signal.engine, signal.name, signal.unit, _measured(signal), f"{divided}{_selector(metric)}", metric.versions)
+        (signal.engine, signal.name, signal.unit, _measured(signal), f"{sign}{_selector(metric, signal)}", versions)
         for signal in some
-        for divided, metrics in (("", signal.metrics), ("+ ", signal.plus), ("/ ", signal.per))
-        for metric in metrics
+        for sign, metric, versions in _names(signal)
     ]
 
 
@@ -107,9 +106,20 @@ def _measured(signal: Signal) -> str:
     return f"{how} of rates over {seconds(signal.window)}" if signal.window is not None else how
 
 
-def _selector(metric: Metric) -> str:
+def _names(signal: Signal) -> Iterator[tuple[str, Metric, str]]:
+    """Yield the metrics of a signal: what is done with them, and the versions that have them."""
+    for sign, metrics in (("", signal.metrics), ("+ ", signal.plus), ("/ ", signal.per)):
+        spelled_also = {one.versions for one in metrics if one.respelled}
+        for metric in metrics:
+            if not metric.respelled:
+                also = "; with its dots too" if metric.versions in spelled_also else ""
+                yield sign, metric, metric.versions + also
+
+
+def _selector(metric: Metric, signal: Signal) -> str:
     named = ((name, f"${label}") for label, name in metric.label_names)
-    where = ",".join(f'{label}="{value}"' for label, value in (*metric.where, *named))
+    own = [pair for pair in metric.where if pair not in signal.where]
+    where = ",".join(f'{label}="{value}"' for label, value in (*own, *named))
     return f"{metric.name}{{{where}}}" if where else metric.name
 
 
@@ -137,9 +147,7 @@ def _section(engine: str) -> str:
 
 
 def _row(signal: Signal, usual: str) -> str:
-    names = [f"`{_selector(metric)}` {metric.versions}" for metric in signal.metrics]
-    names += [f"+ `{_selector(metric)}` {metric.versions}" for metric in signal.plus]
-    names += [f"/ `{_selector(metric)}` {metric.versions}" for metric in signal.per]
+    names = [f"{sign}`{_selector(metric, signal)}` {versions}" for sign, metric, versions in _names(signal)]
     meaning = [signal.description]
     if signal.bounded_by:
         meaning.append(f"Bounded by {signal.bounded_by}.")

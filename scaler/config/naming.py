@@ -26,6 +26,8 @@ class Dialect:
     colon: str = ":"  # what it has where engines write a colon into their metrics' names: that, `_` or a dot
     scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
+    knows_natives: bool = True  # whether it has PromQL's functions of native histograms
+    knows_dots: bool = True  # whether it takes names in quotes, such as {"a.b"}
 
     def name(self, label: str) -> str:
         """The endpoint's name of any label but the workload's."""

@@ -5,8 +5,8 @@ not know; batch_query.py makes queries of them.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -24,11 +24,13 @@ Adds = Literal["sum", "mean", "max", "quantile"]
 Pairs = tuple[tuple[str, str], ...]
 
 _metric_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "a metric's name")
-_family_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?", "a metric's name, or its beginning and a *")
+_dotted_name = matching(r"[a-zA-Z_][a-zA-Z0-9_.]*", "a name as OpenTelemetry has it")
+_family_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:.]*\*?", "a metric's name, or its beginning and a *")
 _NO_NAMES: tuple[str, ...] = ()
 _NO_LABELS: tuple[str, ...] | None = ()
 _NO_REPEATS: tuple[str, ...] = ()
 _label = matching(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label's name")
+_UNIT = "_seconds"  # what a pipeline writes behind a name of OpenTelemetry's, where it writes units
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,26 @@ class Metric:
 
     name: str
     versions: str
-    where: Pairs  # label -> value
+    where: Pairs  # label -> value, those of the signal too
     info_join: InfoJoin | None
     label_names: Pairs  # our name -> the metric's, where that is not the signal's
+    respelled: bool = False  # another spelling of the one before it, as pipelines of OpenTelemetry write it
+
+    @property
+    def is_dotted(self) -> bool:
+        """Whether the metric or a label of it has a name that only a Prometheus of UTF-8 names knows."""
+        return any("." in name for name in (self.name, *dict(self.where), *dict(self.label_names).values()))
+
+    @property
+    def histogram(self) -> str:
+        """The histogram whose sum or count it is called after; empty: it is none."""
+        return next((self.name.removesuffix(end) for end in ("_sum", "_count") if self.name.endswith(end)), "")
+
+    def plain(self) -> "Metric":
+        """The same under the names that the text format has, where a dot is an underscore."""
+        where = tuple((plain_name(label), value) for label, value in self.where)
+        label_names = tuple((ours, plain_name(name)) for ours, name in self.label_names)
+        return replace(self, name=plain_name(self.name), where=where, label_names=label_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,7 @@ class Signal:
     label_names: Pairs  # our name -> the engine's
     unnamed: Pairs  # our name -> what the label says where the engine does not know it: whoever asks may be meant
     lowercased: tuple[str, ...]  # our names of labels whose values the engine writes in lower case
-    where: Pairs  # label -> value, of every selector
+    where: Pairs  # label -> value, of every selector; each metric has them too
     parts: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
     repeats: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
     metrics: tuple[Metric, ...]  # newest name first
@@ -121,7 +140,8 @@ class Signal:
         """Names of samples that show that a gateway holds what comes; with a `*`, their beginnings."""
         suffix = "_bucket" if self.takes_quantile else ""
         own = tuple(metric.name + suffix for metric in self.metrics)
-        return self.watched_family if self.without else (*own, *self.watched_family)
+        natively = tuple(metric.histogram for metric in self.metrics if metric.histogram and self.type == "counter")
+        return self.watched_family if self.without else (*own, *natively, *self.watched_family)
 
     @property
     def takes_window(self) -> bool:
@@ -232,7 +252,9 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
     layers = [Fields(FILE, layer, path).rest() for layer in (things.get(name, {}), common, own)]
     fields = Fields(FILE, {key: value for layer in layers for key, value in layer.items()}, path)
     kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
-    label_names = _pairs(fields, "labels")
+    label_names, where = _pairs(fields, "labels"), _pairs(fields, "where")
+    dotted = {plain_name(name): name for name in fields.take("dottedLabels", listed(_dotted_name), _NO_NAMES)}
+    respelled = _Respelled(label_names, where, dotted)
     scope = cast("Scope", fields.take("scope", choice("target", "gateway", "object")))
     at_zero = fields.take("valueAtZeroReplicas", number(), None)
     signal = Signal(
@@ -248,12 +270,12 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         label_names=label_names,
         unnamed=_pairs(fields, "unnamed"),
         lowercased=fields.take("lowercased", listed(_label), _NO_REPEATS),
-        where=_pairs(fields, "where"),
+        where=where,
         parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
         repeats=fields.take("repeatedBy", listed(_label), _NO_REPEATS),
-        metrics=_metrics(fields, "metrics"),
-        plus=_metrics(fields, "plusMetrics"),
-        per=_metrics(fields, "dividedBy"),
+        metrics=_metrics(fields, "metrics", respelled),
+        plus=_metrics(fields, "plusMetrics", respelled),
+        per=_metrics(fields, "dividedBy", respelled),
         scale=fields.take("scale", number(), 1.0),
         bounded=fields.take("max", number(), None),
         bounded_by=fields.take("maxReason", text, ""),
@@ -274,21 +296,65 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
     return signal
 
 
-def _metrics(fields: Fields, key: str) -> tuple[Metric, ...]:
+@dataclass(frozen=True, slots=True)
+class _Respelled:
+    """How the metrics of a signal are spelled where a pipeline keeps the names of OpenTelemetry."""
+
+    label_names: Pairs  # our name -> the signal's
+    where: Pairs  # of the signal
+    dotted: Mapping[str, str]  # label -> the same with its dots
+
+    def spellings(self, metric: Metric, base: str) -> Iterator[Metric]:
+        """Yield a metric under each of its names, the written one first.
+
+        A Prometheus that takes in OTLP has four ways (its `translation_strategy`): with and without dots, with and
+        without the unit. `a.b`, which is written a_b_seconds_count: a_b_count, a.b_seconds_count, a.b_count.
+        """
+        yield metric
+        if not base:
+            return
+        written = metric.name.removeprefix(plain_name(base))
+        short = written.removeprefix(_UNIT)
+        spelled = [(plain_name(base) + short, False), (base + written, True), (base + short, True)]
+        known = {metric.name}
+        for name, dotted in spelled:
+            if name not in known:
+                known.add(name)
+                yield self._dotted(metric, name) if dotted else replace(metric, name=name, respelled=True)
+
+    def _dotted(self, metric: Metric, name: str) -> Metric:
+        where = tuple((self.dotted.get(label, label), value) for label, value in metric.where)
+        called = {**dict(self.label_names), **dict(metric.label_names)}
+        label_names = tuple((ours, self.dotted[label]) for ours, label in called.items() if label in self.dotted)
+        return replace(metric, name=name, where=where, label_names=label_names, respelled=True)
+
+
+def plain_name(name: str) -> str:
+    """Return a name as the text format writes it: with `_` for each dot."""
+    return name.replace(".", "_")
+
+
+def _metrics(fields: Fields, key: str, respelled: _Respelled) -> tuple[Metric, ...]:
     trees = fields.take(key, listed(_as_it_is)) if fields.has(key) else ()
-    return tuple(_metric(Fields(fields.where, tree, f"{fields.path}.{key}[{at}]")) for at, tree in enumerate(trees))
+    found: list[Metric] = []
+    for at, tree in enumerate(trees):
+        found += _metric(Fields(fields.where, tree, f"{fields.path}.{key}[{at}]"), respelled)
+    return tuple(found)
 
 
-def _metric(fields: Fields) -> Metric:
+def _metric(fields: Fields, respelled: _Respelled) -> list[Metric]:
     metric = Metric(
         name=fields.take("name", _metric_name),
         versions=fields.take("versions", text),
-        where=_pairs(fields, "where"),
+        where=(*respelled.where, *_pairs(fields, "where")),
         info_join=_through(fields.inside("infoJoin")) if fields.has("infoJoin") else None,
         label_names=_pairs(fields, "labels"),
     )
+    base = fields.take("openTelemetry", _dotted_name, "")
+    if not metric.name.startswith(plain_name(base)):
+        raise fields.error("openTelemetry", f"{metric.name} does not begin with {plain_name(base)}")
     fields.close()
-    return metric
+    return list(respelled.spellings(metric, base))
 
 
 def _through(fields: Fields) -> InfoJoin:

@@ -192,7 +192,7 @@ def _ask(ask: Ask | GpuAsk) -> str:
 def _names(ask: Ask | GpuAsk) -> tuple[str, ...]:
     """Under which names a signal is looked for, and which versions have them."""
     metrics = find(ask.engine, ask.signal).metrics if isinstance(ask, SignalAsk) else ()
-    return tuple(f"{metric.name} ({metric.versions})" for metric in metrics)
+    return tuple(f"{metric.name} ({metric.versions})" for metric in metrics if not metric.respelled)
 
 
 def _blind(decision: Decision) -> bool:

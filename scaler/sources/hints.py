@@ -38,7 +38,7 @@ def beginnings() -> Mapping[str, frozenset[str]]:
 
 
 def _first_word(name: str) -> str:
-    return re.sub(r"^((?:ray_)?[a-z0-9]+(?:_omni)?[:_]).*", r"\1", name)
+    return re.sub(r"^((?:ray_)?[a-z0-9]+(?:_omni)?[:_.]).*", r"\1", name)
 
 
 def of_engines(signal: Signal, names: Collection[str]) -> str:

@@ -82,6 +82,11 @@ PACKAGES: Mapping[str, Package] = {
         r'"(gen_ai\.(?:client|server)[.\w]+)"',
         module="github.com/envoyproxy/ai-gateway",
     ),
+    "gen-ai": Package(
+        r"^opentelemetry/semconv/_incubating/metrics/gen_ai_metrics\.py$",
+        r'"(gen_ai\.(?:client|server)[.\w]+)"',
+        package="opentelemetry-semantic-conventions",
+    ),
     "knative": Package(
         r"^pkg/activator/handler/[a-z_]+\.go$", r'"(kn\.revision[.\w]+)"', module="knative.dev/serving", release="1. 27"
     ),

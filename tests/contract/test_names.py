@@ -27,6 +27,7 @@ PACKAGES = {
     "inference-extension": "inference-extension",
     "kthena": "kthena",
     "envoy-ai-gateway": "envoy-ai-gateway",
+    "gen-ai": "gen-ai",
     "knative": "knative",
     "llama-cpp": "llama-cpp-python",
     "kubernetes": "kube-state-metrics",
@@ -42,6 +43,7 @@ ENTRIES = sorted(
         for engine, offered in signals.engines().items()
         for signal in offered.values()
         for metric in (*signal.metrics, *signal.per)
+        if not metric.respelled
         for name in (metric.name, *([metric.info_join.info] if metric.info_join else []))
     }
 )

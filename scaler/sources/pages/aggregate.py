@@ -23,7 +23,7 @@ from itertools import product
 from scaler.config.endpoint import Page
 from scaler.config.metrics import BY_POD
 from scaler.config.naming import Dialect, check
-from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find
+from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find, plain_name
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
@@ -89,11 +89,17 @@ def counted(signals: Iterable[Signal]) -> frozenset[str]:
 
 
 def _metrics(signal: Signal) -> tuple[Metric, ...]:
-    return (*signal.metrics, *signal.plus, *signal.per)
+    """The metrics of a signal under the names that a page is read with: a dot is an underscore there."""
+    return _plain((*signal.metrics, *signal.plus, *signal.per))
+
+
+@lru_cache(maxsize=4096)
+def _plain(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+    return tuple(dict.fromkeys(metric.plain() for metric in metrics))
 
 
 def _names(signal: Signal) -> Iterator[str]:
-    yield from signal.watched_family
+    yield from map(plain_name, signal.watched_family)
     for metric in _metrics(signal):
         yield _suffixed(signal, metric)
         if metric.info_join:
@@ -102,6 +108,7 @@ def _names(signal: Signal) -> Iterator[str]:
 
 def _is_of(name: str, member: str) -> bool:
     """Whether a name is of a family: the same, or with the beginning that stands before a `*`."""
+    member = plain_name(member)
     return name.startswith(member[:-1]) if member.endswith("*") else name == member
 
 
@@ -215,16 +222,16 @@ class _Table:
         self._meant = pods_matcher(ask.pods)
         here = [visit for visit in visits if not visit.problem and not visit.unclear]
         gone = [visit for visit in visits if visit.problem or visit.unclear]
-        self._found = self._gather(self._signal.metrics, here)
-        self._lost = self._gather(self._signal.metrics, gone)
-        self._per = self._gather(self._signal.per, here)
+        self._found = self._gather(_plain(self._signal.metrics), here)
+        self._lost = self._gather(_plain(self._signal.metrics), gone)
+        self._per = self._gather(_plain(self._signal.per), here, also=False)
         self._strangers = [visit for visit in gone if not visit.known]
         # Two namespaces may have a pod of one name.
         self._answered = {self._place(visit.page) for visit in here}
         self._why = {self._place(visit.page): visit.problem for visit in gone}
         self._unclear = {self._place(visit.page): visit.unclear for visit in gone if visit.unclear}
         self._visits = here
-        names = " or ".join(_suffixed(self._signal, metric) for metric in self._signal.metrics)
+        names = " or ".join(_suffixed(self._signal, metric) for metric in _plain(self._signal.metrics))
         self._source = f"{source}: {names}"
         self._pages = f"{len(here)} of {len(visits)} pages"
 
@@ -262,7 +269,7 @@ class _Table:
     def _instead(self, ask: SignalAsk) -> str:
         """Say what there is where there is no such series, on pages that may be the workload's."""
         near = [visit for visit in self._visits if self._may_be(visit.page, ask)]
-        for metric in self._signal.metrics:
+        for metric in _plain(self._signal.metrics):
             name = _suffixed(self._signal, metric)
             series = [
                 {**sample.labels, **visit.page.labels} for visit in near for sample in visit.samples.get(name, ())
@@ -310,7 +317,7 @@ class _Table:
 
     # ---- series to pods ----
 
-    def _gather(self, metrics: Sequence[Metric], visits: Iterable[Visit]) -> Pods:
+    def _gather(self, metrics: Sequence[Metric], visits: Iterable[Visit], *, also: bool = True) -> Pods:
         """The pods of all workloads; of each pod the first metric that its page has."""
         table: Pods = {}
         things = self._things(metrics, visits := list(visits))
@@ -319,14 +326,14 @@ class _Table:
             for metric in metrics:
                 for key, pods in self._pods_of(visit, metric, things).items():
                     here[key] = pods | here.get(key, {})
-            if metrics is self._signal.metrics:
+            if also:
                 self._add(here, visit, things)
             _merge(table, here)
         return table
 
     def _add(self, here: Pods, visit: Visit, things: Mapping[tuple[str, Key], _Pod]) -> None:
         """What adds up with the newest metric, and pods that have nothing but the engine's family: those are idle."""
-        for number, metric in enumerate(self._signal.plus, 1):
+        for number, metric in enumerate(_plain(self._signal.plus), 1):
             for key, pods in self._pods_of(visit, metric, things).items():
                 known = here.setdefault(key, {})
                 for name, pod in pods.items():
@@ -353,7 +360,7 @@ class _Table:
         rates = visit.rates(self._shape.window or 0.0) if self._signal.takes_window else {}
         found: Pods = {}
         by = self._called(metric)
-        for sample in self._select(visit, _suffixed(self._signal, metric), (*self._signal.where, *metric.where)):
+        for sample in self._select(visit, _suffixed(self._signal, metric), metric.where):
             name = visit.pod(sample, self._pod) if self._signal.scope != "object" else ""
             if name and not self._meant(name):
                 continue
@@ -409,7 +416,7 @@ class _Table:
         name_of = self._dialect.name
         reached = [(metric, name_of(metric.info_join.names)) for metric in metrics if metric.info_join]
         for (metric, label), visit in product(reached, visits):
-            for sample in self._select(visit, metric.name, (*self._signal.where, *metric.where)):
+            for sample in self._select(visit, metric.name, metric.where):
                 name = visit.label(sample, self._by[0]), visit.label(sample, label)
                 things[metric.name, name] = _Pod({(): sample.value}, oldest=self._time(visit, sample))
         return things

@@ -12,6 +12,11 @@ from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods,
 from scaler.sources.pages.aggregate import jumping_counters, pods_matcher
 from scaler.sources.prometheus.batch_query import Grouped
 
+_UNLIKE = {  # what `unlike` says, by whether it is of counters
+    False: "have native histograms alone, which are not in it",
+    True: "changed from one kind of histogram to the other within its window, so not all that was counted is in it",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -164,7 +169,7 @@ def _own_readings(
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
-        stats["jumping"] = sum(_numbers(rows.values(), "jumping"))
+        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike")}
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
@@ -231,7 +236,7 @@ def _reading(
     if age is not None and age > stale_after:
         doubts.append(f"its oldest sample is {seconds(age)} old")
     if stats.get("unlike"):
-        doubts.append(f"{int(stats['unlike'])} of {answered} pods have native histograms alone, which are not in it")
+        doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
     reading = Reading(
         value=_number(stats.get("value")),
         at=at,

@@ -8,7 +8,8 @@ for each workload and `stat`:
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
     jumping    of counters: pods whose counters fell again and again, where there are any
-    unlike     of histograms: pods that have native ones, where the value is of others' classic ones
+    unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
+               by one: pods that had the other kind within the window
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
@@ -44,6 +45,13 @@ A histogram is stored as buckets, as a native histogram, or as both, as whoever 
 there are any, since both say the same; native ones cannot be added to them. Of scrapes of one page, native ones are
 averaged, since they have no highest. A share of what was at most so long is known of buckets alone.
 
+A counter that is the sum or the count of a histogram has no series of its own where that is stored natively, and is
+made of it. Where both kinds are stored they are like two scrapes of one page: the higher counts. A pod whose kind
+changed within the window is not all in either, and counts among `unlike`.
+
+    rate(x_sum[2m]) and x_sum
+    or label_replace(histogram_sum(rate(x[2m]) and x), "kind", "native", "", "")
+
 A gauge over a window is the signal as it was at times within it, which the server reduces: pods are added up before
 times are, so that those that came and went do not count beside each other, and an exporter that was restarted goes on
 where the one before it ended. It ends with its series, as a rate does. It cannot be added up either.
@@ -71,6 +79,7 @@ _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
 _WRITTEN_SHORT = 1e-4  # seconds: what is smaller has an exponent in most exporters' bounds
 _ALSO = "also"  # label that tells apart the metrics that add up
+_KIND = "kind_of_histogram"  # label of what is made of native histograms: where a pod has both kinds, they are the same
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
 
@@ -85,6 +94,7 @@ class Grouped:
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
     adds: str = "sum"  # how rows of single pods become one: sum, mean, max
     gateway: bool = False  # whether it says if a gateway is to be seen
+    changes: bool = False  # whether pods that are `unlike` are those that changed, as of counters
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
@@ -131,6 +141,15 @@ def labels_of_targets(dialect: Dialect) -> str:
     return "\nor ".join(rows)
 
 
+def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:
+    """Write a query for each field of a dialect that says what PromQL a server knows; one that does not refuses it.
+
+    Functions of native histograms came with Prometheus 2.40, names in quotes with 3.0; others have them or not.
+    """
+    texts = {"knows_natives": "count(histogram_count(up))", "knows_dots": 'count({"up","a.b"="c"})'}
+    return {what: enforce(text, matchers) for what, text in texts.items()}
+
+
 def shape(ask: SignalAsk) -> tuple[object, ...]:
     """What asks that share a query have in common."""
     labels = tuple(label for label, _ in ask.labels)
@@ -166,6 +185,7 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
         pod=pod,
         adds=adds,
         gateway=signal.scope == "gateway",
+        changes=signal.type == "counter",
         plain=plain,
         unclear=query.unclear(),
         scrape=(dialect.name("pod"), dialect.name("instance"), query.job),
@@ -246,6 +266,8 @@ class _Query:
                 stats["jumping"] = self.count_jumping()
             if self.signal.takes_quantile:
                 stats["unlike"] = self.count_unlike()
+            elif any(self.native_of(metric) for metric in self.signal.metrics):
+                stats["unlike"] = self.count_changed()
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         if self.signal.scope == "gateway":
@@ -307,10 +329,11 @@ class _Query:
         return f"sum by ({_list(self.by)}) (avg by ({_list(self.page)}) ({scraped}))"
 
     def once(self, series: str, le: tuple[str, ...]) -> str:
-        """What each page says, however often that is scraped."""
+        """What each page says, however often that is scraped, and whatever kinds of histograms are stored of it."""
         labels = [label for label in self.repeats if label not in self.page]
         series = f"max without ({_list(labels)}) ({series})" if labels else series
-        scraped = f"sum by ({_list(dict.fromkeys((*self.page, *self.scrape, *le)))}) ({series})"
+        kind = (_KIND,) if any(map(self.native_of, (*self.signal.metrics, *self.signal.plus, *self.signal.per))) else ()
+        scraped = f"sum by ({_list(dict.fromkeys((*self.page, *self.scrape, *le, *kind)))}) ({series})"
         return f"max by ({_list((*self.page, *le))}) ({scraped})"
 
     def flow(self, metric: Metric) -> str:
@@ -319,15 +342,34 @@ class _Query:
             return self.select(metric)
         window = _span(self.ask.window or 0)
         if self.signal.type == "counter":
-            return f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
+            counted = f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
+            return f"({counted} or {self.counted_natively(metric)})" if self.native_of(metric) else counted
         same = _list(dict.fromkeys((*self.pod, *self.target)))
         return f"(rate({self.select(metric, '_bucket')}[{window}]) and on ({same}) {self.select(metric, '_count')})"
+
+    def native_of(self, metric: Metric) -> Metric | None:
+        """The histogram that a counter is the sum or the count of, as far as that can be asked for."""
+        if self.signal.type != "counter" or not self.dialect.knows_natives or not metric.histogram:
+            return None
+        return replace(metric, name=metric.histogram)
+
+    def counted_natively(self, metric: Metric) -> str:
+        """The rate of a counter, made of the native histogram that keeps it."""
+        histogram = self.select(replace(metric, name=metric.histogram))
+        function = "histogram_sum" if metric.name.endswith("_sum") else "histogram_count"
+        rate = f"{function}(rate({histogram}[{_span(self.ask.window or 0)}]) and {histogram})"
+        return f'label_replace({rate}, "{_KIND}", "native", "", "")'
 
     def present(self, form: str) -> str:
         """A series or more of every pod that reports, each put into `form`."""
         if not self.signal.takes_quantile:
-            return self.newest(self.signal.metrics, lambda one: form.format(self.select(one)))
+            return self.newest(self.signal.metrics, lambda one: self.either(one, form))
         return f"{self.classic(form)} or on ({_list(self.pod)}) {self.native(form)}"
+
+    def either(self, metric: Metric, form: str) -> str:
+        """The series of a metric, or the native histogram that keeps it."""
+        own, native = form.format(self.select(metric)), self.native_of(metric)
+        return f"({own} or {form.format(self.select(native))})" if native else own
 
     def classic(self, form: str) -> str:
         """A series or more of every pod that has a histogram's buckets."""
@@ -349,7 +391,7 @@ class _Query:
     def family(self) -> str:
         """Whatever the pods export that is the engine's."""
         named = {label: self.values(label) for label in self.named}
-        return self.selector("", (*self.any_of(self.signal.family), *self.matchers(named)))
+        return self.selector("", (*self.any_of(self.signal.family), *self.matchers(named, self.signal.where)))
 
     def shown(self) -> str:
         """How many series a gateway has of the signal or of its family; where its scrape has the namespace, by that."""
@@ -359,7 +401,8 @@ class _Query:
 
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Of each pod, the series of the first metric that it has."""
-        return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in metrics)
+        known = [metric for metric in metrics if self.dialect.knows_dots or not metric.is_dotted]
+        return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in known)
 
     def reach(self, metric: Metric, series: str) -> str:
         """The same series under the signal's labels, and those of the object that points at them."""
@@ -405,10 +448,10 @@ class _Query:
         bucket = self.bucket if suffix == "_bucket" else ()
         return self.selector(metric.name + suffix, (*self.matchers(named, metric.where), *bucket))
 
-    def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs = ()) -> Pairs:
+    def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs) -> Pairs:
         """Of the workloads, their pods, and what the catalogue says."""
         pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
-        return (*_any(named), *pod, *self.fixed((*self.signal.where, *where)))
+        return (*_any(named), *pod, *self.fixed(where))
 
     def any_of(self, names: Iterable[str]) -> Pairs:
         """The matcher of any of these names, or of what begins like them before a `*`."""
@@ -436,6 +479,30 @@ class _Query:
         if self.ask.at_most is not None:
             return alone
         return f"({alone} and on ({_list(self.by)}) group by ({_list(self.by)}) ({self.classic('{}')}))"
+
+    def count_changed(self) -> str:
+        """How many pods have a counter's histogram as one kind, and had it as the other within the window.
+
+        A store that does not end a series with its scrape has both for a while, but not as of one time.
+        """
+        on, window = f"on ({_list(self.pod)})", _span(self.ask.window or 0)
+        before = f"present_over_time({{}}[{window}])"
+        classic, native = self.kept_classic("{}"), self.kept_natively("{}")
+        changed = f"({native} unless {on} {classic}) and {on} {self.kept_classic(before)}"
+        back = f"({classic} unless {on} {native}) and {on} {self.kept_natively(before)}"
+        target = _list(dict.fromkeys((*self.pod, *self.target)))
+        classic_at, native_at = self.kept_classic("timestamp({})"), self.kept_natively("timestamp({})")
+        apart = f"max by ({target}) {classic_at} != max by ({target}) {native_at}"
+        return self.count_pods(f"({changed}) or ({back}) or ({apart})")
+
+    def kept_classic(self, form: str) -> str:
+        """The series of a counter that a classic histogram keeps, each put into `form`."""
+        return f"({self.newest(self.signal.metrics, lambda one: form.format(self.select(one)))})"
+
+    def kept_natively(self, form: str) -> str:
+        """The native histograms that keep a counter, each put into `form`."""
+        natives = tuple(native for metric in self.signal.metrics if (native := self.native_of(metric)))
+        return f"({self.newest(natives, lambda one: form.format(self.select(one)))})"
 
     def count_scraped(self, series: str) -> str:
         """How many pods `series` has, and a little more for those that are scraped more than once."""

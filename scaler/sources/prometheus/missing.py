@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from scaler.config.naming import Dialect
 from scaler.config.promql import label_name, quote, quote_regex, series_name
-from scaler.config.signals import Signal, find
+from scaler.config.signals import Signal, find, plain_name
 from scaler.model.measurement import SignalAsk
 from scaler.sources.hints import beginnings, emptied, of_engines
 
@@ -44,7 +44,7 @@ def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, 
         rows: the labels of the rows of the answer to `question_about`.
     """
     signal = find(ask.engine, ask.signal)
-    series = [{k: v for k, v in row.items() if k != _ABOUT} for row in rows if row.get(_ABOUT) == "series"]
+    series = [_spelled(row) for row in rows if row.get(_ABOUT) == "series"]
     if series:
         asked = [(label, dialect.label_of(signal, label), value) for label, value in ask.labels[1:]]
         why = emptied(signal, asked, dialect.name("pod"), series)
@@ -53,6 +53,12 @@ def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, 
         how = f"scrape with honorLabels, or say in the settings labels: {{namespace: {_EXPORTED}}}"
         return f"its series have this namespace as {_EXPORTED}: {how}"
     return of_engines(signal, {row.get("__name__", "") for row in rows if row.get(_ABOUT) == "names"})
+
+
+def _spelled(row: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels of a series, those with dots also as the catalogue has them."""
+    own = {label: value for label, value in row.items() if label != _ABOUT}
+    return {plain_name(label): value for label, value in own.items()} | own
 
 
 def _names(signal: Signal, dialect: Dialect) -> list[str]:

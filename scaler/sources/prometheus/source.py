@@ -34,7 +34,14 @@ from scaler.sources.prometheus.answers import (
     read_one,
 )
 from scaler.sources.prometheus.apart import Apart
-from scaler.sources.prometheus.batch_query import STATS, Grouped, group, labels_of_targets, shape
+from scaler.sources.prometheus.batch_query import (
+    STATS,
+    Grouped,
+    group,
+    labels_of_targets,
+    questions_about_the_language,
+    shape,
+)
 from scaler.sources.prometheus.missing import question_about, what_there_is
 
 if TYPE_CHECKING:
@@ -103,6 +110,7 @@ class PrometheusSource:
         self._apart = Apart()
         self._hints: dict[SignalAsk, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
+        self._language: dict[str, bool] = {}  # what PromQL the server was found to know or not, by field of Dialect
         self._looked_at: float | None = None  # when that was asked
 
     def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
@@ -194,7 +202,12 @@ class PrometheusSource:
         ask_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * ask_bytes), self._endpoint.max_series // (2 * len(STATS))))
         dialect = self._endpoint.dialect
-        dialect = replace(dialect, scrape=(*dialect.scrape, *self._target_labels))
+        dialect = replace(
+            dialect,
+            scrape=(*dialect.scrape, *self._target_labels),
+            knows_natives=self._language.get("knows_natives", True),
+            knows_dots=self._language.get("knows_dots", True),
+        )
         for place, some in self._apart.parts(asks, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
             for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
@@ -211,7 +224,10 @@ class PrometheusSource:
         return _Question(grouped.text, tuple(grouped.asks), read, second)
 
     def _look_at_targets(self, now: float) -> None:
-        """Ask every minute which labels all targets have; as long as there is no answer, it is what it was before."""
+        """Ask every minute which labels all targets have, and what PromQL the server knows.
+
+        As long as there is no answer, it is what it was before.
+        """
         if self._looked_at is not None and 0 <= now - self._looked_at < LABELS_LAST:
             return
         self._looked_at = now
@@ -223,6 +239,8 @@ class PrometheusSource:
         try:
             answer = connection.ask(labels_of_targets(self._endpoint.dialect), [now], "")
             self._target_labels = read_labels_of_targets(answer)
+            for what, text in questions_about_the_language(self._endpoint.matchers).items():
+                self._language[what] = _is_understood(connection, text, now)
         except ScalerError:
             self._looked_at = None if self._looked_at == now else self._looked_at
         finally:
@@ -325,6 +343,15 @@ class PrometheusSource:
                 self._opened = True
                 for _ in range(CONNECTIONS):
                     self._idle.put(Connection(self._endpoint))
+
+
+def _is_understood(connection: "Connection", text: str, now: float) -> bool:
+    """Say whether a server takes a query; raises SourceError where it says nothing of that."""
+    try:
+        connection.ask(text, [now], "")
+    except (ConfigError, QueryError):
+        return False
+    return True
 
 
 def _is_missing(ask: SignalAsk, reading: Measured) -> bool:

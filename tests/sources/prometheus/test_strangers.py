@@ -106,6 +106,8 @@ def line(name, labels, value):
 def series_of(signal):
     """Name, labels and value of all series of a signal, of one workload."""
     for metric in (*signal.metrics, *signal.per):
+        if metric.is_dotted:
+            continue  # the text format has no such names
         own = dict(metric.label_names)
         labels = {own.get(name, name): NAMED[key] for key, name in signal.label_names if key != "namespace"}
         labels |= {key: value for key, value in (*signal.where, *metric.where) if value}
