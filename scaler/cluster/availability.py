@@ -438,11 +438,11 @@ def _provisionable(case: _Case, schedulable: Count) -> Count:
     hardware, problems, placed = case.hardware, case.cluster.problems, schedulable.value or 0
     if hardware.fixed:
         return Count(0, reason=FIXED)
+    if case.template.refused:
+        return Count(0, reason=case.template.refused)
     left, quota = _quota(case)
     if left <= placed:
-        if schedulable.bound == "exact":
-            return Count(0, reason=quota)
-        return Count(0, "upper", f"{quota}, which the {placed} use up that are schedulable, if so many are")
+        return _used_up(case, schedulable, quota)
     if not hardware.pools:
         return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
@@ -455,7 +455,28 @@ def _provisionable(case: _Case, schedulable: Count) -> Count:
         return Count(None, reason=offer.reason)
     total = coming + offer.replicas
     if left - placed < total:
-        return Count(left - placed, "upper", quota)
+        return _bounded(left - placed, template.doubts, [quota])
     ordered = [f"{coming} on machines that are ordered"] if coming else []
-    reason = "; ".join([*ordered, offer.reason, *(template.assumed if total else ())])
-    return Count(total, "upper" if total else "exact", reason)
+    reasons = [*ordered, offer.reason, *(template.assumed if total else ())]
+    more = [*template.doubts, *offer.more]
+    if not more and not offer.lasting:  # it is tried again, as the probe of a clamp does: until then nothing comes
+        return Count(total, "estimate", "; ".join(reasons), ceiling=total)
+    return _bounded(total, more, reasons)
+
+
+def _used_up(case: _Case, schedulable: Count, quota: str) -> Count:
+    """Nothing is left of a quota once what is schedulable has its part of it."""
+    if case.template.doubts:
+        return _bounded(0, case.template.doubts, [quota])
+    if schedulable.bound == "exact":
+        return Count(0, reason=quota)
+    return Count(0, "upper", f"{quota}, which the {schedulable.value} use up that are schedulable, if so many are")
+
+
+def _bounded(value: int, more: Sequence[str], reasons: Sequence[str]) -> Count:
+    """A number of replicas on machines to come: at most so many, but for what may make them more; 0 is no bound."""
+    bound: Bound = "upper" if value else "exact"
+    if more:
+        bound = "estimate" if value else "lower"
+    told = [f"perhaps more, since {'; '.join(dict.fromkeys(more))}"] if more else []
+    return Count(value, bound, "; ".join([*told, *reasons]))

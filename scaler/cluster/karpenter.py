@@ -50,6 +50,7 @@ _FAMILIES = {
     "eks.amazonaws.com/instance-family": re.compile(r"(g|p|inf|trn|dl|vt|f).*"),
     "karpenter.azure.com/sku-family": re.compile(r"N.*", re.IGNORECASE),
 }
+_ACCELERATORS = "aws.amazon.com/"  # whose machines count accelerators, and no GPUs (pkg/providers/instancetype of AWS)
 _EVERYWHERE = ("nodes", "cpu", "memory", "ephemeral-storage", "pods")  # every machine has some
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
@@ -60,6 +61,9 @@ class Offer:
 
     replicas: int | None  # None: not known
     reason: str  # what binds, or why it is not known
+    more: tuple[str, ...] = ()  # why there may be more of them
+    limit: str = ""  # what binds that pods ask for themselves, such as nvidia.com/gpu
+    lasting: bool = True  # False: what keeps a pool from buying is taken to last, and may pass
 
 
 def ordered(hardware: Hardware, shape: Shape) -> int:
@@ -102,7 +106,9 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
         return Offer(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
     total = sum(offer.replicas or 0 for offer in offers)
-    return Offer(total, "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(hardware) if total else ())])))
+    told = "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(hardware) if total else ())]))
+    more = tuple(dict.fromkeys(one for offer in offers for one in offer.more))
+    return Offer(total, told, more, lasting=all(offer.lasting for offer in offers))
 
 
 def _kept_for_others(hardware: Hardware) -> Iterable[str]:
@@ -131,11 +137,19 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
     """Replicas for which one pool may buy; None for a pool that has nothing to do with these pods."""
     if not all(compatible(shape, pool) for shape, _ in template.pods):
         return None
-    name = f"NodePool {pool.name}"
     types = _types(hardware, pool)
     offers = _offers(hardware, pool, types, gpu)
     if offers is False:
         return None
+    offer = _left(hardware, pool, template, types, now)
+    if offers is None and offer.replicas != 0 and not any(shape.claims for shape, _ in template.pods):
+        return Offer(None, f"NodePool {pool.name}: whether it offers {gpu} is not known")
+    return replace(offer, more=(*offer.more, *_unsized(hardware, pool, template, offer.limit)))
+
+
+def _left(hardware: Hardware, pool: NodePool, template: Template, types: Mapping[str, Node], now: float) -> Offer:
+    """Replicas for which a pool may buy that has machines for them."""
+    name = f"NodePool {pool.name}"
     missing = _missing(hardware, pool)
     if missing == 0:
         return Offer(0, f"{name}: it has all {pool.replicas} machines that it is to have (spec.replicas)")
@@ -145,15 +159,24 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
         return Offer(0, f"{name}: {pool.problem}")
     short = _shortage(hardware, pool, now)
     if short:
-        return Offer(0, f"{name}: {short}")
+        return Offer(0, f"{name}: {short}", lasting=False)
     bound = _bound(pool, template, types) if missing is None else _still(pool, template, types, missing)
-    if bound.replicas == 0:
-        return bound
-    if offers is None:
-        return Offer(None, f"{name}: whether it offers {gpu} is not known")
-    if _only_reserved(pool, template):
+    if bound.replicas and _only_reserved(pool, template):
         return replace(bound, reason=f"{bound.reason}; how much is left of what is reserved cannot be read")
     return bound
+
+
+def _unsized(hardware: Hardware, pool: NodePool, template: Template, limit: str) -> Iterable[str]:
+    """Say which ordered machines may take more pods than they were ordered for: how large they will be is not known.
+
+    Where a limit binds on what the pods themselves ask for, all that such a machine may have is within that limit.
+    """
+    if template.asks(limit):
+        return
+    for claim in hardware.claims or ():
+        on_its_way = not (claim.initialized or claim.leaving or claim.problem)
+        if claim.pool == pool.name and on_its_way and not claim.capacity:
+            yield f"how large {claim.name} will be, which is ordered, is not known"
 
 
 def _missing(hardware: Hardware, pool: NodePool) -> int | None:
@@ -216,9 +239,11 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity.
 
     A node knows it best; the capacity in an order is an estimate (the kwok provider writes what it was ordered for).
+    Nodes of other pools tell nothing: device plugins may share or divide the same GPUs there, or not.
     """
     seen: dict[str, Node] = {}
-    nodes = ((node.labels, node.allocatable) for node in hardware.kinds)
+    own_nodes = [node for node in hardware.kinds if node.labels.get(POOL) == pool.name]
+    nodes = ((node.labels, node.allocatable) for node in own_nodes)
     claims = ((claim.labels, claim.capacity) for claim in hardware.claims or ())
     for labels, capacity in (*nodes, *claims):
         name = labels.get(TYPE, "")
@@ -262,7 +287,7 @@ def _offers(hardware: Hardware, pool: NodePool, types: Mapping[str, Node], gpu: 
         return True
     if hardware.overlays is None or any(_may_mean(one, pool) for one in hardware.overlays if gpu in one.capacity):
         return None
-    return False if _never(pool, types) else None
+    return False if _never(pool, types, gpu) else None
 
 
 def _may_mean(overlay: NodeOverlay, pool: NodePool) -> bool:
@@ -270,14 +295,15 @@ def _may_mean(overlay: NodeOverlay, pool: NodePool) -> bool:
     return overlay.valid is not False and all(_possible(one, pool) for one in overlay.requirements)
 
 
-def _never(pool: NodePool, types: Mapping[str, Node]) -> bool:
+def _never(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool:
     """Whether what a pool may buy leaves out machines with GPUs; what it has bought so far says nothing of that."""
     if _all_seen(pool, types):
         return True
     listed = [one for one in pool.requirements if one.operator == "In" and one.key in _FAMILIES]
     if any(not any(map(_FAMILIES[one.key].fullmatch, one.values)) for one in listed):
         return True
-    return any(one.operator == "DoesNotExist" and one.key.endswith("/instance-gpu-count") for one in pool.requirements)
+    counted = "/instance-accelerator-count" if gpu.startswith(_ACCELERATORS) else "/instance-gpu-count"
+    return any(one.operator == "DoesNotExist" and one.key.endswith(counted) for one in pool.requirements)
 
 
 def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
@@ -296,14 +322,16 @@ def _bound(pool: NodePool, template: Template, types: Mapping[str, Node]) -> Off
     sizes = list(types.values()) if _all_seen(pool, types) else []
     for resource, limit in sorted(pool.limits.items()):
         left = max(limit - pool.used.get(resource, 0), 0)
-        if len(sizes) == 1 and len(template.pods) == 1:
+        whole = len(sizes) == 1 and len(template.pods) == 1
+        if whole:
             fits: int | None = _whole(left, resource, sizes[0], template)
         elif template.asks(resource):
             fits = left // template.asks(resource)
         else:
             fits = 0 if resource in _EVERYWHERE and not left else None
         if fits is not None and (best is None or (best.replicas or 0) > fits):
-            best = Offer(fits, f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}")
+            told = f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}"
+            best = Offer(fits, told, limit="" if whole else resource)
     return best or Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
 
 

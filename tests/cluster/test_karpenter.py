@@ -216,7 +216,8 @@ def test_a_pool_that_cannot_buy_says_why(made, reason):
 
 def test_an_order_that_failed_of_late_closes_its_pool():
     found = bought([pool(limits={GPU: "16"})], events=[shortage(at=40)])
-    assert found == Count(0, reason="NodePool gpu: 60s ago NodeClaim gpu-x1a2b event: no g5")
+    told = "NodePool gpu: 60s ago NodeClaim gpu-x1a2b event: no g5"
+    assert found == Count(0, "estimate", told, ceiling=0), "that it lasts is assumed, until somebody waits for it"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,43 @@ def test_old_failures_of_others_and_those_before_a_success_are_forgotten(event, 
 def test_a_claim_that_cannot_be_launched_closes_its_pool_and_is_not_on_its_way():
     stuck = claim(launched=("Unknown", 0, "LaunchFailed"))
     found = bought([pool(limits={GPU: "16"})], claims=[stuck])
-    assert found == Count(0, reason="NodePool gpu: gpu-x1a2b: LaunchFailed: m")
+    assert found == Count(0, "estimate", "NodePool gpu: gpu-x1a2b: LaunchFailed: m", ceiling=0)
+
+
+# ---- what rests on an assumption is not exact -------------------------------------------------------------------------
+
+
+def test_nothing_is_exact_of_pods_that_are_not_known():
+    """Its RuntimeClass cannot be read: it may add the toleration that the pool's taint asks for, or more requests."""
+    of_class = spec(2, runtimeClassName="gpu")
+    more = "perhaps more, since what RuntimeClass gpu adds is not known"
+    tainted = pool(limits={GPU: "8"}, taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
+    assert bought([tainted], of_class, runtimes=None) == Count(0, "lower", f"{more}; no NodePool takes its pods")
+    found = bought([pool(limits={GPU: "8"})], of_class, runtimes=None)
+    assert found == Count(4, "estimate", f"{more}; NodePool gpu: limit {GPU} 8")
+
+
+def test_pods_that_are_refused_get_no_machines():
+    told = "there is no PriorityClass high, so its pods are refused"
+    assert bought([pool(limits={GPU: "8"})], spec(2, priorityClassName="high")) == Count(0, reason=told)
+
+
+def test_a_machine_whose_size_is_not_known_may_take_more_than_it_is_ordered_for():
+    unlaunched = claim(launched=("Unknown", 0, ""))
+    found = bought([pool(limits={"nodes": "1"})], claims=[unlaunched])
+    told = "how large gpu-x1a2b will be, which is ordered, is not known"
+    assert (found.value, found.bound) == (1, "estimate")
+    assert told in found.reason
+    within = bought([pool(limits={GPU: "8"})], claims=[unlaunched])
+    assert (within.value, within.bound) == (1 + 3, "upper"), "it has no more GPUs than the limit"
+
+
+def test_a_quota_that_is_used_up_is_exact_only_where_a_replica_is_known():
+    full = {"metadata": {"name": "q", "namespace": "team"}, "spec": {}, "status": {"hard": {"pods": "0"}, "used": {}}}
+    told = "ResourceQuota q: pods 0"
+    assert bought([pool(limits={GPU: "8"})], quotas=[full]) == Count(0, reason=told)
+    unknown = bought([pool(limits={GPU: "8"})], spec(2, runtimeClassName="gpu"), quotas=[full], runtimes=None)
+    assert unknown == Count(0, "lower", f"perhaps more, since what RuntimeClass gpu adds is not known; {told}")
 
 
 # ---- what is on its way --------------------------------------------------------------------------------------------------------
@@ -346,6 +383,23 @@ def families(*values, key="karpenter.k8s.aws/instance-family"):
 def test_names_of_families_close_a_pool_only_where_they_tell_which_have_gpus(requirements, known):
     found = bought([pool(requirements=requirements)])
     assert (found.value, found.bound) == ((0, "exact") if known else (None, "exact"))
+
+
+@pytest.mark.parametrize(("label", "value"), [("instance-gpu-count", None), ("instance-accelerator-count", 0)])
+def test_a_pool_without_gpus_may_have_other_accelerators(label, value):
+    neuron = {"containers": [{"name": "c", "resources": {"limits": {"aws.amazon.com/neuron": "1"}}}]}
+    none_of_it = [{"key": f"karpenter.k8s.aws/{label}", "operator": "DoesNotExist"}]
+    assert bought([pool(requirements=none_of_it)], neuron).value == value
+
+
+def test_the_same_machine_may_be_divided_otherwise_in_another_pool():
+    """A device plugin shares each GPU of the pool `shared` among ten pods, and none of the pool `gpu`."""
+    shared = node("a", 80, labels={**G5, "karpenter.sh/nodepool": "shared"}, cpu="192")
+    whole = node("b", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    closed = [{"key": "karpenter.sh/nodepool", "operator": "In", "values": ["gpu"]}]
+    limited = pool(limits={"nodes": "3"}, used={"nodes": "1"}, requirements=[*PINNED, *closed])
+    assert bought([limited], nodes=[shared, whole]).value == 8, "two machines of 8 GPUs"
+    assert bought([limited], nodes=[shared]).value is None
 
 
 @pytest.mark.parametrize("resource", ["cpu", "memory", "ephemeral-storage", "nodes"])
