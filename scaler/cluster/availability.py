@@ -449,7 +449,7 @@ def _provisionable(case: _Case, schedulable: Count) -> Count:
         if part is None:
             return Count(None, reason=problems.get(resource, f"{resource} are not known yet"))
     template = admission.tolerating(case.template, karpenter.taints_of(hardware))
-    coming = min(karpenter.ordered(hardware, shape) // count for shape, count in template.pods)
+    coming = min(karpenter.ordered(hardware, shape, case.gpu) // count for shape, count in template.pods)
     offer = karpenter.purchasable(hardware, template, case.gpu, hardware.heard or 0.0)
     if offer.replicas is None:
         return Count(None, reason=offer.reason)

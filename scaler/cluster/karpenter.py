@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from scaler.cluster.node_fit import EMPTY, accepts, closed, passes, place, room
+from scaler.cluster.node_fit import EMPTY, accepts, passes, place, room
 from scaler.model.amounts import as_written
 from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Taint, Template
 
@@ -52,6 +52,10 @@ _FAMILIES = {
 }
 _ACCELERATORS = "aws.amazon.com/"  # whose machines count accelerators, and no GPUs (pkg/providers/instancetype of AWS)
 _EVERYWHERE = ("nodes", "cpu", "memory", "ephemeral-storage", "pods")  # every machine has some
+_REPLICAS = "nvidia.com/gpu.replicas"  # NVIDIA's label of nodes: among how many pods each GPU is shared
+_TYPED = ("/instance-", "/sku-", "/shape")  # in labels that all machines of a type have alike
+# pkg/controllers/provisioning/scheduling/scheduler.go: subtractMax takes no node off what is left of a limit.
+_LATE = "Karpenter looks at a limit on nodes only between its rounds, and may buy more in one"
 _MOST = 1_000_000  # pods on one machine: more than there ever are
 
 
@@ -66,14 +70,16 @@ class Offer:
     lasting: bool = True  # False: what keeps a pool from buying is taken to last, and may pass
 
 
-def ordered(hardware: Hardware, shape: Shape) -> int:
+def ordered(hardware: Hardware, shape: Shape, gpu: str) -> int:
     """Pods that fit on machines which are ordered and not whole yet, less those that fit there already."""
+    sharing = shared(hardware, gpu)
     total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
     claims = [one for one in hardware.claims or () if not (one.initialized or one.leaving or one.problem)]
     joined = _joined(nodes) if any(not one.node for one in claims) else {}
     for claim in claims:
         name = claim.node or joined.get(claim.provider, "")
-        machine = Node(name or claim.name, claim.labels, claim.taints, {"pods": _MOST, **claim.allocatable})
+        room = {"pods": _MOST, **claim.allocatable, gpu: claim.allocatable.get(gpu, 0) * sharing}
+        machine = Node(name or claim.name, claim.labels, claim.taints, room)
         whole, now = (place(shape, "", node, loads.get(name)) for node in (machine, nodes.get(name)))
         total += max(whole.fits - now.fits, 0)
     return total
@@ -82,6 +88,24 @@ def ordered(hardware: Hardware, shape: Shape) -> int:
 def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
     """Nodes by what the cloud calls them: a pod may be on one before Karpenter has written its name in the claim."""
     return {node.provider: node.name for node in nodes.values() if node.provider}
+
+
+def shared(hardware: Hardware, gpu: str) -> int:
+    """Among how many pods a device plugin shares each GPU, at most: machines have so many times what the cloud says.
+
+    Karpenter goes by what the cloud says, and its limits count what a node lists once it is whole. So within a limit of
+    8 GPUs that are each shared by 4, it may buy 8 GPUs for 32 pods.
+    """
+    if not gpu:
+        return 1
+    told = {claim.node: claim.capacity.get(gpu, 0) for claim in hardware.claims or () if claim.node}
+    told |= {claim.provider: claim.capacity.get(gpu, 0) for claim in hardware.claims or () if claim.provider}
+    found = [1]
+    for node in hardware.kinds:
+        real = told.get(node.name) or told.get(node.provider) or 0
+        label = node.labels.get(_REPLICAS, "")
+        found.append(-(-node.allocatable.get(gpu, 0) // real) if real else int(label) if label.isdecimal() else 1)
+    return max(found)
 
 
 def taints_of(hardware: Hardware) -> frozenset[Taint]:
@@ -141,13 +165,15 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
     offers = _offers(hardware, pool, types, gpu)
     if offers is False:
         return None
-    offer = _left(hardware, pool, template, types, now)
+    offer = _left(hardware, pool, template, types, gpu, now)
     if offers is None and offer.replicas != 0 and not any(shape.claims for shape, _ in template.pods):
         return Offer(None, f"NodePool {pool.name}: whether it offers {gpu} is not known")
     return replace(offer, more=(*offer.more, *_unsized(hardware, pool, template, offer.limit)))
 
 
-def _left(hardware: Hardware, pool: NodePool, template: Template, types: Mapping[str, Node], now: float) -> Offer:
+def _left(
+    hardware: Hardware, pool: NodePool, template: Template, types: Mapping[str, Node], gpu: str, now: float
+) -> Offer:
     """Replicas for which a pool may buy that has machines for them."""
     name = f"NodePool {pool.name}"
     missing = _missing(hardware, pool)
@@ -160,7 +186,10 @@ def _left(hardware: Hardware, pool: NodePool, template: Template, types: Mapping
     short = _shortage(hardware, pool, now)
     if short:
         return Offer(0, f"{name}: {short}", lasting=False)
-    bound = _bound(pool, template, types) if missing is None else _still(pool, template, types, missing)
+    if missing is None:
+        bound = _bound(pool, template, types, (gpu, shared(hardware, gpu)))
+    else:
+        bound = _still(pool, template, types, missing)
     if bound.replicas and _only_reserved(pool, template):
         return replace(bound, reason=f"{bound.reason}; how much is left of what is reserved cannot be read")
     return bound
@@ -195,7 +224,7 @@ def _still(pool: NodePool, template: Template, types: Mapping[str, Node], missin
         told = f"it may still order {missing} of the {pool.replicas} machines that it is to have (spec.replicas)"
         return Offer(None, f"{name}: {told}, and how large these are is not known")
     [(shape, count)] = template.pods
-    largest = max(0 if closed(shape, one) else room(shape, one, EMPTY)[0] for one in sizes)
+    largest = max(room(shape, one, EMPTY)[0] if _of_type(shape, one) else 0 for one in sizes)
     return Offer(missing * largest // count, f"{name}: {missing} of its {pool.replicas} machines are not there yet")
 
 
@@ -316,31 +345,52 @@ def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
     return f"{max(now - last.time, 0.0):.0f}s ago {last.message}" if last else stuck
 
 
-def _bound(pool: NodePool, template: Template, types: Mapping[str, Node]) -> Offer:
-    """Replicas that the limits of a pool leave room for."""
-    best: Offer | None = None
-    sizes = list(types.values()) if _all_seen(pool, types) else []
-    for resource, limit in sorted(pool.limits.items()):
-        left = max(limit - pool.used.get(resource, 0), 0)
-        whole = len(sizes) == 1 and len(template.pods) == 1
-        if whole:
-            fits: int | None = _whole(left, resource, sizes[0], template)
-        elif template.asks(resource):
-            fits = left // template.asks(resource)
-        else:
-            fits = 0 if resource in _EVERYWHERE and not left else None
-        if fits is not None and (best is None or (best.replicas or 0) > fits):
-            told = f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}"
-            best = Offer(fits, told, limit="" if whole else resource)
-    return best or Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
+def _bound(pool: NodePool, template: Template, types: Mapping[str, Node], sharing: tuple[str, int]) -> Offer:
+    """Replicas that the limits of a pool leave room for; `sharing`: among how many pods each GPU is shared."""
+    found = [offer for offer in (_within(pool, one, template, types, sharing) for one in sorted(pool.limits)) if offer]
+    kept = [offer for offer in found if not offer.more]
+    none = Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
+    return min(kept or found, key=lambda offer: offer.replicas or 0, default=none)
+
+
+def _within(
+    pool: NodePool, resource: str, template: Template, types: Mapping[str, Node], sharing: tuple[str, int]
+) -> Offer | None:
+    """Replicas that one limit of a pool leaves room for; None: that many or few."""
+    limit, sizes = pool.limits[resource], list(types.values()) if _all_seen(pool, types) else []
+    left = max(limit - pool.used.get(resource, 0), 0) * dict([sharing]).get(resource, 1)
+    whole = len(sizes) == 1 and len(template.pods) == 1
+    if whole:
+        fits = _whole(left, resource, sizes[0], template)
+    elif template.asks(resource):
+        fits = left // template.asks(resource)
+    else:
+        fits = 0 if resource in _EVERYWHERE and not left else None
+    if fits is None:
+        return None
+    told = f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}"
+    more = (_LATE,) if resource == "nodes" and left else ()
+    return Offer(fits, told, more, limit="" if whole else resource)
 
 
 def _whole(left: int, resource: str, machine: Node, template: Template) -> int | None:
     """Replicas on machines of one type that a limit leaves, since only whole machines are bought."""
     [(shape, count)] = template.pods
     taken = machine.allocatable.get(resource, 0)
-    fits = 0 if closed(shape, machine) else room(shape, machine, EMPTY)[0]
+    fits = room(shape, machine, EMPTY)[0] if _of_type(shape, machine) else 0
     return left // taken * fits // count if taken else None
+
+
+def _of_type(shape: Shape, seen: Node) -> bool:
+    """Whether a pod may use some machine of the type of one that was seen, which may be in another zone, or on spot."""
+    terms = ((),) if shape.affinity is None else shape.affinity
+    wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
+
+    def possible(wish: Requirement) -> bool:
+        of_type = wish.key == TYPE or any(part in wish.key for part in _TYPED)
+        return not of_type or wish.key not in seen.labels or accepts(wish, seen.labels[wish.key])
+
+    return any(all(possible(wish) for wish in (*wishes, *term) if not wish.field) for term in terms)
 
 
 def _all_seen(pool: NodePool, types: Mapping[str, Node]) -> bool:
