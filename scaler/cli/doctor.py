@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     keys = [_key(arguments.workload)] if arguments.workload else take_picture.find_all(shared)
     judged = [_judged(server, shared, key, ways) for key in keys]
     _print(judged, arguments.output)
-    return 1 if any(finding.severity == "error" for _, findings in judged for finding in findings) else 0
+    errors = [one for _, findings in judged for one in findings if one.severity == "error"]
+    return 1 if errors else 0
 
 
 def _judged(server: ApiServer, shared: Picture, key: tuple[str, str], ways: Ways) -> tuple[Picture, list[Finding]]:

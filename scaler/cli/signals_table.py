@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,12 +60,15 @@ def chosen(engine: str | None) -> list[Signal]:
 
 def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
     """The entries as JSON-ready data; labels are ours -> the engine's."""
-    return [
-        {key: value for key, value in asdict(signal).items() if key != "label_names"}
-        | {"labels": dict(signal.label_names), "where": dict(signal.where)}
-        | {key: [_metric(one) for one in getattr(signal, key)] for key in ("metrics", "plus", "per")}
-        for signal in some
-    ]
+    return [_entry(signal) for signal in some]
+
+
+def _entry(signal: Signal) -> dict[str, Any]:
+    known = {key: value for key, value in asdict(signal).items() if key != "label_names"}
+    known |= {"labels": dict(signal.label_names), "where": dict(signal.where)}
+    for key in ("metrics", "plus", "per"):
+        known[key] = [_metric(one) for one in getattr(signal, key)]
+    return known
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
@@ -77,7 +80,11 @@ def as_lines(some: Iterable[Signal]) -> list[str]:
     """A plain table, one line a name, for pipes and files."""
     rows = [HEAD, *_rows(some)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [_padded(row, widths) for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def show(some: Iterable[Signal], console: Console) -> None:
@@ -142,7 +149,8 @@ def _section(engine: str) -> str:
     pages = {f"Its page is usually `:{signal.page.port}{signal.page.path}`." for signal in offered if signal.page}
     lines += ["", *sorted(pages)] if pages else []
     sources = dict.fromkeys(signal.source for signal in offered)
-    lines += ["", f"{'Sources' if len(sources) > 1 else 'Source'}: {'; '.join(sources)}."]
+    word = "Sources" if len(sources) > 1 else "Source"
+    lines += ["", f"{word}: {'; '.join(sources)}."]
     return "\n".join(lines)
 
 
@@ -169,4 +177,9 @@ def _whose(signal: Signal) -> str:
     by = [f"{ours} `{exported}`" for ours, exported in signal.label_names if ours != exported]
     thing = "Of the object that `workload` names" if "workload" in signal.labels else "Of the object"
     whose = {"target": "Of the target's own pods", "gateway": "Of the gateway", "object": thing}[signal.scope]
-    return f"{whose}{', by ' if by else ''}{', '.join(by)}{', with ' if fixed else ''}{', '.join(fixed)}."
+    parts = [whose]
+    if by:
+        parts.append(f"by {', '.join(by)}")
+    if fixed:
+        parts.append(f"with {', '.join(fixed)}")
+    return f"{', '.join(parts)}."

@@ -138,7 +138,8 @@ def _with_log(server: ApiServer, picture: Picture) -> Picture:
     for pod in picture.listed("kedapods") or ():
         place = f"/api/v1/namespaces/{at(pod, 'metadata', 'namespace')}/pods/{quote(name_of(pod))}/log"
         status, log = text(server, f"{place}?tailLines={LOG_LINES}")
-        told = [line[:SHOWN] for line in log.splitlines() if _is_about(line, picture)] if status == 200 else []
+        written = log.splitlines() if status == 200 else []
+        told = [line[:SHOWN] for line in written if _is_about(line, picture)]
         lines += [{"metadata": {"namespace": picture.namespace}, "message": line} for line in told[-3:]]
     return _with(picture, {"kedalog": lines}, {})
 

@@ -172,7 +172,8 @@ def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Templa
     scaled = replace(scaled, template=template)
     case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
-    case = case if gpu else replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
+    if not gpu:
+        case = replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
     return replace(case, given=tuple(_Given(_supply(case, shape), _backed(case, shape)) for shape, _ in template.pods))
 
 
@@ -256,7 +257,8 @@ def _schedulable(case: _Case) -> Count:
     left, quota = _quota(case)
     fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
     most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
-    binding = [quota] if left < fits else [places.why() for places in found if places.obstacles]
+    full = [places.why() for places in found if places.obstacles]
+    binding = [quota] if left < fits else full
     fits, most = min(fits, left), min(most, left)
     more = [*([_yielding(case, most)] if most > fits else []), *template.doubts]
     return _count(fits, more, _fewer(case, supplies, untried), binding, None if template.doubts else most)
@@ -282,7 +284,8 @@ def _count(
     """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
     if more and fewer:
         both = [reason for reason in more if reason in fewer]
-        rising, falling = ([reason for reason in reasons if reason not in both] for reasons in (more, fewer))
+        rising = [reason for reason in more if reason not in both]
+        falling = [reason for reason in fewer if reason not in both]
         doubts = [
             *both,
             *([f"perhaps more, since {'; '.join(rising)}"] if rising else []),
@@ -344,7 +347,7 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
 def _fewer(case: _Case, supplies: Iterable[Supply], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
     template, hardware = case.template, case.hardware
-    asked = [bound for bounds in (*(shape.bounds for shape, _ in template.pods), template.bounds) for bound in bounds]
+    asked = [*(bound for shape, _ in template.pods for bound in shape.bounds), *template.bounds]
     claimed = [bound for supply in supplies for bound in supply.bounds]
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]

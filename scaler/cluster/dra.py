@@ -109,7 +109,7 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
             }
         if not request.count:
             enough = {node: 0 if node in unready else fits for node, fits in enough.items()}
-        pods = {node: min(pods.get(node, 0), fits) for node, fits in enough.items()} if pods else enough
+        pods = {node: min(pods.get(node, 0) if pods else fits, fits) for node, fits in enough.items()}
     bounds = (*_bounds(devices, sums, slices), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")
@@ -152,7 +152,9 @@ class _Stock:
                 groups[alike] = groups.get(alike, 0) + times
             else:
                 total += times
-        sets = Counter(own for driver, pool, counters in groups for own in {(driver, pool, one[0]) for one in counters})
+        sets: Counter[tuple[str, str, str]] = Counter()
+        for driver, pool, counters in groups:
+            sets.update({(driver, pool, one[0]) for one in counters})
         if any(count > 1 for count in sets.values()):
             self.tell("devices of several sizes share counters")
         for (driver, pool, counters), times in groups.items():
@@ -275,7 +277,8 @@ def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
     for one in slices:
         pools.setdefault((one.driver, one.pool), []).append(one)
     for own in pools.values():
-        newest = [one for one in own if one.generation == max(other.generation for other in own)]
+        latest = max(one.generation for one in own)
+        newest = [one for one in own if one.generation == latest]
         if len(newest) == newest[0].count:
             yield from newest
 
@@ -286,6 +289,11 @@ def _incomplete(slices: Iterable[Slice]) -> set[str]:
     return {one.node for one in slices if (one.driver, one.pool) not in whole}
 
 
+def _is_unclear(selector: str, drivers: Iterable[tuple[str, Device]]) -> bool:
+    """Whether it cannot be told of every device if a selector chooses it."""
+    return any(matches(selector, driver, device) is None for driver, device in drivers)
+
+
 def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[Slice]) -> tuple[str, ...]:
     """Why fewer pods may fit than are counted."""
     selectors = {one for request in wanted for one in _selectors(devices, request)}
@@ -294,6 +302,6 @@ def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[
         "several requests may want the same devices": len(wanted) > 1,
         "devices have conditions, or choose their nodes themselves": any(one.conditional for one in slices),
     }
-    unread = [one for one in sorted(selectors) if any(matches(one, *device) is None for device in drivers)]
+    unread = [one for one in sorted(selectors) if _is_unclear(one, drivers)]
     told = [f"the selector {one[:80]!r} cannot be read for every device" for one in unread]
     return (*told, *(reason for reason, holds in reasons.items() if holds))

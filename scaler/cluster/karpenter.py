@@ -75,7 +75,8 @@ def ordered(hardware: Hardware, shape: Shape, gpu: str) -> int:
     sharing = shared(hardware, gpu)
     total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
     claims = [one for one in hardware.claims or () if not (one.initialized or one.leaving or one.problem)]
-    joined = _joined(nodes) if any(not one.node for one in claims) else {}
+    nameless = any(not one.node for one in claims)
+    joined = _joined(nodes) if nameless else {}
     for claim in claims:
         name = claim.node or joined.get(claim.provider, "")
         room = {"pods": _MOST, **claim.allocatable, gpu: claim.allocatable.get(gpu, 0) * sharing}
@@ -124,7 +125,8 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
         now: seconds.
     """
     pools = _as_ordered(hardware)
-    offers = [offer for offer in (_offer(hardware, pool, template, gpu, now) for pool in pools) if offer]
+    each = (_offer(hardware, pool, template, gpu, now) for pool in pools)
+    offers = [offer for offer in each if offer]
     unknown = [offer.reason for offer in offers if offer.replicas is None]
     if unknown:
         return Offer(None, "; ".join(unknown))
@@ -233,7 +235,11 @@ def _only_reserved(pool: NodePool, template: Template) -> bool:
     own = [one for one in pool.requirements if one.key == _CAPACITY_TYPE]
     asked = [value for shape, _ in template.pods for key, value in shape.selector if key == _CAPACITY_TYPE]
     wanted = [*own, *(Requirement(_CAPACITY_TYPE, "In", (value,)) for value in asked)]
-    return [one for one in _CAPACITY_TYPES if all(accepts(wish, one) for wish in wanted)] == ["reserved"]
+    return [one for one in _CAPACITY_TYPES if _all_accept(wanted, one)] == ["reserved"]
+
+
+def _all_accept(wishes: Iterable[Requirement], value: str) -> bool:
+    return all(accepts(wish, value) for wish in wishes)
 
 
 def compatible(shape: Shape, pool: NodePool) -> bool:
@@ -242,7 +248,11 @@ def compatible(shape: Shape, pool: NodePool) -> bool:
         return False
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
     terms = ((),) if shape.affinity is None else shape.affinity
-    return any(all(_possible(wish, pool) for wish in (*wishes, *term) if not wish.field) for term in terms)
+    return any(_all_possible((*wishes, *term), pool) for term in terms)
+
+
+def _all_possible(wishes: Iterable[Requirement], pool: NodePool) -> bool:
+    return all(_possible(wish, pool) for wish in wishes if not wish.field)
 
 
 def _possible(wish: Requirement, pool: NodePool) -> bool:
@@ -254,7 +264,7 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
     listed = [requirement.values for requirement in (wish, *own) if requirement.operator == "In"]
     if not listed:
         return wish.operator != "DoesNotExist"
-    return any(all(accepts(requirement, value) for requirement in (wish, *own)) for value in listed[0])
+    return any(_all_accept((wish, *own), value) for value in listed[0])
 
 
 def _of_provider(key: str, pool: NodePool) -> bool:

@@ -190,7 +190,8 @@ def poll(
         reads = state.observed
     failed = any(read.failed for read in reads)
     if _is_active(spec, reads):
-        why = "the trigger falls back" if any(read.fallback for read in reads) else "the trigger is active"
+        falls_back = any(read.fallback for read in reads)
+        why = "the trigger falls back" if falls_back else "the trigger is active"
         return _activate(spec, state, replicas, now, why, partly=failed)
     if failed and (spec.fallback is None or spec.fallback.replicas != 0):
         return state, replicas, None

@@ -145,7 +145,8 @@ def _schedules(spec: Tree) -> tuple[list[Tree], list[str]]:
         if "minReplicas" not in one:
             continue
         days = one.get("daysOfWeek")
-        week = ",".join(DAYS.get(str(day)[:3], str(day)) for day in days) if isinstance(days, list) and days else "*"
+        named = days if isinstance(days, list) else []
+        week = ",".join(DAYS.get(str(day)[:3], str(day)) for day in named) or "*"
         metadata = {
             "timezone": text(one, "timezone") or "UTC",
             "start": _cron(text(one, "startTime"), week),

@@ -83,7 +83,8 @@ def _term(metric: Tree, kind: str, where: str, taken: list[Term]) -> tuple[Term 
         found = term(name, wanted, each=each, taken=taken)
     else:
         matchers = ",".join(f'{key}="{value}"' for key, value in labels.items())
-        query = f'{"avg" if each else "sum"}({{__name__="{name}",{matchers}}})'
+        how = "avg" if each else "sum"
+        query = f'{how}({{__name__="{name}",{matchers}}})'
         plain = unique("external", [one.name for one in taken])
         found = Term(plain, {"prometheus": query}, wanted, each, f"{name}, of type {kind}")
     if "signal" in found.tree:

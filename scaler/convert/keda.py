@@ -76,7 +76,8 @@ def _term(trigger: Tree, where: str, taken: list[Term], *, named: bool) -> tuple
     """One prometheus trigger: what it measures, its activationThreshold, and what is different."""
     metadata = mapping(trigger, "metadata")
     given = text(trigger, "name") or text(metadata, "metricName") or "value"
-    name = given if named else unique(identifier(given), [one.name for one in taken])
+    others = [one.name for one in taken]
+    name = given if named else unique(identifier(given), others)
     missing = "zero" if text(metadata, "ignoreNullValues").lower() != "false" else "error"
     each = text(trigger, "metricType") == "Value"
     tree: dict[str, object] = {"prometheus": text(metadata, "query")}
@@ -103,7 +104,7 @@ def _largest(terms: list[Term], thresholds: list[tuple[str, float]]) -> tuple[Li
         formula = (Line("formula", term.name, "the one trigger"), Line("target", term.target, "threshold"))
         kind = (Line("metricType", "Value", "as in the trigger"),) if term.each else ()
         return (Line("metrics", metrics), *formula, *kind, Line("activation", activation, "activationThreshold"))
-    parts = [f"{'ready * ' if term.each else ''}{term.name} / {term.target:g}" for term in terms]
+    parts = [term.in_replicas for term in terms]
     return (
         Line("metrics", metrics),
         Line("formula", f"max({', '.join(parts)})", "replicas; the trigger that wants most counts"),

@@ -95,6 +95,16 @@ class Term:
     why: str
     engine: str = ""
 
+    @property
+    def in_replicas(self) -> str:
+        """The part of a formula that says how many replicas it wants.
+
+        >>> Term("waiting", {}, 4, each=True, why="").in_replicas
+        'ready * waiting / 4'
+        """
+        factor = "ready * " if self.each else ""
+        return f"{factor}{self.name} / {self.target:g}"
+
 
 ACTIVITY: tuple[tuple[str, Tree, str], ...] = (
     ("waiting", {"signal": "waiting"}, "in the engines' own queues"),
@@ -129,7 +139,7 @@ def term_lines(terms: Sequence[Term], *, declared: bool) -> tuple[Line, ...]:
         target = Line("target", term.target, "for each replica")
         kind = Line("metricKind", "mean" if term.each else "total", "each replica's own" if term.each else "over all")
     else:
-        parts = [f"{'ready * ' if term.each else ''}{term.name} / {term.target:g}" for term in terms]
+        parts = [term.in_replicas for term in terms]
         formula = Line("formula", f"max({', '.join(parts)})", "replicas; the metric that wants most counts")
         target, kind = (
             Line("target", 1, "the formula is in replicas already"),

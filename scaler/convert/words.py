@@ -41,7 +41,9 @@ def mapping(tree: object, *path: str) -> Tree:
 def sequence(tree: object, *path: str) -> Sequence[Tree]:
     """The mappings of the list at a path; empty where there is none."""
     inner = mapping(tree, *path[:-1]).get(path[-1])
-    return [item for item in inner if isinstance(item, Mapping)] if isinstance(inner, list) else []
+    if not isinstance(inner, list):
+        return []
+    return [item for item in inner if isinstance(item, Mapping)]
 
 
 def text(tree: object, *path: str) -> str:

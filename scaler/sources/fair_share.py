@@ -38,4 +38,5 @@ def held(granted: Mapping[T, str]) -> str:
     """How it is granted and who has most of it: "one of each namespace in turn (red 12, blue 4)"."""
     ranked = Counter(owner for owner in granted.values() if owner).most_common(_NAMED)
     most = ", ".join(f"{owner} {count}" for owner, count in ranked)
-    return f"one of each namespace in turn{f' ({most})' if most else ''}"
+    counted = f" ({most})" if most else ""
+    return f"one of each namespace in turn{counted}"

@@ -52,10 +52,10 @@ def _quick(policy: Manifest) -> bool:
 
 
 def _shown(policies: Sequence[Manifest]) -> str:
-    parts = [
-        f"{policy.get('value')} {'%' if policy.get('type') == 'Percent' else 'pods'} in {policy.get('periodSeconds')} s"
-        for policy in policies
-    ]
+    parts = []
+    for policy in policies:
+        unit = "%" if policy.get("type") == "Percent" else "pods"
+        parts.append(f"{policy.get('value')} {unit} in {policy.get('periodSeconds')} s")
     return f"at most {' or '.join(parts)}"
 
 

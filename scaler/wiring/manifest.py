@@ -96,8 +96,8 @@ def _refusals(
 def shown(checked: Checked, file: str) -> str:
     """Show what was found to a person."""
     head = "ok    " if checked.good else "FAILED"
-    count = f"{checked.triggers} trigger{'' if checked.triggers == 1 else 's'} of llm-scaler"
-    lines = [f"{head}  {file}: {checked.title}: {count}"]
+    word = "trigger" if checked.triggers == 1 else "triggers"
+    lines = [f"{head}  {file}: {checked.title}: {checked.triggers} {word} of llm-scaler"]
     lines += [f"\n  error    {problem}" for problem in checked.problems]
     for finding in checked.findings:
         lines.append(f"\n  {finding.severity:<8} {finding.what}  [{finding.rule}]")

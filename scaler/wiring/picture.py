@@ -162,7 +162,9 @@ def mapping(manifest: object, *path: str) -> Manifest:
 def sequence(manifest: object, *path: str) -> list[Manifest]:
     """The mappings in the list below some keys."""
     found = at(manifest, *path)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        return []
+    return [item for item in found if isinstance(item, Mapping)]
 
 
 def named(manifests: Iterable[Manifest], name: str) -> Manifest | None:

@@ -8,7 +8,7 @@ ScaledObject of spec.scaling itself) and KubeRay 1.5.0, whose RayCluster and Ray
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.model.errors import ConfigError, nearest
@@ -113,8 +113,7 @@ def engine_and_model(manifest: Manifest) -> tuple[str, str]:
     named = str(at(manifest, "spec", "model", "name") or "")  # KServe's
     for container in _containers(manifest):
         words = _words(container)
-        engine = next((name for sign, name in ENGINES.items() if any(sign in word for word in words)), "")
-        if engine:
+        if engine := _engine_in(words):
             return engine, named or _model(words, container)
     return "", named
 
@@ -143,9 +142,17 @@ def _words(container: Manifest) -> list[str]:
     return words
 
 
+def _engine_in(words: Sequence[str]) -> str:
+    """The engine whose sign is in any of the words; empty where there is none."""
+    for sign, name in ENGINES.items():
+        if any(sign in word for word in words):
+            return name
+    return ""
+
+
 def _list(container: Manifest, key: str) -> list[str]:
     found = container.get(key)
-    return [str(word) for word in found] if isinstance(found, list) else []
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 def _model(words: list[str], container: Manifest) -> str:

@@ -116,7 +116,7 @@ def load_asks(
         item = read_metric("backtest", name, {"signal": name, **looks_back}, scope)
         if item is not None and not isinstance(item.ask, GpuAsk):
             asks[name] = item.ask
-    return asks if all(name in asks for name in COUNTED) else {}
+    return asks if asks.keys() >= set(COUNTED) else {}
 
 
 def as_recorded(asks: Mapping[str, Ask], record: Record) -> dict[str, Ask]:

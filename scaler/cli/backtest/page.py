@@ -48,12 +48,15 @@ def _table(comparison: Comparison) -> str:
         (one.name, cells(one.figures, comparison.error, comparison.misses_error) if one.figures else [one.problem])
         for one in comparison.results
     ]
-    head = "".join(f'<th class="{"n" if place else ""}">{escape(word)}</th>' for place, word in enumerate(HEADINGS))
-    lines = (
-        f"<tr><td>{escape(name)}</td>" + "".join(f'<td class="n">{escape(cell)}</td>' for cell in row) + "</tr>"
-        for name, row in rows
-    )
-    return f"<section><h2>What it cost</h2><table><tr>{head}</tr>{''.join(lines)}</table></section>"
+    first, *others = HEADINGS
+    head = f"<th>{escape(first)}</th>" + "".join(f'<th class="n">{escape(word)}</th>' for word in others)
+    lines = "".join(_row(name, row) for name, row in rows)
+    return f"<section><h2>What it cost</h2><table><tr>{head}</tr>{lines}</table></section>"
+
+
+def _row(name: str, row: Sequence[str]) -> str:
+    figures = "".join(f'<td class="n">{escape(cell)}</td>' for cell in row)
+    return f"<tr><td>{escape(name)}</td>{figures}</tr>"
 
 
 def _replicas(comparison: Comparison, plan: Plan) -> str:

@@ -174,7 +174,8 @@ def _top(points: Sequence[Point]) -> float:
 
 def _axes(frame: _Frame) -> str:
     """Lines and numbers of both axes."""
-    values = [10.0**power for power in range(-2, 4)] if frame.low else _round_steps(frame.top)
+    powers = [10.0**power for power in range(-2, 4)]
+    values = powers if frame.low else _round_steps(frame.top)
     parts = []
     for value in (value for value in values if frame.low <= value <= frame.top):
         y = frame.y(value)
@@ -225,14 +226,16 @@ def _dots(told: Sequence[Told]) -> Drawing:
     def draw(frame: _Frame) -> str:
         changes = [one for before, one in zip((None, *told), told, strict=False) if one.replicas is not None
                    and (before is None or before.replicas != one.replicas)]  # fmt: skip
-        return "".join(
-            f'<circle cx="{frame.x(one.at):.1f}" cy="{frame.y(float(one.replicas or 0)):.1f}" r="3.4" '
-            f'fill="var(--{"amber" if one.certainty == "held" else "ink"})">'
-            f"<title>{escape(one.reason)}</title></circle>"
-            for one in changes
-        )
+        return "".join(_dot(frame, one) for one in changes)
 
     return draw
+
+
+def _dot(frame: _Frame, one: Told) -> str:
+    x, y = frame.x(one.at), frame.y(float(one.replicas or 0))
+    colour = "amber" if one.certainty == "held" else "ink"
+    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="var(--{colour})">'
+    return f"{circle}<title>{escape(one.reason)}</title></circle>"
 
 
 def _marks(live: Live, *, named: bool) -> Drawing:
@@ -278,13 +281,13 @@ def _spans(views: Sequence[View]) -> list[tuple[float, float]]:
 
 def _comparison(rows: Sequence[Row]) -> str:
     head = "".join(f'<th class="n">{what}</th>' for what in HEADINGS)
-    lines = "".join(
-        f"<tr{' class=first' if not place else ''}><td>{escape(row.name)}</td>"
-        + "".join(f'<td class="n">{cell}</td>' for cell in cells(row))
-        + "</tr>"
-        for place, row in enumerate(rows)
-    )
+    lines = "".join(_table_row(row, "" if place else " class=first") for place, row in enumerate(rows))
     return f"<section><h2>{TITLE}</h2><table><tr>{head}</tr>{lines}</table><p>{CAPTION}</p></section>"
+
+
+def _table_row(row: Row, mark: str) -> str:
+    figures = "".join(f'<td class="n">{cell}</td>' for cell in cells(row))
+    return f"<tr{mark}><td>{escape(row.name)}</td>{figures}</tr>"
 
 
 def _decisions(told: Sequence[Told], speed: float) -> str:

@@ -57,7 +57,9 @@ def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0, spread: flo
 def _inside(record: Record, asks: Mapping[str, Ask]) -> list[float]:
     """Requests in the system at every tick."""
     series = [_values(record.series[asks[name]]) for name in WITHIN if asks.get(name) in record.series]
-    return [sum(values) for values in zip(*series, strict=True)] if series else [0.0] * record.ticks
+    if not series:
+        return [0.0] * record.ticks
+    return [sum(values) for values in zip(*series, strict=True)]
 
 
 def _values(measured: Sequence[Measured]) -> list[float]:

@@ -281,7 +281,8 @@ def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
 
 def _observed(read: Callable[[ReplicaFacts], Buckets], window: Sequence[Snapshot]) -> list[tuple[float, float]]:
     """How many observations of a window were at most so long: pairs of a bound and a count, the last of any length."""
-    first = {replica.serial: read(replica) for replica in window[0].replicas} if len(window) > 1 else {}
+    earlier = window[0].replicas if len(window) > 1 else ()
+    first = {replica.serial: read(replica) for replica in earlier}
     counts: dict[float, float] = {}
     for replica in window[-1].replicas:
         now, before = read(replica), first.get(replica.serial)

@@ -177,10 +177,11 @@ class _Evaluation:
         apply = _OPERATORS[word]
         if isinstance(left, float) and isinstance(right, float):
             return apply(left, right)
-        if isinstance(right, float):
-            return {pod: apply(one, right) for pod, one in left.items()} if not isinstance(left, float) else {}
         if isinstance(left, float):
-            return {pod: apply(left, one) for pod, one in right.items()}
+            series = {} if isinstance(right, float) else right
+            return {pod: apply(left, one) for pod, one in series.items()}
+        if isinstance(right, float):
+            return {pod: apply(one, right) for pod, one in left.items()}
         return {pod: apply(left[pod], right[pod]) for pod in left.keys() & right.keys()}
 
     def _call(self, node: Any) -> Result:
@@ -216,9 +217,14 @@ class _Evaluation:
                 series.setdefault(pod, []).append((seen.at, one))
         alive = {pod: points for pod, points in series.items() if points[-1][0] > now - span}
         if name in _OVER_TIME:
-            return {pod: _OVER_TIME[name]([one for _, one in points]) for pod, points in alive.items()}
+            reduce = _OVER_TIME[name]
+            return {pod: reduce(_numbers(points)) for pod, points in alive.items()}
         rates = {pod: _rate(points, span, now) for pod, points in alive.items() if len(points) > 1}
         return {pod: rate * span if name == "increase" else rate for pod, rate in rates.items()}
+
+
+def _numbers(points: Sequence[tuple[float, float]]) -> list[float]:
+    return [number for _, number in points]
 
 
 def _rate(points: Sequence[tuple[float, float]], span: float, now: float) -> float:

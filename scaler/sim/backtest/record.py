@@ -6,7 +6,7 @@ JSON; a series is written by its runs of one problem, and a value that was not t
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -129,7 +129,7 @@ def from_tree(tree: Mapping[str, Any]) -> Record:
         raise ValueError(f"{ticks} ticks of {step:g} s")
     times = [start + tick * step for tick in range(ticks)]
     series = {_ask(one["of"]): _measured(one, times) for one in tree["series"]}
-    counts = {name: [None if count is None else int(count) for count in tree[name]] for name in ("replicas", "ready")}
+    counts = {name: _counts(tree[name]) for name in ("replicas", "ready")}
     for name, values in counts.items():
         if len(values) not in {0, ticks}:
             raise ValueError(f"{name} has {len(values)} values, not {ticks}")
@@ -151,6 +151,10 @@ _KINDS: Mapping[str, type[SignalAsk | QueryAsk | HistoryAsk]] = {
     "query": QueryAsk,
     "history": HistoryAsk,
 }
+
+
+def _counts(values: Iterable[float | None]) -> list[int | None]:
+    return [None if count is None else int(count) for count in values]
 
 
 def _ask_tree(ask: Ask) -> dict[str, Any]:

@@ -44,7 +44,9 @@ class Store:
     def records(self, resource: Resource) -> dict[Key, Any] | None:
         """All records of a resource; None if some of them are not known."""
         tables = self.known(resource)
-        return None if tables is None else {key: one for table in tables for key, one in table.records.items()}
+        if tables is None:
+            return None
+        return {key: one for table in tables for key, one in table.records.items()}
 
 
 def assemble(store: Store, before: Hardware | None = None, failed: Failed | None = None) -> Cluster:
@@ -69,13 +71,14 @@ def assemble(store: Store, before: Hardware | None = None, failed: Failed | None
 def tables_of(store: Store, hardware: Hardware | None) -> Tables:
     """What is joined of every scaled object."""
     jobs, pods = store.records(JOBS), store.known(PODS)
+    of_owners = {of: own.values() for table in pods or () for of, own in table.groups.items()}
     return Tables(
         scaled=scaled_records(store),
         listed=frozenset(kind for kind, resource in SCALED.items() if store.known(resource) is not None),
         hpas=store.records(resources.HPAS),
         replicated={kind: store.records(resource) for kind, resource in REPLICATED.items()},
         jobs=None if jobs is None else jobs.values(),
-        pods=None if pods is None else {of: own.values() for table in pods for of, own in table.groups.items()},
+        pods=None if pods is None else of_owners,
         scales=store.scales,
         ended={owner: last for table in pods or () for owner, last in table.ended.items()},
         hardware=hardware,
@@ -88,12 +91,13 @@ def hardware_of(store: Store, before: Hardware | None = None) -> Hardware:
     parts = {one.part: _part(store, one) for one in resources.MACHINES}
     nodes, kinds, listed = _same(parts.pop(NODES.part), before)
     pods = store.known(PODS)
+    loads = [table.loads for table in pods or ()]
     return Hardware(
         **parts,
         nodes=nodes,
         kinds=kinds,
         listed=listed,
-        loads=None if pods is None else joined([table.loads for table in pods]),
+        loads=None if pods is None else joined(loads),
         shy=by_target(one for table in pods or () for one in table.shy),
         queue=line_up(one for table in pods or () for one in table.waiting.values()),
         devices=_devices(store),

@@ -113,11 +113,12 @@ def _together(
     """One scaled object, with all that the others say of it."""
     selected = _selected(record, tables)
     template = _template(record, tables, selected or (), taints)
+    pods = tuple(sorted((one.pod for one in selected or ()), key=lambda pod: pod.name))
     return replace(
         record.scaled,
         replicas=_replicas(record, tables, jobs),
         jobs=_newest(record, jobs),
-        pods=None if selected is None else tuple(sorted((one.pod for one in selected), key=lambda pod: pod.name)),
+        pods=None if selected is None else pods,
         workers=_workers(record, tables, selected),
         hpa=_hpa(record.scaled, tables),
         template=template,
@@ -149,7 +150,9 @@ def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
 
 def _replicas(record: ScaledRecord, tables: Tables, jobs: Jobs | None) -> int | None:
     if record.target[1] == "ScaledJob":
-        return None if jobs is None else sum(job.state == "unfinished" for job in jobs.get(record.target, ()))
+        if jobs is None:
+            return None
+        return sum(job.state == "unfinished" for job in jobs.get(record.target, ()))
     if record.target in tables.scales:
         return tables.scales[record.target].replicas
     known = _known(record.target, tables)

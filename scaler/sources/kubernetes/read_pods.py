@@ -102,10 +102,11 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
     claims: Iterable[Raw] = spec.get("resourceClaims") or ()
     apart = tuple(_apart(one) for one in _anti_affinity(spec))
+    terms = tuple(_term(one) for one in (required or {}).get("nodeSelectorTerms") or ())
     return Shape(
         requests=total(read_needs(spec, status or {})),
         selector=_pairs(spec.get("nodeSelector")),
-        affinity=None if required is None else tuple(_term(one) for one in required.get("nodeSelectorTerms") or ()),
+        affinity=None if required is None else terms,
         tolerations=tuple(read_toleration(one) for one in spec.get("tolerations") or ()),
         ports=_ports(spec),
         claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),

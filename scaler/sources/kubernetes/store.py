@@ -132,15 +132,16 @@ def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, Filling]:
         for found, amounts in ((asked, own.requests), (limits, own.limits)):
             for name, value in amounts.items():
                 found.setdefault(namespace, {}).setdefault(name, set()).add(value)
-    return {
-        namespace: Filling(
-            requests={name: min(values) for name, values in asked.get(namespace, {}).items()},
-            unsure=tuple(sorted(name for name, values in asked.get(namespace, {}).items() if len(values) > 1)),
-            limits={name: max(values) for name, values in limits.get(namespace, {}).items()},
+    found_in = {}
+    for namespace, there in rules.items():
+        least, most = asked.get(namespace, {}), limits.get(namespace, {})
+        found_in[namespace] = Filling(
+            requests={name: min(values) for name, values in least.items()},
+            unsure=tuple(sorted(name for name, values in least.items() if len(values) > 1)),
+            limits={name: max(values) for name, values in most.items()},
             rules=tuple(there),
         )
-        for namespace, there in rules.items()
-    }
+    return found_in
 
 
 def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:

@@ -181,7 +181,8 @@ def _alone(
 def _shape(ask: SignalAsk) -> object:
     """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
     signal = find(ask.engine, ask.signal)
-    alone = ask.labels if any(signal.also_called(*pair) for pair in ask.labels) else None
+    renamed = any(signal.also_called(*pair) for pair in ask.labels)
+    alone = ask.labels if renamed else None
     labels = (label for label, _ in ask.labels)
     return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, ask.at_most, alone, *labels
 
@@ -218,7 +219,8 @@ class _Table:
         self._pod = dialect.name("pod")
         self._repeats = frozenset(map(dialect.name, self._signal.repeats))
         instead = [self._signal.also_called(*pair) for pair in ask.labels]
-        self._renamed = ([value for _, value in ask.labels], instead) if any(instead) else None
+        written = [value for _, value in ask.labels]
+        self._renamed = (written, instead) if any(instead) else None
         self._meant = pods_matcher(ask.pods)
         here = [visit for visit in visits if not visit.problem and not visit.unclear]
         gone = [visit for visit in visits if visit.problem or visit.unclear]
@@ -244,7 +246,8 @@ class _Table:
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
         doubts = "; ".join(self._doubts(ask, pods, missing, lost & pods.keys(), age))
         expected = len(pods) + len(missing)
-        source = f"{self._source} on {f'{len(pods)} of {expected} own pods' if ask.own else self._pages}"
+        where = f"{len(pods)} of {expected} own pods" if ask.own else self._pages
+        source = f"{self._source} on {where}"
         instead = self._instead(ask) if value is None and not pods else ""
         if value is None and missing:
             return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
@@ -284,13 +287,13 @@ class _Table:
         """Whether a page has a series of the signal or of its gateway's family, whatever model it is of."""
         scraped = dict(self._signal.label_names)["namespace"] == "namespace"
         mine = {"", dict(ask.labels).get("namespace", "")} if scraped else None
-        return any(
-            mine is None or visit.label(sample, self._by[0]) in mine
-            for visit in self._visits
-            for name, samples in visit.samples.items()
-            if any(_is_of(name, member) for member in self._signal.shown_by)
-            for sample in samples
-        )
+        for visit in self._visits:
+            for name, samples in visit.samples.items():
+                if not any(_is_of(name, member) for member in self._signal.shown_by):
+                    continue
+                if any(mine is None or visit.label(sample, self._by[0]) in mine for sample in samples):
+                    return True
+        return False
 
     def _lost_pods(self, ask: SignalAsk) -> set[str]:
         """List the pods with a page that should have answered, and did not."""
@@ -392,8 +395,10 @@ class _Table:
     def _part(self, visit: Visit, sample: Sample) -> Key:
         """What tells a series from the others of its pod, without the labels that repeat one thing."""
         page = "" if self._dialect.name("instance") in self._repeats else visit.page.address
-        series = (pair for pair in sorted(sample.labels.items()) if pair[0] not in self._repeats)
-        told = ",".join(f"{label}={value!r}" for label, value in series) if self._repeats else sample.key
+        told = sample.key
+        if self._repeats:
+            series = (pair for pair in sorted(sample.labels.items()) if pair[0] not in self._repeats)
+            told = ",".join(f"{label}={value!r}" for label, value in series)
         return page, told, sample.labels.get("le", "") if self._signal.takes_quantile else ""
 
     def _select(self, visit: Visit, name: str, where: Pairs) -> Iterator[Sample]:
@@ -467,21 +472,23 @@ class _Table:
         silent, total = {name for name in missing if not self._answered & _places(ask, name)}, len(pods) + len(missing)
         if silent:
             why = sorted(filter(None, (_told(self._why, ask, name) for name in silent)))
-            yield f"{len(silent)} of {total} pods did not answer{': ' + why[0] if why else ''}"
+            reason = f": {why[0]}" if why else ""
+            yield f"{len(silent)} of {total} pods did not answer{reason}"
         if len(silent) < len(missing):
             yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
         for name in sorted(partly)[:1]:
             did_not_answer = f"a page of {name} did not answer: {_told(self._why, ask, name)}"
             yield _told(self._unclear, ask, name) or did_not_answer
-        bare = sum(_without_buckets(pod) for pod in pods.values()) if self._signal.takes_quantile else 0
-        if bare:
+        latencies = pods.values() if self._signal.takes_quantile else ()
+        if bare := sum(map(_without_buckets, latencies)):
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
         young = sum(not pod.whole for pod in pods.values())
         if young:
             once = "were read only once, so their rate is not known"
-            yield f"{young} of {len(pods)} pods {once if self._signal.takes_window else 'say NaN'}"
+            why_not = once if self._signal.takes_window else "say NaN"
+            yield f"{young} of {len(pods)} pods {why_not}"
 
 
 def jumping_counters(jumping: int, pods: int) -> str:

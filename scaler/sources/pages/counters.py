@@ -68,8 +68,10 @@ class Counters:
         for key, value in raw.items():
             if value < self._raw.get(key, value):
                 self._falls.setdefault(key, deque()).append(now)
-        recent = {key: deque(at for at in falls if now - at <= JUMPS_WITHIN) for key, falls in self._falls.items()}
-        self._falls = {key: falls for key, falls in recent.items() if falls and key in raw}
+        for falls in self._falls.values():
+            while falls and now - falls[0] > JUMPS_WITHIN:
+                falls.popleft()
+        self._falls = {key: falls for key, falls in self._falls.items() if falls and key in raw}
 
     def _total(self, key: str, value: float) -> float:
         before = self._raw.get(key)

@@ -115,10 +115,10 @@ def _finder(names: frozenset[str]) -> Callable[[bytes], list[bytes]]:
 
 def _one_of(names: list[str]) -> str:
     """A pattern for any of these sorted names, letter by letter, so that a line is told after as few as can be."""
-    branches = [
-        _ANY if first == "*" else re.escape(first) + _one_of([name[1:] for name in rest])
-        for first, rest in groupby(filter(None, names), _first)
-    ]
+    branches = []
+    for first, alike in groupby(filter(None, names), _first):
+        rest = [name[1:] for name in alike]
+        branches.append(_ANY if first == "*" else re.escape(first) + _one_of(rest))
     pattern = f"(?:{'|'.join(branches)})" if branches else ""
     return f"{pattern}?" if branches and not names[0] else pattern
 

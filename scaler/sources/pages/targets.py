@@ -133,7 +133,8 @@ def _unfit(key: str, said: str, allowed: str) -> str:
 def _opted_out(scrape: str) -> str:
     if scrape.lower() in {"", *TRUE_WORDS}:
         return ""
-    return f"says {'no' if scrape.lower() in FALSE_WORDS else 'neither true nor false'} in prometheus.io/scrape"
+    word = "no" if scrape.lower() in FALSE_WORDS else "neither true nor false"
+    return f"says {word} in prometheus.io/scrape"
 
 
 def named_pages(named: Named, addresses: Iterable[str], networks: tuple[Network, ...]) -> tuple[list[Page], str]:

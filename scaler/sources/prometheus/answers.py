@@ -55,7 +55,8 @@ def read_history(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
 
 def read_labels_of_targets(answer: Answer) -> tuple[str, ...]:
     """Return the labels that every target has."""
-    some, not_all = ({row.labels[word] for row in answer.rows if word in row.labels} for word in ("has", "lacks"))
+    some = {row.labels["has"] for row in answer.rows if "has" in row.labels}
+    not_all = {row.labels["lacks"] for row in answer.rows if "lacks" in row.labels}
     return tuple(sorted(some - not_all))
 
 
@@ -121,10 +122,12 @@ def _several(grouped: Grouped, rows: Iterable[Row]) -> Mapping[tuple[str, ...], 
         place = f'{page_label}="{row.labels.get(page_label, "")}" of {job_label}="{row.labels.get(job_label, "")}"'
         places.setdefault(_key(row, grouped), {}).setdefault(row.labels.get(pod_label, ""), []).append(place)
     advice = "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
-    return {
-        key: {pod: f"{pod} is scraped at {' and '.join(sorted(found)[:3])}: {advice}" for pod, found in pods.items()}
-        for key, pods in places.items()
-    }
+    told: dict[tuple[str, ...], dict[str, str]] = {}
+    for key, pods in places.items():
+        for pod, found in pods.items():
+            several = " and ".join(sorted(found)[:3])
+            told.setdefault(key, {})[pod] = f"{pod} is scraped at {several}: {advice}"
+    return told
 
 
 def _first_doubt(doubts: Mapping[str, str], own: OwnPods | None) -> str:
@@ -219,7 +222,8 @@ def _some(names: Collection[str]) -> str:
 
 def _no_number(grouped: Grouped, rows: Iterable[Mapping[str, float]]) -> str:
     """Whether somebody exports NaN where only a number makes sense: in words, or an empty text."""
-    return "a series says NaN" if grouped.plain and any(math.isnan(row.get("value", 0.0)) for row in rows) else ""
+    odd = any(math.isnan(row.get("value", 0.0)) for row in rows)
+    return "a series says NaN" if grouped.plain and odd else ""
 
 
 def _reading(

@@ -156,7 +156,8 @@ def shape(ask: SignalAsk) -> tuple[object, ...]:
     own = ask.own is not None if _adds_up(ask) else ask.own
     signal = offered(ask.engine, ask.signal)
     # A series that may be anybody's, or is called otherwise: that is written into the query.
-    alone = ask.labels if signal and any(signal.also_called(*pair) for pair in ask.labels) else None
+    renamed = signal is not None and any(signal.also_called(*pair) for pair in ask.labels)
+    alone = ask.labels if renamed else None
     over_time = ask.window, ask.quantile, ask.at_most, ask.reduce
     return ask.engine, ask.signal, labels, ask.pods, *over_time, own, alone
 
@@ -166,11 +167,15 @@ def _adds_up(ask: SignalAsk) -> bool:
     return ask.quantile is None and ask.at_most is None and ask.reduce is None
 
 
+def _values(ask: SignalAsk) -> tuple[str, ...]:
+    return tuple(value for _, value in ask.labels)
+
+
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     ask = members[0]
     signal = find(ask.engine, ask.signal)
     by = tuple(dialect.label_of(signal, label) for label, _ in ask.labels)
-    keys = {member: tuple(value for _, value in member.labels) for member in members}
+    keys = {member: _values(member) for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
     pod = dialect.name("pod") if ask.own and _adds_up(ask) else ""
@@ -443,14 +448,15 @@ class _Query:
 
     def select(self, metric: Metric, suffix: str = "") -> str:
         """The vector selector of a metric."""
-        here = [label for label in self.by[:1] if label in self.named]
-        named = {label: self.named[label] for label in here} if metric.info_join else self.named_by(metric)
+        here = {label: self.named[label] for label in self.by[:1] if label in self.named}
+        named = here if metric.info_join else self.named_by(metric)
         bucket = self.bucket if suffix == "_bucket" else ()
         return self.selector(metric.name + suffix, (*self.matchers(named, metric.where), *bucket))
 
     def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs) -> Pairs:
         """Of the workloads, their pods, and what the catalogue says."""
-        pod = [(self.dialect.name("pod"), matcher) for matcher in self.pods] if self.signal.scope == "target" else ()
+        matchers = self.pods if self.signal.scope == "target" else ()
+        pod = [(self.dialect.name("pod"), matcher) for matcher in matchers]
         return (*_any(named), *pod, *self.fixed(where))
 
     def any_of(self, names: Iterable[str]) -> Pairs:
@@ -534,7 +540,8 @@ class _Query:
         if own is None or _adds_up(self.ask):
             return (given,)
         names = [quote_regex(name) for name in sorted(own.names)]
-        return given, f"=~{quote('|'.join([*names, own.past] if own.past else names))}"
+        any_of = "|".join([*names, own.past] if own.past else names)
+        return given, f"=~{quote(any_of)}"
 
     @property
     def pod(self) -> tuple[str, ...]:

@@ -117,7 +117,10 @@ class PrometheusSource:
         """Measure every ask at every time; see `model.Source.fetch`."""
         if len(times) > MAX_TIMES:
             parts = [self.fetch(asks, times[at : at + MAX_TIMES], whose) for at in range(0, len(times), MAX_TIMES)]
-            return {ask: [one for part in parts for one in part[ask]] for ask in asks}
+            whole: dict[Ask, Sequence[Measured]] = {}
+            for ask in asks:
+                whole[ask] = [one for part in parts for one in part[ask]]
+            return whole
         queries = {ask: shape(ask) if isinstance(ask, SignalAsk) else ask for ask in asks}  # a shape is one
         granted = shared(((whose.get(ask, ""), query) for ask, query in queries.items()), MAX_QUERIES)
         measured = self._refused([ask for ask, query in queries.items() if query not in granted], granted, times)
@@ -186,7 +189,8 @@ class PrometheusSource:
         """Say of these that they were too many."""
         limit = f"endpoint `{self._endpoint.name}` is asked no more than {MAX_QUERIES} different queries at a time"
         told = f"{limit}, {held(granted)}; workloads that share a query cost less" if asks else ""
-        return {ask: [Failure(told, at) for at in times] for ask in asks}
+        failures = [Failure(told, at) for at in times]
+        return dict.fromkeys(asks, failures)
 
     def _single(self, ask: QueryAsk | HistoryAsk) -> _Question:
         """The query of one ask; raises ConfigError where it cannot be read."""

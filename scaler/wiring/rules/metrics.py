@@ -127,10 +127,11 @@ def monitor_port(picture: Picture) -> Found | None:
         have = _ports(monitor, pod, picture)
         named_ports = [str(one["port"]) for one in _endpoints(monitor) if one.get("port")]
         if named_ports and not set(named_ports) & have:
+            instead = min(have) if have else "NAME"
             return Found(
                 f"{name_of(monitor)} scrapes port {named_ports[0]!r} of its pods, which is not there",
                 f"ports with a name: {', '.join(sorted(have)) or 'none'}",
-                f"port: {min(have) if have else 'NAME'} in {name_of(monitor)}, or name the container's port so",
+                f"port: {instead} in {name_of(monitor)}, or name the container's port so",
             )
     return None
 

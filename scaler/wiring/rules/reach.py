@@ -60,11 +60,12 @@ def service_missing(picture: Picture) -> Found | None:
     known = sorted(name_of(one) for one in _in(services, namespace))
     elsewhere = sorted(str(at(one, "metadata", "namespace")) for one in services if name_of(one) == name)
     there = f"; one of that name is in {', '.join(elsewhere[:3])}" if elsewhere else ""
+    right = f"{name}.{elsewhere[0]}" if elsewhere else "llm-scaler.keda"
     bare = "" if wanted[1] else " (a host without a namespace is looked for in KEDA's)"
     return Found(
         f"scalerAddress names the Service {namespace}/{name}{bare}, which is not there{nearest(name, known)}",
         f"Services in {namespace}: {', '.join(known[:10]) or 'none'}{there}",
-        f"scalerAddress: {name if elsewhere else 'llm-scaler'}.{elsewhere[0] if elsewhere else 'keda'}:6000",
+        f"scalerAddress: {right}:6000",
     )
 
 
@@ -143,10 +144,11 @@ def authentication(picture: Picture) -> Found | None:
         found = named(known, str(name))
         if found is None:
             names = sorted(name_of(one) for one in known)
+            right = names[0] if names else "llm-scaler"
             return Found(
                 f"there is no {kind} {name}{nearest(str(name), names)}",
                 f"authenticationRef: {{name: {name}, kind: {kind}}}; there are: {', '.join(names[:10]) or 'none'}",
-                f"authenticationRef: {{name: {names[0] if names else 'llm-scaler'}, kind: {kind}}}",
+                f"authenticationRef: {{name: {right}, kind: {kind}}}",
             )
         missing = _missing_secret(picture, found, cluster=cluster)
         if missing:

@@ -38,11 +38,12 @@ def target_missing(picture: Picture) -> Found | None:
     if there is None or picture.target_manifest:
         return None
     known = sorted(name_of(one) for one in picture.own("scaletarget"))
+    right = known[0] if known else "NAME"
     return Found(
         f"there is no {kind} {name} to scale",
         f"{kind}s in {picture.namespace}: {', '.join(known[:10]) or 'none'}",
         f"kubectl -n {picture.namespace} patch scaledobject {picture.name} --type merge -p "
-        f'\'{{"spec":{{"scaleTargetRef":{{"name":"{known[0] if known else "NAME"}"}}}}}}\'',
+        f'\'{{"spec":{{"scaleTargetRef":{{"name":"{right}"}}}}}}\'',
     )
 
 

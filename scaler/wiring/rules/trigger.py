@@ -59,7 +59,11 @@ def _events(picture: Picture) -> list[str]:
         return []  # it has a decision: whatever was refused before is mended
     events = picture.events("ScaledObject", picture.name, "KEDAScalerFailed")
     fresh = [str(event.get("message")) for event in events if picture.now - last_seen(event) < FRESH]
-    return [text for text in fresh if any(code in text for code in CODES)]
+    return [text for text in fresh if _has_code(text)]
+
+
+def _has_code(text: str) -> bool:
+    return any(code in text for code in CODES)
 
 
 def stale_formula(picture: Picture) -> Found | None:
