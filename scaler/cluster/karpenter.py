@@ -357,7 +357,8 @@ def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
 
 def _bound(pool: NodePool, template: Template, types: Mapping[str, Node], sharing: tuple[str, int]) -> Offer:
     """Replicas that the limits of a pool leave room for; `sharing`: among how many pods each GPU is shared."""
-    found = [offer for offer in (_within(pool, one, template, types, sharing) for one in sorted(pool.limits)) if offer]
+    each = (_within(pool, one, template, types, sharing) for one in sorted(pool.limits))
+    found = [offer for offer in each if offer]
     kept = [offer for offer in found if not offer.more]
     none = Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
     return min(kept or found, key=lambda offer: offer.replicas or 0, default=none)
@@ -398,9 +399,9 @@ def _of_type(shape: Shape, seen: Node) -> bool:
 
     def possible(wish: Requirement) -> bool:
         of_type = wish.key == TYPE or any(part in wish.key for part in _TYPED)
-        return not of_type or wish.key not in seen.labels or accepts(wish, seen.labels[wish.key])
+        return wish.field or not of_type or wish.key not in seen.labels or accepts(wish, seen.labels[wish.key])
 
-    return any(all(possible(wish) for wish in (*wishes, *term) if not wish.field) for term in terms)
+    return any(all(map(possible, (*wishes, *term))) for term in terms)
 
 
 def _all_seen(pool: NodePool, types: Mapping[str, Node]) -> bool:

@@ -187,7 +187,8 @@ def collect(
                 own = by_endpoint[name]
                 for by_keda, late in ((True, 0.0), (False, delay)):
                     these = [stands for stands, ask in own.items() if (ask in at_once) is by_keda]
-                    measured = source.fetch(these, [at - late for at in asked]) if these else {}
+                    then = [at - late for at in asked]
+                    measured = source.fetch(these, then) if these else {}
                     for stands, told in measured.items():
                         series[own[stands]] += told[:-1]
                 step()
