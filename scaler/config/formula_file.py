@@ -237,12 +237,15 @@ def _member(file: FormulaFile, output: Output, spec: WorkloadSpec, values: Mappi
     if spec.for_jobs:
         raise ConfigError(file.where, "outputs", "are for ScaledObjects, and this is a ScaledJob", "a ScaledObject")
     place = {**values, "namespace": spec.key.namespace, "name": spec.key.name}
-    ratios = {name: _fill(file.where, f"outputs.{name}.ratios", raw, place) for name, raw in output.ratios.items()}
-    order = _fill(file.where, "order", output.order, place)
-    mix = output.mix.tree if output.mix else {}
-    filled = {key: _fill(file.where, key, raw, place) for key, raw in mix.items()}
-    member = read_member(file.where, output, {**filled, "ratios": ratios, "order": order}, group)
+    between = output.tree | dict(output.mix.tree if output.mix else {})
+    filled = {key: _fill(file.where, _place(key), raw, place) for key, raw in between.items()}
+    member = read_member(file.where, output, filled, group)
     return replace(member, demand=_demand(file.where, output, member, spec))
+
+
+def _place(key: str) -> str:
+    """Where in a file a key stands that holds between outputs: each of them says its own ratios."""
+    return "outputs" if key == "ratios" else key
 
 
 def _demand(where: str, output: Output, member: Member, spec: WorkloadSpec) -> Mapping[str, Program]:

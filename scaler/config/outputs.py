@@ -7,6 +7,7 @@
         target: 16
         ratios: {prefill: {least: 2, most: 4}}   # 2 to 4 replicas of decode for each of prefill
     order: [prefill, decode]                     # optional: decode waits until prefill is ready
+    budget: {most: 16}                           # optional: GPUs of all outputs together
 
 A key of an output stands in place of the same key of the file. What the file measures for all of them, an output has
 where it names it. Members of one group are the workloads of one namespace with the same formula file and the same
@@ -23,12 +24,12 @@ from scaler.config.variants import MixRules, MixText, read_mix, read_variants
 from scaler.formula import Program
 from scaler.model.errors import ConfigError, nearest
 from scaler.model.fields import REQUIRED, Fields, listed, matching, number, show, text
-from scaler.policy.group import Band, keepable
+from scaler.policy.group import Band, Budget, keepable
 
 OUTPUT_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 MAX_OUTPUTS = 16
 OF_FILE = (  # that an output cannot say itself
-    *("name", "description", "parameters", "outputs", "order", "tests"),
+    *("name", "description", "parameters", "outputs", "order", "budget", "tests"),
     *variants.KEYS,
 )
 
@@ -36,6 +37,11 @@ LEAST: Key[float] = Key("least", number(0, 1_000_000), REQUIRED, "the fewest rep
 MOST: Key[float] = Key("most", number(0, 1_000_000, above=True), REQUIRED, "the most replicas for each of the other")
 _AT_ONCE: tuple[str, ...] = ()
 ORDER = Key("order", listed(text), _AT_ONCE, "outputs that wait for those before them to be ready")
+GPUS = Key("gpus", number(0, 10_000, above=True), 1.0, "of one replica, for the budget")
+BUDGET_LEAST = Key("least", number(0, 1_000_000), 0.0, "GPUs that all outputs together have while there is work")
+BUDGET_MOST: Key[float] = Key(
+    "most", number(0, 1_000_000, above=True), REQUIRED, "GPUs that all outputs together have at any time"
+)
 OUTPUT: Key[str] = Key("output", text, REQUIRED, "which output of the formula file this ScaledObject is")
 _GROUP = matching(r"[\w.-]{1,63}", "1 to 63 letters, digits, '.', '_' and '-'")
 GROUP = Key("group", _GROUP, "", "tells groups of one namespace and one formula file apart")
@@ -53,6 +59,7 @@ class Member:
         outputs: of the whole group, in the order of the file.
         bands: the ratios to keep.
         order: outputs that wait for those before them to be ready; empty: all at once.
+        budget: GPUs of all of them together; None: any number.
         mix: what the cheapest mix goes by, where the outputs are variants of one model; None: they are not.
         demand: formulas of the kinds of request that it measures, by kind.
     """
@@ -62,13 +69,14 @@ class Member:
     outputs: tuple[str, ...]
     bands: tuple[Band, ...]
     order: tuple[str, ...]
+    budget: Budget | None = None
     mix: MixRules | None = None
     demand: Mapping[str, Program] = field(default_factory=dict)
 
     @property
     def rules(self) -> tuple[object, ...]:
         """Return what has to be the same for all members of a group."""
-        return self.outputs, self.bands, self.order, self.mix
+        return self.outputs, self.bands, self.order, self.budget, self.mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Output:
         keys: that it says itself, and not the file for all.
         ratios: of every output that has some, parameters not filled in.
         order: of the file, parameters not filled in.
+        budget: of the file, parameters not filled in.
+        gpus: of one replica of every output that says it, parameters not filled in.
         names: of all outputs.
         mix: of a file with variants, parameters not filled in.
     """
@@ -88,8 +98,16 @@ class Output:
     keys: frozenset[str]
     ratios: Mapping[str, object]
     order: object
+    budget: object
+    gpus: Mapping[str, object]
     names: tuple[str, ...]
     mix: MixText | None = None
+
+    @property
+    def tree(self) -> dict[str, object]:
+        """What holds between the outputs, for parameters to be filled in."""
+        gpus = {name: {GPUS.path: raw} for name, raw in self.gpus.items()}
+        return {"ratios": self.ratios, "order": self.order, "budget": self.budget, "outputs": gpus}
 
     def place(self, key: str) -> str:
         """Return where in the file a key of this output stands: formula -> outputs.prefill.formula."""
@@ -115,13 +133,14 @@ def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Outp
     fields = Fields(where, body)
     section = "variants" if fields.has("variants") else "outputs"
     if not fields.has(section):
-        for key in ("order", *variants.KEYS):
+        for key in ("order", "budget", *variants.KEYS):
             if fields.has(key):
-                wanted = "outputs" if key == "order" else "variants"
+                wanted = "variants" if key in variants.KEYS else "outputs"
                 raise fields.error(key, f"is for a file with several {wanted}", f"{wanted}, or leave it out")
         return {}
-    if section == "variants" and (fields.has("outputs") or fields.has("order")):
-        raise fields.error("variants", "and outputs or order are both given", "variants alone: each is an output")
+    if section == "variants" and any(fields.has(key) for key in ("outputs", "order", "budget")):
+        problem = "and outputs, order or budget are both given"
+        raise fields.error("variants", problem, "variants alone: each is an output")
     written = Fields(where, body).inside(section).rest()
     if not 2 <= len(written) <= MAX_OUTPUTS:
         raise fields.error(section, f"has {len(written)}", f"2 to {MAX_OUTPUTS}")
@@ -136,10 +155,13 @@ def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Outp
     if section == "variants":
         mix, own = read_variants(where, body)
     ratios = {name: keys.pop("ratios") for name, keys in own.items() if keys.get("ratios") is not None}
-    shared = {key: value for key, value in body.items() if key not in ("outputs", "order", *variants.KEYS)}
+    gpus = {name: keys.pop(GPUS.path) for name, keys in own.items() if keys.get(GPUS.path) is not None}
+    between = ("outputs", "order", "budget", *variants.KEYS)
+    shared = {key: value for key, value in body.items() if key not in between}
     parts = {}
     for name, keys in own.items():
-        output = Output(name, frozenset(keys), ratios, body.get("order"), tuple(own), mix)
+        budget, order = body.get("budget"), body.get("order")
+        output = Output(name, frozenset(keys), ratios, order, budget, gpus, tuple(own), mix)
         parts[name] = output, _template(shared, keys)
     _all_read(where, shared.get("metrics"), [template for _, template in parts.values()])
     return parts
@@ -182,12 +204,19 @@ def read_member(where: str, output: Output, filled: Mapping[str, object], group:
         ConfigError: another output that there is not, a band of nothing, or bands that no numbers keep.
     """
     if output.mix:
-        return Member(group, output.name, output.names, (), (), read_mix(where, output.mix, filled))
+        return Member(group, output.name, output.names, (), (), mix=read_mix(where, output.mix, filled))
     ratios = Fields(where, filled, "").inside("ratios").rest()
     bands = [band for name, raw in ratios.items() for band in _bands(where, name, raw, output.names)]
     if bands and not keepable(output.names, bands):
         raise ConfigError(where, "outputs", "no numbers of replicas keep all of its ratios", "wider ratios")
-    return Member(group, output.name, output.names, tuple(bands), _order(where, filled.get("order"), output.names))
+    return Member(
+        group,
+        output.name,
+        output.names,
+        tuple(bands),
+        _order(where, filled.get("order"), output.names),
+        _budget(where, filled, output.names),
+    )
 
 
 def _bands(where: str, name: str, raw: object, names: tuple[str, ...]) -> list[Band]:
@@ -205,6 +234,24 @@ def _bands(where: str, name: str, raw: object, names: tuple[str, ...]) -> list[B
             raise inner.error("least", f"{least:g} is more than most, {most:g}", "at most as much as most")
         bands.append(Band(name, other, least, most))
     return bands
+
+
+def _budget(where: str, filled: Mapping[str, object], names: tuple[str, ...]) -> Budget | None:
+    """Read the GPUs of all outputs together; None where there is no budget."""
+    fields = Fields(where, filled)
+    if not fields.has("budget"):
+        return None
+    inner = fields.inside("budget")
+    least, most = BUDGET_LEAST.take(inner, BUDGET_LEAST.default), BUDGET_MOST.take(inner, BUDGET_MOST.default)
+    inner.close()
+    if least > most:
+        raise inner.error("least", f"{least:g} is more than most, {most:g}", "at most as much as most")
+    outputs = fields.inside("outputs")
+    each = tuple((name, GPUS.take(outputs.inside(name), GPUS.default)) for name in names)
+    fewest = sum(gpus for _, gpus in each)
+    if fewest > most:
+        raise inner.error("most", f"{most:g} is less than one replica of each output needs", f"{fewest:g} or more")
+    return Budget(least, most, each)
 
 
 def _order(where: str, raw: object, names: tuple[str, ...]) -> tuple[str, ...]:

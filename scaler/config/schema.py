@@ -46,6 +46,7 @@ def formula_schema() -> Schema:
     keys |= {key.path: _templated(_of_key(key)) for key in WORKLOAD_KEYS}
     own = dict(keys)
     keys |= {"outputs": _outputs(own), outputs.ORDER.path: _of_key(outputs.ORDER)}
+    keys |= {"budget": _budget()}
     keys |= {"demand": _demand(), "variants": _variants(own)}
     keys |= {key.path: _templated(_of_key(key)) for key in (variants.SWITCHING, variants.SLICES)}
     top = {"$schema": DIALECT, "title": "llm-scaler formula file", "$defs": {"parameter": PARAMETER}}
@@ -143,9 +144,15 @@ def _outputs(keys: Schema) -> Schema:
     names = {"pattern": f"^{outputs.OUTPUT_NAME}$"}
     ratios = {"type": "object", "propertyNames": names, "additionalProperties": band}
     own = {key: {"$ref": f"#/properties/{key}"} for key in keys if key not in outputs.OF_FILE}
-    each = _object(own | {"ratios": ratios}, ())
+    each = _object(own | {"ratios": ratios, outputs.GPUS.path: _templated(_of_key(outputs.GPUS))}, ())
     count = {"minProperties": 2, "maxProperties": outputs.MAX_OUTPUTS}
     return {"type": "object", "propertyNames": names, "additionalProperties": each, **count}
+
+
+def _budget() -> Schema:
+    """Return what `budget` may say."""
+    bounds = (outputs.BUDGET_LEAST, outputs.BUDGET_MOST)
+    return _object({key.path: _templated(_of_key(key)) for key in bounds}, {"most"})
 
 
 def _demand() -> Schema:

@@ -43,9 +43,10 @@ class InRatio:
         works = any(part.works for part in parts)
         if works:
             roles = [replace(role, wanted=max(role.wanted or 0, 1)) for role in roles]
-        planned = plan(roles, first.bands, () if disordered else first.order)
+        planned = plan(roles, first.bands, () if disordered else first.order, first.budget)
         if planned is None:
-            doubt = "no numbers within minReplicaCount, maxReplicaCount, schedules and what can be had keep its ratios"
+            bounds = "minReplicaCount, maxReplicaCount, schedules" + (", its budget" if first.budget else "")
+            doubt = f"no numbers within {bounds} and what can be had keep its ratios"
         return cls(outputs, doubt, planned, disordered)
 
     @property
@@ -115,4 +116,5 @@ def _role(name: str, same: Sequence[Part]) -> Role:
         maximum=max(limit, held),
         current=(same[0].there or 0) if known.current is None else known.current,
         ready=known.ready or 0,
+        told=max(part.there or 0 for part in same),
     )

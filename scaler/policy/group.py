@@ -10,11 +10,16 @@ found by lowering what is too many. Where the wants do not fit under the maxima,
     prefill 1..8, decode 1..16, band 0.35 to 0.4, wanted 1 and 1:   2 and 5, since no smaller pair lies in the band
     band 0.25 to 1, wanted 1 and 8:                                 2 and 8
 
+A budget is a number of GPUs for all roles together. What is wanted above it is cut in proportion, and while one role
+still has replicas that it is to let go, another does not get theirs: first down, then up, so no instant is above it.
+
+    8 and 8 replicas of one GPU each, for at most 8:                4 and 4
+
 To zero and from zero they go together: as long as one of them wants a replica, each has at least one. A role whose data
 fails holds its part: it is not lowered, and the reason says which it is.
 
 Source of the need: Kthena's disaggregatedTarget (two roles, one pass, which may end outside of the band) and
-llm-d/llm-d-autoscaling#1531 (zero together).
+llm-d/llm-d-autoscaling#1531 (zero together), ai-dynamo/dynamo's proportional_clamp_pair and its #12428 (the budget).
 """
 
 import math
@@ -36,6 +41,7 @@ class Role:
         maximum: the most.
         current: replicas that there are, those on their way with them.
         ready: of these, that are ready.
+        told: what it was told last, which may not have been carried out yet.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Role:
     maximum: int
     current: int
     ready: int
+    told: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,25 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """GPUs for all roles together.
+
+    Attributes:
+        least: that they have while there is work, as far as whole replicas go.
+        most: that they have at any time.
+        each: GPUs of one replica, by role.
+    """
+
+    least: float
+    most: float
+    each: tuple[tuple[str, float], ...]
+
+    def of(self, replicas: Mapping[str, int]) -> float:
+        """Return the GPUs of these replicas."""
+        return sum(gpus * replicas[name] for name, gpus in self.each)
+
+
+@dataclass(frozen=True, slots=True)
 class GroupPlan:
     """Replicas of every role, and why they are not what the roles wanted by themselves.
 
@@ -76,16 +102,19 @@ class GroupPlan:
     held: tuple[str, ...] = ()
 
 
-def plan(roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = ()) -> GroupPlan | None:
+def plan(
+    roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = (), budget: Budget | None = None
+) -> GroupPlan | None:
     """Decide the replicas of every role of a group together.
 
     Args:
         roles: the members.
         bands: the ratios to keep, each between two of them.
         order: roles that wait for those before them to be ready; empty: all at once.
+        budget: GPUs for all of them together; None: any number.
 
     Returns:
-        The plan; None where no numbers within minimum and maximum keep the bands.
+        The plan; None where no numbers within minimum, maximum and budget keep the bands.
     """
     held = tuple(role.name for role in roles if role.wanted is None)
     wants = {role.name: role.current if role.wanted is None else role.wanted for role in roles}
@@ -97,8 +126,17 @@ def plan(roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = ()
         return None
     cut = {name: min(max(want, least[name]), most[name]) for name, want in wants.items()}
     chosen = _raised(cut, bands, most)
+    afforded = _afforded(chosen, least, most, bands, budget) if budget else chosen
+    if afforded is None:
+        return None
     reasons = [f"{name}: its data failed, so it holds {wants[name]}" for name in held]
+    if budget and afforded != chosen:
+        reasons.append(f"{budget.of(chosen):g} GPUs would be needed, and the budget is {_span(budget)}")
+    chosen = afforded
     reasons += [_why(name, wants[name], count) for name, count in chosen.items() if count != wants[name]]
+    if budget:
+        chosen, waits = _first_down(chosen, {role.name: max(role.current, role.told) for role in roles}, budget)
+        reasons += waits
     if order:
         chosen, waits = _in_order(chosen, {role.name: role for role in roles}, bands, order)
         reasons += waits
@@ -108,6 +146,61 @@ def plan(roles: Sequence[Role], bands: Sequence[Band], order: Sequence[str] = ()
 def keepable(names: Sequence[str], bands: Sequence[Band]) -> bool:
     """Whether there are any numbers of replicas up to `ENOUGH` that keep the bands."""
     return _lowered(dict.fromkeys(names, ENOUGH), bands) is not None
+
+
+def _span(budget: Budget) -> str:
+    return f"{budget.least:g} to {budget.most:g}" if budget.least else f"{budget.most:g}"
+
+
+def _afforded(
+    chosen: Mapping[str, int],
+    least: Mapping[str, int],
+    most: Mapping[str, int],
+    bands: Sequence[Band],
+    budget: Budget,
+) -> dict[str, int] | None:
+    """Bring the numbers into the budget, in proportion; None where the fewest are too many for it.
+
+    8 and 8 of one GPU for 8: 4 and 4.  10 and 1: 7 and 1.  3 and 9 of one and two GPUs for 10: 1 and 4.
+    """
+    found, gpus = dict(chosen), dict(budget.each)
+    needed = budget.of(found)
+    if needed < budget.least - _EPSILON:
+        raised = {name: math.ceil(count * budget.least / needed - _EPSILON) for name, count in found.items()}
+        found = _raised({name: min(count, most[name]) for name, count in raised.items()}, bands, most)
+        needed = budget.of(found)
+    if needed <= budget.most + _EPSILON:
+        return found
+    left, others, share = budget.most, budget.of(least), budget.most / needed
+    for place, (name, count) in enumerate(found.items()):
+        others -= least[name] * gpus[name]
+        room = math.floor((left - others) / gpus[name] + _EPSILON)
+        last = place == len(found) - 1
+        found[name] = max(min(count if last else math.floor(count * share + _EPSILON), room), least[name])
+        left -= found[name] * gpus[name]
+    if left < -_EPSILON:
+        return None
+    kept = _lowered(found, bands)
+    if kept is None or any(kept[name] < fewest for name, fewest in least.items()):
+        return None
+    return kept
+
+
+def _first_down(
+    chosen: Mapping[str, int], current: Mapping[str, int], budget: Budget
+) -> tuple[dict[str, int], list[str]]:
+    """Raise a role only into what is free of the budget now, so that no instant is above it."""
+    answer, waits, gpus = dict(chosen), [], dict(budget.each)
+    free = budget.most - budget.of(current)
+    for name, count in chosen.items():
+        if count <= current[name]:
+            continue
+        more = min(count - current[name], max(math.floor(free / gpus[name] + _EPSILON), 0))
+        answer[name] = current[name] + more
+        free -= more * gpus[name]
+        if answer[name] < count:
+            waits.append(f"{name}: {answer[name]}, not yet {count}, until GPUs of the budget are free")
+    return answer, waits
 
 
 def _why(name: str, wanted: int, chosen: int) -> str:

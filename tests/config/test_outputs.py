@@ -9,7 +9,7 @@ from scaler.config.outputs import Member
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError, FormulaSyntaxError
 from scaler.model.measurement import Request
-from scaler.policy.group import Band
+from scaler.policy.group import Band, Budget
 
 TREE = {
     "name": "pd",
@@ -100,6 +100,29 @@ def test_a_trigger_names_an_output_that_there_is(metadata, problem):
 def test_what_is_wrong_is_said_with_its_place(tree, problem):
     with pytest.raises(ConfigError) as raised:
         parse_file(tree, "pd.yaml")
+    assert problem in str(raised.value)
+
+
+def test_a_budget_is_gpus_of_all_outputs_together_and_parameters_fill_it():
+    tree = {**changed(prefill={**TREE["outputs"]["prefill"], "gpus": 2}), "budget": {"most": "$most"}}
+    tree["parameters"] = {**TREE["parameters"], "most": {"type": "number", "default": 16}}
+    expected = Budget(0, 16, (("prefill", 2), ("decode", 1)))
+    assert [spec_of(tree, output=name).member.budget for name in ("prefill", "decode")] == [expected] * 2
+    assert spec_of(tree, output="decode", most="9").member.budget.most == 9
+
+
+@pytest.mark.parametrize(
+    ("budget", "problem"),
+    [
+        ({}, "pd.yaml: budget.most: is missing"),
+        ({"most": 1}, "pd.yaml: budget.most: 1 is less than one replica of each output needs; allowed: 2 or more"),
+        ({"least": 9, "most": 8}, "pd.yaml: budget.least: 9 is more than most, 8"),
+        ({"most": 8, "gpus": 1}, "pd.yaml: budget.gpus: unknown key"),
+    ],
+)
+def test_a_budget_holds_one_of_each(budget, problem):
+    with pytest.raises(ConfigError) as raised:
+        parse_file({**TREE, "budget": budget}, "pd.yaml")
     assert problem in str(raised.value)
 
 

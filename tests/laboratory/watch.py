@@ -1,8 +1,12 @@
-"""What happened to replicas over time: a thread that looks at Deployments again and again, also while parts are down."""
+"""What happened to replicas over time: a thread that looks at Deployments again and again, also while parts are down.
+
+`States` watches them in place of that, so it misses no state, and needs an API server that is there.
+"""
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import pairwise, product
 from types import TracebackType
 from typing import Self
 
@@ -74,3 +78,94 @@ class Watch:
             count = found[name]["spec"]["replicas"] if name in found else 0
             if not changes or changes[-1][1] != count:
                 changes.append((self.now(), count))
+
+
+Counts = dict[str, int]  # replicas asked for, by Deployment
+
+
+class States:
+    """Every state of some Deployments that the API server ever showed, from entering the block until leaving it.
+
+    They have to be there when it is entered.
+    """
+
+    def __init__(self, lab: Lab, *names: str) -> None:
+        self.seen: list[tuple[float, Counts]] = []  # seconds since the start, and what it was from then on
+        self._lab = lab
+        self._names = names
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="states", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._lab.wait(lambda: len(self.newest()) == len(self._names), 30, "the first state of all")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        last = {"metadata": {"annotations": {"lab/watched": "until here"}}}  # an event more, for the thread to end by
+        self._lab.api.patch("Deployment", self._names[0], last)
+        self._thread.join()
+
+    def newest(self) -> Counts:
+        """Return what there is now."""
+        return self.seen[-1][1] if self.seen else {}
+
+    def beyond(self, names: Iterable[str], holds: Callable[[Counts], bool]) -> list[Counts]:
+        """Return the states of these in which something does not hold that held a step of each before or after.
+
+        Two objects cannot be changed at the same instant: each is taken as it is, as it was before its own last change,
+        or as it is after its own next one.
+        """
+        steps = {name: self._steps(name) for name in names}
+        found = []
+        for place, (_, counts) in enumerate(self.seen):
+            near = [self._near(steps[name], place) for name in steps]
+            if not any(holds(dict(zip(steps, choice, strict=True))) for choice in product(*near)):
+                found.append({name: counts[name] for name in steps})
+        return found
+
+    def longest(self, holds: Callable[[Counts], bool]) -> float:
+        """Return for how many seconds something did not hold at most."""
+        spells, began = [0.0], None
+        for at, counts in self.seen:
+            if began is not None and holds(counts):
+                spells.append(at - began)
+                began = None
+            elif began is None and not holds(counts):
+                began = at
+        return max(spells)
+
+    def came_to(self, name: str, replicas: int) -> float:
+        """Return when a Deployment last came to so many replicas, in seconds since the start."""
+        counts = [(at, state[name]) for at, state in self.seen]
+        changes = [at for (_, before), (at, after) in pairwise(counts) if before != after == replicas]
+        return changes[-1]
+
+    def _steps(self, name: str) -> list[tuple[int, int]]:
+        """The first place of every count of a Deployment, with the count."""
+        steps: list[tuple[int, int]] = []
+        for place, (_, counts) in enumerate(self.seen):
+            if not steps or steps[-1][1] != counts[name]:
+                steps.append((place, counts[name]))
+        return steps
+
+    @staticmethod
+    def _near(steps: list[tuple[int, int]], place: int) -> set[int]:
+        now = max(index for index, (since, _) in enumerate(steps) if since <= place)
+        return {count for _, count in steps[max(now - 1, 0) : now + 2]}
+
+    def _run(self) -> None:
+        counts: Counts = {}
+        for item in self._lab.api.watch("Deployment", "default"):
+            if self._over.is_set():
+                return
+            name = item["metadata"]["name"]
+            if name not in self._names or counts.get(name) == item["spec"]["replicas"]:
+                continue
+            counts = {**counts, name: item["spec"]["replicas"]}
+            if len(counts) == len(self._names):
+                self.seen.append((time.monotonic() - self._began, counts))

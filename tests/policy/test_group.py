@@ -1,11 +1,12 @@
 """Roles that belong together: vectors of Kthena's, those where Kthena leaves the band, and the laws of a plan."""
 
 import random
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
-from scaler.policy.group import Band, Role, plan
+from scaler.policy.group import Band, Budget, Role, plan
 
 
 def roles(*wants, maxima=(8, 16), minima=(0, 0), current=(0, 0), ready=(0, 0)):
@@ -128,3 +129,50 @@ def test_on_the_way_no_prefill_is_without_its_decode_and_no_role_alone(seed):
         ready = [min(now, was) for now, was in zip(current, before, strict=True)]
         assert current[0] <= 0.5 * current[1] + 1e-9, "no prefill without its decode"
         assert current[0] > 0 < current[1], tick
+
+
+# ---- a budget of GPUs ------------------------------------------------------------------------------------------------
+
+
+def within(least, most, prefill=1, decode=1):
+    return Budget(least, most, (("prefill", prefill), ("decode", decode)))
+
+
+@pytest.mark.parametrize(
+    ("wants", "gpus", "bounds", "answer"),
+    [
+        ((8, 8), (1, 1), (0, 8), (4, 4)),
+        ((6, 2), (2, 4), (0, 12), (3, 1)),
+        ((10, 1), (1, 1), (0, 8), (7, 1)),
+        ((3, 9), (1, 2), (0, 10), (1, 4)),
+        ((1, 1), (1, 1), (6, 8), (3, 3)),
+        ((2, 1), (2, 2), (5, 5), (1, 1)),
+        ((1, 1), (4, 4), (0, 6), None),  # theirs goes to 0 and 0; here a group that cannot be lowers nobody
+    ],
+)
+def test_dynamos_vectors_of_the_proportional_clamp(wants, gpus, bounds, answer):
+    assert numbers(plan(roles(*wants, maxima=(16, 16), minima=(1, 1)), [], (), within(*bounds, *gpus))) == answer
+
+
+def test_what_the_budget_cuts_stays_in_ratio_and_says_so():
+    found = plan(roles(8, 8, maxima=(16, 16)), pd(0.25, 0.5), (), within(0, 12))
+    assert numbers(found) == (4, 8)
+    assert found.reasons[0] == "24 GPUs would be needed, and the budget is 12"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_instant_is_above_the_budget_and_a_shift_does_not_stick(seed):
+    """ai-dynamo/dynamo#12428: each answer is carried out at some time later, and in any order."""
+    chance = random.Random(seed)
+    budget, current, told = within(0, 8), {"prefill": 6, "decode": 2}, {"prefill": 6, "decode": 2}
+    for tick in range(200):
+        wants = (6, 2) if tick // 50 % 2 else (2, 6)
+        pair = (current["prefill"], current["decode"])
+        members = [replace(role, told=told[role.name]) for role in roles(*wants, current=pair, ready=pair)]
+        told = dict(plan(members, [], (), budget).replicas)
+        for name in told:
+            if chance.random() < 0.4:
+                current[name] = told[name]
+                assert budget.of(current) <= 8
+        if tick % 50 == 49:
+            assert tuple(current.values()) == wants, "it has come to where it was to go"
