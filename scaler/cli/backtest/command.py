@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from scaler.cli.arguments import pair, read_file
-from scaler.cli.backtest import collect
+from scaler.cli.backtest import collect, prices
 from scaler.cli.backtest.page import page
 from scaler.cli.backtest.table import NAMES, as_tree, lead, names, table
 from scaler.config.catalog import load
@@ -43,6 +43,7 @@ from scaler.sim.backtest.subject import Context, Subject, read_subject
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.score import Slo
+from scaler.sources.kubernetes.api import ApiServer
 
 STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that keeps a record within MAX_TICKS
 MAX_TICKS = 20_160  # two weeks of minutes
@@ -95,7 +96,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     world.add_argument("--ttft", default="1s", metavar="SPAN", help="the SLO's first token")
     world.add_argument("--tpot", default="50ms", metavar="SPAN", help="the SLO's further tokens, each")
     world.add_argument("--gpus", type=float, metavar="N", help="of one replica; of the hardware, or 1")
-    world.add_argument("--price", type=float, metavar="MONEY", help="of one GPU for an hour; of the hardware")
+    world.add_argument(
+        "--price", type=float, metavar="MONEY", help="of one GPU for an hour; by the NodeClaims, or of the hardware"
+    )
+    world.add_argument(
+        "--node-price", action="append", default=[], metavar="TYPE=MONEY", help="of a machine of that type for an hour"
+    )
     world.add_argument("--replicas", type=int, metavar="N", help="at the start of a trace; minReplicaCount")
     world.add_argument("--hpa-sync", default="15s", metavar="SPAN", help="between two looks of the HPA")
     world.add_argument("--scrape", default="15s", metavar="SPAN", help="between two scrapes of Prometheus")
@@ -127,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_tree(comparison, task.plan, title), indent=2))
     else:
         console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140)
-        print("\n".join((*words, *task.subject.notes)))
+        print("\n".join((*words, *task.notes)))
         console.print(table(comparison, candidates=shown))
     failed = list(_failed(conditions, comparison))
     for line in failed:
@@ -151,6 +157,7 @@ class _Task:
         self._manifest = self._object(namespace, name, given)
         where = str(arguments.file or arguments.read or "cluster")
         self.subject = self._subject(self._manifest, where)
+        self._priced = self._price() if arguments.price is None and given is None and not arguments.file else None
         self._candidates = [Candidate(AS_IT_IS, self.subject, self._manifest), *self._tried()]
         self.plan = self._plan(given)
 
@@ -179,8 +186,28 @@ class _Task:
             return dict(given.manifest)
         if given is not None:
             raise ConfigError("argument", "--read", "is a trace, which does not say what was scaled", "--file FILE too")
-        kubeconfig = arguments.kubeconfig or self._settings["kubernetes.kubeconfig"]
-        return collect.object_in_cluster(Path(kubeconfig) if kubeconfig else None, namespace, name)
+        return collect.object_in_cluster(self._kubeconfig, namespace, name)
+
+    def _price(self) -> prices.Priced | None:
+        """What a GPU costs by the NodeClaims of the cluster that the object was read from."""
+        said = prices.given(self._arguments.node_price)
+        endpoint = self._settings.endpoints.get(self._settings["defaults.endpoint"])
+        known = endpoint if endpoint is not None and not endpoint.direct else None
+        api = ApiServer(self._kubeconfig)
+        try:
+            return prices.read(api, self.subject.namespace, self.subject.pods, known, said, self._now)
+        finally:
+            api.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is played otherwise than it is written, and where the price comes from."""
+        return (*self.subject.notes, *([str(self._priced)] if self._priced else ()))
+
+    @property
+    def _kubeconfig(self) -> Path | None:
+        written = self._arguments.kubeconfig or self._settings["kubernetes.kubeconfig"]
+        return Path(written) if written else None
 
     def _subject(self, manifest: Mapping[str, Any], where: str) -> Subject:
         endpoint = self._settings["defaults.endpoint"]
@@ -215,8 +242,12 @@ class _Task:
     def _plan(self, given: Record | traces.Trace | None) -> Plan:
         arguments = self._arguments
         row = hardware(arguments.hardware) if arguments.hardware else None
-        price = arguments.price if arguments.price is not None else row.price if row else None
-        prices = Prices(arguments.gpus or (row.gpus if row else 1.0), price)
+        price = arguments.price
+        if price is None and self._priced is not None:
+            price = self._priced.gpu_hour
+        elif price is None and row is not None:
+            price = row.price
+        costs = Prices(arguments.gpus or (row.gpus if row else 1.0), price)
         record = given if isinstance(given, Record) else self._recorded() if given is None else None
         shown = learnt_startup(record) if record else None
         startup = _span(arguments.startup, "--startup") if arguments.startup else shown or STARTUP
@@ -241,13 +272,13 @@ class _Task:
             )
             if arguments.record:
                 self._keep(recorded(self.subject, world, timing, self._asks(world.step)))
-            return Plan(None, world, timing, prices)
+            return Plan(None, world, timing, costs)
         served = collect.as_recorded({**self._load(record.step), **self._latencies(record.step)}, record)
         self._check_record(record)
         if world is not None:
             world = self._world(world, record)
         timing = in_phase(self.subject, record, timing, _span(arguments.scrape, "--scrape"))
-        return Plan(record, world, timing, prices, served)
+        return Plan(record, world, timing, costs, served)
 
     def _world(self, world: World, record: Record) -> World:
         """A fleet, under the requests that the record shows."""

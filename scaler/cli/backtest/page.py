@@ -43,11 +43,8 @@ def page(comparison: Comparison, plan: Plan, title: str, words: Sequence[str]) -
 
 
 def _table(comparison: Comparison) -> str:
-    rows = [("what was", cells(comparison.past, None, None))] if comparison.past else []
-    rows += [
-        (one.name, cells(one.figures, comparison.error, comparison.misses_error) if one.figures else [one.problem])
-        for one in comparison.results
-    ]
+    rows = [("what was", cells(comparison.past, None))] if comparison.past else []
+    rows += [(one.name, cells(one.figures, comparison) if one.figures else [one.problem]) for one in comparison.results]
     first, *others = HEADINGS
     head = f"<th>{escape(first)}</th>" + "".join(f'<th class="n">{escape(word)}</th>' for word in others)
     lines = "".join(_row(name, row) for name, row in rows)

@@ -87,26 +87,30 @@ def table(comparison: Comparison, *, candidates: bool) -> Table:
     for place, heading in enumerate(HEADINGS):
         drawn.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
     if comparison.past:
-        drawn.add_row("what was", *cells(comparison.past, None, None))
+        drawn.add_row("what was", *cells(comparison.past, None))
     for result in comparison.results if candidates else comparison.results[:1]:
         if result.figures is None:
             drawn.add_row(result.name, f"not played: {result.problem}")
         else:
-            drawn.add_row(result.name, *cells(result.figures, comparison.error, comparison.misses_error))
+            drawn.add_row(result.name, *cells(result.figures, comparison))
     return drawn
 
 
-def cells(figures: Figures, error: float | None, misses_error: float | None) -> list[str]:
-    """One line of figures, beside two of them the errors of the calibration."""
+def cells(figures: Figures, comparison: Comparison | None) -> list[str]:
+    """One line of figures, beside them the errors of the calibration; None: of what was, which has none."""
+    error, misses_error, events = (
+        (comparison.error, comparison.misses_error, comparison.events_error) if comparison else (None, None, None)
+    )
     beside = "" if error is None else f" ±{abs(error):.1%}"
     late = "" if misses_error is None else f" ±{abs(misses_error):.1%}"
+    ups, downs, wrong = ("", "", "") if events is None else (f" ±{abs(count)}" for count in events)
     return [
         "-" if figures.slo_misses is None else f"{figures.slo_misses:.1%}{late}",
         f"{figures.gpu_hours:.1f}{beside}",
         "-" if figures.cost is None else f"{figures.cost:.2f}",
-        str(figures.scale_ups),
-        str(figures.scale_downs),
-        str(figures.wrong_scale_downs),
+        f"{figures.scale_ups}{ups}",
+        f"{figures.scale_downs}{downs}",
+        f"{figures.wrong_scale_downs}{wrong}",
         str(figures.most),
     ]
 
@@ -124,6 +128,7 @@ def as_tree(comparison: Comparison, plan: Plan, title: str) -> dict[str, Any]:
         "agreement": _agreement(comparison.agreement),
         "onFleet": _agreement(comparison.on_fleet),
         "sloMissesError": comparison.misses_error,
+        "scaleEventsErrors": comparison.events_error,
         "whatWas": None if comparison.past is None else _figures(comparison.past),
         "results": [
             {"name": one.name, **(_figures(one.figures) if one.figures else {"problem": one.problem})}

@@ -76,6 +76,15 @@ class Comparison:
         return own.slo_misses - self.past.slo_misses
 
     @property
+    def events_error(self) -> tuple[int, int, int] | None:
+        """How many more scale-ups, scale-downs and wrong ones the object as it is has than there were."""
+        own, past = self.results[0].figures, self.past
+        if past is None or own is None:
+            return None
+        ups, downs = own.scale_ups - past.scale_ups, own.scale_downs - past.scale_downs
+        return ups, downs, own.wrong_scale_downs - past.wrong_scale_downs
+
+    @property
     def advises(self) -> bool:
         """Whether the candidates may be relied on; of a trace there is nothing to compare with."""
         replayed = self.agreement is None or self.agreement.good
