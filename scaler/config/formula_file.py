@@ -49,8 +49,8 @@ from scaler.formula import Program, parse
 from scaler.model.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, number, show, text
 from scaler.model.measurement import GpuAsk, WorkloadKey
-from scaler.policy import POLICIES, PolicySpec
-from scaler.policy.outcome import ANY, EACH, TOTALS
+from scaler.policy import POLICIES
+from scaler.policy.outcome import ANY, EACH, TOTALS, PolicySpec
 
 OVERRIDES = tuple(key.path for key in WORKLOAD_KEYS)
 OF_A_GROUP = tuple(key.path for key in MEMBER_KEYS)

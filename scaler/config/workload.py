@@ -23,7 +23,8 @@ from scaler.model.measurement import (
     WorkloadKey,
 )
 from scaler.model.objects import UNSEEN, TargetView
-from scaler.policy import POLICIES, Policy, PolicySpec
+from scaler.policy import POLICIES, Policy
+from scaler.policy.outcome import PolicySpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
 """AIBrix's PodAutoscaler, with its schedules -> policy aibrix-kpa, apa or hpa."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scaler.convert.plan import Line, Plan, Term, Tree, term_lines
 from scaler.convert.words import (
-    bounds,
-    engine_of,
     identifier,
     mapping,
     name_of,
     number,
-    referenced,
+    planned,
     requests_that_wait,
     sequence,
     term,
@@ -56,7 +55,7 @@ def read(trees: list[Tree]) -> list[Plan]:
 
 
 def _plan(tree: Tree) -> Plan:
-    name, namespace = name_of(tree, "PodAutoscaler")
+    name, _ = name_of(tree, "PodAutoscaler")
     spec, where = mapping(tree, "spec"), f"AIBrix PodAutoscaler {name}"
     terms: list[Term] = []
     left: list[str] = []
@@ -72,15 +71,8 @@ def _plan(tree: Tree) -> Plan:
     if text(spec, "subTargetSelector", "roleName"):
         left.append("subTargetSelector.roleName: a role has no /scale; run it as an object of its own")
     model = text(tree, "metadata", "labels", "model.aibrix.ai/name") or ""
-    minimum, maximum = bounds(spec, where, ("minReplicas", "maxReplicas"), (1, 10))
-    return Plan(
-        source=where,
-        engine=engine_of(terms),
-        name=name,
-        namespace=namespace,
-        target=referenced(spec),
-        minimum=minimum,
-        maximum=maximum,
+    return replace(
+        planned(tree, where, ("minReplicas", "maxReplicas"), (1, 10), terms),
         formula=(*term_lines(terms, declared=True), *policy),
         model=model,
         beside=tuple(beside),

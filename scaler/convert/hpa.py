@@ -1,13 +1,13 @@
 """A HorizontalPodAutoscaler -> a formula without a policy; what `behavior` says stays with the HPA that KEDA makes."""
 
+from dataclasses import replace
+
 from scaler.convert.plan import Line, Plan, Term, Tree, term_lines
 from scaler.convert.words import (
-    bounds,
-    engine_of,
     mapping,
     name_of,
     number,
-    referenced,
+    planned,
     requests_that_wait,
     sequence,
     term,
@@ -27,7 +27,7 @@ def read(trees: list[Tree]) -> list[Plan]:
 
 
 def _plan(tree: Tree) -> Plan:
-    name, namespace = name_of(tree, "HorizontalPodAutoscaler")
+    name, _ = name_of(tree, "HorizontalPodAutoscaler")
     spec = mapping(tree, "spec")
     where, left = f"HorizontalPodAutoscaler {name}", []
     terms: list[Term] = []
@@ -50,15 +50,8 @@ def _plan(tree: Tree) -> Plan:
         )
         terms = [requests_that_wait("not in the HPA: what waits at the engines")]
     behavior = spec.get("behavior")
-    minimum, maximum = bounds(spec, where, ("minReplicas", "maxReplicas"), (1, 100))
-    return Plan(
-        source=where,
-        engine=engine_of(terms),
-        name=name,
-        namespace=namespace,
-        target=referenced(spec),
-        minimum=minimum,
-        maximum=maximum,
+    return replace(
+        planned(tree, where, ("minReplicas", "maxReplicas"), (1, 100), terms),
         formula=(
             *term_lines(terms, declared=False),
             Line("scaleDown", "off", "the HPA's behavior alone says how fast"),

@@ -1,13 +1,14 @@
 """A KEDA ScaledObject with prometheus triggers or scalingModifiers -> the same queries and formula, answered by us."""
 
+from dataclasses import replace
+
 from scaler.convert.plan import Line, Plan, Term, Tree
 from scaler.convert.words import (
-    bounds,
     identifier,
     mapping,
     name_of,
     number,
-    referenced,
+    planned,
     requests_that_wait,
     sequence,
     text,
@@ -28,7 +29,7 @@ def read(trees: list[Tree]) -> list[Plan]:
 
 
 def _plan(tree: Tree) -> Plan:
-    name, namespace = name_of(tree, "ScaledObject")
+    name, _ = name_of(tree, "ScaledObject")
     spec = mapping(tree, "spec")
     where, left = f"ScaledObject {name}", []
     modifiers = mapping(spec, "advanced", "scalingModifiers")
@@ -53,14 +54,8 @@ def _plan(tree: Tree) -> Plan:
     behavior = mapping(spec, "advanced", "horizontalPodAutoscalerConfig", "behavior")
     if mapping(spec, "advanced").get("restoreToOriginalReplicaCount"):
         left.append("restoreToOriginalReplicaCount: set it in the new ScaledObject if you want it")
-    minimum, maximum = bounds(spec, where, ("minReplicaCount", "maxReplicaCount"), (0, 100))
-    return Plan(
-        source=where,
-        name=name,
-        namespace=namespace,
-        target=referenced(spec),
-        minimum=minimum,
-        maximum=maximum,
+    return replace(
+        planned(tree, where, ("minReplicaCount", "maxReplicaCount"), (0, 100)),
         formula=(
             *(_by_modifiers(terms, modifiers, where) if modifiers else _largest(terms, thresholds)),
             Line("scaleDown", "off", "the HPA's behavior alone says how fast, as before"),

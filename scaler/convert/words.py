@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from scaler.config.signals import engines
-from scaler.convert.plan import Line, Target, Term, Tree
+from scaler.convert.plan import Line, Plan, Target, Term, Tree
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, show
 
@@ -84,6 +84,22 @@ def bounds(tree: Tree, where: str, keys: tuple[str, str], usual: tuple[int, int]
     """MinReplicaCount and maxReplicaCount, of the original's keys and defaults."""
     least, most = (int(number(tree.get(key, default), where, key)) for key, default in zip(keys, usual, strict=True))
     return Line("minReplicaCount", least, keys[0]), Line("maxReplicaCount", most, keys[1])
+
+
+def planned(tree: Tree, where: str, keys: tuple[str, str], usual: tuple[int, int], terms: Sequence[Term] = ()) -> Plan:
+    """What all originals have in common that name their target in scaleTargetRef; the formula is still empty.
+
+    Args:
+        tree: the original.
+        where: what it is, for messages.
+        keys: of its spec, for the least and the most replicas.
+        usual: their defaults.
+        terms: what it measures, which may say the engine.
+    """
+    name, namespace = name_of(tree, where)
+    spec = mapping(tree, "spec")
+    least, most = bounds(spec, where, keys, usual)
+    return Plan(where, name, namespace, referenced(spec), least, most, (), engine=engine_of(terms))
 
 
 def identifier(name: str) -> str:

@@ -20,36 +20,17 @@ group.py        roles that belong together: whole numbers that keep the ratios b
 variants.py     GPU variants of one model: the cheapest mix that meets the demand
 window.py       the loads of a while, which some of them share
 clock.py        a time of day, in words
-outcome.py      what every policy is told, and what it answers
+outcome.py      what every policy is told, says of itself, and answers
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
 from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, slo, step, wallaroo
-from scaler.policy.outcome import Outcome, Seen
-
-
-class PolicySpec(Protocol):
-    """What a policy was set to."""
-
-    @property
-    def memory(self) -> float:
-        """Seconds of past that the policy needs."""
-        ...
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """Formulas whose values it reads besides the formula's own."""
-        ...
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """What the formula's value may be: see outcome.py."""
-        ...
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 
 def _none(_spec: PolicySpec, _scaled: Scaled) -> Sequence[str]:

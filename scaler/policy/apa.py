@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 from scaler.policy.window import Samples, added, mean, within
 
 _EPSILON = 1e-9  # of a ratio: 33 / 30 is within a tolerance of 0.1
@@ -25,7 +25,7 @@ Recommendations = tuple[tuple[float, int], ...]  # (seconds, replicas), the olde
 
 
 @dataclass(frozen=True, slots=True)
-class Apa:
+class Apa(PolicySpec):
     """The settings of one PodAutoscaler."""
 
     window: float  # seconds
@@ -40,16 +40,6 @@ class Apa:
     def memory(self) -> float:
         """A whole window and the cooldown, before which it may not lower."""
         return self.window + self.cooldown_down
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any, so long as it is said which."""
-        return ANY
 
 
 @dataclass(frozen=True, slots=True)

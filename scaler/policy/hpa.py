@@ -28,14 +28,14 @@ from scaler.model.behavior import (
     stabilized,
 )
 from scaler.model.fields import Fields, choice, listed, number, seconds, whole
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 _EPSILON = 1e-9
 _NO_BEHAVIOR_MEMORY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hpa:
+class Hpa(PolicySpec):
     """A behavior, and the tolerance where it says none."""
 
     behavior: Behavior | None  # None: an HPA without one
@@ -45,16 +45,6 @@ class Hpa:
     def memory(self) -> float:
         """The window downwards, before which it may not lower."""
         return _NO_BEHAVIOR_MEMORY if self.behavior is None else self.behavior.down.window
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any."""
-        return ANY
 
     @property
     def tolerances(self) -> tuple[float, float]:

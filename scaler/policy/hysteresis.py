@@ -14,11 +14,11 @@ at one hard threshold; a Schmitt trigger is the classical remedy.
 from dataclasses import dataclass
 
 from scaler.model.fields import Fields, choice, duration, number, seconds, text
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 
 @dataclass(frozen=True, slots=True)
-class Hysteresis:
+class Hysteresis(PolicySpec):
     """What one side of the hand-over was set to."""
 
     metric: str  # a formula; often just the name of a metric
@@ -32,11 +32,6 @@ class Hysteresis:
     def metrics(self) -> frozenset[str]:
         """The one formula the gate looks at."""
         return frozenset({self.metric})
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any: it hands on the load as it is."""
-        return ANY
 
 
 @dataclass(frozen=True, slots=True)

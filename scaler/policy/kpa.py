@@ -23,14 +23,14 @@ from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, duration, number, whole
 from scaler.policy.clock import clock
-from scaler.policy.outcome import ANY, TOTALS, Outcome, Seen
+from scaler.policy.outcome import ANY, TOTALS, Outcome, PolicySpec, Seen
 from scaler.policy.window import Samples, added, mean, within
 
 _DIGITS = 6  # of a mean that count, as there: 44.00000000000001 replicas are 44
 
 
 @dataclass(frozen=True, slots=True)
-class Kpa:
+class Kpa(PolicySpec):
     """The settings of one revision."""
 
     stable_window: float  # seconds
@@ -50,11 +50,6 @@ class Kpa:
     def memory(self) -> float:
         """A whole stable window and the delay, before which it may not lower."""
         return self.stable_window + self.delay
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from scaler.model.fields import Fields, choice, duration, number, seconds, whole
 from scaler.policy.clock import clock
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 _EPSILON = 1e-9
 MINUTES_30 = 1800.0
@@ -56,7 +56,7 @@ class Panic:
 
 
 @dataclass(frozen=True, slots=True)
-class Kthena:
+class Kthena(PolicySpec):
     """One AutoscalingPolicy."""
 
     tolerance: float  # share of the target
@@ -68,16 +68,6 @@ class Kthena:
     def memory(self) -> float:
         """The window and the period downwards, before which it may not lower."""
         return max(self.down.window, self.down.period)
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any, so long as it is said which."""
-        return ANY
 
 
 @dataclass(frozen=True, slots=True)

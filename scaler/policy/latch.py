@@ -30,7 +30,7 @@ from itertools import takewhile
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
 from scaler.model.objects import Job, Scaled
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
 UNDERWAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
@@ -38,23 +38,13 @@ BLIND = 300.0  # seconds without a value in which it may have fallen and risen u
 
 
 @dataclass(frozen=True, slots=True)
-class Latch:
+class Latch(PolicySpec):
     """What it was set to."""
 
     reset_below: float  # the value that ends a rise, in the formula's unit
     retry_after: float  # seconds after a Job failed
     max_retries: int  # for each rise
     memory: float  # seconds of past in which a fresh process looks for a fall
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """None but the formula's own."""
-        return frozenset()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any: it compares the value with its own thresholds."""
-        return ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,32 @@ So policies read one number, `Seen.load`, in replicas, whatever the formula meas
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from scaler.model.objects import Scaled
 
 TOTALS = frozenset({"total", "rate"})  # these are divided by the target (metricType AverageValue)
 EACH = frozenset({"mean", "ratio", "quantile"})  # these also multiply by the ready replicas (metricType Value)
 ANY = TOTALS | EACH
+
+
+class PolicySpec(Protocol):
+    """What a policy was set to; what most of them say is said here."""
+
+    @property
+    def memory(self) -> float:
+        """Seconds of past that the policy needs."""
+        ...
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Formulas whose values it reads besides the formula's own."""
+        return frozenset()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What the formula's value may be, so long as it is said which; see above."""
+        return ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ import math
 from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, choice, number, seconds
-from scaler.policy.outcome import TOTALS, Outcome, Seen
+from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
 from scaler.policy.window import AGGREGATIONS, Samples, added, within
 
 _EPSILON = 1e-6  # seconds by which a delay may fall short
 
 
 @dataclass(frozen=True, slots=True)
-class Ray:
+class Ray(PolicySpec):
     """An AutoscalingConfig."""
 
     look_back_period_s: float
@@ -39,11 +39,6 @@ class Ray:
     def memory(self) -> float:
         """A whole look-back, before which it may not lower."""
         return self.look_back_period_s
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
 
     @property
     def kinds(self) -> frozenset[str]:

@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
-from scaler.policy.outcome import TOTALS, Outcome, Seen
+from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
 
 if TYPE_CHECKING:
     from scaler.policy.curve import Curve, Vector
@@ -72,7 +72,7 @@ ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it
 
 
 @dataclass(frozen=True, slots=True)
-class Slo:
+class Slo(PolicySpec):
     """What was promised."""
 
     ttft: float  # seconds to the first token

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scaler.model.fields import Fields, duration, listed, number
-from scaler.policy.outcome import ANY, Outcome, Seen
+from scaler.policy.outcome import Outcome, PolicySpec, Seen
 
 MAX_TIERS = 50
 
@@ -31,22 +31,12 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(PolicySpec):
     """The tiers, the lowest first."""
 
     tiers: tuple[Tier, ...]
     hysteresis: float  # percent of the target
     memory: float  # seconds of past from which a fresh process learns which tier it is in
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Any: the load is compared with the target as it is."""
-        return ANY
 
 
 @dataclass(frozen=True, slots=True)

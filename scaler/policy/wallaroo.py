@@ -20,14 +20,14 @@ import math
 from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, boolean, number, seconds, whole
-from scaler.policy.outcome import EACH, TOTALS, Outcome, Seen
+from scaler.policy.outcome import EACH, TOTALS, Outcome, PolicySpec, Seen
 from scaler.policy.window import Samples, added, mean, within
 
 TOLERANCE = 0.1  # of the CPU mode: the HPA's
 
 
 @dataclass(frozen=True, slots=True)
-class Wallaroo:
+class Wallaroo(PolicySpec):
     """The triggers of one deployment configuration."""
 
     scale_up_queue_depth: int | None  # requests for each replica; None: by CPU
@@ -40,11 +40,6 @@ class Wallaroo:
     def memory(self) -> float:
         """A whole window, before which it may not lower."""
         return self.autoscaling_window
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """It reads the formula's own value alone."""
-        return frozenset()
 
     @property
     def kinds(self) -> frozenset[str]:
