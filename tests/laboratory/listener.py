@@ -1,13 +1,11 @@
 """A client that asks llm-scaler for numbers as KEDA does, several times a second, and keeps every answer."""
 
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
 
 import grpc
+from support.sampler import Sampler
 
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
@@ -29,7 +27,7 @@ class Answers:
         return [one for before, one in zip([None, *self.values], self.values, strict=False) if one != before]
 
 
-class Listener:
+class Listener(Sampler):
     """Asks at `address` about workloads of the namespace `default`, from entering the block until leaving it.
 
     It keeps one connection, and repeats what failed once and at once, as KEDA does (pkg/scaling/cache/scalers_cache.go).
@@ -39,6 +37,7 @@ class Listener:
     """
 
     def __init__(self, address: str, triggers: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(PAUSE)
         self.answers = {name: Answers() for name in triggers}
         self._references = {
             name: pb.ScaledObjectRef(
@@ -46,37 +45,29 @@ class Listener:
             )
             for name, metadata in triggers.items()
         }
-        self._address = address
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        self._channel = grpc.insecure_channel(address)
+        self._stub = pb_grpc.ExternalScalerStub(self._channel)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        with self._channel:
+            super().__exit__(kind, error, trace)
 
     def rounds(self) -> int:
         """Return how often all were asked about."""
         return min(len(one.values) + len(one.errors) for one in self.answers.values())
 
-    def _run(self) -> None:
-        with grpc.insecure_channel(self._address) as channel:
-            stub = pb_grpc.ExternalScalerStub(channel)
-            while not self._over.is_set():
-                for name, reference in self._references.items():
-                    self._ask(stub, name, reference)
-                time.sleep(PAUSE)
+    def look(self) -> None:
+        """Ask about all."""
+        for name, reference in self._references.items():
+            self._ask(name, reference)
 
-    def _ask(self, stub: pb_grpc.ExternalScalerStub, name: str, reference: pb.ScaledObjectRef) -> None:
+    def _ask(self, name: str, reference: pb.ScaledObjectRef) -> None:
         answers = self.answers[name]
         for failed in (answers.repeated, answers.errors):
             try:
-                answers.values.append(_value(stub, reference))
+                answers.values.append(_value(self._stub, reference))
                 return
             except grpc.RpcError as error:
                 failed.append(str(error))

@@ -2,18 +2,15 @@
 
 import contextlib
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-from laboratory.build import BuildError
-from laboratory.lab import LOGS, Lab
+from laboratory.console import played
+from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import model, node_pool, scaled_object
-from laboratory.process import LabError
 from laboratory.simulation import Simulation
 
 from scaler.sim.fleet import FleetSpec
@@ -33,17 +30,7 @@ help"""
 
 def main() -> None:
     """Run until interrupted."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a plain kill cleans up, too; a shell's & would have ignored Ctrl-C
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with Lab() as lab, playing(lab) as console:
-            lines = [f"{what:12}{where}" for what, where in console.places().items()]
-            print(*lines, "", HELP, "Enter alone shows the fleet; Ctrl-C stops everything.", sep="\n", flush=True)
-            _obey(console)
-    except KeyboardInterrupt:
-        print(f"\nlab: stopped; the logs are in {LOGS}")
-    except (BuildError, LabError) as error:
-        sys.exit(f"lab: {error}")
+    played(playing, HELP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +100,6 @@ def playing(lab: Lab) -> Iterator[Console]:
     lab.apply(scaled_object(NAME, scaler.address, TRIGGER, cooldownPeriod=30))
     with Simulation(lab, NAME, FleetSpec(hardware("a100-8b-bf16"))) as fleet:
         yield Console(lab, scaler, fleet)
-
-
-def _obey(console: Console) -> None:
-    """Do what is typed; wait for the end of time when nobody can type."""
-    for line in sys.stdin:
-        try:
-            words = shlex.split(line)
-            print(console.obey(words) if words else console.state(), flush=True)
-        except (LabError, ValueError) as error:
-            print(error, flush=True)
-        except requests.RequestException as error:
-            print(f"no answer from {error.request.url if error.request else error}", flush=True)
-        except KeyError as error:
-            print(f"there is no part {error}; what runs: {', '.join(console.lab.memory())}", flush=True)
-    while True:
-        signal.pause()
 
 
 if __name__ == "__main__":

@@ -13,30 +13,20 @@ from typing import Self
 import requests
 from laboratory.lab import Lab
 from laboratory.process import LabError
+from support.sampler import Sampler
 
 PAUSE = 0.25  # seconds between two looks; the HPA, the only one to lower, looks every 5
 
 
-class Watch:
+class Watch(Sampler):
     """The replicas asked for of some Deployments, from entering the block until leaving it."""
 
     def __init__(self, lab: Lab, *names: str) -> None:
+        super().__init__(PAUSE)
         # Seconds since the start, and replicas.
         self.changes: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
         self._lab = lab
         self._began = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def seen(self, name: str) -> list[int]:
         """Return the replicas in the order in which they were seen, without repetitions."""
@@ -64,12 +54,8 @@ class Watch:
         began = self.now()
         self._lab.wait(lambda: self.now() - began > seconds, seconds + 30, "time goes by")
 
-    def _run(self) -> None:
-        while not self._over.wait(PAUSE):
-            self._look()
-        self._look()  # what the block has just waited for is part of it
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Note what has changed."""
         try:
             found = {item["metadata"]["name"]: item for item in self._lab.api.items("Deployment", "default")}
         except (requests.RequestException, LabError):

@@ -1,13 +1,12 @@
 """What llm-scaler said it read, moment by moment, against what the clients had in flight then."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from engines.client import Clients, between
+from support.sampler import Sampler
 
 SIGNALS = ("queued", "waiting", "running")
 LOOK = 0.25  # seconds between two looks; llm-scaler decides once a second
@@ -39,26 +38,15 @@ class Mismatch:
         return f"at {self.entry.at:.1f}: {read}, while clients had {self.least} to {self.most} in flight"
 
 
-class Ledger:
+class Ledger(Sampler):
     """Writes down every decision about a scaled object, from entering the block until leaving it."""
 
     def __init__(self, explain: Callable[[], Mapping[str, Any]]) -> None:
         """Take where decisions come from: a function that returns the newest one as JSON, empty if there is none."""
+        super().__init__(LOOK)
         self.entries: list[Entry] = []
         self._explain = explain
         self._behind = time.time() - time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def certain(self) -> list[Entry]:
         """Return the decisions that were called certain, and had all three readings."""
@@ -79,22 +67,22 @@ class Ledger:
                 wrong.append(Mismatch(entry, true.least, true.most))
         return wrong
 
-    def _run(self) -> None:
-        while not self._over.wait(LOOK):
-            try:
-                told = self._explain()
-            except OSError:
-                continue
-            if not told or (self.entries and self.entries[-1].at == told["at"] - self._behind):
-                continue
-            facts = {fact["name"]: fact for fact in told["inputs"] if fact["name"] in SIGNALS}
-            self.entries.append(
-                Entry(
-                    at=told["at"] - self._behind,
-                    seen=time.monotonic(),
-                    certain=told["certainty"] == "certain",
-                    answered=facts["running"]["answered"],
-                    read={name: fact["newest"] for name, fact in facts.items()},
-                    age=max((fact["age"] or 0.0 for fact in facts.values()), default=0.0),
-                )
+    def look(self) -> None:
+        """Write the newest decision down, if it is another one."""
+        try:
+            told = self._explain()
+        except OSError:
+            return
+        if not told or (self.entries and self.entries[-1].at == told["at"] - self._behind):
+            return
+        facts = {fact["name"]: fact for fact in told["inputs"] if fact["name"] in SIGNALS}
+        self.entries.append(
+            Entry(
+                at=told["at"] - self._behind,
+                seen=time.monotonic(),
+                certain=told["certainty"] == "certain",
+                answered=facts["running"]["answered"],
+                read={name: fact["newest"] for name, fact in facts.items()},
+                age=max((fact["age"] or 0.0 for fact in facts.values()), default=0.0),
             )
+        )

@@ -2,10 +2,8 @@
 
 import contextlib
 import shlex
-import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +14,10 @@ from engines.install import installed
 from engines.lab.kubelet import Kubelet
 from engines.lab.objects import PORT, engine, gateway
 from engines.servers import BATCH, MODEL
-from laboratory.build import BuildError
-from laboratory.lab import LOGS, Lab
+from laboratory.console import played
+from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import scaled_object
-from laboratory.process import LabError
 
 NAME = "vllm"
 TRIGGER = {"formula": "queue-depth", "model": MODEL, "target": "10", "idleFor": "30s"}
@@ -37,18 +34,7 @@ help"""
 
 def main() -> None:
     """Run until interrupted."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        installed("vllm")
-        with Lab() as lab, playing(lab) as console:
-            lines = [f"{what:12}{where}" for what, where in console.places().items()]
-            print(*lines, "", HELP, "Enter alone shows the fleet; Ctrl-C stops everything.", sep="\n", flush=True)
-            _obey(console)
-    except KeyboardInterrupt:
-        print(f"\nlab: stopped; the logs are in {LOGS}")
-    except (BuildError, LabError) as error:
-        sys.exit(f"lab: {error}")
+    played(playing, HELP)
 
 
 @dataclass(slots=True)
@@ -122,6 +108,7 @@ class Console:
 @contextlib.contextmanager
 def playing(lab: Lab) -> Iterator[Console]:
     """Deploy what is played with: llm-scaler, the gateway, vLLM without a replica, and its ScaledObject."""
+    installed("vllm")
     scaler = LlmScaler(lab)
     scaler.start()
     with Kubelet(lab) as kubelet:
@@ -138,20 +125,6 @@ def playing(lab: Lab) -> Iterator[Console]:
             finally:
                 console.over.set()
                 sending.join()
-
-
-def _obey(console: Console) -> None:
-    """Do what is typed; wait for the end of time when nobody can type."""
-    for line in sys.stdin:
-        try:
-            words = shlex.split(line)
-            print(console.obey(words) if words else console.state(), flush=True)
-        except (LabError, ValueError) as error:
-            print(error, flush=True)
-        except KeyError as error:
-            print(f"there is no part {error}; what runs: {', '.join(console.lab.memory())}", flush=True)
-    while True:
-        time.sleep(60)
 
 
 if __name__ == "__main__":
