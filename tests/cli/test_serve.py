@@ -15,7 +15,7 @@ def world(tmp_path, start_prometheus, pages):
 @pytest.mark.real
 @pytest.mark.timeout(180)
 def test_the_answer_never_falls_whatever_happens_to_prometheus(world):
-    server, prometheus, pages, formula = world
+    server, prometheus, pages, _ = world
     watch(server, lambda answer: answer == 6)
     decision = json.loads(server.get("/api/v1/explain/demo/llama"))["decisions"][0]
     assert decision["reason"] == "6 replicas: queued + waiting + running = 46, at 8 a replica"
