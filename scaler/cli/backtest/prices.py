@@ -104,7 +104,7 @@ def read(
         there = _items(api, f"/api/v1/namespaces/{namespace}/pods")
     except Refused:
         return None
-    named = [pod for pod in there if re.fullmatch(pods, pod["metadata"]["name"])] if pods else []
+    named = [pod for pod in there if pods and re.fullmatch(pods, pod["metadata"]["name"])]
     nodes = frozenset(str(pod["spec"].get("nodeName", "")) for pod in named) - {""}
     estimated = _estimates(endpoint, now) if endpoint and claims and nodes else {}
     return gpu_price(claims, nodes, {**estimated, **said})
@@ -126,5 +126,8 @@ def _estimates(endpoint: Endpoint, now: float) -> dict[Offer, float]:
     finally:
         connection.close()
     names = ("instance_type", "capacity_type", "zone")
-    offers = (tuple(row.labels.get(name, "") for name in names) for row in rows)
-    return {(type_, capacity, zone): row.values[0] for (type_, capacity, zone), row in zip(offers, rows, strict=True)}
+    found = {}
+    for row in rows:
+        type_, capacity, zone = (row.labels.get(name, "") for name in names)
+        found[type_, capacity, zone] = row.values[0]
+    return found

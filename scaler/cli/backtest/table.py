@@ -103,7 +103,9 @@ def cells(figures: Figures, comparison: Comparison | None) -> list[str]:
     )
     beside = "" if error is None else f" ±{abs(error):.1%}"
     late = "" if misses_error is None else f" ±{abs(misses_error):.1%}"
-    ups, downs, wrong = ("", "", "") if events is None else (f" ±{abs(count)}" for count in events)
+    ups, downs, wrong = ("", "", "")
+    if events is not None:
+        ups, downs, wrong = (f" ±{abs(count)}" for count in events)
     return [
         "-" if figures.slo_misses is None else f"{figures.slo_misses:.1%}{late}",
         f"{figures.gpu_hours:.1f}{beside}",
