@@ -4,8 +4,10 @@
 
 `knee` is the load at which half of the requests miss, `floor` the share that misses at any load. All curves of a grid
 are weighed by how likely they make what was seen; what counts is their weighted mean, so that where nothing was seen
-yet it says so by expecting misses. What was seen counts half after an hour, and only a quarter from the start, since
-requests of one minute are alike. The unit of x does not matter: the grid is logarithmic and wide.
+yet it says so by expecting misses. The unit of x does not matter: the grid is logarithmic and wide.
+
+What was seen is kept as counts, requests and those that missed, by the logarithm of the load (`Counts`): adding to it
+is cheap, and the curves are weighed once a minute. A count halves after an hour.
 
 The same logarithmic steps serve for `errors`, what came after a load like this one, so that both are put together by
 one correlation. It needs numpy, and is imported with the first step of a policy slo; nobody else pays for it.
@@ -23,40 +25,44 @@ Vector = npt.NDArray[np.float64]
 WIDTH = 0.08  # of a step, in the logarithm: 8 %
 LOWEST = math.log(0.1)  # the load of step 0
 STEPS = 200  # up to a load of 800,000
-KNEES = 120
-STEEPNESS = (2.0, 4.0, 8.0, 16.0)
-FLOORS = (0.0, 0.01, 0.05, 0.2)
+EACH = 2  # steps from knee to knee
+KNEES = STEPS // EACH
+STEEPNESS = (4.0, 8.0, 16.0)  # from requests of all lengths, of which long ones miss early, to requests all alike
+FLOORS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
 HALF_LIFE = 3600.0  # seconds
 HALF_LIFE_SURPRISED = 120.0  # seconds, while more miss than was believed
 SURPRISE = 0.3  # by so large a share of requests
-ALIKE = 4.0  # requests of a minute count as a quarter of as many
+ALIKE = 4.0  # requests of a minute are alike: a quarter of them count
+MOST = 60.0  # and no more than so many, since no minute tells more than how it was itself
 SPAN = 20  # steps by which a forecast may be wrong either way: a factor of five
-USUAL = 0.25  # how wrong a forecast is before anything is known: a logarithm's standard deviation
-USUAL_WEIGHT = 10.0  # as much as so many forecasts that were seen in a load like this one
+USUAL = 0.15  # how wrong a forecast is before anything is known: a logarithm's standard deviation
+USUAL_WEIGHT = 5.0  # as much as so many forecasts that were seen in a load like this one
 NEAR, NEAR_SLOPE = 0.25, 0.3  # loads and slopes that are alike, as logarithms' standard deviations
+
+Counts = Vector  # 2 x step: requests, and those of them that missed
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """All curves that there may be."""
+    """All curves that there may be: knee x steepness x floor."""
 
-    loads: Vector  # logarithms, one a step
-    floors: Vector  # one a curve
-    missing: Vector  # curve x step: the share that misses besides the floor
+    missing: Vector  # (knee x steepness) x step: the share that misses besides the floor
     log_miss: Vector  # step x curve: the logarithm of how likely a request misses
     log_meet: Vector  # and that it does not
 
 
 @cache
 def _grid() -> _Grid:
-    loads: Vector = LOWEST + WIDTH * np.arange(STEPS, dtype=np.float64)
-    knees = LOWEST + WIDTH * STEPS * np.arange(KNEES) / KNEES
-    knee, steep, floor = (axis.ravel() for axis in np.meshgrid(knees, STEEPNESS, FLOORS, indexing="ij"))
+    loads = LOWEST + WIDTH * np.arange(STEPS, dtype=np.float64)
+    knees = LOWEST + WIDTH * EACH * np.arange(KNEES)
+    knee, steep = (axis.ravel() for axis in np.meshgrid(knees, STEEPNESS, indexing="ij"))
     exponent = np.clip(steep[:, None] * (loads[None, :] - knee[:, None]), -40, 40)
-    missing = 1 / (1 + np.exp(-exponent))
-    chance = np.clip(floor[:, None] + (1 - floor[:, None]) * missing, 1e-5, 1 - 1e-5)
+    missing: Vector = 1 / (1 + np.exp(-exponent))
+    floors = np.array(FLOORS)
+    chance = floors[None, :, None] + (1 - floors[None, :, None]) * missing[:, None, :]
+    chance = np.clip(chance, 1e-4, 1 - 1e-4).reshape(-1, STEPS)
     log_miss, log_meet = (np.ascontiguousarray(np.log(one).T) for one in (chance, 1 - chance))
-    return _Grid(loads, floor, missing, log_miss, log_meet)
+    return _Grid(missing, log_miss, log_meet)
 
 
 def step_of(load: float) -> int:
@@ -64,27 +70,28 @@ def step_of(load: float) -> int:
     return min(max(round((math.log(max(load, 1e-9)) - LOWEST) / WIDTH), 0), STEPS - 1)
 
 
-def learnt(
-    before: Vector | None, load: float, requests: float, met: float, passed: float, *, known: "Curve | None" = None
-) -> Vector:
-    """Add what was seen to how likely each curve is.
+def counted(before: Counts | None, load: float, rate: float, missed: float, passed: float) -> Counts:
+    """Add what was seen.
 
     Args:
-        before: logarithms of the likelihoods; None: nothing was seen yet.
+        before: what was seen before; None: nothing.
         load: of a replica.
-        requests: so many ended.
-        met: the share of them that met the SLO.
+        rate: so many requests ended per second.
+        missed: the share of them that missed the SLO.
         passed: seconds since the last time.
-        known: what was believed so far. Where far more miss than that, the replica is another one than it was, and what
-            was learnt of it is forgotten within minutes.
     """
-    grid, place, weight = _grid(), step_of(load), requests / ALIKE
-    seen: Vector = weight * ((1 - met) * grid.log_miss[place] + met * grid.log_meet[place])
-    if before is None:
-        return seen
-    surprised = known is not None and 1 - met > known.floor + float(known.misses[place]) + SURPRISE
-    kept: Vector = before * 0.5 ** (passed / (HALF_LIFE_SURPRISED if surprised else HALF_LIFE))
-    return kept + seen
+    after = np.zeros((2, STEPS)) if before is None else before.copy()
+    minute = rate * 60.0
+    requests = minute / (ALIKE + minute / MOST) * passed / 60.0
+    place = step_of(load)
+    after[0, place] += requests
+    after[1, place] += requests * missed
+    return after
+
+
+def faded(counts: Counts, passed: float, *, surprised: bool = False) -> Counts:
+    """Forget what is long ago, and within minutes what is true no more."""
+    return np.asarray(counts * 0.5 ** (passed / (HALF_LIFE_SURPRISED if surprised else HALF_LIFE)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,29 +103,29 @@ class Curve:
     low: float  # of the knee: one in twenty curves has it below
     high: float  # and one in twenty above
 
+    def surprised(self, load: float, missed: float) -> bool:
+        """Whether so many more miss than was believed that it must be another replica than it was."""
+        return missed > self.floor + float(self.misses[step_of(load)]) + SURPRISE
 
-def curve(*likelihoods: Vector | None) -> Curve | None:
-    """Put together what is known of each promise; a request has to meet them all. None: nothing is known."""
-    known = [one for one in likelihoods if one is not None]
-    if not known:
-        return None
+
+def curve(counts: Counts) -> Curve:
+    """Weigh all curves by what was seen."""
     grid = _grid()
-    meets, kept, knees = np.ones(STEPS), 1.0, []
-    for one in known:
-        weight = np.exp(one - one.max())
-        weight /= weight.sum()
-        misses = weight @ grid.missing
-        meets = meets * (1 - misses)
-        kept *= 1 - float(weight @ grid.floors)
-        by_knee = np.cumsum(weight.reshape(KNEES, -1).sum(axis=1))
-        knees.append(tuple(_knee(int(np.searchsorted(by_knee, share))) for share in (0.05, 0.95)))
-    low, high = min(knees)
-    return Curve(1 - meets, 1 - kept, low, high)
+    (used,) = np.nonzero(counts[0])
+    seen = slice(int(used[0]), int(used[-1]) + 1)
+    missed = counts[1, seen]
+    likely = missed @ grid.log_miss[seen] + (counts[0, seen] - missed) @ grid.log_meet[seen]
+    weight = np.exp(likely - likely.max()).reshape(-1, len(FLOORS))
+    weight /= weight.sum()
+    shapes = weight.sum(axis=1)
+    by_knee = np.cumsum(shapes.reshape(KNEES, -1).sum(axis=1))
+    low, high = (_knee(int(np.searchsorted(by_knee, share))) for share in (0.05, 0.95))
+    return Curve(shapes @ grid.missing, float(weight.sum(axis=0) @ np.array(FLOORS)), low, high)
 
 
 def _knee(place: int) -> float:
     """The load of a knee by its place in the grid."""
-    return math.exp(LOWEST + WIDTH * STEPS / KNEES * place)
+    return math.exp(LOWEST + WIDTH * EACH * place)
 
 
 def errors(pairs: Vector | None, level: float, slope: float) -> Vector:

@@ -1,7 +1,7 @@
 """Say the SLO, get the replicas: what a replica carries is learnt, and so is the margin; no target is set.
 
     load      tokens of work per second: what is worked off and what piles up, a prompt's token for a tenth of another
-    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is higher by two standard errors
+    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors
     curve     the share that misses, by the load of a replica (curve.py): learnt from the engine's histograms
     margin    what came one start-up after a load like this one, in the last hours
     need      the fewest replicas with which no more than `1 - share` is expected to miss, over curve and margin
@@ -10,15 +10,17 @@
 
 What waits beyond two requests a replica adds the replicas that clear it in half a start-up (at least 2 minutes), less
 those that have room. A replica is never trusted with more than 1.15 times the highest load that it was seen to carry
-well, so that it is tried in steps. Nor is it believed to carry less than a quarter of the load at which half miss,
-before half of the load it has now was tried: one load alone says little of the curve's slope. More replicas than twice
-as many as there were requests in flight are not asked for, since they would stand idle. Down it goes no lower than the
-greatest need of one start-up (decision/pace.py).
+well, or than one replica less would give it, so that it is tried in steps. More replicas than twice as many as there
+were requests in flight are not asked for, since they would stand idle. Down it goes no lower than the greatest need of
+one start-up (decision/pace.py).
 
-What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that.
+What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that. While
+requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one.
+An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
+tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
-The curve's evidence is a minute's: its highest load beside the share of its requests that were in time, so both have
-to be read over the same minute. A new process learns all this from two hours of history, in steps of a minute; how many
+The curve's evidence is a minute's: its load beside the share of its requests that were in time, so both have to be
+read over the same minute. A new process learns all this from two hours of history, in steps of a minute; how many
 replicas were ready then is known from kube-state-metrics, and without it the curve is learnt anew. Where the engine
 lacks a signal, the formula's own value decides, as in queue-depth, and the reason says which signal it is. What was
 measured once and is not any more lowers nothing.
@@ -36,7 +38,7 @@ from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
 
 if TYPE_CHECKING:
-    from scaler.policy.curve import Curve, Vector
+    from scaler.policy.curve import Counts, Curve, Vector
 
 ALPHA = 0.1  # a prompt's token is worth so much of a generated one
 MINUTE = 60.0  # seconds over which the signals are read
@@ -51,7 +53,13 @@ UNKNOWN_STARTUP = 180.0  # seconds, where no pod has told it
 LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is to be cleared
 LEAST_BUDGET = 0.3  # of `1 - share`, which may always miss
 TRUSTED = 1.15  # times the highest load that was carried well
-KNEE_AT_MOST = 4.0  # times the load that is carried, until half of the load now was tried
+ONE_FEWER = 2.0  # and up to so many times, where it takes no more than one replica away
+QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
+SHORT = 32.0  # tokens: shorter answers are not judged by the time per token, since one slow step decides it
+GROWTH = 15.0  # seconds over which what piles up is read: engines are scraped about so often
+ALIKE_LEVEL = 0.04  # of a load's logarithm: one that differs by less has the same margin
+MARGIN = 30.0  # seconds for which a margin holds
+FALLS = 60.0  # seconds of the shortest mean that may lower the load
 WELL = 0.95  # share in time from which a load was carried well
 FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
 REFITTED = 60.0  # seconds between two looks at the whole curve
@@ -105,6 +113,8 @@ class Sample:
     waits: float  # of these, not begun
     ready: int  # replicas
     arrivals: float  # requests per second
+    loads: float  # the sum of all loads so far, this one with them
+    arrived: float  # and of all arrivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +126,26 @@ class Forecast:
     slope: float
 
 
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What a replica may be given, with what may come in mind; it holds for a while."""
+
+    at: float
+    level: float
+    carried: float  # the load as it is forecast
+    alone: float  # what the curve alone would allow
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SloState:
     """What it remembers."""
 
     samples: tuple[Sample, ...] = ()  # of 5 minutes, oldest first
     forecasts: tuple[Forecast, ...] = ()  # of one start-up
-    ttft: "Vector | None" = None  # likelihoods of curves: of the first token
-    itl: "Vector | None" = None  # and of the further ones
+    counts: "Counts | None" = None  # requests and misses, by the load of a replica
+    pushed: float = 0.0  # the highest load of a replica since requests began to queue; 0 while none does
     pairs: "Vector | None" = None  # forecasts that were checked
-    checked: float = -math.inf  # when the last one was
+    margin: "Margin | None" = None
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
     trusted: float = 0.0  # the highest load of a replica that was carried well
@@ -162,22 +182,23 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     """
     measured = {signal: seen.metrics[text] for text, signal in ASKED.items()}
     there = {signal for signal, value in measured.items() if value >= 0}
-    state = replace(state, known=state.known | there)
+    if not there <= state.known:
+        state = replace(state, known=state.known | there)
     lacking = [signal for signal in _NEEDED if signal not in there]
     if lacking:
         return state, _without(lacking, state, seen)
-    state = _means(state, measured, now)
+    state = _mean_work(state, measured, now)
     if state.output is None or not seen.ready:
         told = "no replica is ready" if state.output is not None else "no request has ended yet"
         return state, Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
     state, minute = _sampled(state, measured, seen, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     level, window = _level(state.samples, now)
-    slope = math.log(max(minute, 1e-3) / max(_mean(state.samples, now, MEMORY), 1e-3))
-    peak = max(minute, *(one.load for one in _since(state.samples, now - MINUTE)))
+    slope = math.log(max(minute, 1e-3) / max(_means(state.samples, now, MEMORY)[0], 1e-3))
     forecast = Forecast(now, level, slope)
-    state = _checked(state, forecast, peak, startup)
-    state = _evidence(state, measured, peak, minute, now)
+    state = _checked(state, forecast, minute, startup)
+    state = _evidence(spec, state, measured, minute, now)
+    state = _margin(spec, state, forecast)
     return state, _outcome(spec, state, seen, forecast, window, startup)
 
 
@@ -193,7 +214,7 @@ def _without(lacking: list[str], state: SloState, seen: Seen) -> Outcome:
     return Outcome(seen.load, True, f"the engine does not tell {names}: as many replicas as queue-depth asks for")
 
 
-def _means(state: SloState, measured: Mapping[str, float], now: float) -> SloState:
+def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> SloState:
     """The mean tokens of a request, which change slowly."""
     finished = measured["requests_per_second"]
     if finished * MINUTE < 1:
@@ -215,117 +236,131 @@ def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: fl
     waits = measured["queued"] + measured["waiting"]
     in_flight = waits + measured["running"]
     last = state.samples[-1] if state.samples else None
-    passed = now - last.at if last else 0.0
-    first = next((one for one in state.samples if one.at > now - 1.25 * MINUTE), None)
 
-    def load(since: Sample | None, span: float) -> tuple[float, float]:
+    def load(since: Sample | None) -> tuple[float, float]:
         """Tokens of work and requests per second: what was worked off, and what has piled up meanwhile."""
+        span = now - since.at if since else 0.0
         piled = (in_flight - since.in_flight) / span if since and span > 0 else 0.0
         waiting = (waits - since.waits) / span if since and span > 0 else 0.0
         arrivals = max(measured["requests_per_second"] + piled, 0.0)
         prompts = max(measured["prompt_tokens_per_second"] + waiting * (state.prompt or 0.0), 0.0)
         return ALPHA * prompts + arrivals * (state.output or 0.0), arrivals
 
-    now_load, arrivals = load(last, passed)
-    sample = Sample(now, now_load, in_flight, waits, seen.ready or 0, arrivals)
-    minute, _ = load(first, now - first.at if first else 0.0)
-    samples = (*(one for one in state.samples if now - MEMORY < one.at < now), sample)
+    now_load, arrivals = load(_since(state.samples, now - GROWTH) if last else None)
+    minute, _ = load(_since(state.samples, now - MINUTE) if last else None)
+    loads, arrived = (last.loads, last.arrived) if last else (0.0, 0.0)
+    sample = Sample(now, now_load, in_flight, waits, seen.ready or 0, arrivals, loads + now_load, arrived + arrivals)
+    first = bisect_right(state.samples, now - MEMORY, key=_at)
     busiest = tuple(one for one in state.busiest if one[0] > now - LONGEST_STARTUP and one[1] > in_flight)
-    return replace(state, samples=samples, busiest=(*busiest, (now, in_flight))), minute
+    return replace(state, samples=(*state.samples[first:], sample), busiest=(*busiest, (now, in_flight))), minute
 
 
-def _since(samples: tuple[Sample, ...], start: float) -> list[Sample]:
-    first = bisect_right(samples, start, key=lambda one: one.at)
-    return list(samples[min(first, len(samples) - 1) :])
+def _since(samples: tuple[Sample, ...], start: float) -> Sample:
+    """The newest sample that is not after `start`, or the oldest one."""
+    return samples[max(bisect_right(samples, start, key=_at) - 1, 0)]
 
 
-def _mean(samples: tuple[Sample, ...], now: float, window: float) -> float:
-    """The mean load of a window."""
-    loads = [one.load for one in _since(samples, now - window)]
-    return sum(loads) / len(loads)
+def _count(samples: tuple[Sample, ...], now: float) -> int:
+    """The number of samples of the last minute, at least the newest."""
+    return max(len(samples) - bisect_right(samples, now - MINUTE, key=_at), 1)
+
+
+def _at(sample: Sample) -> float:
+    return sample.at
+
+
+def _means(samples: tuple[Sample, ...], now: float, window: float) -> tuple[float, float]:
+    """The mean load and the mean arrivals of a window, at least of the newest sample."""
+    start = min(bisect_right(samples, now - window, key=_at), len(samples) - 1)
+    first, last, count = samples[start], samples[-1], len(samples) - start
+    return (last.loads - first.loads + first.load) / count, (last.arrived - first.arrived + first.arrivals) / count
 
 
 def _level(samples: tuple[Sample, ...], now: float) -> tuple[float, float]:
-    """The load that is believed, and over which window: the longest, unless a shorter one is surely higher."""
-    level, chosen = _mean(samples, now, MEMORY), MEMORY
+    """The load that is believed, and over which window: the longest, unless a shorter one is surely another."""
+    level, chosen = _means(samples, now, MEMORY)[0], MEMORY
     for window in WINDOWS:
-        arrivals = [one.arrivals for one in _since(samples, now - window)]
-        requests = max(sum(arrivals) / len(arrivals) * window, 1.0)
-        sure = _mean(samples, now, window) * (1 - CERTAIN * math.sqrt(SCATTER / requests))
-        if sure > level:
-            level, chosen = sure, window
+        mean, arrivals = _means(samples, now, window)
+        error = CERTAIN * math.sqrt(SCATTER / max(arrivals * window, 1.0))
+        if mean * (1 - error) > level:
+            level, chosen = mean * (1 - error), window
+        elif window >= FALLS and mean * (1 + error) < level and chosen > window:
+            level, chosen = mean * (1 + error), window
     return level, chosen
 
 
-def _checked(state: SloState, forecast: Forecast, peak: float, startup: float) -> SloState:
+def _checked(state: SloState, forecast: Forecast, minute: float, startup: float) -> SloState:
     """Hold what has come against what was to be expected one start-up ago."""
     from scaler.policy import curve
 
     now, lead = forecast.at, startup + SYNC
-    forecasts = (*(one for one in state.forecasts if now - lead - CHECKED < one.at < now), forecast)
-    state = replace(state, forecasts=forecasts)
-    due = [one for one in forecasts if one.at <= now - lead]
-    if not due or due[-1].level <= 0 or peak <= 0 or now - state.checked < CHECKED:
+    if state.forecasts and now - state.forecasts[-1].at < CHECKED:
         return state
-    pairs = curve.remembered(state.pairs, due[-1].level, peak, due[-1].slope, CHECKS)
-    return replace(state, pairs=pairs, checked=now)
+    due = [one for one in state.forecasts if one.at <= now - lead]
+    kept = state.forecasts[max(len(due) - 1, 0) :]
+    state = replace(state, forecasts=(*kept, forecast))
+    if not due or due[-1].level <= 0 or minute <= 0:
+        return state
+    return replace(state, pairs=curve.remembered(state.pairs, due[-1].level, minute, due[-1].slope, CHECKS))
 
 
-def _evidence(state: SloState, measured: Mapping[str, float], peak: float, minute: float, now: float) -> SloState:
+def _evidence(spec: Slo, state: SloState, measured: Mapping[str, float], minute: float, now: float) -> SloState:
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
 
-    lately = _since(state.samples, now - MINUTE)
-    ready = sum(one.ready for one in lately) / len(lately)
-    passed = now - state.samples[-2].at if len(state.samples) > 1 else 0.0
-    requests = measured["requests_per_second"] * min(passed, MINUTE)
-    if ready > 0 and requests > 0:
-        work = ALPHA * (state.prompt or 0.0) + (state.output or 0.0)
-        first = next(one for one in state.samples if one.at > now - 1.25 * MINUTE)
-        inherited = minute + first.waits * work / MINUTE  # what waited as the minute began is its load too
-        loads = {"time_to_first_token": max(peak, inherited) / ready, "time_per_output_token": peak / ready}
-        before = {"time_to_first_token": state.ttft, "time_per_output_token": state.itl}
-        for signal, load in loads.items():
-            if measured[signal] >= 0:
-                before[signal] = curve.learnt(
-                    before[signal], load, requests, measured[signal], passed, known=state.curve
-                )
-        state = replace(state, ttft=before["time_to_first_token"], itl=before["time_per_output_token"])
-        state = _trusted(state, measured, peak / ready, passed)
-    if now - state.fitted >= REFITTED and (state.ttft is not None or state.itl is not None):
-        state = replace(state, curve=curve.curve(state.ttft, state.itl), fitted=now)
+    sample, first = state.samples[-1], _since(state.samples, now - MINUTE)
+    before = state.samples[-2].at if len(state.samples) > 1 else now
+    passed = min(now - before, MINUTE)
+    missed = _missed(spec, state, measured, now)
+    ready = (sample.ready + first.ready) / 2
+    if missed is None or ready <= 0 or passed <= 0 or measured["requests_per_second"] <= 0:
+        return state
+    load = max(minute / ready, state.pushed)
+    queued = max(sample.waits, first.waits) > QUEUED * ready
+    surprised = state.curve is not None and state.curve.surprised(load, missed)
+    counts = curve.counted(state.counts, load, measured["requests_per_second"], missed, passed)
+    fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
+    trusted = max(fading, load) if missed < 1 - WELL else fading
+    state = replace(state, counts=counts, trusted=trusted, pushed=load if queued else 0.0)
+    if now - state.fitted >= REFITTED:
+        since = MINUTE if state.fitted == -math.inf else now - state.fitted
+        counts = curve.faded(counts, since, surprised=surprised)
+        state = replace(state, counts=counts, curve=curve.curve(counts), fitted=now)
     return state
 
 
-def _trusted(state: SloState, measured: Mapping[str, float], load: float, passed: float) -> SloState:
-    """The highest load that was carried well, forgotten slowly."""
-    fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
-    well = all(not 0 <= measured[signal] < WELL for signal in _CURVED)
-    return replace(state, trusted=max(fading, load) if well else fading)
+def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], now: float) -> float | None:
+    """The share of the last minute's requests that were late; None where a signal that was there is missing."""
+    if any(measured[signal] < 0 and signal in state.known for signal in _CURVED):
+        return None
+    first, further = (measured[signal] for signal in _CURVED)
+    if first < 0 and further < 0:
+        return None
+    lately = [one.in_flight - one.waits for one in state.samples[-_count(state.samples, now) :]]
+    stay = sum(lately) / len(lately) / max(measured["requests_per_second"], 1e-9)
+    judged = math.exp(-SHORT * spec.itl / max(stay, 1e-9))
+    late = 1 - (1 - further) * judged if further >= 0 else 1.0
+    return 1 - max(first, 0.0) * late if first >= 0 else 1 - late
 
 
 def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window: float, startup: float) -> Outcome:
     """The replicas, and the account of them in words."""
-    from scaler.policy import curve
-
     if state.curve is None:
         signals = " and ".join(_CURVED)
         told = f"nothing is known yet of what a replica carries ({signals}): as many replicas as queue-depth asks for"
         return Outcome(max(seen.load, 0.0), True, told)
     sample, level = state.samples[-1], forecast.level
     may_miss = 1 - spec.share
-    budget = max(LEAST_BUDGET * may_miss, may_miss - state.curve.floor)
-    alone = carried = state.trusted
-    if level > 0:
-        wrong = curve.errors(state.pairs, level, forecast.slope)
-        carried, alone = curve.carries(state.curve, wrong, budget)
-        least = min(sample.load / max(sample.ready, 1) / 2, state.curve.low / KNEE_AT_MOST)
-        carried, alone = carried * max(least / alone, 1.0), max(alone, least)
-    limit = TRUSTED * state.trusted
+    margin = state.margin
+    alone = margin.alone if margin else state.trusted
+    carried = margin.carried if margin else state.trusted
+    fewer = max((seen.ready or 0) - 1, 1)
+    limit = max(TRUSTED * state.trusted, min(level / fewer, ONE_FEWER * state.trusted))
     tried = 0 < limit < carried
     carried = limit if tried else carried
     need = level / carried if carried > 0 else seen.load
-    terms = [_load(level, window), _carries(spec, state.curve, alone, carried, startup, tried=tried)]
+    told = _tried(carried, state.trusted) if tried else _carries(spec, state.curve, alone, carried, startup)
+    terms = [_load(level, window), told]
     terms.append(f"{need:.2f} replicas")
     more = _backlog(state, seen, sample, need, carried, startup)
     if more > 0:
@@ -339,15 +374,36 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window:
     return Outcome(asked, True, "; ".join(terms))
 
 
+def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
+    """Say what a replica may be given, anew where the load is another or some time has passed."""
+    from scaler.policy import curve
+
+    now, level, known = forecast.at, forecast.level, state.margin
+    if state.curve is None or level <= 0:
+        return state
+    old = known is None or state.fitted == now or now - known.at >= MARGIN
+    if known is not None and not old and abs(math.log(level / known.level)) < ALIKE_LEVEL:
+        return state
+    may_miss = 1 - spec.share
+    budget = max(LEAST_BUDGET * may_miss, may_miss - state.curve.floor)
+    wrong = curve.errors(state.pairs, level, forecast.slope)
+    carried, alone = curve.carries(state.curve, wrong, budget)
+    return replace(state, margin=Margin(now, level, carried, alone))
+
+
 def _load(level: float, window: float) -> str:
     return f"a load of {level:.0f} tokens/s (the mean of {seconds(window)})"
 
 
-def _carries(spec: Slo, known: "Curve", alone: float, carried: float, startup: float, *, tried: bool) -> str:
+def _tried(carried: float, trusted: float) -> str:
+    """How far it dares to go beyond what was seen, in words."""
+    times = f"{carried / trusted:.2f} times"
+    return f"a replica is tried with {carried:.0f}, {times} what it was seen to carry"
+
+
+def _carries(spec: Slo, known: "Curve", alone: float, carried: float, startup: float) -> str:
     """What a replica carries, in words."""
     within = f"{spec.share:.4g} within {seconds(spec.ttft)} and {seconds(spec.itl)} a token"
-    if tried:
-        return f"a replica is tried with {carried:.0f}, {TRUSTED:g} times what it was seen to carry"
     wide = f"half miss at {known.low:.0f} to {known.high:.0f}"
     margin = f"{carried:.0f} with the margin for a start-up of {seconds(round(startup))}"
     return f"a replica carries {alone:.0f} with {within} ({wide}), {margin}"

@@ -230,7 +230,7 @@ class Fleet:
         best, least = None, math.inf
         for replica in self._replicas.values():
             if replica.phase == "ready" and replica.load < least and len(replica.waiting) < takes:
-                best, least = replica, replica.load
+                best, least = replica, float(replica.load)
         return best
 
     def _lose(self, broken: list[Done]) -> None:

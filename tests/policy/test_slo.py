@@ -8,7 +8,7 @@ import pytest
 
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
-from scaler.policy import slo
+from scaler.policy import curve, slo
 from scaler.policy.outcome import Seen
 
 PROMPT, OUTPUT = 1000.0, 200.0  # tokens of a request, whose work is 0.1 x 1000 + 200 = 300
@@ -38,7 +38,7 @@ def seen(rate, ready, *, knee=KNEE, floor=0.0, waiting=0.0, current=None, took=6
         "generated ?? -1": rate * OUTPUT,
         "ttftMet ?? -1": met,
         "itlMet ?? -1": met,
-    } | {name: value for name, value in changed.items() if " " in name}
+    } | changed
     load = (rate * 5 + waiting) / 8
     return Seen(load, load * 8, metrics=metrics, ready=ready, current=ready if current is None else current, took=took)
 
@@ -65,6 +65,48 @@ def test_it_is_tried_in_steps_from_what_there_is():
     _, told, _ = run([20.0] * 20, ready=20)
     assert "a replica is tried with 345, 1.15 times what it was seen to carry" in told[-1].reason
     assert told[-1].replicas == pytest.approx(20 / slo.TRUSTED)
+
+
+def test_a_small_fleet_is_tried_with_one_fewer():
+    """With steps of 1.15 seven would stay seven for ever, since 7 / 1.15 is more than 6."""
+    _, told, ready = run([4.0] * 200, ready=4)  # a load of 1,200, that one replica carries
+    assert ready <= 2
+    _, told, _ = run([20.0] * 20, ready=4, follow=False, knee=4 * KNEE)
+    assert told[-1].replicas == pytest.approx(3)
+    assert "a replica is tried with 2000, 1.33 times what it was seen to carry" in told[-1].reason
+
+
+def test_what_misses_while_requests_queue_is_the_fault_of_the_load_that_made_them_queue():
+    """A jump by seven that one replica meets: all miss, and go on doing so while the queue is worked off."""
+    calm, _, _ = run([4.0] * 100, ready=2, follow=False)
+    state, now = calm, 100 * 15.0
+    late = {"ttftMet ?? -1": 0.0}
+    for tick in range(24):  # six minutes: the load is the old one again, of a fleet of 8, and 400 wait
+        state, _ = slo.step(
+            spec(),
+            state,
+            seen(28.0 if tick < 8 else 4.0, 2 if tick < 12 else 8, waiting=400.0, **late),
+            now + tick * 15.0,
+        )
+    low = [curve.step_of(load) for load in (150.0, 600.0)]
+    assert state.counts[1, low[0] : low[1] + 1].sum() == pytest.approx(0, abs=1)
+    assert state.counts[1].sum() > 20
+
+
+def test_a_short_answer_is_not_late_for_one_slow_step():
+    """A third of the requests is late per token; of answers of a second none is, of those of ten seconds most are."""
+    needs = []
+    for running in (20.0, 200.0):  # 20 requests/s that stay for 1 or 10 seconds
+        state, _, _ = run([20.0] * 60, ready=6, follow=False, **{"itlMet ?? -1": 0.67, "running": running})
+        needs.append(state.curve.floor + float(state.curve.misses[curve.step_of(1000.0)]))
+    assert needs[0] < 0.15
+    assert needs[1] > 0.2
+
+
+def test_a_load_that_has_surely_fallen_is_believed_within_minutes():
+    _, told, _ = run([20.0] * 60 + [5.0] * 12, ready=6, follow=False)
+    assert "(the mean of 1m)" in told[67].reason
+    assert told[67].replicas < 0.45 * told[59].replicas
 
 
 def test_a_slower_replica_gets_more_of_them():
@@ -147,16 +189,14 @@ def test_a_restart_that_folds_two_hours_in_steps_of_a_minute_knows_nearly_the_sa
     before, told, _ = run(rates, ready=8, follow=False)
     after, coarse, _ = run(rates[::4], ready=8, follow=False, interval=60.0)
     assert coarse[-1].replicas == pytest.approx(told[-1].replicas, rel=0.25)
-    assert (before.curve.low, after.curve.high) == (
-        pytest.approx(after.curve.low, rel=0.5),
-        pytest.approx(before.curve.high, rel=0.5),
-    )
+    assert 0.5 < after.curve.low / before.curve.low < 2
+    assert 0.5 < after.curve.high / before.curve.high < 2
 
 
 def test_a_tighter_promise_needs_no_fewer():
     needs = []
     for share in (0.9, 0.99, 0.999):
-        _, told, _ = run([20.0] * 100, ready=8, follow=False, settings=spec(share=share))
+        _, told, _ = run([20.0] * 100, ready=5, follow=False, settings=spec(share=share))
         needs.append(told[-1].replicas)
     assert needs == sorted(needs)
     assert needs[0] < needs[-1]

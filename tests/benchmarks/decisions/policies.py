@@ -26,6 +26,7 @@ from scaler.sim.loop import Latest, fixed
 sys.path.insert(0, str(Path(__file__).parent))
 from seen import Scrapes
 
+LONG_AGO = 3600.0  # seconds
 MOST = 64  # maxReplicaCount
 BASE = ScaledObject(min_replica_count=1, max_replica_count=MOST, polling_interval=15.0)
 AT_ONCE = Rules(policies=(RatePolicy("Pods", 1000, 15.0),), window=0.0)
@@ -42,12 +43,21 @@ target: 4
 policy: {kind: kpa}
 """
 RAY = KPA.replace("name: kpa", "name: ray").replace("target: 4", "target: 2").replace("kind: kpa", "kind: ray")
+OTHERS = {  # the other policies that we speak, with the settings that their own examples have
+    "aibrix-kpa": "{kind: aibrix-kpa}",
+    "apa": "{kind: apa}",
+    "kthena": "{kind: kthena}",
+    "hpa": "{kind: hpa}",
+    "wallaroo": "{kind: wallaroo, scale_up_queue_depth: 10}",
+    "step": "{kind: step, tiers: [{at: 4, percent: 5}, {at: 40, percent: 15}, {at: 120, percent: 50}, {at: 400, percent: 100}]}",
+}
 
 
 class Ours:
     """A formula through the product's fold, over what Prometheus and Kubernetes would say of a fleet."""
 
-    def __init__(self, text, **metadata):
+    def __init__(self, text, startup, **metadata):
+        self.startup = startup
         tree = parse_yaml(text, "benchmark.yaml")
         file = parse_file(tree, "benchmark.yaml")
         given = {"formula": file.name, "model": "llama", **metadata}
@@ -59,6 +69,9 @@ class Ours:
 
     def observe(self, seen):
         self.scrapes.add(seen)
+        if not self.born:  # those that are there from the start were ordered once, as Kubernetes would know
+            self.ready = {one.serial: -LONG_AGO for one in seen.replicas}
+            self.born = {one.serial: -LONG_AGO - self.startup for one in seen.replicas}
         for one in seen.replicas:
             self.born.setdefault(one.serial, one.ordered)
             if one.phase == "ready":
@@ -186,6 +199,14 @@ def shipped(name):
     return (shipped_formulas() / f"{name}.yaml").read_text()
 
 
+def spoken(kind):
+    """A formula with one of the other policies, over requests anywhere, at 4 a replica."""
+    text = KPA.replace("name: kpa", "name: other").replace("policy: {kind: kpa}", f"policy: {OTHERS[kind]}")
+    if kind == "wallaroo":  # it reads a queue, and has thresholds of its own
+        text = text.replace("target: 4\n", "").replace("running + waiting", "waiting")
+    return f"{text}metricKind: total\n"
+
+
 def keda_queue(seen):
     return Answer(seen.waiting + seen.queued, active=True)
 
@@ -196,12 +217,13 @@ def hpa_running(seen):
 
 # name -> (what KEDA and the HPA do with it, the policy of a run)
 POLICIES = {
-    "slo": (OURS, lambda run: Ours(shipped("slo"))),
-    "queue-depth": (OURS, lambda run: Ours(shipped("queue-depth"))),
+    "slo": (OURS, lambda run: Ours(shipped("slo"), run.startup)),
+    "queue-depth": (OURS, lambda run: Ours(shipped("queue-depth"), run.startup)),
     "KEDA waiting/5": (replace(BASE, target=5.0), lambda run: Latest(keda_queue)),
     "HPA running/4": (replace(BASE, target=4.0), lambda run: Latest(hpa_running)),
-    "Knative 4": (DIRECT, lambda run: Ours(KPA)),
-    "Ray 2": (DIRECT, lambda run: Ours(RAY)),
+    "Knative 4": (DIRECT, lambda run: Ours(KPA, run.startup)),
+    "Ray 2": (DIRECT, lambda run: Ours(RAY, run.startup)),
+    **{kind: (DIRECT, lambda run, kind=kind: Ours(spoken(kind), run.startup)) for kind in OTHERS},
     "Dynamo-like": (DIRECT, lambda run: Work(run.hardware, 60.0, 0.3, 60.0, apart=True)),
     "token velocity": (DIRECT, lambda run: Velocity(run.hardware)),
 }

@@ -5,16 +5,17 @@ tells what the columns mean. Results are kept as JSON lines, so that a run can g
 """
 
 import argparse
+import functools
 import itertools
 import json
 import math
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import compiled  # noqa: F401  first: it lets the compiled simulator be found
 import policies
 import traces
 
@@ -39,12 +40,13 @@ class Run:
     startup: float
 
 
-def maker(name, files):
-    """How a trace is made of a seed: by its name, or FILE.csv.gz:FACTOR."""
+@functools.lru_cache(maxsize=2)
+def made_of(name, seed):
+    """The trace of a seed: by its name, or FILE.csv.gz:FACTOR. The cells of one trace follow each other."""
     if name in traces.MADE:
-        return traces.MADE[name]
+        return traces.MADE[name](seed)
     path, _, factor = name.partition(":")
-    return traces.from_file(Path(path), float(factor or 1))
+    return traces.from_file(Path(path), float(factor or 1))(seed)
 
 
 def judge(trace, world, policy, warmup):
@@ -69,9 +71,8 @@ def judge(trace, world, policy, warmup):
 def cell(task):
     """Judge one policy on one trace, cold start and seed."""
     name, row, startup, seed, policy = task
-    os.nice(0)
     machine = hardware(row)
-    made = maker(name, ())(seed)
+    made = made_of(name, seed)
     warmup = WARMUP if made[-1].at > SHORT else 300.0
     fleet = FleetSpec(machine, startup=startup)
     prompt, output = policies.prices(machine)
@@ -113,7 +114,7 @@ def main():
     parser.add_argument("--startup", nargs="*", type=float, default=STARTUPS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--hardware", nargs="*", default=["a100-8b-bf16"])
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("decisions.jsonl"))
     given = parser.parse_args()
     known = {}
@@ -122,7 +123,7 @@ def main():
             one = json.loads(line)
             known[one["trace"], one["hardware"], one["startup"], one["seed"], one["policy"]] = one
     tasks = list(itertools.product(given.trace, given.hardware, given.startup, range(1, given.seeds + 1), given.policy))
-    missing = [task for task in tasks if task not in known]
+    missing = sorted((task for task in tasks if task not in known), key=lambda task: (task[0], task[3]))
     with ProcessPoolExecutor(given.processes) as pool, given.out.open("a") as out:
         for one in pool.map(cell, missing):
             known[one["trace"], one["hardware"], one["startup"], one["seed"], one["policy"]] = one
