@@ -4,7 +4,8 @@
 
 `knee` is the load at which half of the requests miss, `floor` the share that misses at any load. All curves of a grid
 are weighed by how likely they make what was seen; what counts is their weighted mean, so that where nothing was seen
-yet it says so by expecting misses. The unit of x does not matter: the grid is logarithmic and wide.
+yet it says so by expecting misses. What is seen at one load alone may be a floor or a steep rise, and the rise is taken
+for more likely, so that more replicas are tried before it is said that they do not help. The unit of x does not matter: the grid is logarithmic and wide.
 
 What was seen is kept as counts, requests and those that missed, by the logarithm of the load (`Counts`): adding to it
 is cheap, and the curves are weighed once a minute. A count halves after an hour.
@@ -29,6 +30,7 @@ EACH = 2  # steps from knee to knee
 KNEES = STEPS // EACH
 STEEPNESS = (4.0, 8.0, 16.0)  # from requests of all lengths, of which long ones miss early, to requests all alike
 FLOORS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
+FLOOR_SCALE = 0.05  # a floor higher by so much is less likely by a factor e, until other loads have shown it
 HALF_LIFE = 3600.0  # seconds
 HALF_LIFE_SURPRISED = 120.0  # seconds, while more miss than was believed
 SURPRISE = 0.3  # by so large a share of requests
@@ -115,7 +117,8 @@ def curve(counts: Counts) -> Curve:
     seen = slice(int(used[0]), int(used[-1]) + 1)
     missed = counts[1, seen]
     likely = missed @ grid.log_miss[seen] + (counts[0, seen] - missed) @ grid.log_meet[seen]
-    weight = np.exp(likely - likely.max()).reshape(-1, len(FLOORS))
+    likely = likely.reshape(-1, len(FLOORS)) - np.array(FLOORS) / FLOOR_SCALE
+    weight = np.exp(likely - likely.max())
     weight /= weight.sum()
     shapes = weight.sum(axis=1)
     by_knee = np.cumsum(shapes.reshape(KNEES, -1).sum(axis=1))
