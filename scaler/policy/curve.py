@@ -5,7 +5,8 @@
 `knee` is the load at which half of the requests miss, `floor` the share that misses at any load. All curves of a grid
 are weighed by how likely they make what was seen; what counts is their weighted mean, so that where nothing was seen
 yet it says so by expecting misses. What is seen at one load alone may be a floor or a steep rise, and the rise is taken
-for more likely, so that more replicas are tried before it is said that they do not help. The unit of x does not matter: the grid is logarithmic and wide.
+for more likely, so that more replicas are tried before it is said that they do not help. The unit of x does not matter:
+the grid is logarithmic and wide.
 
 What was seen is kept as counts, requests and those that missed, by the logarithm of the load (`Counts`): adding to it
 is cheap, and the curves are weighed once a minute. A count halves after an hour.
