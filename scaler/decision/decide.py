@@ -336,7 +336,8 @@ def _settle(
         measured = Failure("was not measured", now)
     fact = _newest(spec, item, measured, inputs, state, now)
     if item.optional:
-        fact = _as_far_as_measured(spec, item, fact, state, now)
+        failed = isinstance(measured, Failure)
+        fact = _as_far_as_measured(spec, item, fact, inputs, state, now, failed=failed)
     if not item.over:
         return fact
     samples = [sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now]
@@ -346,14 +347,33 @@ def _settle(
     return replace(fact, value=reduced, rule=rule if values else fact.rule)
 
 
-def _as_far_as_measured(spec: WorkloadSpec, item: Input, fact: Fact, state: State, now: float) -> Fact:
-    """Take an optional input as it is; while it is not measured its last value, and after `holdFor` nil."""
-    if fact.newest is not None and not fact.stood_in:
-        return replace(fact, problem="", rule=fact.problem or fact.rule)
+def _as_far_as_measured(
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, now: float, *, failed: bool
+) -> Fact:
+    """Let the formula do without an optional input, but not so soon after it was there that it would lower an answer.
+
+    For `holdFor` after its last whole value that value stands in, or the part of it that is measured. Where its source
+    fails meanwhile, the answer is held as for any other input. So it is in the first `holdFor` of a process, which does
+    not know what was before, where there are replicas. An input that was never there is left out, and says so.
+    """
+    if fact.newest is not None and not fact.problem:
+        return fact
     at, last = state.last.get(item.name, (now, None))
-    if last is not None and now - at <= spec.hold_for:
-        rule = f"the last value, {seconds(now - at)} old"
-        return replace(fact, value=last, newest=last, problem="", rule=rule, stood_in=True, final=False)
+    begun = now if state.started is None else state.started
+    lately = (
+        last is not None and now - at + spec.interval <= spec.hold_for
+    )  # a tick less: what was seen is not forgotten
+    if lately and fact.newest is None:
+        stands_in = f"the last value, {seconds(now - at)} old"
+        problem = f"{fact.problem}; {stands_in}, stands in" if fact.problem else ""
+        newest = None if fact.problem else last
+        return replace(fact, value=last, newest=newest, problem=problem, rule=stands_in, stood_in=True, final=False)
+    if lately or (
+        failed and not fact.final and inputs.replicas.current and now - begun + spec.interval <= spec.hold_for
+    ):
+        return fact
+    if fact.newest is not None:
+        return replace(fact, problem="", rule=fact.problem)
     rule = "not measured, and the formula can do without"
     return replace(fact, value=None, newest=None, problem="", rule=rule, stood_in=True, final=False)
 

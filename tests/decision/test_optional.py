@@ -1,4 +1,4 @@
-"""An optional signal: taken as far as it is measured, and no answer is less certain for it."""
+"""An optional signal: a formula does without it where it never was there, and it lowers nothing where it was."""
 
 import pytest
 from support.timelines import START, fold, workload
@@ -35,10 +35,34 @@ def test_while_it_is_not_measured_it_is_nil_and_nothing_is_less_certain(missing)
     assert decision.facts[1].rule == "not measured, and the formula can do without"
 
 
-def test_its_last_value_stands_in_for_as_long_as_hold_for():
+def test_for_hold_for_its_last_value_stands_in_and_the_answer_is_held():
+    """At 5 s each: 60 s after its last value it is one that is not there, and the rest is certain without a gap."""
     decisions = told(7, *["timed out"] * 13)
-    assert [decision.value for decision in decisions] == [12] * 13 + [105]
-    assert decisions[1].facts[1].rule == "the last value, 5s old"
+    assert [decision.replicas for decision in decisions] == [12] * 12 + [105] * 2
+    assert [decision.certainty for decision in decisions] == ["certain", *["held"] * 11, *["certain"] * 2]
+    assert decisions[1].facts[1].problem == "timed out; the last value, 5s old, stands in"
+
+
+def test_where_the_source_says_that_there_is_none_nothing_failed():
+    decisions = told(7, *[None] * 13)
+    assert [decision.value for decision in decisions] == [12] * 12 + [105] * 2
+    assert {decision.certainty for decision in decisions} == {"certain"}
+
+
+LOWER = TEXT.replace("(finished ?? 100)", "(finished ?? 0)")
+
+
+@pytest.mark.parametrize("missing", ["timed out", None, Reading(0, START, answered=2, expected=3)])
+def test_what_was_there_and_is_not_lowers_nothing(missing):
+    decisions = told(7, *[missing] * 11, text=LOWER)
+    assert {decision.replicas for decision in decisions} == {12}
+
+
+def test_a_process_that_does_not_know_what_was_before_lowers_nothing_either():
+    rows = [{"waiting": 5, "finished": "timed out", "replicas": 12}] * 14
+    decisions = fold(workload(LOWER), rows)[1]
+    assert {decision.replicas for decision in decisions[:11]} == {12}
+    assert decisions[-1].certainty == "certain"
 
 
 def test_a_part_of_it_counts_as_it_is():
