@@ -5,10 +5,10 @@ container as a process, its ConfigMaps and Secrets as files, and its ServiceAcco
 import base64
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chart.helm import CHART, HelmError, Object, Values, tool, written
+from chart.helm import CHART, ROOT, HelmError, Object, Values, tool, written
 from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
 from laboratory.process import Part, answers, free_ports
@@ -18,28 +18,32 @@ MOUNTED = "/etc/llm-scaler"  # where the chart mounts everything
 
 
 class Release:
-    """The release llm-scaler in KEDA's namespace. Its hooks are left out: nobody here would run them."""
+    """The release llm-scaler in KEDA's namespace. Its hooks are left out: nobody here would run them.
 
-    def __init__(self, lab: Lab, values: Values) -> None:
+    Args:
+        lab: where it is installed.
+        values: of the chart; what `words` set goes before them.
+        words: that `helm install` is given: the release, the chart, and more.
+    """
+
+    def __init__(self, lab: Lab, values: Values, words: Sequence[str] = ("llm-scaler", str(CHART))) -> None:
         self._lab = lab
-        self._with("install", values)
+        with written(values) as file:
+            self._helm("install", *words, "--values", file, "--no-hooks")
 
     def upgrade(self, values: Values, chart: Path = CHART) -> None:
         """Install other values over it, and another version of the chart."""
-        self._with("upgrade", values, chart)
+        with written(values) as file:
+            self._helm("upgrade", "llm-scaler", str(chart), "--values", file, "--no-hooks")
 
     def uninstall(self) -> None:
         """Take it away."""
         self._helm("uninstall", "llm-scaler")
 
-    def _with(self, verb: str, values: Values, chart: Path = CHART) -> None:
-        with written(values) as file:
-            self._helm(verb, "llm-scaler", str(chart), "--values", file, "--no-hooks")
-
     def _helm(self, *arguments: str) -> None:
         command = [tool("helm"), *arguments, "--namespace", NAMESPACE, "--kubeconfig", self._lab.kubeconfig]
         home = {"HOME": str(self._lab.home)}  # for what Helm keeps
-        done = subprocess.run(command, env=home, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, check=False)
         if done.returncode:
             raise HelmError(f"helm {arguments[0]}: {done.stderr[-3000:]}")
 

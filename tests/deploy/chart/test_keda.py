@@ -1,17 +1,25 @@
-"""The real KEDA through the installed release: what the chart rendered, with its account's token; the next version over it."""
+"""The real KEDA through the installed release: what the chart rendered, with its account's token; the README's own path to a model
+that scales; the next version over it.
+"""
 
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from chart.helm import CHART
+from chart.helm import CHART, ROOT
 from chart.installed import NAMESPACE, Container, Release
+from laboratory.fleet import Load
 from laboratory.front import Front
 from laboratory.lab import Lab
 from laboratory.listener import Listener
+from laboratory.objects import model
 from laboratory.watch import Watch
 from laboratory.workloads import QUEUED, queued
 
@@ -34,6 +42,49 @@ def values(lab: Lab, **settings: Any) -> dict[str, Any]:
         "grpc": {"maxConnectionAge": "10s", "grace": "20s"},
     }
     return {"scalerAddresses": ["localhost"], "settings": {**usual, **settings}}
+
+
+def test_the_path_of_the_readme_leads_to_a_model_that_scales(lab: Lab, folder: Path):
+    """Its Helm line, its ScaledObject, its question, and doctor's. Only the addresses are this machine's: there is no DNS here."""
+    readme = (ROOT / "README.md").read_text()
+    line = re.findall(r"^helm install (.*)$", readme, re.MULTILINE)[0]
+    words = shlex.split(line.replace("http://prometheus.monitoring:9090", lab.prometheus_url))
+    release = Release(lab, {"scalerAddresses": ["localhost"]}, words)
+    pod = Container(lab, folder, "of-the-readme")
+    pod.start()
+    text = re.findall(r"^```yaml\n# ScaledObject\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[0]
+    scaled = yaml.safe_load(text.replace("llm-scaler.keda:6000", pod.address))
+    name, namespace = scaled["metadata"]["name"], scaled["metadata"]["namespace"]
+    (trigger,) = scaled["spec"]["triggers"]
+    served = trigger["metadata"]["model"]
+    lab.fleet.load = Load(model=served)
+    deployment = model(name, lab.fleet.port, gpus=0, replicas=1)
+    deployment["metadata"]["namespace"] = namespace
+    lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    lab.apply([deployment, scaled])
+    lab.wait(lambda: lab.ready(name, namespace) == 1, 60, "its first replica is ready")
+    (first,) = lab.pods(name, namespace)
+    lab.fleet.loads[first["status"]["podIP"]] = Load(model=served, running=24)
+    lab.wait(lambda: lab.ready(name, namespace) == 3, 180, "24 requests are 3 replicas at 8 each")
+    asked = f"{namespace}/{name}"
+    assert re.findall(r"-- llm-scaler (explain \S+)$", readme, re.MULTILINE) == [f"explain {asked}"]
+    explained = command("explain", asked, "--server", pod.admin)
+    assert explained.returncode == 0
+    assert explained.stdout.startswith(f"{asked}  3 replicas"), explained.stdout
+    examined = command("doctor", asked, "--server", pod.admin, "--kubeconfig", str(lab.kubeconfig))
+    assert examined.stdout.startswith(f"{asked}  nothing wrong was found"), examined.stdout
+    for kind in ("ScaledObject", "Deployment"):
+        lab.api.delete(kind, name, namespace)
+    pod.stop()
+    release.uninstall()
+    lab.fleet.reset()
+
+
+def command(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run llm-scaler as a person does."""
+    return subprocess.run(
+        [sys.executable, "-m", "scaler", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 def next_version(folder: Path) -> tuple[str, Path]:
