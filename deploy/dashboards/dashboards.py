@@ -18,14 +18,38 @@ def _each(metric: str) -> str:
     return f"max by (namespace, scaled_object) ({metric}{{{CHOSEN}}})"
 
 
+def _as_scaled_object(metric: str) -> str:
+    """What kube-state-metrics says of the HPAs that KEDA made, by the names of their ScaledObjects."""
+    chosen = f'{metric}{{namespace=~"$namespace", horizontalpodautoscaler=~"keda-hpa-($scaled_object)"}}'
+    named = f'label_replace({chosen}, "scaled_object", "$1", "horizontalpodautoscaler", "keda-hpa-(.*)")'
+    return f"max by (namespace, scaled_object) ({named})"
+
+
+CURRENT = "kube_horizontalpodautoscaler_status_current_replicas"
+# Of pods that run or wait; of kube-state-metrics, as whoever scrapes it has it.
+GPUS = 'kube_pod_container_resource_requests{resource=~".+_com_(gpu|mig_.+)", namespace=~"$namespace"}'
+
 PANELS: dict[str, tuple[Panel, ...]] = {
     "fleet": (
         ("Replicas that KEDA is told", "none", _each("llm_scaler_replicas"), OF_WORKLOAD),
         ("Replicas that the load needs", "none", _each("llm_scaler_desired_replicas"), OF_WORKLOAD),
         ("Replicas that can be had", "none", _each("llm_scaler_available_replicas"), OF_WORKLOAD),
+        (
+            "Replicas that there are",
+            "none",
+            _as_scaled_object(CURRENT),
+            OF_WORKLOAD,
+        ),
         ("Replicas without a node", "none", _each("llm_scaler_pending_replicas"), OF_WORKLOAD),
         ("Workloads by certainty", "none", "max by (state) (llm_scaler_workloads)", "{{state}}"),
         ("Held, since the last certain answer", "s", _each("llm_scaler_held_seconds"), OF_WORKLOAD),
+        ("GPUs that pods ask for", "none", f"sum by (namespace) ({GPUS})", "{{namespace}}"),
+        (
+            "GPU-hours a day, at the pace of the last hour",
+            "none",
+            f"24 * avg_over_time(sum by (namespace) ({GPUS})[1h:1m])",
+            "{{namespace}}",
+        ),
     ),
     "workload": (
         (

@@ -36,6 +36,11 @@ def prometheus(start_prometheus):
             else:
                 lines += series(own.name, labels, "0+1x40", start)
         lines += series("process_resident_memory_bytes", where, "9x40", start)
+    hpa = {"namespace": "namespace", "horizontalpodautoscaler": "keda-hpa-scaled_object"}
+    lines += series("kube_horizontalpodautoscaler_status_current_replicas", hpa, "3x40", start)
+    for vendor in ("nvidia_com_gpu", "amd_com_gpu", "nvidia_com_mig_1g_5gb", "cpu"):
+        asked = {"namespace": "namespace", "pod": vendor, "container": "engine", "resource": vendor}
+        lines += series("kube_pod_container_resource_requests", asked, "2x40", start)
     return start_prometheus(lines)
 
 
