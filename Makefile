@@ -62,12 +62,15 @@ test-lowest: wheel
 	@$(call tried,.cache/lowest/bin/pytest -q -m "not real" --ignore=tests/install,$(PARALLEL))
 
 # The image. Both bases by digest: what it runs on, and the same with pip to build on. BUILDER may be docker, podman or buildah.
+# IMAGE_PYTHON: where the bases have Python, if not as /usr/bin/python3.
 BUILDER ?= docker
 IMAGE ?= llm-scaler
+IMAGE_PYTHON ?=
 image:
 	@case "$(BASE)$(BUILD_BASE)" in *@sha256:*@sha256:*) ;; *) echo "make image BASE=NAME@sha256:... BUILD_BASE=NAME@sha256:..." >&2; exit 1 ;; esac
 	@$(BUILDER) build --tag $(IMAGE) --build-arg BASE=$(BASE) --build-arg BUILD_BASE=$(BUILD_BASE) \
-	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) .
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(if $(IMAGE_PYTHON),--build-arg PYTHON=$(IMAGE_PYTHON)) .
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # A release from the tag vVERSION into dist: built, checked, equal from every build. REF=HEAD rehearses it without a tag; with BASE

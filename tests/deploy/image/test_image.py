@@ -252,10 +252,12 @@ def test_the_same_is_built_for_arm_without_an_arm_machine(image):
         "scratch",
         build_base,
         *("--platform", "linux/arm64", "--build-arg", "BUILDPLATFORM=linux/amd64"),
+        *("--build-arg", "PYTHON=/usr/local/bin/python3"),  # as other bases have it
     )
     arm = Image("llm-scaler-arm64")
     try:
         assert arm.config["architecture"] == "arm64"
+        assert (arm.files / "opt/llm-scaler/bin/llm-scaler").read_text().startswith("#!/usr/local/bin/python3\n")
         assert machines(arm.files) == {MACHINES["aarch64"]}
         assert machines(image.files / "opt") == {MACHINES["x86_64"]}
     finally:
