@@ -129,29 +129,21 @@ def dashboard(name: str) -> dict[str, object]:
         "id": None,
         "time": {"from": "now-3h", "to": "now"},
         "refresh": "30s",
-        "templating": {"list": _variables(source, chosen=name != "llm-scaler")},
+        "templating": {"list": _variables(name, source)},
         "panels": panels,
     }
 
 
-def _variables(source: object, *, chosen: bool) -> list[dict[str, object]]:
+def _variables(board: str, source: object) -> list[dict[str, object]]:
+    """What can be chosen above a dashboard: any workloads of the fleet; one where inputs are told by name alone."""
     found: list[dict[str, object]] = [{"name": "datasource", "type": "datasource", "query": "prometheus"}]
     of = {"namespace": "llm_scaler_replicas", "scaled_object": 'llm_scaler_replicas{namespace=~"$namespace"}'}
-    for name, series in of.items() if chosen else ():
-        query = f"label_values({series}, {name})"
-        found.append(
-            {
-                "name": name,
-                "type": "query",
-                "datasource": source,
-                "query": {"query": query, "refId": name},
-                "refresh": 2,
-                "multi": True,
-                "includeAll": True,
-                "allValue": ".*",
-                "current": {"text": "All", "value": "$__all"},
-            }
-        )
+    every = {"multi": True, "includeAll": True, "allValue": ".*", "current": {"text": "All", "value": "$__all"}}
+    one = {"multi": False, "includeAll": False}
+    for name, series in of.items() if board != "llm-scaler" else ():
+        query = {"query": f"label_values({series}, {name})", "refId": name}
+        head = {"name": name, "type": "query", "datasource": source, "query": query, "refresh": 2}
+        found.append({**head, **(every if board == "fleet" else one)})
     return found
 
 

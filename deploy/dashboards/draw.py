@@ -1,6 +1,6 @@
-"""Draw the dashboards from a Prometheus, as a page: to see what their panels show where no Grafana is at hand.
+"""Draw the dashboards from a Prometheus, as pages: to see what their panels show where no Grafana is at hand.
 
-    python deploy/dashboards/draw.py http://localhost:9090 dashboards.html [--minutes 60]
+    python deploy/dashboards/draw.py http://localhost:9090 FOLDER [--minutes 60] [--workload demo/llama]
 
 It reads what Grafana reads: the JSON beside this file. What it draws is plainer, and the numbers are the same.
 """
@@ -59,25 +59,36 @@ class Span:
         return max(1.0, (self.end - self.start) / POINTS)
 
 
-def page(prometheus: str, span: Span) -> str:
-    """Return all dashboards as one page of HTML."""
-    boards = [json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in BOARDS]
-    drawn = "".join(_board(board, prometheus, span) for board in boards)
-    return f"<!doctype html><meta charset=utf-8><title>llm-scaler: dashboards</title><style>{STYLE}</style>{drawn}"
+def page(board: Mapping[str, Any], prometheus: str, span: Span, workload: str) -> str:
+    """Return a dashboard as a page of HTML.
+
+    Args:
+        board: as Grafana reads it.
+        prometheus: URL of where it asks.
+        span: that is shown.
+        workload: NAMESPACE/NAME, which is chosen where one has to be.
+    """
+    chosen = _chosen(board, workload)
+    panels = "".join(_panel(panel, lines(prometheus, panel, span, chosen), span) for panel in board["panels"])
+    title = escape(board["title"]) + (f": {escape(workload)}" if workload in "/".join(chosen.values()) else "")
+    head = f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
+    return f'{head}<h1>{title}</h1><div class="board">{panels}</div>'
 
 
-def _board(board: Mapping[str, Any], prometheus: str, span: Span) -> str:
-    panels = "".join(_panel(panel, lines(prometheus, panel, span), span) for panel in board["panels"])
-    return f'<h1>{escape(board["title"])}</h1><div class="board">{panels}</div>'
+def _chosen(board: Mapping[str, Any], workload: str) -> dict[str, str]:
+    """The value of each variable: all that there is, unless one has to be chosen."""
+    one = dict(zip(("namespace", "scaled_object"), workload.split("/"), strict=True))
+    variables = [variable for variable in board["templating"]["list"] if variable["type"] == "query"]
+    return {each["name"]: each.get("allValue") or one[each["name"]] for each in variables}
 
 
-def lines(prometheus: str, panel: Mapping[str, Any], span: Span) -> list[Line]:
-    """Ask Prometheus what a panel asks, every variable being all that there is."""
+def lines(prometheus: str, panel: Mapping[str, Any], span: Span, chosen: Mapping[str, str]) -> list[Line]:
+    """Ask Prometheus what a panel asks, with the values of the dashboard's variables."""
     found = []
     for target in panel["targets"]:
-        query = target["expr"]
-        for variable, value in {"$namespace": ".*", "$scaled_object": ".*", "$__rate_interval": "1m"}.items():
-            query = query.replace(variable, value)
+        query = target["expr"].replace("$__rate_interval", "1m")
+        for variable, value in chosen.items():
+            query = query.replace(f"${variable}", value)
         asked = {"query": query, "start": span.start, "end": span.end, "step": span.step}
         answer = requests.get(f"{prometheus}/api/v1/query_range", params=asked, timeout=30)
         answer.raise_for_status()
@@ -104,7 +115,7 @@ def _panel(panel: Mapping[str, Any], drawn: Sequence[Line], span: Span) -> str:
 
 def _plot(drawn: Sequence[Line], span: Span, unit: str) -> str:
     top = max((value for line in drawn for _, value in line.points), default=0.0) or 1.0
-    ticks = list(_ticks(top))
+    ticks = [0.0, 1.0] if unit == "bool" else list(_ticks(top, unit))
     top = ticks[-1]
 
     def x(at: float) -> float:
@@ -137,14 +148,17 @@ def _path(line: Line, x: Any, y: Any, span: Span) -> str:
     return path
 
 
-def _ticks(top: float) -> Iterator[float]:
+def _ticks(top: float, unit: str) -> Iterator[float]:
     """Round steps from 0 to the first above `top`.
 
-    >>> list(_ticks(7))
-    [0, 2, 4, 6, 8]
+    >>> list(_ticks(7, "none")), list(_ticks(100, "s"))
+    ([0, 2, 4, 6, 8], [0, 30, 60, 90, 120])
     """
     power = 10.0 ** math.floor(math.log10(top / 4))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * 4 >= top)
+    rounds = [power * factor for factor in (1, 2, 5, 10)]
+    if unit == "s" and top > 60:
+        rounds = [30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, top]
+    step = next(step for step in rounds if step * 4 >= top)
     step = int(step) if step >= 1 else step
     for count in range(5):
         yield count * step
@@ -195,12 +209,17 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prometheus", metavar="URL")
-    parser.add_argument("page", type=Path, metavar="FILE")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="for the pages")
+    parser.add_argument("--workload", default="demo/llama", metavar="NAMESPACE/NAME", help="that is shown by itself")
     parser.add_argument("--minutes", type=float, default=60.0, help="that are shown")
     options = parser.parse_args()
     now = time.time()  # noqa: TID251 - a command reads the clock
-    drawn = page(options.prometheus.rstrip("/"), Span(now - 60 * options.minutes, now))
-    options.page.write_text(drawn, encoding="utf-8")
+    span = Span(now - 60 * options.minutes, now)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in BOARDS:
+        board = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        drawn = page(board, options.prometheus.rstrip("/"), span, options.workload)
+        (options.folder / f"{name}.html").write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

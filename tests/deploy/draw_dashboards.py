@@ -7,6 +7,7 @@ after a start-up. One model's pods are silent for a while. The page is written t
 """
 
 import argparse
+import json
 import math
 import os
 import shutil
@@ -24,7 +25,7 @@ from support.prometheus_server import Pages, Prometheus, free_port
 ROOT = Path(__file__).resolve().parents[2]
 STARTUP = 15.0  # seconds of a replica
 PERIOD = 150.0  # seconds of a day of this world
-PICTURE = (1400, 3300)  # pixels
+WIDTH, HEAD, ROW = 1400, 110, 335  # pixels
 
 
 @dataclass
@@ -79,14 +80,11 @@ def run(folder: Path, minutes: float) -> None:
     pages, grpc, admin = Pages(), free_port(), free_port()
     with tempfile.TemporaryDirectory(dir=folder) as place:
         prometheus = Prometheus(Path(place))
-        jobs = [_job("llm-scaler", f"127.0.0.1:{admin}", "/metrics", namespace="keda", pod="llm-scaler-0")]
+        jobs = [_job("llm-scaler", f"127.0.0.1:{admin}", "/metrics", honor=True, pod="llm-scaler-0")]
         jobs.append(_job("kube-state-metrics", f"127.0.0.1:{pages.port}", "/objects/metrics", honor=True))
-        for one in models:
-            for number in range(12):
-                pod = f"{one.name}-{number}"
-                jobs.append(
-                    _job(f"pods/{pod}", f"127.0.0.1:{pages.port}", f"/{pod}/metrics", namespace="default", pod=pod)
-                )
+        found = Path(place) / "pods.json"
+        found.write_text("[]")
+        jobs.append({"job_name": "pods", "file_sd_configs": [{"files": [str(found)], "refresh_interval": "1s"}]})
         prometheus.scrape(jobs)
         prometheus.start()
         command = [
@@ -112,15 +110,16 @@ def run(folder: Path, minutes: float) -> None:
         try:
             _await(f"http://127.0.0.1:{admin}/readyz")
             with Listener(f"127.0.0.1:{grpc}", triggers) as listener:
-                _live(models, listener, pages, 60 * minutes)
-                page = folder / "dashboards.html"
-                _call(sys.executable, ROOT / "deploy/dashboards/draw.py", prometheus.url, page, "--minutes", minutes)
+                _live(models, listener, pages, found, 60 * minutes)
+                draw = (ROOT / "deploy/dashboards/draw.py", prometheus.url, folder)
+                _call(sys.executable, *draw, "--minutes", minutes, "--workload", "default/llama")
         finally:
             serving.terminate()
             serving.wait()
             prometheus.kill()
             pages.close()
-    _photograph(page)
+    for page in sorted(folder.glob("*.html")):
+        _photograph(page)
 
 
 def _job(name: str, target: str, path: str, *, honor: bool = False, **labels: str) -> dict[str, object]:
@@ -128,19 +127,30 @@ def _job(name: str, target: str, path: str, *, honor: bool = False, **labels: st
     return {"job_name": name, "metrics_path": path, "honor_labels": honor, "static_configs": static}
 
 
-def _live(models: list[Model], listener: Listener, pages: Pages, seconds: float) -> None:
-    began = time.monotonic()
+def _live(models: list[Model], listener: Listener, pages: Pages, found: Path, seconds: float) -> None:
+    """Let loads, answers and replicas follow each other; Prometheus finds the pods in a file."""
+    began, known = time.monotonic(), list[str]()
     while (at := time.monotonic() - began) < seconds:
         for one in models:
             answers = listener.answers[one.name].values
             if answers:
                 one.order(max(1, round(answers[-1][0])), at)
         now = {name: page for one in models for name, page in one.pages(at).items()}
+        pods = [f"{one.name}-{place}" for one in models for place, since in enumerate(one.ready) if since <= at]
+        if pods != known:
+            known = pods
+            targets = [{"targets": [f"127.0.0.1:{pages.port}"], "labels": _pod(name)} for name in pods]
+            found.with_suffix(".new").write_text(json.dumps(targets))
+            found.with_suffix(".new").rename(found)
         now["objects"] = "".join(one.told() for one in models)
         for gone in set(pages.pages) - set(now):
             del pages.pages[gone]
         pages.pages.update(now)
         time.sleep(0.5)
+
+
+def _pod(name: str) -> dict[str, str]:
+    return {"__metrics_path__": f"/{name}/metrics", "namespace": "default", "pod": name}
 
 
 def _await(url: str) -> None:
@@ -158,10 +168,18 @@ def _photograph(page: Path) -> None:
     if not browser:
         print(f"{page}: no Chromium is installed, so there is no picture")
         return
-    size = f"--window-size={PICTURE[0]},{PICTURE[1]}"
+    rows = math.ceil(page.read_text().count("<section") / 2)
+    size = f"--window-size={WIDTH},{HEAD + rows * ROW}"
     picture = page.with_suffix(".png")
     _call(
-        browser, "--headless", "--no-sandbox", "--disable-gpu", size, f"--screenshot={picture}", page.resolve().as_uri()
+        browser,
+        "--headless",
+        "--hide-scrollbars",
+        "--no-sandbox",
+        "--disable-gpu",
+        size,
+        f"--screenshot={picture}",
+        page.resolve().as_uri(),
     )
     print(picture)
 
