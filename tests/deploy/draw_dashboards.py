@@ -154,7 +154,7 @@ def _pod(name: str) -> dict[str, str]:
 
 
 def _await(url: str) -> None:
-    for _ in range(300):
+    for _ in range(3000):
         try:
             urllib.request.urlopen(url, timeout=2)
             return

@@ -235,7 +235,6 @@ def _pauses(written: Written) -> Iterator[Case]:
 def _bounds(written: Written) -> Iterator[Case]:
     for name, bounds in (
         ("stuck-at-three", {"minReplicaCount": 3, "maxReplicaCount": 3}),
-        ("upside-down", {"minReplicaCount": 5, "maxReplicaCount": 2}),
         ("idle-above", {"idleReplicaCount": 2, "minReplicaCount": 2}),
     ):
         case = written.case(name, "bounds")

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 
+import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -633,6 +634,38 @@ def test_a_long_list_of_workloads_is_left_out_of_the_query():
     (history,) = group(asks, Dialect(), exact=True)
     assert "model-7" in history.text
     assert [len(part.asks) for part in group(asks, Dialect(), 200)] == [200, 100]
+
+
+NASTY = st.text(st.sampled_from("\"'`\\{}[]()$#\n\t\r,=~|.*+?^-x é"), min_size=1, max_size=12)
+
+
+@given(st.lists(NASTY, min_size=1, max_size=3, unique=True))
+def test_a_model_is_compared_with_itself_whatever_it_is_called(models):
+    """What a trigger names goes into the query of a signal; promql_parser is the judge of what that makes."""
+    asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "team"), ("model", model))) for model in models]
+    (grouped,) = group(asks, Dialect(), exact=True)
+    found = [
+        {(one.name, str(one.op)): one.value for one in selector.matchers.matchers}
+        for selector in _selectors(promql_parser.parse(grouped.text))
+    ]
+    of_models = [each for each in found if any(label == "model_name" for label, _ in each)]
+    assert of_models
+    for each in of_models:
+        assert each["namespace", "MatchOp.Equal"] == "team"
+        if len(models) == 1:
+            assert each["model_name", "MatchOp.Equal"] == models[0]
+        else:
+            assert all(re.fullmatch(each["model_name", "MatchOp.Re"], model) for model in models)
+            assert not re.fullmatch(each["model_name", "MatchOp.Re"], "another")
+
+
+def _selectors(node):
+    """Every vector selector below a node of the syntax tree."""
+    if isinstance(node, promql_parser.VectorSelector):
+        return [node]
+    children = [getattr(node, name, None) for name in ("lhs", "rhs", "expr", "vector_selector")]
+    children += getattr(node, "args", None) or []
+    return [found for child in children if child is not None for found in _selectors(child)]
 
 
 def test_what_differs_in_more_than_label_values_is_asked_apart():
