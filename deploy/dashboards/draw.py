@@ -155,9 +155,11 @@ def _ticks(top: float, unit: str) -> Iterator[float]:
     ([0, 2, 4, 6, 8], [0, 30, 60, 90, 120])
     """
     power = 10.0 ** math.floor(math.log10(top / 4))
-    rounds = [power * factor for factor in (1, 2, 5, 10)]
+    rounds = [power * factor for factor in (1, 2, 2.5, 5, 10)]
     if unit == "s" and top > 60:
         rounds = [30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, top]
+    if unit == "bytes":
+        rounds = [2.0**power for power in range(60)]
     step = next(step for step in rounds if step * 4 >= top)
     step = int(step) if step >= 1 else step
     for count in range(5):

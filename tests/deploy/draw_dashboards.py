@@ -25,7 +25,7 @@ from support.prometheus_server import Pages, Prometheus, free_port
 ROOT = Path(__file__).resolve().parents[2]
 STARTUP = 15.0  # seconds of a replica
 PERIOD = 150.0  # seconds of a day of this world
-WIDTH, HEAD, ROW = 1400, 110, 335  # pixels
+WIDTH, HEAD, ROW = 1400, 100, 300  # pixels
 
 
 @dataclass
@@ -82,7 +82,7 @@ def run(folder: Path, minutes: float) -> None:
         prometheus = Prometheus(Path(place))
         jobs = [_job("llm-scaler", f"127.0.0.1:{admin}", "/metrics", honor=True, pod="llm-scaler-0")]
         jobs.append(_job("kube-state-metrics", f"127.0.0.1:{pages.port}", "/objects/metrics", honor=True))
-        found = Path(place) / "pods.json"
+        found = Path(place).resolve() / "pods.json"
         found.write_text("[]")
         jobs.append({"job_name": "pods", "file_sd_configs": [{"files": [str(found)], "refresh_interval": "1s"}]})
         prometheus.scrape(jobs)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -14,9 +15,17 @@ from support.prometheus_server import series
 from scaler.server.metrics import METRICS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "dashboards"
-SPEC = importlib.util.spec_from_file_location("dashboards", FOLDER / "dashboards.py")
-dashboards = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(dashboards)
+
+
+def script(name):
+    """A file of the folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+dashboards, draw = script("dashboards"), script("draw")
 
 WORDS = {"outcome": "failed", "method": "GetMetrics", "code": "OK", "state": "certain"}
 QUERIES = {(name, title): query for name, panels in dashboards.PANELS.items() for title, _, query, _ in panels}
@@ -61,6 +70,27 @@ def test_a_panel_has_data_and_a_legend_for_each_line(prometheus, panel):
     for label in re.findall(r"{{(\w+)}}", legend):
         assert all(line["metric"].get(label) for line in found), label
     assert len({json.dumps(line["metric"], sort_keys=True) for line in found}) == len(found)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", dashboards.PANELS)
+def test_every_panel_is_drawn_with_its_lines(prometheus, name):
+    now = time.time()
+    shown = dashboards.dashboard(name)
+    page = draw.page(shown, prometheus.url, draw.Span(now - 600, now), "namespace/scaled_object")
+    assert page.count("<section") == len(shown["panels"])
+    assert "No data" not in page
+    for panel in page.split("<section")[1:]:
+        assert re.search(r'<path d="M[^"]*L[^"]*" fill="none"', panel), panel[:200]
+
+
+def test_of_the_fleet_all_can_be_chosen_and_of_the_inputs_one_workload():
+    def several(name):
+        return [one["multi"] for one in dashboards.dashboard(name)["templating"]["list"] if one["type"] == "query"]
+
+    assert several("fleet") == [True, True]
+    assert several("workload") == [False, False]
+    assert several("llm-scaler") == []
 
 
 @pytest.mark.parametrize("name", dashboards.PANELS)
