@@ -156,7 +156,7 @@ def _ticks(top: float, unit: str) -> Iterator[float]:
     """
     power = 10.0 ** math.floor(math.log10(top / 4))
     rounds = [power * factor for factor in (1, 2, 2.5, 5, 10)]
-    if unit == "s" and top > 60:
+    if unit == "s" and top > 50:
         rounds = [30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, top]
     if unit == "bytes":
         rounds = [2.0**power for power in range(60)]
