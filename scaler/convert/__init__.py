@@ -38,7 +38,12 @@ class Reader:
 
 
 READERS: tuple[Reader, ...] = (
-    Reader("Knative", knative.reads, knative.read, (("serving.knative.dev/v1", "services"),)),
+    Reader(
+        "Knative",
+        knative.reads,
+        knative.read,
+        (("serving.knative.dev/v1", "services"), ("serving.kserve.io/v1beta1", "inferenceservices")),
+    ),
     Reader("AIBrix", aibrix.reads, aibrix.read, (("autoscaling.aibrix.ai/v1alpha1", "podautoscalers"),)),
     Reader(
         "Kthena",

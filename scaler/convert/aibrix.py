@@ -1,8 +1,10 @@
 """AIBrix's PodAutoscaler, with its schedules -> policy aibrix-kpa, apa or hpa."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from scaler.convert.hpa import ONLY_RESOURCES, resource_trigger
 from scaler.convert.plan import Line, Plan, Term, Tree, term_lines
 from scaler.convert.words import (
     identifier,
@@ -16,6 +18,7 @@ from scaler.convert.words import (
     text,
     unique,
 )
+from scaler.model.errors import ConfigError
 
 PREFIX = "autoscaling.aibrix.ai/"
 SHARED = (
@@ -41,7 +44,8 @@ BEHAVIOR = {
         "policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}],
     },
 }
-DAYS = {"Sun": "0", "Mon": "1", "Tue": "2", "Wed": "3", "Thu": "4", "Fri": "5", "Sat": "6"}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAY = 24 * 60  # minutes
 
 
 def reads(tree: Tree) -> bool:
@@ -59,24 +63,41 @@ def _plan(tree: Tree) -> Plan:
     spec, where = mapping(tree, "spec"), f"AIBrix PodAutoscaler {name}"
     terms: list[Term] = []
     left: list[str] = []
+    beside: list[Tree] = []
+    by_hpa = (text(spec, "scalingStrategy") or "HPA") not in POLICIES
     for source in sequence(spec, "metricsSources"):
+        if by_hpa and text(source, "metricSourceType") == "resource":
+            beside.append(_of_hpa(source, where))
+            continue
+        metric = text(source, "targetMetric")
+        if metric.endswith("deployment_replicas"):
+            left.append(f"{metric}: its gpu-optimizer has decided it; `variants` (docs/groups.md) decide that here")
+            continue
         found, notes = _term(source, where, terms)
         terms.append(found)
         left += notes
     if not terms:
-        left.append("it names no metric: requests that wait count, 8 for each replica")
+        left.append(ONLY_RESOURCES if beside else "it names no metric: requests that wait count, 8 for each replica")
         terms = [requests_that_wait()]
     policy, lost = _policy(spec, mapping(tree, "metadata", "annotations"))
-    beside, scheduled = _schedules(spec)
+    behavior = None
+    if beside:  # the triggers for CPU and memory need the HPA's own timing, as AIBrix sets it
+        policy = (Line("scaleDown", "off", "the HPA's behavior alone says how fast"),)
+        behavior = Line("behavior", BEHAVIOR, "AIBrix makes an HPA with this behavior")
     if text(spec, "subTargetSelector", "roleName"):
         left.append("subTargetSelector.roleName: a role has no /scale; run it as an object of its own")
     model = text(tree, "metadata", "labels", "model.aibrix.ai/name") or ""
+    common = planned(tree, where, ("minReplicas", "maxReplicas"), (1, 10), terms)
+    minimum, maximum, schedule = _scheduled(spec, common.minimum, common.maximum, where)
     return replace(
-        planned(tree, where, ("minReplicas", "maxReplicas"), (1, 10), terms),
-        formula=(*term_lines(terms, declared=True), *policy),
+        common,
+        minimum=minimum,
+        maximum=maximum,
+        formula=(*term_lines(terms, declared=not beside), *policy, *schedule),
         model=model,
         beside=tuple(beside),
-        left=(*left, *lost, *scheduled),
+        behavior=behavior,
+        left=(*left, *lost),
     )
 
 
@@ -92,6 +113,14 @@ def _term(source: Tree, where: str, taken: list[Term]) -> tuple[Term, list[str]]
         note = f"{metric} came from {place}: write the query that has it in Prometheus"
         return Term(name, tree, wanted, False, "an external metric is a total"), [note]
     return term(metric, wanted, each=True, taken=taken), []
+
+
+def _of_hpa(source: Tree, where: str) -> Tree:
+    """KEDA's trigger for a resource of the HPA that AIBrix makes: CPU in percent of the request, memory in MiB."""
+    metric, wanted = text(source, "targetMetric"), number(source.get("targetValue", 1), where, "targetValue")
+    if metric == "cpu":
+        return resource_trigger("cpu", "Utilization", str(math.ceil(wanted)))
+    return resource_trigger("memory", "AverageValue", f"{math.ceil(wanted)}Mi")
 
 
 def _resource(metric: str, wanted: float, taken: list[Term]) -> tuple[Term, list[str]]:
@@ -124,32 +153,90 @@ def _policy(spec: Tree, annotations: Tree) -> tuple[tuple[Line, ...], list[str]]
     return (Line("policy", tuple(lines)),), left
 
 
-def _schedules(spec: Tree) -> tuple[list[Tree], list[str]]:
-    """Scheduled minima as KEDA's cron triggers; scheduled maxima have no such thing."""
-    triggers: list[Tree] = []
-    left: list[str] = []
-    for one in sequence(spec, "schedules"):
-        name = text(one, "name")
-        if "maxReplicas" in one:
-            left.append(
-                f"schedule {name}: maxReplicas {one['maxReplicas']} for a part of the day is not to be had with KEDA"
-            )
-        if "minReplicas" not in one:
-            continue
-        days = one.get("daysOfWeek")
-        named = days if isinstance(days, list) else []
-        week = ",".join(DAYS.get(str(day)[:3], str(day)) for day in named) or "*"
-        metadata = {
-            "timezone": text(one, "timezone") or "UTC",
-            "start": _cron(text(one, "startTime"), week),
-            "end": _cron(text(one, "endTime"), week),
-            "desiredReplicas": str(one["minReplicas"]),
-        }
-        triggers.append({"type": "cron", "name": name or "schedule", "metadata": metadata})
-    return triggers, left
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """One of its schedules: bounds for some minutes of some days."""
+
+    name: str
+    timezone: str
+    days: tuple[str, ...]
+    start: int  # minutes since midnight
+    end: int
+    minimum: int
+    maximum: int
 
 
-def _cron(time: str, week: str) -> str:
-    """09:30 on Mon and Tue -> 30 9 * * 1,2."""
+def _scheduled(spec: Tree, minimum: Line, maximum: Line, where: str) -> tuple[Line, Line, tuple[Line, ...]]:
+    """The bounds of its schedules as `schedule`, and the widest of all as those of the ScaledObject.
+
+    1 to 10, and 3 to 12 on Mon from 9 to 18:  1 to 12; on Mon from 9 to 18 at least 3; at any other time at most 10.
+    """
+    if not isinstance(minimum.value, int) or not isinstance(maximum.value, int):
+        return minimum, maximum, ()
+    usual = minimum.value, maximum.value
+    hours = [_hours(one, usual, where) for one in sequence(spec, "schedules")]
+    if not hours:
+        return minimum, maximum, ()
+    least = min(usual[0], *(one.minimum for one in hours))
+    most = max(usual[1], *(one.maximum for one in hours))
+    others = [_Hours("at any other time", hours[0].timezone, *gap, *usual) for gap in _gaps(hours)]
+    windows = [window for one in (*hours, *others) if (window := _window(one, least, most))]
+    schedule = (Line("schedule", windows, "schedules, and what holds at any other time"),) if windows else ()
+    return (
+        Line(minimum.key, least, "the least that minReplicas and schedules allow"),
+        Line(maximum.key, most, "the most that maxReplicas and schedules allow"),
+        schedule,
+    )
+
+
+def _hours(one: Tree, usual: tuple[int, int], where: str) -> _Hours:
+    written = one.get("daysOfWeek")
+    named = written if isinstance(written, list) else DAYS
+    days = {str(day)[:3] for day in named}
+    return _Hours(
+        name=text(one, "name") or "schedule",
+        timezone=text(one, "timezone") or "UTC",
+        days=tuple(day for day in DAYS if day in days),
+        start=_minutes(text(one, "startTime"), where),
+        end=_minutes(text(one, "endTime"), where),
+        minimum=int(number(one.get("minReplicas", usual[0]), where, "minReplicas")),
+        maximum=int(number(one.get("maxReplicas", usual[1]), where, "maxReplicas")),
+    )
+
+
+def _gaps(hours: Sequence[_Hours]) -> list[tuple[tuple[str, ...], int, int]]:
+    """Where no schedule holds: days, from and to, in minutes since midnight."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for day in DAYS:
+        taken = sorted((one.start, one.end) for one in hours if day in one.days)
+        begun = 0
+        for start, end in (*taken, (DAY, DAY)):
+            if start > begun:
+                found.setdefault((begun, start), []).append(day)
+            begun = max(begun, end)
+    return [(tuple(days), start, end) for (start, end), days in found.items()]
+
+
+def _window(one: _Hours, least: int, most: int) -> Tree | None:
+    """One window of `schedule`; None where it bounds nothing that the ScaledObject does not."""
+    bounds: dict[str, object] = {}
+    if one.minimum > least:
+        bounds["min"] = one.minimum
+    if one.maximum < most:
+        bounds["max"] = one.maximum
+    if not bounds:
+        return None
+    hours = f"{_clock(one.start)}-{_clock(one.end)}"
+    days = {} if len(one.days) == len(DAYS) else {"days": ", ".join(one.days)}
+    return {"name": one.name, **days, "hours": hours, "timezone": one.timezone, **bounds}
+
+
+def _minutes(time: str, where: str) -> int:
     hour, _, minute = time.partition(":")
-    return f"{int(minute or 0)} {int(hour or 0)} * * {week}"
+    if not (hour.isdigit() and minute.isdigit()):
+        raise ConfigError(where, "schedules", f"{time!r} is no time of a day", "HH:MM")
+    return int(hour) * 60 + int(minute)
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -44,9 +44,11 @@ def _plan(tree: Tree) -> Plan:
         terms.append(term)
         thresholds.append((term.name, activation))
         left += notes
-    if modifiers and beside:
-        kinds = ", ".join(text(one, "type") for one in beside)
-        left.append(f"scalingModifiers reads triggers of type {kinds} too: say in the formula file what they measure")
+    for trigger in beside if modifiers else ():
+        kind, named = text(trigger, "type"), text(trigger, "name") or identifier(text(trigger, "type"))
+        query = f'sum({named}{{namespace="$namespace"}})'
+        terms.append(Term(named, {"prometheus": query}, 1.0, False, f"a trigger of type {kind}: write its query"))
+        left.append(f"{named} is a trigger of type {kind}: write the query that has it in Prometheus")
     if not terms:
         left.append("it has no prometheus trigger: its triggers stay, and the formula adds the requests that wait")
         terms = [requests_that_wait("what waits at the engines, 8 for each replica")]
@@ -75,7 +77,7 @@ def _term(trigger: Tree, where: str, taken: list[Term], *, named: bool) -> tuple
     name = given if named else unique(identifier(given), others)
     missing = "zero" if text(metadata, "ignoreNullValues").lower() != "false" else "error"
     each = text(trigger, "metricType") == "Value"
-    tree: dict[str, object] = {"prometheus": text(metadata, "query")}
+    tree: dict[str, object] = {"prometheus": " ".join(text(metadata, "query").split())}
     if missing == "zero":
         tree["onMissing"] = "zero"
     left = []

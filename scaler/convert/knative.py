@@ -1,9 +1,10 @@
-"""A Knative Service, by its autoscaling annotations -> policy kpa."""
+"""A Knative Service, or a KServe InferenceService, by its autoscaling annotations -> policy kpa."""
 
 from collections.abc import Mapping
 
-from scaler.convert.plan import Line, Plan, Target, Tree, load_lines
-from scaler.convert.words import mapping, name_of, number, text
+from scaler.convert.hpa import ONLY_RESOURCES, resource_trigger
+from scaler.convert.plan import Line, Plan, Target, Tree, load_lines, term_lines
+from scaler.convert.words import mapping, name_of, number, requests_that_wait, text
 from scaler.model.fields import duration
 
 PREFIX = "autoscaling.knative.dev/"
@@ -14,6 +15,14 @@ OLD = {
     "activationScale": "activation-scale",
 }
 WINDOWS = ("panic-window-percentage", "panic-threshold-percentage", "scale-down-delay", "activation-scale")
+KNATIVE_MODE = (
+    "Knative's own controllers set the replicas of its Deployments: run the same container as a Deployment, with a "
+    "gateway that holds requests while there is no replica"
+)
+KSERVE_MODE = (
+    "KServe sets the replicas itself: use its Standard (RawDeployment) mode with the annotation "
+    "serving.kserve.io/autoscalerClass: external"
+)
 LEFT: Mapping[str, str] = {
     "initial-scale": "a new workload begins with the replicas of its Deployment",
     "target-burst-capacity": "there is no activator in the path of requests that could hold a burst",
@@ -21,9 +30,21 @@ LEFT: Mapping[str, str] = {
 }
 
 
+KSERVE: Mapping[str, str] = {  # fields of a predictor, as the annotations that KServe makes of them
+    "minReplicas": "min-scale",
+    "maxReplicas": "max-scale",
+    "scaleTarget": "target",
+    "scaleMetric": "metric",
+}
+
+
 def reads(tree: Tree) -> bool:
-    """Whether it is a Knative Service or Revision."""
-    return text(tree, "apiVersion").startswith("serving.knative.dev/")
+    """Whether it is a Knative Service or Revision, or KServe's InferenceService."""
+    return text(tree, "apiVersion").startswith("serving.knative.dev/") or _of_kserve(tree)
+
+
+def _of_kserve(tree: Tree) -> bool:
+    return text(tree, "kind") == "InferenceService" and text(tree, "apiVersion").startswith("serving.kserve.io/")
 
 
 def read(trees: list[Tree]) -> list[Plan]:
@@ -36,39 +57,68 @@ def _plan(tree: Tree) -> Plan:
     template = mapping(tree, "spec", "template")
     given = _annotations(mapping(tree, "metadata", "annotations"))
     given |= _annotations(mapping(template, "metadata", "annotations"))
-    where = f"Knative Service {name}"
-    hard = number(mapping(template, "spec").get("containerConcurrency") or 0, where, "containerConcurrency")
+    kserve, pods = _of_kserve(tree), mapping(template, "spec")
+    where = f"KServe InferenceService {name}" if kserve else f"Knative Service {name}"
+    if kserve:
+        pods = mapping(tree, "spec", "predictor")
+        fields = {word: text(pods, key) for key, word in KSERVE.items() if text(pods, key)}
+        given = {"min-scale": "1"} | fields | given
+    hard = number(pods.get("containerConcurrency") or 0, where, "containerConcurrency")
     least, most = given.pop("min-scale", "0"), given.pop("max-scale", "0")
     minimum = Line("minReplicaCount", int(number(least, where, "min-scale")), "min-scale")
     endless = number(most, where, "max-scale") == 0
     maximum = Line("maxReplicaCount", 100 if endless else int(number(most, where, "max-scale")), "max-scale")
     left = ["max-scale 0 is no maximum there; 100 is KEDA's own: set what your GPUs allow"] if endless else []
-    rps = given.pop("metric", "concurrency") == "rps"
-    target = _target(given, where, hard, rps=rps)
-    policy = _policy(given)
+    metric = given.pop("metric", "")
+    by_hpa = given.get("class", "").startswith("hpa.") or metric in {"cpu", "memory"}
+    rps = metric == "rps"
+    beside = (_resource(given, metric or "cpu"),) if by_hpa else ()
+    formula, policy = _formula(given, where, hard, rps=rps, by_hpa=by_hpa)
+    if by_hpa:
+        given.pop("class", "")
+        left.append(ONLY_RESOURCES)
     spec: tuple[Line, ...] = ()
     if "scale-to-zero-pod-retention-period" in given:
         seconds = int(duration()(given.pop("scale-to-zero-pod-retention-period")))
         spec = (Line("cooldownPeriod", seconds, "scale-to-zero-pod-retention-period"),)
+    if given.get("class", "").startswith("kpa."):
+        given.pop("class")
     left += [f"{key}: {LEFT.get(key, 'is not read by llm-scaler')}" for key in given]
-    left.append(
-        "Knative's own controllers set the replicas of its Deployments: run the same container as a Deployment, with a "
-        "gateway that holds requests while there is no replica"
-    )
-    formula = load_lines(target)
-    if rps:
-        formula = _by_rate(target)
+    left.append(KSERVE_MODE if kserve else KNATIVE_MODE)
+    target = Target(name, why="the same container as a Deployment")
+    if kserve:
+        target = Target(f"{name}-predictor", why="the Deployment that KServe makes in its Standard mode")
     return Plan(
         source=where,
         name=name,
         namespace=namespace,
-        target=Target(name, why="the same container as a Deployment"),
+        target=target,
         minimum=minimum,
         maximum=maximum,
-        formula=(*formula, policy),
+        formula=(*formula, *policy),
+        beside=beside,
         spec=spec,
         left=tuple(left),
     )
+
+
+def _formula(
+    given: dict[str, str], where: str, hard: float, *, rps: bool, by_hpa: bool
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The formula, and the policy; with an HPA for its class, the requests that wait and no policy."""
+    if by_hpa:
+        waiting = requests_that_wait("not read there: what waits at the engines")
+        off = Line("scaleDown", "off", "the HPA alone says how fast")
+        return (*term_lines([waiting], declared=False), off), ()
+    target = _target(given, where, hard, rps=rps)
+    return _by_rate(target) if rps else load_lines(target), (_policy(given),)
+
+
+def _resource(given: dict[str, str], metric: str) -> Tree:
+    """KEDA's trigger for what the class hpa scales on: CPU in percent, or memory in MiB."""
+    if metric == "memory":
+        return resource_trigger("memory", "AverageValue", f"{given.pop('target', '80')}Mi")
+    return resource_trigger("cpu", "Utilization", given.pop("target", "80"))
 
 
 def _annotations(tree: Tree) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Kthena's AutoscalingPolicy, alone (new form) or with its AutoscalingPolicyBinding (old) -> policy kthena."""
 
+from collections.abc import Sequence
+
 from scaler.convert.plan import Line, Plan, Target, Term, Tree, term_lines
 from scaler.convert.words import bounds, engine_of, mapping, name_of, number, requests_that_wait, sequence, term, text
 
@@ -31,38 +33,73 @@ def _plans(tree: Tree, policy: Tree) -> list[Plan]:
     simple = mapping(spec, "homogeneousTarget") or mapping(spec, "scalingConfiguration")
     if simple:
         return [_plan(where, name, namespace, simple, settings)]
-    variants = sequence(spec, "heterogeneousTarget", "params")
+    variants = sequence(spec, "heterogeneousTarget", "params") or sequence(spec, "heterogeneousTarget", "targets")
     if variants:
-        lost = (
-            "heterogeneousTarget fills its variants by cost: each ScaledObject here follows the load of its own variant"
+        by_cost = (
+            "heterogeneousTarget fills its variants by cost: each ScaledObject here follows the load of its own "
+            "variant; `variants` of one formula file weigh cost (docs/groups.md), given what a replica of each carries"
         )
         return [
-            _plan(where, f"{name}-{count}", namespace, one, settings).leaving(lost)
+            _plan(where, f"{name}-{count}", namespace, one, settings).leaving(by_cost)
             for count, one in enumerate(variants, 1)
         ]
     roles = sequence(spec, "disaggregatedTarget", "roles")
     if roles:
-        lost = "disaggregatedTarget: its ratio is not kept between ScaledObjects, and a role has no /scale of its own: "
-        lost += "run each role as an object of its own"
         shared = mapping(spec, "disaggregatedTarget")
-        return [
-            _plan(where, f"{name}-{text(one, 'name') or count}", namespace, {**shared, **one}, settings).leaving(lost)
-            for count, one in enumerate(roles, 1)
-        ]
+        lost = _ratio(shared, roles, where)
+        plans = []
+        for count, one in enumerate(roles, 1):
+            role = _role_name(one)
+            target = {**shared, **one, "subTargets": {"kind": "Role", "name": role}}
+            plans.append(_plan(where, f"{name}-{role or count}", namespace, target, settings).leaving(*lost))
+        return plans
     return [_plan(where, name, namespace, {}, settings).leaving("it names no target: set scaleTargetRef")]
+
+
+def _role_name(role: Tree) -> str:
+    return text(role, "name") or text(role, "roleName")
+
+
+def _ratio(shared: Tree, roles: Sequence[Tree], where: str) -> list[str]:
+    """How the ratio between two roles is kept here; nothing where there is none."""
+    ratio = mapping(shared, "ratioRange") or mapping(shared, "ratio")
+    if not ratio or len(roles) != 2:
+        return []
+    least = number(ratio.get("minRatio", ratio.get("min", 0)), where, "minRatio")
+    most = number(ratio.get("maxRatio", ratio.get("max", 1)), where, "maxRatio")
+    first, second = (_role_name(role) for role in roles)
+    band = f"{first}: {{ratios: {{{second}: {{least: {least:g}, most: {most:g}}}}}}}"
+    return [f"its ratio is kept by one formula file with both as `outputs` (docs/groups.md): {band}"]
+
+
+def _sources(target: Tree, metrics: Sequence[Tree]) -> list[Tree]:
+    """Metrics with where the target says they are measured: under the name that a page has, or by a query."""
+    places = mapping(target, "metricSources") or mapping(target, "target", "metricSources")
+    found: list[Tree] = []
+    for metric in metrics:
+        place = mapping(places, text(metric, "metricName") or text(metric, "name"))
+        if not places or place:
+            name = text(place, "pod", "name")
+            query = {"query": text(place, "prometheus", "query")} if mapping(place, "prometheus") else {}
+            found.append({**metric, **({"metricName": name} if name else {}), **query})
+    return found
 
 
 def _plan(where: str, name: str, namespace: str, target: Tree, settings: Tree) -> Plan:
     reference = mapping(target, "target", "targetRef") or mapping(target, "targetRef")
     terms: list[Term] = []
     left = []
-    for metric in sequence(target, "metrics") or sequence(settings, "metrics"):
+    for metric in _sources(target, sequence(target, "metrics") or sequence(settings, "metrics")):
         found, notes = _term(metric, where, terms)
         terms.append(found)
         left += notes
     if not terms:
         left.append("no metric is named: requests that wait count, 8 for each replica")
         terms = [requests_that_wait()]
+    role = text(target, "subTargets", "name") or text(target, "target", "subTargets", "name")
+    if role:
+        problem = "a role has no /scale of its own: run it as an object of its own, and name that in scaleTargetRef"
+        left.append(f"role {role}: {problem}")
     lines = [Line("kind", "kthena", "Kthena's algorithm")]
     if "tolerancePercent" in settings:
         lines.append(Line("tolerancePercent", settings["tolerancePercent"], "tolerancePercent"))

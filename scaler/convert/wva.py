@@ -29,7 +29,10 @@ def _plan(tree: Tree) -> Plan:
     )
     left = ["the optimiser moves load between variants of a model by cost; each ScaledObject here is for one variant"]
     if "variantCost" in spec:
-        left.append(f"variantCost {spec['variantCost']}: no cost is weighed between ScaledObjects")
+        left.append(
+            f"variantCost {spec['variantCost']}: cost is weighed between the variants of one formula file"
+            " (docs/groups.md, variants), for which it has to be known what a replica of each carries"
+        )
     if text(spec, "sloClassRef", "name"):
         left.append("sloClassRef: its objectives are parameters of the formula llm-d-slo")
     if mapping(spec, "modelProfile"):

@@ -1,5 +1,6 @@
 """What `convert` prints: it passes `check`, its trigger binds, and every value of the original is where it belongs."""
 
+from datetime import datetime
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.convert import READERS, of_trees, read
 from scaler.convert.write import document
+from scaler.decision.schedule import scheduled
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import Request
 from scaler.model.strict_yaml import parse_yaml
@@ -125,21 +127,52 @@ def test_aibrix_with_schedules():
     assert spec.program.text == "max(ready * kv_cache_usage / 0.5, waiting / 10)"
     assert (spec.policy.stable_window, spec.policy.panic_window, spec.policy.panic_threshold) == (120, 30, 2.5)
     assert (spec.policy.max_up, spec.policy.delay) == (3, 600)
-    [cron] = [one for one in scaled["spec"]["triggers"] if one["type"] == "cron"]
-    assert cron["metadata"] == {
-        "timezone": "Asia/Shanghai",
-        "start": "0 9 * * 1,2,3",
-        "end": "0 18 * * 1,2,3",
-        "desiredReplicas": "3",
-    }
-    assert any("maxReplicas 12" in sentence for sentence in plan.left)
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (1, 12)
+    assert [one["type"] for one in scaled["spec"]["triggers"]] == ["external"]
     assert any("kpa.autoscaling.aibrix.ai/scale-down-delay" in sentence for sentence in plan.left)
+
+
+@pytest.mark.parametrize(
+    ("instant", "least", "most"),
+    [
+        ("2026-08-03T02:00:00+00:00", 3, 12),
+        ("2026-08-03T10:00:00+00:00", 1, 10),
+        ("2026-08-03T00:59:59+00:00", 1, 10),
+        ("2026-08-03T01:00:00+00:00", 3, 12),
+        ("2026-08-05T09:59:59+00:00", 3, 12),
+        ("2026-08-06T02:00:00+00:00", 1, 10),  # a Thursday
+    ],
+)
+def test_aibrix_schedules_hold_at_the_instants_of_its_own_tests(instant, least, most):
+    [plan] = plans("aibrix.yaml")
+    spec, (_, scaled) = spec_of(plan), written(plan)
+    bounds = scheduled(spec.schedule, datetime.fromisoformat(instant).timestamp())
+    floor = bounds.least if bounds else None
+    ceiling = bounds.most if bounds else None
+    usual = scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]
+    assert (max(usual[0], floor or 0), min(usual[1], ceiling or usual[1])) == (least, most)
+
+
+def test_aibrix_schedules_of_one_bound_inherit_the_other():
+    original = yaml.safe_load((FOLDER / "aibrix.yaml").read_text())
+    night = {"name": "night", "startTime": "00:00", "endTime": "06:00", "maxReplicas": 2}
+    noon = {"name": "noon", "startTime": "12:00", "endTime": "13:00", "minReplicas": 5, "daysOfWeek": ["Sun"]}
+    original["spec"]["schedules"] = [night, noon]
+    [plan] = of_trees([original])
+    windows = [
+        (one.name, len(one.days), one.start, one.end, one.minimum, one.maximum) for one in spec_of(plan).schedule
+    ]
+    assert windows == [("night", 7, 0, 360, None, 2), ("noon", 1, 720, 780, 5, None)]
+    original["spec"]["schedules"] = [{**noon, "startTime": "noon"}]
+    with pytest.raises(ConfigError, match="schedules: 'noon' is no time of a day; allowed: HH:MM"):
+        of_trees([original])
 
 
 def test_aibrix_strategies():
     apa, hpa = plans("aibrix-apa.yaml")
     assert (spec_of(apa).policy_kind, spec_of(apa).metric_type, spec_of(apa).target) == ("apa", "Value", 0.5)
-    assert (spec_of(hpa).policy_kind, spec_of(hpa).target) == ("hpa", 0.5)
+    assert triggers_beside(hpa) == [("cpu", "500")]
+    assert hpa.behavior.value["scaleDown"]["stabilizationWindowSeconds"] == 300
 
 
 def test_kthena_binding():
@@ -258,3 +291,65 @@ def test_the_command_prints_both(tmp_path, capsys):
     )
     assert "target: 1  # the formula is in replicas already" in text
     assert main(["convert", str(tmp_path / "none.yaml")]) == 1
+
+
+# ---- shapes seen in public, with names of our own --------------------------------------------------------------------
+
+
+def triggers_beside(plan):
+    return [(one["type"], one["metadata"]["value"]) for one in plan.beside]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "bounds"), [("kserve-annotations.yaml", 7, (2, 20)), ("kserve-fields.yaml", 2.8, (0, 5))]
+)
+def test_an_inference_service_of_kserve_is_what_knative_reads_of_it(name, target, bounds):
+    [plan] = plans(name)
+    assert (spec_of(plan).target, spec_of(plan).policy_kind) == (pytest.approx(target), "kpa")
+    assert (plan.minimum.value, plan.maximum.value) == bounds
+    assert plan.target.name == f"{plan.name}-predictor"
+
+
+@pytest.mark.parametrize(("name", "percent"), [("knative-hpa.yaml", "80"), ("aibrix-cpu.yaml", "70")])
+def test_percent_of_cpu_is_not_taken_for_requests_or_cores(name, percent):
+    [plan] = plans(name)
+    assert triggers_beside(plan) == [("cpu", percent)]
+    assert (spec_of(plan).program.text, spec_of(plan).policy_kind) == ("waiting", None)
+
+
+def test_what_another_optimiser_has_decided_is_said():
+    [plan] = plans("aibrix-optimizer.yaml")
+    assert any("`variants`" in sentence for sentence in plan.left)
+
+
+def test_kthena_metrics_are_measured_where_the_target_says():
+    [plan] = plans("kthena-sources.yaml")
+    assert spec_of(plan).program.text == "waiting"
+    prefill, decode = plans("kthena-roles.yaml")
+    assert [spec_of(plan).program.text for plan in (prefill, decode)] == ["waiting", "kv"]
+    assert [(plan.minimum.value, plan.maximum.value) for plan in (prefill, decode)] == [(1, 8), (2, 16)]
+    assert any("prefill: {ratios: {decode: {least: 0.25, most: 1}}}" in sentence for sentence in prefill.left)
+
+
+def test_a_role_is_not_taken_for_the_whole_model_in_silence():
+    [plan] = plans("kthena-role.yaml")
+    assert any(sentence.startswith("role decode: a role has no /scale") for sentence in plan.left)
+
+
+def test_triggers_of_other_types_that_a_formula_reads_are_there_to_be_filled_in():
+    [plan] = plans("keda-rabbitmq.yaml")
+    assert spec_of(plan).program.text == "max(p2d_ratio, qlen/1000)"
+    assert [sentence.split(":")[0] for sentence in plan.left] == [
+        "p2d_ratio is a trigger of type rabbitmq", "qlen is a trigger of type rabbitmq",
+    ]  # fmt: skip
+
+
+def test_a_query_of_several_lines_is_one():
+    [plan] = plans("keda-vllm.yaml")
+    assert spec_of(plan).inputs[0].ask.text == 'sum(vllm:num_requests_waiting{namespace="llm", model_name="m"})'
+    assert [one["type"] for one in plan.beside] == ["cron"]
+
+
+def test_googles_names_of_metrics_are_those_of_prometheus():
+    [plan] = plans("hpa-google.yaml")
+    assert spec_of(plan).inputs[0].ask.text == 'sum({__name__="vllm:num_requests_waiting",model_name="m"})'
