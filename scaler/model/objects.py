@@ -33,6 +33,8 @@ class Pod:
     ready: float | None = None  # since when it is ready, if it is
     scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
     ports: tuple[tuple[str, int], ...] = ()  # that its containers declare; a name may be empty
+    revision: str = ""  # of the template that it was made of; empty: not known
+    accelerator: str = ""  # what its node says of its GPUs, or of its machine type; empty: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ requests queue, what misses is the fault of the load that made them queue, not o
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
+Each kind of replica, by the revision of its template and by its accelerator where Kubernetes tells them, has a curve of
+its own; a new kind begins with a fiftieth of what was seen of the last one.
+
 The curve's evidence is a minute's: its load beside the share of its requests that were in time, so both have to be
 read over the same minute. A new process learns all this from two hours of history, in steps of a minute; how many
 replicas were ready then is known from kube-state-metrics, and without it the curve is learnt anew. Where the engine
@@ -30,6 +33,7 @@ In tests/benchmarks/decisions it is compared with its peers and with an oracle.
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -54,6 +58,9 @@ LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is t
 LEAST_BUDGET = 0.3  # of `1 - share`, which may always miss
 TRUSTED = 1.15  # times the highest load that was carried well
 ONE_FEWER = 2.0  # and up to so many times, where it takes no more than one replica away
+GUESSED = 0.02  # of what was seen of one kind of replica counts for another: a minute of its own says as much
+KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accelerators
+LEARNING = 1800.0  # seconds for which it is said that a kind is new
 QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
 SHORT = 32.0  # tokens: shorter answers are not judged by the time per token, since one slow step decides it
 GROWTH = 15.0  # seconds over which what piles up is read: engines are scraped about so often
@@ -143,6 +150,9 @@ class SloState:
     samples: tuple[Sample, ...] = ()  # of 5 minutes, oldest first
     forecasts: tuple[Forecast, ...] = ()  # of one start-up
     counts: "Counts | None" = None  # requests and misses, by the load of a replica
+    kind: str = ""  # of the replicas that these are of: accelerator and revision of the template
+    others: "tuple[tuple[str, Counts], ...]" = ()  # of the kinds before, the newest last
+    changed: float = -math.inf  # since when it is this kind, unless it was the first
     pushed: float = 0.0  # the highest load of a replica since requests began to queue; 0 while none does
     pairs: "Vector | None" = None  # forecasts that were checked
     margin: "Margin | None" = None
@@ -196,6 +206,7 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     level, window = _level(state.samples, now)
     slope = math.log(max(minute, 1e-3) / max(_means(state.samples, now, MEMORY)[0], 1e-3))
     forecast = Forecast(now, level, slope)
+    state = _kind(state, seen, now)
     state = _checked(state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, now)
     state = _margin(spec, state, forecast)
@@ -289,6 +300,24 @@ def _level(samples: tuple[Sample, ...], now: float) -> tuple[float, float]:
     return level, chosen
 
 
+def _kind(state: SloState, seen: Seen, now: float) -> SloState:
+    """Take the curve of the kind that most replicas are of; a new kind begins with a little of the last one's."""
+    pods = (seen.scaled.pods if seen.scaled else None) or ()
+    kinds = Counter(f"{one.accelerator} {one.revision}".strip() for one in pods if one.ready is not None)
+    most = max(kinds, key=kinds.__getitem__, default="")
+    if not most or most == state.kind:
+        return state
+    if not state.kind or state.counts is None:  # the first that is known
+        return replace(state, kind=most)
+    before = dict(state.others)
+    counts = before.pop(most, state.counts * GUESSED)
+    before[state.kind] = state.counts
+    others = tuple(before.items())[-KINDS:]
+    return replace(
+        state, kind=most, counts=counts, others=others, changed=now, fitted=-math.inf, trusted=0.0, margin=None
+    )
+
+
 def _checked(state: SloState, forecast: Forecast, minute: float, startup: float) -> SloState:
     """Hold what has come against what was to be expected one start-up ago."""
     from scaler.policy import curve
@@ -323,7 +352,7 @@ def _evidence(spec: Slo, state: SloState, measured: Mapping[str, float], minute:
     trusted = max(fading, load) if missed < 1 - WELL else fading
     state = replace(state, counts=counts, trusted=trusted, pushed=load if queued else 0.0)
     if now - state.fitted >= REFITTED:
-        since = MINUTE if state.fitted == -math.inf else now - state.fitted
+        since = 0.0 if state.fitted == -math.inf else now - state.fitted
         counts = curve.faded(counts, since, surprised=surprised)
         state = replace(state, counts=counts, curve=curve.curve(counts), fitted=now)
     return state
@@ -369,6 +398,9 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window:
     asked = min(need + more, most)
     if asked < need + more:
         terms.append(f"not more than {asked:.0f}, twice the requests that were in flight")
+    if sample.at - state.changed < LEARNING:
+        ago = seconds(round(sample.at - state.changed))
+        terms.append(f"most replicas are another kind since {ago} ({state.kind}), and its own curve is learnt")
     if state.curve.floor > may_miss:
         terms.append(f"{state.curve.floor:.1%} miss at any load, and more replicas do not help them")
     return Outcome(asked, True, "; ".join(terms))

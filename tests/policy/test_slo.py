@@ -3,11 +3,13 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
+from scaler.model.objects import Pod, Scaled
 from scaler.policy import curve, slo
 from scaler.policy.outcome import Seen
 
@@ -65,6 +67,48 @@ def test_it_is_tried_in_steps_from_what_there_is():
     _, told, _ = run([20.0] * 20, ready=20)
     assert "a replica is tried with 345, 1.15 times what it was seen to carry" in told[-1].reason
     assert told[-1].replicas == pytest.approx(20 / slo.TRUSTED)
+
+
+def rolled(revision, count=6, accelerator="A100"):
+    """A scaled object whose pods are of one template, as Kubernetes tells it."""
+    pods = tuple(
+        Pod(f"p-{n}", "ready", 0.0, ready=60.0, revision=revision, accelerator=accelerator) for n in range(count)
+    )
+    return Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
+
+
+def ticks(state, rate, ready, count, start, scaled, **more):
+    """Fold equal ticks of a fleet whose pods are known."""
+    for number in range(count):
+        tick = replace(seen(rate, ready, **more), scaled=scaled)
+        state, outcome = slo.step(spec(), state, tick, start + number * 15.0)
+    return state, outcome
+
+
+def test_each_kind_of_replica_has_its_own_curve_and_a_new_one_is_not_believed_to_be_as_the_old():
+    old, new = rolled("7c9f"), rolled("55d1")
+    state, told = ticks(slo.INITIAL, 20.0, 6, 240, 0.0, old)
+    after, at_once = ticks(state, 20.0, 6, 1, 3600.0, new)
+    assert at_once.replicas >= min(told.replicas, 5)
+    assert "most replicas are another kind since 0s (A100 55d1), and its own curve is learnt" in at_once.reason
+    assert after.counts.sum() < 0.05 * state.counts.sum()  # it is hardly more than a guess
+    slow, _ = ticks(after, 20.0, 6, 20, 3615.0, new, knee=KNEE / 2)  # half as fast: known after five minutes
+    _, needed = ticks(slow, 20.0, 6, 1, 3915.0, new, knee=KNEE / 2)
+    assert needed.replicas > 1.6 * told.replicas
+    back, again = ticks(slow, 20.0, 6, 1, 3930.0, old)  # rolled back: what was learnt of the old one is there
+    assert again.replicas == pytest.approx(told.replicas, rel=0.3)
+    assert dict(back.others).keys() == {"A100 55d1"}
+    other, _ = ticks(state, 20.0, 6, 1, 3600.0, rolled("7c9f", accelerator="L4"))
+    assert other.kind == "L4 7c9f"
+
+
+def test_during_a_rollout_the_kind_of_most_replicas_counts_and_without_kubernetes_there_is_one():
+    mixed = replace(rolled("7c9f"), pods=(*rolled("7c9f", 4).pods, *rolled("55d1", 2).pods))
+    state, _ = ticks(slo.INITIAL, 20.0, 6, 40, 0.0, rolled("7c9f"))
+    state, _ = ticks(state, 20.0, 6, 1, 600.0, mixed)
+    assert (state.kind, state.others) == ("A100 7c9f", ())
+    state, _ = ticks(state, 20.0, 6, 1, 615.0, None)
+    assert state.kind == "A100 7c9f"
 
 
 def test_a_small_fleet_is_tried_with_one_fewer():

@@ -31,6 +31,13 @@ from scaler.sources.kubernetes.selector import selects
 
 Jobs = Mapping[Owner, Collection[Job]]  # by their ScaledJob
 
+ACCELERATORS = (  # labels of nodes that tell what a replica runs on, the surest first
+    "nvidia.com/gpu.product",
+    "amd.com/gpu.product-name",
+    "cloud.google.com/gke-accelerator",
+    "karpenter.k8s.aws/instance-gpu-name",
+    "node.kubernetes.io/instance-type",
+)
 MOST_JOBS = 250  # of one ScaledJob that are looked at; KEDA keeps 200 that have ended, unless told otherwise
 
 
@@ -107,13 +114,21 @@ def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None)
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
+def _with_make(record: PodRecord, hardware: Hardware | None) -> Pod:
+    """A pod with what may make it faster or slower than another: its template's revision, and what it runs on."""
+    node = ((hardware.nodes if hardware else None) or {}).get(record.node)
+    accelerator = next((node.labels[label] for label in ACCELERATORS if node.labels.get(label)), "") if node else ""
+    made = record.revision, accelerator
+    return replace(record.pod, revision=record.revision, accelerator=accelerator) if any(made) else record.pod
+
+
 def _together(
     record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: Placed
 ) -> Scaled:
     """One scaled object, with all that the others say of it."""
     selected = _selected(record, tables)
     template = _template(record, tables, selected or (), taints)
-    pods = tuple(sorted((one.pod for one in selected or ()), key=lambda pod: pod.name))
+    pods = tuple(sorted((_with_make(one, tables.hardware) for one in selected or ()), key=lambda pod: pod.name))
     return replace(
         record.scaled,
         replicas=_replicas(record, tables, jobs),
