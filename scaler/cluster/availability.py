@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from scaler.cluster import admission, dra, karpenter
+from scaler.cluster import admission, dra, karpenter, kueue
 from scaler.cluster.anti_affinity import Barred, barred
 from scaler.cluster.dra import Supply
 from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
@@ -55,6 +55,8 @@ GPUS = PLUGINS + tuple(  # what a pod's accelerator is called; of two names for 
         r".+/.+",
     )
 )
+# Parts of devices, such as aliyun.com/gpu-mem: a pod has all of them from one device, and a node tells only their sum.
+_PARTS = re.compile(r"[^/]+/.*(mem|memory|millicores|cores?|ratio|percent|percentage)([-_.].*)?")
 _NONE = re.compile(  # of a network or a virtual machine
     r"(rdma/|vpc\.amazonaws|.*network|smarter-devices/|devices\.kubevirt).*"
     r"|[^/]+/.*(rdma|sriov|nics?$|hca|eni$|(?<![a-z])(ib|net)|efa|roce|fuse|kvm|tun$|vhost|vfio|netdev).*"
@@ -168,7 +170,7 @@ class _Case:
 def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
     asked = sorted(name for name in _extended(template) if not _NONE.fullmatch(name.lower()))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    template = _listed(hardware, template, gpu)
+    template = kueue.flavored(hardware, scaled.namespace, _listed(hardware, template, gpu))
     scaled = replace(scaled, template=template)
     case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
@@ -339,7 +341,7 @@ def _without(shape: Shape, resources: Collection[str]) -> Shape:
 def _supply(case: _Case, shape: Shape) -> Supply | None:
     """The devices for pods that claim some; None for those that claim none."""
     claims = case.claims(shape)
-    if not any(claim.requests or claim.alternatives for claim in claims):
+    if not any(claim.requests for claim in claims):
         return None
     return dra.supply(case.hardware.devices or Devices(), claims, case.gpu)
 
@@ -352,7 +354,11 @@ def _fewer(case: _Case, supplies: Iterable[Supply], untried: int) -> list[str]:
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
+    queue = _queue(case).doubt
+    parts = sorted(name for name in _extended(template) if _is_part(name))
     doubts = {
+        queue: bool(queue),
+        f"how {' and '.join(parts)} is divided among the devices of a node is not counted": bool(parts),
         "some pods stay apart from others, by a selector that may take these": case.barred.unsure,
         "pods of several shapes share the nodes": len(template.pods) > 1,
         hardware.partial: bool(hardware.partial),
@@ -364,6 +370,11 @@ def _fewer(case: _Case, supplies: Iterable[Supply], untried: int) -> list[str]:
     }
     held = (reason for reason, holds in doubts.items() if holds)
     return [*asked, *template.assumed, *template.doubts, *claimed, *held]
+
+
+def _is_part(resource: str) -> bool:
+    whole = any(known.fullmatch(resource.lower()) for known in PLUGINS)
+    return not whole and bool(_PARTS.fullmatch(resource.lower()))
 
 
 def _unsaid(template: Template, name: str) -> bool:
@@ -397,7 +408,16 @@ def _quota(case: _Case) -> tuple[int, str]:
             if (len(case.own) + more) // template.size < best:
                 best = (len(case.own) + more) // template.size
                 reason = f"ResourceQuota {quota.name}: {name} {as_written(name, hard)}"
+    queue = _queue(case)
+    if queue.replicas is not None and len(case.own) // template.size + queue.replicas < best:
+        return len(case.own) // template.size + queue.replicas, queue.reason
     return best, reason
+
+
+def _queue(case: _Case) -> kueue.Left:
+    """What the queue of Kueue leaves that its pods wait in."""
+    placed = case.scaled.count("ready", "unready", "starting") or 0
+    return kueue.left(case.hardware, case.scaled.namespace, case.template, placed // case.template.size)
 
 
 def _free(case: _Case) -> Count:
@@ -461,7 +481,7 @@ def _provisionable(case: _Case, schedulable: Count) -> Count:
         return _bounded(left - placed, template.doubts, [quota])
     ordered = [f"{coming} on machines that are ordered"] if coming else []
     reasons = [*ordered, offer.reason, *(template.assumed if total else ())]
-    more = [*template.doubts, *offer.more]
+    more = [*template.doubts, *karpenter.grown_by_others(hardware, template), *offer.more]
     if not more and not offer.lasting:  # it is tried again, as the probe of a clamp does: until then nothing comes
         return Count(total, "estimate", "; ".join(reasons), ceiling=total)
     return _bounded(total, more, reasons)

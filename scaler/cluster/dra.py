@@ -4,6 +4,9 @@ A device is free if no ResourceClaim has been given it. Which devices a claim ta
 only what drivers' classes and most claims use is read: comparisons of the driver and of attributes, joined by &&. What
 cannot be read takes every device, and the count is an upper bound.
 
+A request may name several kinds of devices, the first that are to be had (firstAvailable): a node is enough for as many
+pods as each kind is by itself, one after the other, unless two kinds want the same devices.
+
 Source: Kubernetes 1.37.2, resource.k8s.io/v1; dynamic-resource-allocation/structured/internal/stable (a pool counts
 once all slices of its newest generation are there; a request for all devices waits for all pools of its node).
 """
@@ -11,7 +14,7 @@ once all slices of its newest generation are there; a request for all devices wa
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +30,7 @@ from scaler.model.nodes import (
     Slice,
     Taint,
     TaintRule,
+    Wanted,
 )
 
 Id = tuple[str, str, str]  # driver, pool and name of a device
@@ -80,40 +84,82 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
         claims: of one pod.
         counted: the class of which the free devices are counted.
     """
-    if any(claim.alternatives for claim in claims):
-        return Supply(unknown="devices that have alternatives are not counted")
-    sums = Counter[DeviceRequest]()
-    for request in (request for claim in claims for request in claim.requests):
-        sums[replace(request, count=min(request.count, 1))] += request.count or 1
     slices = list(_complete(devices.slices))
-    stock = _Stock(devices, slices)
-    pods: dict[str, int] = {}
+    stock, unready = _Stock(devices, slices), _incomplete(devices.slices)
+    pods: dict[str, int] | None = None
     free: Counter[str] = Counter()
-    unready = _incomplete(devices.slices)
-    for request, count in sums.items():
-        fitting: dict[str, list[tuple[Slice, Device]]] = {one.node: [] for one in slices}
-        for one in slices:
-            fitting[one.node] += [(one, part) for part in one.devices if _takes(devices, request, one.driver, part)]
-        if fitting.get(""):
-            return Supply(unknown=f"devices of class {request.device_class} are not each of one node")
-        if request.admin:
-            enough = {node: MOST * stock.shown(there, request, count) for node, there in fitting.items()}
-        else:
-            had = {node: stock.allocations(there, request) for node, there in fitting.items()}
-            if count > 1 and any(device.shared for there in fitting.values() for _, device in there):
-                stock.tell(SAME)
-            free.update(had if request.device_class == counted else {})
-            enough = {
-                node: had[node] // count if request.count else int(had[node] == len(there) > 0)
-                for node, there in fitting.items()
-            }
-        if not request.count:
-            enough = {node: 0 if node in unready else fits for node, fits in enough.items()}
-        pods = {node: min(pods.get(node, 0) if pods else fits, fits) for node, fits in enough.items()}
-    bounds = (*_bounds(devices, sums, slices), *stock.bounds)
+    wanted: list[Wanted] = []
+    taken: Counter[Id] = Counter()  # how many requests, or alternatives of one, take a device
+    for request, times in _gathered(claims).items():
+        enough: Counter[str] = Counter()
+        for choice in (request, *request.instead):
+            own = _each(choice)
+            fitting = _fitting(devices, slices, own)
+            if fitting.get(""):
+                return Supply(unknown=f"devices of class {own.device_class} are not each of one node")
+            count = (choice.count or 1) if request.instead else times
+            enough.update(_enough(stock, own, fitting, count, unready))
+            if own.device_class == counted and not own.admin:
+                free.update({node: stock.allocations(there, own) for node, there in fitting.items()})
+            wanted.append(own)
+            taken.update((one.driver, one.pool, part.name) for there in fitting.values() for one, part in there)
+        several = times if request.instead else 1
+        fits = {node: often // several for node, often in enough.items()}
+        pods = fits if pods is None else {node: min(pods.get(node, 0), often) for node, often in fits.items()}
+    contested = len(wanted) > 1 and (any(often > 1 for often in taken.values()) or any(one.counters for one in slices))
+    bounds = (*_bounds(devices, wanted, slices, contested), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")
-    return Supply(pods, free, bounds)
+    return Supply(pods or {}, free, bounds)
+
+
+def _gathered(claims: Iterable[ClaimTemplate]) -> Counter[DeviceRequest]:
+    """The requests of all claims: equal ones as one for more devices, or with alternatives, how many are equal."""
+    sums = Counter[DeviceRequest]()
+    for request in (request for claim in claims for request in claim.requests):
+        if request.instead:
+            sums[request] += 1
+        else:
+            sums[replace(request, count=min(request.count, 1))] += request.count or 1
+    return sums
+
+
+def _each(wanted: Wanted) -> Wanted:
+    """One device of what is wanted; or all, where all are."""
+    return Wanted(
+        wanted.device_class,
+        min(wanted.count, 1),
+        wanted.selectors,
+        wanted.capacity,
+        wanted.tolerations,
+        wanted.admin,
+    )
+
+
+def _fitting(devices: Devices, slices: Iterable[Slice], request: Wanted) -> dict[str, list[tuple[Slice, Device]]]:
+    """The devices that a request takes, by node, whoever has them."""
+    found: dict[str, list[tuple[Slice, Device]]] = {one.node: [] for one in slices}
+    for one in slices:
+        found[one.node] += [(one, part) for part in one.devices if _takes(devices, request, one.driver, part)]
+    return found
+
+
+def _enough(
+    stock: "_Stock",
+    request: Wanted,
+    fitting: Mapping[str, Sequence[tuple[Slice, Device]]],
+    count: int,
+    unready: Collection[str],
+) -> dict[str, int]:
+    """How often the devices of each node are enough for so many of a request."""
+    if request.admin:
+        return {node: MOST * stock.shown(there, request, count) for node, there in fitting.items()}
+    had = {node: stock.allocations(there, request) for node, there in fitting.items()}
+    if count > 1 and any(device.shared for there in fitting.values() for _, device in there):
+        stock.tell(SAME)
+    if request.count:
+        return {node: had[node] // count for node in fitting}
+    return {node: int(had[node] == len(there) > 0 and node not in unready) for node, there in fitting.items()}
 
 
 class _Stock:
@@ -141,7 +187,7 @@ class _Stock:
                     for name, counter, amount in device.counters:
                         self._left[part.driver, part.pool, name, counter] -= amount
 
-    def allocations(self, fitting: Iterable[tuple[Slice, Device]], request: DeviceRequest) -> int:
+    def allocations(self, fitting: Iterable[tuple[Slice, Device]], request: Wanted) -> int:
         """How often the devices of a node can be given for a request, each time to another claim."""
         total = 0
         groups: dict[tuple[str, str, Counters], int] = {}  # alike in what they take of a pool's counters
@@ -162,7 +208,7 @@ class _Stock:
             total += max(min(times, *enough, times), 0)
         return total
 
-    def shown(self, fitting: Iterable[tuple[Slice, Device]], request: DeviceRequest, count: int) -> bool:
+    def shown(self, fitting: Iterable[tuple[Slice, Device]], request: Wanted, count: int) -> bool:
         """Whether a node has as many devices as a request of administrators wants to look at, whoever has them."""
         return sum(self._usable(part, device, request) for part, device in fitting) >= count
 
@@ -170,7 +216,7 @@ class _Stock:
         """Say once why there may be fewer."""
         self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
 
-    def _usable(self, part: Slice, device: Device, request: DeviceRequest) -> bool:
+    def _usable(self, part: Slice, device: Device, request: Wanted) -> bool:
         """Whether a request tolerates all taints of a device."""
         rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
         if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
@@ -178,7 +224,7 @@ class _Stock:
         taints = [*device.taints, *(rule.taint for rule in rules if not rule.unsure)]
         return all(_tolerated(taint, request) for taint in taints)
 
-    def _times(self, part: Slice, device: Device, request: DeviceRequest) -> int:
+    def _times(self, part: Slice, device: Device, request: Wanted) -> int:
         """How often one device can be given."""
         own = (part.driver, part.pool, device.name)
         if not self._usable(part, device, request):
@@ -212,7 +258,7 @@ def _meant(rule: TaintRule, device: Id) -> bool:
     return all(not part or part == own for part, own in zip((rule.driver, rule.pool, rule.device), device, strict=True))
 
 
-def _tolerated(taint: Taint, request: DeviceRequest) -> bool:
+def _tolerated(taint: Taint, request: Wanted) -> bool:
     return taint.effect not in {"NoSchedule", "NoExecute"} or any(tolerates(one, taint) for one in request.tolerations)
 
 
@@ -246,12 +292,12 @@ def _literal(text: str) -> str | int | bool:
     return text[1:-1] if text[0] in "\"'" else int(text)
 
 
-def _takes(devices: Devices, request: DeviceRequest, driver: str, device: Device) -> bool:
+def _takes(devices: Devices, request: Wanted, driver: str, device: Device) -> bool:
     known = request.device_class in devices.classes
     return known and all(matches(one, driver, device) is not False for one in _selectors(devices, request))
 
 
-def _selectors(devices: Devices, request: DeviceRequest) -> tuple[str, ...]:
+def _selectors(devices: Devices, request: Wanted) -> tuple[str, ...]:
     """What a device must be for a request, by its class and by itself."""
     own = devices.classes.get(request.device_class, DeviceClass())
     return (*own.selectors, *request.selectors)
@@ -294,12 +340,12 @@ def _is_unclear(selector: str, drivers: Iterable[tuple[str, Device]]) -> bool:
     return any(matches(selector, driver, device) is None for driver, device in drivers)
 
 
-def _bounds(devices: Devices, wanted: Mapping[DeviceRequest, int], slices: list[Slice]) -> tuple[str, ...]:
+def _bounds(devices: Devices, wanted: Iterable[Wanted], slices: list[Slice], contested: bool) -> tuple[str, ...]:
     """Why fewer pods may fit than are counted."""
     selectors = {one for request in wanted for one in _selectors(devices, request)}
     drivers = [(one.driver, device) for one in slices for device in one.devices]
     reasons = {
-        "several requests may want the same devices": len(wanted) > 1,
+        "several requests may want the same devices": contested,
         "devices have conditions, or choose their nodes themselves": any(one.conditional for one in slices),
     }
     unread = [one for one in sorted(selectors) if _is_unclear(one, drivers)]

@@ -18,10 +18,10 @@ and an event stays), nodeoverlay/controller.go, static/provisioning/controller.g
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from scaler.cluster.node_fit import EMPTY, accepts, passes, place, room
+from scaler.cluster.node_fit import EMPTY, accepts, closed, passes, place, room
 from scaler.model.amounts import as_written
 from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Taint, Template
 
@@ -53,6 +53,15 @@ _FAMILIES = {
 _ACCELERATORS = "aws.amazon.com/"  # whose machines count accelerators, and no GPUs (pkg/providers/instancetype of AWS)
 _EVERYWHERE = ("nodes", "cpu", "memory", "ephemeral-storage", "pods")  # every machine has some
 _REPLICAS = "nvidia.com/gpu.replicas"  # NVIDIA's label of nodes: among how many pods each GPU is shared
+_GROUPS = (  # labels of groups of machines that are not Karpenter's
+    "eks.amazonaws.com/nodegroup",
+    "alpha.eksctl.io/nodegroup-name",
+    "cloud.google.com/gke-nodepool",
+    "kubernetes.azure.com/agentpool",
+    "alibabacloud.com/nodepool-id",
+    "doks.digitalocean.com/node-pool",
+    "k8s.scaleway.com/pool-name",
+)
 _TYPED = ("/instance-", "/sku-", "/shape")  # in labels that all machines of a type have alike
 # pkg/controllers/provisioning/scheduling/scheduler.go: subtractMax takes no node off what is left of a limit.
 _LATE = "Karpenter looks at a limit on nodes only between its rounds, and may buy more in one"
@@ -310,9 +319,24 @@ def _overlaid(hardware: Hardware, labels: Mapping[str, str]) -> dict[str, int]:
 
 
 def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """One whole machine of every pool and type."""
-    whole = (node for node in nodes if POOL in node.labels and node.labels.get(INITIALIZED, "true") == "true")
-    return tuple({(node.labels[POOL], node.labels.get(TYPE)): node for node in whole}.values())
+    """One whole machine of every pool and type, and of every group of machines that others than Karpenter manage."""
+    whole = (node for node in nodes if node.labels.get(INITIALIZED, "true") == "true" and _group(node))
+    return tuple({(_group(node), node.labels.get(TYPE)): node for node in whole}.values())
+
+
+def _group(node: Node) -> tuple[str, str] | None:
+    """The pool or group that a machine is of; None: of none that is known."""
+    return next(((key, node.labels[key]) for key in (POOL, *_GROUPS) if key in node.labels), None)
+
+
+def grown_by_others(hardware: Hardware, template: Template) -> Iterator[str]:
+    """Say which groups of machines for these pods another autoscaler may let grow, which cannot be read."""
+    for node in hardware.kinds:
+        key, name = _group(node) or ("", "")
+        if key in _GROUPS and all(
+            not closed(shape, node) and room(shape, node, EMPTY)[0] for shape, _ in template.pods
+        ):
+            yield f"another autoscaler may let {name} grow ({key})"
 
 
 def _offers(hardware: Hardware, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:

@@ -14,6 +14,7 @@ Owner = tuple[str, str, str]  # namespace, kind and name of what a pod belongs t
 
 HOST = "kubernetes.io/hostname"
 ANY = ""  # namespace that stands for all
+QUEUE = "kueue.x-k8s.io/queue-name"  # Kueue's label on what its quota admits
 POOL = "karpenter.sh/nodepool"  # the label of a node that a NodePool of Karpenter made
 
 
@@ -152,6 +153,7 @@ class Template:
     doubts: tuple[str, ...] = ()  # what is not known of it, that may take places away or give some
     counted: int = 1  # pods of a scale target that stand for one replica; of a LeaderWorkerSet its leader alone
     refused: str = ""  # why its pods are refused before anybody places them; empty: they are not
+    queue: str = ""  # the LocalQueue of Kueue that it names
 
     @property
     def size(self) -> int:
@@ -239,6 +241,52 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """The quota of one resource of one flavor in Kueue."""
+
+    nominal: int = 0
+    borrows: int | None = None  # at most, of its cohort; None: all that is there
+    lends: int | None = None  # at most, to its cohort; None: all
+
+
+@dataclass(frozen=True, slots=True)
+class LocalQueue:
+    """A LocalQueue of Kueue."""
+
+    queue: str  # its ClusterQueue
+    problem: str = ""  # why it admits nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterQueue:
+    """A ClusterQueue of Kueue."""
+
+    name: str
+    cohort: str = ""
+    groups: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = ()  # of flavors, each with its resources
+    lent: Mapping[tuple[str, str], Lent] = field(default_factory=dict)  # by flavor and resource
+    used: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by flavor and resource
+    preempts: bool = False  # others may have to give up what they use
+    problem: str = ""  # why it admits nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A Cohort of Kueue, whose queues lend one another what they do not use."""
+
+    parent: str = ""
+    lent: Mapping[tuple[str, str], Lent] = field(default_factory=dict)  # its own, by flavor and resource
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """A ResourceFlavor of Kueue: what it adds to pods that it admits."""
+
+    labels: Labels = ()
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One device of a ResourceSlice."""
 
@@ -286,7 +334,7 @@ class DeviceClass:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class Wanted:
     """So many devices of a class."""
 
     device_class: str
@@ -298,12 +346,18 @@ class DeviceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceRequest(Wanted):
+    """Devices that a claim asks for, and what it takes where these are not to be had."""
+
+    instead: tuple[Wanted, ...] = ()  # in this order
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimTemplate:
     """The devices that a pod asks for by one claim."""
 
     requests: tuple[DeviceRequest, ...]
     constrained: bool = False  # its devices have to go together, which can only take some away
-    alternatives: bool = False  # it takes other devices where those are not to be had
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +473,10 @@ class Hardware:
     shortages: tuple[Shortage, ...] | None = None
     overlays: tuple[NodeOverlay, ...] | None = ()
     buffers: tuple[CapacityBuffer, ...] | None = ()
+    local_queues: Mapping[tuple[str, str], LocalQueue] | None = field(default_factory=dict)  # by namespace and name
+    cluster_queues: Mapping[str, ClusterQueue] | None = field(default_factory=dict)  # by name
+    cohorts: Mapping[str, Cohort] | None = field(default_factory=dict)  # by name
+    flavors: Mapping[str, Flavor] | None = field(default_factory=dict)  # by name
     fixed: bool = False  # nobody buys machines: those that are there are all
     partial: str = ""  # why there are pods that are not seen
     heard: float | None = None  # all of it was true at this time

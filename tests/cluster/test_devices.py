@@ -194,9 +194,36 @@ def test_what_is_only_bounded_says_why(slices, claim, reason):
     assert (found.bound, found.reason.startswith(reason)) == ("upper", True)
 
 
-def test_a_claim_with_alternatives_is_not_known():
-    found = had([resource_slice("a", *FOUR)], template({"name": "r", "firstAvailable": [{}]}))
-    assert found.schedulable == Count(None, reason="devices that have alternatives are not counted")
+L4 = f'device.attributes["{DRIVER}"].model == "l4"'
+MIXED = [device("h0"), device("h1"), device("h2"), *(device(f"l{number}", "l4") for number in range(5))]
+
+
+def first_available(*choices):
+    return {"name": "r", "firstAvailable": [{"name": f"c{at}", **one["exactly"]} for at, one in enumerate(choices)]}
+
+
+def test_devices_that_stand_in_for_others_are_as_many_places_more():
+    """One H100 or else two L4: three H100 and five L4 are enough for 3 + 2 pods."""
+    either = template(first_available(exactly("gpu", 1, H100), exactly("gpu", 2, L4)))
+    found = had([resource_slice("a", *MIXED)], either)
+    assert (found.schedulable, found.resource) == (Count(5, reason="insufficient gpu on 1 node"), "1 gpu")
+    assert had([resource_slice("a", *MIXED)], either, allocated("h0", "l0")).schedulable.value == 2 + 2
+    two_nodes = [resource_slice("a", *MIXED), resource_slice("b", device("h9"))]
+    assert had(two_nodes, either).schedulable.value == 6
+    twice = template(*[first_available(exactly("gpu", 1, H100), exactly("gpu", 2, L4))] * 2)
+    assert had([resource_slice("a", *MIXED)], twice).schedulable.value == 2, "five, two for each pod"
+
+
+def test_devices_that_several_alternatives_want_are_a_bound():
+    both = template(first_available(exactly("gpu", 1, H100), exactly("gpu", 2)))
+    found = had([resource_slice("a", *MIXED)], both).schedulable
+    assert (found.value, found.bound) == (6, "upper"), "3 + 8 // 2 by devices, and 6 by cores"
+    assert found.reason.startswith("several requests may want the same devices")
+
+
+def test_requests_for_devices_that_differ_do_not_disturb_one_another():
+    found = had([resource_slice("a", *MIXED)], template(exactly("gpu", 1, H100), exactly("gpu", 2, L4))).schedulable
+    assert (found.value, found.bound) == (2, "exact")
 
 
 def test_a_claim_that_only_looks_binds_nothing():

@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaler.model.nodes import Allocation, ClaimTemplate, Device, DeviceClass, DeviceRequest, Share, Slice, TaintRule
+from scaler.model.nodes import (
+    Allocation,
+    ClaimTemplate,
+    Device,
+    DeviceClass,
+    DeviceRequest,
+    Share,
+    Slice,
+    TaintRule,
+    Wanted,
+)
 from scaler.sources.kubernetes.read_pods import amount, moment, read_taint, read_toleration
 
 Raw = Mapping[str, Any]
@@ -86,13 +96,7 @@ def read_claim_template(raw: Raw) -> ClaimTemplate:
     """A ResourceClaimTemplate."""
     devices = raw["spec"]["spec"].get("devices") or {}
     requests = devices.get("requests") or ()
-    # In v1beta1 a request says itself what v1 says under `exactly`.
-    exact = (one.get("exactly") or one for one in requests if "firstAvailable" not in one)
-    return ClaimTemplate(
-        requests=tuple(map(_request, exact)),
-        constrained=bool(devices.get("constraints")),
-        alternatives=any("firstAvailable" in one for one in requests),
-    )
+    return ClaimTemplate(tuple(map(_request, requests)), bool(devices.get("constraints")))
 
 
 def read_allocation(raw: Raw) -> Allocation | None:
@@ -110,9 +114,26 @@ def read_allocation(raw: Raw) -> Allocation | None:
 
 
 def _request(raw: Raw) -> DeviceRequest:
+    """A request: for the first devices of its list that are to be had, or for those that it names.
+
+    In v1beta1 a request says itself what v1 says under `exactly`.
+    """
+    first, *others = [_wanted(one) for one in raw.get("firstAvailable") or ()] or [_wanted(raw.get("exactly") or raw)]
+    return DeviceRequest(
+        first.device_class,
+        first.count,
+        first.selectors,
+        first.capacity,
+        first.tolerations,
+        first.admin,
+        tuple(others),
+    )
+
+
+def _wanted(raw: Raw) -> Wanted:
     count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
     wanted = (raw.get("capacity") or {}).get("requests") or {}
-    return DeviceRequest(
+    return Wanted(
         device_class=raw["deviceClassName"],
         count=count,
         selectors=_selectors(raw),

@@ -28,8 +28,12 @@ def read_pool(raw: Raw) -> NodePool:
         used=amounts(status.get("resources")),
         replicas=spec.get("replicas"),
         provider=(template["spec"].get("nodeClassRef") or {}).get("group") or "",
-        problem=_said(ready) if ready.get("status") == "False" else "",
+        problem="it is being deleted" if "deletionTimestamp" in raw["metadata"] else _unready(ready),
     )
+
+
+def _unready(condition: Raw) -> str:
+    return _said(condition) if condition.get("status") == "False" else ""
 
 
 def read_claim(raw: Raw) -> NodeClaim:

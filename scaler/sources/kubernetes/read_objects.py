@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import Needs, Owner, Shape, Template, Waiting
+from scaler.model.nodes import QUEUE, Needs, Owner, Shape, Template, Waiting
 from scaler.model.objects import Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
 
@@ -20,7 +20,6 @@ SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pk
 GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
 EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
 REVISION = "controller-revision-hash"  # the StatefulSet controller's
-QUEUE = "kueue.x-k8s.io/queue-name"  # Kueue's label on what its quota admits
 GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
 _PAUSES = "autoscaling.keda.sh/"
@@ -177,10 +176,14 @@ class Reader:
         spec = raw["spec"]
         revisions = _revisions(raw)
         template = self._template((spec.get("template"), 1))
-        told = [*_queued(raw, spec.get("template"))]
+        told = []
         if spec.get("volumeClaimTemplates"):
             told.append("where its volumes can be attached is not counted")
-        return Replicated(int(spec.get("replicas", 1)), replace(template, bounds=tuple(told)), revisions)
+        named = ((spec.get("template") or {}).get("spec") or {}).get("nodeName")
+        if named:
+            told.append(f"its template names the node {named} itself, past the scheduler")
+        template = replace(template, bounds=tuple(told), queue=_queue(raw, spec.get("template")))
+        return Replicated(int(spec.get("replicas", 1)), template, revisions)
 
     def group(self, raw: Raw) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
@@ -188,14 +191,15 @@ class Reader:
         group = spec["leaderWorkerTemplate"]
         leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
         template = self._template((leader, 1), (group["workerTemplate"], size - 1))
-        told = [*_queued(raw, group["workerTemplate"])]
+        told = []
         if EXCLUSIVE in (raw["metadata"].get("annotations") or {}):
             told.append("that a group has its rack for itself is not counted")
         rolling = (spec.get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
         replicas, partition = int(spec.get("replicas", 1)), int(rolling.get("partition") or 0)
         older = f"groups below number {partition} may be made of an older template (its partition)"
         doubts = (older,) if partition > replicas else ()
-        return Replicated(replicas, replace(template, bounds=tuple(told), doubts=doubts))
+        template = replace(template, bounds=tuple(told), doubts=doubts, queue=_queue(raw, group["workerTemplate"]))
+        return Replicated(replicas, template)
 
     def _job_template(self, scaled: Raw, job: Raw | None) -> Template | None:
         """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
@@ -204,7 +208,7 @@ class Reader:
         most = job.get("completions")
         wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
         template = self._template((job.get("template"), max(int(wide), 1)))
-        return replace(template, bounds=tuple(_queued(scaled, job.get("template"))))
+        return replace(template, queue=_queue(scaled, job.get("template")))
 
     def _template(self, *pods: tuple[Raw | None, int]) -> Template:
         """So many pods of each of these templates."""
@@ -306,12 +310,10 @@ def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tup
     return (namespace, f"{kind}.{group}", name), path
 
 
-def _queued(*labelled: Raw | None) -> Iterable[str]:
-    """Say that new pods wait for a quota of Kueue, where an object or its pods name a queue of it."""
+def _queue(*labelled: Raw | None) -> str:
+    """The queue of Kueue that an object or its pods name."""
     metas = [(one or {}).get("metadata") or {} for one in labelled]
-    names = [(meta.get("labels") or {}).get(QUEUE) for meta in metas]
-    for name in dict.fromkeys(filter(None, names)):
-        yield f"what the queue {name} of Kueue still admits is not counted"
+    return next((str(name) for meta in metas if (name := (meta.get("labels") or {}).get(QUEUE))), "")
 
 
 def _revisions(raw: Raw) -> Revisions:

@@ -252,6 +252,8 @@ def _bounds(spec: Raw, apart: Iterable[Apart]) -> Iterable[str]:
     scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
     if scheduler != DEFAULT_SCHEDULER:
         yield f"what else {scheduler} asks before it places pods is not counted"
+    if spec.get("workloadRef") or spec.get("schedulingGroup"):
+        yield "that its pods are placed with others of their group, or none of them, is not counted"
     if spec.get("schedulingGates"):
         yield "when its pods are let in to the scheduler is not counted"
 

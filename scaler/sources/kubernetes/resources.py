@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scaler.sources.kubernetes import read_dra, read_karpenter, read_objects, read_pods
+from scaler.sources.kubernetes import read_dra, read_karpenter, read_kueue, read_objects, read_pods
 from scaler.sources.kubernetes.read_objects import Key, Raw, Reader
 from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, filling, key_of
 
@@ -291,6 +291,53 @@ RESOURCES = (
         read=alone(read_dra.read_taint_rule),
         of="devices",
         part="rules",
+    ),
+    Resource(
+        group="kueue.x-k8s.io",
+        version="v1beta2",
+        plural="localqueues",
+        purpose="which queues of Kueue a namespace has",
+        optional=True,
+        older=("v1beta1",),
+        read=alone(read_kueue.read_local_queue),
+        part="local_queues",
+        into=by_key,
+    ),
+    Resource(
+        group="kueue.x-k8s.io",
+        version="v1beta2",
+        plural="clusterqueues",
+        purpose="what the queues of Kueue leave",
+        namespaced=False,
+        optional=True,
+        older=("v1beta1",),
+        read=alone(read_kueue.read_cluster_queue),
+        part="cluster_queues",
+        into=by_name,
+    ),
+    Resource(
+        group="kueue.x-k8s.io",
+        version="v1beta2",
+        plural="cohorts",
+        purpose="what the queues of Kueue may borrow",
+        namespaced=False,
+        optional=True,
+        older=("v1beta1",),
+        read=alone(read_kueue.read_cohort),
+        part="cohorts",
+        into=by_name,
+    ),
+    Resource(
+        group="kueue.x-k8s.io",
+        version="v1beta2",
+        plural="resourceflavors",
+        purpose="what Kueue adds to pods",
+        namespaced=False,
+        optional=True,
+        older=("v1beta1",),
+        read=alone(read_kueue.read_flavor),
+        part="flavors",
+        into=by_name,
     ),
     SLICES,
     SCALES,

@@ -61,6 +61,7 @@ TEMPLATE = {
         priority=5,
     ),
 }
+GROUPS = [{"flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": "2", "borrowingLimit": "1"}]}]}]
 CONDITIONS = [{"type": "Ready", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": stamp(1)}]
 
 
@@ -130,6 +131,16 @@ def of_kind(plural):
         "resourceclaims": {"metadata": named, "status": {
             "allocation": {"devices": {"results": [{"driver": "gpu", "pool": "n", "device": "g"}]}},
             "reservedFor": [{"resource": "pods", "name": "a"}]}},
+        "localqueues": {"metadata": named, "spec": {"clusterQueue": "q"}},
+        "clusterqueues": {
+            "metadata": {"name": "odd"},
+            "spec": {"cohortName": "c", "resourceGroups": GROUPS, "preemption": {"withinClusterQueue": "Never"}},
+            "status": {"flavorsReservation": [{"name": "f", "resources": [{"name": "cpu", "total": "1"}]}],
+                       "conditions": [{**CONDITIONS[0], "type": "Active"}]},
+        },
+        "cohorts": {"metadata": {"name": "odd"}, "spec": {"parentName": "c", "resourceGroups": GROUPS}},
+        "resourceflavors": {"metadata": {"name": "odd"}, "spec": {
+            "nodeLabels": {"a": "b"}, "tolerations": [{"key": "a", "operator": "Exists"}]}},
         "devicetaintrules": {
             "metadata": {"name": "odd"},
             "spec": {"deviceSelector": {"pool": "n"}, "taint": {"key": "a", "effect": "NoSchedule"}}},

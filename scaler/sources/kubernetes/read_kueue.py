@@ -1,0 +1,82 @@
+"""Objects of Kueue as JSON (0.17.0, kueue.x-k8s.io/v1beta2 and v1beta1) -> queues and their quotas. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaler.model.nodes import ClusterQueue, Cohort, Flavor, Lent, LocalQueue
+from scaler.sources.kubernetes.read_pods import amount, read_toleration
+
+Raw = Mapping[str, Any]
+
+
+def read_local_queue(raw: Raw) -> LocalQueue:
+    """A LocalQueue."""
+    spec = raw["spec"]
+    return LocalQueue(str(spec.get("clusterQueue") or ""), _stopped(spec))
+
+
+def read_cluster_queue(raw: Raw) -> ClusterQueue:
+    """A ClusterQueue; what is reserved of its quota counts as used, as it does for Kueue."""
+    spec, status = raw["spec"], raw.get("status") or {}
+    preemption = spec.get("preemption") or {}
+    ways = (preemption.get("withinClusterQueue"), preemption.get("reclaimWithinCohort"))
+    used: dict[tuple[str, str], int] = {}
+    for flavor in status.get("flavorsReservation") or status.get("flavorsUsage") or ():
+        for one in flavor.get("resources") or ():
+            used[str(flavor["name"]), str(one["name"])] = amount(one["name"], one.get("total", 0))
+    groups = tuple(
+        tuple(
+            (str(flavor["name"]), tuple(str(one["name"]) for one in flavor.get("resources") or ()))
+            for flavor in group.get("flavors") or ()
+        )
+        for group in spec.get("resourceGroups") or ()
+    )
+    return ClusterQueue(
+        name=raw["metadata"]["name"],
+        cohort=str(spec.get("cohortName") or spec.get("cohort") or ""),
+        groups=groups,
+        lent=_lent(spec),
+        used=used,
+        preempts=any(way not in {None, "", "Never"} for way in ways),
+        problem=_stopped(spec) or _inactive(status),
+    )
+
+
+def read_cohort(raw: Raw) -> Cohort:
+    """A Cohort; one that only ClusterQueues name needs no object."""
+    spec = raw.get("spec") or {}
+    return Cohort(str(spec.get("parentName") or spec.get("parent") or ""), _lent(spec))
+
+
+def read_flavor(raw: Raw) -> Flavor:
+    """A ResourceFlavor."""
+    spec = raw.get("spec") or {}
+    tolerations = tuple(read_toleration(one) for one in spec.get("tolerations") or ())
+    return Flavor(tuple(sorted((spec.get("nodeLabels") or {}).items())), tolerations)
+
+
+def _lent(spec: Raw) -> dict[tuple[str, str], Lent]:
+    found: dict[tuple[str, str], Lent] = {}
+    for group in spec.get("resourceGroups") or ():
+        for flavor in group.get("flavors") or ():
+            for one in flavor.get("resources") or ():
+                found[str(flavor["name"]), str(one["name"])] = _quota(one)
+    return found
+
+
+def _quota(raw: Raw) -> Lent:
+    name = raw["name"]
+    borrows, lends = (
+        None if raw.get(key) is None else amount(name, raw[key]) for key in ("borrowingLimit", "lendingLimit")
+    )
+    return Lent(amount(name, raw.get("nominalQuota", 0)), borrows, lends)
+
+
+def _stopped(spec: Raw) -> str:
+    policy = str(spec.get("stopPolicy") or "None")
+    return "" if policy == "None" else f"it is stopped (stopPolicy: {policy})"
+
+
+def _inactive(status: Raw) -> str:
+    active: Raw = next((one for one in status.get("conditions") or () if one.get("type") == "Active"), {})
+    return f"it is not active: {active.get('message', '')}"[:300] if active.get("status") == "False" else ""
