@@ -105,8 +105,11 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
             taken.update((one.driver, one.pool, part.name) for there in fitting.values() for one, part in there)
         several = times if request.instead else 1
         fits = {node: often // several for node, often in enough.items()}
-        pods = fits if pods is None else {node: min(pods.get(node, 0), often) for node, often in fits.items()}
-    contested = len(wanted) > 1 and (any(often > 1 for often in taken.values()) or any(one.counters for one in slices))
+        known = fits if pods is None else pods
+        pods = {node: min(known.get(node, 0), often) for node, often in fits.items()}
+    shared = max(taken.values(), default=0) > 1
+    parts = any(one.counters for one in slices)
+    contested = len(wanted) > 1 and (shared or parts)
     bounds = (*_bounds(devices, wanted, slices, contested), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")

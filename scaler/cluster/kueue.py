@@ -74,9 +74,10 @@ def flavored(hardware: Hardware, namespace: str, template: Template) -> Template
     if queue is None or hardware.flavors is None:
         return template
     asked = {resource for shape, _ in template.pods for resource, _ in shape.requests}
-    names = [[flavor for flavor, _ in group] for group in queue.groups if asked & _covered([group])]
-    flavors = [hardware.flavors[name] for group in names for name in group if name in hardware.flavors]
-    alone = [hardware.flavors[group[0]] for group in names if len(group) == 1 and group[0] in hardware.flavors]
+    groups = [group for group in queue.groups if asked & _covered([group])]
+    flavors = [hardware.flavors[name] for group in groups for name, _ in group if name in hardware.flavors]
+    single = [group[0][0] for group in groups if len(group) == 1]
+    alone = [hardware.flavors[name] for name in single if name in hardware.flavors]
     added = tuple(one for flavor in flavors for one in flavor.tolerations)
     labels = tuple(pair for flavor in alone for pair in flavor.labels)
 

@@ -24,22 +24,24 @@ def read_cluster_queue(raw: Raw) -> ClusterQueue:
     for flavor in status.get("flavorsReservation") or status.get("flavorsUsage") or ():
         for one in flavor.get("resources") or ():
             used[str(flavor["name"]), str(one["name"])] = amount(one["name"], one.get("total", 0))
-    groups = tuple(
-        tuple(
-            (str(flavor["name"]), tuple(str(one["name"]) for one in flavor.get("resources") or ()))
-            for flavor in group.get("flavors") or ()
-        )
-        for group in spec.get("resourceGroups") or ()
-    )
     return ClusterQueue(
         name=raw["metadata"]["name"],
         cohort=str(spec.get("cohortName") or spec.get("cohort") or ""),
-        groups=groups,
+        groups=tuple(map(_group, spec.get("resourceGroups") or ())),
         lent=_lent(spec),
         used=used,
         preempts=any(way not in {None, "", "Never"} for way in ways),
         problem=_stopped(spec) or _inactive(status),
     )
+
+
+def _group(raw: Raw) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The flavors of one group of resources."""
+    found = []
+    for flavor in raw.get("flavors") or ():
+        resources = tuple(str(one["name"]) for one in flavor.get("resources") or ())
+        found.append((str(flavor["name"]), resources))
+    return tuple(found)
 
 
 def read_cohort(raw: Raw) -> Cohort:
