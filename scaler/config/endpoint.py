@@ -101,6 +101,7 @@ class Endpoint:
     matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
     labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
     metric_name_colons: Colons = True  # in the names of metrics; False: underscores in their place; dots: dots
+    metric_name_prefix: str = ""  # what a scrape writes before the names of engines' and gateways' metrics
     up_selector: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
     scrape_labels: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart; see Dialect
     pod_pages: PodPagesMeaning | None = None  # what the pages of one pod are to each other; see Dialect
@@ -125,6 +126,7 @@ class Endpoint:
             up_selector=self.up_selector,
             recent=self.stale_after,
             colon="." if self.metric_name_colons == "dots" else ":" if self.metric_name_colons else "_",
+            prefix=self.metric_name_prefix,
             scrape=self.scrape_labels,
             pod_pages=self.pod_pages,
         )
@@ -214,6 +216,7 @@ def read_place(fields: Fields, name: str) -> Endpoint:
         matchers=_texts(fields, "matchers", _QUOTED_NAME),
         labels=_labels(fields),
         metric_name_colons=fields.take("metricNameColons", _colons, True),
+        metric_name_prefix=_prefix(fields, direct=direct),
         up_selector=fields.take("upSelector", matching(r"[^$]{1,500}", "a PromQL selector"), "up"),
         scrape_labels=fields.take("scrapeLabels", listed(matching(_QUOTED_NAME, "a label's name")), ()),
         pod_pages=cast("PodPagesMeaning | None", fields.take("podPages", choice("sum", "same"), None)),
@@ -349,6 +352,14 @@ def _labels(fields: Fields) -> Mapping[str, str]:
     return labels
 
 
+def _prefix(fields: Fields, *, direct: bool) -> str:
+    """Read what a scrape writes before the names of metrics; a page has the engine's own names."""
+    prefix = fields.take("metricNamePrefix", matching(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,99}", "such as kserve_"), "")
+    if prefix and direct:
+        raise fields.error("metricNamePrefix", "is for a Prometheus; pages have the engines' own names", "beside url")
+    return prefix
+
+
 @takes(enum=[True, False, "true", "false", "dots"])
 def _colons(raw: object) -> Colons:
     return "dots" if raw == "dots" else boolean(raw)
@@ -403,6 +414,7 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "matchers": dict(endpoint.matchers),
         "labels": dict(endpoint.labels),
         "metricNameColons": "" if endpoint.metric_name_colons is True else str(endpoint.metric_name_colons).lower(),
+        "metricNamePrefix": endpoint.metric_name_prefix,
         "upSelector": "" if endpoint.direct else endpoint.up_selector,
         "scrapeLabels": list(endpoint.scrape_labels),
         "podPages": endpoint.pod_pages,

@@ -24,6 +24,7 @@ class Dialect:
     up_selector: str = "up"  # a selector: 1 for every target that could be scraped, 0 for one that could not
     recent: float = 90.0  # seconds for which a pod whose scrape fails counts as missing; later it counts as gone
     colon: str = ":"  # what it has where engines write a colon into their metrics' names: that, `_` or a dot
+    prefix: str = ""  # what it writes before the names of engines' and gateways' metrics
     scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
     knows_natives: bool = True  # whether it has PromQL's functions of native histograms
@@ -35,7 +36,7 @@ class Dialect:
 
     def metric(self, name: str) -> str:
         """The endpoint's name of a metric."""
-        return name.replace(":", self.colon)
+        return self.prefix + name.replace(":", self.colon)
 
     def scrape_labels(self, signal: Signal) -> tuple[str, ...]:
         """List the labels that tell two scrapes of one page apart; what the engine itself writes is none of them."""

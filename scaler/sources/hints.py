@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
+from itertools import product
 
 from scaler.config.signals import Signal, engines
 
@@ -45,6 +46,12 @@ def of_engines(signal: Signal, names: Collection[str]) -> str:
     """Say which metrics there are: of the same engine by name, of others by engine; empty where there are none."""
     words = beginnings()
     wanted = signal.metrics[0].name
+    strangers = [name for name in sorted(names) if _first_word(name) not in words]
+    for name, metric in product(strangers, signal.metrics):
+        if name.endswith(metric.name):
+            more = _cut(name.removesuffix(metric.name))
+            how = f"keep {metric.name} too, or set metricNamePrefix: {more} for this endpoint"
+            return f"there is {_cut(name)}: whoever scrapes it writes {more} before its name; {how}"
     mine = [name for name in names if signal.engine in words.get(_first_word(name), ())]
     if mine:
         return f"of {signal.engine} there is {', '.join(nearest_first(wanted, mine))}"
@@ -52,7 +59,16 @@ def of_engines(signal: Signal, names: Collection[str]) -> str:
     if others:
         shown = ", ".join(nearest_first(wanted, names))
         return f"there is nothing of {signal.engine}, but {shown}, as {' or '.join(others[:NAMED])} has them"
+    if names:
+        shown = ", ".join(nearest_first(wanted, names))
+        return (
+            f"there is nothing of {signal.engine}, but {shown}: is it another process, or one that keeps no statistics?"
+        )
     return ""
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
 
 
 def emptied(

@@ -37,6 +37,7 @@ Rates = Mapping[str, float]  # per second, by key of the series
 
 logger = logging.getLogger(__name__)
 
+BELOW_ZERO = "say less than 0, which no load can be"
 _SHOWN = 300  # characters of what went wrong that are shown
 _BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
 
@@ -72,6 +73,7 @@ class _Pod:
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
     jumping: bool = False  # whether its counters fell again and again
+    below: bool = False  # whether a load of it is said to be less than 0
 
 
 Pods = dict[Key, dict[str, _Pod]]
@@ -341,7 +343,10 @@ class _Table:
                 known = here.setdefault(key, {})
                 for name, pod in pods.items():
                     more = _Pod(
-                        {(*part, str(number)): value for part, value in pod.parts.items()}, pod.whole, pod.oldest
+                        {(*part, str(number)): value for part, value in pod.parts.items()},
+                        pod.whole,
+                        pod.oldest,
+                        below=pod.below,
                     )
                     known[name] = _both(known[name], more) if name in known else more
         if self._signal.idles:
@@ -374,6 +379,8 @@ class _Table:
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
                 pod.whole = False
                 continue
+            if value < 0 and self._signal.scope != "object":
+                pod.below, value = True, 0.0
             part = self._part(visit, sample)
             pod.parts[part] = max(value, pod.parts.get(part, value))
         return found
@@ -484,6 +491,9 @@ class _Table:
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
         if age > self._dialect.recent:
             yield f"its oldest sample is {seconds(age)} old"
+        below = sum(pod.below for pod in pods.values())
+        if below:
+            yield f"{below} of {len(pods)} pods {BELOW_ZERO}"
         young = sum(not pod.whole for pod in pods.values())
         if young:
             once = "were read only once, so their rate is not known"
@@ -531,7 +541,8 @@ def _both(one: _Pod, other: _Pod) -> _Pod:
     parts = dict(one.parts)
     for part, value in other.parts.items():
         parts[part] = max(value, parts.get(part, value))
-    return _Pod(parts, one.whole and other.whole, min(one.oldest, other.oldest), one.jumping or other.jumping)
+    whole, jumping = one.whole and other.whole, one.jumping or other.jumping
+    return _Pod(parts, whole, min(one.oldest, other.oldest), jumping, one.below or other.below)
 
 
 def _total(signal: Signal, pods: Mapping[str, _Pod], quantile: float | None) -> float | None:

@@ -8,6 +8,7 @@ written, whatever TYPE says; what follows a `#` behind the value, an exemplar, i
 may stand before a name. Format: prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4. Pure.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
@@ -58,6 +59,9 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
     """
     page = _unquoted(page, wanted)
     lines = _finder(frozenset(wanted))(b"\n" + page)
+    if not lines:
+        page = _with_colons(page, frozenset(wanted))
+        lines = _finder(frozenset(wanted))(b"\n" + page)
     if len(lines) > most:
         raise ValueError(f"{len(lines)} series of it are wanted, more than {most}")
     found = []
@@ -76,6 +80,28 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
             number = [one.lstrip(b" \t") for one in page.split(b"\n")].index(line) + 1
             raise ValueError(f"line {number} cannot be read") from None
     return found
+
+
+def _with_colons(page: bytes, wanted: frozenset[str]) -> bytes:
+    """Write the colons of wanted names where a proxy has put underscores, such as one that gathers engines' pages.
+
+    vllm_num_requests_waiting{model_name="m"} 3    ->  vllm:num_requests_waiting{model_name="m"} 3
+    """
+    written = {name.replace(":", "_").encode(): name.encode() for name in wanted if ":" in name and "*" not in name}
+    if not written or not any(name in page for name in written):
+        return page
+    return _ANY_NAME.sub(lambda match: match[0].replace(match[1], written.get(match[1], match[1])), b"\n" + page)[1:]
+
+
+def other_format(page: bytes) -> str:
+    """Say what a page is that is none of metrics: HTML, JSON; empty where it may be one."""
+    begin = page.lstrip()[:1]
+    if begin == b"<":
+        return "HTML"
+    try:
+        return "JSON" if begin in (b"[", b"{") and json.loads(page) is not None else ""
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _unquoted(page: bytes, wanted: Collection[str]) -> bytes:

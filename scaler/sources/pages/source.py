@@ -39,7 +39,7 @@ from scaler.sources.http import OPEN_METRICS, Wire, tls_context
 from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
-from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, scan
+from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
 from scaler.sources.pages.other_ports import PROCESS, with_other_ports
 from scaler.sources.pages.targets import other_pages, pod_pages
 
@@ -322,6 +322,8 @@ class _Reader:
             found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
             told = any(sample.name != PROCESS for sample in found)
             self._names = metric_names(body) if names and not told else frozenset()
+            if not told and (other := other_format(body)):
+                return f"{self._who} answers with {other}, which is no page of metrics: is it another port or path?"
             return found
         except SourceError as error:
             return f"{self._who} {error}"

@@ -9,7 +9,7 @@ from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading, SignalAsk
-from scaler.sources.pages.aggregate import jumping_counters, pods_matcher
+from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters, pods_matcher
 from scaler.sources.prometheus.batch_query import Grouped
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
@@ -172,7 +172,7 @@ def _own_readings(
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
-        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike")}
+        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below")}
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
     return readings
@@ -239,6 +239,8 @@ def _reading(
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
     if age is not None and age > stale_after:
         doubts.append(f"its oldest sample is {seconds(age)} old")
+    if stats.get("below"):
+        doubts.append(f"{int(stats['below'])} of {answered} pods {BELOW_ZERO}")
     if stats.get("unlike"):
         doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
     reading = Reading(

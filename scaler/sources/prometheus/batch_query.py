@@ -10,6 +10,7 @@ for each workload and `stat`:
     jumping    of counters: pods whose counters fell again and again, where there are any
     unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
                by one: pods that had the other kind within the window
+    below      of gauges: pods that say less than 0, where there are any: that counts as 0, and nothing is certain
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
@@ -68,7 +69,7 @@ from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 
-STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike")
+STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below")
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 WIDE = 8_000  # the same where the whole answer would be too large
@@ -174,6 +175,8 @@ def _values(ask: SignalAsk) -> tuple[str, ...]:
 def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     ask = members[0]
     signal = find(ask.engine, ask.signal)
+    if signal.scope == "object":  # what the cluster's exporters say is renamed by nobody
+        dialect = replace(dialect, prefix="")
     by = tuple(dialect.label_of(signal, label) for label, _ in ask.labels)
     keys = {member: _values(member) for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
@@ -269,6 +272,8 @@ class _Query:
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
             if self.signal.type == "counter":
                 stats["jumping"] = self.count_jumping()
+            if self.signal.type == "gauge":
+                stats["below"] = self.count_pods(self.present("({} < 0)"))
             if self.signal.takes_quantile:
                 stats["unlike"] = self.count_unlike()
             elif any(self.native_of(metric) for metric in self.signal.metrics):
@@ -344,7 +349,7 @@ class _Query:
     def flow(self, metric: Metric) -> str:
         """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
         if self.signal.type == "gauge":
-            return self.select(metric)
+            return f"clamp_min({self.select(metric)}, 0)"
         window = _span(self.ask.window or 0)
         if self.signal.type == "counter":
             counted = f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
@@ -467,7 +472,8 @@ class _Query:
     def selector(self, name: str, matchers: Pairs) -> str:
         """A name with its matchers and those of the endpoint."""
         everything = (*matchers, *_equal(self.dialect.matchers.items()))
-        return series_name(self.dialect.metric(name), [label_name(label) + matcher for label, matcher in everything])
+        written = self.dialect.metric(name) if name else ""
+        return series_name(written, [label_name(label) + matcher for label, matcher in everything])
 
     def count_pods(self, series: str) -> str:
         """How many pods `series` has."""

@@ -30,6 +30,7 @@ def question_about(ask: SignalAsk, dialect: Dialect) -> str:
     parts = {
         "series": f"topk({MAX_ROWS}, {_select(dialect, own, (namespace, here))})",
         "exported": f"count({_select(dialect, own, (_EXPORTED, here))})",
+        "prefixed": f"topk({MAX_ROWS}, count by (__name__) ({_select(dialect, f'.+({own})', (namespace, here))}))",
         "names": f"topk({MAX_ROWS}, count by (__name__) ({_select(dialect, starts, (namespace, here))}))",
     }
     return "\nor ".join(f'label_replace({text}, "{_ABOUT}", "{about}", "", "")' for about, text in parts.items())
@@ -52,7 +53,7 @@ def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, 
     if any(row.get(_ABOUT) == "exported" for row in rows):
         how = f"scrape with honorLabels, or say in the settings labels: {{namespace: {_EXPORTED}}}"
         return f"its series have this namespace as {_EXPORTED}: {how}"
-    return of_engines(signal, {row.get("__name__", "") for row in rows if row.get(_ABOUT) == "names"})
+    return of_engines(signal, {row.get("__name__", "") for row in rows if row.get(_ABOUT) in {"names", "prefixed"}})
 
 
 def _spelled(row: Mapping[str, str]) -> Mapping[str, str]:
