@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -50,7 +50,7 @@ class Clients:
         self._model = model
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients", daemon=True)
-        self._sending: set[Future[None]] = set()
+        self._sending: dict[Future[None], Request] = {}
         self._chance = random.Random(0)
 
     def __enter__(self) -> Self:
@@ -82,20 +82,28 @@ class Clients:
             words = [*range(1, common + 1), *(self._chance.randrange(1, WORDS) for _ in range(prompt - common))]
             text = " ".join(f"w{number}" for number in words)
             future = asyncio.run_coroutine_threadsafe(self._one(request, text), self._loop)
-            self._sending.add(future)
-            future.add_done_callback(self._sending.discard)
+            self._sending[future] = request
+            future.add_done_callback(self._over)
         return sent
 
-    def abort(self) -> None:
-        """Hang up on all that is in flight."""
-        for future in list(self._sending):
-            future.cancel()
-        while self.in_flight():
+    def abort(self, among: Collection[Request] | None = None) -> None:
+        """Hang up on what is in flight: on all of it, or on some requests."""
+        given_up = self.requests if among is None else among
+        names = {id(request) for request in given_up}
+        for future, request in list(self._sending.items()):
+            if id(request) in names:
+                future.cancel()
+        while any(request.ended is None for request in given_up):
             time.sleep(0.01)
 
     def in_flight(self) -> int:
         """Return how many requests are not answered yet."""
         return sum(request.ended is None for request in self.requests)
+
+    def _over(self, future: Future[None]) -> None:
+        request = self._sending.pop(future)
+        if request.ended is None:  # it was given up before it was sent
+            request.ended, request.problem = time.monotonic(), "hung up"
 
     async def _one(self, request: Request, prompt: str) -> None:
         # Random weights may end a text at any token: only as many as were asked for make a request's length known.
@@ -113,7 +121,7 @@ class Clients:
                 ended = False
                 async for line in answer.content:
                     ended = ended or line.strip() == b"data: [DONE]"
-                    _note(request, line)
+                    note(request, line)
                 if not ended:
                     request.problem = "cut: the stream has no end"
         except aiohttp.ClientError as error:
@@ -125,7 +133,8 @@ class Clients:
             request.ended = time.monotonic()
 
 
-def _note(request: Request, line: bytes) -> None:
+def note(request: Request, line: bytes) -> None:
+    """Take down one line of a streamed answer."""
     if not line.startswith(b"data: {"):
         return
     event = json.loads(line.removeprefix(b"data: "))
@@ -168,3 +177,12 @@ def between(requests: Iterable[Request], start: float, end: float) -> Bounds:
             least += come <= start and gone > end
             most += come <= end and gone > start
     return Bounds(least, most)
+
+
+def tokens_per_second(requests: Iterable[Request], start: float, end: float) -> float:
+    """Return how many tokens came per second between two moments; those of an answer are spread over its pieces."""
+    came = 0.0
+    for request in requests:
+        pieces = sum(start < at <= end for at in request.chunks)
+        came += request.tokens * pieces / max(len(request.chunks), 1)
+    return came / (end - start)

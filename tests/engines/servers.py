@@ -14,7 +14,7 @@ from laboratory.process import Part, answers
 
 MODEL = "tiny"  # the name under which it is served
 BATCH = 8  # requests that an engine works on at a time
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+OFFLINE = {"HF_HUBOFFLINE": "1", "DO_NOT_TRACK": "1"}
 
 
 def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, threads: str = "nobind") -> Part:
@@ -37,9 +37,10 @@ def vllm(programs: Path, home: Path, address: str, port: int, *flags: str, threa
         ),
         ready=answers(f"http://{address}:{port}/health"),
         env={
-            **_OFFLINE,
+            **OFFLINE,
             **preload,
             "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_CACHE_ROOT": str(programs.parent / "cache"),  # what it found out about its models once
             "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
             "VLLM_CPU_OMP_THREADS_BIND": threads,
             "OMP_NUM_THREADS": "1",
@@ -77,7 +78,7 @@ def litellm(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part, 
             *("--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
         ),
         ready=answers(f"http://127.0.0.1:{port}/health/liveliness"),
-        env={**_OFFLINE, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "TMPDIR": str(home)},
+        env={**OFFLINE, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "TMPDIR": str(home)},
     )
     return (engine, proxy)
 
@@ -101,7 +102,7 @@ def ray_serve(programs: Mapping[str, Path], home: Path, port: int) -> tuple[Part
     """Ray with one application of Serve, on ports from `port` on; it reports once a second instead of every ten."""
     ray = str(programs["ray"] / "ray")
     env = {
-        **_OFFLINE,
+        **OFFLINE,
         "RAY_metrics_report_interval_ms": "1000",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ADDRESS": f"127.0.0.1:{port + 2}",

@@ -5,30 +5,7 @@ import threading
 
 import pytest
 from aiohttp import web
-from engines.client import Bounds, Clients, Request, between
-
-
-@pytest.fixture
-def served():
-    """Give a function that serves POST /v1/completions by a handler and returns the server's URL."""
-    loop, runners = asyncio.new_event_loop(), []
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def start(handler):
-        site = web.Application()
-        site.router.add_post("/v1/completions", handler)
-        runners.append(runner := web.AppRunner(site))
-        await runner.setup()
-        await (place := web.TCPSite(runner, "127.0.0.1", 0)).start()
-        return f"http://127.0.0.1:{place._server.sockets[0].getsockname()[1]}"
-
-    yield lambda handler: asyncio.run_coroutine_threadsafe(start(handler), loop).result()
-    for runner in runners:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+from engines.client import Bounds, Clients, Request, between, tokens_per_second
 
 
 async def answer(request, *, end=b"data: [DONE]\n\n"):
@@ -85,6 +62,17 @@ def test_hanging_up_ends_what_is_in_flight(served):
     assert {one.problem for one in clients.requests} == {"hung up"}
 
 
+def test_some_of_what_is_in_flight_can_be_given_up(served):
+    async def hang(request):
+        await asyncio.sleep(60)
+
+    with Clients(served(hang), "m") as clients:
+        first, second = clients.send(2, tokens=1), clients.send(3, tokens=1)
+        clients.abort(first)
+        assert clients.in_flight() == 3
+    assert [one.problem for one in [*first, *second]] == ["hung up"] * 5
+
+
 def test_prompts_begin_alike_and_go_on_differently(served):
     seen = []
 
@@ -114,3 +102,8 @@ def test_prompts_begin_alike_and_go_on_differently(served):
 )
 def test_a_request_is_counted_where_it_was(span, bounds):
     assert between([Request(sent=1.0, asked=1, forwarded=4.0, ended=7.0)], *span) == bounds
+
+
+def test_tokens_are_counted_when_they_came():
+    requests = [Request(sent=0.0, asked=8, tokens=8, chunks=[1.0, 2.0, 3.0, 4.0]), Request(sent=0.0, asked=1)]
+    assert tokens_per_second(requests, 2.0, 4.0) == 2 * 2 / 2

@@ -49,3 +49,21 @@ def test_a_client_that_hangs_up_leaves_the_queue_and_gives_back_its_turn():
         assert await third == "a:1"
 
     asyncio.run(play())
+
+
+def test_what_a_replica_refused_waits_in_the_queue_for_another():
+    async def play():
+        gateway = Gateway("tiny", limit=2)
+        gateway.use(["a:1"])
+        assert await gateway.take() == "a:1"
+        gateway.drop("a:1")
+        gateway.give_back("a:1")
+        again = asyncio.create_task(gateway.take())
+        await asyncio.sleep(0)
+        gateway.use(["a:1"])  # Kubernetes does not know yet
+        assert queued(gateway) == 1
+        gateway.use(["a:1", "b:1"])
+        assert await again == "b:1"
+        assert queued(gateway) == 0
+
+    asyncio.run(play())

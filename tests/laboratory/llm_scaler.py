@@ -76,10 +76,17 @@ class LlmScaler:
         """End it in good order, as a rollout does."""
         self._lab.stop(self.name)
 
-    def explain(self, name: str) -> Data:
-        """Return the newest decision for a scaled object of the namespace `default`; empty if there is none."""
+    def explain(self, name: str, trigger: str = "") -> Data:
+        """Return the newest decision for a scaled object of the namespace `default`; empty if there is none.
+
+        Args:
+            name: of the scaled object.
+            trigger: the `id` of one of its triggers; the only one, or any, unless given.
+        """
         found = requests.get(f"{self.admin}/api/v1/explain/default/{name}", timeout=5)
-        return dict(found.json()["decisions"][0]) if found.ok else {}
+        decisions = found.json()["decisions"] if found.ok else []
+        meant = (decision for decision in decisions if trigger in ("", decision["workload"]["trigger"]))
+        return dict(next(meant, {}))
 
     def reason(self, name: str) -> str:
         """Return the one sentence of the newest decision."""

@@ -231,10 +231,10 @@ def kube_state_metrics(site: Site) -> Part:
 
 
 def prometheus(site: Site, gateway: str) -> Part:
-    """Prometheus, scraping every running pod's port named http, kube-state-metrics, and the gateway's page at `gateway`."""
+    """Prometheus, scraping every running pod's ports named http or http-NUMBER, kube-state-metrics, and the gateway's page at `gateway`."""
     keep = [
         {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running", "action": "keep"},
-        {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "http", "action": "keep"},
+        {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": r"http(-\d+)?", "action": "keep"},
     ]
     labels = [
         {"source_labels": [f"__meta_kubernetes_{source}"], "target_label": target}

@@ -5,7 +5,7 @@
 Requests are forwarded in the order in which they came, each to the ready pod labelled app=APP that has the least to do,
 as long as that is less than LIMIT; with no such pod they wait, for as long as their client does. The page has llm-d's
 name for the queue. Every answer says in its headers which replica gave it, and when the request left the queue; times
-are those of the machine's monotonic clock.
+are those of the machine's monotonic clock. A pod with several engines is as many replicas.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from laboratory.process import LabError
 from scaler.sim import pages
 
 LOOK = 0.25  # seconds between two looks at the pods
+REFUSED = 3.0  # seconds for which a replica that takes no connection gets nothing; then Kubernetes has seen it too
 UNAVAILABLE = 503
 REPLICA, FORWARDED = "x-replica", "x-forwarded-at"
 _HOP = {"transfer-encoding", "content-length", "connection", "date", "server"}
@@ -42,6 +43,7 @@ class Gateway:
         self._model = model
         self._limit = limit
         self._replicas: tuple[str, ...] = ()  # HOST:PORT of those that are ready
+        self._refusing: set[str] = set()  # of them, those that take no connection
         self._busy: Counter[str] = Counter()  # requests in flight, by replica
         self._queue: deque[asyncio.Future[str]] = deque()
 
@@ -51,8 +53,14 @@ class Gateway:
 
     def use(self, replicas: Iterable[str]) -> None:
         """Send to these from now on; what the others have goes on to its end."""
-        self._replicas = tuple(sorted(replicas))
+        self._replicas = tuple(sorted(set(replicas) - self._refusing))
         self._forward()
+
+    def drop(self, replica: str) -> None:
+        """Send nothing to a replica for some time, since it takes no connection."""
+        self._refusing.add(replica)
+        self._replicas = tuple(one for one in self._replicas if one != replica)
+        asyncio.get_running_loop().call_later(REFUSED, self._refusing.discard, replica)
 
     async def take(self) -> str:
         """Wait in the queue and return the replica, which has one more request to do then."""
@@ -102,8 +110,8 @@ async def _completions(request: web.Request) -> web.StreamResponse:
                     await response.write(chunk)
                 await response.write_eof()
                 return response
-        except aiohttp.ClientConnectorError:  # it listens no more
-            await asyncio.sleep(LOOK)
+        except aiohttp.ClientConnectorError:  # it listens no more; the request is back in the queue at once
+            gateway.drop(replica)
         finally:
             gateway.give_back(replica)
 
@@ -129,12 +137,14 @@ async def _follow(gateway: Gateway, api: Api, app: str) -> None:
             pods = None
         if pods is not None:
             ready = [pod for pod in pods if condition(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]]
-            gateway.use(f"{pod['status']['podIP']}:{_port(pod)}" for pod in ready)
+            gateway.use(address for pod in ready for address in _addresses(pod))
         await asyncio.sleep(LOOK)
 
 
-def _port(pod: Object) -> int:
-    return int(pod["spec"]["containers"][0]["ports"][0]["containerPort"])
+def _addresses(pod: Object) -> list[str]:
+    """Return HOST:PORT of each engine of a pod."""
+    containers = pod["spec"]["containers"]
+    return [f"{pod['status']['podIP']}:{container['ports'][0]['containerPort']}" for container in containers]
 
 
 _GATEWAY = web.AppKey("gateway", Gateway)

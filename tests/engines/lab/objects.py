@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from engines.install import installed
 from engines.servers import MODEL
 from laboratory.api import Api, Object
 
-PORT = 8000  # of every pod, each on an address of its own
+PORT = 8000  # of every pod, each on an address of its own; a second engine of a pod has the next one
 GRACE = 120  # seconds in which a pod may end what it has begun
+START = 1800  # seconds that vLLM may take to come up; it is a minute on a machine of its own
 MEMORY = "2900Mi"  # that a replica is reckoned with; it takes about 2.5 GB
 
 
-def engine(home: Path, name: str, node: str, *flags: str) -> Object:
+def engine(home: Path, name: str, node: str, *flags: str, ports: Sequence[int] = (PORT,)) -> Object:
     """A Deployment of vLLM, which ends what it has begun when its pod is deleted.
 
     Args:
@@ -23,15 +25,10 @@ def engine(home: Path, name: str, node: str, *flags: str) -> Object:
         name: of the Deployment, and the label `app` of its pods.
         node: where they run.
         flags: of vLLM, over those that it needs here.
+        ports: of a pod's engines, each a container of its own.
     """
-    drain = ("--shutdown-timeout", str(GRACE - 10))
-    part = servers.vllm(installed("vllm"), home, "$(POD_IP)", PORT, *drain, *flags)
-    ready = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1, "timeoutSeconds": 2}
-    container = _container(part.command, dict(part.env)) | {
-        "readinessProbe": ready,
-        "resources": {"requests": {"memory": MEMORY}},
-    }
-    return _deployment(name, node, container, replicas=0)
+    containers = [_engine(home, port, flags) for port in ports]
+    return _deployment(name, node, containers, replicas=0)
 
 
 def gateway(api: Api, name: str, node: str, app: str, limit: int) -> Object:
@@ -44,7 +41,7 @@ def gateway(api: Api, name: str, node: str, app: str, limit: int) -> Object:
     tests = Path(__file__).resolve().parents[2]
     container = _container(command, {"PYTHONPATH": os.pathsep.join(map(str, (tests, tests.parent)))})
     ready = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
-    return _deployment(name, node, container | {"readinessProbe": ready}, replicas=1)
+    return _deployment(name, node, [container | {"readinessProbe": ready}], replicas=1)
 
 
 def pod(deployment: Object, name: str) -> Object:
@@ -59,21 +56,31 @@ def pod(deployment: Object, name: str) -> Object:
     }
 
 
-def _container(command: tuple[str, ...], env: dict[str, str]) -> dict[str, Any]:
+def _engine(home: Path, port: int, flags: Sequence[str]) -> Object:
+    drain = ("--shutdown-timeout", str(GRACE - 10))
+    part = servers.vllm(installed("vllm"), home, "$(POD_IP)", port, *drain, *flags)
+    ready = {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1, "timeoutSeconds": 2}
+    room = {"resources": {"requests": {"memory": MEMORY}}}
+    return _container(part.command, dict(part.env), port) | {"readinessProbe": ready} | room
+
+
+def _container(command: tuple[str, ...], env: dict[str, str], port: int = PORT) -> dict[str, Any]:
+    """A container; what is on the first port has the usual names, what is on others is called after its port."""
+    suffix = "" if port == PORT else f"-{port}"
     return {
-        "name": "server",
+        "name": f"server{suffix}",
         "image": "none",
         "command": list(command),
         "env": [{"name": name, "value": value} for name, value in env.items()],
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": f"http{suffix}", "containerPort": port}],
     }
 
 
-def _deployment(name: str, node: str, container: dict[str, Any], replicas: int) -> Object:
+def _deployment(name: str, node: str, containers: list[dict[str, Any]], replicas: int) -> Object:
     pod = {
         "metadata": {"labels": {"app": name}},
         "spec": {
-            "containers": [container],
+            "containers": containers,
             "nodeSelector": {"kubernetes.io/hostname": node},
             "terminationGracePeriodSeconds": GRACE,
         },

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engines import tiny_model
 from engines.client import Clients
 from engines.install import installed
+from engines.lab import field_tool
 from engines.lab.kubelet import Kubelet
 from engines.lab.objects import PORT, engine, gateway
 from engines.servers import BATCH, MODEL
@@ -71,19 +71,15 @@ class Console:
 
     def places(self) -> dict[str, str]:
         """Where everything is: addresses, folders, and commands for another terminal."""
-        programs = installed("vllm")
-        model = tiny_model.write(self.lab.home / "model")
-        bench = (
-            f"{programs}/python -m vllm.entrypoints.cli.main bench serve --backend openai --base-url http://{self.address} "
-            f"--endpoint /v1/completions --model {MODEL} --tokenizer {model} --dataset-name random --ignore-eos "
-            "--num-prompts 50 --request-rate 2 --ready-check-timeout-sec 0"
+        bench = field_tool.bench_serve(
+            self.lab.home, f"http://{self.address}", "--num-prompts", "50", "--request-rate", "2"
         )
         explain = (
             f"{Path(sys.executable).parent}/llm-scaler explain default/{NAME} --server {self.scaler.admin} --watch"
         )
         return {
             "explain": explain,
-            "load": bench,
+            "load": shlex.join(bench.command),
             "gateway": f"http://{self.address}/v1/completions, and its page http://{self.address}/metrics",
             "llm-scaler": f"{self.scaler.admin}/metrics",
             "Prometheus": self.lab.prometheus_url,

@@ -13,7 +13,7 @@ from engines.api_server import Cluster
 from engines.client import Clients
 from engines.lab.kubelet import Kubelet
 from engines.lab.ledger import Ledger
-from engines.lab.objects import GRACE, PORT, engine, gateway, pod
+from engines.lab.objects import GRACE, PORT, START, engine, gateway, pod
 from engines.servers import BATCH, MODEL
 from support.process import serving
 
@@ -22,7 +22,6 @@ PODS = ("vllm-0", "vllm-1")
 TRIGGER = {"expression": "queued + waiting + running", "model": MODEL, "target": "10"}
 LIMIT = BATCH + BATCH // 2
 TICK = 1.0  # seconds between two readings
-START = 900  # seconds that vLLM may take to come up; about a minute on a machine of its own
 
 
 @pytest.fixture
@@ -108,10 +107,10 @@ def test_every_certain_reading_of_real_vllm_is_what_the_clients_have_in_flight(w
                 time.sleep(5)
     problems = [one.problem for one in answered if one.problem]
     assert not problems, f"{len(problems)} of {len(answered)} requests: {problems[0]}"
-    wrong = ledger.mismatches(clients, TICK)
+    wrong = ledger.mismatches(clients.requests, TICK)
     certain = ledger.certain()
     assert not wrong, f"{len(wrong)} of {len(certain)} certain readings: {'; '.join(map(str, wrong[:5]))}"
-    loaded = [entry for entry in certain if sum(entry.read.values()) > 0]
+    loaded = ledger.loaded()
     assert {entry.answered for entry in loaded} >= {1, 2}, "certain readings of one replica and of two"
     assert sum(certain[-1].read.values()) == 0, "nothing is left of the requests that were given up"
     print(
