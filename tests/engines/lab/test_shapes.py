@@ -23,18 +23,11 @@ from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import scaled_object, trigger
 
-NAME = "vllm"
 SCRAPE = 2.0  # seconds; see laboratory.conftest
 SOURCES = {"prometheus": "default", "pods": "pods"}  # a trigger's id -> its endpoint
 IN_FLIGHT = 30  # requests, more than any shape works on at a time
 TOKENS = "generation_tokens_per_second"
-SPANS = (
-    20,
-    40,
-    60,
-    90,
-    120,
-)  # seconds up to the last reading over which a source may have counted tokens; it has two minutes
+SPANS = (20, 40, 60, 90, 120)  # seconds over which a source may have counted tokens; it has two minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,6 @@ class Shape:
 
 
 SHAPES = (
-    Shape("alone"),
     Shape("two-engines", ports=(PORT, PORT + 1)),
     Shape("two-ranks", flags=("--data-parallel-size", "2"), ranks=2),
 )
