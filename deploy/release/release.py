@@ -69,8 +69,14 @@ def checkout(reference: str, into: Path) -> int:
         ["git", "-c", "tar.umask=0022", "archive", reference], cwd=ROOT, capture_output=True, check=True
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(into, filter="data")
+        unpack(tar, into)
     return int(done.stdout)
+
+
+def unpack(archive: tarfile.TarFile, into: Path) -> None:
+    """Unpack an archive with nothing that leads out of the folder; Python before 3.11.4 (Debian 12) cannot look at that."""
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
+    archive.extractall(into)
 
 
 def said_version(tree: Path) -> dict[str, str]:
@@ -203,7 +209,7 @@ def try_python_packages(out: Path, version: str, epoch: int) -> None:
             raise ReleaseError(f"{wheel.name} says that it is {said}")
         _run([sys.executable, "-m", "scaler", "check"], Path(folder), PYTHONPATH=folder)
     with tempfile.TemporaryDirectory() as folder, tarfile.open(sdist) as tar:
-        tar.extractall(folder, filter="data")
+        unpack(tar, Path(folder))
         [unpacked] = Path(folder).iterdir()
         _hatchling(unpacked, Path(folder), epoch, "wheel")
         if (Path(folder) / wheel.name).read_bytes() != wheel.read_bytes():

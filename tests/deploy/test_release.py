@@ -112,3 +112,27 @@ def test_the_notes_are_the_versions_own_section():
     with pytest.raises(release.ReleaseError, match="has no section `## 1.3.0`"):
         release.notes(changelog, "1.3.0")
     assert "Not yet." in release.notes(changelog, "1.3.0", rehearsal=True)
+
+
+def test_an_archive_is_unpacked_by_a_python_without_filters(tmp_path, monkeypatch):
+    (tmp_path / "in").write_text("inside")
+    with tarfile.open(tmp_path / "whole.tar", "w") as made:
+        made.add(tmp_path / "in", "folder/file")
+    if hasattr(tarfile, "data_filter"):  # from 3.11.4 on; Debian 12 has 3.11.2
+        extract = tarfile.TarFile.extractall
+        without = lambda archive, path: extract(archive, path, filter="fully_trusted")  # noqa: E731
+        monkeypatch.setattr(tarfile.TarFile, "extractall", without)
+        monkeypatch.delattr(tarfile, "data_filter")
+    with tarfile.open(tmp_path / "whole.tar") as archive:
+        release.unpack(archive, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/folder/file").read_text() == "inside"
+
+
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="Python before 3.11.4 cannot look at that")
+def test_nothing_of_an_archive_leads_out_of_the_folder(tmp_path):
+    (tmp_path / "in").write_text("inside")
+    with tarfile.open(tmp_path / "odd.tar", "w") as made:
+        made.add(tmp_path / "in", "../outside")
+    with tarfile.open(tmp_path / "odd.tar") as archive, pytest.raises(tarfile.OutsideDestinationError):
+        release.unpack(archive, tmp_path / "unpacked")
+    assert not (tmp_path / "outside").exists()

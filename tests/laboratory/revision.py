@@ -26,7 +26,8 @@ def earlier() -> tuple[str, Path]:
         archive = unfinished / "source.tar"
         _git("archive", f"--output={archive}", full, *FOLDERS)
         with tarfile.open(archive) as files:
-            files.extractall(unfinished, filter="data")
+            files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+            files.extractall(unfinished)
         unfinished.rename(folder)
     return full[:7], folder
 

@@ -161,16 +161,11 @@ class Kubelet:
     # ---- what Kubernetes is told ----
 
     def _report(self, pod: "_Pod") -> None:
-        now = _timestamp()
-        ready = "True" if pod.ready else "False"
+        always = ("PodScheduled", "Initialized")
+        said = dict.fromkeys(always, "True") | dict.fromkeys(("ContainersReady", "Ready"), str(pod.ready))
         conditions = [
-            {"type": kind, "status": status, "lastTransitionTime": now}
-            for kind, status in {
-                "PodScheduled": "True",
-                "Initialized": "True",
-                "ContainersReady": ready,
-                "Ready": ready,
-            }.items()
+            {"type": kind, "status": status, "lastTransitionTime": pod.since(kind, status)}
+            for kind, status in said.items()
         ]
         statuses = [
             {
@@ -221,6 +216,13 @@ class _Pod:
     restarts: dict[str, int] = field(default_factory=dict)  # by container
     started: str = field(default_factory=_timestamp)
     ending: float | None = None  # when its grace period is over
+    changed: dict[str, tuple[str, str]] = field(default_factory=dict)  # by condition: its status, and since when
+
+    def since(self, condition: str, status: str) -> str:
+        """Return since when a condition has a status; a kubelet moves that time only when the status changes."""
+        if self.changed.get(condition, ("", ""))[0] != status:
+            self.changed[condition] = (status, _timestamp())
+        return self.changed[condition][1]
 
     @property
     def name(self) -> str:

@@ -41,17 +41,22 @@ def address(world, name):
 
 
 class Pages:
-    """The file of pages: the gateway's, and those of the replicas that are ready."""
+    """The file of pages: the gateway's, and those of the replicas, from when they are ready until they are gone.
+
+    One that is asked to end is not ready any more and still works on what it has.
+    """
 
     def __init__(self, world):
         self.file = world.home / "pages.yaml"
         self._world = world
+        self._begun = set()
         self.write()
 
     def write(self):
-        urls = {
-            name: f"{address(self._world, name)}/metrics" for name in ("gateway", *PODS) if ready(self._world, name)
-        }
+        pods = ("gateway", *PODS)
+        self._begun |= {name for name in pods if ready(self._world, name)}
+        there = [name for name in pods if name in self._begun and self._world.pod(name)]
+        urls = {name: f"{address(self._world, name)}/metrics" for name in there}
         pages = [{"url": url, "namespace": "demo", "pod": name} for name, url in urls.items()]
         written = yaml.safe_dump(pages)
         if not self.file.exists() or self.file.read_text() != written:
