@@ -74,7 +74,7 @@ def checkout(reference: str, into: Path) -> int:
 
 
 def unpack(archive: tarfile.TarFile, into: Path) -> None:
-    """Unpack an archive with nothing that leads out of the folder; Python before 3.11.4 (Debian 12) cannot look at that."""
+    """Unpack an archive, nothing of it outside the folder; a Python before 3.11.4 (Debian 12) cannot look at that."""
     archive.extraction_filter = getattr(tarfile, "data_filter", None)
     archive.extractall(into)
 
