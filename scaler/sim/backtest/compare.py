@@ -175,7 +175,10 @@ def in_phase(subject: Subject, record: Record, timing: Timing, scrape: float) ->
         found = agreement(short, replay(subject, short, tried), 0.0, tried.scrapes)
         return found.equal_looks, found.equal
 
-    return max(map(seen_after, lookout.lags(max(scrape, record.step) + record.step)), key=agreeing)
+    coarse = lookout.lags(max(scrape, record.step) + record.step)
+    best_of = lambda lags: max(lags, key=lambda lag: agreeing(seen_after(lag)))  # noqa: E731
+    near, apart = best_of(coarse), coarse[0]
+    return seen_after(best_of([near + apart * turn / 4 for turn in (-2, -1, 0, 1, 2)]))
 
 
 def best(results: Sequence[Result], misses: float | None, top: int = 5) -> list[Result]:

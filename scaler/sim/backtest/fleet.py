@@ -16,7 +16,7 @@ from scaler.model.objects import Scaled
 from scaler.sim.backtest import promql
 from scaler.sim.backtest.record import Counts, Record
 from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
-from scaler.sim.backtest.scalers import Sight, of_target, pushing, scalers_of
+from scaler.sim.backtest.scalers import Sight, answers_of, of_target, pushing, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, QueryTrigger, Subject
 from scaler.sim.fleet import FleetSpec, Snapshot
 from scaler.sim.histogram import Buckets
@@ -221,7 +221,7 @@ class _Player:
         self.play.sync(self._said() if self.play.sync_reads() else None)
 
     def _said(self) -> list[Answer | Refusal]:
-        return [scaler.answer(self._now) for scaler in self._scalers]
+        return answers_of(self._scalers, self._now, self._measured)
 
     def _scaled(self) -> Scaled:
         """The replicas as Kubernetes tells of them, which it does at once."""

@@ -6,13 +6,13 @@ the changes say when looks were, and between two of them there were as many as w
 or later after a look, so what lies close together is evened out.
 
     changes seen at   13        44                  105      a period of 15 s, seen 3 s after it in the mean
-    looks             10.1 25.5 40.8 56.1 71.4 86.8 102.1   numbers 0, 2 and 6: a line through 13, 14 and 15 s
+    looks             10.2 25.5 40.8 56.2 71.5 86.8 102.2   numbers 0, 2 and 6: a line between 13, 14 and 15 s
 
 Scrapes lie on a grid, which the changes show too: all of them are seen at the same second of the scrape interval.
 """
 
+import itertools
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from itertools import pairwise
 
 from scaler.sim.backtest.record import Record
 
-REACH = 40  # looks before and after one, over whose changes its time is evened out
+REACH = 60  # looks before and after one, over whose changes its time is evened out
+ASIDE = 12  # of these changes on either side at most
 ENOUGH = 0.8  # share of the changes that are seen at the same second of the scrape interval, where it is the right one
 LAGS = 8  # that are tried, up to a third more than a scrape
 HEARD = 0.5  # seconds for a change to reach kube-state-metrics, and for a scrape to be over
@@ -112,14 +113,29 @@ def _numbered(seen: Sequence[float], period: float) -> list[tuple[int, float]]:
 def _evened(anchors: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """Draw a line through the offsets around each: scrapes see a change sooner or later, and looks drift slowly."""
     found = []
-    for number, offset in anchors:
-        near = [one for one in anchors if abs(one[0] - number) <= REACH]
-        if len(near) >= _FEW:
-            slope, start = statistics.linear_regression(*zip(*near, strict=True))
-            found.append((number, start + slope * number))
-        else:
-            found.append((number, offset))
+    for place, (number, offset) in enumerate(anchors):
+        around = anchors[max(place - ASIDE, 0) : place + ASIDE + 1]
+        near = [one for one in around if abs(one[0] - number) <= REACH]
+        slope, start = _line(near) if len(near) >= _FEW else (0.0, offset)
+        found.append((number, start + slope * number))
     return found
+
+
+def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Fit the line whose greatest distance to any point is the least: its slope, and its value at 0.
+
+    A change is seen up to one scrape after its look, as likely soon as late, so the looks lie within a strip below the
+    points. The middle of the narrowest strip says more than a mean: where looks pass a scrape, they are just there.
+    """
+
+    def strip(slope: float) -> tuple[float, float, float]:
+        levels = [offset - slope * number for number, offset in points]
+        return max(levels) - min(levels), slope, (max(levels) + min(levels)) / 2
+
+    pairs = itertools.combinations(points, 2)  # one side of the narrowest strip goes through two points
+    slopes = {(later - earlier) / (end - start) for (start, earlier), (end, later) in pairs}
+    _, slope, middle = min(strip(one) for one in slopes)
+    return slope, middle
 
 
 def _between(anchors: Sequence[tuple[int, float]], first: int, last: int) -> Iterator[tuple[int, float]]:

@@ -17,7 +17,7 @@ from scaler.model.measurement import Ask, Failure, Measured, Reading
 from scaler.model.objects import Pod, Scaled
 from scaler.sim.backtest.looks import Scrapes
 from scaler.sim.backtest.record import Record
-from scaler.sim.backtest.scalers import Scaler, Sight, of_target, pushing, scalers_of
+from scaler.sim.backtest.scalers import Scaler, Sight, answers_of, of_target, pushing, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, Subject
 
 SHORTEST_WARMUP = 300.0  # seconds: the window of an HPA that looks back as far as it does by default
@@ -205,7 +205,8 @@ class _Player:
         return len(self._target.pods)
 
     def _said(self, at: float) -> list[Answer | Refusal]:
-        return [scaler.answer(at) for scaler in self._scalers]
+        nearest = min(round((at - self._record.start) / self._record.step), self._record.ticks - 1)
+        return answers_of(self._scalers, at, lambda ask: self._measured(ask, nearest))
 
     def _alike(self) -> bool:
         """Whether there are as many replicas as there were."""
@@ -216,14 +217,16 @@ class _Player:
         was = self._was(self._record.ready)
         return min(was, self._replicas) if was is not None and self._alike() else self._target.ready(now)
 
-    def _measured(self, ask: Ask) -> Measured:
+    def _measured(self, ask: Ask, tick: int | None = None) -> Measured:
+        """What an ask was answered at a tick; at the present one unless another is said."""
         series = self._record.series.get(ask)
-        now = self._record.at(self._tick)
+        place = self._tick if tick is None else tick
+        now = self._record.at(place)
         if of_target(ask):
             return Reading(None, now)
         if series is None:
             return Failure("the record does not hold it", now, final=True)
-        measured = series[self._tick]
+        measured = series[place]
         if isinstance(measured, Reading) and measured.answered is not None and not self._alike():
             return replace(measured, answered=None, expected=None)  # how many answered is of the pods that there were
         return measured

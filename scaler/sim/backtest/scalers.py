@@ -1,6 +1,7 @@
 """What the triggers of an object answer, as KEDA asks them: ours by the fold that serves, KEDA's own by their rules.
 
-A scaler sees every tick, and answers as of the last one, as the service does: an answer is not measured anew.
+A formula sees every tick, and answers as of the last one, as the service does: an answer is not measured anew. A query
+of KEDA's own is asked whenever KEDA or the HPA wants to know.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,9 +73,13 @@ class QueryScaler:
 
     def observe(self, sight: Sight) -> None:
         """Keep what the query said."""
-        self._newest = sight.measured(self._trigger.ask)
+        self.ask(sight.measured)
 
-    def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - the newest tick is what it knows
+    def ask(self, measured: Callable[[Ask], Measured]) -> None:
+        """Ask the query."""
+        self._newest = measured(self._trigger.ask)
+
+    def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - it was asked just now
         """Its value; what is absent is 0, unless the trigger says otherwise."""
         newest = self._newest
         if isinstance(newest, Failure):
@@ -111,6 +116,14 @@ def scalers_of(subject: Subject) -> list[Scaler]:
         else:
             found.append(CronScaler(trigger))
     return found
+
+
+def answers_of(scalers: Sequence[Scaler], now: float, measured: Callable[[Ask], Measured]) -> list[Answer | Refusal]:
+    """What KEDA is told of every trigger: llm-scaler's newest decision, and of a query what it says at that moment."""
+    for scaler in scalers:
+        if isinstance(scaler, QueryScaler):
+            scaler.ask(measured)
+    return [scaler.answer(now) for scaler in scalers]
 
 
 def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozenset[int]:

@@ -86,6 +86,13 @@ def test_a_push_wakes_from_0_long_before_a_poll():
         assert (run.events[0].at - START > 20.0) == (trigger is not pushed)
 
 
+def test_keda_s_own_query_is_asked_whenever_the_hpa_looks_however_rare_the_polls_are():
+    often, rare = (subject(prometheus(QUEUE, "20"), advanced=AT_ONCE, pollingInterval=every) for every in (5, 300))
+    (one, _), (other, _) = (simulate(each, WORLD, Timing(warmup=0.0)) for each in (often, rare))
+    assert one.replicas == other.replicas
+    assert max(one.replicas) > 1
+
+
 def test_what_goes_wrong_goes_wrong_and_an_outage_lowers_nothing():
     incidents = Incidents(kills=(100.0,), outages=((120.0, 220.0),))
     timeline = played(OURS, replace(WORLD, incidents=incidents), Timing())

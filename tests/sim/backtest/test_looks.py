@@ -10,7 +10,7 @@ from scaler.sim.backtest.looks import HEARD, Scrapes, changes, looks, scrapes
 
 def test_the_worked_example():
     found = looks([13.0, 44.0, 105.0], 15.0, 3.0, 110.0)
-    assert [round(at, 1) for at in found] == [10.1, 25.5, 40.8, 56.1, 71.4, 86.8, 102.1]
+    assert [round(at, 1) for at in found] == [10.2, 25.5, 40.8, 56.2, 71.5, 86.8, 102.2]
 
 
 def test_without_a_change_nothing_is_known():
