@@ -7,6 +7,9 @@ allow make the API server refuse the pods, so that there is no place for them at
 added. What is usual but cannot be read (ExtendedResourceToleration is on in EKS and GKE) is added where it would
 matter, and told, so that no count that rests on it is called exact.
 
+What a namespace's annotations ask for (PodNodeSelector, PodTolerationRestriction, OpenShift's node selector) is told:
+it counts only where admission is set to, and pods that are there show it.
+
 Sources: Kubernetes 1.37.2, plugin/pkg/admission/priority/admission.go (of several defaults the lowest is taken),
 limitranger/admission.go, runtimeclass/admission.go (scheduling is merged, overhead is set),
 extendedresourcetoleration/admission.go (a toleration `key: RESOURCE, operator: Exists` for every extended resource).
@@ -24,6 +27,7 @@ from scaler.model.amounts import as_written
 from scaler.model.nodes import (
     Container,
     Filling,
+    Habit,
     Hardware,
     LimitRule,
     Needs,
@@ -47,7 +51,16 @@ def completed(template: Template, namespace: str, hardware: Hardware | None, tai
     ranked = _ranked(template, hardware.priorities if hardware else None)
     filled = _filled(ranked, namespace, hardware)
     running = _with_runtime(filled, hardware.runtimes if hardware else None)
-    return tolerating(running, taints)
+    habit = ((hardware.habits if hardware else None) or {}).get(namespace)
+    return tolerating(_by_habit(running, habit, taints) if habit else running, taints)
+
+
+def _by_habit(template: Template, habit: Habit, taints: Collection[Taint]) -> Template:
+    """The template with what may be added for its namespace's sake; whether admission is set to, nothing tells."""
+    fewer = f"its namespace has the node selector {habit.selector}, which admission may add" if habit.selector else ""
+    more = "its namespace has tolerations of its own, which admission may add" if habit.tolerations and taints else ""
+    bounds, doubts = (*template.bounds, *filter(None, [fewer])), (*template.doubts, *filter(None, [more]))
+    return replace(template, bounds=bounds, doubts=doubts)
 
 
 def is_extended(resource: str) -> bool:

@@ -205,6 +205,14 @@ class RuntimeClass:
     tolerations: tuple[Toleration, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What annotations of a namespace ask admission to add to its pods, where it is set to."""
+
+    selector: str = ""  # as it is written
+    tolerations: str = ""  # in short
+
+
 Shy = Mapping[Apart, Collection[tuple[str, int]]]  # what some pods stay apart from: their nodes and priorities
 Handle = tuple[str, str] | None  # a label that all pods of a selector have; None where it names none
 
@@ -464,6 +472,7 @@ class Hardware:
     priorities: Mapping[str, PriorityClass] | None = None  # by name
     runtimes: Mapping[str, RuntimeClass] | None = None  # by name
     fillings: Mapping[str, Filling] | None = None  # by namespace; one without is left out
+    habits: Mapping[str, Habit] | None = None  # by namespace; one without is left out
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None
     pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none

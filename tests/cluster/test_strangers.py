@@ -6,7 +6,9 @@ from support.cluster import GPU, node, on, picture, spec
 from scaler.cluster.availability import availability
 from scaler.model.availability import Count
 from scaler.sources.kubernetes.read_objects import Reader
+from scaler.sources.kubernetes.read_pods import read_namespace
 
+DEFAULTS = "scheduler.alpha.kubernetes.io/defaultTolerations"
 OTHERS = {"eks.amazonaws.com/nodegroup": "gpu-fixed"}
 
 
@@ -95,3 +97,24 @@ def test_a_pod_that_is_placed_says_nothing_of_the_next_ones_node():
     found = said([node("a", 8), node("b", 8)], spec(2), pods=[there]).schedulable
     assert (found.value, found.bound) == (7, "exact")
     assert Reader().pod(there).shape.bounds == ()
+
+
+def test_what_a_namespace_has_admission_add_is_told_before_there_are_pods():
+    """OpenShift: openshift.io/node-selector. Elsewhere the annotation counts only where PodNodeSelector is on."""
+    habit = read_namespace({"metadata": {"annotations": {"openshift.io/node-selector": "gpu=h100"}}})
+    found = said([node("a", 8)], spec(2), habits={"team": habit}).schedulable
+    told = "its namespace has the node selector gpu=h100, which admission may add"
+    assert found == Count(4, "upper", told)
+    assert said([node("a", 8)], spec(2), habits={"other": habit}).schedulable == Count(4)
+    there = on("p", "a", spec(2), owner=("ReplicaSet", "llama-5d8f"))
+    shown = said([node("a", 8)], spec(2), pods=[there], habits={"team": habit}).schedulable
+    assert (shown.value, shown.bound) == (3, "exact"), "its pods show what is added"
+
+
+def test_tolerations_of_a_namespace_may_open_nodes():
+    habit = read_namespace({"metadata": {"annotations": {DEFAULTS: '[{"key":"team","operator":"Exists"}]'}}})
+    tainted = node("a", 8, taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
+    found = said([tainted], spec(2), habits={"team": habit}).schedulable
+    assert (found.value, found.bound, found.most) == (0, "estimate", None)
+    assert said([node("a", 8)], spec(2), habits={"team": habit}).schedulable == Count(4), "there is no taint"
+    assert read_namespace({"metadata": {"annotations": {DEFAULTS: "[]"}}}) is None

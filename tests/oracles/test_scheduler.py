@@ -467,6 +467,52 @@ def test_what_a_limit_range_lets_pods_ask_for_is_counted_before_there_are_any(cl
     assert any(plain[name].schedulable.value > count for name, count in bound.items()), "else it says little"
 
 
+def resized(chance, one):
+    """A running pod whose resources somebody changed: done, on the way, put off by its kubelet, or more than it can give."""
+
+    def other(asked):
+        known = {name: chance.choice(["100m", "1", "4"]) for name in asked if name == "cpu"}
+        return known | {name: chance.choice(["100Mi", "2Gi", "6Gi"]) for name in asked if name == "memory"}
+
+    def asked(resources):
+        return [*resources.get("requests", {}), *resources.get("limits", {})]
+
+    def state(container):
+        told = {"name": container["name"], "image": "x", "imageID": "", "ready": True, "restartCount": 0}
+        known = asked(container["resources"])
+        for key in ("resources", "allocatedResources"):
+            if chance.random() < 0.7 and other(known):
+                told[key] = {"requests": other(known)} if key == "resources" else other(known)
+        return told
+
+    spec = one["spec"]
+    status = {"phase": "Running", "containerStatuses": [state(each) for each in spec["containers"]]}
+    if spec.get("initContainers"):
+        status["initContainerStatuses"] = [state(each) for each in spec["initContainers"]]
+    if "resources" in spec and chance.random() < 0.7:
+        status["resources"] = {"requests": other(asked(spec["resources"]))}
+        status["allocatedResources"] = other(asked(spec["resources"]))
+    if chance.random() < 0.4:
+        reason = chance.choice(["Deferred", "Infeasible"])
+        status["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": reason}]
+    return status
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_pods_that_are_resized_in_place_hold_what_the_scheduler_says(cluster, seed):
+    chance = random.Random(f"resized/{seed}")
+    worlds = [make(seed, number) for number in range(WORLDS)]
+    for one in (item for world in worlds for item in world.residents):
+        plain = one.get("status", {}).get("phase") != "Succeeded" and one.get("status", {}).get("phase") != "Failed"
+        if plain and "finalizers" not in one["metadata"]:
+            one["status"] = resized(chance, one)
+    ours = furnish(cluster, worlds)
+    bound = bind(cluster, worlds, {name: one.schedulable.value + MORE for name, one in ours.items()})
+    for world in worlds:
+        count = ours[world.name].schedulable
+        assert (count.value, certainty(count)) == (bound[world.name], "exact"), told(world, count, bound[world.name])
+
+
 CLASSES = {"low": -5, "serving": 1000, "vip": 2000}
 
 

@@ -18,6 +18,7 @@ from scaler.cluster.pod_requests import by_name, greatest, total
 from scaler.model.nodes import (
     Apart,
     Container,
+    Habit,
     Labels,
     LimitRange,
     LimitRule,
@@ -132,6 +133,22 @@ def read_priority_class(raw: Raw) -> PriorityClass:
     """A PriorityClass."""
     preempts = raw.get("preemptionPolicy") != "Never"
     return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
+
+
+_SELECTORS = ("openshift.io/node-selector", "scheduler.alpha.kubernetes.io/node-selector")
+_TOLERATIONS = "scheduler.alpha.kubernetes.io/defaultTolerations"
+
+
+def read_namespace(raw: Raw) -> Habit | None:
+    """What a namespace has admission add to its pods; None for nothing, as for nearly all.
+
+    Source: Kubernetes 1.37.2, plugin/pkg/admission/podnodeselector and podtolerationrestriction; OpenShift's own is on.
+    """
+    annotations = raw["metadata"].get("annotations") or {}
+    selectors = [str(annotations[name]) for name in _SELECTORS if annotations.get(name)]
+    added = str(annotations.get(_TOLERATIONS) or "").strip()
+    known = Habit(", ".join(selectors)[:_LONGEST], "" if added == "[]" else added[:_LONGEST])
+    return known if known != Habit() else None
 
 
 def read_runtime_class(raw: Raw) -> RuntimeClass:

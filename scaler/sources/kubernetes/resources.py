@@ -159,6 +159,14 @@ RESOURCES = (
     LEADER_WORKER_SETS,
     NODES,
     Resource(
+        plural="namespaces",
+        purpose="what namespaces have admission add to pods",
+        namespaced=False,
+        read=alone(read_pods.read_namespace),
+        part="habits",
+        into=by_name,
+    ),
+    Resource(
         plural="resourcequotas",
         purpose="what quotas leave",
         read=alone(read_pods.read_quota),

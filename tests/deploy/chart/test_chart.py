@@ -269,7 +269,10 @@ def asked(resources, namespace=None):
 
 # What each switch of `permissions` is for.
 SWITCHES = {
-    "gpus": set(map(named, ("nodes", "resourcequotas", "limitranges", "priorityclasses", "runtimeclasses"))),
+    "gpus": set(
+        map(named, ("nodes", "namespaces", "resourcequotas", "limitranges", "priorityclasses", "runtimeclasses"))
+    ),
+    "kueue": set(map(named, ("localqueues", "clusterqueues", "cohorts", "resourceflavors"))),
     "karpenter": set(map(named, ("nodepools", "nodeclaims", "nodeoverlays", "capacitybuffers", "events"))),
     "dynamicResourceAllocation": set(DEVICES),
     "leaderWorkerSets": {LEADER_WORKER_SETS},

@@ -131,6 +131,7 @@ def of_kind(plural):
         "resourceclaims": {"metadata": named, "status": {
             "allocation": {"devices": {"results": [{"driver": "gpu", "pool": "n", "device": "g"}]}},
             "reservedFor": [{"resource": "pods", "name": "a"}]}},
+        "namespaces": {"metadata": {"name": "odd", "annotations": {"openshift.io/node-selector": "a=b"}}},
         "localqueues": {"metadata": named, "spec": {"clusterQueue": "q"}},
         "clusterqueues": {
             "metadata": {"name": "odd"},
