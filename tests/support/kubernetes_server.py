@@ -148,7 +148,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(split.query).items()}
         parts = split.path.strip("/").split("/")
         plural = parts[-1]
-        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else None
+        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-1] else None
         self.world.requests.append((plural, {**query, "namespace": namespace, "token": self.headers["Authorization"]}))
         if plural in self.world.refused:
             status, message = self.world.refused[plural]
