@@ -38,8 +38,8 @@ SURPRISE = 0.3  # by so large a share of requests
 ALIKE = 4.0  # requests of a minute are alike: a quarter of them count
 MOST = 60.0  # and no more than so many, since no minute tells more than how it was itself
 SPAN = 20  # steps by which a forecast may be wrong either way: a factor of five
-USUAL = 0.15  # how wrong a forecast is before anything is known: a logarithm's standard deviation
-USUAL_WEIGHT = 5.0  # as much as so many forecasts that were seen in a load like this one
+USUAL = 0.25  # how wrong a forecast is before anything is known: a logarithm's standard deviation
+USUAL_WEIGHT = 10.0  # as much as so many forecasts that were seen in a load like this one
 NEAR, NEAR_SLOPE = 0.25, 0.3  # loads and slopes that are alike, as logarithms' standard deviations
 
 Counts = Vector  # 2 x step: requests, and those of them that missed

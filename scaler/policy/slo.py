@@ -15,7 +15,8 @@ were requests in flight are not asked for, since they would stand idle. Down it 
 one start-up (decision/pace.py).
 
 What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that. While
-requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one.
+requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one,
+of which a minute forgets the half, since a queue that stays is one of too few replicas.
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
@@ -51,13 +52,14 @@ MEMORY = 300.0  # seconds of the longest mean, before which nothing is lowered
 WINDOWS = (15.0, 30.0, 60.0, 120.0)  # seconds
 CERTAIN = 2.0  # standard errors
 SCATTER = 2.5  # variance of a request's work over its mean's square, plus one
-SETTLED = 600.0  # seconds: half-life of the mean work of a request
+SETTLED = 300.0  # seconds: half-life of the mean work of a request
 SYNC = 30.0  # seconds from a load to the order of a replica
 UNKNOWN_STARTUP = 180.0  # seconds, where no pod has told it
 LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is to be cleared
 LEAST_BUDGET = 0.3  # of `1 - share`, which may always miss
 TRUSTED = 1.15  # times the highest load that was carried well
-ONE_FEWER = 2.0  # and up to so many times, where it takes no more than one replica away
+ONE_FEWER = 1.25  # and up to so many times, where it takes no more than one replica away: small fleets keep a reserve
+CLEARED = 60.0  # seconds: half-life of the fault of that load; who queues for longer queues for want of replicas now
 GUESSED = 0.02  # of what was seen of one kind of replica counts for another: a minute of its own says as much
 KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accelerators
 LEARNING = 1800.0  # seconds for which it is said that a kind is new
@@ -208,7 +210,7 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     forecast = Forecast(now, level, slope)
     state = _kind(state, seen, now)
     state = _checked(state, forecast, minute, startup)
-    state = _evidence(spec, state, measured, minute, now)
+    state = _evidence(spec, state, measured, minute, level, now)
     state = _margin(spec, state, forecast)
     return state, _outcome(spec, state, seen, forecast, window, startup)
 
@@ -255,7 +257,8 @@ def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: fl
         waiting = (waits - since.waits) / span if since and span > 0 else 0.0
         arrivals = max(measured["requests_per_second"] + piled, 0.0)
         prompts = max(measured["prompt_tokens_per_second"] + waiting * (state.prompt or 0.0), 0.0)
-        return ALPHA * prompts + arrivals * (state.output or 0.0), arrivals
+        tokens = measured["generation_tokens_per_second"] + piled * (state.output or 0.0)
+        return ALPHA * prompts + max(tokens, 0.0), arrivals
 
     now_load, arrivals = load(_since(state.samples, now - GROWTH) if last else None)
     minute, _ = load(_since(state.samples, now - MINUTE) if last else None)
@@ -333,7 +336,9 @@ def _checked(state: SloState, forecast: Forecast, minute: float, startup: float)
     return replace(state, pairs=curve.remembered(state.pairs, due[-1].level, minute, due[-1].slope, CHECKS))
 
 
-def _evidence(spec: Slo, state: SloState, measured: Mapping[str, float], minute: float, now: float) -> SloState:
+def _evidence(
+    spec: Slo, state: SloState, measured: Mapping[str, float], minute: float, level: float, now: float
+) -> SloState:
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
 
@@ -344,12 +349,12 @@ def _evidence(spec: Slo, state: SloState, measured: Mapping[str, float], minute:
     ready = (sample.ready + first.ready) / 2
     if missed is None or ready <= 0 or passed <= 0 or measured["requests_per_second"] <= 0:
         return state
-    load = max(minute / ready, state.pushed)
+    load = max(minute / ready, state.pushed * 0.5 ** (passed / CLEARED))
     queued = max(sample.waits, first.waits) > QUEUED * ready
     surprised = state.curve is not None and state.curve.surprised(load, missed)
     counts = curve.counted(state.counts, load, measured["requests_per_second"], missed, passed)
     fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
-    trusted = max(fading, load) if missed < 1 - WELL else fading
+    trusted = max(fading, min(load, level / ready)) if missed < 1 - WELL else fading
     state = replace(state, counts=counts, trusted=trusted, pushed=load if queued else 0.0)
     if now - state.fitted >= REFITTED:
         since = 0.0 if state.fitted == -math.inf else now - state.fitted
