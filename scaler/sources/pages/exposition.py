@@ -10,7 +10,7 @@ may stand before a name. Format: prometheus.io/docs/instrumenting/exposition_for
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, islice
 from types import MappingProxyType
@@ -57,11 +57,14 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
     Raises:
         ValueError: there are more, or a wanted line cannot be read; the text says nothing of what stands there.
     """
-    page = _unquoted(page, wanted)
-    lines = _finder(frozenset(wanted))(b"\n" + page)
+    find = _finder(frozenset(wanted))
+    lines = find(b"\n" + page)
+    if any(line.startswith(b"{") for line in lines):
+        page = _unquoted(page, wanted)
+        lines = _plain(find(b"\n" + page))
     if not lines:
         page = _with_colons(page, frozenset(wanted))
-        lines = _finder(frozenset(wanted))(b"\n" + page)
+        lines = _plain(find(b"\n" + page))
     if len(lines) > most:
         raise ValueError(f"{len(lines)} series of it are wanted, more than {most}")
     found = []
@@ -80,6 +83,11 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
             number = [one.lstrip(b" \t") for one in page.split(b"\n")].index(line) + 1
             raise ValueError(f"line {number} cannot be read") from None
     return found
+
+
+def _plain(lines: Sequence[bytes]) -> list[bytes]:
+    """Leave out lines whose name is quoted in a way that nobody reads."""
+    return [line for line in lines if not line.startswith(b"{")]
 
 
 def _with_colons(page: bytes, wanted: frozenset[str]) -> bytes:
@@ -110,8 +118,6 @@ def _unquoted(page: bytes, wanted: Collection[str]) -> bytes:
     {"a.b","c.d"="x",e="y"} 1                    ->  a_b{c_d="x",e="y"} 1
     {"vllm.x","c.d"="x"} 1, if vllm:x is wanted  ->  vllm:x{c_d="x"} 1
     """
-    if not _QUOTED_NAME.search(page):
-        return page
     dotted = {name.replace(":", ".").encode(): name.encode() for name in wanted if ":" in name}
     return _QUOTED_NAME.sub(lambda match: _plain_series(match, dotted), page)
 
@@ -133,10 +139,11 @@ def metric_names(page: bytes, most: int = 1000) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _finder(names: frozenset[str]) -> Callable[[bytes], list[bytes]]:
-    """Finds the lines of these names, each without what stands before the name."""
+    """Finds the lines of these names, and those whose name is quoted, each without what stands before the name."""
     if not names:
         return lambda _page: []
-    return re.compile(rf"\n[ \t]*({_one_of(sorted(names))}(?![a-zA-Z0-9_:])[^\n]*)".encode()).findall
+    wanted = rf"{_one_of(sorted(names))}(?![a-zA-Z0-9_:])[^\n]*"
+    return re.compile(rf"\n[ \t]*({wanted}|\{{[ \t]*\"[^\n]*)".encode()).findall
 
 
 def _one_of(names: list[str]) -> str:
