@@ -117,15 +117,16 @@ class Picture:
 
     def events(self, kind: str, name: str, *reasons: str) -> list[Manifest]:
         """Recent events about an object, newest first."""
-        about = [
+        return [
             event
-            for event in self.own("events")
-            if at(event, "involvedObject", "kind") == kind
-            and at(event, "involvedObject", "name") == name
-            and (not reasons or event.get("reason") in reasons)
-            and self.now - last_seen(event) < RECENT
+            for event in self.recent(*reasons)
+            if at(event, "involvedObject", "kind") == kind and at(event, "involvedObject", "name") == name
         ]
-        return sorted(about, key=last_seen, reverse=True)
+
+    def recent(self, *reasons: str) -> list[Manifest]:
+        """Recent events of its namespace with one of some reasons, or of any; newest first."""
+        chosen = [event for event in self.own("events") if not reasons or event.get("reason") in reasons]
+        return sorted((one for one in chosen if self.now - last_seen(one) < RECENT), key=last_seen, reverse=True)
 
     def condition(self, kind: str) -> Manifest:
         """A condition of the ScaledObject; empty where there is none."""

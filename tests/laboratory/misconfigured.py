@@ -14,7 +14,6 @@ import yaml
 from laboratory.objects import Object, model
 
 MODEL = "llama"  # what the pods of the laboratory serve unless they are told otherwise
-BUSY = "busy"  # a model of which more waits than any replicas can take
 QUEUED = ("--expression", "queued", "target=1", "holdFor=5s", "idleFor=5s")
 NAMESPACES: dict[str, dict[str, str]] = {  # their labels
     "elsewhere": {},
@@ -256,8 +255,8 @@ def _rooms(written: Written) -> Iterator[Case]:
     case.beside.insert(0, _object("v1", "LimitRange", "cpu", "small", spec={"limits": limits}))
     case.beside[1]["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "2"}}
     yield case
-    case = written.case("anonymous", "cannot-be-created")
-    case.beside[0]["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+    case = written.case("classless", "cannot-be-created")
+    case.beside[0]["spec"]["template"]["spec"]["priorityClassName"] = "nobody"
     yield case
     case = written.case("counted", "quota", *pods, namespace="counted")
     case.beside.insert(0, _object("v1", "ResourceQuota", "pods", "counted", spec={"hard": {"pods": "3"}}))
@@ -303,7 +302,7 @@ def _decisions(written: Written) -> Iterator[Case]:
     case = written.case("asleep", "cannot-wake", "--min", "0", "--expression", "running", "target=1", replicas=0)
     yield case
     case = written.case("overrun", "at-maximum", "--max", "3", *QUEUED)
-    _metadata(case)["model"] = BUSY
+    _metadata(case)["target"] = "0.1"
     yield case
     case = written.case("still", "behavior-forbids")
     _behavior(case)["scaleUp"] = {"selectPolicy": "Disabled"}

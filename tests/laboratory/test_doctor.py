@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
-from laboratory.misconfigured import BUSY, MODEL, NAMESPACES, Case, Written, scenery, sound, spoilt
+from laboratory.misconfigured import MODEL, NAMESPACES, Case, Written, scenery, sound, spoilt
 from laboratory.process import free_ports
 
 from scaler.cli import take_picture
@@ -36,7 +36,7 @@ def test_the_culprit_is_named_first_and_nothing_is_said_of_what_is_sound(lab: La
     right = list(sound(written))
     assert len(wrong) >= 40
     assert len(right) >= 20
-    lab.fleet.queued |= {MODEL: 2, BUSY: 30}
+    lab.fleet.queued[MODEL] = 2
     lab.apply(scenery())
     try:
         for case in (*wrong, *right):

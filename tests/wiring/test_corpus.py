@@ -658,6 +658,19 @@ def a_quota_that_no_event_tells_of(s):
     s.decisions = decisions(running=Reading(40, 10_000), waiting=0)
 
 
+@spoilt("quota")
+def a_quota_that_will_hold_it_one_day(s):
+    hard, used = {"requests.nvidia.com/gpu": "4", "pods": "50"}, {"requests.nvidia.com/gpu": "3", "pods": "9"}
+    s.objects["resourcequotas"] = [{"metadata": meta("gpus"), "status": {"hard": hard, "used": used}}]
+
+
+@spoilt("flaps")
+def the_settings_let_every_answer_fall_at_once(s):
+    s.behavior["scaleDown"] = {"stabilizationWindowSeconds": 0}
+    for decision in s.decisions:
+        decision["scaleDown"] = None
+
+
 @spoilt("held")
 def its_past_is_not_known_yet(s):
     s.decisions = decisions()
@@ -851,8 +864,14 @@ def a_pod_that_has_just_been_ordered(s):
 
 @sound
 def a_quota_with_room(s):
-    hard, used = {"requests.nvidia.com/gpu": "8", "pods": "50"}, {"requests.nvidia.com/gpu": "3", "pods": "9"}
+    hard, used = {"requests.nvidia.com/gpu": "12", "pods": "50"}, {"requests.nvidia.com/gpu": "3", "pods": "9"}
     s.objects["resourcequotas"] = [{"metadata": meta("gpus"), "status": {"hard": hard, "used": used}}]
+
+
+@sound
+def a_neighbour_of_a_longer_name_whose_pods_are_refused(s):
+    s.target["spec"]["replicas"] = 5
+    s.event("ReplicaSet", "llama-cpu-5d8f", "FailedCreate", "exceeded quota: cpu")
 
 
 @sound

@@ -152,14 +152,22 @@ def flaps(picture: Picture) -> Found | None:
     window = mapping(behavior_of(picture.spec), "scaleDown").get("stabilizationWindowSeconds")
     if window != 0:
         return None
+    what = "nothing slows a scale-down, neither the answer nor the HPA: replicas flap with the load"
+    hpa = "behavior.scaleDown.stabilizationWindowSeconds: 0"
     for trigger in picture.triggers:
         if str(mapping(trigger, "metadata").get("scaleDown", "")).strip() == "off":
-            return warn(
-                "nothing slows a scale-down, neither the answer nor the HPA: replicas flap with the load",
-                "scaleDown: off in the trigger, behavior.scaleDown.stabilizationWindowSeconds: 0",
-                "leave scaleDown out of the trigger's metadata: an answer then falls by 10 % a minute",
-            )
+            repair = "leave scaleDown out of the trigger's metadata: an answer then falls by 10 % a minute"
+            return warn(what, f"scaleDown: off in the trigger, {hpa}", repair)
+    if any(_falls_at_once(decision) for decision in _decisions(picture)) and picture.ready_pods:
+        repair = "leave that line out, or defaults.scaleDown out of the settings: an answer then falls by 10 % a minute"
+        return warn(what, f"{hpa}; of a certain answer llm-scaler tells no pace", repair)
     return None
+
+
+def _falls_at_once(decision: Data) -> bool:
+    """Whether a certain answer has no pace, though there are replicas to let go and no policy owns the timing."""
+    certain = decision.get("certainty") == "certain" and bool(decision.get("answeredReplicas"))
+    return certain and decision.get("policy") is None and decision.get("scaleDown", ()) is None
 
 
 def short_cooldown(picture: Picture) -> Found | None:

@@ -1,5 +1,7 @@
 """What becomes of the replicas that were ordered: quotas, nodes, images, and the end of a pod's life."""
 
+import re
+
 from scaler.wiring.finding import Found, warn
 from scaler.wiring.picture import (
     Manifest,
@@ -28,11 +30,10 @@ BROKEN = {
 
 def cannot_be_created(picture: Picture) -> Found | None:
     """The API server refuses new pods: a quota, an admission policy, a LimitRange."""
-    for event in picture.own("events"):
-        recent = event in picture.events(
-            str(at(event, "involvedObject", "kind")), str(at(event, "involvedObject", "name")), "FailedCreate"
-        )
-        if not recent or not _is_of_target(str(at(event, "involvedObject", "name")), picture) or _has_all(picture):
+    if _has_all(picture):
+        return None
+    for event in picture.recent("FailedCreate"):
+        if not _is_of_target(str(at(event, "involvedObject", "name")), picture):
             continue
         message = str(event.get("message"))
         quota = "exceeded quota" in message
@@ -45,8 +46,8 @@ def cannot_be_created(picture: Picture) -> Found | None:
 
 
 def _is_of_target(name: str, picture: Picture) -> bool:
-    target = picture.target[2]
-    return name == target or name.startswith(f"{target}-")
+    """Whether it is the target, or of its making: llama-5d8f of llama, and not llama-cpu-5d8f."""
+    return re.fullmatch(rf"{re.escape(picture.target[2])}(-[a-z0-9]+)?", name) is not None
 
 
 def _has_all(picture: Picture) -> bool:
@@ -115,14 +116,21 @@ def quota(picture: Picture) -> Found | None:
     for one in picture.own("resourcequotas"):
         for resource, most in mapping(one, "status", "hard").items():
             used = mapping(one, "status", "used").get(resource, "0")
-            left = _count(most) - _count(used) if _is_count(most) and _is_count(used) else None
-            if left is None or left > 0 or not _wants(resource, picture) or not _wishes(picture):
+            each = _of_a_pod(resource, picture)
+            if not (_is_count(most) and _is_count(used)) or each == 0:
                 continue
-            return Found(
-                f"the quota {name_of(one)} is used up: {resource}",
-                f"{resource}: {used} used of {most}",
-                f"kubectl -n {picture.namespace} edit resourcequota {name_of(one)}",
-            )
+            repair = f"kubectl -n {picture.namespace} edit resourcequota {name_of(one)}"
+            evidence = f"{resource}: {used} used of {most}"
+            left = _count(most) - _count(used)
+            if left <= 0 and _wishes(picture):
+                return Found(f"the quota {name_of(one)} is used up: {resource}", evidence, repair)
+            pods, most_pods = len(picture.pods) + max(0, left) // (each or 1), picture.spec.get("maxReplicaCount", 100)
+            if each is not None and _is_count(most_pods) and pods < _count(most_pods):
+                return warn(
+                    f"the quota {name_of(one)} holds {pods} pods of it, and maxReplicaCount is {most_pods}",
+                    evidence,
+                    f"{repair}, or maxReplicaCount: {pods}",
+                )
     return None
 
 
@@ -132,13 +140,20 @@ def _wishes(picture: Picture) -> bool:
     return any(isinstance(asked, int) and asked > len(picture.pods) for asked in answers)
 
 
-def _wants(resource: str, picture: Picture) -> bool:
+def _of_a_pod(resource: str, picture: Picture) -> int | None:
+    """How much of what a quota counts one pod takes: 0 for none; None where that is no whole number."""
     if resource == "pods":
-        return True
+        return 1
     plain = resource.removeprefix("requests.").removeprefix("limits.")
     spec = mapping(picture.target_manifest, "spec", "template", "spec")
-    asked = [mapping(one, "resources", kind) for one in containers(spec) for kind in ("requests", "limits")]
-    return any(plain in amounts for amounts in asked)
+    taken = 0
+    for container in containers(spec):
+        limits, requests = (mapping(container, "resources", kind) for kind in ("limits", "requests"))
+        amount = requests.get(plain, limits.get(plain, 0))
+        if not _is_count(amount):
+            return None
+        taken += _count(amount)
+    return taken
 
 
 def _is_count(amount: object) -> bool:
