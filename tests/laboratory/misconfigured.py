@@ -367,7 +367,7 @@ def sound(written: Written) -> Iterator[Case]:
         "sound-asleep": ("--min", "0", *QUEUED),
         "sound-polled": ("--poll", *QUEUED),
         "sound-at-two": ("--min", "2", *QUEUED),
-        "sound-holding": ("--expression", "queued", "target=1", "holdFor=5m", "idleFor=2m"),
+        "sound-holding": ("--expression", "queued", "target=1", "holdFor=1m", "idleFor=1m"),
     }
     for name, chosen in words.items():
         yield written.case(name, "", *chosen)
