@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from chart.helm import CHART, ROOT
 from chart.installed import NAMESPACE, Container, Release
@@ -44,12 +45,21 @@ def values(lab: Lab, **settings: Any) -> dict[str, Any]:
     return {"scalerAddresses": ["localhost"], "settings": {**usual, **settings}}
 
 
-def test_the_path_of_the_readme_leads_to_a_model_that_scales(lab: Lab, folder: Path):
+@pytest.fixture
+def installed(lab: Lab) -> Iterator[Any]:
+    """Install a release, which is taken away whatever happens."""
+    made: list[Release] = []
+    yield lambda *arguments: made.append(Release(lab, *arguments))
+    for release in made:
+        release.uninstall()
+
+
+def test_the_path_of_the_readme_leads_to_a_model_that_scales(lab: Lab, folder: Path, installed: Any):
     """Its Helm line, its ScaledObject, its question, and doctor's. Only the addresses are this machine's: there is no DNS here."""
     readme = (ROOT / "README.md").read_text()
     line = re.findall(r"^helm install (.*)$", readme, re.MULTILINE)[0]
     words = shlex.split(line.replace("http://prometheus.monitoring:9090", lab.prometheus_url))
-    release = Release(lab, {"scalerAddresses": ["localhost"]}, words)
+    installed({"scalerAddresses": ["localhost"]}, words)
     pod = Container(lab, folder, "of-the-readme")
     pod.start()
     text = re.findall(r"^```yaml\n# ScaledObject\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[0]
@@ -71,13 +81,19 @@ def test_the_path_of_the_readme_leads_to_a_model_that_scales(lab: Lab, folder: P
     explained = command("explain", asked, "--server", pod.admin)
     assert explained.returncode == 0
     assert "3 replicas" in explained.stdout.splitlines()[0], explained.stdout
+    lab.wait(lambda: certainty(pod, asked) == "certain", 240, "Prometheus is old enough to tell that nothing is queued")
     examined = command("doctor", asked, "--server", pod.admin, "--kubeconfig", str(lab.kubeconfig))
     assert examined.stdout.startswith(f"{asked}  nothing wrong was found"), examined.stdout
     for kind in ("ScaledObject", "Deployment"):
         lab.api.delete(kind, name, namespace)
     pod.stop()
-    release.uninstall()
     lab.fleet.reset()
+
+
+def certainty(pod: Container, asked: str) -> str:
+    """How certain the newest decision about NAMESPACE/NAME is."""
+    told = requests.get(f"{pod.admin}/api/v1/explain/{asked}", timeout=5).json()
+    return str(told["decisions"][0]["certainty"])
 
 
 def command(*words: str) -> "subprocess.CompletedProcess[str]":
