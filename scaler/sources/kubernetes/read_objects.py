@@ -167,7 +167,7 @@ class Reader:
         ranked = {**spec, "priority": spec.get("priority") or 0}
         shape = self._once(read_shape(ranked, labels, status if node else None))
         waiting = _waiting(pod, owner, shape, spec, status) if state == "pending" and not ended else None
-        needs = self._once(read_needs(spec, {}))
+        needs = self._once(read_needs(spec))
         revision = self._once(labels.get(REVISION if owner[1] in {"StatefulSet", GROUPS} else TEMPLATE) or "")
         return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision, ended)
 
@@ -215,7 +215,7 @@ class Reader:
         counts: Counter[tuple[Shape, Needs]] = Counter()
         for raw, count in pods:
             labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
-            counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec, {}))] += count
+            counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec))] += count
         first = (pods[0][0] or {}).get("metadata", {}).get("labels") or {}
         return Template(
             pods=tuple((shape, count) for (shape, _), count in counts.items() if count),

@@ -6,7 +6,8 @@ the request; a template has not been through that yet) and plugin/pkg/admission/
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
@@ -14,8 +15,9 @@ from sys import intern
 from typing import Any, Literal
 
 from scaler.cluster.node_fit import takes
-from scaler.cluster.pod_requests import by_name, greatest, total
+from scaler.cluster.pod_requests import POD_LEVEL, by_name, greatest, total
 from scaler.model.nodes import (
+    Amounts,
     Apart,
     Container,
     Habit,
@@ -105,7 +107,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     apart = tuple(_apart(one) for one in _anti_affinity(spec))
     terms = tuple(_term(one) for one in (required or {}).get("nodeSelectorTerms") or ())
     return Shape(
-        requests=total(read_needs(spec, status or {})),
+        requests=_held(spec, status) if status and _differs(spec, status) else total(read_needs(spec)),
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else terms,
         tolerations=tuple(read_toleration(one) for one in spec.get("tolerations") or ()),
@@ -185,36 +187,83 @@ def amounts(raw: Raw | None) -> dict[str, int]:
     return {intern(name): amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
-def read_needs(spec: Raw, status: Raw) -> Needs:
-    """What the requests of a pod are made of; its status says what was changed while it runs."""
-    stated = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    states: dict[str, Raw] = {one["name"]: one for one in stated if one.get("resources") is not None}
-    stuck = _infeasible(status)
+def read_needs(spec: Raw) -> Needs:
+    """What the requests of a pod are made of, as its spec says."""
+    return _needs(spec, lambda container: _asked(container.get("resources")))
+
+
+def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> Needs:
+    """What a pod is made of, where `of` says what each of its containers has."""
 
     def read(container: Raw, kind: Kind) -> Container:
-        asked = _asked(container.get("resources")) if kind == "init" else _effective(container, states, stuck)
         name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
         limits = by_name(amounts((container.get("resources") or {}).get("limits")))
-        return Container(by_name(asked), kind, name, image, limits)
+        return Container(by_name(of(container)), kind, name, image, limits)
 
     main = [read(one, "main") for one in spec.get("containers") or ()]
     first = spec.get("initContainers") or ()
     initial = [read(one, "sidecar" if one.get("restartPolicy") == "Always" else "init") for one in first]
-    whole = _whole(spec, status, stuck)
+    whole = _asked(spec.get("resources"))
     return Needs((*main, *initial), by_name(whole), by_name(amounts(spec.get("overhead"))))
 
 
-def _whole(spec: Raw, status: Raw, stuck: bool) -> dict[str, int]:
-    """The requests of a pod as a whole, which may have been resized while it runs.
+def _held(spec: Raw, status: Raw) -> Amounts:
+    """What a pod on a node holds, which may have been resized there: the most of what it asks for, was given and has.
 
-    Source: Kubernetes 1.37.2, component-helpers/resource/helpers.go (InPlacePodLevelResourcesVerticalScaling).
+    A request that its node can never fulfil counts for nothing; then only what it was given and has counts.
+
+    Source: Kubernetes 1.37.2, component-helpers/resource/helpers.go (AggregateContainerRequests, PodRequests); up to
+    1.36 the most was taken of each container by itself, which is more where two are resized at once.
     """
-    asked = _asked(spec.get("resources"))
-    if not asked or not (status.get("resources") or status.get("allocatedResources")):
+    stuck = _infeasible(status)
+    stated = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    states: dict[str, Raw] = {one["name"]: one for one in stated}
+
+    def given(container: Raw) -> Mapping[str, int]:
+        amount_given = states.get(container.get("name", ""), {}).get("allocatedResources")
+        if amount_given is not None:
+            return amounts(amount_given)
+        return {} if stuck else _asked(container.get("resources"))
+
+    def has(container: Raw) -> Mapping[str, int]:
+        known = (states.get(container.get("name", ""), {}).get("resources") or {}).get("requests")
+        return given(container) if known is None else amounts(known)
+
+    together = (status.get("resources") or {}).get("requests")
+    if status.get("allocatedResources") is not None and together is not None:
+        views = [amounts(status["allocatedResources"]), amounts(together)]
+    else:
+        views = [dict(total(replace(_needs(spec, of), whole=(), overhead=()))) for of in (given, has)]
+    needs = read_needs(spec)
+    found = {} if stuck else dict(total(replace(needs, whole=(), overhead=())))
+    for view in views:
+        found = greatest(found, view)
+    found |= {name: value for name, value in _whole(spec, status, stuck).items() if name.startswith(POD_LEVEL)}
+    for name, value in needs.overhead:
+        found[name] = found.get(name, 0) + value
+    return by_name({**{name: value for name, value in found.items() if value > 0}, "pods": 1})
+
+
+def _differs(spec: Raw, status: Raw) -> bool:
+    """Whether a pod has, or was given, anything else than its spec asks for; nearly all have what they ask for."""
+    if status.get("resources") or status.get("allocatedResources") or _infeasible(status):
+        return True
+    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    asked = {one.get("name"): (one.get("resources") or {}).get("requests") for one in containers}
+    stated = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    for state in stated:
+        known = (state.get("allocatedResources"), (state.get("resources") or {}).get("requests"))
+        if any(one is not None and one != asked.get(state.get("name")) for one in known):
+            return True
+    return False
+
+
+def _whole(spec: Raw, status: Raw, stuck: bool) -> dict[str, int]:
+    """The requests of a pod as a whole, which may have been resized while it runs."""
+    asked, has = _asked(spec.get("resources")), status.get("resources")
+    if not asked or has is None:
         return asked
-    given = greatest(
-        amounts((status.get("resources") or {}).get("requests")), amounts(status.get("allocatedResources"))
-    )
+    given = greatest(amounts(has.get("requests")), amounts(status.get("allocatedResources")))
     return given if stuck else greatest(asked, given)
 
 
@@ -222,15 +271,6 @@ def _asked(resources: Raw | None) -> dict[str, int]:
     """The requests of a container; what has only a limit requests that."""
     resources = resources or {}
     return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
-
-
-def _effective(container: Raw, states: Mapping[str, Raw], stuck: bool) -> dict[str, int]:
-    """The requests of a container that may have been resized while it runs."""
-    asked, state = _asked(container.get("resources")), states.get(container.get("name", ""))
-    if state is None:
-        return asked
-    given = greatest(amounts(state["resources"].get("requests")), amounts(state.get("allocatedResources")))
-    return given if stuck else greatest(asked, given)
 
 
 def _infeasible(status: Raw) -> bool:

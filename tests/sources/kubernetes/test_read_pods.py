@@ -119,7 +119,7 @@ def test_containers_that_do_not_say_ask_for_what_a_limit_range_says(spec, expect
     ]
     known = read_limit_range({"metadata": {"name": "l"}, "spec": {"limits": limits}})
     assert (known.requests, known.limits) == ({"cpu": 100}, {"cpu": 1000})
-    assert dict(total(read_needs(spec, {}), known.requests)) == {"cpu": expected, "pods": 1}
+    assert dict(total(read_needs(spec), known.requests)) == {"cpu": expected, "pods": 1}
 
 
 def test_a_priority_class():
@@ -202,3 +202,42 @@ def test_a_quota():
         "status": {"hard": {"requests.cpu": "2", "pods": "4"}, "used": {"requests.cpu": "500m"}},
     }
     assert read_quota(raw) == Quota("q", {"requests.cpu": 2000, "pods": 4}, {"requests.cpu": 500}, scoped=True)
+
+
+def resized(*states, reason="", spec=None, **status):
+    """The requests of a placed pod of containers a and b of 1 core each, whose statuses are these."""
+    pending = [{"type": "PodResizePending", "status": "True", "reason": reason}] if reason else []
+    told = {"containerStatuses": list(states), "conditions": pending, **status}
+    containers = [{"name": name, "resources": {"requests": {"cpu": "1"}}} for name in ("a", "b")]
+    return dict(read_shape({"containers": containers, **(spec or {})}, {}, told).requests)
+
+
+def state(name, given=None, has=None):
+    told = {"name": name} | ({} if given is None else {"allocatedResources": {"cpu": given}})
+    return told | ({} if has is None else {"resources": {"requests": {"cpu": has}}})
+
+
+@pytest.mark.parametrize(
+    ("states", "reason", "cores"),
+    [
+        ([], "", 2),
+        ([state("a", "1", "1"), state("b", "1", "1")], "", 2),
+        ([state("a", "3", "1")], "", 4),
+        ([state("a", "1", "3")], "Deferred", 4),
+        ([state("a", "3", "1"), state("b", "1", "3")], "", 4),  # the most of the pod, not of each container: not 6
+        ([state("a", "1", "1"), state("b", "1", "1")], "Infeasible", 2),
+        ([state("a", "0", "0"), state("b", "0", "0")], "Infeasible", 0),  # what it asks for counts for nothing
+        ([state("a", "3")], "Infeasible", 3),  # nor what nobody gave to b
+    ],
+)
+def test_of_what_a_resized_pod_asks_for_was_given_and_has_the_most_counts(states, reason, cores):
+    assert resized(*states, reason=reason).get("cpu", 0) == cores * 1000
+
+
+def test_a_pod_that_is_resized_as_a_whole_says_so_itself():
+    whole = {"resources": {"requests": {"cpu": "5"}}}
+    told = {"resources": {"requests": {"cpu": "7"}}, "allocatedResources": {"cpu": "6"}}
+    assert resized(spec=whole)["cpu"] == 5000
+    assert resized(spec=whole, **told)["cpu"] == 7000
+    assert resized(spec=whole, reason="Infeasible", **{**told, "resources": {"requests": {"cpu": "2"}}})["cpu"] == 6000
+    assert resized(spec=whole, allocatedResources={"cpu": "9"})["cpu"] == 5000, "what it has is not known"
