@@ -3,7 +3,7 @@
 plan and objects ─▶ play each, one job an object ─▶ results in the order of the objects
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -175,8 +175,10 @@ def in_phase(subject: Subject, record: Record, timing: Timing, scrape: float) ->
         found = agreement(short, replay(subject, short, tried), 0.0, tried.scrapes)
         return found.equal_looks, found.equal
 
+    def best_of(lags: Iterable[float]) -> float:
+        return max(lags, key=lambda lag: agreeing(seen_after(lag)))
+
     coarse = lookout.lags(max(scrape, record.step) + record.step)
-    best_of = lambda lags: max(lags, key=lambda lag: agreeing(seen_after(lag)))  # noqa: E731
     near, apart = best_of(coarse), coarse[0]
     return seen_after(best_of([near + apart * turn / 4 for turn in (-2, -1, 0, 1, 2)]))
 

@@ -117,7 +117,8 @@ def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None)
 def _with_make(record: PodRecord, hardware: Hardware | None) -> Pod:
     """A pod with what may make it faster or slower than another: its template's revision, and what it runs on."""
     node = ((hardware.nodes if hardware else None) or {}).get(record.node)
-    accelerator = next((node.labels[label] for label in ACCELERATORS if node.labels.get(label)), "") if node else ""
+    labels = node.labels if node else {}
+    accelerator = next((labels[label] for label in ACCELERATORS if labels.get(label)), "")
     made = record.revision, accelerator
     return replace(record.pod, revision=record.revision, accelerator=accelerator) if any(made) else record.pod
 
