@@ -4,6 +4,8 @@ Both need to know where in a text an operand stands, and where the value of a la
 two states (an operand is wanted, or an operator) find that in one pass, without a tree; what the machine does not know
 is refused, so a text is never half understood. The grammar is that of Prometheus (2.42 to 3.x,
 promql/parser/{lex.go,generated_parser.y}); names that are keywords elsewhere may be metrics where an operand is wanted.
+promql-parser 0.11 is no substitute: it refuses `m{a=~"x"}` written with backticks around `x\d`, `[5m*2]`, `smoothed`, a
+metric called `on`, and its nodes cannot be changed.
 
     substitute('sum(m{model="$m"}) > $n', {"m": 'a"b', "n": 3.0})    sum(m{model="a\"b"}) > 3
     enforce('rate(m[5m]) / on (pod) n', {"c": "eu"})                 rate(m{c="eu"}[5m]) / on (pod) n{c="eu"}
