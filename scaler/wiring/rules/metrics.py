@@ -18,6 +18,8 @@ from scaler.wiring.picture import (
     takes,
 )
 
+YOUNG = "holds no data older than"  # as decision/decide.py says it of a source
+
 
 def endpoint_down(picture: Picture) -> Found | None:
     """What is measured with does not answer."""
@@ -167,6 +169,12 @@ def held(picture: Picture) -> Found | None:
     """The answer is held, or there is none, for a reason that no other rule knows."""
     for decision in picture.decisions or ():
         if decision["problems"] and decision["certainty"] in {"held", "unknown"}:
+            if all(YOUNG in str(problem) for problem in decision["problems"]):
+                return warn(
+                    "what measures it is too young: until it knows the past as far as holdFor, nothing is lowered",
+                    "; ".join(decision["problems"][:3]),
+                    "wait as long as holdFor, and look again",
+                )
             state = "is held" if decision["certainty"] == "held" else "cannot be given"
             return Found(
                 f"the answer {state}: not everything is measured",
@@ -229,7 +237,8 @@ def _unmeasured(picture: Picture) -> list[Data]:
 
 def _missing(picture: Picture) -> list[Data]:
     """Inputs without any series, as against those whose source fails."""
-    return [fact for fact in _unmeasured(picture) if not str(fact["problem"]).startswith("endpoint `")]
+    absent = [fact for fact in _unmeasured(picture) if not str(fact["problem"]).startswith("endpoint `")]
+    return [fact for fact in absent if YOUNG not in str(fact["problem"])]  # that ends by itself; see `held`
 
 
 def _reads_pages(picture: Picture) -> bool:
