@@ -76,12 +76,9 @@ def parse(fields: Fields) -> Kpa:
     """
     stable = fields.take("stable-window", duration(6, 3600), 60.0)
     share = fields.take("panic-window-percentage", number(1, 100), 10.0)
-    if stable * share / 100 < 1:
-        problem = f"{share:g} % of a stable-window of {stable:g} s is less than a second"
-        raise fields.error("panic-window-percentage", problem, "a panic window of at least 1s")
     return Kpa(
         stable_window=stable,
-        panic_window=stable * share / 100,
+        panic_window=max(math.floor(stable * share / 100 + 0.5), 1.0),  # whole seconds, and one at least, as there
         panic_threshold=fields.take("panic-threshold-percentage", number(110, 1000), 200.0) / 100,
         max_up=fields.take("max-scale-up-rate", number(1, 1e6, above=True), 1000.0),
         max_down=fields.take("max-scale-down-rate", number(1, 1e6, above=True), 2.0),

@@ -32,6 +32,7 @@ def step(settings, stable, panic, ready, target=10.0):
         (10, 1000, 1001, 1, 10, True),
         (10, 1000, 1001, 10, 100, True),
         (10, 1, 1, 100, 10, False),
+        (10, 1, 1, 10, 1, False),
         (70, 70, 70, 1, 1, False),
         (70, 71, 71, 1, 2, True),
         (10, 1000, 888, 0, 10, True),
@@ -46,9 +47,20 @@ def test_the_rate_up_is_rounded_up():
     assert step(spec(**{"max-scale-up-rate": 1.1}), 3, 3.1, 2, 1)[1].replicas == 3
 
 
-@pytest.mark.parametrize(("load", "replicas"), [(0, 0), (1, 2)])
-def test_the_activation_scale_is_what_a_first_replica_comes_with(load, replicas):
-    assert step(spec(**{"activation-scale": 2}), load, load, 0)[1].replicas == replicas
+@pytest.mark.parametrize(("stable", "panic", "replicas"), [(0, 0, 0), (1, 1, 2), (1, 0, 2)])
+def test_the_activation_scale_is_what_a_first_replica_comes_with(stable, panic, replicas):
+    assert step(spec(**{"activation-scale": 2}), stable, panic, 0)[1].replicas == replicas
+
+
+def test_with_its_defaults_one_request_more_than_the_target_is_a_panic():
+    assert [step(spec(), load, load, 1, 70)[1].replicas for load in (70, 71)] == [1, 2]
+    assert step(spec(), 71, 71, 1, 70)[0].panic_since is not None
+
+
+def test_in_a_panic_the_stable_window_counts_where_it_wants_more():
+    state = kpa.KpaState(((0.0, 70.0),), panic_since=0.0, panic_seen=59.0, most=5, begun=True)
+    _, outcome = kpa.step(spec(**RATES), state, Seen(30.0, 30, ready=5), 59.0)
+    assert outcome.replicas == 50, "a stable window of 50, and a panic window of 30"
 
 
 def play(settings, *loads, ready=1):
@@ -98,7 +110,6 @@ def test_a_panic_is_explained_in_knatives_words():
         {"stable-window": "1s"},
         {"max-scale-up-rate": 1},
         {"activation-scale": 1},
-        {"panic-window-percentage": 1, "stable-window": "7s"},
         {"target": 1},
     ],
 )
@@ -107,8 +118,11 @@ def test_what_knative_refuses_is_refused(wrong):
         spec(**wrong)
 
 
-def test_what_knative_takes_is_taken():
-    assert spec(**{"panic-threshold-percentage": 210, "stable-window": "10s"}).panic_threshold == 2.1
+@pytest.mark.parametrize(("window", "percent", "panic"), [("7s", 10, 1), ("60s", 10, 6), ("25s", 10, 3), ("6s", 1, 1)])
+def test_what_knative_takes_is_taken(window, percent, panic):
+    """A panic window is of whole seconds, and of one at least."""
+    taken = {"panic-threshold-percentage": 210, "stable-window": window, "panic-window-percentage": percent}
+    assert (spec(**taken).panic_threshold, spec(**taken).panic_window) == (2.1, panic)
 
 
 def aibrix(**changed):
