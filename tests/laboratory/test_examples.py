@@ -6,8 +6,10 @@ Of others' kinds there are stubs here: a definition with the same name and the s
 from pathlib import Path
 
 import yaml
+from laboratory.fleet import Load
 from laboratory.lab import Lab, condition
 from laboratory.llm_scaler import LlmScaler
+from laboratory.objects import model
 
 from scaler.wiring.targets import KINDS, Kind
 
@@ -77,6 +79,58 @@ def test_every_example_is_taken_and_a_kind_of_others_is_scaled(lab: Lab, scaler:
     lab.wait(lambda: _replicas(lab, ref["kind"]) == 3, 90, "KEDA and the HPA scale it through /scale")
     lab.say(f"{ref['kind']}: 1 -> 3 through /scale")
     lab.api.delete(ref["kind"], "fleet")
+
+
+# Of each system of the seeds: its example, the policy that it has, and what is shortened of it, since nobody waits five minutes here.
+SEEDS = {
+    "wallaroo": ("wallaroo", {"autoscaling_window": 60}),
+    "ray-serve": ("ray", {"upscale_delay_s": 5, "downscale_delay_s": 10}),
+    "knative": ("kpa", {}),
+    "aibrix": ("aibrix-kpa", {}),
+    "kthena": ("kthena", {}),
+    "llm-d": (None, {}),
+}
+MODEL = "llama-3-8b"
+POD = {"ray-serve": {"engine": "vllm"}}  # pods and gateway of the laboratory are vLLM's and the inference extension's
+
+
+def test_the_example_of_each_system_of_the_seeds_scales_a_deployment_by_its_policy(lab: Lab, scaler: LlmScaler):
+    lab.fleet.load = Load(model=MODEL)
+    lab.fleet.queued[MODEL] = 0
+    for name, (kind, shorter) in SEEDS.items():
+        if kind:
+            tree = yaml.safe_load((EXAMPLES / "formulas" / f"{name}.yaml").read_text())
+            assert tree["policy"]["kind"] == kind
+            tree["policy"] |= shorter
+            (scaler.formulas / f"{name}.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+        lab.apply(model(name, lab.fleet.port, gpus=0, replicas=1))
+        lab.apply(_of_seed(name, scaler.address))
+    lab.wait(lambda: all(scaler.explain(name).get("problems") == [] for name in SEEDS), 120, "all are measured")
+    lab.fleet.queued[MODEL] = 8
+    lab.fleet.load = Load(model=MODEL, waiting=12, running=4, kv_usage=0.9)
+    lab.wait(lambda: all(lab.replicas(name) > 1 for name in SEEDS), 180, "each grows by its own policy")
+    told = {name: scaler.explain(name).get("policy") for name in SEEDS}
+    assert {name: policy and policy["kind"] for name, policy in told.items()} == {
+        name: kind for name, (kind, _) in SEEDS.items()
+    }
+    assert not any(policy["cautions"] for policy in told.values() if policy), "the HPA stands aside"
+    lab.say(
+        f"examples of the seeds: { ({name: lab.replicas(name) for name in SEEDS}) } replicas; {scaler.reason('knative')}"
+    )
+
+
+def _of_seed(name: str, address: str) -> dict:
+    """The ScaledObject of a system's example, for a Deployment of the laboratory."""
+    documents = list(yaml.safe_load_all((EXAMPLES / "systems" / f"{name}.yaml").read_text()))
+    [scaled] = [one for one in documents if one["kind"] == "ScaledObject"]
+    scaled["metadata"] = {"name": name, "namespace": "default"}
+    spec = scaled["spec"]
+    spec |= {"scaleTargetRef": {"name": name}, "pollingInterval": 5}
+    [trigger] = spec["triggers"]
+    trigger["metadata"] |= {"scalerAddress": address, **POD.get(name, {})}
+    for key in ("gateway", "route"):
+        trigger["metadata"].pop(key, None)
+    return scaled
 
 
 def _replicas(lab: Lab, kind: str) -> int:
