@@ -6,8 +6,9 @@ asks the policy of tests/benchmarks/decisions over gRPC, the real HPA writes the
 faster: the HPA looks every 3 s instead of 15, KEDA polls every 3 s, the periods of `behavior` are as much shorter, and
 the policy is told the time of the world.
 
-The same cells are played in scaler/sim with its own KEDA and HPA, at five different phases between scrapes and looks:
-their spread, twice the standard deviation, is the error that the simulation has, since nobody chooses that phase.
+The same cells are played in scaler/sim with its own KEDA and HPA, five times, each at another phase between scrapes and looks
+and with other cold starts: their spread, twice the standard deviation, is the error that the simulation has, since
+nobody chooses these.
 
     .venv/bin/python tests/benchmarks/bench_cells.py [--policy slo] [--seconds 3000] [--speed 5] [--trace NAME ...]
 """
@@ -80,12 +81,12 @@ class Cell:
         return found.gpu_hours, 1.0 - found.attainment
 
     def simulated(self):
-        """The figures in scaler/sim, one for each phase."""
-        world = World(self.setting.fleet, self.scaled, ready=self.ready, seed=SEED, drain=DRAIN)
+        """The figures in scaler/sim, one for each phase and its cold starts."""
+        world = World(self.setting.fleet, self.scaled, ready=self.ready, drain=DRAIN)
         runs = []
-        for lead in LEADS:
-            timeline = run(replace(world, scrape_lead=lead), self.setting.trace, self.build(self.setting))
-            runs.append(self.judge(timeline))
+        for seed, lead in enumerate(LEADS, start=SEED):
+            own = replace(world, scrape_lead=lead, seed=seed)
+            runs.append(self.judge(run(own, self.setting.trace, self.build(self.setting))))
         return runs
 
     def follow(self, now, replicas):
