@@ -27,6 +27,8 @@ NORMAL = {"ScalingDisabled", "TooFewReplicas"}  # of an HPA at 0 replicas, and a
 AS_IT_SHOULD_BE = {"Ready": "True", "AbleToScale": "True", "ScalingActive": "True", "ScalingLimited": "False"} | {
     "Fallback": "False",
     "Paused": "False",
+    "HPAActive": "True",  # of KEDA 2.21: what the HPA says of itself
+    "ScaledToZero": "False",  # of the HPA of Kubernetes 1.37
 }
 
 

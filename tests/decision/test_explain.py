@@ -272,6 +272,22 @@ def test_an_hpa_at_0_replicas_and_one_at_its_minimum_are_as_they_should_be():
     assert text.endswith("    HPA keda-hpa-llama: current 5, desired 6\n")
 
 
+def test_what_keda_and_the_hpa_say_of_themselves_is_shown_where_it_is_not_as_it_should_be():
+    """As KEDA 2.21 and Kubernetes 1.37 write them: tests/wiring/recorded has them from a real cluster."""
+    of_keda = (
+        Condition("Paused", "True", "ScaledObjectPaused", "ScaledObject is paused"),
+        Condition("HPAActive", "False", "HPAMetricsUnavailable", "the HPA was unable to compute the replica count"),
+    )
+    of_hpa = (Condition("ScaledToZero", "True", "ScaledToZero", "the HPA controller scaled the workload to zero"),)
+    shown = replace(SCALED, conditions=of_keda, hpa=replace(SCALED.hpa, conditions=of_hpa))
+    text = as_text(told_by_kubernetes(shown))
+    assert "! Paused is True: ScaledObjectPaused: ScaledObject is paused\n" in text
+    assert "! HPAActive is False: HPAMetricsUnavailable: the HPA was unable" in text
+    assert "! ScaledToZero is True: ScaledToZero: the HPA controller scaled" in text
+    idle = (Condition("HPAActive", "True", "ScalingDisabled", "KEDA has scaled the target to zero"),)
+    assert "HPAActive" not in as_text(told_by_kubernetes(replace(SCALED, conditions=idle)))
+
+
 def test_what_a_gauge_was_at_its_most_is_told_from_what_it_is():
     text = """
 name: most

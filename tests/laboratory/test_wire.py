@@ -95,6 +95,7 @@ def test_a_second_trigger_beside_ours_a_pause_and_a_scaled_job(lab: Lab, scaler:
         assert lab.replicas("paused") == 2
         assert scaler.explain("paused")["answeredReplicas"] == 5
         assert "! paused by the annotation paused: true" in scaler.text("paused")
+        assert "! Paused is True: " in scaler.text("paused"), "as KEDA says itself"
         assert "also triggered by prometheus: the largest answer of all counts" in scaler.text("beside")
         lab.fleet.queued["jobs"] = 0
         lab.wait(lambda: scaler.explain("jobs")["answeredReplicas"] == 0, 30, "nothing more to train")
