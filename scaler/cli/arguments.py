@@ -33,3 +33,15 @@ def read_file(path: Path) -> str:
         raise ConfigError(str(path), "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), "", f"is not UTF-8 (byte {error.start})") from error
+
+
+def namespace_and_name(written: str) -> tuple[str, str]:
+    """Read the name of an object and of its namespace.
+
+    Raises:
+        ConfigError: it is not NAMESPACE/NAME.
+    """
+    namespace, _, name = written.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ConfigError("argument", written, "is not NAMESPACE/NAME", "such as demo/llama")
+    return namespace, name

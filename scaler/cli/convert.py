@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from scaler.cli.arguments import read_file
 from scaler.convert import READERS, of_trees, read
 from scaler.convert.plan import Plan, Tree
 from scaler.convert.write import document
@@ -37,10 +38,7 @@ def _plans(source: str, kubeconfig: str | None) -> Sequence[Plan]:
     path = Path(source)
     namespace, slash, name = source.partition("/")
     if path.is_file() or not slash or "/" in name:
-        try:
-            return read(path.read_text(encoding="utf-8"), source)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(source, "", f"cannot be read ({error})", "a file, or NAMESPACE/NAME") from None
+        return read(read_file(path), source)
     return _of_cluster(ApiServer(Path(kubeconfig) if kubeconfig else None), namespace, name)
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from scaler.cli import take_picture
+from scaler.cli.arguments import namespace_and_name
 from scaler.cli.ask import Tls
 from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
@@ -72,10 +73,7 @@ def _print(judged: list[tuple[Picture, list[Finding]]], output: str) -> None:
 
 
 def _key(text: str) -> tuple[str, str]:
-    namespace, slash, name = text.partition("/")
-    if not slash or not namespace or not name:
-        raise ConfigError("argument", text, "is not NAMESPACE/NAME")
-    return namespace, name
+    return namespace_and_name(text)
 
 
 def _span(text: str | None) -> float | None:

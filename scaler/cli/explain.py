@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from scaler.cli.arguments import namespace_and_name
 from scaler.cli.bearer import OWN_TOKEN, authorization
 from scaler.config.settings import SERVER
 from scaler.decision.explanation import Explanation, from_json
@@ -35,9 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation, once or whenever it changes."""
-    namespace, slash, name = arguments.workload.partition("/")
-    if not slash or not namespace or not name:
-        raise ConfigError("argument", arguments.workload, "is not NAMESPACE/NAME")
+    namespace, name = namespace_and_name(arguments.workload)
     place = f"/api/v1/explain/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
     url = _admin(arguments.server) + place
     shown: object = None

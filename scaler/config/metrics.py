@@ -77,7 +77,8 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | No
         problem = f"{show(name)} is the scale target's own number, and cannot name a metric"
         raise ConfigError(where, path, problem, f"a name other than {', '.join(TARGET_NAMES)}")
     if not re.fullmatch(NAME, name):
-        problem = f"{show(name)} cannot name a metric: a formula would read it as something else (a-b is a minus b)"
+        read = "a.b is b of a" if "." in name else "a-b is a minus b"
+        problem = f"{show(name)} cannot name a metric: a formula would read it as something else ({read})"
         raise ConfigError(where, path, problem, "letters, digits and underscores, beginning with a letter")
     fields = Fields(where, tree, path)
     if sum(fields.has(source) for source in SOURCES) != 1:

@@ -148,6 +148,19 @@ def insert(text: str, matchers: Sequence[str]) -> str:
     return "".join(parts) + text[done:]
 
 
+def quoted_name(text: str, at: int) -> str:
+    """Say how a name with dots is written, where a text breaks off at one; else nothing.
+
+    >>> quoted_name("sum(gen_ai.tokens)", 10)
+    ': a name with dots stands in quotes and braces, {"gen_ai.tokens"}'
+    """
+    for found in _DOTTED.finditer(text):
+        if found.start() < at < found.end():
+            return f': a name with dots stands in quotes and braces, {{"{found[0]}"}}'
+    return ""
+
+
+_DOTTED = re.compile(r"[A-Za-z_][\w:]*(?:\.[\w:]+)+", re.ASCII)
 _PLACES = "stands neither inside a quoted label value nor in the place of a number"
 _FORMS = {"none": "{{{}}}", "empty": "{}", "some": "{},"}  # of a selector's braces, as str.format takes them
 
@@ -195,7 +208,7 @@ class _Walk:
         while at < len(self._text):
             match = _TOKEN.match(self._text, at)
             if match is None or match.lastgroup is None:
-                raise self.error(at, f"{self._text[at]!r} is not PromQL here")
+                raise self.error(at, f"{self._text[at]!r} is not PromQL here{quoted_name(self._text, at)}")
             if match.lastgroup != "blank":
                 yield _Token(match.lastgroup, match[0], at, match.end())
             at = match.end()

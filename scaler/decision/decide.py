@@ -336,8 +336,7 @@ def _settle(
         measured = Failure("was not measured", now)
     fact = _newest(spec, item, measured, inputs, state, now)
     if item.optional:
-        failed = isinstance(measured, Failure)
-        fact = _as_far_as_measured(spec, item, fact, inputs, state, now, failed=failed)
+        fact = _as_far_as_measured(spec, item, fact, inputs, state, now, measured)
     if not item.over:
         return fact
     samples = [sample for sample in state.windows.get(item.name, ()) if now - item.over < sample[0] < now]
@@ -348,7 +347,7 @@ def _settle(
 
 
 def _as_far_as_measured(
-    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, now: float, *, failed: bool
+    spec: WorkloadSpec, item: Input, fact: Fact, inputs: Inputs, state: State, now: float, measured: Measured
 ) -> Fact:
     """Let the formula do without an optional input, but not so soon after it was there that it would lower an answer.
 
@@ -358,19 +357,19 @@ def _as_far_as_measured(
     """
     if fact.newest is not None and not fact.problem:
         return fact
+    # In each a tick less than holdFor, after which what was seen would be forgotten.
     at, last = state.last.get(item.name, (now, None))
+    lately = last is not None and now - at + spec.interval <= spec.hold_for
     begun = now if state.started is None else state.started
-    lately = (
-        last is not None and now - at + spec.interval <= spec.hold_for
-    )  # a tick less: what was seen is not forgotten
+    fresh = now - begun + spec.interval <= spec.hold_for
+    failed = isinstance(measured, Failure)
     if lately and fact.newest is None:
+        unknown = isinstance(measured, Failure) or bool(measured.partial)  # and not: there is none, by who answers
         stands_in = f"the last value, {seconds(now - at)} old"
-        problem = f"{fact.problem}; {stands_in}, stands in" if fact.problem else ""
-        newest = None if fact.problem else last
+        problem = f"{fact.problem}; {stands_in}, stands in" if unknown else ""
+        newest = None if unknown else last
         return replace(fact, value=last, newest=newest, problem=problem, rule=stands_in, stood_in=True, final=False)
-    if lately or (
-        failed and not fact.final and inputs.replicas.current and now - begun + spec.interval <= spec.hold_for
-    ):
+    if lately or (fresh and failed and not fact.final and inputs.replicas.current):
         return fact
     if fact.newest is not None:
         return replace(fact, problem="", rule=fact.problem)

@@ -131,10 +131,12 @@ _once = lru_cache(maxsize=1024)  # the same few readers are made at every bindin
 
 @takes(type=["string", "number"])
 def text(raw: object) -> str:
-    """Read a text; a bare number counts as its text."""
-    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+    """Read a text; a bare number counts as what was written."""
+    if isinstance(raw, bool):
+        raise ValueError("a text; YAML reads yes, no, on, off, true and false as no text, so put such a word in quotes")
+    if not isinstance(raw, (str, int, float)):
         raise ValueError("a text")
-    return str(raw)
+    return str(getattr(raw, "written", raw))
 
 
 @takes(enum=[True, False, "true", "false"])

@@ -1,5 +1,10 @@
-"""One YAML document, read as data from strangers: bounded, without aliases, without keys that stand twice."""
+"""One YAML document, read as data from strangers: bounded, without aliases, without keys that stand twice.
 
+A number keeps what was written, so that a model called 1.10 is not looked for as 1.1. What YAML 1.1 reads as another
+number than most people do is refused: 010 (eight), 12:30 (seven hundred and fifty).
+"""
+
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -10,8 +15,27 @@ from scaler.model.errors import ConfigError
 MAX_NODES = 20_000
 MAX_DIGITS = 100  # of a number; YAML 1.1 also reads 1:30:00 as one, in a time that grows with the square of its parts
 
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?")
+_PLAINLY = {  # what the library says -> what people read
+    "but found another document": "it has more than one document: a second one begins with ---",
+    "found character '\\t' that cannot start any token": "a tab stands where blanks must",
+    "found unhashable key": "a key is not a plain value",
+}
+
 _DATE = "tag:yaml.org,2002:timestamp"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+class WrittenInt(int):
+    """A whole number, and how it was written."""
+
+    written = ""
+
+
+class WrittenFloat(float):
+    """A number, and how it was written."""
+
+    written = ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,18 +54,40 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
             raise yaml.MarkedYAMLError(problem=f"a number of {len(node.value)} characters", problem_mark=mark)
+        if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and _ODD_NUMBER.fullmatch(node.value):
+            problem = f"{node.value} is another number in YAML: write it without a leading 0 or a colon, or in quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return node
+
+    def whole_number(self, node: yaml.ScalarNode) -> WrittenInt:
+        """Read a whole number, and keep how it was written."""
+        number = WrittenInt(self.construct_yaml_int(node))
+        number.written = node.value
+        return number
+
+    def number(self, node: yaml.ScalarNode) -> WrittenFloat:
+        """Read a number, and keep how it was written."""
+        number = WrittenFloat(self.construct_yaml_float(node))
+        number.written = node.value
+        return number
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Refuse a key that stands twice: one of the two would be lost."""
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key is not a plain value", problem_mark=key.start_mark)
+                problem = "a key is not a plain value; a template's {{ ... }} has to be rendered first"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.number)
+yaml.SafeDumper.add_representer(WrittenInt, yaml.SafeDumper.represent_int)
+yaml.SafeDumper.add_representer(WrittenFloat, yaml.SafeDumper.represent_float)
 
 
 def _without_dates(resolvers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -64,7 +110,8 @@ def parse_yaml(text: str, where: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
-        raise ConfigError(where, "", f"is not YAML we can read: {error.problem}{place}") from error
+        problem = _PLAINLY.get(error.problem or "", error.problem)
+        raise ConfigError(where, "", f"is not YAML we can read: {problem}{place}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:

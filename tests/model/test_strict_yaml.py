@@ -13,7 +13,7 @@ from scaler.model.strict_yaml import parse_yaml
         ("? [1]\n: 2", "a key is not a plain value"),
         ("[" * 3000, "nested too deeply"),
         ("a: [1, 2", "expected ',' or ']'"),
-        ("a: 1\n---\nb: 2", "another document"),
+        ("a: 1\n---\nb: 2", "more than one document"),
         ("\x00", "unacceptable character"),
         ("[" + "1," * 20_001 + "]", "more than 20000 values"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),

@@ -8,6 +8,7 @@ import promql_parser
 
 from scaler.check.evidence import Evidence, Found
 from scaler.config import signals
+from scaler.config.promql import quoted_name
 from scaler.config.signals import Signal
 from scaler.model.measurement import QueryAsk
 
@@ -63,4 +64,5 @@ def _refused(evidence: Evidence) -> Iterator[tuple[str, str]]:
             try:
                 promql_parser.parse(item.ask.text)
             except ValueError as error:
-                yield item.name, str(error)
+                dot = item.ask.text.find(".") if "'.'" in str(error) else -1
+                yield item.name, f"{error}{quoted_name(item.ask.text, dot)}"

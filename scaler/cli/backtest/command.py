@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scaler.cli.arguments import pair, read_file
+from scaler.cli.arguments import namespace_and_name, pair, read_file
 from scaler.cli.backtest import collect, prices
 from scaler.cli.backtest.page import page
 from scaler.cli.backtest.table import NAMES, as_tree, lead, names, table
@@ -150,9 +150,7 @@ class _Task:
         self._settings = _settings(arguments)
         self._catalog = load(Path(self._settings["formulas"]) if self._settings["formulas"] else None)
         self._queries = dict(pair(word, str) for word in arguments.query)
-        namespace, slash, name = arguments.workload.partition("/")
-        if not slash or not namespace or not name:
-            raise ConfigError("argument", arguments.workload, "is not NAMESPACE/NAME")
+        namespace, name = namespace_and_name(arguments.workload)
         given = _read(arguments.read)
         self._manifest = self._object(namespace, name, given)
         where = str(arguments.file or arguments.read or "cluster")
