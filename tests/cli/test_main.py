@@ -134,7 +134,9 @@ def test_nobody_to_ask_is_said(run):
 
 
 def test_what_is_no_workload_is_refused(run):
-    assert run("explain", "llama")[2] == "llm-scaler: argument: llama: is not NAMESPACE/NAME\n"
+    for wrong in ("llama", "demo/", "a/b/c"):
+        told = f"llm-scaler: argument: {wrong}: is not NAMESPACE/NAME; allowed: such as demo/llama\n"
+        assert run("explain", wrong)[2] == told
 
 
 def test_a_certificate_that_is_not_there_is_said(run):
