@@ -12,6 +12,7 @@ from server.service import service
 from server.world import LOOPBACK, asking, client, ref, refused, world
 
 from scaler.model.errors import ConfigError
+from scaler.server import listen
 from scaler.server.listen import Listen, Server
 from scaler.server.status import SERVICE
 
@@ -38,6 +39,18 @@ async def test_a_port_in_use_is_said_in_one_sentence():
         ):
             async with world(listen=replace(LOOPBACK, address=f"127.0.0.1:{port}")):
                 pass
+
+
+async def test_a_connection_that_says_nothing_is_closed(monkeypatch):
+    """After HANDSHAKE_MS; gRPC's own two minutes would let a few connections more a second take every file."""
+    monkeypatch.setattr(listen, "HANDSHAKE_MS", 100)
+    async with world() as w:
+        host, _, port = w.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(30):  # without it a minute
+            while await reader.read(1024):  # its settings come first, and then the end
+                pass
+        writer.close()
 
 
 async def test_two_servers_do_not_share_a_port():
