@@ -80,8 +80,8 @@ def test_a_scaled_object_with_a_query_has_the_same_replicas_all_day():
     runs = replayed(original, [1] * DAY)
     assert max(runs[0].replicas) > 6
     equal, near = shares(runs)
-    assert equal >= 0.94, f"{equal:.2%} of the ticks equal"
-    assert near >= 0.985, f"{near:.2%} within one replica"
+    assert equal >= 0.93, f"{equal:.2%} of the ticks equal"
+    assert near >= 0.98, f"{near:.2%} within one replica"
 
 
 def test_one_that_sleeps_wakes_and_sleeps_with_its_original():
@@ -91,5 +91,5 @@ def test_one_that_sleeps_wakes_and_sleeps_with_its_original():
     runs = replayed(original, [0] * DAY)
     assert 0 in runs[0].replicas
     equal, near = shares(runs)
-    assert equal >= 0.94, f"{equal:.2%} of the ticks equal"
-    assert near >= 0.985, f"{near:.2%} within one replica"
+    assert equal >= 0.93, f"{equal:.2%} of the ticks equal"
+    assert near >= 0.98, f"{near:.2%} within one replica"
