@@ -240,6 +240,8 @@ def machines(chance, made, types):
         labels = labels_of(made, one) if one else None
         if labels is None:
             continue
+        if any(claim["unsized"] for claim in claims) and not within(made, one, claims):
+            continue  # nor is any machine ordered beside one that is on its way and leaves no room for it
         name = f"{made['metadata']['name']}-{number}"
         room = {"capacity": one["capacity"], "allocatable": less(one["capacity"], one["overhead"])}
         taints = made["spec"]["template"]["spec"]["taints"]
