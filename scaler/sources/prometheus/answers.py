@@ -37,6 +37,13 @@ class Answer:
     warning: str = ""  # why it may be partial
 
 
+def together(answers: Sequence[Answer]) -> Answer:
+    """Put the answers to the parts of one question together."""
+    rows = [row for answer in answers for row in answer.rows]
+    warning = next((answer.warning for answer in answers if answer.warning), "")
+    return replace(answers[0], rows=rows, warning=warning)
+
+
 def read_one(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
     """Read the answer to a query that gives one number or nothing."""
     return {ask: [_one(answer, index, at) for index, at in enumerate(answer.times)]}

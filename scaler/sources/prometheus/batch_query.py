@@ -72,11 +72,13 @@ from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below")
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
+LONGEST = 16_000  # bytes; what is longer is asked in parts: VictoriaMetrics takes 16 KiB (-search.maxQueryLen)
 WIDE = 8_000  # the same where the whole answer would be too large
 
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
+_JOIN = "\nor "
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
 _WRITTEN_SHORT = 1e-4  # seconds: what is smaller has an exponent in most exporters' bounds
 _ALSO = "also"  # label that tells apart the metrics that add up
@@ -88,7 +90,7 @@ _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "q
 class Grouped:
     """One query, and whose its rows are."""
 
-    text: str
+    parts: tuple[str, ...]  # it is asked in these; each has other rows
     by: tuple[str, ...]  # labels of a row that say whose it is
     asks: Mapping[SignalAsk, tuple[str, ...]]  # the values of these labels
     counted: bool  # whether it says how many pods answered
@@ -99,6 +101,11 @@ class Grouped:
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
+
+    @property
+    def text(self) -> str:
+        """The whole, as somebody would ask it by hand."""
+        return _JOIN.join(self.parts)
 
 
 def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
@@ -131,6 +138,18 @@ def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
     yield part
 
 
+def _packed(texts: Iterable[str]) -> Iterator[str]:
+    """Join texts into as few questions as are no longer than LONGEST."""
+    whole = ""
+    for text in texts:
+        joined = f"{whole}{_JOIN}{text}" if whole else text
+        if whole and len(joined.encode()) > LONGEST:
+            yield whole
+            joined = text
+        whole = joined
+    yield whole
+
+
 def labels_of_targets(dialect: Dialect) -> str:
     """Write the query that says how many targets have each label of AMBIGUOUS_LABELS, and how many have it not."""
     up = enforce(dialect.up_selector, dialect.matchers)
@@ -139,7 +158,7 @@ def labels_of_targets(dialect: Dialect) -> str:
         for label in AMBIGUOUS_LABELS
         for has, matcher in (("has", '!=""'), ("lacks", '=""'))
     )
-    return "\nor ".join(rows)
+    return _JOIN.join(rows)
 
 
 def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:
@@ -186,7 +205,7 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
     plain = signal.type == "gauge" and not signal.per
     return Grouped(
-        text=query.text(),
+        parts=tuple(_packed(query.stats())),
         by=by,
         asks=MappingProxyType(keys),
         counted=signal.scope != "object",
@@ -259,8 +278,8 @@ class _Query:
     dialect: Dialect
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
 
-    def text(self) -> str:
-        """All stats, joined by the label `stat`."""
+    def stats(self) -> Iterator[str]:
+        """Write each stat, which its rows have as the label `stat`."""
         stats = {"value": self.value(), "oldest": f"min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
         if self.halves:
             stats["per"] = self.total(self.signal.per)
@@ -282,8 +301,9 @@ class _Query:
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
         if self.signal.scope == "gateway":
             stats["shown"] = self.shown()
-        rows = (f'label_replace({stats[stat]}, "stat", "{stat}", "", "")' for stat in STATS if stat in stats)
-        return "\nor ".join(rows)
+        for stat in STATS:
+            if stat in stats:
+                yield f'label_replace({stats[stat]}, "stat", "{stat}", "", "")'
 
     def value(self) -> str:
         """The signal itself, or what it comes to over a window."""

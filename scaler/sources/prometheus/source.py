@@ -32,6 +32,7 @@ from scaler.sources.prometheus.answers import (
     read_history,
     read_labels_of_targets,
     read_one,
+    together,
 )
 from scaler.sources.prometheus.apart import Apart
 from scaler.sources.prometheus.batch_query import (
@@ -72,7 +73,8 @@ Measurements = Mapping[Ask, Sequence[Measured]]
 class _Question:
     """One query, and how its answer is read."""
 
-    text: str
+    text: str  # the whole, as it is shown
+    parts: Sequence[str]  # it is asked in these, one after the other, where it is too long for some servers
     asks: Sequence[Ask]
     read: Callable[[Answer, Sequence[Ask], Answer | None], Measurements]  # what it says of some of them
     second: Callable[[Answer], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
@@ -199,7 +201,8 @@ class PrometheusSource:
             text, read = ask.text, read_one
         else:
             text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
-        return _Question(enforce(text, self._endpoint.matchers), (ask,), lambda answer, _asks, _more: read(ask, answer))
+        text = enforce(text, self._endpoint.matchers)
+        return _Question(text, (text,), (ask,), lambda answer, _asks, _more: read(ask, answer))
 
     def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:
         """The queries of all signals, each small enough to be answered within half of what is allowed."""
@@ -225,7 +228,7 @@ class PrometheusSource:
         def second(answer: Answer) -> str:
             return grouped.unclear if is_crowded(grouped, answer) else ""
 
-        return _Question(grouped.text, tuple(grouped.asks), read, second)
+        return _Question(grouped.text, grouped.parts, tuple(grouped.asks), read, second)
 
     def _look_at_targets(self, now: float) -> None:
         """Ask every minute which labels all targets have, and what PromQL the server knows.
@@ -285,7 +288,7 @@ class PrometheusSource:
         """Ask, and ask again in halves where the server has something against it that may be about a part of it."""
         source = f"{self._endpoint.name}: {question.text}"
         try:
-            answer = connection.ask(question.text, tick.times, source)
+            answer = together([connection.ask(part, tick.times, source) for part in question.parts])
             more = question.second(answer)
             second = connection.ask(more, tick.times[-1:], source) if more else None
         except ScalerError as error:

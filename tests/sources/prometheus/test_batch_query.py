@@ -14,7 +14,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Dialect, check
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import OwnPods, SignalAsk
-from scaler.sources.prometheus.batch_query import NARROW, group, numbers_up_to
+from scaler.sources.prometheus.batch_query import LONGEST, NARROW, group, numbers_up_to
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
@@ -634,6 +634,26 @@ def test_a_long_list_of_workloads_is_left_out_of_the_query():
     (history,) = group(asks, Dialect(), exact=True)
     assert "model-7" in history.text
     assert [len(part.asks) for part in group(asks, Dialect(), 200)] == [200, 100]
+
+
+def test_no_question_is_longer_than_servers_take():
+    asks = [SignalAsk("p", "gen-ai", "requests_per_second", (("namespace", "ns"), ("model", "m")), window=120.0)]
+    (grouped,) = group(asks, Dialect(knows_natives=True, knows_dots=True))
+    assert len(grouped.text) > LONGEST
+    assert len(grouped.parts) > 1
+    assert max(map(len, grouped.parts)) <= LONGEST
+    for part in grouped.parts:
+        promql_parser.parse(part)
+
+
+def test_in_parts_it_reads_the_same(source, monkeypatch):
+    labels = (("namespace", "vllm-waiting"), ("model", "m"))
+    asks = [SignalAsk("prometheus", "vllm", name, labels) for name in ("waiting", "running")]
+    whole = source.fetch(asks, [AT])
+    assert whole[asks[0]][0].value == 7
+    monkeypatch.setattr("scaler.sources.prometheus.batch_query.LONGEST", 1)
+    assert len(group(asks[:1], Dialect())[0].parts) > 3
+    assert source.fetch(asks, [AT]) == whole
 
 
 NASTY = st.text(st.sampled_from("\"'`\\{}[]()$#\n\t\r,=~|.*+?^-x é"), min_size=1, max_size=12)
