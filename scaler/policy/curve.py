@@ -92,9 +92,12 @@ def counted(before: Counts | None, load: float, rate: float, missed: float, pass
     return after
 
 
-def faded(counts: Counts, passed: float, *, surprised: bool = False) -> Counts:
-    """Forget what is long ago, and within minutes what is true no more."""
-    return np.asarray(counts * 0.5 ** (passed / (HALF_LIFE_SURPRISED if surprised else HALF_LIFE)))
+def faded(counts: Counts, passed: float, surprise: float | None = None) -> Counts:
+    """Forget what is long ago; and within minutes what was seen from a load on at which more miss than was believed."""
+    halves = np.full(STEPS, passed / HALF_LIFE)
+    if surprise is not None:
+        halves[step_of(surprise) :] = passed / HALF_LIFE_SURPRISED
+    return np.asarray(counts * 0.5**halves)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

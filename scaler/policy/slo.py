@@ -16,7 +16,9 @@ one start-up (decision/pace.py).
 
 What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that. While
 requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one,
-of which a minute forgets the half, since a queue that stays is one of too few replicas.
+of which a minute forgets the half, since a queue that stays is one of too few replicas. Where answers take longer than
+a minute, those that end now ran under the load of the time before: it is that load which they tell of, the late ones of
+the highest since the first was late; and no load is trusted while more and more requests are in flight.
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
@@ -69,6 +71,7 @@ GROWTH = 15.0  # seconds over which what piles up is read: engines are scraped a
 ALIKE_LEVEL = 0.04  # of a load's logarithm: one that differs by less has the same margin
 MARGIN = 30.0  # seconds for which a margin holds
 FALLS = 60.0  # seconds of the shortest mean that may lower the load
+STEADY = 1.1  # times as many requests in flight as one stay ago: where they grow faster, it is not known how it ends
 WELL = 0.95  # share in time from which a load was carried well
 FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
 REFITTED = 60.0  # seconds between two looks at the whole curve
@@ -145,6 +148,21 @@ class Margin:
     alone: float  # what the curve alone would allow
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A load for which requests are late that end after it."""
+
+    at: float  # when it was last there
+    load: float  # of a replica
+
+    def left(self, now: float, held: float) -> float:
+        """What is left of it: all for the seconds `held`, in which its requests end; then a half after each CLEARED."""
+        return self.load * math.exp2(-max(now - self.at - held, 0.0) / CLEARED)
+
+
+NO_FAULT = Fault(0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SloState:
     """What it remembers."""
@@ -155,7 +173,7 @@ class SloState:
     kind: str = ""  # of the replicas that these are of: accelerator and revision of the template
     others: "tuple[tuple[str, Counts], ...]" = ()  # of the kinds before, the newest last
     changed: float = -math.inf  # since when it is this kind, unless it was the first
-    pushed: float = 0.0  # the highest load of a replica since requests began to queue; 0 while none does
+    fault: Fault = NO_FAULT  # the highest load of a replica since requests began to be late for it
     pairs: "Vector | None" = None  # forecasts that were checked
     margin: "Margin | None" = None
     curve: "Curve | None" = None
@@ -342,36 +360,47 @@ def _evidence(
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
 
-    sample, first = state.samples[-1], _since(state.samples, now - MINUTE)
+    sample, stay = state.samples[-1], _stay(state, measured, now)
+    span = max(stay, MINUTE)
+    first = _since(state.samples, now - span)
     before = state.samples[-2].at if len(state.samples) > 1 else now
     passed = min(now - before, MINUTE)
-    missed = _missed(spec, state, measured, now)
+    missed = _missed(spec, state, measured, stay)
     ready = (sample.ready + first.ready) / 2
     if missed is None or ready <= 0 or passed <= 0 or measured["requests_per_second"] <= 0:
         return state
-    load = max(minute / ready, state.pushed * 0.5 ** (passed / CLEARED))
+    served = minute if span == MINUTE else _means(state.samples, now, span)[0]
+    fault = state.fault.left(now, stay if stay > MINUTE else 0.0)
+    load = max(served / ready, fault)
+    blamed = state.fault if load > served / ready else Fault(now, load)
     queued = max(sample.waits, first.waits) > QUEUED * ready
+    long = stay > MINUTE and missed > 1 - spec.share
     surprised = state.curve is not None and state.curve.surprised(load, missed)
     counts = curve.counted(state.counts, load, measured["requests_per_second"], missed, passed)
     fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
-    trusted = max(fading, min(load, level / ready)) if missed < 1 - WELL else fading
-    state = replace(state, counts=counts, trusted=trusted, pushed=load if queued else 0.0)
+    steady = stay <= MINUTE or sample.in_flight <= STEADY * first.in_flight
+    trusted = max(fading, min(load, level / ready)) if missed < 1 - WELL and steady else fading
+    state = replace(state, counts=counts, trusted=trusted, fault=blamed if queued or long else NO_FAULT)
     if now - state.fitted >= REFITTED:
         since = 0.0 if state.fitted == -math.inf else now - state.fitted
-        counts = curve.faded(counts, since, surprised=surprised)
+        counts = curve.faded(counts, since, load if surprised else None)
         state = replace(state, counts=counts, curve=curve.curve(counts), fitted=now)
     return state
 
 
-def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], now: float) -> float | None:
+def _stay(state: SloState, measured: Mapping[str, float], now: float) -> float:
+    """Seconds that a request of the last minute ran, in the mean, as far as ticks are remembered (Little's law)."""
+    lately = [one.in_flight - one.waits for one in state.samples[-_count(state.samples, now) :]]
+    return min(sum(lately) / len(lately) / max(measured["requests_per_second"], 1e-9), MEMORY)
+
+
+def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: float) -> float | None:
     """The share of the last minute's requests that were late; None where a signal that was there is missing."""
     if any(measured[signal] < 0 and signal in state.known for signal in _CURVED):
         return None
     first, further = (measured[signal] for signal in _CURVED)
     if first < 0 and further < 0:
         return None
-    lately = [one.in_flight - one.waits for one in state.samples[-_count(state.samples, now) :]]
-    stay = sum(lately) / len(lately) / max(measured["requests_per_second"], 1e-9)
     judged = math.exp(-SHORT * spec.itl / max(stay, 1e-9))
     late = 1 - (1 - further) * judged if further >= 0 else 1.0
     return 1 - max(first, 0.0) * late if first >= 0 else 1 - late

@@ -139,6 +139,40 @@ def test_what_misses_while_requests_queue_is_the_fault_of_the_load_that_made_the
     assert state.counts[1].sum() > 20
 
 
+def test_long_answers_that_were_slow_under_a_high_load_are_its_fault_when_they_end():
+    """Requests run for three minutes: those that end while twelve replicas are ready were slowed down on three."""
+    long = {"running": 20.0 * 180}
+    calm, _, _ = run([20.0] * 100, ready=6, follow=False, **long)
+    state = calm
+    for tick in range(22):
+        slow = {"ttftMet ?? -1": 0.2, "itlMet ?? -1": 0.2} | long
+        state, _ = slo.step(spec(), state, seen(20.0, 3 if tick < 8 else 12, **slow), (100 + tick) * 15.0)
+    low = curve.step_of(900.0)  # twelve replicas have 500 each, six had 1,000, three 2,000
+    assert state.counts[1, :low].sum() <= calm.counts[1, :low].sum()
+    assert state.counts[1, low:].sum() > calm.counts[1, low:].sum() + 20
+
+
+def test_what_a_load_shows_while_requests_still_pile_up_is_not_trusted():
+    """Requests that run for three minutes: a load that came a minute ago has made none late yet."""
+    state, _, _ = run([10.0] * 100, ready=6, follow=False, running=10.0 * 180)
+    before = state.trusted
+    for tick in range(8):
+        more = {"running": 1800.0 + 250 * tick, "ttftMet ?? -1": 1.0, "itlMet ?? -1": 1.0}
+        state, _ = slo.step(spec(), state, seen(10.0, 6, **more), (100 + tick) * 15.0)
+    assert state.trusted == pytest.approx(before, rel=0.01)
+    for tick in range(20):
+        settled = {"running": 3600.0, "ttftMet ?? -1": 1.0, "itlMet ?? -1": 1.0}
+        state, _ = slo.step(spec(), state, seen(20.0, 6, **settled), (108 + tick) * 15.0)
+    assert state.trusted > 1.5 * before
+
+
+def test_more_misses_than_were_believed_say_nothing_of_lower_loads():
+    seen_well = curve.counted(curve.counted(None, 500.0, 10.0, 0.0, 3600.0), 2000.0, 10.0, 0.0, 3600.0)
+    after = curve.faded(seen_well, 240.0, 1500.0)
+    assert after[0, curve.step_of(500.0)] > 0.9 * seen_well[0, curve.step_of(500.0)]
+    assert after[0, curve.step_of(2000.0)] < 0.3 * seen_well[0, curve.step_of(2000.0)]
+
+
 def test_a_short_answer_is_not_late_for_one_slow_step():
     """A third of the requests is late per token; of answers of a second none is, of those of ten seconds most are."""
     needs = []
