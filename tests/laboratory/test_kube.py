@@ -74,7 +74,8 @@ def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab
     scaled = known(kube, "ruled")
     assert scaled is not None
     assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment ruled")
-    assert kube.snapshot().problems == {}
+    # Of a kind that another test has just made the API server says for a moment that it is getting ready.
+    lab.wait(lambda: kube.snapshot().problems == {}, 30, "all there is can be read")
     lab.apply(rules(*{resource.plural for resource in WATCHED} - {"scaledobjects"}))
     blind, hidden = watching(account), {str(resource) for resource in WATCHED} - {"scaledobjects.keda.sh"}
     lab.wait(lambda: set(blind.snapshot().problems) == hidden, 40, "all that may not be read is named")
