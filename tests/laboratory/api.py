@@ -89,7 +89,7 @@ class Api:
             json=body,
             params=params,
             headers={"Content-Type": kind, "Accept": accept},
-            timeout=15,
+            timeout=60,
         )
         if missing and answer.status_code == 404:
             return None
