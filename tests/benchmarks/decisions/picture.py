@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-WIDTH, HEIGHT, EDGE = 420, 320, 50  # pixels of a panel
+WIDTH, HEIGHT, EDGE = 620, 420, 60  # pixels of a panel
 MOST_HOURS, MOST_MISSES = 8.0, 30.0  # what lies beyond is drawn at the edge, with its figures
 COLOURS = ("#0b6e4f", "#c1121f", "#1d4e89", "#f18f01", "#7b2d8b", "#5f6c7b", "#8d6a00", "#2a9d8f", "#b5179e", "#444444")
 
