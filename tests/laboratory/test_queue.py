@@ -77,7 +77,9 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
     # An error closes KEDA's connection and ends its stream until the next poll. So the first answer has to be sound, and Prometheus
     # to hold what that takes: a queue, and a past as long as holdFor, before which no engine is not zero.
     lab.wait(lambda: lab.query("count(up offset 25s)"), 60, "Prometheus has a past")
-    lab.wait(lambda: lab.query('count({__name__=~".+_queue_size", target_model_name="pushed"})'), 30, "it has the queue")
+    lab.wait(
+        lambda: lab.query('count({__name__=~".+_queue_size", target_model_name="pushed"})'), 30, "it has the queue"
+    )
     with Front(scaler.address) as front, Watch(lab, "pushed") as watch:
         push = trigger(front.address, push=True, **QUEUE, model="pushed")
         lab.apply(scaled_object("pushed", "", triggers=[push], pollingInterval=300))
