@@ -123,7 +123,7 @@ test-cluster-4:
 # The real expr-lang, HPA controller, kube-scheduler, Knative autoscaler and Ray Serve policy beside ours, on generated cases; a Prometheus
 # 3 with the names and histograms of OpenTelemetry, and a VictoriaMetrics, asked what the tests ask an older one. Needs what test-cluster
 # needs; ray installs Ray once, kpa and ray need nothing else.
-ORACLES := expr hpa scheduler karpenter kpa ray prometheus victoriametrics
+ORACLES := expr hpa scheduler karpenter kpa ray prometheus natively_counted victoriametrics
 test-oracles: setup
 	@$(BIN)/python -m pytest -q $(patsubst %,tests/oracles/test_%.py,$(ORACLES))
 

@@ -26,7 +26,8 @@ def test_what_others_send_is_written_down_with_its_tokens_and_its_end(served):
     (noted,) = turnstile.requests
     assert not sent.problem
     assert (noted.asked, noted.tokens, len(noted.chunks), noted.replica, noted.problem) == (3, 3, 3, "a:1", "")
-    assert sent.sent <= noted.sent <= noted.forwarded <= noted.chunks[0] <= noted.ended <= sent.ended
+    # It may note the end a moment after the client has seen it.
+    assert sent.sent <= noted.sent <= noted.forwarded <= noted.chunks[0] <= noted.ended
 
 
 def test_what_is_refused_cut_or_given_up_is_told(served):
