@@ -17,7 +17,7 @@ def served():
     async def start(handler):
         site = web.Application()
         site.router.add_post("/v1/completions", handler)
-        runners.append(runner := web.AppRunner(site))
+        runners.append(runner := web.AppRunner(site, shutdown_timeout=1.0))
         await runner.setup()
         await (place := web.TCPSite(runner, "127.0.0.1", 0)).start()
         return f"http://127.0.0.1:{place._server.sockets[0].getsockname()[1]}"
