@@ -25,6 +25,14 @@ def served():
     yield lambda handler: asyncio.run_coroutine_threadsafe(start(handler), loop).result()
     for runner in runners:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+    asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()  # handlers that hang on purpose
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+async def _cancel_others():
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
