@@ -86,9 +86,8 @@ def main(count: int, seconds: float) -> None:
     prometheus.start()
     try:
         with serving(folder, prometheus.url) as server:
-            until(
-                lambda: "so 5 replicas" in server.ask(**HONEST)[1], tries=4800
-            )  # it believes nothing before Prometheus has two minutes of past
+            # It believes nothing before Prometheus has two minutes of past.
+            until(lambda: "so 5 replicas" in server.ask(**HONEST)[1], tries=4800)
             lasts = seconds + 30
             command = [sys.executable, __file__, "honest", server.grpc, str(lasts)]
             asking = subprocess.Popen(command, stdout=subprocess.PIPE)
