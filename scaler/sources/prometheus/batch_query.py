@@ -105,7 +105,7 @@ class Grouped:
     @property
     def text(self) -> str:
         """The whole, as somebody would ask it by hand."""
-        return _JOIN.join(self.parts)
+        return joined(self.parts)
 
 
 def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
@@ -138,16 +138,21 @@ def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
     yield part
 
 
+def joined(parts: Iterable[str]) -> str:
+    """Join the parts of a question."""
+    return _JOIN.join(parts)
+
+
 def _packed(texts: Iterable[str]) -> Iterator[str]:
     """Join texts into as few questions as are no longer than LONGEST."""
-    whole = ""
+    part = ""
     for text in texts:
-        joined = f"{whole}{_JOIN}{text}" if whole else text
-        if whole and len(joined.encode()) > LONGEST:
-            yield whole
-            joined = text
-        whole = joined
-    yield whole
+        longer = joined([part, text]) if part else text
+        if part and len(longer.encode()) > LONGEST:
+            yield part
+            longer = text
+        part = longer
+    yield part
 
 
 def labels_of_targets(dialect: Dialect) -> str:
@@ -158,7 +163,7 @@ def labels_of_targets(dialect: Dialect) -> str:
         for label in AMBIGUOUS_LABELS
         for has, matcher in (("has", '!=""'), ("lacks", '=""'))
     )
-    return _JOIN.join(rows)
+    return joined(rows)
 
 
 def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:

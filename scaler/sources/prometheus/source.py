@@ -39,6 +39,7 @@ from scaler.sources.prometheus.batch_query import (
     STATS,
     Grouped,
     group,
+    joined,
     labels_of_targets,
     questions_about_the_language,
     shape,
@@ -73,11 +74,15 @@ Measurements = Mapping[Ask, Sequence[Measured]]
 class _Question:
     """One query, and how its answer is read."""
 
-    text: str  # the whole, as it is shown
     parts: Sequence[str]  # it is asked in these, one after the other, where it is too long for some servers
     asks: Sequence[Ask]
     read: Callable[[Answer, Sequence[Ask], Answer | None], Measurements]  # what it says of some of them
     second: Callable[[Answer], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
+
+    @property
+    def text(self) -> str:
+        """The whole, as it is shown."""
+        return joined(self.parts)
 
 
 @dataclass(slots=True)
@@ -202,7 +207,7 @@ class PrometheusSource:
         else:
             text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
         text = enforce(text, self._endpoint.matchers)
-        return _Question(text, (text,), (ask,), lambda answer, _asks, _more: read(ask, answer))
+        return _Question((text,), (ask,), lambda answer, _asks, _more: read(ask, answer))
 
     def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:
         """The queries of all signals, each small enough to be answered within half of what is allowed."""
@@ -228,7 +233,7 @@ class PrometheusSource:
         def second(answer: Answer) -> str:
             return grouped.unclear if is_crowded(grouped, answer) else ""
 
-        return _Question(grouped.text, grouped.parts, tuple(grouped.asks), read, second)
+        return _Question(grouped.parts, tuple(grouped.asks), read, second)
 
     def _look_at_targets(self, now: float) -> None:
         """Ask every minute which labels all targets have, and what PromQL the server knows.
