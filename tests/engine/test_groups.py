@@ -1,20 +1,14 @@
 """A group in the engine: prefill and decode follow the load together, each with a ScaledObject of its own."""
 
-import asyncio
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from scaler.config.catalog import Catalog
-from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
+from support.together import START, Together, play, told
+
 from scaler.decision.explain import explain
 from scaler.decision.render import as_text
-from scaler.engine.engine import Engine
-from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request
-from scaler.model.objects import Cluster, Pod, Scaled
-from scaler.model.strict_yaml import parse_yaml
+from scaler.model.measurement import Request
 
-START = 100_000.0
 LEAST, MOST = 1, 3  # replicas of decode for each of prefill
 FILE = """
 name: disaggregated
@@ -30,81 +24,23 @@ holdFor: 60s
 ORDERED = FILE.replace("disaggregated", "ordered") + "order: [prefill, decode]\n"
 
 
-@dataclass
-class World:
-    """Two objects whose replicas are what was answered, as an HPA would have it that never waits."""
+@dataclass(kw_only=True)
+class World(Together):
+    """Prefill and decode."""
+
+    files: ClassVar = {"disaggregated": FILE, "ordered": ORDERED}
 
     formula: str = "disaggregated"
     names: tuple = ("prefill", "decode")
-    load: dict = field(default_factory=dict)  # by query; a text: why it failed
+    load: dict = field(default_factory=dict)
     replicas: dict = field(default_factory=lambda: {"prefill": 1, "decode": 1})
-    starting: dict = field(default_factory=dict)  # of these, that are not ready
-    minimum: int = 0
-    seen: bool = True  # Kubernetes may be read
-    now: float = START
-    more: dict = field(default_factory=dict)  # by object: keys of its trigger
     pairs: list = field(default_factory=list)  # (prefill, decode), after every tick
 
-    def __post_init__(self):
-        texts = {"disaggregated": FILE, "ordered": ORDERED}
-        catalog = Catalog({name: parse_file(parse_yaml(text, name), name) for name, text in texts.items()})
-        self.engine = Engine({"default": self}, catalog, Defaults(), lambda: self.now, Limits(budget=0.01))
-
-    def fetch(self, asks, times, whose=NOBODYS):
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
-
-    def measure(self, ask, at):
-        if isinstance(ask, HistoryAsk):
-            return Reading(1.0, at)
-        if not isinstance(ask, QueryAsk):
-            return Reading(0.0 if ask.signal in {"waiting", "running"} else None, at)
-        value = self.load[ask.text]
-        return Failure(value, at) if isinstance(value, str) else Reading(float(value), at)
-
-    def request(self, name):
-        metadata = {"scalerAddress": "s:6000", "formula": self.formula, "output": name, **self.more.get(name, {})}
-        return Request("team", name, tuple(sorted(metadata.items())))
-
-    def cluster(self):
-        objects = {("team", name): (self.scaled(name),) for name in self.names}
-        return Cluster(objects, heard=self.now, listed=frozenset({"ScaledObject", "ScaledJob"}))
-
-    def scaled(self, name):
-        count, starting = self.replicas[name], self.starting.get(name, 0)
-        pods = [Pod(f"{name}-{i}", "starting" if i < starting else "ready") for i in range(count)]
-        trigger = self.request(name).metadata
-        bounds = {"minimum": self.minimum, "maximum": 100}
-        return Scaled(
-            "ScaledObject", "team", name, name, 1, (trigger,), (), f"Deployment {name}", replicas=count,
-            pods=tuple(pods), past=f"{name}-.*", **bounds,
-        )  # fmt: skip
-
     async def at(self, seconds):
-        """Tick so many seconds past the start; gives the decision of each object, and lets their replicas follow."""
-        self.now = START + seconds
-        if self.seen:
-            self.engine.update_cluster(self.cluster())
-        await self.engine.tick(self.now)
-        decided = {one.key.name: one for one in self.engine.decisions()}
+        decided = await super().at(seconds)
         if len(decided) == 2:
             self.pairs.append(tuple(decided[name].replicas for name in ("prefill", "decode")))
-        for name, one in decided.items():
-            if one.replicas is not None:
-                self.replicas[name] = max(one.replicas, 1) if one.active else 0
         return decided
-
-    async def until(self, start, end, step=5):
-        for seconds in range(start, end, step):
-            decided = await self.at(seconds)
-        return decided
-
-
-def play(scenario):
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-def told(decided):
-    return {name: (one.replicas, one.active) for name, one in decided.items()}
 
 
 def in_band(pair):
@@ -239,7 +175,7 @@ def test_two_objects_that_are_one_output_are_two_groups_only_where_their_trigger
 
 def test_in_a_declared_order_decode_waits_until_prefill_is_ready():
     async def scenario():
-        world = World("ordered", load={"prompts": 0, "tokens": 0}, replicas={"prefill": 0, "decode": 0})
+        world = World(formula="ordered", load={"prompts": 0, "tokens": 0}, replicas={"prefill": 0, "decode": 0})
         await world.until(0, 60)
         world.load = {"prompts": 2, "tokens": 6}
         assert told(await world.at(60)) == {"prefill": (2, True), "decode": (0, False)}

@@ -1,20 +1,13 @@
 """Variants of one model in the engine: the cheapest mix of GPUs, each kind with a ScaledObject of its own."""
 
-import asyncio
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from scaler.config.catalog import Catalog
-from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
+from support.together import Together, play, told
+
 from scaler.decision.explain import explain
 from scaler.decision.render import as_text
-from scaler.engine.engine import Engine
-from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request
-from scaler.model.objects import Cluster, Pod, Scaled
-from scaler.model.strict_yaml import parse_yaml
 
-START = 100_000.0
 NAMES = ("a10g", "a100")
 FILE = """
 name: melange
@@ -34,70 +27,16 @@ holdFor: 60s
 MELANGE = {"ss": 6.0, "sl": 3.0, "ls": 15.0, "ll": 6.0}  # 30 requests a second, as in its published example
 
 
-@dataclass
-class World:
-    """Objects whose replicas are what was answered, as an HPA would have it that never waits."""
+@dataclass(kw_only=True)
+class World(Together):
+    """One model on two GPUs."""
 
-    load: dict = field(default_factory=lambda: dict(MELANGE))  # by query; a text: why it failed
-    replicas: dict = field(default_factory=lambda: dict.fromkeys(NAMES, 0))
-    starting: dict = field(default_factory=dict)  # of these, that are not ready
+    files: ClassVar = {"melange": FILE}
+
+    formula: str = "melange"
     names: tuple = NAMES
-    minimum: int = 0
-    now: float = START
-
-    def __post_init__(self):
-        catalog = Catalog({"melange": parse_file(parse_yaml(FILE, "melange"), "melange")})
-        self.engine = Engine({"default": self}, catalog, Defaults(), lambda: self.now, Limits(budget=0.01))
-
-    def fetch(self, asks, times, whose=NOBODYS):
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
-
-    def measure(self, ask, at):
-        if isinstance(ask, HistoryAsk):
-            return Reading(1.0, at)
-        if not isinstance(ask, QueryAsk):
-            return Reading(0.0 if ask.signal in {"waiting", "running"} else None, at)
-        value = self.load[ask.text]
-        return Failure(value, at) if isinstance(value, str) else Reading(float(value), at)
-
-    def cluster(self):
-        objects = {("team", name): (self.scaled(name),) for name in self.names}
-        return Cluster(objects, heard=self.now, listed=frozenset({"ScaledObject", "ScaledJob"}))
-
-    def scaled(self, name):
-        count, starting = self.replicas[name], self.starting.get(name, 0)
-        pods = [Pod(f"{name}-{i}", "starting" if i < starting else "ready") for i in range(count)]
-        trigger = Request(
-            "team", name, (("formula", "melange"), ("output", name), ("scalerAddress", "s:6000"))
-        ).metadata
-        return Scaled(
-            "ScaledObject", "team", name, name, 1, (trigger,), (), f"Deployment {name}", replicas=count,
-            pods=tuple(pods), past=f"{name}-.*", minimum=self.minimum, maximum=100,
-        )  # fmt: skip
-
-    async def at(self, seconds):
-        """Tick so many seconds past the start; gives the decision of each object, and lets their replicas follow."""
-        self.now = START + seconds
-        self.engine.update_cluster(self.cluster())
-        await self.engine.tick(self.now)
-        decided = {one.key.name: one for one in self.engine.decisions()}
-        for name, one in decided.items():
-            if one.replicas is not None:
-                self.replicas[name] = max(one.replicas, 1) if one.active else 0
-        return decided
-
-    async def until(self, start, end, step=5):
-        for seconds in range(start, end, step):
-            decided = await self.at(seconds)
-        return decided
-
-
-def play(scenario):
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-def told(decided):
-    return {name: (one.replicas, one.active) for name, one in decided.items()}
+    load: dict = field(default_factory=lambda: dict(MELANGE))
+    replicas: dict = field(default_factory=lambda: dict.fromkeys(NAMES, 0))
 
 
 def test_melanges_published_example_comes_out_of_the_whole_path_and_says_what_it_is():
