@@ -92,8 +92,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     load = _load(spec, state, inputs, now)
     room = capacity(spec.capacity, inputs, now)
     owed, way = coming(spec.patience, state.owed, inputs, room, now)
-    standing = follow(state.standing, load.guards, inputs.guards, inputs.counted, now)
-    stalled = doubt(spec, standing, load.guards, now)
+    stalled = doubt(spec, load.standing, load.guards, now)
     ground = _ground(spec, state, load, inputs.replicas, now, stalled=bool(stalled))
     past = _past(spec, state, inputs)
     slow = _slow(spec, past, ground, inputs.replicas, now)
@@ -145,7 +144,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     if spec.scale_down and not mixed:
         counted = at_most(due, inputs.replicas), at_most(decision.replicas, inputs.replicas)
         past = following(spec.scale_down, past, *counted, inputs.replicas.current, now)
-    left = replace(_following(spec, state, load, ground, decision, owed, past), standing=standing)
+    left = _following(spec, state, load, ground, decision, owed, past)
     if mixed:  # what it would need if it carried all alone was never answered
         left = replace(left, floor=state.floor)
     return left, replace(decision, reason=sentence(decision))
@@ -157,6 +156,7 @@ class _Load:
 
     facts: tuple[Fact, ...]
     guards: tuple[Fact, ...]
+    standing: Standing | None  # a load that stands still
     scope: Mapping[str, float | None]
     left_out: tuple[str, ...]  # inputs that were not measured, and that the value does without
     value: float | None
@@ -185,21 +185,21 @@ def _load(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> _Load
     """From what the sources said to the replicas that are asked for."""
     facts = tuple(_settle(spec, item, inputs.readings.get(item.name), inputs, state, now) for item in spec.inputs)
     guards = tuple(_settle(spec, item, inputs.guards.get(item.name), inputs, state, now) for item in spec.guards)
+    standing = follow(state.standing, guards, inputs.guards, inputs.counted, now)
     facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), guards, inputs)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
     problems = _problems(spec, facts)
     value = _evaluate(spec.program, scope, problems)
-    left_out = tuple(
-        fact.name for fact in facts if fact.name in spec.counted and value is not None and _is_left_out(fact)
-    )
+    counted = spec.counted
+    left_out = tuple(fact.name for fact in facts if fact.name in counted and value is not None and _is_left_out(fact))
     condition = _activated(spec, value, facts, scope, problems)
     seen = _seen(spec, value, condition, scope, inputs, problems, _past(spec, state, inputs).took)
     policy, outcome = _policy(spec, state, seen, problems, now)
-    folded = not any(fact.problem and fact.name in spec.counted for fact in facts)
+    folded = not any(fact.problem and fact.name in counted for fact in facts)
     asked = _asked(spec, value, outcome, problems)
     policy = policy if folded else state.policy
-    return _Load(facts, guards, scope, left_out, value, condition, policy, outcome, asked, tuple(problems))
+    return _Load(facts, guards, standing, scope, left_out, value, condition, policy, outcome, asked, tuple(problems))
 
 
 def _is_left_out(fact: Fact) -> bool:
@@ -262,6 +262,7 @@ def _following(
         last=_last(state, load.facts, now),
         policy=load.policy,
         owed=owed,
+        standing=load.standing,
         pace=past,
         apart_since=state.apart_since,
     )
@@ -399,7 +400,8 @@ def _newest(spec: WorkloadSpec, item: Input, measured: Measured, inputs: Inputs,
         return replace(fact, problem=told)
     if not abs(measured.value) <= MAX_VALUE:
         return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
-    return replace(fact, problem=_incomplete(spec, item, measured, inputs))
+    problem = _incomplete(spec, item, measured, inputs)
+    return replace(fact, problem=problem) if problem else fact
 
 
 def _incomplete(spec: WorkloadSpec, item: Input, reading: Reading, inputs: Inputs) -> str:

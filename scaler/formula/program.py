@@ -2,17 +2,18 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from math import isfinite
+from typing import Literal as OneOf
 
 from scaler.formula.check import check
 from scaler.formula.evaluator import Evaluator, Tracer
 from scaler.formula.lower import Lowered, Part, lower
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Binary, Kind, Name, Node, Pointer, Type
+from scaler.formula.tree import Binary, Kind, Literal, Name, Node, Pointer, Type, Unary
 from scaler.formula.values import Value, boolean, number, show
 from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
-ResultKind = Literal["number", "boolean"]
+ResultKind = OneOf["number", "boolean"]
 
 _MAX_QUOTE = 80  # characters of a sub-expression in an error
 _MAX_SHOWN = 8  # values in an error
@@ -42,6 +43,7 @@ class Program:
     names: frozenset[str]  # its variables
     nilable: frozenset[str]  # those that may be nil: they stand on the left of a `??`
     _lowered: Lowered = field(repr=False, compare=False)
+    _bare: tuple[str, float | None] | None = field(default=None, repr=False, compare=False)  # see `_as_bare`
 
     @property
     def cost(self) -> int:
@@ -60,6 +62,12 @@ class Program:
         Raises:
             EvaluationError: division by zero, overflow, nil where a number is needed, ... where it is reached.
         """
+        if self._bare is not None:
+            name, stand_in = self._bare
+            measured = values.get(name)
+            bare = stand_in if measured is None else float(measured)
+            if bare is not None and isfinite(bare):
+                return bare
         try:
             return self._accept(Evaluator(self._inputs(values)).run(self._lowered.code))
         except EvaluationError as error:
@@ -170,7 +178,25 @@ def parse(
     hiding = None if names is None else set(names) - set(shared)
     checked = check(text, parse_tree(text, hiding), names)
     _require(text, checked.tree.type, kind)
-    return Program(text, kind, checked.names, checked.nilable, lower(checked.tree))
+    bare = _as_bare(checked.tree) if kind == "number" else None
+    return Program(text, kind, checked.names, checked.nilable, lower(checked.tree), bare)
+
+
+def _as_bare(tree: Node) -> tuple[str, float | None] | None:
+    """The name that a formula consists of, with the number that stands in for nil: `x` or `x ?? 0`; None: it is more.
+
+    Such a formula needs no walk over its tree, as long as it comes to a finite number.
+    """
+    if isinstance(tree, Name):
+        return tree.name, None
+    if not (isinstance(tree, Binary) and tree.operator == "??" and isinstance(tree.left, Name)):
+        return None
+    negative = isinstance(tree.right, Unary) and tree.right.operator == "-"
+    literal = tree.right.operand if isinstance(tree.right, Unary) and negative else tree.right
+    if not isinstance(literal, Literal) or type(literal.value) not in {int, float}:
+        return None
+    stand_in = float(literal.value or 0)
+    return tree.left.name, -stand_in if negative else stand_in
 
 
 def _require(text: str, type_: Type, kind: ResultKind) -> None:

@@ -91,6 +91,9 @@ ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it
 }
 
 
+Busiest = tuple[tuple[float, float], ...]  # (time, requests in flight), oldest first, each lower than the one before
+
+
 @dataclass(frozen=True, slots=True)
 class Slo(PolicySpec):
     """What was promised."""
@@ -127,6 +130,19 @@ class Sample:
     arrivals: float  # requests per second
     loads: float  # the sum of all loads so far, this one with them
     arrived: float  # and of all arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a request takes."""
+
+    prompt: float  # tokens of its prompt
+    output: float  # and of its answer
+
+    @property
+    def tokens(self) -> float:
+        """Of work."""
+        return ALPHA * self.prompt + self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +195,8 @@ class SloState:
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
     trusted: float = 0.0  # the highest load of a replica that was carried well
-    prompt: float | None = None  # tokens of a request's prompt, in the mean
-    output: float | None = None  # and of its answer
-    busiest: tuple[tuple[float, float], ...] = ()  # requests in flight that no later tick reaches, of one window
+    work: Work | None = None  # of a request, in the mean
+    busiest: Busiest = ()  # requests in flight that no later tick reaches, of one window
     known: frozenset[str] = frozenset()  # signals that were measured once
 
 
@@ -217,11 +232,11 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     lacking = [signal for signal in _NEEDED if signal not in there]
     if lacking:
         return state, _without(lacking, state, seen)
-    state = _mean_work(state, measured, now)
-    if state.output is None or not seen.ready:
-        told = "no replica is ready" if state.output is not None else "no request has ended yet"
-        return state, Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
-    state, minute = _sampled(state, measured, seen, now)
+    work = _mean_work(state, measured, now)
+    if work is None or not seen.ready:
+        told = "no replica is ready" if work else "no request has ended yet"
+        return replace(state, work=work), Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
+    state, minute = _sampled(state, work, measured, seen, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     level, window = _level(state.samples, now)
     slope = math.log(max(minute, 1e-3) / max(_means(state.samples, now, MEMORY)[0], 1e-3))
@@ -245,24 +260,23 @@ def _without(lacking: list[str], state: SloState, seen: Seen) -> Outcome:
     return Outcome(seen.load, True, f"the engine does not tell {names}: as many replicas as queue-depth asks for")
 
 
-def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> SloState:
-    """The mean tokens of a request, which change slowly."""
-    finished = measured["requests_per_second"]
+def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Work | None:
+    """The mean tokens of a request, which change slowly; None: no request has ended yet."""
+    finished, known = measured["requests_per_second"], state.work
     if finished * MINUTE < 1:
-        return state
+        return known
+    prompt = measured["prompt_tokens_per_second"] / finished
+    output = measured["generation_tokens_per_second"] / finished
+    if known is None:
+        return Work(prompt, output)
     passed = now - state.samples[-1].at if state.samples else 0.0
     share = 1 - 0.5 ** (passed / SETTLED)
-    prompt, output = (measured[f"{kind}_tokens_per_second"] / finished for kind in ("prompt", "generation"))
-    if state.prompt is None or state.output is None:
-        return replace(state, prompt=prompt, output=output)
-    return replace(
-        state,
-        prompt=state.prompt + share * (prompt - state.prompt),
-        output=state.output + share * (output - state.output),
-    )
+    return Work(known.prompt + share * (prompt - known.prompt), known.output + share * (output - known.output))
 
 
-def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: float) -> tuple[SloState, float]:
+def _sampled(
+    state: SloState, work: Work, measured: Mapping[str, float], seen: Seen, now: float
+) -> tuple[SloState, float]:
     """Add this tick; and the load of the last minute as a whole."""
     waits = measured["queued"] + measured["waiting"]
     in_flight = waits + measured["running"]
@@ -274,8 +288,8 @@ def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: fl
         piled = (in_flight - since.in_flight) / span if since and span > 0 else 0.0
         waiting = (waits - since.waits) / span if since and span > 0 else 0.0
         arrivals = max(measured["requests_per_second"] + piled, 0.0)
-        prompts = max(measured["prompt_tokens_per_second"] + waiting * (state.prompt or 0.0), 0.0)
-        tokens = measured["generation_tokens_per_second"] + piled * (state.output or 0.0)
+        prompts = max(measured["prompt_tokens_per_second"] + waiting * work.prompt, 0.0)
+        tokens = measured["generation_tokens_per_second"] + piled * work.output
         return ALPHA * prompts + max(tokens, 0.0), arrivals
 
     now_load, arrivals = load(_since(state.samples, now - GROWTH) if last else None)
@@ -283,8 +297,20 @@ def _sampled(state: SloState, measured: Mapping[str, float], seen: Seen, now: fl
     loads, arrived = (last.loads, last.arrived) if last else (0.0, 0.0)
     sample = Sample(now, now_load, in_flight, waits, seen.ready or 0, arrivals, loads + now_load, arrived + arrivals)
     first = bisect_right(state.samples, now - MEMORY, key=_at)
-    busiest = tuple(one for one in state.busiest if one[0] > now - LONGEST_STARTUP and one[1] > in_flight)
-    return replace(state, samples=(*state.samples[first:], sample), busiest=(*busiest, (now, in_flight))), minute
+    busiest = _busiest(state.busiest, in_flight, now)
+    return replace(state, work=work, samples=(*state.samples[first:], sample), busiest=busiest), minute
+
+
+def _busiest(before: Busiest, in_flight: float, now: float) -> Busiest:
+    """Add the requests in flight; those that they reach count no more, nor do those of long ago."""
+    end = len(before)
+    while end and before[end - 1][1] <= in_flight:
+        end -= 1
+    return (*before[bisect_right(before, now - LONGEST_STARTUP, 0, end, key=_when) : end], (now, in_flight))
+
+
+def _when(one: tuple[float, float]) -> float:
+    return one[0]
 
 
 def _since(samples: tuple[Sample, ...], start: float) -> Sample:
@@ -480,7 +506,7 @@ def _backlog(state: SloState, seen: Seen, sample: Sample, need: float, carried: 
     ready = seen.ready or 0
     if sample.waits <= 2 * ready or carried <= 0:
         return 0.0
-    work = ALPHA * (state.prompt or 0.0) + (state.output or 0.0)
+    work = state.work.tokens if state.work else 0.0
     within = min(max(startup / 2, SHORTEST_CLEAR), LONGEST_CLEAR)
     room = max(max(seen.current or 0, ready) - need, 0.0)
     return max(sample.waits * work / (carried * within) - room, 0.0)
@@ -489,5 +515,6 @@ def _backlog(state: SloState, seen: Seen, sample: Sample, need: float, carried: 
 def _busy(state: SloState, now: float, startup: float) -> float:
     """As many replicas as may have had anything to do."""
     window = min(max(startup, MEMORY), LONGEST_STARTUP)
-    greatest = max((count for at, count in state.busiest if at > now - window), default=math.inf)
+    first = bisect_right(state.busiest, now - window, key=_when)  # later ones are lower
+    greatest = state.busiest[first][1] if first < len(state.busiest) else math.inf
     return max(IDLE * greatest, 1.0)

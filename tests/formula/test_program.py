@@ -142,3 +142,22 @@ def test_one_program_serves_many_threads():
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda a: program.evaluate({"a": a}), range(400)))
     assert results == [210.0 * a for a in range(400)]
+
+
+@pytest.mark.parametrize("text", ["a", "a ?? -1", "a ?? 2", "a ?? -0.5", "(a) ?? b"])
+@pytest.mark.parametrize("a", [None, 0.0, 3.0, -2.0])
+def test_a_formula_that_is_one_name_comes_to_what_a_walk_over_its_tree_gives(text, a):
+    program = parse(text)
+    values = {"a": a, "b": 7.0}
+    walked, steps = program.trace(values)
+    if walked is None and steps[0].error:
+        with pytest.raises(EvaluationError):
+            program.evaluate(values)
+    else:
+        assert program.evaluate(values) == walked
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_name_that_stands_for_no_number_fails_with_its_name(value):
+    with pytest.raises(EvaluationError, match="`a"):
+        parse("a ?? 1").evaluate({"a": value})
