@@ -156,9 +156,9 @@ docs: setup
 	@$(SITE)
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-# Mutation testing of the pure rooms, by hand: MODULES="decision/decide.py", COUNT=50.
+# Mutation testing of the pure rooms, by hand: MODULES="policy decision/decide.py" (rooms and modules), COUNT=50, SEED=2.
 mutants: setup
-	@$(BIN)/python tests/mutants.py --count $(or $(COUNT),12) $(MODULES)
+	@env PYTHONPATH=tests nice -n 19 $(BIN)/python -m mutants --count $(or $(COUNT),10) --seed $(or $(SEED),1) $(MODULES)
 
 lock: setup
 	@$(COMPILE) requirements.lock --upgrade

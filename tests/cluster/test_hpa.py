@@ -200,6 +200,20 @@ def test_bounds(spec, current, asked, size, rule):
     assert (outcome.replicas, outcome.reasons[-1].rule) == (size, rule)
 
 
+@pytest.mark.parametrize("asked", [2, 8])
+def test_a_bound_that_is_met_exactly_is_no_reason(asked):
+    _, outcome = step(HpaSpec(minimum=2, maximum=8, behavior=STANDS_ASIDE), HpaState(), wanted(asked), 5, 0)
+    assert [(reason.rule, reason.replicas) for reason in outcome.reasons] == [(Rule.PROPOSED, asked)]
+
+
+def test_where_the_rate_ends_at_the_bound_the_bound_is_named_as_there():
+    _, outcome = step(HpaSpec(maximum=8), HpaState(), wanted(20), 4, 0)
+    assert (outcome.replicas, outcome.reasons[-1].rule) == (8, Rule.TOO_MANY)
+    by_four = Rules((RatePolicy("Pods", 4, 15),), 0)
+    _, outcome = step(HpaSpec(minimum=2, behavior=Behavior(down=by_four)), HpaState(), wanted(0), 6, 0)
+    assert (outcome.replicas, outcome.reasons[-1].rule) == (2, Rule.TOO_FEW)
+
+
 def test_minimum_without_behavior():
     state = HpaState((Sample(1, 0),))
     _, outcome = step(HpaSpec(minimum=2), state, wanted(0), 4, 400)

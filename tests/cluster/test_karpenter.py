@@ -233,6 +233,17 @@ def test_old_failures_of_others_and_those_before_a_success_are_forgotten(event, 
     assert bought([pool(limits={GPU: "16"})], events=[event], now=now, claims=claims).value == 8
 
 
+def test_an_order_that_failed_is_remembered_for_fifteen_minutes():
+    limited = [pool(limits={GPU: "16"})]
+    assert [bought(limited, events=[shortage(at=0)], now=now).value for now in (900, 901)] == [0, 8]
+
+
+def test_the_last_of_several_failures_is_told_and_one_that_lies_ahead_of_our_clock_is_of_now():
+    limited = [pool(limits={GPU: "16"})]
+    assert "NodePool gpu: 0s ago" in bought(limited, events=[shortage(at=20), shortage("gpu-y2b3c", at=103)]).reason
+    assert "NodePool gpu: 80s ago" in bought(limited, events=[shortage(at=20), shortage("gpu-y2b3c", at=10)]).reason
+
+
 def test_a_claim_that_cannot_be_launched_closes_its_pool_and_is_not_on_its_way():
     stuck = claim(launched=("Unknown", 0, "LaunchFailed"))
     found = bought([pool(limits={GPU: "16"})], claims=[stuck])

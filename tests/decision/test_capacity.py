@@ -71,6 +71,12 @@ def test_what_binds_is_named_and_so_is_who_waits():
     )
 
 
+def test_a_pod_that_began_to_wait_ahead_of_our_clock_waits_since_now():
+    assert decided(120, available(0, 0), ready=3, pending=[-5]).reason.startswith(
+        "4 replicas, not 12, since 3 can be had (3 on nodes, 0 schedulable, 0 provisionable), 1 pending for 0s"
+    )
+
+
 def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
     decision = decided(120, available(Count(0, reason="insufficient cpu on 1 node, " * 50)), ready=3)
     assert len(decision.reason) < 400

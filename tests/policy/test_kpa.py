@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import kpa
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import ANY, Seen
 
 RATES = {"max-scale-up-rate": 10, "max-scale-down-rate": 10}
 
@@ -96,6 +96,23 @@ def test_the_delay_keeps_what_was_wanted_within_it():
     assert [replicas for replicas, _ in answers] == [2, 2, 2, 1]
 
 
+def test_what_is_as_old_as_the_delay_does_not_count_any_more():
+    settings = spec(**{"scale-down-delay": "10s", "stable-window": "6s", "panic-window-percentage": 100})
+    assert [replicas for replicas, _ in play(settings, (0.0, 1.9), (9.0, 0.9), (10.0, 0.9))] == [2, 2, 1]
+
+
+def test_its_defaults_are_those_of_config_autoscaler():
+    assert spec() == kpa.Kpa(
+        stable_window=60.0,
+        panic_window=6.0,
+        panic_threshold=2.0,
+        max_up=1000.0,
+        max_down=2.0,
+        delay=0.0,
+        activation_scale=1,
+    )
+
+
 def test_a_panic_is_explained_in_knatives_words():
     outcome = step(spec(**RATES), 50, 100, 1)[1]
     assert outcome.reason.endswith("; panic since 00:00:59: 10 >= 2 x 1")
@@ -132,6 +149,30 @@ def aibrix(**changed):
     return read
 
 
+def test_aibrix_defaults():
+    assert aibrix() == kpa.Kpa(
+        stable_window=180.0,
+        panic_window=60.0,
+        panic_threshold=2.0,
+        max_up=2.0,
+        max_down=2.0,
+        delay=300.0,
+        activation_scale=1,
+        tolerance_up=0.1,
+        tolerance_down=0.1,
+        delay_name="scale-down-cooldown-window",
+        delay_up=0.0,
+        kinds=ANY,
+    )
+    assert aibrix(observeWindowSeconds=30).panic_window == 30.0, (
+        "a window that was set shorter is the panic window's too"
+    )
+
+
+def test_the_panic_window_may_be_as_long_as_the_other():
+    assert aibrix(observeWindowSeconds=90, panicWindowSeconds=90).panic_window == 90.0
+
+
 EXACT = {"scale-up-tolerance": 0, "scale-down-tolerance": 0, "scale-down-cooldown-window": 0}
 
 
@@ -164,6 +205,13 @@ def test_aibrix_windows_hold_the_mean_of_what_they_saw():
 def test_a_mean_of_one_replica_is_not_taken_for_the_total(what, value, target, current, replicas):
     seen = Seen(value / target * current, value, current=current, ready=current, each=True)
     assert kpa.step(aibrix(), kpa.KpaState(begun=True), seen, 0.0)[1].replicas == replicas, what
+
+
+def test_a_rise_waits_for_the_least_that_was_wanted_within_the_cooldown():
+    windows = {"observeWindowSeconds": 1, "panicWindowSeconds": 1}
+    settings = aibrix(**EXACT | windows | {"scale-up-cooldown-window": 10, "scale-down-cooldown-window": 5})
+    answers = play(settings, (0.0, 1.0), (6.0, 2.0), (9.0, 2.0), (10.0, 2.0))
+    assert [replicas for replicas, _ in answers] == [1, 1, 1, 2], "1 was wanted at 0 s, which is forgotten at 10 s"
 
 
 @pytest.mark.parametrize("surge", [2, 3, 4, 4.1])
