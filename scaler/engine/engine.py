@@ -25,6 +25,7 @@ from scaler.engine.fold import Folded, Folder
 from scaler.engine.limits import Limits
 from scaler.engine.plan import ClusterView, plan
 from scaler.engine.publish import OnDecision, Publisher
+from scaler.engine.recall import Question, keep, next_question
 from scaler.engine.registry import Registry
 from scaler.engine.schedule import Batch, Schedule, nothing_new
 from scaler.engine.turns import Turns
@@ -79,6 +80,7 @@ class Engine:
         self._for_new: Counter[str] = Counter()  # questions for new workloads that an endpoint has not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._registering: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
         self._closed = False
 
     # ---- what the server reads ----
@@ -246,6 +248,7 @@ class Engine:
                         together.setdefault(ask, item.request.namespace)
             groups.setdefault(batches or (due,), []).append(item)
             item.began = now
+        self._recall_more(now)
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
         tasks = []
         for batches, items in groups.items():
@@ -277,6 +280,22 @@ class Engine:
             self._for_new[batch.endpoint] += 1
             fetching.add_done_callback(lambda _done: self._for_new.subtract([batch.endpoint]))
         return fetching
+
+    def _recall_more(self, now: float) -> None:
+        """Ask for one more of the days before, where a policy looks at them and no such question is under way."""
+        if self._recalling is None:
+            question = next_question(self.registry.workloads.values(), self._limits.direct, now)
+            if question is not None:
+                self._recalling = asyncio.ensure_future(self._recall(question, now))
+                self._tasks.add(self._recalling)
+                self._recalling.add_done_callback(self._tasks.discard)
+
+    async def _recall(self, question: Question, now: float) -> None:
+        asks = {ask: item.request.namespace for item, asks in question.asks.items() for ask in asks.values()}
+        try:
+            keep(question, await self._collector.fetch(question.batch, asks, now), now)
+        finally:
+            self._recalling = None
 
     async def _decide(
         self, items: Sequence[Workload], fetched: Iterable["asyncio.Task[Answers]"], batch: Batch

@@ -15,6 +15,7 @@ from scaler.decision.decision import Decision
 from scaler.engine.workload import Answers, TickPlan, Workload, fault
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import UNSEEN
+from scaler.policy.recall import Past
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Folded:
     answers: Answers
     past: bool  # its history was folded
     seen: bool  # something was measured, or there was nothing to measure
+    days: int = 0  # pieces of the days before that were folded too
     first_look: bool = False  # on what there is now alone: the next tick begins with its past
 
 
@@ -55,9 +57,10 @@ class Folder:
         Returns:
             What it came to; None where that failed, which the workload's `fault` says.
         """
-        state, decision, plan = item.state, item.decision, item.plan
+        decision, plan, past = item.decision, item.plan, item.days.past
         spec = plan.spec
         try:
+            state = _with_days(spec, item.state, past, times[-1])
             for index, time in enumerate(times):
                 measured = {ask: answers[asked][index] for ask, asked in plan.asks.items()}
                 newest = time == times[-1]
@@ -76,7 +79,7 @@ class Folder:
         if decision is None:
             return None
         seen = _any_reading(answers, plan) or not plan.asks
-        return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen)
+        return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen, days=len(past))
 
     async def _yield_to_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -84,6 +87,14 @@ class Folder:
         if self._folds % FOLDS_A_SLICE == 0 or loop.time() - self._slice > SLICE:
             await asyncio.sleep(0)
             self._slice = loop.time()
+
+
+def _with_days(spec: WorkloadSpec, state: State, past: Past, now: float) -> State:
+    """Let the policy take in what has come of the days before."""
+    algorithm = spec.algorithm
+    if not past or algorithm is None or algorithm.recall is None:
+        return state
+    return replace(state, policy=algorithm.recall.fold(state.policy or algorithm.initial, past, now))
 
 
 def _any_reading(answers: Answers, plan: TickPlan) -> bool:

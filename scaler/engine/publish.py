@@ -8,6 +8,7 @@ together, and published where that changed what is said. What was published is a
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from scaler.decision.decision import Decision
 from scaler.decision.together import Decided, Step, carried, touched
@@ -88,6 +89,7 @@ class Publisher:
         item.folded = folded.at
         if item.backfilled or folded.seen:
             item.state, item.backfilled = folded.state, True
+            item.days = replace(item.days, past=item.days.past[folded.days :])
         item.answers = {} if folded.past else folded.answers
         return True
 

@@ -15,6 +15,7 @@ from scaler.decision.decision import Decision
 from scaler.engine.hpa_sync import Cadence
 from scaler.model.measurement import Ask, Measured, OwnPods, Request, WorkloadKey
 from scaler.model.objects import UNSEEN, Scaled, TargetView
+from scaler.policy.recall import Past
 
 ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 MAX_FAULT = 200  # characters of what went wrong that a user is told
@@ -34,6 +35,18 @@ class TickPlan:
     suspicious: bool = False  # the load stands still, so the engine's counters are asked for too
 
 
+@dataclass(frozen=True, slots=True)
+class Days:
+    """What was asked of the days before (recall.py)."""
+
+    asked: int = 0  # days, the newest first
+    after: float = 0.0  # nothing more is asked before that
+    past: Past = ()  # what has come and is not folded yet
+
+
+NO_DAYS = Days()
+
+
 @dataclass(slots=True, eq=False)
 class Workload:
     """One trigger that KEDA asks about."""
@@ -50,6 +63,7 @@ class Workload:
     listed: bool = False  # known from Kubernetes, whether or not KEDA has asked
     folded: float | None = None  # grid time of the newest fold
     backfilled: bool = False  # its history was measured and folded; until then every tick asks for it again
+    days: Days = NO_DAYS  # before, for a policy that looks at them
     alone: Decision | None = None  # what its newest fold came to, before it was decided together with others
     decision: Decision | None = None  # what is published
     fault: str = ""  # why its newest tick came to nothing
@@ -90,6 +104,7 @@ class Workload:
     def begin_anew(self, state: State) -> None:
         """Forget what was folded, but for a state to begin with."""
         self.state, self.folded, self.backfilled, self.alone = state, None, False, None
+        self.days = NO_DAYS
 
 
 def fault(what: str, error: Exception) -> str:

@@ -20,6 +20,9 @@ group.py        roles that belong together: whole numbers that keep the ratios b
 variants.py     GPU variants of one model: the cheapest mix that meets the demand
 window.py       the loads of a while, which some of them share
 clock.py        a time of day, in words
+curve.py        what a replica carries, as a curve that is learnt
+season.py       a forecast from the days before, which may only raise
+recall.py       what a policy wants to know of the days before
 outcome.py      what every policy is told, says of itself, and answers
 """
 
@@ -31,6 +34,7 @@ from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
 from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, slo, step, wallaroo
 from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.recall import Recall
 
 
 def _none(_spec: PolicySpec, _scaled: Scaled) -> Sequence[str]:
@@ -49,6 +53,7 @@ class Policy:
     history: float = (
         0.0  # seconds of past that a new process folds in steps of a minute, if it needs more than `memory`
     )
+    recall: Recall | None = None  # what it wants to know of the days before
     jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
     cautions: Callable[[Any, Scaled], Sequence[str]] = _none  # what in the scaled object's settings is in its way
 
@@ -63,7 +68,7 @@ POLICIES: Mapping[str, Policy] = {
     "hpa": Policy(hpa.parse, hpa.INITIAL, hpa.step, cautions=_timed),
     "ray": Policy(ray.parse, ray.INITIAL, ray.step, cautions=_timed),
     "wallaroo": Policy(wallaroo.parse, wallaroo.INITIAL, wallaroo.step, targets=False, cautions=_timed),
-    "slo": Policy(slo.parse, slo.INITIAL, slo.step, history=slo.HISTORY, cautions=_timed),
+    "slo": Policy(slo.parse, slo.INITIAL, slo.step, history=slo.HISTORY, recall=slo.RECALL, cautions=_timed),
     "step": Policy(step.parse, step.INITIAL, step.step, cautions=_timed),
     "latch": Policy(latch.parse, latch.INITIAL, latch.step, targets=False, jobs=True, cautions=latch.cautions),
 }

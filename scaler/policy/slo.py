@@ -1,7 +1,8 @@
 """Say the SLO, get the replicas: what a replica carries is learnt, and so is the margin; no target is set.
 
     load      tokens of work per second: what is worked off and what piles up, a prompt's token for a tenth of another
-    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors
+    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors; more
+              where the days before let a rise be expected within a start-up (season.py)
     curve     the share that misses, by the load of a replica (curve.py): learnt from the engine's histograms
     margin    what came one start-up after a load like this one, in the last hours
     need      the fewest replicas with which no more than `1 - share` is expected to miss, over curve and margin
@@ -43,9 +44,11 @@ from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.recall import Past, Recall
 
 if TYPE_CHECKING:
     from scaler.policy.curve import Counts, Curve, Vector
+    from scaler.policy.season import Rise, Season
 
 ALPHA = 0.1  # a prompt's token is worth so much of a generated one
 MINUTE = 60.0  # seconds over which the signals are read
@@ -195,6 +198,7 @@ class SloState:
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
     trusted: float = 0.0  # the highest load of a replica that was carried well
+    season: "Season | None" = None  # the load of the days before
     work: Work | None = None  # of a request, in the mean
     busiest: Busiest = ()  # requests in flight that no later tick reaches, of one window
     known: frozenset[str] = frozenset()  # signals that were measured once
@@ -236,16 +240,17 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     if work is None or not seen.ready:
         told = "no replica is ready" if work else "no request has ended yet"
         return replace(state, work=work), Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
-    state, minute = _sampled(state, work, measured, seen, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
+    state, minute = _sampled(state, work, measured, seen, now)
     level, window = _level(state.samples, now)
     slope = math.log(max(minute, 1e-3) / max(_means(state.samples, now, MEMORY)[0], 1e-3))
-    forecast = Forecast(now, level, slope)
+    state, expected = _season(state, measured, startup, now)
+    forecast = Forecast(now, level * expected.factor if expected else level, slope)
     state = _kind(state, seen, now)
     state = _checked(state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, level, now)
     state = _margin(spec, state, forecast)
-    return state, _outcome(spec, state, seen, forecast, window, startup)
+    return state, _outcome(spec, state, seen, forecast, _load(level, window, expected, startup), startup)
 
 
 _NEEDED = ("requests_per_second", "prompt_tokens_per_second", "generation_tokens_per_second")
@@ -347,6 +352,28 @@ def _level(samples: tuple[Sample, ...], now: float) -> tuple[float, float]:
     return level, chosen
 
 
+def _season(
+    state: SloState, measured: Mapping[str, float], startup: float, now: float
+) -> tuple[SloState, "Rise | None"]:
+    """Add what is worked off to what is remembered of the days; and what they let expect one start-up from now."""
+    from scaler.policy import season
+
+    work = ALPHA * measured["prompt_tokens_per_second"] + measured["generation_tokens_per_second"]
+    known = season.ticked(state.season, work, startup + SYNC, now)
+    return replace(state, season=known), season.rise(known, startup + SYNC, now)
+
+
+def recalled(state: SloState, past: Past, now: float) -> SloState:
+    """Take in the days before, as far as they are not known."""
+    from scaler.policy import season
+
+    works = [(end, ALPHA * told["prompts"] + told["generated"]) for end, told in past]
+    return replace(state, season=season.recalled(state.season, works, UNKNOWN_STARTUP + SYNC, now))
+
+
+RECALL = Recall(frozenset({"prompts", "generated"}), recalled)
+
+
 def _kind(state: SloState, seen: Seen, now: float) -> SloState:
     """Take the curve of the kind that most replicas are of; a new kind begins with a little of the last one's."""
     pods = (seen.scaled.pods if seen.scaled else None) or ()
@@ -432,7 +459,7 @@ def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: flo
     return 1 - max(first, 0.0) * late if first >= 0 else 1 - late
 
 
-def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window: float, startup: float) -> Outcome:
+def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: str, startup: float) -> Outcome:
     """The replicas, and the account of them in words."""
     if state.curve is None:
         signals = " and ".join(_CURVED)
@@ -449,7 +476,7 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, window:
     carried = limit if tried else carried
     need = level / carried if carried > 0 else seen.load
     told = _tried(carried, state.trusted) if tried else _carries(spec, state.curve, alone, carried, startup)
-    terms = [_load(level, window), told]
+    terms = [load, told]
     terms.append(f"{need:.2f} replicas")
     more = _backlog(state, seen, sample, need, carried, startup)
     if more > 0:
@@ -483,8 +510,10 @@ def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
     return replace(state, margin=Margin(now, level, carried, alone))
 
 
-def _load(level: float, window: float) -> str:
-    return f"a load of {level:.0f} tokens/s (the mean of {seconds(window)})"
+def _load(level: float, window: float, expected: "Rise | None", startup: float) -> str:
+    """The load, and what is expected of it, in words."""
+    load = f"a load of {level:.0f} tokens/s (the mean of {seconds(window)})"
+    return load if expected is None else f"{load}; {expected.says(startup + SYNC)}"
 
 
 def _tried(carried: float, trusted: float) -> str:

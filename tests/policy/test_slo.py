@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from scaler.model.errors import ConfigError
@@ -291,3 +292,22 @@ def test_what_cannot_be_promised_is_refused(given):
 def test_who_has_no_slo_does_not_pay_for_numpy():
     code = "import sys, scaler.policy, scaler.decision.decide, scaler.config.catalog as c; c.Catalog; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_morning_that_came_on_each_day_is_there_before_it_comes():
+    """From nine o'clock three times the load: one start-up before, three times the replicas are asked for."""
+    nine = 6 * 86_400.0 + 9 * 3600.0
+    pieces = [(end, 60.0 if 9 <= end / 3600 % 24 - 1e-6 < 17 else 20.0) for end in np.arange(300.0, nine - 7200, 300.0)]
+    past = [(end, {"prompts": rate * PROMPT, "generated": rate * OUTPUT}) for end, rate in pieces]
+    warm, _, _ = run([20.0] * 100, ready=6, follow=False, start=nine - 3600.0)
+    told = {}
+    for name, days in (("forecast", past), ("naive", [])):
+        state = slo.recalled(warm, days, nine - 2100.0)
+        _, told[name], _ = run([20.0] * 8, ready=6, state=state, start=nine - 75.0, follow=False)
+    assert told["forecast"][0].replicas > 2 * told["naive"][0].replicas
+    assert told["forecast"][-1].replicas == pytest.approx(told["naive"][-1].replicas, rel=0.1)  # it has not come
+    assert (
+        "3.00 times as much is expected in 1m30s, as it came at this hour on the last 3 days"
+        in told["forecast"][0].reason
+    )
+    assert "expected in" not in told["naive"][-1].reason

@@ -56,8 +56,8 @@ OTHERS = {  # the other policies that we speak, with the settings that their own
 class Ours:
     """A formula through the product's fold, over what Prometheus and Kubernetes would say of a fleet."""
 
-    def __init__(self, text, startup, **metadata):
-        self.startup = startup
+    def __init__(self, text, startup, past=(), **metadata):
+        self.startup, self.past = startup, past
         tree = parse_yaml(text, "benchmark.yaml")
         file = parse_file(tree, "benchmark.yaml")
         given = {"formula": file.name, "model": "llama", **metadata}
@@ -69,6 +69,9 @@ class Ours:
 
     def observe(self, seen):
         self.scrapes.add(seen)
+        if self.past:
+            policy = self.spec.algorithm.recall.fold(self.spec.algorithm.initial, self.past, seen.at)
+            self.state, self.past = replace(self.state, policy=policy), ()
         if not self.born:  # those that are there from the start were ordered once, as Kubernetes would know
             self.ready = {one.serial: -LONG_AGO for one in seen.replicas}
             self.born = {one.serial: -LONG_AGO - self.startup for one in seen.replicas}
@@ -217,7 +220,8 @@ def hpa_running(seen):
 
 # name -> (what KEDA and the HPA do with it, the policy of a run)
 POLICIES = {
-    "slo": (OURS, lambda run: Ours(shipped("slo"), run.startup)),
+    "slo": (OURS, lambda run: Ours(shipped("slo"), run.startup, run.past)),
+    "slo, no days": (OURS, lambda run: Ours(shipped("slo"), run.startup)),
     "queue-depth": (OURS, lambda run: Ours(shipped("queue-depth"), run.startup)),
     "KEDA waiting/5": (replace(BASE, target=5.0), lambda run: Latest(keda_queue)),
     "HPA running/4": (replace(BASE, target=4.0), lambda run: Latest(hpa_running)),

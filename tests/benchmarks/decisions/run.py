@@ -19,6 +19,7 @@ import compiled  # noqa: F401  first: it lets the compiled simulator be found
 import policies
 import traces
 
+from scaler.policy.recall import Past
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import Hardware, hardware
 from scaler.sim.loop import Latest, World, fixed, run
@@ -38,6 +39,7 @@ class Run:
     fleet: FleetSpec
     hardware: Hardware
     startup: float
+    past: Past = ()  # the days before
 
 
 @functools.lru_cache(maxsize=2)
@@ -78,7 +80,7 @@ def cell(task):
     prompt, output = policies.prices(machine)
     first = sum(one.prompt * prompt + one.output * output for one in made if one.at < 300.0) / 300.0
     world = World(fleet, policies.BASE, ready=max(math.ceil(first / 0.5), 2), seed=seed)
-    setting = Run(made, fleet, machine, startup)
+    setting = Run(made, fleet, machine, startup, traces.PAST[name](seed) if name in traces.PAST else ())
     if policy in ("oracle", "fixed fleet"):
         found = hindsight(setting, world, policy, warmup)
     else:

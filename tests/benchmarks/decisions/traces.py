@@ -86,6 +86,35 @@ def daily(seed: int) -> Trace:
     return wave(0.0, 12 * HOUR, level, seed)
 
 
+def mornings(seed: int) -> Trace:
+    """An hour and a half of a day on which the load trebles at one time, for half an hour, and that within a minute."""
+    parts = ((0.0, 0.75, 8.0), (0.75, 1.25, 24.0), (1.25, 1.5, 8.0))
+    return merge(*(step(a * HOUR, b * HOUR, rate, 1000, 220, seed + i) for i, (a, b, rate) in enumerate(parts)))
+
+
+def days_of(seed: int, level, away: float):
+    """Six days before a trace as Prometheus knows them: tokens per second of pieces of five minutes.
+
+    Args:
+        seed: of their noise, a tenth from piece to piece and from day to day.
+        level: requests per second, by the hour; the trace begins at 0.
+        away: seconds by which a day's pattern comes sooner or later, as a standard deviation.
+    """
+    chance, past = random.Random(f"days/{seed}"), []
+    for day in range(-6, 0):
+        size, off = math.exp(chance.gauss(0, 0.1)), chance.gauss(0, away)
+        for piece in range(288):
+            begin = day * 24 * HOUR + piece * 300.0
+            rates = [level((begin + off + second) / HOUR) for second in range(0, 300, 10)]
+            rate = size * math.exp(chance.gauss(0, 0.1)) * sum(rates) / len(rates)
+            past.append((begin + 300.0, {"prompts": rate * 1000, "generated": rate * 220}))
+    return past
+
+
+def morning_level(hour: float) -> float:
+    return 24.0 if 0.75 <= hour % 24 < 1.25 else 8.0
+
+
 def shuffled(seed: int) -> Trace:
     """A day whose quarters of an hour were shuffled, so that neither trend nor time of day tells anything."""
     chance = random.Random(f"shuffled/{seed}")
@@ -117,6 +146,8 @@ MADE = {
     "regimes": regimes,
     "code": code,
     "daily": daily,
+    "mornings": mornings,
+    "mornings, no two days alike": mornings,
     "shuffled": shuffled,
     "prefill-heavy": shape(4000, 1000, 7.0),
     "symmetrical": shape(1000, 1000, 9.0),
@@ -124,6 +155,11 @@ MADE = {
     "azure slice": lambda seed: merge(
         *(multiply(stretch(shifted(azure_slice(), 180.0 * i), 1.0), 3.0 + (i % 7), seed) for i in range(20))
     ),
+}
+PAST = {  # of a trace -> the days before it, of a seed
+    "mornings": lambda seed: days_of(seed, morning_level, 60.0),
+    "mornings, no two days alike": lambda seed: days_of(seed, morning_level, 6 * HOUR),
+    "daily": lambda seed: days_of(seed, lambda hour: 10.0 - 7.5 * math.cos(2 * math.pi * hour / 4.0), 300.0),
 }
 UNFORESEEN = ("jumps", "one jump")
 LLM_D = ("prefill-heavy", "symmetrical", "decode-heavy")

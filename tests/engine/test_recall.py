@@ -1,0 +1,158 @@
+"""The days before: asked for after the first answer, a day at a time, and folded with the next tick."""
+
+import asyncio
+
+import pytest
+
+from scaler.config.catalog import Catalog, shipped_formulas
+from scaler.config.defaults import Defaults
+from scaler.config.formula_file import parse_file
+from scaler.engine import recall
+from scaler.engine.engine import Engine
+from scaler.engine.limits import Limits
+from scaler.engine.recall import RETRY
+from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading, Request
+from scaler.model.strict_yaml import parse_yaml
+from scaler.policy.recall import DAYS, PIECE
+
+START = 20 * 86_400.0 + 8.5 * 3600.0
+SIGNALS = {
+    "running": 100.0,
+    "requests_per_second": 20.0,
+    "prompt_tokens_per_second": 20_000.0,
+    "generation_tokens_per_second": 4_000.0,
+    "time_to_first_token": 1.0,
+    "time_per_output_token": 1.0,
+}
+
+
+class World:
+    """A source that knows three times the load from nine to five, on each day; counts the days it was asked for."""
+
+    def __init__(self):
+        self.days = []
+        self.broken = False
+
+    def fetch(self, asks, times, whose=NOBODYS):
+        long_ago = len(times) > 1 and times[1] - times[0] == PIECE
+        if long_ago:
+            self.days.append((len(asks), times[-1]))
+        if long_ago and self.broken:
+            return {ask: [Failure("out of memory", at) for at in times] for ask in asks}
+        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+
+    @staticmethod
+    def measure(ask, at):
+        if isinstance(ask, HistoryAsk):
+            return Reading(1.0, at)
+        signal = getattr(ask, "signal", "")
+        if not signal:
+            return Reading(6.0, at)
+        value = SIGNALS.get(signal, 0.0)
+        busy = 9 <= at % 86_400 / 3600 - 1e-6 < 17 and "per_second" in signal
+        return Reading(value * (3 if busy else 1), at)
+
+
+def catalog():
+    path = shipped_formulas() / "slo.yaml"
+    return Catalog({"slo": parse_file(parse_yaml(path.read_text(), "slo.yaml"), "slo.yaml")})
+
+
+def request(name):
+    metadata = {"formula": "slo", "model": name, "interval": "15s"}
+    return Request("team", name, tuple(sorted(metadata.items())))
+
+
+def play(scenario):
+    asyncio.run(asyncio.wait_for(scenario, 30))
+
+
+async def begun(engine, clock, names):
+    """Let workloads be known, and their first ticks be folded."""
+    reads = [asyncio.ensure_future(engine.read(request(name))) for name in names]
+    await asyncio.sleep(0)
+    for _ in range(4):
+        await ticked(engine, clock)
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def ticked(engine, clock, span=15.0):
+    clock[0] += span
+    await engine.tick(clock[0])
+    if engine._recalling is not None:
+        await engine._recalling
+
+
+def engine_of(world, clock, **more):
+    return Engine({"default": world}, catalog(), Defaults(endpoints=("default",)), lambda: clock[0], Limits(**more))
+
+
+def test_the_days_come_one_at_a_time_after_the_first_answer_and_are_folded():
+    async def scenario():
+        world, clock = World(), [START]
+        engine = engine_of(world, clock)
+        await begun(engine, clock, ["llama"])
+        for _ in range(DAYS + 2):
+            await ticked(engine, clock)
+        assert len(world.days) == DAYS
+        ends = [end for _, end in world.days]
+        assert ends == pytest.approx([ends[0] - 86_400 * day for day in range(DAYS)])
+        item = engine.registry.workloads[request("llama")]
+        assert item.days.past == ()
+        season = item.state.policy.season
+        assert season.use is not None
+        assert (season.use.way, season.use.off < 0.1 < season.use.naive) == ("day", True)
+        await engine.close()
+
+    play(scenario())
+
+
+def test_many_workloads_are_asked_about_together_and_no_question_grows_without_bound(monkeypatch):
+    monkeypatch.setattr(recall, "AT_ONCE", 2)
+
+    async def scenario():
+        world, clock = World(), [START]
+        engine = engine_of(world, clock)
+        names = [f"llama-{number}" for number in range(3)]
+        await begun(engine, clock, names)
+        for _ in range(6):
+            await ticked(engine, clock)
+        assert max(count for count, _ in world.days) == 2 * 2
+        days = [engine.registry.workloads[request(name)].days.asked for name in names]
+        assert max(days) - min(days) <= 1
+        await engine.close()
+
+    play(scenario())
+
+
+def test_a_source_that_cannot_tell_the_days_is_left_alone_for_an_hour():
+    async def scenario():
+        world, clock = World(), [START]
+        world.broken = True
+        engine = engine_of(world, clock)
+        await begun(engine, clock, ["llama"])
+        for _ in range(5):
+            await ticked(engine, clock)
+        assert len(world.days) == 1
+        decision = await engine.read(request("llama"))
+        assert decision.replicas is not None
+        world.broken = False
+        await ticked(engine, clock, RETRY)
+        await ticked(engine, clock)
+        assert len(world.days) > 1
+        await engine.close()
+
+    play(scenario())
+
+
+def test_pages_that_are_read_directly_are_not_asked_for_days():
+    async def scenario():
+        world, clock = World(), [START]
+        engine = engine_of(world, clock, direct=frozenset({"default"}))
+        await begun(engine, clock, ["llama"])
+        for _ in range(3):
+            await ticked(engine, clock)
+        assert world.days == []
+        await engine.close()
+
+    play(scenario())
