@@ -28,7 +28,7 @@ LONGEST = 300  # seconds for one test of a mutant that waits for ever
 ENOUGH = (
     60.0  # seconds of processor time for the tests of one mutant: the quickest of those that reach it, its own first
 )
-LOOPS = 60  # seconds of processor time beyond that after which a mutant runs in a circle
+LOOPS = 8  # seconds of processor time beyond four times what the tests take, after which a mutant runs in a circle
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not real", "--timeout", str(LONGEST)]
 QUIET = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of a library that was read before pytest began
 
@@ -133,21 +133,23 @@ class _Room:
         for place in self.places:
             if place.number not in early:
                 tests = self._chosen(session.items, place, reach[place.number] & seconds.keys(), seconds)
-                status = _child(lambda place=place, tests=tests: self._try(place, tests), 2 * ENOUGH)
+                took = sum(seconds[test] for test in tests)
+                chosen = [session.items[test] for test in tests]
+                status = _child(lambda place=place, chosen=chosen: self._try(place, chosen), 4 * took)
                 self.tell("outcome", place.number, status != 0, len(tests))
         self.tell("anew", sorted(early))
         return True
 
     def _chosen(
         self, items: Sequence[pytest.Item], place: Place, reached: set[int], seconds: dict[int, float]
-    ) -> list[pytest.Item]:
-        """The tests that reach a place: its module's own first, then the quickest."""
+    ) -> list[int]:
+        """The tests that reach a place, by their numbers: its module's own first, then the quickest."""
         order = sorted(reached, key=lambda test: (not own(place.module, str(items[test].path)), seconds[test]))
         chosen, left = [], ENOUGH
         for test in order:
             left -= seconds[test]
             if left > 0 or not chosen:
-                chosen.append(items[test])
+                chosen.append(test)
         return chosen
 
     def _try(self, place: Place, tests: Sequence[pytest.Item]) -> None:

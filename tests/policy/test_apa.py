@@ -36,6 +36,31 @@ def test_a_mean_of_70_at_a_target_of_50_wants_two():
     assert apa.step(spec(max_scale_up_rate=4), apa.INITIAL, mean_of(70, 50, 1), 0.0)[1].replicas == 2
 
 
+def test_of_a_total_replicas_that_load_carry_their_part():
+    """2.2 replicas' load on two, of which one loads: 1.1 of the target, which is within the tolerance."""
+    assert apa.step(spec(), apa.INITIAL, Seen(2.2, 22, current=2, ready=1), 0.0)[1].replicas == 2
+
+
+@pytest.mark.parametrize(("use", "answer"), [(60, 4), (15, 3)])
+def test_a_rate_that_is_met_exactly_limits_nothing(use, answer):
+    settings = spec(scale_down_cooldown_window=0)
+    outcome = apa.step(settings, apa.INITIAL, mean_of(use, 30, 2 if use > 30 else 6), 0.0)[1]
+    assert outcome.replicas == answer
+    assert "lets" not in outcome.reason
+
+
+def test_its_defaults_are_those_of_aibrix():
+    assert spec() == apa.Apa(
+        window=180.0,
+        max_up=2.0,
+        max_down=2.0,
+        tolerance_up=0.1,
+        tolerance_down=0.1,
+        cooldown_up=0.0,
+        cooldown_down=300.0,
+    )
+
+
 def test_a_step_is_acted_on_once_the_window_holds_enough_of_it():
     state, answers = apa.INITIAL, {}
     for at in range(-180, 100, 10):

@@ -34,6 +34,14 @@ def test_defaults_are_in_the_way():
     ]
 
 
+def test_the_narrowest_policy_counts_where_the_least_is_chosen():
+    slow = RatePolicy("Pods", 1, 15.0)
+    least = Rules((ALL, slow), window=0.0, select="Min", tolerance=0.0)
+    most = Rules((ALL, slow), window=0.0, tolerance=0.0)
+    assert [one.split()[2] for one in in_the_way(None, scaled(Behavior(least, most)))] == ["scaleUp.policies"]
+    assert [one.split()[2] for one in in_the_way(None, scaled(Behavior(most, least)))] == ["scaleDown.policies"]
+
+
 def test_a_direction_that_is_forbidden():
     found = in_the_way(None, scaled(Behavior(CLEAR, Rules((ALL,), window=0.0, select="Disabled", tolerance=0.0))))
     assert found == ("the HPA's scaleDown.selectPolicy Disabled forbids that direction",)

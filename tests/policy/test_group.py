@@ -115,6 +115,22 @@ def test_on_the_way_down_the_dependent_role_goes_first():
     assert numbers(plan(roles(1, 2, current=(1, 8), ready=(1, 8)), pd(0.25, 0.5), ORDER)) == (1, 2)
 
 
+def test_the_order_counts_for_the_other_role_too():
+    order = ("prefill", "decode")
+    grown = plan(roles(4, 8, current=(0, 0), ready=(1, 0)), pd(0.25, 0.5), order)
+    assert numbers(grown) == (4, 4), "decode: four for the one prefill that is ready"
+    shrunk = plan(roles(1, 2, current=(4, 8), ready=(4, 8)), pd(0.25, 0.5), order)
+    assert numbers(shrunk) == (2, 2)
+    assert shrunk.reasons == ("prefill: 2, not yet 1, until decode has gone",)
+
+
+def test_a_role_that_waits_for_nobody_is_not_told_of():
+    order = ("prefill", "decode")
+    assert plan(roles(1, 2, current=(4, 4), ready=(4, 4)), pd(0.25, 0.5), order).reasons == ()
+    assert plan(roles(2, 4, current=(1, 2), ready=(1, 2)), pd(0.5, 0.5), ()).reasons == ()
+    assert plan(roles(1, 4, current=(1, 2), ready=(1, 2)), pd(0.25, 0.5), order).reasons == ()
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_on_the_way_no_prefill_is_without_its_decode_and_no_role_alone(seed):
     """Shifts by a factor of 4 and back, in order, each answer carried out, pods ready a tick later."""
@@ -176,3 +192,8 @@ def test_no_instant_is_above_the_budget_and_a_shift_does_not_stick(seed):
                 assert budget.of(current) <= 8
         if tick % 50 == 49:
             assert tuple(current.values()) == wants, "it has come to where it was to go"
+
+
+def test_what_the_budget_leaves_free_is_told_of_nobody():
+    found = plan(roles(6, 2, current=(3, 2), ready=(3, 2)), [], (), within(0, 8))
+    assert (numbers(found), found.reasons) == ((6, 2), ())

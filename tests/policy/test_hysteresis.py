@@ -68,6 +68,16 @@ def test_it_declares_what_it_reads_and_remembers():
     assert spec(memory="30m").memory == 1800
 
 
+def test_its_defaults():
+    fields = {key: TREE[key] for key in ("metric", "above", "below")}
+    read = hysteresis.parse(Fields("f.yaml", fields, "policy"))
+    assert read == hysteresis.Hysteresis("tokens", 5000, 4000, serves="above", overlap=300.0, memory=600.0)
+
+
+def test_the_gate_closes_below_its_threshold_and_not_at_it():
+    assert play(spec(overlap=0), [4999, 5000, 4000, 3999]) == [0, 2, 2, 0]
+
+
 @pytest.mark.parametrize("changed", [{"below": 5000}, {"serves": "both"}, {"above": "x"}, {"unknown": 1}])
 def test_what_is_wrong_is_refused(changed):
     with pytest.raises(ConfigError, match=r"f.yaml: policy\."):

@@ -262,6 +262,11 @@ def test_without_the_jobs_nothing_is_started_and_the_value_is_remembered(tick, p
     assert past.low == 0.0
 
 
+def test_its_defaults():
+    read = latch.parse(Fields("f.yaml", {"resetBelow": 0.2}, "policy"))
+    assert read == latch.Latch(reset_below=0.2, retry_after=30 * MINUTE, max_retries=2, memory=6 * HOUR)
+
+
 def test_it_declares_what_it_remembers():
     assert spec().metrics == frozenset()
     assert spec(memory="1d").memory == 86400

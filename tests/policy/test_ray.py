@@ -82,6 +82,24 @@ def test_a_fresh_process_begins_with_the_replicas_that_there_are():
     assert "downscale_delay_s 10m, of which 0s have passed" in outcome.reason
 
 
+def test_its_defaults_are_those_of_rays_autoscaling_config():
+    assert spec() == ray.Ray(
+        look_back_period_s=30.0,
+        upscale_delay_s=30.0,
+        downscale_delay_s=600.0,
+        downscale_to_zero_delay_s=None,
+        upscaling_factor=1.0,
+        downscaling_factor=1.0,
+        aggregation_function="mean",
+    )
+
+
+def test_the_delay_to_zero_counts_from_one_replica_alone():
+    settings = spec(look_back_period_s=1, downscale_delay_s=50, downscale_to_zero_delay_s=10)
+    assert play(settings, 2, (0, 0), (10, 0), (49, 0), (50, 0), (59, 0), (60, 0), (61, 0)) == [2, 2, 2, 1, 1, 1, 1]
+    assert play(settings, 1, (0, 0), (9, 0), (10, 0)) == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"upscaling_factor": 0}, {"aggregation_function": "p95"}, {"look_back_period_s": 0}, {"max": 1}]
 )

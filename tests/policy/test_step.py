@@ -33,6 +33,31 @@ def test_a_tier_is_left_only_below_its_hysteresis():
     assert play(spec(hysteresis=5), 12, 100, 96, 95, 94, 6, 5, 4, 9) == [5, 10, 10, 10, 5, 5, 5, 0, 0]
 
 
+def test_its_defaults():
+    assert (spec().hysteresis, spec().memory) == (0.0, 300.0)
+
+
+def test_a_hysteresis_may_be_as_wide_as_the_narrowest_tier():
+    assert spec(hysteresis=10).hysteresis == 10
+    narrow = [{"at": 50, "percent": 50}, {"at": 58, "percent": 100}]
+    assert spec(tiers=narrow, hysteresis=8).hysteresis == 8
+    with pytest.raises(ConfigError, match=r"9 is wider than a tier \(8\)"):
+        spec(tiers=narrow, hysteresis=9)
+
+
+def test_there_may_be_fifty_tiers():
+    rising = [{"at": at, "percent": at} for at in range(1, 52)]
+    assert len(spec(tiers=rising[:50]).tiers) == 50
+    with pytest.raises(ConfigError, match="has 51 items"):
+        spec(tiers=rising)
+
+
+@pytest.mark.parametrize("second", [{"at": 10, "percent": 60}, {"at": 20, "percent": 50}])
+def test_a_tier_rises_in_both(second):
+    with pytest.raises(ConfigError, match="tiers that rise in both"):
+        spec(tiers=[TIERS[0], second])
+
+
 def test_a_share_of_a_replica_is_a_replica():
     assert play(spec(), 10, maximum=3) == [2]
     assert play(spec(tiers=[{"at": 10, "percent": 10}]), 10, maximum=70) == [7]

@@ -95,6 +95,17 @@ def test_it_says_what_the_value_has_to_be():
     assert spec(**UP).memory == 300
 
 
+def test_its_defaults_are_those_of_wallaroo():
+    read = spec(**UP)
+    told = (read.scale_down_queue_depth, read.autoscaling_window, read.autoscale_cpu_utilization, read.proportional)
+    assert told == (1, 300.0, None, False)
+    assert spec(autoscale_cpu_utilization=50).memory == 0.0, "by CPU there is no window"
+
+
+def test_both_depths_may_be_the_same():
+    assert spec(**UP, scale_down_queue_depth=5).scale_down_queue_depth == 5
+
+
 def test_it_explains_itself_in_its_own_words():
     _, outcome = wallaroo.step(spec(**UP), wallaroo.INITIAL, Seen(11.0, 11.0, current=2), 0.0)
     assert outcome.reason == "mean queue depth 5.5 in 5m, up above 5, down below 1; 5m of the window are left"
