@@ -50,6 +50,7 @@ class _Change:
 def changes(tree: ast.AST) -> Iterator[_Change]:
     """Every change of a module: another comparison, `and` for `or`, plus for minus, a number one larger and so on."""
     left_out = set(_left_out(tree))
+    around = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
     for node in ast.walk(tree):
         if node in left_out:
             continue
@@ -60,7 +61,8 @@ def changes(tree: ast.AST) -> Iterator[_Change]:
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yield _Change(node, _without_not, "not -> ")
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-            yield _Change(node, _counted, f"{node.value} -> {_next(node.value)}")
+            written = _shortened(around[node])
+            yield _Change(node, _counted, f"{node.value} -> {_next(node.value)} in {written}")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
             yield _Change(node, _called, f"{node.func.id} -> {CALLS[node.func.id]}")
 
@@ -106,6 +108,12 @@ def _counted(node: ast.expr) -> ast.expr:
 
 def _next(value: float) -> float:
     return not value if isinstance(value, bool) else value + 1
+
+
+def _shortened(node: ast.AST) -> str:
+    """What stands around a number, so far as it tells which number is meant."""
+    written = " ".join(ast.unparse(node).split())
+    return written if len(written) <= 40 else f"{written[:37]}..."
 
 
 def _called(node: ast.expr) -> ast.expr:

@@ -79,6 +79,12 @@ def test_more_load_is_no_reason_for_fewer_while_some_start():
     assert hpa.step(spec(), hpa.INITIAL, seen, 0.0)[1].replicas == 4
 
 
+def test_a_little_more_load_is_no_reason_for_fewer_either():
+    at_once = spec(behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
+    seen = Seen(2.4, 12, current=4, ready=2, each=True)
+    assert hpa.step(at_once, hpa.INITIAL, seen, 0.0)[1].replicas == 4, "1.2 of the target, on the two that are ready"
+
+
 def test_from_zero_by_the_load():
     assert hpa.step(spec(), hpa.INITIAL, Seen(3.2, 32, current=0), 0.0)[1].replicas == 4
 

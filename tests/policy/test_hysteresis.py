@@ -63,6 +63,14 @@ def test_the_outcome_says_why():
     assert outcome.reason.endswith("this side serves for another 1m while the other starts")
 
 
+def test_who_does_not_serve_is_inactive_and_who_stays_for_the_overlap_is_not():
+    gate, outcome = step(spec(), INITIAL, seen(3000), 0.0)
+    assert (outcome.replicas, outcome.active) == (0.0, False)
+    gate, _ = step(spec(), gate, seen(5000), 20.0)
+    _, outcome = step(spec(), gate, seen(3000), 40.0)
+    assert (outcome.replicas, outcome.active) == (2.0, True)
+
+
 def test_it_declares_what_it_reads_and_remembers():
     assert spec().metrics == {"tokens"}
     assert spec(memory="30m").memory == 1800

@@ -102,6 +102,16 @@ def test_a_period_counts_from_what_stood_when_it_began():
     assert play(settings, (0, 1), (5, 9), (10, 9), (34, 9), (36, 9)) == [1, 3, 3, 3, 5]
 
 
+def test_down_too_a_period_counts_from_what_stood_when_it_began():
+    settings = spec(scaleDown={"instances": 1, "percent": 0, "period": "30s", "stabilizationWindow": 0})
+    assert play(settings, (0, 9), (5, 1), (10, 1), (34, 1), (36, 1)) == [9, 8, 8, 8, 7]
+
+
+def test_what_stood_at_the_very_beginning_of_the_period_counts():
+    settings = spec(scaleUp={"stablePolicy": {"instances": 2, "percent": 0, "period": "30s"}})
+    assert play(settings, (0, 10), (5, 90), (35, 13), (40, 90)) == [10, 12, 13, 14]
+
+
 def test_down_only_as_far_as_all_of_the_window_agree():
     settings = spec(scaleDown={"instances": 10, "stabilizationWindow": "60s"})
     assert play(settings, (0, 8), (20, 5), (59, 3), (60, 3), (80, 3)) == [8, 8, 8, 5, 3]

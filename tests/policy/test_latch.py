@@ -59,6 +59,22 @@ def test_it_starts_when_the_value_has_never_been_answered_with_a_job():
     assert answer(INITIAL, seen(0.4)) == (1.0, "no job was ever started")
 
 
+def test_one_that_starts_is_active():
+    _, outcome = step(spec(), INITIAL, seen(0.4), 0.0)
+    assert (outcome.replicas, outcome.active) == (1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [(-5, "0s"), (599, "9m59s"), (600.5, "10m"), (659, "10m"), (86399, "23h59m"), (91800, "1d1h")],
+)
+def test_spans_are_as_coarse_as_a_person_would_say_them(span, told):
+    assert (
+        answer(INITIAL, seen(0.4, Job("train-a", MINUTE - span)))[1]
+        == f"job train-a started {told} ago and has not ended"
+    )
+
+
 def test_while_a_job_has_not_ended_no_other_is_started():
     running = Job("train-a", -HOUR)
     assert answer(after(0.1), seen(0.4, running)) == (0.0, "job train-a started 1h1m ago and has not ended")

@@ -65,6 +65,15 @@ def test_from_zero_at_once_and_to_one():
     assert play(spec(), 0, (0, 50)) == [1]
 
 
+def test_from_zero_the_least_load_brings_one_and_it_is_active():
+    assert play(spec(), 0, (0, 0.1)) == [1]
+    for load, active in ((1.0, True), (0.0, False)):
+        _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=1), Seen(load, load, current=1), 0.0)
+        assert outcome.active is active
+    _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=5), Seen(1.0, 1.0, current=5), 0.0)
+    assert (outcome.replicas, outcome.active) == (1, True)
+
+
 @pytest.mark.parametrize(("how", "replicas"), [("mean", 3), ("max", 6), ("min", 1)])
 def test_loads_of_the_look_back_are_aggregated(how, replicas):
     settings = spec(aggregation_function=how, upscale_delay_s=0, downscale_delay_s=0)

@@ -63,6 +63,14 @@ def test_a_share_of_a_replica_is_a_replica():
     assert play(spec(tiers=[{"at": 10, "percent": 10}]), 10, maximum=70) == [7]
 
 
+def test_all_of_the_maximum_is_no_more_and_no_less():
+    assert play(spec(), 100, maximum=200) == [200]
+
+
+def test_a_tier_may_begin_below_one_percent():
+    assert play(spec(tiers=[{"at": 0.5, "percent": 0.5}]), 0.4, 0.5, maximum=200) == [0, 1]
+
+
 def test_a_value_of_each_replica_is_compared_as_it_is():
     seen = Seen(0.5 * 6, 0.4, ready=6, maximum=10, each=True)
     assert step.step(spec(), step.INITIAL, seen, 0.0)[1].replicas == 5

@@ -50,6 +50,12 @@ def test_parts_of_a_kind_may_go_to_several():
     assert cheapest(pair, [2]).unmet == {0: 2}
 
 
+def test_in_all_there_are_as_many_as_are_wanted_or_can_be_had():
+    small, large = Variant("small", 1, (1,), 2), Variant("large", 5, (10,), 9)
+    assert cheapest([small, large], [1], in_all=4).replicas == {"small": 2, "large": 2}
+    assert cheapest([small, Variant("large", 5, (10,), 1)], [1], in_all=9).replicas == {"small": 2, "large": 1}
+
+
 def test_no_demand_needs_nothing():
     assert cheapest([A10G, A100], [0, 0, 0, 0]).replicas == {"A10G": 0, "A100-80GB": 0}
 

@@ -89,6 +89,12 @@ def test_by_cpu_as_an_hpa_does(percent, answer):
     assert wallaroo.step(settings, wallaroo.INITIAL, seen, 0.0)[1].replicas == answer
 
 
+@pytest.mark.parametrize(("percent", "active"), [(0, False), (10, True)])
+def test_by_cpu_it_is_active_while_it_wants_a_replica(percent, active):
+    seen = Seen(percent, percent, current=1, ready=1, each=True)
+    assert wallaroo.step(spec(autoscale_cpu_utilization=50), wallaroo.INITIAL, seen, 0.0)[1].active is active
+
+
 def test_it_says_what_the_value_has_to_be():
     assert spec(**UP).kinds == TOTALS
     assert spec(autoscale_cpu_utilization=50).kinds == EACH
