@@ -227,6 +227,23 @@ def test_what_a_limit_range_does_not_allow_is_refused(rule, requests, limits, re
     assert refused in found_now.reason
 
 
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({"containers": [{"name": "mesh"}]}, False),
+        ({"containers": [{"name": "mesh", "resources": {"limits": {"cpu": "1"}}}]}, True),
+        ({"initContainers": [{"name": "load", "resources": {"limits": {"cpu": "4"}}}]}, False),
+        ({"initContainers": [{"name": "load", "resources": {"limits": {"cpu": "5"}}}]}, True),
+    ],
+)
+def test_the_limit_of_a_pod_is_its_containers_together_or_an_initial_one_that_is_larger(more, refused):
+    pod = sized({"cpu": "2"}, {"cpu": "4"})
+    pod = {key: pod.get(key, []) + more.get(key, []) for key in ("containers", "initContainers")}
+    rule = limit_range({"type": "Pod", "max": {"cpu": "4"}})
+    reason = found([node()], pod=pod, ranges=[rule]).schedulable.reason
+    assert ("a Pod has a limit of at most 4 cpu" in reason) is refused
+
+
 def test_a_limit_range_fills_in_what_the_api_server_derives_from_its_bounds():
     pod = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}}}]}
     assert found([node()], pod=pod, ranges=[limit_range({"type": "Container", "max": {"cpu": "16"}})]).schedulable == (

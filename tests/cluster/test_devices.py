@@ -8,7 +8,7 @@ from support.cluster import node, on, picture
 from scaler.cluster.availability import availability
 from scaler.cluster.dra import matches
 from scaler.model.availability import Count
-from scaler.model.nodes import Device, DeviceClass, Devices
+from scaler.model.nodes import Device, DeviceClass, Devices, Shape
 from scaler.sources.kubernetes.read_dra import (
     read_allocation,
     read_claim_template,
@@ -406,3 +406,17 @@ def test_where_the_api_is_not_served_nothing_is_known_of_claims():
     found = availability(cluster, scaled).schedulable
     assert found.value is None
     assert "no version of resource.k8s.io" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("devices", "told"),
+    [(Devices(served=False), "no version of resource.k8s.io"), (None, "which devices there are is not known yet")],
+)
+def test_one_pod_of_several_that_claims_is_enough(devices, told):
+    cluster = picture([node("a")], (), {"llama": CLAIMING}, devices=devices)
+    [scaled] = cluster
+    leader = Shape((("cpu", 1000), ("pods", 1)))
+    group = dataclasses.replace(scaled.template, pods=((leader, 1), *scaled.template.pods))
+    found = availability(cluster, dataclasses.replace(scaled, template=group)).schedulable
+    assert found.value is None
+    assert told in found.reason

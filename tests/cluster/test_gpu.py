@@ -415,6 +415,14 @@ def test_who_keeps_a_zone_closed_may_give_way_with_all_of_it(ranks, most):
     assert (found.value, found.most, found.bound) == (8, most, "exact" if most == 8 else "lower")
 
 
+def test_of_several_who_close_a_node_the_highest_priority_counts():
+    nodes = [node(name, labels={"zone": "2" if name == "c" else "1"}) for name in "abc"]
+    by_zone, by_host = {**apart(LLAMA, **ZONE), "priority": 0}, {**apart(LLAMA), "priority": 9}
+    for pods in ([on("x", "a", by_zone), on("y", "a", by_host)], [on("x", "a", by_host), on("y", "a", by_zone)]):
+        found = asked(nodes, pods, spec(1, priority=5)).schedulable
+        assert (found.value, found.most) == (8, 16), "b would be free again, and a would not"
+
+
 def test_who_is_not_wanted_on_a_node_may_make_its_pods_give_way():
     alone = apart(OTHER)
     there = on("x", "n", spec(2, priority=0), labels={"app": "other"})
