@@ -185,6 +185,13 @@ def test_a_network_card_is_no_accelerator(resource):
     assert found([machine], pod=engine(**{resource: "1"})).resource == ""
 
 
+def test_what_nodes_list_is_looked_up_where_nobody_gathered_it():
+    machine = node("a", None)
+    machine["status"]["allocatable"]["example.com/wafer"] = "8"
+    asks = engine(**{"example.com/wafer": "2"})
+    assert found([machine], pod=asks, listed=None).schedulable == found([machine], pod=asks).schedulable == Count(4)
+
+
 # ---- what makes the API server refuse pods ---------------------------------------------------------------------------
 
 

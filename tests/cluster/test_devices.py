@@ -98,6 +98,7 @@ FOUR = [device(f"d{number}") for number in range(4)]
         (f'device.attributes["{DRIVER}"].model == "a && b"', False),
         ("device.attributes[\"x\"].a.startsWith('h')", None),
         (f"{IS_GPU} || true", None),
+        (f"{IS_GPU} '", None),
         ('device.driver == "other" && device.capacity.x > 1', False),
         ("", None),
     ],
@@ -229,6 +230,7 @@ def test_requests_for_devices_that_differ_do_not_disturb_one_another():
 def test_a_claim_that_only_looks_binds_nothing():
     found = had([resource_slice("a", *FOUR)], template(exactly(adminAccess=True)), allocated("d0"))
     assert (found.schedulable.value, found.resource) == (6, ""), "but it wants a node that has a device to look at"
+    assert had([resource_slice("a", *FOUR)], template(exactly(count=4, adminAccess=True))).schedulable.value == 6
     assert had([resource_slice("a", *FOUR)], template(exactly(count=5, adminAccess=True))).schedulable.value == 0
 
 
@@ -420,3 +422,21 @@ def test_one_pod_of_several_that_claims_is_enough(devices, told):
     found = availability(cluster, dataclasses.replace(scaled, template=group)).schedulable
     assert found.value is None
     assert told in found.reason
+
+
+def test_a_rule_that_is_tolerated_or_clear_bounds_nothing():
+    unclear = {"deviceClassName": "gpu"}
+    for selector, bound in ((unclear, "exact"), ({"pool": "other"}, "exact")):
+        rule = read_taint_rule({"spec": {"deviceSelector": selector, "taint": {"key": "x", "effect": "NoSchedule"}}})
+        tolerant = exactly(tolerations=[{"key": "x", "operator": "Exists"}])
+        found = had([resource_slice("a", *FOUR)], template(tolerant), rules=(rule,)).schedulable
+        assert (found.value, found.bound) == (4, bound)
+    clear = read_taint_rule({"spec": {"deviceSelector": {"pool": "b"}, "taint": {"key": "x", "effect": "NoSchedule"}}})
+    slices = [resource_slice("a", *FOUR), resource_slice("b", *FOUR)]
+    assert had(slices, template(exactly()), rules=(clear,)).schedulable.bound == "exact"
+
+
+def test_a_long_selector_is_cut_in_the_sentence():
+    selector = "device.attributes." + "x" * 100
+    found = had([resource_slice("a", *FOUR)], template(exactly("gpu", 1, selector))).schedulable
+    assert f"the selector {selector[:80]!r} cannot be read" in found.reason

@@ -188,6 +188,17 @@ def test_a_node_that_holds_too_much_has_nothing_left_and_takes_nothing_from_othe
 # ---- whose pods --------------------------------------------------------------------------------------------------------------
 
 
+def test_own_pods_are_known_by_their_names_where_their_owner_is_another():
+    """As those of a LeaderWorkerSet, whose pods belong to StatefulSets."""
+    pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
+    cluster = picture([node()], pods, {"llama": spec(2)})
+    [waiting] = cluster.hardware.queue.owners.values()
+    queue = line_up([dataclasses.replace(one, owner=("team", "StatefulSet", "x")) for one in waiting])
+    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    [scaled] = cluster
+    assert availability(cluster, scaled).pending == Count(0)
+
+
 def test_own_pods_are_own_and_never_count_against_their_workload():
     pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     found = asked([node()], pods, spec(2))

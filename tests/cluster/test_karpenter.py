@@ -7,7 +7,9 @@ from support.cluster import GPU, node, on, picture, spec
 from support.kubernetes_objects import NOON, stamp
 
 from scaler.cluster.availability import availability
+from scaler.cluster.karpenter import kinds, purchasable
 from scaler.model.availability import Count
+from scaler.model.nodes import Node, Shape, Template
 
 G5 = {"node.kubernetes.io/instance-type": "g5.48xlarge"}
 PINNED = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g5.48xlarge"]}]
@@ -351,6 +353,39 @@ def test_a_machine_counts_once_also_before_karpenter_has_written_the_name_of_its
     assert bought([full], nodes=[node("n", 2)], pods=taken, claims=[claim(gpus=2)]).value == 1, "nobody knows"
 
 
+def test_a_machine_whose_node_is_named_does_not_hide_one_whose_node_is_not():
+    full = pool(limits={GPU: "16"}, used={GPU: "16"})
+    arrived = node("n", 2) | {"spec": {"providerID": "aws:///i-1"}}
+    coming = [claim("gpu-a", on_node="m"), claim("gpu-b", gpus=2, machine="aws:///i-1")]
+    taken = [on("x", "n", spec(2))]
+    assert bought([full], nodes=[arrived, node("m", 8)], pods=taken, claims=coming).value == 0
+
+
+def test_of_whole_machines_alone_their_size_is_learnt():
+    def machine(name, **labels):
+        return Node(name, labels, (), {})
+
+    own = {"karpenter.sh/nodepool": "gpu"}
+    whole, half = machine("a", **own, **G5), machine("b", **own, **G5, **{"karpenter.sh/initialized": "false"})
+    done = machine("c", **own, **{"karpenter.sh/initialized": "true"})
+    assert kinds([whole, half, done, machine("d")]) == (whole, done)
+
+
+def test_an_order_tells_the_size_of_a_type_that_no_node_has():
+    made = pool(limits={GPU: "20"}, used={GPU: "8", "nodes": "1"}, requirements=PINNED)
+    assert bought([made]).value == 6
+    assert bought([made], claims=[claim(gpus=8, initialized="True")]).value == 4, "one machine of 8"
+
+
+def test_one_of_several_terms_that_a_type_meets_is_enough():
+    key = "node.kubernetes.io/instance-type"
+    terms = [{"matchExpressions": [{"key": key, "operator": "In", "values": [one]}]} for one in ("p5.x", "g5.48xlarge")]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    limited = pool(limits={"cpu": "1000"}, used={"cpu": "64"}, requirements=PINNED)
+    seen = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"})
+    assert bought([limited], spec(2, affinity={"nodeAffinity": required}), nodes=[seen]).value == 14 * 4
+
+
 # ---- what is not known -----------------------------------------------------------------------------------------------------------
 
 
@@ -531,6 +566,15 @@ def test_what_an_overlay_adds_counts_as_the_size_of_a_machine():
     assert (found.value, found.bound) == (4, "estimate"), "two machines for two pods each"
 
 
+@pytest.mark.parametrize(("teams", "value"), [(["a"], 4), (["a", "b"], 0)])
+def test_a_label_that_a_pool_gives_all_its_machines_chooses_overlays(teams, value):
+    machine = node("a", None, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
+    of_team = [*PINNED, *families(*teams, key="team")]
+    limited = pool(limits={"nodes": "3"}, used={"nodes": "1"}, requirements=of_team)
+    made = overlay(SLICE, "4", families("a", key="team"))
+    assert bought([limited], ASKS_SLICE, nodes=[machine], overlays=[made]).value == value
+
+
 @pytest.mark.parametrize(
     ("made", "pod", "told"),
     [
@@ -555,3 +599,12 @@ def test_what_a_buffer_keeps_free_is_free_and_may_take_of_what_is_bought():
     told = "CapacityBuffer team/warm keeps room for 3 pods, which may be among these"
     assert found.provisionable == Count(4, "upper", f"NodePool gpu: limit {GPU} 8; {told}")
     assert told not in bought([pool(limits={GPU: "0"})], buffers=[buffer]).reason
+
+
+def test_of_a_group_one_pod_of_which_claims_devices_the_claim_is_told():
+    machine = Shape(((GPU, 1), ("pods", 1)))
+    claiming = Shape((("pods", 1),), claims=("gpu",))
+    cluster = picture([], specs={"llama": spec()}, pools=[pool(used={})])
+    offer = purchasable(cluster.hardware, Template(((machine, 1), (claiming, 1))), GPU, 0.0)
+    assert offer.replicas is None
+    assert offer.reason == "NodePool gpu: Karpenter buys for pods that claim devices only where it is set to"

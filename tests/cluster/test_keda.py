@@ -215,6 +215,12 @@ def test_a_poll_that_does_not_ask_counts_no_failure_and_takes_what_the_hpa_was_t
     assert (state.failures, state.last_active) == ((0,), 5.0)
 
 
+def test_one_that_may_go_to_zero_is_asked_again_whatever_the_hpa_was_told():
+    spec = ScaledObject(min_replica_count=0)
+    state, *_ = sync(spec, NEW, QUIET, 1, 0.0)
+    assert after(poll(spec, state, BUSY, 0, 5.0))[0] == 1
+
+
 def test_it_asks_itself_while_the_hpa_reads_no_metric():
     state, *_ = sync(ALONE, NEW, BROKEN, 2, 0.0)
     assert polls_ask(ALONE, state)

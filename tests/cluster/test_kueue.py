@@ -80,6 +80,7 @@ def test_a_pod_has_all_of_a_group_from_one_flavor():
         ((4, None, None), (8, None, 2), 0, 3),  # the other lends 2
         ((4, None, None), (8, None, 2), 8, 2),
         ((0, None, None), (8, None, None), 8, 0),
+        ((4, 1, 1), (8, None, None), 0, 2),  # of its own 4 it lends 1 at most, and it may borrow 1
     ],
 )
 def test_what_a_cohort_does_not_use_may_be_borrowed(own, other, used, value):

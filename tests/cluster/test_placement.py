@@ -161,6 +161,14 @@ def test_the_ledger_says_what_counting_all_anew_says(timeline, wanted, data):
             assert ledger.places(shape, "gpu", there, loads) == Places().changed((NOWHERE, one) for one in whole)
 
 
+def test_the_ledger_sees_pods_that_come_where_the_nodes_stay_and_nodes_where_the_pods_stay():
+    ledger, shape = Ledger(), Shape((("gpu", 1), ("pods", 1)))
+    nodes, more = ({name: Node(name, {}, (), {"gpu": 4, "pods": 9}) for name in names} for names in ("a", "ab"))
+    loads = {"a": functools.reduce(with_pod, [shape], EMPTY)}
+    timeline = ((nodes, {}), (nodes, loads), (more, loads), (more, loads))
+    assert [ledger.places(shape, "gpu", *there).fits for there in timeline] == [4, 3, 7, 7]
+
+
 def test_of_two_resources_that_bind_alike_the_first_is_named():
     node = Node("n", {}, (), {"cpu": 30, "memory": 30, "pods": 100})
     assert room(Shape((("cpu", 10), ("memory", 10), ("pods", 1))), node, Load({})) == (3, "cpu")

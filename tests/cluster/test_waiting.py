@@ -56,6 +56,11 @@ def test_a_node_is_not_kept_for_a_pod_of_lower_priority(mine, kept):
     assert set(names(ahead(queue, [], mine)[0])) == kept
 
 
+def test_a_pod_without_a_priority_has_that_of_zero():
+    queue = line_up([pod("plain", replace(SMALL, priority=None), nominated="n")])
+    assert [names(ahead(queue, [], mine)[0]) for mine in (0, 1)] == [["plain"], []]
+
+
 def node(name, gpus):
     return Node(name, {}, (), {"gpu": gpus, "pods": 9})
 
