@@ -1,139 +1,275 @@
-"""One metrics page over HTTP: one connection, kept open, and nothing that a page could do to its reader.
+"""How pages are fetched: by coroutines over one aiohttp session, and nothing that a page could do to its reader.
 
-No redirect is followed, no proxy or cookie used, a body of more than `max_bytes` is not read, packed or unpacked, and
-an address that `targets.barred` refuses gets no request. A pod's page gets no credentials. What a page answers is in no
-error, but where a redirect leads: errors are shown to people who may not read that page.
+No redirect is followed, no proxy or cookie used, a body of more than `max_bytes` is not read, packed or unpacked, a
+page has its time as a whole, however it drips, and an address that `targets.barred` refuses gets no request: an address
+is looked at before each, those of a name whenever it is looked up for a connection. A pod's page gets no credentials.
+What a page answers is in no error, but where a redirect leads: errors are shown to people who may not read that page.
+
+An endpoint has a session of its own, so that a connection which its rules let it open serves no other's page.
+
+A page of usual size is unpacked in the loop, which takes less than a millisecond. What is longer than `QUICK` bytes is
+unpacked in a thread, so that a page which was made to be slow takes no time from those beside it.
+
+Prometheus is asked through prometheus-api-client (`prometheus/api.py`) and Kubernetes through its official client
+(`kubernetes/api.py`): both of them block, and have threads.
 """
 
-import contextlib
+import asyncio
 import http
+import os
 import socket
 import ssl
 import zlib
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
-from scaler.config.endpoint import Endpoint, Page
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import BadStatusLine, ContentLengthError, TransferEncodingError
+from yarl import URL
+
+from scaler.config.endpoint import Endpoint, Network, Page, host_and_port
 from scaler.model.errors import SourceError
 from scaler.model.fields import seconds
+from scaler.sources.names import Names
 from scaler.sources.pages.targets import barred
 
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 OPEN_METRICS = "application/openmetrics-text"
+QUICK = 256 * 1024  # bytes of a page that may be worked on in the loop
 
-_CHUNK = 64 * 1024
+_REMEMBERED = 10_000  # pages of which it is remembered how they are asked for
+_KEPT = 75.0  # seconds for which a connection is kept open for the next request
+_GZIP = zlib.MAX_WBITS | 16
+_PIECE = 16 * 1024  # bytes that are unpacked at a time
+_MEMBERS = 10_000  # of gzip; more of them are no page, and would be slow
+_UNFINISHED = "Not enough data"  # aiohttp says this of an answer in chunks that has no last one
+_PORTS = {"http": 80, "https": 443}
+_PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
 
 
-class Wire:
-    """For one thread at a time, but `cut` may come from another."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked for, and where; the same whenever a page is read."""
 
-    def __init__(self, page: Page, endpoint: Endpoint) -> None:
-        parts = urlsplit(page.url)
+    url: URL  # with the address in place of the name, where that is known
+    host: str  # as the page's URL names it: for TLS
+    headers: Mapping[str, str]
+    secure: bool
+    refused: str  # why its address is never read
+
+
+class PageClient:
+    """Reads the pages of one endpoint; made and used in one event loop.
+
+    Args:
+        endpoint: whose limits, networks and certificates hold.
+        names: of the endpoint.
+        at_once: connections in all.
+        per_host: of these, to one host and port.
+    """
+
+    def __init__(self, endpoint: Endpoint, names: Names, at_once: int, per_host: int) -> None:
         self._endpoint = endpoint
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._http = _Http(page, endpoint)
-        self._cut = False
+        self._request = lru_cache(_REMEMBERED)(self._prepare)
+        self._contexts: dict[bool, tuple[object, ssl.SSLContext]] = {}
+        connector = aiohttp.TCPConnector(
+            resolver=_Resolver(names, endpoint.networks),
+            use_dns_cache=False,
+            limit=at_once,
+            limit_per_host=per_host,
+            keepalive_timeout=_KEPT,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(),
+            skip_auto_headers=("User-Agent",),
+            auto_decompress=False,
+        )
 
-    def read(self, headers: dict[str, str]) -> tuple[str, bytes]:
-        """Read the page; give its content type and body.
+    async def read(self, page: Page, headers: Mapping[str, str]) -> tuple[str, bytes]:
+        """Read a page; give its content type and body.
 
         Raises:
             SourceError: why it could not be read.
         """
-        self._cut = False
-        kept = self._http.sock is not None
         try:
-            try:
-                response = self._ask(headers)
-            except (ConnectionError, HTTPException):
-                if not kept or self._cut:  # a kept connection may have been closed while nobody looked
-                    raise
-                self._http.close()
-                response = self._ask(headers)
-            with response:  # one that ends the connection has taken the socket over
-                body = self._body(response)
-        except (OSError, HTTPException, zlib.error) as error:
-            self._http.close()
-            raise SourceError(self._why(error)) from error
-        except SourceError:
-            self._http.close()
-            raise
-        return response.headers.get_content_type(), body
+            async with asyncio.timeout(self._endpoint.timeout):
+                return await self._get(page, headers)
+        except TimeoutError as error:
+            raise SourceError(f"gives no answer within {seconds(self._endpoint.timeout)}") from error
+        except (aiohttp.ClientError, OSError, zlib.error) as error:
+            raise SourceError(_why(error)) from error
 
-    def cut(self) -> None:
-        """End what is being read, so that its thread is free again."""
-        self._cut = True
-        with contextlib.suppress(OSError, AttributeError):
-            self._http.wire.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+    async def close(self) -> None:
+        """Release the connections."""
+        await self._session.close()
 
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+    async def _get(self, page: Page, headers: Mapping[str, str]) -> tuple[str, bytes]:
+        request = self._request(page)
+        if request.refused:
+            raise SourceError(request.refused)
+        async with self._session.get(
+            request.url,
+            headers={**request.headers, **headers},
+            allow_redirects=False,
+            ssl=self._context(known=not page.of_pod) if request.secure else True,
+            server_hostname=request.host,
+        ) as response:
+            packed = _refuse_unless_good(response)
+            body = await self._body(response)
+        return _content_type(response), await self._unpacked(body) if packed else body
 
-    def _ask(self, headers: dict[str, str]) -> HTTPResponse:
-        self._http.request("GET", self._target, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip", **headers})
-        return self._http.getresponse()
+    def _prepare(self, page: Page) -> _Request:
+        """Say how a page is asked for.
 
-    def _body(self, response: HTTPResponse) -> bytes:
-        """The body of a good answer, unpacked."""
-        if 300 <= response.status < 400:
-            place = redirect_place(response.headers.get("Location", ""))
-            raise SourceError(f"answers {_status(response.status)}, a redirect {place}, which is not followed")
-        if response.status != 200:
-            raise SourceError(f"answers {_status(response.status)}")
-        packed = response.headers.get("Content-Encoding", "identity").lower()
-        if packed not in {"gzip", "identity"}:
-            raise SourceError("is packed, and not with gzip")
-        unpack = _Gunzip() if packed == "gzip" else None
+        Raises:
+            SourceError: its URL has characters that cannot be sent.
+        """
+        parts = urlsplit(page.url)
+        host = parts.hostname or ""
+        address = page.ip or host
+        refused = barred(address, self._endpoint.networks, written=not page.ip) if _is_address(address) else ""
+        port = parts.port if parts.port != _PORTS[parts.scheme] else None
+        headers = {"Host": host_and_port(host, port), "Accept": ACCEPT, "Accept-Encoding": "gzip"}
+        return _Request(_url(parts, address), host, headers, parts.scheme == "https", refused)
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body as it was sent."""
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            self._refuse_if_long(len(body))
+        return bytes(body)
+
+    async def _unpacked(self, packed: bytes) -> bytes:
+        most = self._endpoint.max_bytes + 1
+        body = unpack(packed, min(most, QUICK)) if len(packed) <= QUICK else None
+        if body is None or len(body) >= QUICK:
+            body = await asyncio.to_thread(unpack, packed, most)
+        self._refuse_if_long(len(body))
+        return body
+
+    def _refuse_if_long(self, length: int) -> None:
         limit = self._endpoint.max_bytes
-        body = bytearray()
-        while chunk := response.read1(_CHUNK):
-            body += unpack.more(chunk, limit + 1 - len(body)) if unpack else chunk
-            if len(body) > limit:
-                raise SourceError(f"is longer than {limit} bytes")
-        if self._cut:
-            raise TimeoutError
-        if response.length or (unpack and not unpack.whole):
-            raise SourceError("breaks off before its end")
-        return bytes(body)
+        if length > limit:
+            raise SourceError(f"is longer than {limit} bytes")
 
-    def _why(self, error: Exception) -> str:
-        if self._cut or isinstance(error, TimeoutError):
-            return f"gives no answer within {seconds(self._endpoint.timeout)}"
-        if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
-            return "answers in what is not HTTP"  # its text is what was answered
-        if isinstance(error, HTTPException) and not isinstance(error, RemoteDisconnected):
-            return f"answers in broken HTTP ({type(error).__name__})"
-        return str(getattr(error, "strerror", None) or error or type(error).__name__)[:200]
+    def _context(self, *, known: bool) -> ssl.SSLContext:
+        """The context of an https page, made anew when one of its files has changed."""
+        endpoint = self._endpoint
+        files = tuple(_signature(path) for path in (endpoint.ca_file, endpoint.cert_file, endpoint.key_file))
+        if known not in self._contexts or self._contexts[known][0] != files:
+            self._contexts[known] = files, tls_context(endpoint, known=known)
+        return self._contexts[known][1]
 
 
-class _Gunzip:
-    """Unpacks gzip of one member or several, one after the other (RFC 1952, 2.2)."""
+class _Resolver(AbstractResolver):
+    """Gives the addresses of a name that may be read."""
 
-    def __init__(self) -> None:
-        self._member = _member()
-        self._begun = False  # whether anything was given
+    def __init__(self, names: Names, networks: tuple[Network, ...]) -> None:
+        self._names = names
+        self._networks = networks
 
-    def more(self, chunk: bytes, most: int) -> bytes:
-        """Unpack the next bytes; where that is more than `most` bytes, as many at least."""
-        self._begun = True
-        body = bytearray()
-        while chunk and len(body) < most:
-            if self._member.eof:
-                self._member = _member()
-            body += self._member.decompress(chunk, most - len(body))
-            chunk = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-        return bytes(body)
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - of whatever family it has one
+    ) -> list[ResolveResult]:
+        """Look a name up.
 
-    @property
-    def whole(self) -> bool:
-        """Whether the last member has ended."""
-        return self._begun and self._member.eof
+        Raises:
+            OSError: the name service has no address.
+            SourceError: it has, and none of them is ever read.
+        """
+        found: list[ResolveResult] = []
+        reasons: list[str] = []
+        for address in await self._names.look_up(host):
+            if reason := barred(address, self._networks, written=host == "localhost"):
+                reasons.append(reason)
+            else:
+                found.append(_resolved(host, address, port))
+        if not found:
+            raise SourceError(reasons[0] if reasons else "has no IP address")
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held here."""
 
 
-def _member() -> "zlib._Decompress":
-    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)
+
+
+def _url(parts: SplitResult, address: str) -> URL:
+    """The URL of a page at an address, as it is written otherwise.
+
+    Raises:
+        SourceError: it has characters that cannot be sent.
+    """
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not _PRINTABLE.issuperset(target):
+        raise SourceError("has characters in its path that no URL can have")
+    return URL(f"{parts.scheme}://{host_and_port(address, parts.port)}{target}", encoded=True)
+
+
+def _refuse_unless_good(response: aiohttp.ClientResponse) -> bool:
+    """Say whether a good answer is packed.
+
+    Raises:
+        SourceError: it is no good one.
+    """
+    if 300 <= response.status < 400:
+        place = redirect_place(response.headers.get("Location", ""))
+        raise SourceError(f"answers {_status(response.status)}, a redirect {place}, which is not followed")
+    if response.status != 200:
+        raise SourceError(f"answers {_status(response.status)}")
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in {"gzip", "identity"}:
+        raise SourceError("is packed, and not with gzip")
+    return encoding == "gzip"
+
+
+def _content_type(response: aiohttp.ClientResponse) -> str:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind if kind.count("/") == 1 else "text/plain"
+
+
+def unpack(packed: bytes, most: int) -> bytes:
+    """Unpack gzip of one member or several, one after the other (RFC 1952, 2.2).
+
+    Args:
+        packed: the whole.
+        most: where there is more than so many bytes, no more than these are unpacked.
+
+    Raises:
+        SourceError: the last member has no end, or there are too many.
+        zlib.error: it is not gzip.
+    """
+    body = bytearray()
+    member, members = zlib.decompressobj(_GZIP), 1
+    for begin in range(0, len(packed), _PIECE):
+        piece = packed[begin : begin + _PIECE]
+        while piece:
+            if member.eof:
+                member, members = zlib.decompressobj(_GZIP), members + 1
+            if members > _MEMBERS:
+                raise SourceError(f"is packed in more than {_MEMBERS} parts")
+            body += member.decompress(piece, most - len(body))
+            if len(body) >= most:
+                return bytes(body)
+            piece = member.unused_data
+    if not member.eof:
+        raise SourceError("breaks off before its end")
+    return bytes(body)
 
 
 def redirect_place(location: str) -> str:
@@ -148,40 +284,32 @@ def redirect_place(location: str) -> str:
     return f"to {plain}" if plain else "to nowhere"
 
 
-class _Http(HTTPConnection):
-    """A connection to where a page was found, under the name that its URL has."""
+def _why(error: Exception) -> str:
+    """Say what went wrong on the way, with nothing of what was answered."""
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        return _why_broken(error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "Remote end closed connection without response"
+    cause: Exception = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError | socket.gaierror):
+        return os.strerror(cause.errno)
+    return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)[:200]
 
-    def __init__(self, page: Page, endpoint: Endpoint) -> None:
-        parts = urlsplit(page.url)
-        secure = parts.scheme == "https"
-        self.default_port = 443 if secure else 80
-        super().__init__(parts.hostname or "", parts.port or self.default_port, timeout=endpoint.timeout)
-        self.wire: socket.socket | None = None  # the newest; `sock` is gone as soon as a page says `Connection: close`
-        self._networks = endpoint.networks
-        self._written = not page.ip and (_is_address(self.host) or self.host == "localhost")
-        self._ip = page.ip or (self.host if _is_address(self.host) else "")  # empty: the name service has a say
-        self._tls = tls_context(endpoint, known=not page.of_pod) if secure else None
 
-    def connect(self) -> None:
-        """Connect, unless the address is one that is never read."""
-        if self._ip:
-            self._refuse(self._ip)
-        sock = socket.create_connection((self._ip or self.host, self.port), self.timeout)
-        try:
-            self._refuse(sock.getpeername()[0])
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except BaseException:
-            sock.close()
-            raise
-        self.sock = self.wire = sock
-        if self._tls:  # the handshake comes last, where `cut` can end it
-            tls = self._tls.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
-            self.sock = self.wire = tls
-            tls.do_handshake()
-
-    def _refuse(self, address: str) -> None:
-        if reason := barred(address, self._networks, written=self._written):
-            raise SourceError(reason)
+def _why_broken(error: aiohttp.ClientError) -> str:
+    """Say what is wrong with an answer by the kind of the error: its text is what was answered."""
+    kind: BaseException = error
+    while kind.__cause__:
+        kind = kind.__cause__
+    if isinstance(kind, BadStatusLine):
+        return "answers in what is not HTTP"
+    if isinstance(kind, ContentLengthError) or (isinstance(kind, TransferEncodingError) and _UNFINISHED in str(kind)):
+        return "breaks off before its end"
+    return f"answers in broken HTTP ({type(kind).__name__})"
 
 
 def _is_address(host: str) -> bool:
@@ -198,6 +326,15 @@ def _status(status: int) -> str:
         return f"{status} {http.HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
+
+
+def _signature(path: Path | None) -> tuple[int, int, int] | None:
+    """What tells whether a file has changed; None where it is not there."""
+    try:
+        stat = path.stat() if path else None
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
 
 
 def tls_context(endpoint: Endpoint, *, known: bool) -> ssl.SSLContext:

@@ -1,18 +1,21 @@
 """One page over real HTTP: what may come from it, and what it cannot do."""
 
+import asyncio
 import contextlib
 import gzip
 import socket
-import threading
+import ssl
 from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
+import trustme
 from sources.web import Web, send, zipped
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.model.errors import SourceError
-from scaler.sources.http import Wire
+from scaler.sources.http import PageClient
+from scaler.sources.names import Names
 
 LIMITED = Endpoint("pages", timeout=0.5, max_bytes=10_000)
 
@@ -24,12 +27,24 @@ def web():
     server.close()
 
 
-def read(page, endpoint=LIMITED, **headers):
-    wire = Wire(Page(page) if isinstance(page, str) else page, endpoint)
+@contextlib.asynccontextmanager
+async def reading(endpoint=LIMITED):
+    """Gives a client of the endpoint's."""
+    names = Names(endpoint.name)
+    client = PageClient(endpoint, names, at_once=4, per_host=4)
     try:
-        return wire.read(headers)
+        yield client
     finally:
-        wire.close()
+        await client.close()
+        names.close()
+
+
+def read(page, endpoint=LIMITED, **headers):
+    async def once():
+        async with reading(endpoint) as client:
+            return await client.read(Page(page) if isinstance(page, str) else page, headers)
+
+    return asyncio.run(once())
 
 
 def drip(web):
@@ -45,15 +60,16 @@ def drip(web):
     return answer
 
 
-def test_a_page_is_read_plain_and_packed_over_one_connection(web):
+async def test_a_page_is_read_plain_and_packed_over_one_connection(web):
     web.paths = {"/plain?a=b": "x 1\n", "/packed": zipped(b"y 2\n" * 2000)}
-    wire = Wire(Page(web.url("/plain?a=b")), LIMITED)
-    assert [wire.read({"X-Scope": "a"})[1] for _ in range(3)] == [b"x 1\n"] * 3
-    wire.close()
-    assert web.connections == 1
+    async with reading() as client:
+        page = Page(web.url("/plain?a=b"))
+        assert [(await client.read(page, {"X-Scope": "a"}))[1] for _ in range(3)] == [b"x 1\n"] * 3
+        assert web.connections == 1
+        assert await client.read(Page(web.url("/packed")), {}) == ("text/plain", b"y 2\n" * 2000)
     path, headers = web.asked[0]
     assert (path, headers["X-Scope"], headers["Accept-Encoding"]) == ("/plain?a=b", "a", "gzip")
-    assert read(web.url("/packed")) == ("text/plain", b"y 2\n" * 2000)
+    assert set(headers) == {"Host", "Accept", "Accept-Encoding", "X-Scope"}
 
 
 def test_the_type_of_a_page_is_told(web):
@@ -103,13 +119,12 @@ def test_a_packed_page_that_is_not_whole_is_no_page(web):
         read(web.url("/"))
 
 
-def test_a_connection_that_was_closed_meanwhile_is_opened_again(web):
+async def test_a_connection_that_was_closed_meanwhile_is_opened_again(web):
     web.paths["/"] = "x 1\n"
-    wire = Wire(Page(web.url("/")), LIMITED)
-    wire.read({})
-    wire._http.sock.shutdown(socket.SHUT_RDWR)
-    assert wire.read({})[1] == b"x 1\n"
-    wire.close()
+    async with reading() as client:
+        await client.read(Page(web.url("/")), {})
+        web.cut()
+        assert (await client.read(Page(web.url("/")), {}))[1] == b"x 1\n"
     assert web.connections == 2
 
 
@@ -121,10 +136,8 @@ def test_a_page_that_hangs_costs_its_time_out(web):
 
 def test_a_page_that_drips_is_cut(web):
     web.paths["/"] = drip(web)
-    wire = Wire(Page(web.url("/")), LIMITED)
-    threading.Timer(0.3, wire.cut).start()
-    with pytest.raises(SourceError, match="gives no answer within"):
-        wire.read({})
+    with pytest.raises(SourceError, match="gives no answer within 500ms"):
+        read(web.url("/"))
 
 
 def test_nobody_there_is_an_error_with_its_reason():
@@ -196,10 +209,9 @@ def test_whatever_drips_is_cut(web, head):
                 handler.wfile.write(b"x")
 
     web.paths["/"] = drip
-    wire = Wire(Page(web.url("/")), LIMITED)
-    threading.Timer(0.3, wire.cut).start()
-    with pytest.raises(SourceError, match="gives no answer within"):
-        wire.read({})
+    told = "gives no answer within 500ms" if head else "answers in what is not HTTP"
+    with pytest.raises(SourceError, match=told):
+        read(web.url("/"))
 
 
 @pytest.mark.parametrize(
@@ -251,3 +263,89 @@ def test_members_together_are_not_longer_than_is_allowed(web):
     web.paths["/"] = lambda handler: send(handler, packed, Content_Encoding="gzip")
     with pytest.raises(SourceError, match="is longer than 10000 bytes"):
         read(web.url("/"))
+
+
+def test_gzip_of_very_many_members_is_no_page(web):
+    packed = gzip.compress(b"") * 10_001
+    web.paths["/"] = lambda handler: send(handler, packed, Content_Encoding="gzip")
+    with pytest.raises(SourceError, match="is packed in more than 10000 parts"):
+        read(web.url("/"), replace(LIMITED, timeout=10.0, max_bytes=1_000_000))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_long_page_is_read_whole(web, packed):
+    body = b"x 1\n" * 250_000
+    web.paths["/"] = zipped(body) if packed else lambda handler: send(handler, body)
+    long = replace(LIMITED, timeout=10.0, max_bytes=len(body))
+    assert read(web.url("/"), long)[1] == body
+    with pytest.raises(SourceError, match=f"is longer than {len(body) - 1} bytes"):
+        read(web.url("/"), replace(long, max_bytes=len(body) - 1))
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """The name service: addresses by host."""
+    known: dict[str, list[str]] = {}
+
+    def look(host, *_args, **_kwargs):
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in known[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    return known
+
+
+NEAR = replace(LIMITED, networks=(ip_network("127.0.0.0/8"),))
+
+
+async def test_a_name_is_looked_up_for_each_connection_and_what_it_has_become_is_refused(web, zone):
+    """A name that led to an engine leads to the metadata service later: no request is sent there."""
+    web.paths["/"] = "x 1\n"
+    page = Page(f"http://gateway.team:{web.port}/")
+    zone["gateway.team"] = ["127.0.0.1"]
+    async with reading(NEAR) as client:
+        assert (await client.read(page, {}))[1] == b"x 1\n"
+        web.cut()
+        zone["gateway.team"] = ["169.254.169.254"]
+        with pytest.raises(SourceError, match="is at 169.254.169.254, a link-local address, which is never read"):
+            await client.read(page, {})
+        zone["gateway.team"] = ["10.0.0.7"]
+        with pytest.raises(SourceError, match="is at 10.0.0.7, in none of the endpoint's networks"):
+            await client.read(page, {})
+        zone["gateway.team"] = ["169.254.169.254", "127.0.0.1"]
+        assert (await client.read(page, {}))[1] == b"x 1\n", "another of its addresses may be read"
+    assert web.asked[0][1]["Host"] == f"gateway.team:{web.port}"
+
+
+def test_a_name_that_leads_to_this_machine_is_refused_where_nobody_wrote_that(web, zone):
+    zone["gateway.team"] = ["127.0.0.1"]
+    with pytest.raises(SourceError, match="a loopback address, which the endpoint's networks do not name"):
+        read(f"http://gateway.team:{web.port}/")
+    assert web.asked == []
+
+
+def test_a_name_that_nobody_knows_is_an_error_with_its_reason(zone):
+    with pytest.raises(SourceError, match=r"^Name or service not known$"):
+        read("http://nowhere.team:9090/metrics", NEAR)
+
+
+async def test_a_certificate_that_was_renewed_is_taken(tmp_path):
+    """The files of certificates may be rotated, as all secrets may."""
+    first, second = trustme.CA(), trustme.CA()
+    file = tmp_path / "ca.pem"
+    first.cert_pem.write_to_path(str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    second.issue_cert("gateway.team").configure_cert(context)
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx 1\n")
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    page = Page(f"https://gateway.team:{server.sockets[0].getsockname()[1]}/", ip="127.0.0.1")
+    async with server, reading(replace(NEAR, timeout=5.0, ca_file=file)) as client:
+        with pytest.raises(SourceError, match="certificate verify failed"):
+            await client.read(page, {})
+        second.cert_pem.write_to_path(str(file))
+        assert await client.read(page, {}) == ("text/plain", b"x 1\n")

@@ -47,12 +47,16 @@ class Web:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def close(self) -> None:
-        self.over.set()
-        self._server.shutdown()
+    def cut(self) -> None:
+        """End every connection that is open."""
         for connection in self._open:
             with contextlib.suppress(OSError):  # it is closed
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self.cut()
         self._server.server_close()
 
 

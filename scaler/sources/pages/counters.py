@@ -7,7 +7,8 @@ from its edge. Time is an argument.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from scaler.sources.pages.exposition import Sample
 
@@ -53,11 +54,12 @@ class Counters:
             window: in seconds; one that was given to `note`.
             now: the time of the newest reading.
         """
-        readings = self._windows.get(window)
-        if not readings or readings[0][0] >= now:
-            return {}
-        begun, before = readings[0]
-        return {key: (total - before.get(key, 0.0)) / (now - begun) for key, total in self._totals.items()}
+        return self.seen(now)(window)
+
+    def seen(self, now: float) -> Callable[[float], Mapping[str, float]]:
+        """Give `rates` as they are now; what is read later changes nothing of them."""
+        oldest = {window: readings[0] for window, readings in self._windows.items() if readings}
+        return partial(_rates, oldest, self._totals, now)
 
     @property
     def jumping(self) -> frozenset[str]:
@@ -79,3 +81,13 @@ class Counters:
             known = (totals[key] for readings in self._windows.values() for _, totals in readings if key in totals)
             return max(known, default=0.0)
         return self._totals[key] + (value - before if value >= before else value)
+
+
+def _rates(
+    oldest: Mapping[float, tuple[float, Totals]], totals: Totals, now: float, window: float
+) -> Mapping[str, float]:
+    """The rates over a window: the increase since its oldest reading."""
+    begun, before = oldest.get(window, (now, totals))
+    if begun >= now:
+        return {}
+    return {key: (total - before.get(key, 0.0)) / (now - begun) for key, total in totals.items()}

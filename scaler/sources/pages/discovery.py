@@ -3,11 +3,9 @@
 A list that cannot be read anew leaves the last one in force, and says so: nothing measured on it is whole.
 """
 
+import asyncio
 import logging
-import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from scaler.config.endpoint import Endpoint, Named, Page, read_pages
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.strict_yaml import parse_yaml
+from scaler.sources.names import Names
 from scaler.sources.pages.targets import host_of, named_pages
 
 logger = logging.getLogger(__name__)
@@ -38,36 +37,38 @@ class Listed:
 
 
 class Lists:
-    """All pages that an endpoint lists.
+    """All pages that an endpoint lists; for one event loop.
 
     Args:
         endpoint: with `pages`, `pages_file` or `named`.
         addresses: the ready addresses behind a Service; see `ClusterCache.addresses`.
+        names: looks up the names of `named`.
     """
 
-    def __init__(self, endpoint: Endpoint, addresses: Addresses) -> None:
+    def __init__(self, endpoint: Endpoint, addresses: Addresses, names: Names) -> None:
         self._endpoint = endpoint
         self._addresses = addresses
         self._file = _File(endpoint.pages_file) if endpoint.pages_file else None
-        self._names = {named: _Name(named) for named in endpoint.named if named.kind == "dns"}
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"names-{endpoint.name}")
+        self._names = {named: _Name(named, names) for named in endpoint.named if named.kind == "dns"}
+        self._reading = asyncio.Lock()  # of the file: it is read by one at a time
 
-    def pages(self, now: float) -> Listed:
-        """The pages now; blocks while a name is looked up for the first time, for no longer than the time-out."""
-        with self._lock:
-            first = [name.look(self._pool, now) for name in self._names.values()]
-        wait([one for one in first if one], timeout=self._endpoint.timeout / 2)
-        with self._lock:
-            found, doubt = self._file.pages() if self._file else ((), "")
-            behind = {named: self._behind(named, now) for named in self._endpoint.named}
+    async def pages(self, now: float) -> Listed:
+        """The pages now; waits while a name is looked up for the first time, for no longer than the time-out."""
+        first = [looking for name in self._names.values() if (looking := name.look(now))]
+        if first:
+            await asyncio.wait(first, timeout=self._endpoint.timeout / 2)
+        found, doubt = await self._in_file()
+        behind = {named: self._behind(named, now) for named in self._endpoint.named}
         pages = [*self._endpoint.pages, *found, *(page for some, _ in behind.values() for page in some)]
         unsure = [(Page(named.url, named.labels), why) for named, (_, why) in behind.items() if why]
         return Listed(tuple(dict.fromkeys(pages)), tuple(unsure), doubt)
 
-    def close(self) -> None:
-        """Look no more names up."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def _in_file(self) -> Pages:
+        """The pages in the file: to read one of 4 MB takes seconds, which the loop does not wait for."""
+        if not self._file:
+            return (), ""
+        async with self._reading:
+            return await asyncio.to_thread(self._file.pages)
 
     def _behind(self, named: Named, now: float) -> Pages:
         """The pages behind one name."""
@@ -82,22 +83,23 @@ class Lists:
 
 
 class _Name:
-    """One DNS name. Looking up has no time-out of its own, so it is done in a thread, and the last answer serves."""
+    """One DNS name. Looking up has no time-out of its own, so nobody waits for it, and the last answer serves."""
 
-    def __init__(self, named: Named) -> None:
+    def __init__(self, named: Named, names: Names) -> None:
         self._host = host_of(named)
+        self._service = names
         self._found: frozenset[str] = frozenset()
         self._problem = "was not looked up yet"
         self._answered: float | None = None
         self._asked: float | None = None
-        self._under_way: Future[None] | None = None
+        self._under_way: asyncio.Task[None] | None = None
 
-    def look(self, pool: ThreadPoolExecutor, now: float) -> Future[None] | None:
+    def look(self, now: float) -> asyncio.Task[None] | None:
         """Look it up if it is time to; gives what has to be waited for, if no answer is there yet."""
         busy = self._under_way is not None and not self._under_way.done()
         if not busy and (self._asked is None or not 0 <= now - self._asked < RESOLVED):
             self._asked = now
-            self._under_way = pool.submit(self._resolve, now)
+            self._under_way = asyncio.create_task(self._resolve(now))
         return self._under_way if self._answered is None else None
 
     def addresses(self, now: float) -> tuple[frozenset[str], str]:
@@ -107,13 +109,13 @@ class _Name:
         age = "" if self._answered is None else f" for {seconds(now - self._answered)}"
         return self._found, f"{self._host} {self._problem}{age}"
 
-    def _resolve(self, now: float) -> None:
+    async def _resolve(self, now: float) -> None:
         try:
-            rows = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
+            found = await self._service.look_up(self._host)
         except (OSError, UnicodeError) as error:
             self._problem = f"cannot be looked up ({getattr(error, 'strerror', None) or error})"
             return
-        self._found, self._answered = frozenset(str(row[4][0]) for row in rows), now
+        self._found, self._answered = frozenset(found), now
         self._problem = "was not looked up anew"
 
 

@@ -9,11 +9,14 @@ not kept beyond that: a time before now is a failure, so a workload that is new 
 
 A listed page, and a ready pod, must answer; `own_pods` in `cluster/view.py` says which pods are meant. What is not
 listed any more is gone: a file of pages, which is read again whenever it changes, says which replicas there are.
+
+Pages are read by coroutines in an event loop of their own, where all that is remembered of them is kept too: nothing of
+it needs a lock. What they said is measured in the thread that asks, so that nobody's reading waits for that; and a page
+of more than `QUICK` bytes is parsed in a thread, so that one which was made to be long takes no time from others'.
 """
 
-import threading
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -35,7 +38,9 @@ from scaler.model.measurement import (
 )
 from scaler.sources.credentials import authorization
 from scaler.sources.fair_share import held, shared
-from scaler.sources.http import OPEN_METRICS, Wire, tls_context
+from scaler.sources.http import OPEN_METRICS, QUICK, PageClient, tls_context
+from scaler.sources.loop import LoopThread
+from scaler.sources.names import Names
 from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
@@ -69,15 +74,16 @@ class ScrapeSource:
     def __init__(self, endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None) -> None:
         self._endpoint = endpoint
         self._clock = clock
-        self._lists = Lists(endpoint, addresses or _no_cluster)
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix=f"pages-{endpoint.name}")
+        self._loop = LoopThread(f"pages-{endpoint.name}")
+        self._names = Names(endpoint.name)
+        self._lists = Lists(endpoint, addresses or _no_cluster, self._names)
+        self._client: PageClient | None = None  # from the first page on
+        self._turns, self._slow_turns = asyncio.Semaphore(READERS), asyncio.Semaphore(SLOW_READERS)
         self._listed: dict[Page, _Reader] = {}
         self._pods: dict[Page, _Reader] = {}
-        self._slow_pool = ThreadPoolExecutor(SLOW_READERS, thread_name_prefix=f"slow-pages-{endpoint.name}")
         self._pages_of = lru_cache(2 * MAX_PODS)(partial(pod_pages, endpoint=endpoint))
         self._interest = _Interest(apart=endpoint.pods is not None)
         self._began: float | None = None  # since when there is nothing to read that was never read
-        self._lock = threading.Lock()  # of the readers, and of all that is kept here
 
     def fetch(
         self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
@@ -85,7 +91,7 @@ class ScrapeSource:
         """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
         signals = [ask for ask in asks if isinstance(ask, SignalAsk) and ask.reduce is None]
         at, name = times[-1], self._endpoint.name
-        look = self._look(signals, whose)
+        look = self._loop.run(self._look(signals, whose))
         measured = self._signals(signals, look, at)
         for ask in asks:
             if isinstance(ask, QueryAsk):
@@ -111,18 +117,21 @@ class ScrapeSource:
         try:
             authorization(self._endpoint)
             tls_context(self._endpoint, known=True)
-            self._lists.pages(now)
+            self._loop.run(self._lists.pages(now))
         except SourceError as error:
             return f"endpoint `{self._endpoint.name}`: {error}"
         return ""
 
     def close(self) -> None:
         """Release threads and connections."""
-        self._lists.close()
-        for pool in (self._pool, self._slow_pool):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._names.close()
+        self._loop.close(self._end())
+
+    async def _end(self) -> None:
         for reader in (*self._listed.values(), *self._pods.values()):
             reader.close()
+        if self._client:
+            await self._client.close()
 
     # ---- what was read, to signals ----
 
@@ -152,28 +161,26 @@ class ScrapeSource:
 
     # ---- pages ----
 
-    def _look(self, asks: Sequence[SignalAsk], whose: Mapping[Ask, str]) -> "_Look":
+    async def _look(self, asks: Sequence[SignalAsk], whose: Mapping[Ask, str]) -> "_Look":
         """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
         now = self._clock()
-        listed = self._lists.pages(now)
+        listed = await self._lists.pages(now)
         own = [ask for ask in asks if ask.own and self._on_pods(ask)]
-        with self._lock:
-            self._interest.note(asks, whose, now)
-            pages, problems = self._own_pages(own)
-            on_list, on_pods = self._keep(listed.pages, pages, now)
-            self._require(on_pods, own)
-        self._read([*on_list, *on_pods], now)
-        with self._lock:
-            if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
-                self._began = now
-            return _Look(
-                at=now,
-                began=self._began,
-                windows=self._interest.windows,
-                listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
-                pods=[*_of_pods(on_pods), *problems],
-                doubt=listed.doubt,
-            )
+        self._interest.note(asks, whose, now)
+        pages, problems = self._own_pages(own)
+        on_list, on_pods = self._keep(listed.pages, pages, now)
+        self._require(on_pods, own)
+        await self._read([*on_list, *on_pods], now)
+        if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
+            self._began = now
+        return _Look(
+            at=now,
+            began=self._began,
+            windows=self._interest.windows,
+            listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
+            pods=[*_of_pods(on_pods), *problems],
+            doubt=listed.doubt,
+        )
 
     def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
         """The pages of the pods that are asked about, and what is wrong with the others."""
@@ -214,7 +221,7 @@ class ScrapeSource:
             ready = (reader.page.labels[namespace], reader.page.labels[pod]) in must
             reader.required = ready and not reader.page.tried
 
-    def _read(self, readers: Sequence["_Reader"], now: float) -> None:
+    async def _read(self, readers: Sequence["_Reader"], now: float) -> None:
         """Read what is due, some at a time and what was slow apart; what is not there in time is cut off.
 
         Where a page may take longer than a tick waits, it is read on meanwhile, and not asked again before it answers.
@@ -223,37 +230,46 @@ class ScrapeSource:
             headers: dict[str, str] | str = {**self._endpoint.headers, **authorization(self._endpoint)}
         except SourceError as error:
             headers = str(error)
-        with self._lock:
-            due = {reader: self._interest.pods if reader.page.of_pod else self._interest.listed for reader in readers}
-            for reader, wanted in sorted(due.items(), key=lambda pair: pair[0].slow):
-                if not reader.due(wanted, now):
-                    continue
-                reader.begun = now, wanted
-                pool = self._slow_pool if reader.slow else self._pool
-                reader.under_way = pool.submit(self._visit, reader, wanted, headers, now)
-            awaited = {reader.under_way: reader for reader in readers if reader.under_way and not reader.in_vain}
-        done, late = wait(
-            awaited, timeout=(PATIENCE if self._endpoint.timeout > LONG else self._endpoint.timeout) * _GRACE
-        )
-        for future in late:
-            awaited[future].slow = True
-            if not self._may_take_longer(awaited[future]) and not future.cancel():
-                awaited[future].cut()
-        for future in done:
-            if not future.cancelled():
-                future.result()
+        due = {reader: self._interest.pods if reader.page.of_pod else self._interest.listed for reader in readers}
+        for reader, sought in sorted(due.items(), key=lambda pair: pair[0].slow):
+            if reader.due(sought, now):
+                reader.begun, reader.had_turn = (now, sought), False
+                reader.under_way = asyncio.create_task(self._visit(reader, sought, headers, now))
+        awaited = {reader.under_way: reader for reader in readers if reader.under_way and not reader.in_vain}
+        if not awaited:
+            return
+        patience = PATIENCE if self._endpoint.timeout > LONG else self._endpoint.timeout
+        done, late = await asyncio.wait(awaited, timeout=patience * _GRACE)
+        for task in late:
+            awaited[task].slow |= awaited[task].had_turn
+        cut = [task for task in late if not self._may_take_longer(awaited[task])]
+        for task in cut:
+            task.cancel()
+        await asyncio.gather(*cut, return_exceptions=True)
+        for task in done:
+            if not task.cancelled():
+                task.result()
 
     def _may_take_longer(self, reader: "_Reader") -> bool:
         """Whether a page has time beyond this tick."""
         ran = self._clock() - (reader.begun[0] if reader.begun else 0.0)
         return self._endpoint.timeout > LONG and 0 <= ran < self._endpoint.timeout * _GRACE
 
-    def _visit(self, reader: "_Reader", wanted: "_Wanted", headers: dict[str, str] | str, now: float) -> None:
-        """Read one page; in a thread of its own."""
-        found = reader.read(wanted.names, headers)
-        with self._lock:
-            reader.take(found, wanted, now)
-            reader.slow = self._clock() - now > PATIENCE or (reader.slow and isinstance(found, str))
+    async def _visit(self, reader: "_Reader", wanted: "_Wanted", headers: dict[str, str] | str, now: float) -> None:
+        """Read one page when it is its turn."""
+        async with self._slow_turns if reader.slow else self._turns:
+            self._client = self._client or PageClient(
+                self._endpoint, self._names, at_once=READERS + SLOW_READERS, per_host=READERS
+            )
+            reader.had_turn, turn = True, self._clock()
+            try:
+                found = await reader.read(self._client, wanted.names, headers)
+            except asyncio.CancelledError:
+                reader.take(reader.late, wanted, now)
+                raise
+        reader.take(found, wanted, now)
+        failed_again = reader.slow and isinstance(found, str)
+        reader.slow = failed_again or found == reader.late or self._clock() - turn > PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +299,14 @@ class _Reader:
     def __init__(self, page: Page, endpoint: Endpoint) -> None:
         self.page = page
         self.begun: tuple[float, _Wanted] | None = None  # the newest reading
-        self.under_way: Future[None] | None = None  # the same
-        self.slow = False  # whether it was not there in time
+        self.under_way: asyncio.Task[None] | None = None  # the same
+        self.had_turn = False  # whether it was more than waited for
+        self.slow = False  # whether it was not there in time, though it had its turn
         self.required = True  # whether it has to be there
         self.wanted_at = 0.0
         pod = page.labels.get(endpoint.dialect.name("pod")) if page.of_pod else None
         self._who = f"{pod} at {page.address}" if pod else page.address
         self._endpoint = endpoint
-        self._wire: Wire | None = None
         self._counters = Counters()
         self._samples: Mapping[str, Sequence[Sample]] = {}
         self._names: frozenset[str] = frozenset()  # of what is on it, where nothing of what is wanted is
@@ -307,28 +323,41 @@ class _Reader:
             return False
         return self.begun is None or self.begun[1] != wanted or not 0 <= now - self.begun[0] < SHARED
 
-    def read(self, names: Collection[str], headers: dict[str, str] | str) -> list[Sample] | str:
+    async def read(
+        self, client: PageClient, names: Collection[str], headers: dict[str, str] | str
+    ) -> list[Sample] | str:
         """Read the page; an error is its text.
 
         Args:
+            client: that reads it.
             names: of the samples to look for.
             headers: with the endpoint's credentials, which pods do not get; or why there are none.
         """
         if isinstance(headers, str) and not self.page.of_pod:
             return headers
         try:
-            self._wire = self._wire or Wire(self.page, self._endpoint)
-            kind, body = self._wire.read({} if self.page.of_pod or isinstance(headers, str) else headers)
-            found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
-            told = any(sample.name != PROCESS for sample in found)
-            self._names = metric_names(body) if names and not told else frozenset()
-            if not told and (other := other_format(body)):
-                return f"{self._who} answers with {other}, which is no page of metrics: is it another port or path?"
-            return found
+            sent = {} if self.page.of_pod or isinstance(headers, str) else headers
+            kind, body = await client.read(self.page, sent)
+            parsed = partial(self._parse, kind, body, names)
+            return await asyncio.to_thread(parsed) if len(body) > QUICK else parsed()
         except SourceError as error:
             return f"{self._who} {error}"
         except ValueError as error:
             return f"{self._who}: {error}"
+
+    def _parse(self, kind: str, body: bytes, names: Collection[str]) -> list[Sample] | str:
+        """The samples of a page that was read; or why it is none."""
+        found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
+        told = any(sample.name != PROCESS for sample in found)
+        self._names = metric_names(body) if names and not told else frozenset()
+        if not told and (other := other_format(body)):
+            return f"{self._who} answers with {other}, which is no page of metrics: is it another port or path?"
+        return found
+
+    @property
+    def late(self) -> str:
+        """What is said of it when it is not there in time."""
+        return f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
 
     def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
         """Remember what was read."""
@@ -360,14 +389,14 @@ class _Reader:
         """What is known of it after its newest reading."""
         ended = self.begun is not None and self._ended == self.begun[0]
         known, long = self._read_at is not None, self._endpoint.timeout > LONG
-        slow = f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
+        slow = self.late
         if long and self.under_way and not self.under_way.done():  # it has time yet, and what it said last serves
             slow = (
                 self._problem
                 if known
                 else f"{self._who} has not answered yet, and may take {seconds(self._endpoint.timeout)}"
             )
-        rates = partial(self._counters.rates, now=self._read_at or 0.0)
+        rates = self._counters.seen(self._read_at or 0.0)
         return Visit(
             page=self.page,
             samples=self._samples,
@@ -379,17 +408,10 @@ class _Reader:
             jumping=self._counters.jumping,
         )
 
-    def cut(self) -> None:
-        """End what is being read."""
-        if self._wire:
-            self._wire.cut()
-
     def close(self) -> None:
-        """Release the connection, or leave that to what is being read."""
-        if self.under_way and not self.under_way.done():
-            self.cut()
-        elif self._wire:
-            self._wire.close()
+        """End what is being read."""
+        if self.under_way:
+            self.under_way.cancel()
 
 
 class _Interest:

@@ -1,11 +1,12 @@
 """Pages behind names: of Services, whose addresses Kubernetes tells, and in DNS."""
 
+import asyncio
 import socket
 
 import pytest
 
 from scaler.config.endpoint import Endpoint, Named
-from scaler.sources.pages import discovery
+from scaler.sources.names import Names
 from scaler.sources.pages.discovery import LASTS, RESOLVED, Lists
 
 SERVICE = Named("service", "http://epp.team:9090/metrics", {"namespace": "team"})
@@ -15,15 +16,9 @@ DNS = Named("dns", "http://gateway.team:9090/metrics")
 @pytest.fixture
 def made():
     """Gives a function that makes the lists of an endpoint."""
-    open_ = []
-
-    def make(*named, addresses=None):
-        open_.append(Lists(Endpoint("pages", timeout=4.0, named=named), addresses))
-        return open_[-1]
-
-    yield make
-    for one in open_:
-        one.close()
+    names = Names("pages")
+    yield lambda *named, addresses=None: Lists(Endpoint("pages", timeout=4.0, named=named), addresses, names)
+    names.close()
 
 
 @pytest.fixture
@@ -36,28 +31,27 @@ def zone(monkeypatch):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in known[host]]
 
-    monkeypatch.setattr(discovery.socket, "getaddrinfo", look)  # the only place where a test cannot have the real thing
+    monkeypatch.setattr(socket, "getaddrinfo", look)  # the only place where a test cannot have the real thing
     return known
 
 
-def told(made, now):
+async def told(made, now):
     """The addresses, and what is doubted."""
-    listed = made.pages(now)
+    listed = await made.pages(now)
     assert listed.doubt == ""
     return [page.address for page in listed.pages], "; ".join(why for _, why in listed.unsure)
 
 
-def settled(made, now):
+async def settled(made, now):
     """What is known once looking up has come to its end."""
-    made.pages(now)
-    for name in made._names.values():
-        name._under_way.result()
-    return told(made, now)
+    await made.pages(now)
+    await asyncio.gather(*(name._under_way for name in made._names.values()))
+    return await told(made, now)
 
 
-def test_a_service_has_a_page_at_each_of_its_addresses(made):
+async def test_a_service_has_a_page_at_each_of_its_addresses(made):
     said = {("team", "epp"): (frozenset({"10.0.0.2", "10.0.0.1"}), "")}
-    listed = made(SERVICE, addresses=lambda *key: said[key]).pages(0.0)
+    listed = await made(SERVICE, addresses=lambda *key: said[key]).pages(0.0)
     assert [(one.address, dict(one.labels)) for one in listed.pages] == [
         ("10.0.0.1:9090", {"namespace": "team"}),
         ("10.0.0.2:9090", {"namespace": "team"}),
@@ -74,33 +68,34 @@ def test_a_service_has_a_page_at_each_of_its_addresses(made):
         ({"127.0.0.1"}, "", "epp.team is at 127.0.0.1, a loopback address, which the endpoint's networks do not name"),
     ],
 )  # fmt: skip
-def test_addresses_that_are_old_or_none_are_doubted(made, addresses, problem, doubt):
-    [(page, why)] = made(SERVICE, addresses=lambda *_: (frozenset(addresses), problem)).pages(0.0).unsure
+async def test_addresses_that_are_old_or_none_are_doubted(made, addresses, problem, doubt):
+    listed = await made(SERVICE, addresses=lambda *_: (frozenset(addresses), problem)).pages(0.0)
+    [(page, why)] = listed.unsure
     assert (page.url, page.labels, why) == (SERVICE.url, SERVICE.labels, doubt), "it is doubted for its own namespace"
 
 
-def test_a_name_is_looked_up_again_and_again_and_follows_its_addresses(made, zone):
+async def test_a_name_is_looked_up_again_and_again_and_follows_its_addresses(made, zone):
     zone["gateway.team"] = ["10.0.0.1", "10.0.0.2"]
     one = made(DNS)
-    assert told(one, 0.0) == (["10.0.0.1:9090", "10.0.0.2:9090"], "")
+    assert await told(one, 0.0) == (["10.0.0.1:9090", "10.0.0.2:9090"], "")
     zone["gateway.team"] = ["10.0.0.3"]
-    assert len(settled(one, RESOLVED - 1)[0]) == 2
-    assert settled(one, RESOLVED + 1)[0] == ["10.0.0.3:9090"]
+    assert len((await settled(one, RESOLVED - 1))[0]) == 2
+    assert (await settled(one, RESOLVED + 1))[0] == ["10.0.0.3:9090"]
 
 
-def test_a_name_that_cannot_be_looked_up_leaves_the_last_addresses_which_are_doubted_in_the_end(made, zone):
+async def test_a_name_that_cannot_be_looked_up_leaves_the_last_addresses_which_are_doubted_in_the_end(made, zone):
     one = made(DNS)
-    assert settled(one, 0.0) == ([], "gateway.team cannot be looked up (Name or service not known)")
+    assert await settled(one, 0.0) == ([], "gateway.team cannot be looked up (Name or service not known)")
     zone["gateway.team"] = ["10.0.0.1"]
-    assert settled(one, 10.0)[1] == ""
+    assert (await settled(one, 10.0))[1] == ""
     zone.clear()
-    pages, doubt = settled(one, 10.0 + LASTS)
+    pages, doubt = await settled(one, 10.0 + LASTS)
     assert (len(pages), doubt) == (1, "")
-    pages, doubt = settled(one, 20.0 + LASTS)
+    pages, doubt = await settled(one, 20.0 + LASTS)
     assert len(pages) == 1
     assert doubt == "gateway.team cannot be looked up (Name or service not known) for 1m10s"
 
 
-def test_a_real_name_is_looked_up(made):
+async def test_a_real_name_is_looked_up(made):
     made = made(Named("dns", "http://localhost:9090/metrics"))
-    assert settled(made, 0.0)[1].startswith("localhost is at ")
+    assert (await settled(made, 0.0))[1].startswith("localhost is at ")
