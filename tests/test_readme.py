@@ -51,7 +51,7 @@ def of_kind(*kinds):
 
 
 def defaults(settings=None):
-    return read_settings(settings or {"prometheus": "http://p"}, "s", {}, {}).defaults()
+    return read_settings(settings or {"prometheus": "http://p"}, "s", {}, {}).defaults
 
 
 def bound(tree):
@@ -129,11 +129,11 @@ def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
     endpoint = settings.endpoints["pods"]
     kinds = [one.kind for one in endpoint.named]
     assert (endpoint.pods, kinds, len(endpoint.pages)) == (PodPages(), ["service", "dns"], 2)
-    assert read_settings({}, "docs", {}, {})["defaults.endpoint"] == "pods"
+    assert read_settings({}, "docs", {}, {}).defaults.endpoint == "pods"
     trigger = parse_trigger(
         Request("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
     )
-    assert bind(None, trigger, settings.defaults()).endpoints == {"pods"}
+    assert bind(None, trigger, settings.defaults).endpoints == {"pods"}
 
 
 GITOPS = {  # of Argo CD and Flux: what the first line says it is, and where it has the values of the chart

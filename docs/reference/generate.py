@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from scaler.config.catalog import shipped_formulas
-from scaler.config.defaults import WORKLOAD_KEYS, Key
+from scaler.config.defaults import WORKLOAD_KEYS
 from scaler.config.formula_file import MEASURED, OVERRIDES, FormulaFile, Parameter, parse_file
+from scaler.config.keys import Key
 from scaler.config.outputs import MEMBER_KEYS
 from scaler.config.schema import SCHEMAS, default_text
 from scaler.config.settings import KEYS, flag, read_settings, shown, variable

@@ -62,7 +62,7 @@ class Service:
     def __init__(self, settings: Settings, clock: Callable[[], float], timer: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
-        self._own_formulas = Path(settings["formulas"]) if settings["formulas"] else None
+        self._own_formulas = settings.formulas
         self._kube = kube_of(settings, clock)
         addresses = self._kube.addresses if self._kube else None
         self._sources = {name: source_of(one, clock, addresses) for name, one in settings.endpoints.items()}
@@ -70,14 +70,14 @@ class Service:
         self.engine = Engine(
             self._sources,
             load(self._own_formulas),
-            settings.defaults(),
+            settings.defaults,
             clock,
             limits(settings),
             logs.log_decision,
         )
         self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(
-            self.engine, self.server, registry, settings["admin.maxWorkloads"], access=access_of(settings, timer)
+            self.engine, self.server, registry, settings.admin.max_workloads, access=access_of(settings, timer)
         )
         self._admin: AppRunner | None = None
         self._pictured = asyncio.Event()  # set once there was a picture of the cluster, or there can be none
@@ -92,7 +92,7 @@ class Service:
             logger.error("formula file not in force", extra={"file": name, "problem": problem})
         _say_what_was_read(self.engine.catalog)
         await self.server.start()
-        self._admin = await admin.serve(self._pages, self.settings["admin.address"])
+        self._admin = await admin.serve(self._pages, self.settings.admin.address)
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Decide until told to stop, then drain: no call that was sent is lost.
@@ -218,38 +218,39 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> ClusterCache | No
     Raises:
         ConfigError: workloads are measured by what only Kubernetes tells.
     """
-    given = settings["kubernetes.kubeconfig"]
-    kubeconfig = Path(given) if given else None
-    enabled = settings["kubernetes.enabled"]
-    if enabled == "false" or (enabled == "auto" and not reachable(kubeconfig)):
-        if settings.endpoints[settings["defaults.endpoint"]].pods:
+    watched = settings.kubernetes
+    if watched.enabled == "false" or (watched.enabled == "auto" and not reachable(watched.kubeconfig)):
+        if settings.endpoints[settings.defaults.endpoint].pods:
             problem = "pods are found through Kubernetes, to which there is no access"
             raise ConfigError("settings", "defaults.endpoint", problem, "`prometheus: URL`, or kubernetes.kubeconfig")
         return None
-    behind = {one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"}
-    names = settings["kubernetes.scalerAddresses"]
-    fixed = settings["kubernetes.provisioner"] == "none"
-    return ClusterCache(kubeconfig, settings["kubernetes.namespaces"], names, clock, behind=behind, fixed=fixed)
+    return ClusterCache(
+        watched.kubeconfig,
+        watched.namespaces,
+        watched.scaler_addresses,
+        clock,
+        behind={one.service for each in settings.endpoints.values() for one in each.named if one.kind == "service"},
+        fixed=watched.provisioner == "none",
+    )
 
 
 def access_of(settings: Settings, timer: Callable[[], float]) -> Access | None:
     """Who may see decisions on the admin pages; None where that is whoever reaches them."""
-    if settings["admin.authorization"] == "off":
+    if settings.admin.authorization == "off":
         return None
-    given = settings["kubernetes.kubeconfig"]
-    return Access(Reviews(Path(given) if given else None), timer, asyncio.to_thread)
+    return Access(Reviews(settings.kubernetes.kubeconfig), timer, asyncio.to_thread)
 
 
 def limits(settings: Settings) -> Limits:
     """The engine's bounds; its patience is a little longer than any source's own time-out."""
     slowest = max(endpoint.timeout for endpoint in settings.endpoints.values())
     return Limits(
-        budget=settings["grpc.firstDecisionTimeout"],
-        workloads=settings["limits.workloads"],
-        objects_per_namespace=settings["limits.objectsPerNamespace"],
-        formula_steps=settings["limits.formulaStepsPerNamespace"],
-        forget_after=settings["limits.forgetAfter"],
-        evaluation_delay=settings["evaluationDelay"],
+        budget=settings.grpc.first_decision_timeout,
+        workloads=settings.limits.workloads,
+        objects_per_namespace=settings.limits.objects_per_namespace,
+        formula_steps=settings.limits.formula_steps_per_namespace,
+        forget_after=settings.limits.forget_after,
+        evaluation_delay=settings.evaluation_delay,
         direct=frozenset(name for name, endpoint in settings.endpoints.items() if endpoint.direct),
         patience=slowest + 1.0,
     )
@@ -257,15 +258,14 @@ def limits(settings: Settings) -> Limits:
 
 def listen(settings: Settings) -> Listen:
     """How the gRPC server listens."""
-    cert, key, client_ca = (settings[f"grpc.tls.{name}"] for name in ("cert", "key", "clientCA"))
-    tls = TlsFiles(Path(cert), Path(key), Path(client_ca) if client_ca else None) if cert else None
+    grpc, tls = settings.grpc, settings.grpc.tls
     return Listen(
-        address=settings["grpc.address"],
-        tls=tls,
-        max_connection_age=settings["grpc.maxConnectionAge"],
-        drain=settings["grpc.drain"],
-        grace=settings["grpc.grace"],
-        reflection=settings["grpc.reflection"],
+        address=grpc.address,
+        tls=TlsFiles(tls.cert, tls.key, tls.client_ca) if tls.cert and tls.key else None,
+        max_connection_age=grpc.max_connection_age,
+        drain=grpc.drain,
+        grace=grpc.grace,
+        reflection=grpc.reflection,
     )
 
 
@@ -275,7 +275,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
     Raises:
         ConfigError: the settings name something that is not there.
     """
-    logs.configure(settings["log.level"], settings["log.format"])
+    logs.configure(settings.log.level, settings.log.format)
     _allow_all_files()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,14 +5,14 @@ files and triggers, `defaults.KEY` of the settings, the tables of the reference,
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
+from scaler.config.keys import Key, declared, setting
 from scaler.config.schedule import Window, schedule
-from scaler.model.fields import REQUIRED, Fields, duration, number, schema_of, takes, text
+from scaler.model.fields import REQUIRED, duration, number, schema_of, takes, text
 
-T = TypeVar("T")
 Mode = Literal["clamp", "report", "off"]
 
 
@@ -65,24 +65,6 @@ def scale_down(raw: object) -> ScaleDown | None:
     return ScaleDown(percent, None if window == "startup" else duration(0, 3600)(window))
 
 
-@dataclass(frozen=True, slots=True)
-class Key(Generic[T]):
-    """One key of configuration."""
-
-    path: str
-    read: Callable[[object], T]
-    default: T
-    meaning: str
-
-    def take(self, fields: Fields, default: T) -> T:
-        """Take the key, or another default than its own."""
-        return fields.take(self.path, self.read, default)
-
-    def inside(self, section: str) -> "Key[T]":
-        """Return the same key in a section."""
-        return Key(f"{section}.{self.path}", self.read, self.default, self.meaning)
-
-
 @takes(type=["string", "boolean"])
 def condition(raw: object) -> str:
     """Read a condition as text; YAML reads a bare `true` as a boolean."""
@@ -116,19 +98,24 @@ WORKLOAD_KEYS: tuple[Key[Any], ...] = (  # of a formula file, and of a trigger i
 class Defaults:
     """What the settings say for every workload that does not say it itself."""
 
-    interval: float = INTERVAL.default  # seconds between ticks
-    direct_interval: float = DIRECT_INTERVAL.default  # the same where no query has to be paid
+    interval: float = declared(INTERVAL, INTERVAL.default)
+    direct_interval: float = declared(DIRECT_INTERVAL, DIRECT_INTERVAL.default)
+    hold_for: float = declared(HOLD_FOR, HOLD_FOR.default)
+    idle_for: float = declared(IDLE_FOR, IDLE_FOR.default)
+    capacity: Mode = declared(CAPACITY, CAPACITY.default)
+    startup: float = declared(STARTUP, STARTUP.default)
+    scale_down: ScaleDown | None = declared(SCALE_DOWN_KEY, SCALE_DOWN_KEY.default)  # None: at once
+    engine: str = setting(text, "vllm", "engine of triggers that name none")
+    gateway: str = setting(text, "llm-d", "gateway of triggers that name none")
+    gateway_namespace: str | None = setting(
+        text, None, "where gateways run that serve many namespaces; else the workload's"
+    )
+    endpoint: str = declared(
+        Key("endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
+        "default",
+    )
+    gateway_endpoint: str | None = setting(text, None, "endpoint of what gateways say; the trigger's when not given")
     direct: frozenset[str] = frozenset()  # endpoints whose pages are read directly
-    hold_for: float = HOLD_FOR.default  # seconds an answer outlives its data
-    idle_for: float = IDLE_FOR.default  # seconds of quiet before "inactive"
-    capacity: Mode = CAPACITY.default
-    startup: float = STARTUP.default
-    scale_down: ScaleDown | None = SCALE_DOWN_KEY.default  # None: at once
-    engine: str = "vllm"
-    gateway: str = "llm-d"
-    gateway_namespace: str | None = None  # of gateways that serve many namespaces; None: the workload's own
-    endpoint: str = "default"
-    gateway_endpoint: str | None = None  # of what gateways say; None: the workload's own
     endpoints: tuple[str, ...] = ("default",)  # empty: not known here, so any name is taken
     only_for: Mapping[str, frozenset[str]] = field(default_factory=dict)  # endpoint -> the only namespaces it is for
     enforced: Mapping[str, str] = field(default_factory=dict)  # endpoint -> label of the namespace that its PromQL gets

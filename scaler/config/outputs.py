@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scaler.config import variants
-from scaler.config.defaults import Key
+from scaler.config.keys import Key
 from scaler.config.variants import MixRules, MixText, read_mix, read_variants
 from scaler.formula import Program
 from scaler.model.errors import ConfigError, nearest

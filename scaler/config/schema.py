@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from scaler.config import endpoint, formula_file, outputs, signals, variants
-from scaler.config.defaults import WORKLOAD_KEYS, Defaults, Key
+from scaler.config.defaults import WORKLOAD_KEYS, Defaults
+from scaler.config.keys import Key
 from scaler.config.metrics import FORMULA_NAME, NAME, Scope, read_input
 from scaler.config.settings import KEYS
 from scaler.model.availability import GPU_COUNTS

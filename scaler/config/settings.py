@@ -7,25 +7,16 @@ address or a credential.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from scaler.config.defaults import (
-    CAPACITY,
-    DIRECT_INTERVAL,
-    HOLD_FOR,
-    IDLE_FOR,
-    INTERVAL,
-    SCALE_DOWN_KEY,
-    STARTUP,
-    Defaults,
-    Key,
-    scale_down,
-)
+from scaler.config.defaults import Defaults, ScaleDown
 from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
+from scaler.config.keys import Key, keys_of, made, setting, written
 from scaler.model.errors import ConfigError
-from scaler.model.fields import Fields, boolean, choice, duration, matching, seconds, takes, text, whole
+from scaler.model.fields import Fields, boolean, choice, duration, matching, schema_of, seconds, takes, text, whole
 
 ENVIRONMENT = "LLM_SCALER_"
 SERVER = "LLM_SCALER_SERVER"  # where `explain` asks; no setting of the server, but often in the same environment
@@ -50,100 +41,108 @@ def _switch(raw: object) -> str:
     return choice("auto", "true", "false")(str(raw).lower())
 
 
-KEYS: tuple[Key[Any], ...] = (
-    Key("formulas", text, None, "folder of own formula files, beside the shipped ones"),
-    Key("prometheus", server_url, None, "URL of the endpoint `default`, for a start without a file"),
-    Key("grpc.address", _ADDRESS, "0.0.0.0:6000", "where KEDA asks"),
-    Key("grpc.firstDecisionTimeout", duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"),
-    Key("grpc.maxConnectionAge", duration(10, 86400), 60.0, "after which a connection is asked to come anew"),
-    Key("grpc.drain", duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on"),
-    Key("grpc.grace", duration(0, 600), 70.0, "after it, how long calls may go on coming, and again to finish"),
-    Key("grpc.reflection", boolean, False, "whether grpcurl can list the service"),
-    Key("grpc.tls.cert", text, None, "certificate file; with grpc.tls.key turns TLS on"),
-    Key("grpc.tls.key", text, None, "key file"),
-    Key("grpc.tls.clientCA", text, None, "CA file; clients must then show a certificate it signed"),
-    Key("admin.address", _ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP"),
-    Key(
-        "admin.authorization",
+@takes(**schema_of(text))
+def _file(raw: object) -> Path | None:
+    """The name of a file or folder; an empty one is none."""
+    name = text(raw)
+    return Path(name) if name else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificates of the gRPC server."""
+
+    cert: Path | None = setting(_file, None, "certificate file; with grpc.tls.key turns TLS on")
+    key: Path | None = setting(_file, None, "key file")
+    client_ca: Path | None = setting(
+        _file, None, "CA file; clients must then show a certificate it signed", name="clientCA"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """The server that KEDA asks."""
+
+    address: str = setting(_ADDRESS, "0.0.0.0:6000", "where KEDA asks")
+    first_decision_timeout: float = setting(
+        duration(0.1, 10), 2.0, "how long a call waits for a workload's first decision"
+    )
+    max_connection_age: float = setting(duration(10, 86400), 60.0, "after which a connection is asked to come anew")
+    drain: float = setting(duration(0, 60), 5.0, "pause between NOT_SERVING and the end, for clients to move on")
+    grace: float = setting(duration(0, 600), 70.0, "after it, how long calls may go on coming, and again to finish")
+    reflection: bool = setting(boolean, False, "whether grpcurl can list the service")
+    tls: Tls = field(default_factory=Tls)
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The pages for people, probes and Prometheus."""
+
+    address: str = setting(_ADDRESS, "0.0.0.0:8080", "metrics, probes and explain over HTTP")
+    authorization: str = setting(
         choice("off", "kubernetes"),
         "off",
         "who may see decisions: whoever reaches the port, or who may get the ScaledObjects of their namespace",
-    ),
-    Key("admin.maxWorkloads", whole(0, 100_000), 1000, "workloads with metrics of their own"),
-    INTERVAL.inside("defaults"),
-    DIRECT_INTERVAL.inside("defaults"),
-    HOLD_FOR.inside("defaults"),
-    IDLE_FOR.inside("defaults"),
-    CAPACITY.inside("defaults"),
-    STARTUP.inside("defaults"),
-    SCALE_DOWN_KEY.inside("defaults"),
-    Key("defaults.engine", text, "vllm", "engine of triggers that name none"),
-    Key("defaults.gateway", text, "llm-d", "gateway of triggers that name none"),
-    Key("defaults.gatewayNamespace", text, None, "where gateways run that serve many namespaces; else the workload's"),
-    Key("defaults.endpoint", text, None, "endpoint of triggers that name none; `default`, or where none is, `pods`"),
-    Key("defaults.gatewayEndpoint", text, None, "endpoint of what gateways say; the trigger's when not given"),
-    Key("evaluationDelay", duration(0, 60), 0.5, "how far back sources are asked, so that late samples are in"),
-    Key("limits.workloads", whole(1, 100_000), 5000, "above it the oldest workload is forgotten"),
-    Key(
-        "limits.objectsPerNamespace",
-        whole(1, 100_000),
-        5000,
-        "ScaledObjects and ScaledJobs of one namespace; more of them are refused",
-    ),
-    Key(
-        "limits.formulaStepsPerNamespace",
+    )
+    max_workloads: int = setting(whole(0, 100_000), 1000, "workloads with metrics of their own")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What nobody may have more of."""
+
+    workloads: int = setting(whole(1, 100_000), 5000, "above it the oldest workload is forgotten")
+    objects_per_namespace: int = setting(
+        whole(1, 100_000), 5000, "ScaledObjects and ScaledJobs of one namespace; more of them are refused"
+    )
+    formula_steps_per_namespace: int = setting(
         whole(1, 100_000_000),
         250_000,
         "steps a second that the formulas of one namespace may take together; more of them are refused",
-    ),
-    Key("limits.forgetAfter", duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten"),
-    Key("kubernetes.enabled", _switch, "auto", "whether Kubernetes is watched; auto: where there is access"),
-    Key("kubernetes.kubeconfig", text, None, "kubeconfig file; else the pod's service account, or KUBECONFIG"),
-    Key("kubernetes.namespaces", _words, (), "namespaces to watch; all when not given"),
-    Key("kubernetes.scalerAddresses", _words, (), "hosts of scalerAddress that are this service; any when not given"),
-    Key(
-        "kubernetes.provisioner", choice("auto", "none"), "auto", "who buys machines: Karpenter if it is there, or none"
-    ),
-    Key("log.level", choice("debug", "info", "warning", "error"), "info", "the least that is logged"),
-    Key("log.format", choice("json", "text"), "json", "one JSON object a line, or plain lines"),
-)
+    )
+    forget_after: float = setting(duration(60, 7 * 86400), 7200.0, "a workload that nobody asks about is forgotten")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """How the cluster is watched."""
+
+    enabled: str = setting(_switch, "auto", "whether Kubernetes is watched; auto: where there is access")
+    kubeconfig: Path | None = setting(_file, None, "kubeconfig file; else the pod's service account, or KUBECONFIG")
+    namespaces: tuple[str, ...] = setting(_words, (), "namespaces to watch; all when not given")
+    scaler_addresses: tuple[str, ...] = setting(
+        _words, (), "hosts of scalerAddress that are this service; any when not given"
+    )
+    provisioner: str = setting(choice("auto", "none"), "auto", "who buys machines: Karpenter if it is there, or none")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged."""
+
+    level: str = setting(choice("debug", "info", "warning", "error"), "info", "the least that is logged")
+    format: str = setting(choice("json", "text"), "json", "one JSON object a line, or plain lines")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, by key, and the endpoints."""
+    """All settings, in the order of the file."""
 
-    values: Mapping[str, Any]
-    endpoints: Mapping[str, Endpoint]
+    formulas: Path | None = setting(_file, None, "folder of own formula files, beside the shipped ones")
+    prometheus: str | None = setting(server_url, None, "URL of the endpoint `default`, for a start without a file")
+    grpc: Grpc = field(default_factory=Grpc)
+    admin: Admin = field(default_factory=Admin)
+    defaults: Defaults = field(default_factory=Defaults)  # what workloads inherit
+    evaluation_delay: float = setting(
+        duration(0, 60), 0.5, "how far back sources are asked, so that late samples are in"
+    )
+    limits: Bounds = field(default_factory=Bounds)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
+    log: Log = field(default_factory=Log)
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
-    def __getitem__(self, path: str) -> Any:
-        """The value of one key of KEYS."""
-        return self.values[path]
 
-    def defaults(self) -> Defaults:
-        """What workloads inherit."""
-        return Defaults(
-            interval=self["defaults.interval"],
-            direct_interval=self["defaults.directInterval"],
-            direct=frozenset(name for name, endpoint in self.endpoints.items() if endpoint.direct),
-            hold_for=self["defaults.holdFor"],
-            idle_for=self["defaults.idleFor"],
-            capacity=self["defaults.capacity"],
-            startup=self["defaults.startup"],
-            scale_down=self["defaults.scaleDown"],
-            engine=self["defaults.engine"],
-            gateway=self["defaults.gateway"],
-            gateway_namespace=self["defaults.gatewayNamespace"],
-            endpoint=self["defaults.endpoint"],
-            gateway_endpoint=self["defaults.gatewayEndpoint"],
-            endpoints=tuple(sorted(self.endpoints)),
-            only_for={name: frozenset(one.namespaces) for name, one in self.endpoints.items() if one.namespaces},
-            enforced={
-                name: one.labels.get("namespace", "namespace")
-                for name, one in self.endpoints.items()
-                if one.enforce_namespace
-            },
-        )
+KEYS: tuple[Key[Any], ...] = tuple(keys_of(Settings))
 
 
 def variable(path: str) -> str:
@@ -190,9 +189,25 @@ def read_settings(
         endpoints.setdefault(PODS.name, PODS)
     if values["defaults.endpoint"] is None:
         values["defaults.endpoint"] = PODS.name if "default" not in endpoints and PODS.name in endpoints else "default"
-    settings = Settings(MappingProxyType(values), MappingProxyType(endpoints))
+    settings = made(Settings, values, defaults=_defaults(values, endpoints), endpoints=MappingProxyType(endpoints))
     _check(settings, where)
     return settings
+
+
+def _defaults(values: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> Defaults:
+    """What workloads inherit, with what it says of the endpoints."""
+    enforced = {
+        name: one.labels.get("namespace", "namespace") for name, one in endpoints.items() if one.enforce_namespace
+    }
+    return made(
+        Defaults,
+        values,
+        "defaults",
+        direct=frozenset(name for name, endpoint in endpoints.items() if endpoint.direct),
+        endpoints=tuple(sorted(endpoints)),
+        only_for={name: frozenset(one.namespaces) for name, one in endpoints.items() if one.namespaces},
+        enforced=enforced,
+    )
 
 
 def _from_file(fields: Fields) -> dict[str, Any]:
@@ -226,35 +241,35 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _check(settings: Settings, where: str) -> None:
     """What concerns more than one key."""
-    if bool(settings["grpc.tls.cert"]) != bool(settings["grpc.tls.key"]):
+    tls, defaults = settings.grpc.tls, settings.defaults
+    if bool(tls.cert) != bool(tls.key):
         raise ConfigError(where, "grpc.tls", "has only one of cert and key", "both or neither")
-    if settings["grpc.tls.clientCA"] and not settings["grpc.tls.cert"]:
+    if tls.client_ca and not tls.cert:
         raise ConfigError(where, "grpc.tls.clientCA", "is given without cert and key", "all three")
     none = "none yet: give `prometheus: URL`, or name them under `endpoints:`"
-    for key in ("defaults.endpoint", "defaults.gatewayEndpoint"):
-        if settings[key] not in (None, *settings.endpoints):
+    named = {"defaults.endpoint": defaults.endpoint, "defaults.gatewayEndpoint": defaults.gateway_endpoint}
+    for key, name in named.items():
+        if name not in (None, *settings.endpoints):
             known = ", ".join(sorted(settings.endpoints)) or none
-            raise ConfigError(where, key, f"{settings[key]!r} is not an endpoint", known)
+            raise ConfigError(where, key, f"{name!r} is not an endpoint", known)
 
 
-def _shown(key: Key[Any], value: object) -> object:
+def _shown(value: object) -> object:
     """One value as the file would say it."""
-    if key.read is scale_down:
-        return "off" if value is None else str(value)
     if isinstance(value, float):
         return seconds(value)
+    if isinstance(value, Path | ScaleDown):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
 
 
 def shown(settings: Settings) -> dict[str, object]:
     """The settings as they are in force, for `serve --print-settings`; file names are shown, contents never."""
-    tree: dict[str, object] = {}
-    for key in KEYS:
-        value = settings[key.path]
-        *sections, name = key.path.split(".")
-        place: dict[str, Any] = tree
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[name] = _shown(key, value)
+    tree = _all_shown(written(settings))
+    tree["defaults"]["scaleDown"] = _shown(settings.defaults.scale_down or "off")
     tree["endpoints"] = {name: shown_endpoint(endpoint) for name, endpoint in settings.endpoints.items()}
     return tree
+
+
+def _all_shown(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _all_shown(one) if isinstance(one, dict) else _shown(one) for name, one in tree.items()}

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaler.config.defaults import Key
+from scaler.config.keys import Key
 from scaler.model.errors import ConfigError, nearest
 from scaler.model.fields import REQUIRED, Fields, number, show, text, whole
 from scaler.policy.variants import INSTALL, MISSING, solvable

@@ -91,7 +91,7 @@ def test_an_endpoint_for_some_namespaces_is_refused_to_all_others(namespace, all
         (usual, {"endpoint": "team"}),
         (gateways, {"gatewayEndpoint": "team"}),
     ):
-        settings = read_settings({**SHARED, "defaults": defaults}, "s", {}, {}).defaults()
+        settings = read_settings({**SHARED, "defaults": defaults}, "s", {}, {}).defaults
         trigger = parse_trigger(Request(namespace, "w", tuple(sorted(metadata.items()))))
         if allowed:
             assert "team" in bind(None, trigger, settings).endpoints
@@ -112,7 +112,7 @@ def test_a_namespace_that_has_no_endpoint_is_told_so():
     )
     trigger = parse_trigger(Request("evil", "w", (("expression", "waiting"), ("target", "1"))))
     with pytest.raises(ConfigError, match="no endpoint for this namespace"):
-        bind(None, trigger, settings.defaults())
+        bind(None, trigger, settings.defaults)
 
 
 QUERIES = [
@@ -133,7 +133,7 @@ def test_the_queries_of_formula_files_select_the_triggers_namespace_where_the_en
         ({"labels": {}}, 'namespace="demo"'),
     ):
         endpoint = {"url": "http://p", "enforceNamespace": matcher is not None, **own}
-        settings = read_settings({"endpoints": {"default": endpoint}}, "s", {}, {}).defaults()
+        settings = read_settings({"endpoints": {"default": endpoint}}, "s", {}, {}).defaults
         [ask] = [one for one in bind(file, trigger, settings).asks() if isinstance(one, QueryAsk)]
         assert ask.text.count(matcher or "demo") == (query.count("errors") + query.count("{") if matcher else 0)
 

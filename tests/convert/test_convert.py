@@ -51,7 +51,7 @@ def spec_of(plan):
 
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_what_it_prints_passes_check_and_binds(name):
-    defaults = read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults()
+    defaults = read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults
     for plan in plans(name):
         tree, scaled = written(plan)
         if plan is plans(name)[0]:

@@ -195,7 +195,7 @@ def test_the_trigger_of_the_readme_reads_the_page(engine, source):
     assert len(written) <= 6, "a ScaledObject with it has ten lines more"
     here = {**written, **{key: value for key, value in LABELS.items() if key in written}}
     trigger = parse_trigger(Request(engine, "llm", tuple(sorted(here.items()))))
-    spec = bind(formula(trigger.formula), trigger, read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults())
+    spec = bind(formula(trigger.formula), trigger, read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults)
     answers = {ask: readings[0] for ask, readings in source.fetch([item.ask for item in spec.inputs], [AT]).items()}
     values = {item.name: number(answers[item.ask], item) for item in spec.inputs}
     assert spec.program.evaluate({**values, **spec.parameters}) == pytest.approx(PAGES[engine]["load"])

@@ -169,7 +169,7 @@ def collect(
         ConfigError: an endpoint is read page by page, and pages have no past.
         SourceError: nothing at all could be measured.
     """
-    counts = replica_asks(subject, settings["defaults.endpoint"])
+    counts = replica_asks(subject, settings.defaults.endpoint)
     # What KEDA asks itself it asks as of the moment; llm-scaler waits for scrapes that are late.
     at_once = {*subject.asked_by_keda, *counts.values()}
     by_endpoint: dict[str, dict[Ask, Ask]] = {}  # what is asked in an ask's place -> the ask
@@ -178,7 +178,7 @@ def collect(
     series: dict[Ask, list[Measured]] = {ask: [] for own in by_endpoint.values() for ask in own.values()}
     step_ = times[1] - times[0]
     batches = [times[first : first + BATCH] for first in range(0, len(times), BATCH)]
-    delay = settings["evaluationDelay"]
+    delay = settings.evaluation_delay
     with _sources(settings, by_endpoint) as sources, _bar(len(batches) * len(sources)) as step:
         for name, source in sources.items():
             for batch in batches:

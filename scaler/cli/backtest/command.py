@@ -148,7 +148,7 @@ class _Task:
         self._arguments = arguments
         self._now = now
         self._settings = _settings(arguments)
-        self._catalog = load(Path(self._settings["formulas"]) if self._settings["formulas"] else None)
+        self._catalog = load(self._settings.formulas)
         self._queries = dict(pair(word, str) for word in arguments.query)
         namespace, name = namespace_and_name(arguments.workload)
         given = _read(arguments.read)
@@ -189,7 +189,7 @@ class _Task:
     def _price(self) -> prices.Priced | None:
         """What a GPU costs by the NodeClaims of the cluster that the object was read from."""
         said = prices.given(self._arguments.node_price)
-        endpoint = self._settings.endpoints.get(self._settings["defaults.endpoint"])
+        endpoint = self._settings.endpoints.get(self._settings.defaults.endpoint)
         known = endpoint if endpoint is not None and not endpoint.direct else None
         api = ApiServer(self._kubeconfig)
         try:
@@ -204,16 +204,16 @@ class _Task:
 
     @property
     def _kubeconfig(self) -> Path | None:
-        written = self._arguments.kubeconfig or self._settings["kubernetes.kubeconfig"]
+        written = self._arguments.kubeconfig or self._settings.kubernetes.kubeconfig
         return Path(written) if written else None
 
     def _subject(self, manifest: Mapping[str, Any], where: str) -> Subject:
-        endpoint = self._settings["defaults.endpoint"]
+        endpoint = self._settings.defaults.endpoint
         return read_subject(manifest, Context(where, self._bind, endpoint, self._queries))
 
     def _bind(self, request: Request) -> WorkloadSpec:
         try:
-            return self._catalog.bind(request, self._settings.defaults()).spec
+            return self._catalog.bind(request, self._settings.defaults).spec
         except UnknownFormula as error:
             raise ConfigError("trigger", "formula", str(error)) from error
 
@@ -300,7 +300,7 @@ class _Task:
     def _load(self, step: float) -> dict[str, Ask]:
         arguments = self._arguments
         window = max(step, SCRAPES * _span(arguments.scrape, "--scrape"))
-        return collect.load_asks(self.subject, self._settings.defaults(), arguments.engine, arguments.model, window)
+        return collect.load_asks(self.subject, self._settings.defaults, arguments.engine, arguments.model, window)
 
     def _latencies(self, step: float) -> dict[str, Ask]:
         arguments = self._arguments

@@ -132,7 +132,7 @@ class _Demo:
     async def play(self, folder: Path, clock: Callable[[], float]) -> None:
         """Play it to the end."""
         settings = _settings(folder, self._options.pace)
-        admin = settings["admin.address"]
+        admin = settings.admin.address
         server = "" if admin.endswith(":8080") else f" --server http://{admin}"
         self._where = f"in a second terminal: llm-scaler explain {NAMESPACE}/{NAME}{server}"
         async with contextlib.AsyncExitStack() as stack:

@@ -222,10 +222,10 @@ def test_the_settings_that_may_be_given_are_those_of_llm_scaler_less_what_the_ch
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_llm_scaler_takes_the_settings_that_are_rendered(values):
     settings = settings_of(render(values))
-    assert settings["grpc.address"] == "0.0.0.0:6000"
-    assert bool(settings["grpc.tls.clientCA"]) == ("certificates" in values)
-    assert settings["kubernetes.enabled"] == ("false" if "permissions" in values else "true")
-    assert settings["formulas"] == ("/etc/llm-scaler/formulas" if "formulas" in values else None)
+    assert settings.grpc.address == "0.0.0.0:6000"
+    assert bool(settings.grpc.tls.client_ca) == ("certificates" in values)
+    assert settings.kubernetes.enabled == ("false" if "permissions" in values else "true")
+    assert settings.formulas == (Path("/etc/llm-scaler/formulas") if "formulas" in values else None)
 
 
 def test_an_edit_of_the_settings_rolls_the_pods_and_one_of_a_formula_does_not():
@@ -240,9 +240,9 @@ def test_an_edit_of_the_settings_rolls_the_pods_and_one_of_a_formula_does_not():
 def test_a_pod_may_take_longer_to_leave_than_it_needs_and_than_a_poll_of_keda():
     settings = settings_of(render())
     grace = one(render(), "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace > settings["grpc.drain"] + 2 * settings["grpc.grace"]
-    assert settings["grpc.grace"] > 1.1 * settings["grpc.maxConnectionAge"], "or calls are cancelled"
-    assert settings["grpc.drain"] + settings["grpc.grace"] > 30, "seconds between two polls of KEDA"
+    assert grace > settings.grpc.drain + 2 * settings.grpc.grace
+    assert settings.grpc.grace > 1.1 * settings.grpc.max_connection_age, "or calls are cancelled"
+    assert settings.grpc.drain + settings.grpc.grace > 30, "seconds between two polls of KEDA"
 
 
 # ---- rights ----------------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_who_lets_tenants_see_their_own_may_ask_who_they_are_and_nothing_more():
         (None, "authorization.k8s.io", "subjectaccessreviews", "create"),
         (None, "keda.sh", "scaledobjects", "get"),
     }
-    assert settings_of(render(values))["admin.authorization"] == "kubernetes"
+    assert settings_of(render(values)).admin.authorization == "kubernetes"
 
 
 def test_the_file_of_rights_alone_grants_the_same():
@@ -470,7 +470,7 @@ def takes(metadata):
     try:
         trigger = parse_trigger(request)
         file = read_formula(shipped_formulas() / f"{trigger.formula}.yaml") if trigger.formula else None
-        bind(file, trigger, settings.defaults())
+        bind(file, trigger, settings.defaults)
     except ConfigError:
         return False
     return True
