@@ -72,6 +72,19 @@ def test_percentage_and_window_are_settings_of_the_formula():
     assert workload(LOAD, Defaults(), scaleDown="off").scale_down is None
 
 
+def test_a_hundred_percent_and_no_window_keep_nothing():
+    at_once = paced(LOAD + "scaleDown: {percent: 100, window: 0s}\n")
+    assert answers(at_once, [{"load": 64}, {"load": 1}]) == [64, 1]
+
+
+def test_a_need_that_the_pace_would_meet_too_is_what_is_told():
+    rows = needs(10, 10, 10, 9)
+    assert fold(paced(), rows)[1][-1].pace.reason == "10 were needed 1m ago, within the last 2m"
+    _, decisions = fold(paced(), needs(10, 10, 10, 9, 9, 9, 1))
+    lowered = next(decision for decision in decisions if decision.replicas == 9)
+    assert lowered.pace.reason.startswith("9 were needed 10s ago")
+
+
 @pytest.mark.parametrize("wrong", ["0%", "10", "fast", "10% soon", "101%"])
 def test_what_is_no_pace_is_refused(wrong):
     with pytest.raises(ConfigError, match="scaleDown"):

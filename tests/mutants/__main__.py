@@ -60,7 +60,7 @@ def main() -> int:
     sys.dont_write_bytecode = True
     for library in LIBRARIES.split():
         importlib.import_module(library)
-    explained: Mapping[str, Mapping[str, str]] = yaml.safe_load(EXPLAINED.read_text(encoding="utf-8")) or {}
+    explained = _explained()
     table: dict[str, list[int]] = {}
     for room, (pattern, folders, wider) in ROOMS.items():
         files = sorted((ROOT / "scaler" / room).glob(pattern))
@@ -88,7 +88,7 @@ def _room(
     wider: list[str],
     count: int,
     seed: int,
-    explained: Mapping[str, Mapping[str, str]],
+    explained: Mapping[str, set[str]],
 ) -> dict[str, list[int]]:
     """Try the mutants of a room's modules: module -> tried, killed, lived, explained."""
     table: dict[str, list[int]] = {}
@@ -108,7 +108,7 @@ def _room(
                 table[module] = [len(drawn), 0, 0, 0]
         print(f"{folders[0]}: {len(places)} mutants of {len(table)} modules ...", flush=True)
         lived = _lived(copy, folders, places)
-        known = [place for place in lived if place.text in explained.get(place.module, {})]
+        known = [place for place in lived if place.text in explained.get(place.module, set())]
         lived = [place for place in lived if place not in known]
         if wider and lived:
             lived = _lived(copy, wider, lived)
@@ -134,6 +134,12 @@ def _lived(copy: Path, folders: list[str], places: list[Place]) -> list[Place]:
             where = f"{place.module}:{place.line}: {place.text}"
             print(f"  not killed by {told.tests} tests of {' '.join(folders)}: {where}", flush=True)
     return lived
+
+
+def _explained() -> dict[str, set[str]]:
+    """The changes that are explained, by module."""
+    written = yaml.safe_load(EXPLAINED.read_text(encoding="utf-8")) or {}
+    return {module: {row["change"] for row in rows} for module, rows in written.items()}
 
 
 def _known(module: str) -> set[str]:
