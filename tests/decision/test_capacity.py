@@ -83,6 +83,12 @@ def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
     assert len(decision.capacity.reason) > 1000
 
 
+@pytest.mark.parametrize(("length", "shown"), [(200, "x" * 200), (201, "x" * 197 + "...")])
+def test_it_is_cut_from_two_hundred_characters_on(length, shown):
+    reason = decided(120, available(Count(0, reason="x" * length)), ready=3).reason
+    assert f"0 provisionable; {shown}): load" in reason
+
+
 def test_what_can_be_had_is_not_limited():
     decision = decided(50, available(1, 1), ready=3)
     assert decision.replicas == 5

@@ -155,6 +155,7 @@ CASES = (
     ("get([a, b], 1) + (get([a], 5) ?? 1)", 1.5),
     ("sum(take([a, b, c], 2))", 3.5),
     ("take([a], -1) | sum()", FAILS),
+    ("len(take([a, b], 0))", 0.0),
     ("reverse([a, b])[0]", 0.5),
     ("sort([a, b, c])[0]", -2.0),
     ('sort([a, b, c], "desc")[0]', 3.0),

@@ -173,3 +173,22 @@ def test_names_are_the_free_variables_and_nilable_stand_on_the_left_of_coalesce(
 def test_the_height_of_a_tree_is_bounded():
     with pytest.raises(FormulaSyntaxError, match=f"deeper than {MAX_HEIGHT} levels"):
         checked("a" + " | abs()" * MAX_HEIGHT)
+
+
+def test_which_types_stand_for_one_another():
+    assert INT.assignable(INT)
+    assert not INT.assignable(FLOAT)
+    assert INT.assignable(ANY)
+    assert NIL.assignable(ANYTHINGS)
+    assert not UNKNOWN.assignable(INT)
+    assert not INT.assignable(UNKNOWN)
+
+
+def test_which_types_may_be_compared():
+    assert INT.comparable(FLOAT)
+    assert INT.comparable(UNKNOWN)
+    assert NIL.comparable(BOOL)
+    assert array_of(INT).comparable(array_of(BOOL))
+    assert not array_of(INT).comparable(INT)
+    assert not INT.comparable(array_of(INT))
+    assert not BOOL.comparable(INT)

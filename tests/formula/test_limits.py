@@ -35,6 +35,7 @@ FITTING = {
     "a long pipe": HIGH_PIPE,
     "deep brackets": "(" * (MAX_NESTING - 1) + "a" + ")" * (MAX_NESTING - 1),
     "a full array": "sum(1..1000)",
+    "all the work that may be": "sum(1..1000, # + #)",
     "nested calls": "max(" * (MAX_NESTING - 1) + "a" + ")" * (MAX_NESTING - 1),
     "many arguments": f"max({', '.join('a' * (MAX_NODES - 1))})",
 }
@@ -96,6 +97,10 @@ def test_only_what_has_an_array_may_cost_more_than_its_parts(text, greedy):
     assert parse(text).cost < MAX_WORK + 20
 
 
+def test_a_name_alone_is_one_step():
+    assert parse("a").cost == 1
+
+
 @pytest.mark.parametrize("text", [*GREEDY.values(), *FITTING.values()], ids=[*GREEDY, *FITTING])
 def test_memory_is_bounded(text):
     tracemalloc.start()
@@ -121,3 +126,23 @@ def test_the_stack_is_bounded(text):
 def test_a_text_that_is_too_large_is_refused(text):
     with pytest.raises(FormulaSyntaxError):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("of", "most", "problem"),
+    [
+        (lambda count: "a" + " " * (count - 1), 4096, "has 4097 characters, at most 4096"),
+        (lambda count: f"max({', '.join('a' * (count - 1))})", 256, "more than 256 parts"),
+        (lambda count: "(" * (count - 1) + "a" + ")" * (count - 1), 32, "nests deeper than 32 levels"),
+        (lambda count: "max(" * (count - 1) + "a" + ")" * (count - 1), 32, "nests deeper than 32 levels"),
+        (lambda count: "a" + " | abs()" * (count - 1), 128, "deeper than 128 levels"),
+        (lambda count: f"sum(1..{count})", 1000, "has 1001 elements, at most 1000"),
+        (lambda count: f"len({'[' * count}a{']' * count})", 4, "nested deeper than 4 levels"),
+        (lambda count: f"sum(1..{count}, # + # + #)", 714, "too much work"),
+        (lambda count: f"sum(1..{count}, # + # + # + #)", 555, "too much work"),
+    ],
+)
+def test_where_each_bound_is(of, most, problem):
+    assert parse(of(most)).evaluate({"a": 1}) is not None
+    with pytest.raises((FormulaSyntaxError, EvaluationError), match=problem):
+        parse(of(most + 1)).evaluate({"a": 1})

@@ -18,6 +18,7 @@ def test_a_number_is_a_float_and_a_missing_value_is_nil():
     assert repr(parse("1 + 2").evaluate({})) == "3.0"
     assert parse("a ?? 2").evaluate({}) == 2.0
     assert parse("a ?? b").evaluate({"b": None}) is None
+    assert parse("a ?? nil").evaluate({}) is None
 
 
 def test_an_activation_is_a_boolean():

@@ -124,3 +124,18 @@ def test_the_rest_has_the_sign_of_what_is_divided(left, right):
 @given(anything)
 def test_any_value_can_be_shown(value):
     assert show(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "held"), [(INT_MIN, True), (INT_MIN - 1, False), (INT_MAX, True), (INT_MAX + 1, False)]
+)
+def test_integers_have_64_bits(value, held):
+    if held:
+        assert values.whole(value) == value
+    else:
+        with pytest.raises(EvaluationError, match="integer overflow"):
+            values.whole(value)
+
+
+def test_zero_has_no_sign_of_its_own():
+    assert [repr(values.absolute(value)) for value in (0.0, 0, -2.5, -3)] == ["0.0", "0", "2.5", "3"]
