@@ -14,8 +14,10 @@ from itertools import islice, pairwise
 from scaler.check.meaning import gate, meaning_of
 from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import MAX_REPLICAS, State, decide
+from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
+from scaler.decision.evaluate import MAX_REPLICAS
+from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, Replicas
 
 LOAD = "the load"  # what moves in a sweep of everything that load raises
@@ -112,7 +114,7 @@ class Prober:
     def _past(self) -> State:
         """A workload that was there for long: its memory is full, and everything was measured once."""
         last = {name: (-1.0, meaning.grid[-2]) for name, meaning in self.meanings.items()}
-        return State(since=-self.spec.memory, last=last)
+        return State(complete_since=-self.spec.memory, last=last)
 
     # ---- moments ----
 

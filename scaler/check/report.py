@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scaler.check.fold import Mismatch
 from scaler.check.rules import Finding
-from scaler.decision.decision import Decision, Fact
+from scaler.decision.decision import Decision, InputValue
 from scaler.decision.explain import steps_of
 from scaler.decision.render import number_text, step_lines
 from scaler.model.fields import seconds
@@ -85,9 +85,9 @@ def _given(decision: Decision) -> Iterator[str]:
         yield f"{name} {shown}"
 
 
-def _fact(fact: Fact) -> str:
+def _fact(fact: InputValue) -> str:
     note = fact.problem or fact.rule
-    counts = "not measured, counts as " if fact.stood_in and fact.value is not None else ""
+    counts = "not measured, counts as " if fact.substituted and fact.value is not None else ""
     return counts + number_text(fact.value) + (f" ({note})" if note else "")
 
 

@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class InputValue:
     """One input as it was used."""
 
     name: str
@@ -40,12 +40,12 @@ class Fact:
     source: str = ""
     unit: str = ""
     final: bool = False  # the question itself is wrong
-    stood_in: bool = False  # nothing was measured, and a rule gave the value
+    substituted: bool = False  # nothing was measured, and a rule gave the value
 
     @property
     def measured(self) -> float | None:
         """What it came to where something was measured just now; None where a rule stands in for that, or nothing."""
-        return None if self.stood_in or self.newest is None else self.value
+        return None if self.substituted or self.newest is None else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class Decision:
     asked: int | None  # replicas by formula and policy, before any other rule
     partial: Partial | None  # what is there in place of these two
     wanted: int | None  # of these, what is not on its way and can be had
-    facts: tuple[Fact, ...]
-    guards: tuple[Fact, ...]
+    facts: tuple[InputValue, ...]
+    guards: tuple[InputValue, ...]
     scope: Mapping[str, float | None]  # every name the formula could use, with its value
     problems: tuple[str, ...]
     policy: str  # what the policy said
@@ -158,7 +158,7 @@ class Decision:
     @property
     def rests_on_nothing(self) -> bool:
         """Whether no input was measured and replicas may be there: then what it comes to is no number to show."""
-        stand_ins = bool(self.facts) and all(fact.stood_in for fact in self.facts)
+        stand_ins = bool(self.facts) and all(fact.substituted for fact in self.facts)
         return stand_ins and self.known.current != 0
 
     @property

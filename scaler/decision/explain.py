@@ -14,7 +14,7 @@ from scaler.cluster.hpa import step as hpa_step
 from scaler.config.metrics import NAME, SEE_WORK
 from scaler.config.signals import find
 from scaler.decision.capacity import Capacity
-from scaler.decision.decision import Decision, Fact, Partial
+from scaler.decision.decision import Decision, InputValue, Partial
 from scaler.decision.explanation import (
     VERSION,
     ActivationRow,
@@ -159,11 +159,11 @@ def _group(decision: Decision) -> GroupRow | None:
     return GroupRow(group.name, member.output, tuple(ratios), member.order, tuple(rows), group.reasons, group.mix)
 
 
-def _fact(fact: Fact, ask: Ask | GpuAsk) -> InputRow:
+def _fact(fact: InputValue, ask: Ask | GpuAsk) -> InputRow:
     return InputRow(
         name=fact.name,
         value=fact.measured,
-        newest=None if fact.stood_in else fact.newest,
+        newest=None if fact.substituted else fact.newest,
         counts_as=fact.value if fact.measured is None else None,
         unit=fact.unit,
         rule=fact.rule,
@@ -172,7 +172,7 @@ def _fact(fact: Fact, ask: Ask | GpuAsk) -> InputRow:
         answered=fact.answered,
         expected=fact.expected,
         ask=_ask(ask),
-        looked_for=_names(ask) if fact.stood_in and fact.problem else (),
+        looked_for=_names(ask) if fact.substituted and fact.problem else (),
         source=own_query(fact.source, ask),
     )
 
@@ -200,7 +200,7 @@ def _blind(decision: Decision) -> bool:
     read = zip(decision.facts + decision.guards, decision.spec.inputs + decision.spec.guards, strict=True)
     somebody = decision.known.current != 0  # could hold a request, so that no series is no sight
     return all(
-        isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.stood_in and somebody))
+        isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.substituted and somebody))
         for fact, item in read
     )
 

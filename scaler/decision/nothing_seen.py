@@ -16,13 +16,13 @@ from dataclasses import replace
 from scaler.config.metrics import Input
 from scaler.config.signals import find
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decision import Fact
+from scaler.decision.decision import InputValue
 from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, SignalAsk
 
 
 def doubt_unmeasured(
-    spec: WorkloadSpec, facts: tuple[Fact, ...], guards: tuple[Fact, ...], inputs: Inputs
-) -> tuple[Fact, ...]:
+    spec: WorkloadSpec, facts: tuple[InputValue, ...], guards: tuple[InputValue, ...], inputs: Inputs
+) -> tuple[InputValue, ...]:
     """Return the facts; where nothing at all was measured, those that `onMissing` makes a number of have a problem.
 
     Args:
@@ -32,7 +32,7 @@ def doubt_unmeasured(
         inputs: all that the tick was told.
     """
     loads = [fact for item, fact in zip(spec.inputs, facts, strict=True) if not isinstance(item.ask, GpuAsk)]
-    measured = any(fact.newest is not None and not fact.stood_in for fact in (*loads, *guards))
+    measured = any(fact.newest is not None and not fact.substituted for fact in (*loads, *guards))
     if measured or inputs.replicas.current == 0:
         return facts
     return tuple(
@@ -43,15 +43,20 @@ def doubt_unmeasured(
     )
 
 
-def _stands_in(item: Input, fact: Fact, *, guarded: bool) -> bool:
+def _stands_in(item: Input, fact: InputValue, *, guarded: bool) -> bool:
     """Whether `onMissing` gave the value: not the last one, and not one that is none where there are no requests."""
-    if not isinstance(item.ask, SignalAsk) or not fact.stood_in or fact.problem or item.on_missing in {"error", "last"}:
+    if (
+        not isinstance(item.ask, SignalAsk)
+        or not fact.substituted
+        or fact.problem
+        or item.on_missing in {"error", "last"}
+    ):
         return False
     signal = find(item.ask.engine, item.ask.signal)
     return guarded or not (signal.takes_quantile or signal.per)
 
 
-def _doubted(item: Input, fact: Fact, measured: Measured | None, ready: int | None) -> Fact:
+def _doubted(item: Input, fact: InputValue, measured: Measured | None, ready: int | None) -> InputValue:
     """Give one input a problem, where nothing shows that the right place was asked."""
     if item.of_target and ready:
         pods = "1 replica is ready" if ready == 1 else f"{ready} replicas are ready"

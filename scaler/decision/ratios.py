@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.outputs import Member
-from scaler.decision.decide import MAX_REPLICAS
+from scaler.decision.evaluate import MAX_REPLICAS
 from scaler.decision.members import Part, all_of, by_output, certain, doubt_of, has_work, kept_from_zero
 from scaler.policy.group import GroupPlan, Role, plan
 

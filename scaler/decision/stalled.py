@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from scaler.config.signals import offered
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decision import Fact
+from scaler.decision.decision import InputValue
 from scaler.model.fields import seconds
 from scaler.model.measurement import Measured, Reading, SignalAsk
 
@@ -59,7 +59,7 @@ class Standing:
 
 def follow(
     before: Standing | None,
-    guards: tuple[Fact, ...],
+    guards: tuple[InputValue, ...],
     watched: Mapping[str, Measured],
     counted: Mapping[str, Measured],
     now: float,
@@ -82,7 +82,7 @@ def follow(
     return Standing(pods) if pods else None
 
 
-def _of_all(guards: tuple[Fact, ...]) -> Loads:
+def _of_all(guards: tuple[InputValue, ...]) -> Loads:
     """The load of the whole workload; nothing where a part of it is not known."""
     load = tuple(fact.newest for fact in guards if fact.newest is not None)
     if len(load) < len(guards) or any(fact.problem for fact in guards):
@@ -90,7 +90,7 @@ def _of_all(guards: tuple[Fact, ...]) -> Loads:
     return {"": load}
 
 
-def _by_pod(guards: tuple[Fact, ...], watched: Mapping[str, Measured]) -> Loads:
+def _by_pod(guards: tuple[InputValue, ...], watched: Mapping[str, Measured]) -> Loads:
     """The load of each pod that says all of it; nothing where pods are not told apart."""
     read = [watched.get(fact.name) for fact in guards]
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
@@ -124,7 +124,7 @@ def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | 
     return Still(load, before.since, now if before.silent_since is None else before.silent_since)
 
 
-def doubt(spec: WorkloadSpec, standing: Standing | None, guards: tuple[Fact, ...], now: float) -> str:
+def doubt(spec: WorkloadSpec, standing: Standing | None, guards: tuple[InputValue, ...], now: float) -> str:
     """Say why the load is in doubt, and of which pods; empty where it is not."""
     pods = standing.pods if standing else {}
     doubted = {pod: still for pod, still in pods.items() if still.doubted(spec, now)}

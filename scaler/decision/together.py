@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State, at_most
+from scaler.decision.decide import at_most
 from scaler.decision.decision import Answer, Decision
 from scaler.decision.groups import decide_groups, group_of
 from scaler.decision.pace import Past, following
+from scaler.decision.state import State
 from scaler.model.measurement import Request
 
 Decided = Mapping[Request, Decision]
@@ -91,11 +92,11 @@ def carried(state: State, decision: Decision) -> State:
     if said is None and apart is None:
         return replace(state, apart_since=None)
     if said is None:
-        return replace(state, floor=decision.floor, apart_since=apart, pace=Past(took=state.pace.took))
+        return replace(state, minimum_answer=decision.floor, apart_since=apart, pace=Past(took=state.pace.took))
     certain = said if decision.certainty == "certain" else state.certain
     return replace(
         state,
-        floor=said.replicas,
+        minimum_answer=said.replicas,
         active=said.active,
         certain=certain,
         apart_since=apart,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from scaler.config.metrics import Input
 from scaler.config.signals import Signal, offered
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decision import Fact
+from scaler.decision.decision import InputValue
 from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, SignalAsk
 
 ITS_OWN = (
@@ -43,7 +43,7 @@ def cannot_wake(spec: WorkloadSpec, inputs: Inputs) -> str:
     return "; ".join(dict.fromkeys(filter(None, reasons))) or ITS_OWN
 
 
-def doubted(spec: WorkloadSpec, facts: tuple[Fact, ...], inputs: Inputs) -> tuple[Fact, ...]:
+def doubted(spec: WorkloadSpec, facts: tuple[InputValue, ...], inputs: Inputs) -> tuple[InputValue, ...]:
     """Return the facts; where nothing can wake the workload, what a gateway does not say is no certain 0."""
     if not cannot_wake(spec, inputs):
         return facts
@@ -53,7 +53,7 @@ def doubted(spec: WorkloadSpec, facts: tuple[Fact, ...], inputs: Inputs) -> tupl
     )
 
 
-def _with_reason(fact: Fact, reason: str | None) -> Fact:
+def _with_reason(fact: InputValue, reason: str | None) -> InputValue:
     if not reason:
         return fact
     return replace(fact, problem=f"{fact.problem}: {reason}" if fact.problem else reason)

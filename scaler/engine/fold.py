@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
+from scaler.decision.state import State
 from scaler.engine.workload import Answers, TickPlan, Workload, fault
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import UNSEEN

@@ -16,7 +16,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.trigger import MAX_METADATA_LENGTH, refuse_by_value, size
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State, inherited
+from scaler.decision.state import State, inherited
 from scaler.engine.limits import Limits
 from scaler.engine.workload import TickPlan, Workload
 from scaler.formula.program import Program

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from scaler.config.formula_file import FormulaFile
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State
 from scaler.decision.decision import Decision
+from scaler.decision.state import State
 from scaler.engine.hpa_sync import Cadence
 from scaler.model.measurement import Ask, Measured, OwnPods, Request, WorkloadKey
 from scaler.model.objects import UNSEEN, Scaled, TargetView

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from scaler import __version__
 from scaler.config.catalog import Catalog
-from scaler.decision.decision import Decision, Fact
+from scaler.decision.decision import Decision, InputValue
 from scaler.model.measurement import WorkloadKey
 
 WORKLOAD = ("namespace", "scaled_object", "trigger", "formula")
@@ -270,13 +270,13 @@ def silent_pods(decision: Decision) -> int | None:
     return max((count for count in counts if count is not None), default=None)
 
 
-def _silent(fact: Fact, ready: int | None) -> int | None:
+def _silent(fact: InputValue, ready: int | None) -> int | None:
     expected = max((count for count in (fact.expected, ready) if count is not None), default=None)
-    answered = 0 if fact.stood_in and fact.problem.startswith("no series") else fact.answered
+    answered = 0 if fact.substituted and fact.problem.startswith("no series") else fact.answered
     return None if expected is None or answered is None else max(expected - answered, 0)
 
 
-def _of_input(labels: tuple[str, ...], fact: Fact) -> Iterator[Sample]:
+def _of_input(labels: tuple[str, ...], fact: InputValue) -> Iterator[Sample]:
     if fact.measured is not None:
         yield "llm_scaler_input_value", (*labels, fact.name), fact.measured
     if fact.age is not None:

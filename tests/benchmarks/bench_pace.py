@@ -14,7 +14,8 @@ from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, Replicas, Request
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml

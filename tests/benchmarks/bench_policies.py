@@ -11,7 +11,8 @@ import time
 
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, Replicas
 from scaler.model.strict_yaml import parse_yaml
 

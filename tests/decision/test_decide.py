@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.timelines import START, fold, row, said, workload
 
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
 from scaler.decision.decision import Answer
+from scaler.decision.state import State
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import MAX_VALUE, Failure, Reading, Replicas
 from scaler.model.objects import Job, Scaled
@@ -323,7 +324,7 @@ def test_a_short_hole_in_a_window_is_bridged_and_a_long_one_is_not():
 
 
 def test_an_answer_of_another_life_is_the_floor_until_the_memory_is_full():
-    state = State(certain=Answer(7, True, START - 5), floor=7)
+    state = State(certain=Answer(7, True, START - 5), minimum_answer=7)
     _, decisions = fold(workload(WINDOW), [load(20)] * 7, state)
     assert [decision.replicas for decision in decisions] == [7] * 5 + [2] * 2
 
@@ -400,7 +401,7 @@ def test_without_certain_data_for_long_a_scaled_job_gets_an_error():
 
 
 def test_jobs_may_be_fewer_at_once_whatever_was_said():
-    assert said(fold(workload(LOAD, kind="ScaledJob"), [load(100), load(0)], State(floor=9))[1]) == [
+    assert said(fold(workload(LOAD, kind="ScaledJob"), [load(100), load(0)], State(minimum_answer=9))[1]) == [
         (10, True),
         (0, False),
     ]

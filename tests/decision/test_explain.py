@@ -6,8 +6,9 @@ import pytest
 from support.explained import as_data, as_text
 from support.timelines import START, fold, row, workload
 
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
 from scaler.decision.render import number_text
+from scaler.decision.state import State
 from scaler.model.availability import Availability, Count, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.timelines import START, fold, row, said, workload
 
-from scaler.decision.decide import State, decide, inherited
+from scaler.decision.decide import decide
+from scaler.decision.state import State, inherited
 from scaler.model.measurement import Reading
 
 LOAD = """

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.timelines import START, fold, row, workload
 
 from scaler.config.defaults import Defaults, ScaleDown
-from scaler.decision.decide import State, decide, inherited
+from scaler.decision.decide import decide
+from scaler.decision.state import State, inherited
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import Reading, Replicas
 from scaler.model.objects import Pod, Scaled

@@ -3,7 +3,8 @@
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Failure, Inputs, Reading, Replicas
 from scaler.model.strict_yaml import parse_yaml
 

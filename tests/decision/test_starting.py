@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from support.timelines import START, fold, row, said, workload
 
 from scaler.decision.capacity import capacity
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
 from scaler.decision.starting import WORKED_OFF, coming
+from scaler.decision.state import State
 from scaler.model.availability import Availability, Count
 from scaler.model.measurement import Replicas
 from scaler.model.objects import Pod, Scaled

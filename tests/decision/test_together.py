@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from support.timelines import fold, said, sharing, workload
 
-from scaler.decision.decide import State
+from scaler.decision.state import State
 from scaler.decision.together import STEPS, Step, carried, touched
 from scaler.model.measurement import Request
 
@@ -66,7 +66,7 @@ def test_what_was_told_is_what_uncertain_data_does_not_lower():
 def test_no_answer_leaves_the_state_as_it_is():
     spec = workload(LOAD)
     _, [decision] = fold(spec, [{"load": "gone"}])
-    assert carried(State(floor=3), decision) == State(floor=3)
+    assert carried(State(minimum_answer=3), decision) == State(minimum_answer=3)
 
 
 def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():

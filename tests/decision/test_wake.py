@@ -6,7 +6,8 @@ import pytest
 from support.explained import as_data, as_text
 from support.timelines import START, row, workload
 
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import Scaled

@@ -38,7 +38,8 @@ ROOMS = {  # room -> its modules, the folders whose tests hold them, and those t
     "engine": ("turns.py", "engine", ""),
 }
 MORE = {  # modules of which more are tried
-    "decision/decide.py": 4, "decision/pace.py": 2, "decision/capacity.py": 2, "decision/starting.py": 2,
+    "decision/decide.py": 4, "decision/resolve.py": 4, "decision/evaluate.py": 4, "decision/certainty.py": 4,
+    "decision/state.py": 4, "decision/pace.py": 2, "decision/capacity.py": 2, "decision/starting.py": 2,
     "cluster/hpa.py": 2, "cluster/availability.py": 3, "cluster/node_fit.py": 2, "cluster/karpenter.py": 2,
 }  # fmt: skip
 LIBRARIES = "aiohttp grpc hypothesis kubernetes numpy prometheus_api_client pytest simpleeval yaml"  # read once, before any mutant

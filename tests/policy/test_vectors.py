@@ -12,7 +12,8 @@ from scaler.cluster.hpa import replicas_for_average_value
 from scaler.config.defaults import Defaults
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.formula_file import bind_example, parse_file
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.formula import parse
 from scaler.model.measurement import Inputs, Reading, Replicas, SignalAsk
 from scaler.model.strict_yaml import parse_yaml

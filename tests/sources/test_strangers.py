@@ -14,7 +14,8 @@ from support.timelines import START, workload
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Inputs, OwnPods, Reading, Replicas
 from scaler.sources.pages.aggregate import Visit, measure, wanted
 from scaler.sources.pages.exposition import scan

@@ -9,7 +9,8 @@ from support.timelines import workload
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint, Page
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Inputs, SignalAsk
 from scaler.sources.hints import nearest_first
 from scaler.sources.pages.source import ScrapeSource

@@ -11,7 +11,8 @@ from support.timelines import workload
 
 from scaler.cluster.view import own_pods
 from scaler.config.endpoint import Endpoint, PodPages
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.model.measurement import Failure, OwnPods, PodPlace, Reading, SignalAsk
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.sources.pages.source import UNASKED, ScrapeSource

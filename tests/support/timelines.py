@@ -5,7 +5,8 @@ from dataclasses import replace
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
+from scaler.decision.state import State
 from scaler.decision.together import Step
 from scaler.model.measurement import Failure, Inputs, Reading, Replicas, Request
 from scaler.model.objects import TargetView

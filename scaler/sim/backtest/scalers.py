@@ -10,8 +10,9 @@ from typing import Protocol
 
 from scaler.cluster.keda import Answer, Refusal
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decide import State, decide
+from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
+from scaler.decision.state import State
 from scaler.model.measurement import Ask, Failure, HistoryAsk, Measured, Reading, SignalAsk
 from scaler.model.objects import Scaled, TargetView
 from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, Subject

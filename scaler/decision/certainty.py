@@ -1,0 +1,103 @@
+"""How certain a tick is, and what may be said on that: a number of replicas, active, inactive, or nothing.
+
+    certain, and the whole memory was seen      the formula's number
+    certain, memory not seen yet                that number or the minimum answer, whichever is more
+    not certain, for no longer than holdFor     the same
+    not certain for longer                      nothing
+
+Pure.
+"""
+
+from dataclasses import dataclass
+
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decision import Answer, Certainty, Idle
+from scaler.decision.evaluate import Evaluation
+from scaler.decision.state import Tick, largest
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """What an answer can rest on."""
+
+    certain: bool
+    memory_complete: bool  # certain, and the whole memory was seen
+    may_act: bool  # on what the formula says
+    final: bool  # the configuration is at fault
+    complete_since: float | None  # certain without a gap
+    seen: float  # seconds of that, at most what the formula remembers
+    uncertain_for: float  # seconds
+    minimum_answer: int | None  # the least that may be said where not all is seen
+
+
+def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confidence:
+    """Say whether all was measured now, and for how long it has been."""
+    spec, state, now = tick.spec, tick.state, tick.now
+    certain = not evaluation.problems
+    since = (now if state.complete_since is None else state.complete_since) if certain else state.complete_since
+    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
+    memory_complete = certain and not stalled and seen >= (spec.window if spec.for_jobs else spec.memory)
+    begun = state.certain.at if state.certain else now if state.started is None else state.started
+    return Confidence(
+        certain=certain,
+        memory_complete=memory_complete,
+        may_act=memory_complete or not spec.for_jobs,
+        final=any(fact.final for fact in evaluation.facts),
+        complete_since=since,
+        seen=seen,
+        uncertain_for=0.0 if certain else now - begun,
+        minimum_answer=_minimum_answer(tick, certain=certain),
+    )
+
+
+def _minimum_answer(tick: Tick, *, certain: bool) -> int | None:
+    """The least that may be said where not all is seen; of Jobs none is started then, and none that runs is ended."""
+    if tick.spec.for_jobs:
+        return 0 if certain or tick.state.minimum_answer is not None else None
+    return largest(tick.state.minimum_answer, tick.inputs.replicas.current)
+
+
+def idle_time(tick: Tick, evaluation: Evaluation, *, resting: bool) -> Idle:
+    """Say whether this tick was quiet, and for how long that has been so without a gap."""
+    state, guards, known, now = tick.state, evaluation.guards, tick.inputs.replicas, tick.now
+    busy = [f"{fact.name} is {fact.value:g}" for fact in guards if fact.value]
+    if known.starting:
+        busy.append(f"{known.starting} starting")
+    unread = [f"{fact.name}: {fact.problem}" for fact in guards if fact.problem and not fact.value]
+    quiet = resting and not busy and not unread
+    seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
+    return Idle(quiet, tuple(busy), tuple(unread), seen, tick.spec.idle_for)
+
+
+def replicas_to_say(spec: WorkloadSpec, confidence: Confidence, limited: int | None, least: int | None) -> int | None:
+    """Certain, and all memory seen: the limited number. Else the minimum answer or more, and nothing without one.
+
+    `least` is what the schedule asks for, which needs no measurement.
+    """
+    if confidence.memory_complete:
+        return limited
+    if confidence.minimum_answer is None or confidence.final or confidence.uncertain_for > spec.hold_for:
+        return None
+    return largest(limited, confidence.minimum_answer, least)
+
+
+def active_or_not(tick: Tick, needed: bool, idle: Idle) -> bool | None:
+    """Say active, inactive, or None for neither: the first rule that holds."""
+    state, known = tick.state, tick.inputs.replicas
+    rules: tuple[tuple[bool, bool | None], ...] = (
+        (needed, True),
+        (idle.quiet and idle.seen >= idle.needed, False),
+        (bool(idle.busy) or bool(known.current), True),
+        (state.active is not None, state.active),
+        (idle.quiet and known.current == 0, False),  # nothing runs, so nothing can be lost
+    )
+    return next((answer for holds, answer in rules if holds), None)
+
+
+def certainty_of(answer: Answer | None, confidence: Confidence) -> Certainty:
+    """Name the certainty of an answer."""
+    if answer is None:
+        return "unknown"
+    if confidence.memory_complete:
+        return "certain"
+    return "raising" if confidence.certain and confidence.may_act else "held"

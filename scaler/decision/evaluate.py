@@ -1,0 +1,215 @@
+"""The formula of a tick, its activation and its policy: from the inputs' numbers to the replicas that are desired.
+
+    waiting 12, running 20, target 8: value 32, desired 4
+
+Pure and total: what fails is a problem in words, and no exception.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from scaler.config.metrics import TARGET_NAMES
+from scaler.config.workload import WorkloadSpec
+from scaler.decision.decision import InputValue
+from scaler.decision.nothing_seen import doubt_unmeasured
+from scaler.decision.pace import LONGEST, Past
+from scaler.decision.resolve import resolve_input
+from scaler.decision.stalled import Standing, follow
+from scaler.decision.starting import learnt
+from scaler.decision.state import Tick
+from scaler.decision.wake import doubted
+from scaler.formula import Program
+from scaler.model.errors import EvaluationError
+from scaler.model.measurement import Replicas, replicas_for
+from scaler.policy.outcome import Outcome, Seen
+
+MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured, and what the formula and the policy make of it."""
+
+    facts: tuple[InputValue, ...]
+    guards: tuple[InputValue, ...]
+    standing: Standing | None  # a load that stands still
+    scope: Mapping[str, float | None]
+    left_out: tuple[str, ...]  # inputs that were not measured, and that the value does without
+    value: float | None
+    activation: bool | None  # None: not known
+    policy: object  # its next state
+    outcome: Outcome | None
+    desired: int | None
+    problems: tuple[str, ...]
+
+
+def evaluate(tick: Tick) -> Evaluation:
+    """From what the sources said to the replicas that are desired."""
+    spec, state, inputs, now = tick.spec, tick.state, tick.inputs, tick.now
+    facts = tuple(resolve_input(tick, item, inputs.readings.get(item.name)) for item in spec.inputs)
+    guards = tuple(resolve_input(tick, item, inputs.guards.get(item.name)) for item in spec.guards)
+    standing = follow(state.standing, guards, inputs.guards, inputs.counted, now)
+    facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), guards, inputs)
+    stand_ins = _stand_ins(spec, facts)
+    scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
+    problems = problems_of(spec, facts)
+    value = _evaluate(spec.program, scope, problems)
+    counted = spec.counted
+    left_out = tuple(fact.name for fact in facts if fact.name in counted and value is not None and _is_left_out(fact))
+    activation = _activation(spec, value, facts, scope, problems)
+    seen = _seen(tick, value, activation, scope, problems)
+    policy, outcome = _policy(tick, seen, problems)
+    folded = not any(fact.problem and fact.name in counted for fact in facts)
+    desired = _desired(spec, value, outcome, problems)
+    policy = policy if folded else state.policy
+    return Evaluation(
+        facts, guards, standing, scope, left_out, value, activation, policy, outcome, desired, tuple(problems)
+    )
+
+
+def _is_left_out(fact: InputValue) -> bool:
+    """Whether an input was not measured now, so that its past, what stands in for it or `??` is no measurement."""
+    return bool(fact.problem) and fact.newest is None
+
+
+def problems_of(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> list[str]:
+    """What is wrong with the inputs; one outage is told once, however many inputs it concerns.
+
+    waiting, running: endpoint `default` (http://prometheus:9090) cannot be reached: Connection refused
+    """
+    concerned: dict[str, dict[object, str]] = {}  # problem -> what is asked for -> the input's name
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if fact.problem:
+            concerned.setdefault(fact.problem, {}).setdefault(item.ask, fact.name)
+    return [f"{', '.join(names.values())}: {problem}" for problem, names in concerned.items()]
+
+
+def _scope(spec: WorkloadSpec, facts: tuple[InputValue, ...], known: Replicas) -> Mapping[str, float | None]:
+    """Every name a formula may use, with its value."""
+    counts = (known.current, known.ready, known.starting, known.minimum, known.maximum)
+    target = {name: None if count is None else float(count) for name, count in zip(TARGET_NAMES, counts, strict=True)}
+    return {**target, **spec.parameters, **{fact.name: fact.value for fact in facts}}
+
+
+def _stand_ins(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> Mapping[str, float]:
+    """What counts could not be measured, and are left out as 0 where something else was measured.
+
+    What the rest alone asks for may raise an uncertain answer, and cannot lower it. Where nothing was measured there is
+    no rest: then nothing is reckoned, shown or exported.
+    """
+    if not any(fact.newest is not None and not fact.substituted for fact in facts):
+        return {}
+    missing = [
+        (item, fact) for item, fact in zip(spec.inputs, facts, strict=True) if fact.problem and fact.value is None
+    ]
+    zeros = {item.name: 0.0 if item.on_missing == "zero" else item.at_zero for item, _ in missing}
+    return {name: zero for name, zero in zeros.items() if zero is not None}
+
+
+def _unknown_target(program: Program, scope: Mapping[str, float | None]) -> str:
+    """Which numbers of the scale target a formula needs that are not known, and who could tell them."""
+    names = [name for name in TARGET_NAMES if name in program.names and scope.get(name) is None]
+    needed = f"`{'` and `'.join(names)}` not known"
+    return f"{needed}: that needs access to Kubernetes, or kube-state-metrics in the endpoint" if names else ""
+
+
+def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
+    """The formula's value; a failure is a problem, unless an input's own problem says it already."""
+    try:
+        value = program.evaluate(scope)
+    except EvaluationError as error:
+        if not problems:
+            problems.append(_unknown_target(program, scope) or str(error))
+        return None
+    if value is None:
+        problems.append("the formula came to nil")
+        return None
+    return float(value)
+
+
+def _seen(
+    tick: Tick, value: float | None, activation: bool | None, scope: Mapping[str, float | None], problems: list[str]
+) -> Seen | None:
+    """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
+    spec, known, algorithm = tick.spec, tick.inputs.replicas, tick.spec.algorithm
+    if value is None:
+        return None
+    if value < 0 and not (algorithm and algorithm.jobs):
+        problems.append(f"the formula came to {value:g}, and a load cannot be negative")
+        return None
+    load = value / spec.target
+    if spec.metric_type == "Value":
+        if known.ready is None:
+            problems.append("metricType Value needs the number of ready replicas, which is not known")
+            return None
+        load = load * known.ready if known.ready else 0.0  # the load may be too large for a float, and 0 x inf is NaN
+        if value <= spec.target and known.current:  # the surge pods of a rollout are no reason for more replicas
+            load = min(load, float(known.current))
+    metrics = {}
+    for text, program in spec.policy_programs.items():
+        metric = _evaluate(program, scope, problems)
+        if metric is None:
+            return None
+        metrics[text] = metric
+    inactive = "" if activation else spec.why_inactive(scope)
+    return Seen(
+        load=load,
+        value=value,
+        inactive=inactive,
+        metrics=metrics,
+        scaled=tick.inputs.target.scaled,
+        doubt=known.doubt,
+        current=known.current,
+        ready=known.ready,
+        maximum=known.maximum,
+        each=spec.metric_type == "Value",
+        took=past_of(tick).took,
+    )
+
+
+def _policy(tick: Tick, seen: Seen | None, problems: list[str]) -> tuple[object, Outcome | None]:
+    """Replicas before rounding, by the policy or by plain division."""
+    algorithm = tick.spec.algorithm
+    if seen is None or algorithm is None:
+        return tick.state.policy, None if seen is None else Outcome(seen.load, True, "")
+    policy, outcome = algorithm.step(tick.spec.policy, tick.state.policy or algorithm.initial, seen, tick.now)
+    if outcome.problem:
+        problems.append(outcome.problem)
+    return policy, outcome
+
+
+def _desired(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, problems: list[str]) -> int | None:
+    """Round up to whole replicas; too many are a problem."""
+    if outcome is None:
+        return None
+    if outcome.replicas > MAX_REPLICAS:
+        problems.append(f"{value:g} / {spec.target:g} asks for more than {MAX_REPLICAS:,} replicas")
+        return None
+    return replicas_for(outcome.replicas, 1.0)
+
+
+def past_of(tick: Tick) -> Past:
+    """What was needed and answered lately, with the start-up that the pods show now."""
+    took = learnt(tick.inputs.target.pods or (), tick.spec.startup or LONGEST)
+    return tick.state.pace if took is None else replace(tick.state.pace, took=took)
+
+
+def _activation(
+    spec: WorkloadSpec,
+    value: float | None,
+    facts: tuple[InputValue, ...],
+    scope: Mapping[str, float | None],
+    problems: list[str],
+) -> bool | None:
+    """Whether the activation is true; None where it is not known, since what was not measured may make it true."""
+    read = spec.program.names if isinstance(spec.activation, float) else spec.activation.names
+    doubtful = any(fact.problem and fact.name in read for fact in facts)
+    if isinstance(spec.activation, float):
+        holds = value is not None and value > spec.activation
+        return holds or (None if doubtful or value is None else False)
+    try:
+        return bool(spec.activation.evaluate(scope)) or (None if doubtful else False)
+    except EvaluationError as error:
+        if value is not None:
+            problems.append(f"activation: {error}")
+        return None
