@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from support.prometheus_server import series
 
 from scaler.config.catalog import Catalog, shipped_formulas
 from scaler.config.defaults import Defaults
+from scaler.config.endpoint import Endpoint
 from scaler.config.formula_file import parse_file
 from scaler.engine import recall
 from scaler.engine.engine import Engine
@@ -14,6 +16,7 @@ from scaler.engine.recall import RETRY
 from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading, Request
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy.recall import DAYS, PIECE
+from scaler.sources.prometheus.source import PrometheusSource
 
 START = 20 * 86_400.0 + 8.5 * 3600.0
 SIGNALS = {
@@ -153,6 +156,41 @@ def test_pages_that_are_read_directly_are_not_asked_for_days():
         for _ in range(3):
             await ticked(engine, clock)
         assert world.days == []
+        await engine.close()
+
+    play(scenario())
+
+
+def counted(pod, first, last):
+    """The counters of one pod over some days, every minute: 20 requests/s by night, 60 from nine to five."""
+    lines = []
+    for name, size in {"vllm:prompt_tokens_total": 1000, "vllm:generation_tokens_total": 200}.items():
+        total, words = 0, []
+        for minutes, rate in ((540, 20), (480, 60), (420, 20)) * (last - first):
+            words.append(f"{total}+{rate * size * 60}x{minutes - 1}")
+            total += rate * size * 60 * minutes
+        labels = {"namespace": "team", "pod": pod, "model_name": "llama"}
+        lines += series(name, labels, " ".join(words), REAL + first * 86_400, 60.0)
+    return lines
+
+
+REAL = 1_795_046_400.0  # a midnight
+
+
+@pytest.mark.real
+def test_a_real_prometheus_tells_the_days_of_pods_that_are_gone(start_prometheus):
+    server = start_prometheus([*counted("llama-old", 0, 3), *counted("llama-new", 3, 6)])
+
+    async def scenario():
+        clock = [REAL + 5 * 86_400 + 8.5 * 3600]
+        engine = engine_of(PrometheusSource(Endpoint("default", server.url, timeout=20)), clock, patience=20.0)
+        await begun(engine, clock, ["llama"])
+        for _ in range(7):
+            await ticked(engine, clock)
+        use = engine.registry.workloads[request("llama")].state.policy.season.use
+        assert (use.way, use.rise) == ("day", 1.1)
+        assert use.off < 0.01
+        assert use.naive > 0.8
         await engine.close()
 
     play(scenario())
