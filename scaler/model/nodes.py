@@ -154,6 +154,7 @@ class Template:
     counted: int = 1  # pods of a scale target that stand for one replica; of a LeaderWorkerSet its leader alone
     refused: str = ""  # why its pods are refused before anybody places them; empty: they are not
     queue: str = ""  # the LocalQueue of Kueue that it names
+    seats: int | None = None  # requests that a replica works on at once, as its arguments say; None: they do not
 
     @property
     def size(self) -> int:

@@ -22,6 +22,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from scaler.policy.prior import DOUBT
+
 Vector = npt.NDArray[np.float64]
 
 WIDTH = 0.08  # of a step, in the logarithm: 8 %
@@ -108,26 +110,36 @@ class Curve:
     floor: float  # the share that misses at any load
     low: float  # of the knee: one in twenty curves has it below
     high: float  # and one in twenty above
+    seen: float  # requests, as far as they are not forgotten
 
     def surprised(self, load: float, missed: float) -> bool:
         """Whether so many more miss than was believed that it must be another replica than it was."""
         return missed > self.floor + float(self.misses[step_of(load)]) + SURPRISE
 
 
-def curve(counts: Counts) -> Curve:
-    """Weigh all curves by what was seen."""
+def curve(counts: Counts, least: float = 0.0) -> Curve:
+    """Weigh all curves by what was seen.
+
+    Args:
+        counts: requests and misses by the load.
+        least: a load that a replica carries at least, as it is guessed before anything is seen (prior.py).
+    """
     grid = _grid()
     (used,) = np.nonzero(counts[0])
     seen = slice(int(used[0]), int(used[-1]) + 1)
     missed = counts[1, seen]
     likely = missed @ grid.log_miss[seen] + (counts[0, seen] - missed) @ grid.log_meet[seen]
     likely = likely.reshape(-1, len(FLOORS)) - np.array(FLOORS) / FLOOR_SCALE
+    if least > 0:
+        knees = LOWEST + WIDTH * EACH * np.repeat(np.arange(KNEES), len(STEEPNESS))
+        likely -= DOUBT * (knees < math.log(least))[:, None]
     weight = np.exp(likely - likely.max())
     weight /= weight.sum()
     shapes = weight.sum(axis=1)
     by_knee = np.cumsum(shapes.reshape(KNEES, -1).sum(axis=1))
     low, high = (_knee(int(np.searchsorted(by_knee, share))) for share in (0.05, 0.95))
-    return Curve(shapes @ grid.missing, float(weight.sum(axis=0) @ np.array(FLOORS)), low, high)
+    floor = float(weight.sum(axis=0) @ np.array(FLOORS))
+    return Curve(shapes @ grid.missing, floor, low, high, float(counts[0].sum()))
 
 
 def _knee(place: int) -> float:

@@ -23,6 +23,8 @@ the highest since the first was late; and no load is trusted while more and more
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
+Before anything is known of a replica, it begins with what the engine's configuration tells (prior.py).
+
 Each kind of replica, by the revision of its template and by its accelerator where Kubernetes tells them, has a curve of
 its own; a new kind begins with a fiftieth of what was seen of the last one.
 
@@ -44,6 +46,7 @@ from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.prior import FIRST, Seats, seats
 from scaler.policy.recall import Past, Recall
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ TRUSTED = 1.15  # times the highest load that was carried well
 ONE_FEWER = 1.25  # and up to so many times, where it takes no more than one replica away: small fleets keep a reserve
 CLEARED = 60.0  # seconds: half-life of the fault of that load; who queues for longer queues for want of replicas now
 GUESSED = 0.02  # of what was seen of one kind of replica counts for another: a minute of its own says as much
+FAMILIAR = 100.0  # requests that were seen, from which on it is not told any more what was guessed before
 KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accelerators
 LEARNING = 1800.0  # seconds for which it is said that a kind is new
 QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
@@ -91,6 +95,7 @@ ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it
     "generated ?? -1": "generation_tokens_per_second",
     "ttftMet ?? -1": "time_to_first_token",
     "itlMet ?? -1": "time_per_output_token",
+    "cached ?? -1": "kv_cache_usage",
 }
 
 
@@ -195,6 +200,8 @@ class SloState:
     fault: Fault = NO_FAULT  # the highest load of a replica since requests began to be late for it
     pairs: "Vector | None" = None  # forecasts that were checked
     margin: "Margin | None" = None
+    began: float | None = None  # the first tick
+    seats: Seats | None = None  # of a replica, by its configuration
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
     trusted: float = 0.0  # the highest load of a replica that was carried well
@@ -231,15 +238,15 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     """
     measured = {signal: seen.metrics[text] for text, signal in ASKED.items()}
     there = {signal for signal, value in measured.items() if value >= 0}
-    if not there <= state.known:
-        state = replace(state, known=state.known | there)
+    if not there <= state.known or state.began is None:
+        state = replace(state, known=state.known | there, began=now if state.began is None else state.began)
     lacking = [signal for signal in _NEEDED if signal not in there]
     if lacking:
-        return state, _without(lacking, state, seen)
+        return state, _without(lacking, state, seen, measured, now)
     work = _mean_work(state, measured, now)
     if work is None or not seen.ready:
         told = "no replica is ready" if work else "no request has ended yet"
-        return replace(state, work=work), Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
+        return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     state, minute = _sampled(state, work, measured, seen, now)
     level, window = _level(state.samples, now)
@@ -247,6 +254,8 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
     state, expected = _season(state, measured, startup, now)
     forecast = Forecast(now, level * expected.factor if expected else level, slope)
     state = _kind(state, seen, now)
+    if now - state.fitted >= REFITTED:
+        state = replace(state, seats=_seats(seen, measured))
     state = _checked(state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, level, now)
     state = _margin(spec, state, forecast)
@@ -257,12 +266,27 @@ _NEEDED = ("requests_per_second", "prompt_tokens_per_second", "generation_tokens
 _CURVED = ("time_to_first_token", "time_per_output_token")
 
 
-def _without(lacking: list[str], state: SloState, seen: Seen) -> Outcome:
+def _without(lacking: list[str], state: SloState, seen: Seen, measured: Mapping[str, float], now: float) -> Outcome:
     """What is answered where the load cannot be told."""
     names = ", ".join(lacking)
     if all(signal in state.known for signal in lacking):
         return Outcome(seen.load, True, "", f"{names}: not measured any more, and the load was told by it")
-    return Outcome(seen.load, True, f"the engine does not tell {names}: as many replicas as queue-depth asks for")
+    return _at_first(state, seen, measured, f"the engine does not tell {names}", now)
+
+
+def _at_first(state: SloState, seen: Seen, measured: Mapping[str, float], told: str, now: float) -> Outcome:
+    """As many replicas as queue-depth asks for; in the first minutes fewer, where each has many seats."""
+    known, young = _seats(seen, measured), now - (now if state.began is None else state.began) < FIRST
+    in_flight = measured["queued"] + measured["waiting"] + measured["running"]
+    if known is None or not young or in_flight / known.first >= seen.load:
+        return Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
+    each = f"a replica works on {known.says()}, of which {known.first:.0f} are to be taken at first"
+    return Outcome(in_flight / known.first, True, f"{told}: {each}")
+
+
+def _seats(seen: Seen, measured: Mapping[str, float]) -> Seats | None:
+    """Requests that a replica works on at once, by its configuration."""
+    return seats(seen.scaled, measured["kv_cache_usage"], measured["running"], seen.ready or 0)
 
 
 def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Work | None:
@@ -437,8 +461,14 @@ def _evidence(
     if now - state.fitted >= REFITTED:
         since = 0.0 if state.fitted == -math.inf else now - state.fitted
         counts = curve.faded(counts, since, load if surprised else None)
-        state = replace(state, counts=counts, curve=curve.curve(counts), fitted=now)
+        least = _least(spec, state)
+        state = replace(state, counts=counts, curve=curve.curve(counts, least), fitted=now)
     return state
+
+
+def _least(spec: Slo, state: SloState) -> float:
+    """What a replica is guessed to carry at least; 0: nothing is known."""
+    return state.seats.least(state.work.tokens, state.work.output, spec.itl) if state.seats and state.work else 0.0
 
 
 def _stay(state: SloState, measured: Mapping[str, float], now: float) -> float:
@@ -471,11 +501,16 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: s
     alone = margin.alone if margin else state.trusted
     carried = margin.carried if margin else state.trusted
     fewer = max((seen.ready or 0) - 1, 1)
-    limit = max(TRUSTED * state.trusted, min(level / fewer, ONE_FEWER * state.trusted))
+    guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0
+    limit = max(TRUSTED * state.trusted, min(level / fewer, ONE_FEWER * state.trusted), guessed)
     tried = 0 < limit < carried
     carried = limit if tried else carried
     need = level / carried if carried > 0 else seen.load
-    told = _tried(carried, state.trusted) if tried else _carries(spec, state.curve, alone, carried, startup)
+    told = (
+        _tried(carried, state.trusted)
+        if tried and carried > guessed
+        else _carries(spec, state.curve, alone, carried, startup)
+    )
     terms = [load, told]
     terms.append(f"{need:.2f} replicas")
     more = _backlog(state, seen, sample, need, carried, startup)
@@ -485,6 +520,8 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: s
     asked = min(need + more, most)
     if asked < need + more:
         terms.append(f"not more than {asked:.0f}, twice the requests that were in flight")
+    if state.seats and state.curve.seen < FAMILIAR:
+        terms.append(f"little is seen of it yet, and it works on {state.seats.says()}")
     if sample.at - state.changed < LEARNING:
         ago = seconds(round(sample.at - state.changed))
         terms.append(f"most replicas are another kind since {ago} ({state.kind}), and its own curve is learnt")

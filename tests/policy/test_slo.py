@@ -10,6 +10,7 @@ import pytest
 
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
+from scaler.model.nodes import Template
 from scaler.model.objects import Pod, Scaled
 from scaler.policy import curve, slo
 from scaler.policy.outcome import Seen
@@ -41,6 +42,7 @@ def seen(rate, ready, *, knee=KNEE, floor=0.0, waiting=0.0, current=None, took=6
         "generated ?? -1": rate * OUTPUT,
         "ttftMet ?? -1": met,
         "itlMet ?? -1": met,
+        "cached ?? -1": -1.0,
     } | changed
     load = (rate * 5 + waiting) / 8
     return Seen(load, load * 8, metrics=metrics, ready=ready, current=ready if current is None else current, took=took)
@@ -311,3 +313,29 @@ def test_a_morning_that_came_on_each_day_is_there_before_it_comes():
         in told["forecast"][0].reason
     )
     assert "expected in" not in told["naive"][-1].reason
+
+
+def test_before_anything_is_known_a_fifth_of_the_seats_is_taken_and_no_more_is_asked_for_than_without():
+    nothing = dict.fromkeys(
+        ("finished ?? -1", "prompts ?? -1", "generated ?? -1", "ttftMet ?? -1", "itlMet ?? -1"), -1.0
+    )
+    cold = seen(0.0, 1, running=40.0, waiting=60.0, **nothing)
+    told = "the engine does not tell requests_per_second, prompt_tokens_per_second, generation_tokens_per_second"
+    for seats, replicas in ((64, 100 / 12.8), (8, 12.5), (None, 12.5)):
+        known = replace(rolled("7c9f", 1), template=Template((), seats=seats))
+        state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
+        assert outcome.replicas == pytest.approx(replicas)
+    known = replace(rolled("7c9f", 1), template=Template((), seats=64))
+    state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
+    each = "a replica works on 64 requests at once (its arguments say), of which 13 are to be taken at first"
+    assert outcome.reason == f"{told}: {each}"
+    _, later = slo.step(spec(), state, replace(cold, scaled=known, load=12.5), 600.0)  # it will never tell
+    assert later.reason == f"{told}: as many replicas as queue-depth asks for"
+
+
+def test_while_little_is_seen_the_reason_names_the_configuration():
+    known = replace(rolled("7c9f"), template=Template((), seats=64))
+    _, early = ticks(slo.INITIAL, 20.0, 6, 4, 0.0, known)
+    _, late = ticks(slo.INITIAL, 20.0, 6, 60, 0.0, known)
+    assert "little is seen of it yet, and it works on 64 requests at once (its arguments say)" in early.reason
+    assert "little is seen" not in late.reason

@@ -9,6 +9,7 @@ from typing import Any
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import QUEUE, Needs, Owner, Shape, Template, Waiting
 from scaler.model.objects import Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
+from scaler.sources.kubernetes.read_arguments import seats_of
 from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
 
 Raw = Mapping[str, Any]
@@ -216,11 +217,12 @@ class Reader:
         for raw, count in pods:
             labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
             counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec))] += count
-        first = (pods[0][0] or {}).get("metadata", {}).get("labels") or {}
+        first, spec = ((pods[0][0] or {}).get(part) or {} for part in ("metadata", "spec"))
         return Template(
             pods=tuple((shape, count) for (shape, _), count in counts.items() if count),
             needs=tuple(needs for (_, needs), count in counts.items() if count),
-            labels=tuple(sorted(first.items())),
+            labels=tuple(sorted((first.get("labels") or {}).items())),
+            seats=seats_of(spec),
         )
 
     def _once(self, value: Any) -> Any:

@@ -20,6 +20,7 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.model.measurement import Inputs, Replicas, Request
+from scaler.model.nodes import Template
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.loop import Latest, fixed
@@ -57,8 +58,8 @@ OTHERS = {  # the other policies that we speak, with the settings that their own
 class Ours:
     """A formula through the product's fold, over what Prometheus and Kubernetes would say of a fleet."""
 
-    def __init__(self, text, startup, past=(), **metadata):
-        self.startup, self.past = startup, past
+    def __init__(self, text, startup, past=(), seats=None, tells_cache=True, **metadata):
+        self.startup, self.past, self.template = startup, past, Template((), seats=seats)
         tree = parse_yaml(text, "benchmark.yaml")
         file = parse_file(tree, "benchmark.yaml")
         given = {"formula": file.name, "model": "llama", **metadata}
@@ -66,7 +67,7 @@ class Ours:
         self.spec = bind(file, parse_trigger(request), Defaults())
         self.spec = replace(self.spec, interval=15.0)
         self.state, self.decision = State(), None
-        self.born, self.ready, self.scrapes = {}, {}, Scrapes()
+        self.born, self.ready, self.scrapes = {}, {}, Scrapes(tells_cache)
 
     def observe(self, seen):
         self.scrapes.add(seen)
@@ -86,6 +87,7 @@ class Ours:
             if one.phase != "draining"
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, MOST, pods=pods)
+        scaled = replace(scaled, template=self.template)
         known = Replicas(seen.desired, seen.ready, seen.starting, 1, MOST, pending=0, serving=seen.ready)
         readings = {item.name: self.scrapes.read(item.ask) for item in self.spec.inputs}
         guards = {item.name: self.scrapes.read(item.ask) for item in self.spec.guards}

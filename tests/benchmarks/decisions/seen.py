@@ -15,17 +15,31 @@ HISTOGRAMS = {
     "inter_token_latency": lambda one: one.itl,
     "time_per_output_token": lambda one: one.tpot,
 }
+
+
+def kv_cache_usage(seen):
+    """The mean over the replicas that have a page; None without any."""
+    told = [one.kv_usage for one in seen.replicas if one.phase != "starting"]
+    return sum(told) / len(told) if told else None
+
+
 GAUGES = {
     "waiting": lambda seen: float(seen.waiting),
     "running": lambda seen: float(seen.running),
     "queued": lambda seen: float(seen.queued),
+    "kv_cache_usage": kv_cache_usage,
 }
 
 
 class Scrapes:
-    """The scrapes of the last while, and what queries over them give."""
+    """The scrapes of the last while, and what queries over them give.
 
-    def __init__(self):
+    Args:
+        tells_cache: the engine says how much of its KV cache is used.
+    """
+
+    def __init__(self, tells_cache=True):
+        self._tells_cache = tells_cache
         self._kept = []  # (time, replicas by serial), the oldest first
 
     def add(self, seen):
@@ -39,6 +53,8 @@ class Scrapes:
         at = self.seen.at
         if not isinstance(ask, SignalAsk):
             return Failure("is not simulated", at)
+        if ask.signal == "kv_cache_usage" and not self._tells_cache:
+            return Reading(None, at)
         if ask.signal in GAUGES:
             return Reading(GAUGES[ask.signal](self.seen), at)
         if ask.signal in COUNTERS:

@@ -437,6 +437,15 @@ def made(name, spec, *, at=0, node="gpu-1", owner=("ReplicaSet", "llama-5d8f"), 
     return {**raw, "spec": {**raw["spec"], **spec}}
 
 
+def test_a_template_tells_its_seats_before_and_after_there_are_pods():
+    spec = asking(1)
+    spec["containers"][0]["args"] = ["--max-num-seqs", "64"]
+    written = [with_template(deployment(), spec)]
+    assert only(cluster(scaled_object(), deployments=written)).template.seats == 64
+    assert only(cluster(scaled_object(), pods=[made("llama-0", spec)], deployments=written)).template.seats == 64
+    assert only(cluster(scaled_object(), deployments=[with_template(deployment(), asking(1))])).template.seats is None
+
+
 def test_a_template_is_what_its_deployment_says_until_there_are_pods():
     assert asks(only(cluster(scaled_object(), deployments=[with_template(deployment(), asking(2))]))) == {
         GPU: 2,

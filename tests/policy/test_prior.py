@@ -1,0 +1,73 @@
+"""What an engine's configuration tells of a replica: a start for what is not known, and no harm where it is wrong."""
+
+import pytest
+from benchmarks.decisions.policies import OURS, Ours, shipped
+from benchmarks.decisions.traces import step
+
+from scaler.model.nodes import Template
+from scaler.model.objects import Scaled
+from scaler.policy import curve, prior
+from scaler.sim.fleet import FleetSpec
+from scaler.sim.hardware import hardware
+from scaler.sim.loop import World, run
+
+
+def scaled(seats):
+    template = Template((), seats=seats)
+    return Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, template=template)
+
+
+def test_the_fewer_of_what_the_arguments_say_and_what_the_cache_holds():
+    """12 that run on 2 replicas hold 3 % of each: 200 find room."""
+    assert prior.seats(scaled(64), 0.03, 12.0, 2) == prior.Seats(64, "its arguments say")
+    assert prior.seats(scaled(256), 0.03, 12.0, 2) == prior.Seats(pytest.approx(200), "its KV cache has room for")
+    assert prior.seats(scaled(256), -1.0, 12.0, 2).count == 256
+
+
+@pytest.mark.parametrize(
+    ("usage", "running", "ready"), [(-1.0, 12.0, 2), (0.001, 12.0, 2), (0.2, 0.0, 2), (0.2, 3.0, 0)]
+)
+def test_what_is_not_told_is_not_guessed(usage, running, ready):
+    assert prior.seats(None, usage, running, ready) is None
+    assert prior.seats(scaled(None), usage, running, ready) is None
+
+
+def test_a_fifth_of_the_load_with_which_each_token_comes_just_in_time():
+    """64 seats, 50 ms a token, 200 tokens of answer: 6.4 requests/s, of 300 tokens of work."""
+    assert prior.Seats(64, "").least(300.0, 200.0, 0.05) == pytest.approx(1920 / 5)
+    assert prior.Seats(64, "").first == pytest.approx(12.8)
+
+
+def test_a_guess_is_believed_until_some_requests_are_late():
+    early = curve.counted(None, 2000.0, 1.0, 1.0, 15.0)  # some are late at 2,000, which says nothing of 500
+    assert curve.carries(curve.curve(early), curve.errors(None, 2000.0, 0.0), 0.01)[1] < 1
+    assert curve.carries(curve.curve(early, 500.0), curve.errors(None, 2000.0, 0.0), 0.01)[1] > 200
+    wrong = curve.counted(None, 100.0, 10.0, 1.0, 60.0)
+    assert curve.curve(wrong, 500.0).high < 100
+
+
+def first_minutes(row, rate, seats):
+    """GPU-hours of the first five minutes of a workload that begins cold, and of five more, with those that are late."""
+    world = World(FleetSpec(hardware(row), startup=120.0), OURS, ready=1, seed=1)
+    policy, hours = Ours(shipped("slo"), 120.0, seats=seats, tells_cache=False), {}
+    told = policy.observe
+
+    def observe(seen):
+        told(seen)
+        hours[seen.at] = seen.replica_seconds / 3600
+
+    policy.observe = observe
+    timeline = run(world, step(0.0, 600.0, rate, 1000, 220, 1), policy)
+    late = [one.ttft > 1 for one in timeline.done if one.arrival.at >= 300]
+    at = max(time for time in hours if time <= 300)
+    return hours[at], hours[max(hours)] - hours[at], sum(late) / len(late)
+
+
+@pytest.mark.parametrize(("row", "rate"), [("l40s-8b-bf16", 6.0), ("h100-70b-fp8-tp2", 5.0)])
+def test_a_wrong_guess_does_no_harm_after_the_first_minutes_and_a_right_one_saves(row, rate):
+    unknown, right, high, low = (first_minutes(row, rate, seats) for seats in (None, 256, 2560, 26))
+    assert sum(right[:2]) < 0.95 * sum(unknown[:2])
+    for wrong in (high, low):
+        assert wrong[0] < 1.25 * unknown[0]
+        assert wrong[1] < 1.1 * unknown[1]
+        assert wrong[2] < unknown[2] + 0.01
