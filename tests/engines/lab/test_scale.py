@@ -32,7 +32,7 @@ def test_vllm_comes_from_zero_and_goes_back_and_every_request_is_answered(lab: L
         lab.apply(engine(lab.home, NAME, kubelet.name))
         lab.apply(scaled_object(NAME, scaler.address, TRIGGER, maxReplicaCount=2))
         lab.wait(lambda: lab.ready("gateway") == 1, 60, "the gateway is ready")
-        lab.wait(lambda: scaler.explain(NAME).get("active") is False, 60, "llm-scaler is sure that nothing is there")
+        lab.wait(lambda: scaler.explain(NAME).get("active") is False, 180, "llm-scaler is sure that nothing is there")
         address = f"http://{lab.pods('gateway')[0]['status']['podIP']}:{PORT}"
         saved = lab.home / "field-tool.json"
         with (
