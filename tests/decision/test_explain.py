@@ -218,6 +218,22 @@ def test_a_mistyped_model_is_no_certain_zero_whatever_on_missing_says():
     assert decide_last(spec, {**nothing, "replicas": Replicas(0, 0, 0)}).replicas == 0
 
 
+def test_free_gpus_do_not_show_that_the_model_is_right():
+    metrics = "metrics: {waiting: {signal: waiting, onMissing: zero}, free: {gpus: free}}\n"
+    spec = workload(f"name: w\n{metrics}formula: waiting + free * 0\ntarget: 8\n", model="lama")
+    nothing = {"waiting": None, "free": 5, "guards": {"waiting": None, "running": None}}
+    decision = decide_last(spec, {**nothing, "replicas": Replicas(3, 3, 0)})
+    assert decision.certainty == "held"
+    assert "nothing else was measured" in decision.problems[0]
+
+
+def test_the_last_value_is_taken_where_the_file_says_so():
+    spec = workload("name: w\nmetrics: {waiting: {signal: waiting, onMissing: last}}\nformula: waiting\ntarget: 8\n")
+    nothing = {"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": Replicas(3, 3, 0)}
+    decision = decide_last(spec, {**nothing, "waiting": 16}, nothing)
+    assert (decision.replicas, decision.certainty, decision.problems) == (2, "certain", ())
+
+
 def test_a_word_that_the_activation_does_not_explain_is_explained():
     asleep = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(0, 0, 0)}
     rows = [*queue_rows(3, **asleep), {**asleep, "queued": "refused"}]
@@ -474,6 +490,15 @@ policy: {kind: latch, resetBelow: 0.2}
     assert re.search(r"  active\n    drift > 0.3 is false\n      drift +0.1\n", low)
     unread = as_text(as_data(decide_last(spec, {"drift": 0.4, "scaled": train}, {"drift": "timed out"})))
     assert "uncertain for 5s of at most 2m: start nothing" in unread
+
+
+def test_a_job_ahead_of_our_clock_started_and_ended_now():
+    spec = workload("name: j\nmetrics: {drift: {prometheus: drift}}\nformula: drift\n"
+                    "policy: {kind: latch, resetBelow: 0.2}\n")  # fmt: skip
+    jobs = (Job("train-a", START + 5, "succeeded", START + 9),)
+    train = Scaled("ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_kept=100)
+    told = as_data(decide_last(spec, {"drift": 0.1, "scaled": train}))["kubernetes"]["jobs"]
+    assert told == [{"name": "train-a", "state": "succeeded", "started": 0.0, "ended": 0.0}]
 
 
 # ---- what can be had ---------------------------------------------------------------------------------------------------

@@ -160,3 +160,68 @@ def test_a_schedule_bounds_a_member_in_its_group_too():
     told = decide_groups(decided)
     assert "schedules" in told[kept].reason, "a floor of one above the ceiling of another is no pair in ratio"
     assert all(one.replicas == 8 for one in told.values())
+
+
+# ---- one member at a time ----------------------------------------------------------------------------------------------
+
+
+def changed(decided, name, **more):
+    decided[requests()[name]] = replace(decided[requests()[name]], **more)
+    return decided
+
+
+def test_a_group_that_is_not_whole_is_held_for_as_long_as_hold_for_and_no_longer():
+    rows = {"prefill": ("certain", (2, True), 2), "decode": ("certain", (4, True), 4)}
+    for beyond, held in ((0.0, True), (1.0, False)):
+        decided = moment(rows)
+        at, hold_for = decided[requests()["prefill"]].at, decided[requests()["prefill"]].spec.hold_for
+        decided = {one: replace(decision, apart_since=at - hold_for - beyond) for one, decision in decided.items()}
+        assert [decision.said is not None for decision in decide_groups(decided).values()] == [held, held]
+
+
+def test_a_member_counts_for_three_intervals_beyond_hold_for():
+    for late, word in ((-15.0, False), (-16.0, True)):
+        decided = moment(dict.fromkeys(NAMES, ("certain", (0, False), 2)))
+        spec = decided[requests()["encode"]].spec
+        assert spec.interval == 5.0
+        decided = changed(decided, "encode", at=decided[requests()["encode"]].at - spec.hold_for + late)
+        assert decide_groups(decided)[requests()["decode"]].active is word, "what is not known may be work"
+
+
+def test_who_is_woken_by_the_group_wakes_and_who_rests_does_not():
+    rows = {"encode": ("certain", (2, True), 2), "prefill": ("certain", (0, False), 0),
+            "decode": ("certain", (0, False), 0)}  # fmt: skip
+    decided = decide_groups(moment(rows))
+    assert [decided[requests()[name]].wake for name in NAMES] == [moment(rows)[requests()["encode"]].wake, True, True]
+    busy = dict.fromkeys(NAMES, ("certain", (2, True), 2))
+    for wake in (True, False):
+        told_now = decide_groups({one: replace(decision, wake=wake) for one, decision in moment(busy).items()})
+        assert {decision.wake for decision in told_now.values()} == {wake}
+
+
+def test_one_replica_and_several_are_told_apart():
+    rows = {"encode": ("certain", (1, True), 1), "prefill": ("certain", (0, False), 0),
+            "decode": ("certain", (3, True), 3)}  # fmt: skip
+    reasons = {name: decision.reason for name, decision in told(rows).items()}
+    assert reasons["prefill"].startswith("2 replicas, active, for its group")
+    rows["decode"] = ("certain", (1, True), 1)
+    reasons = {name: decision.reason for name, decision in told(rows).items()}
+    assert reasons["prefill"].startswith("1 replica, active, for its group")
+
+
+def test_what_a_member_was_told_last_counts_where_its_data_is_not_certain():
+    rows = {"encode": ("certain", (1, True), 1), "prefill": ("certain", (1, True), 1), "decode": ("held", (1, True), 1)}
+    decided = decide_groups(changed(moment(rows), "decode", floor=6))
+    assert decided[requests()["decode"]].replicas == 6
+
+
+def test_who_has_nothing_and_wants_nothing_is_told_nothing():
+    decided = told(dict.fromkeys(NAMES, ("held", (0, False), None)))
+    assert [decided[name].replicas for name in NAMES] == [0, 0, 0]
+
+
+def test_a_member_of_which_neither_word_nor_replicas_are_known_is_named():
+    rows = dict.fromkeys(NAMES, ("certain", (2, True), 2))
+    unknown = told({**rows, "encode": ("unknown", None, None)})["decode"].reason
+    assert "it is not known how many replicas encode has" in unknown
+    assert "it is not known" not in told({**rows, "encode": ("unknown", None, 2)})["decode"].reason

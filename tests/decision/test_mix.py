@@ -12,6 +12,7 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.capacity import Capacity
 from scaler.decision.decision import Answer
 from scaler.decision.groups import decide_groups
+from scaler.decision.mix import InMix
 from scaler.model.availability import Availability, Count
 from scaler.model.measurement import Replicas, Request
 
@@ -114,3 +115,25 @@ def test_whatever_the_moment_demand_is_met_bounds_are_kept_and_nobody_uncertain_
         if had == (None, None):
             assert answers["a10g"] + 20 * answers["a100"] >= load["sl"], "the hardest kind alone"
             assert any(answers.values()), "there is work"
+
+
+def test_replicas_that_are_there_can_be_had_whatever_the_pool_says(plain):
+    assert told(moment(plain, MELANGE, had=(None, 0), has=(3, 1))) == {"a10g": 3, "a100": 1}
+
+
+def test_without_a_demand_and_without_work_nobody_begins(plain):
+    decided = moment(plain, {**MELANGE, "sl": None})
+    assert sorted(told(decided).values()) == [1, 1], "each begins with one"
+    idle = {request: replace(one, said=Answer(0, False, one.at)) for request, one in decided.items()}
+    assert told(idle) == {"a10g": 0, "a100": 0}
+
+
+def test_of_several_whose_data_is_not_certain_the_first_is_named(plain):
+    decided = decide_groups(moment(plain, MELANGE, has=(3, 1), certainty="held"))
+    reasons = decided[requests()["a10g"]].group.reasons
+    assert reasons == ("nobody is lowered: the data of a10g is not certain",)
+
+
+def test_without_a_mix_there_is_nothing_to_say_of_it():
+    assert InMix({}, "no mix was found", dict(MELANGE), {}, None).mix == ""
+    assert InMix({}, "no mix was found", None, {}, None).mix == ""
