@@ -234,6 +234,14 @@ def test_the_last_value_is_taken_where_the_file_says_so():
     assert (decision.replicas, decision.certainty, decision.problems) == (2, "certain", ())
 
 
+@pytest.mark.parametrize(("ready", "pods"), [(1, "1 replica is ready"), (2, "2 replicas are ready")])
+def test_how_many_are_ready_though_nothing_was_measured_is_told(ready, pods):
+    text = "name: w\nmetrics: {waiting: {signal: waiting, onMissing: zero}}\nformula: waiting\ntarget: 8\n"
+    nothing = {"waiting": None, "guards": {"waiting": None, "running": None}}
+    decision = decide_last(workload(text, model="lama"), {**nothing, "replicas": Replicas(ready, ready, 0)})
+    assert decision.problems == (f"waiting: no series, and nothing else was measured, though {pods}: that is not 0",)
+
+
 def test_a_word_that_the_activation_does_not_explain_is_explained():
     asleep = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(0, 0, 0)}
     rows = [*queue_rows(3, **asleep), {**asleep, "queued": "refused"}]

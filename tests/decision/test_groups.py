@@ -225,3 +225,16 @@ def test_a_member_of_which_neither_word_nor_replicas_are_known_is_named():
     unknown = told({**rows, "encode": ("unknown", None, None)})["decode"].reason
     assert "it is not known how many replicas encode has" in unknown
     assert "it is not known" not in told({**rows, "encode": ("unknown", None, 2)})["decode"].reason
+
+
+def test_ratios_that_what_is_held_breaks_are_named_and_no_others():
+    rows = {"encode": ("held", (9, True), 9), "prefill": ("certain", (1, True), 1), "decode": ("certain", (4, True), 4)}
+    reason = told(rows, bounds=(0, 8))["decode"].reason
+    assert "prefill and encode are out of their ratio for that" in reason
+    assert "decode and prefill" not in reason
+
+
+def test_without_an_order_nobody_asks_who_is_ready():
+    decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
+    decided = changed(decided, "encode", known=Replicas(2, None, 0, 0, 1000))
+    assert [one.group.reasons for one in decide_groups(decided).values()] == [(), (), ()]

@@ -37,6 +37,10 @@ def test_what_nobody_else_shares_is_told_as_it_is():
     assert own_query('x{a=~"b|c"}', GpuAsk("free")) == 'x{a=~"b|c"}'
 
 
+def test_a_list_of_which_nothing_is_its_own_is_told_as_it_is():
+    assert own_query('x{a=~"b|c", d=~"|e"}', ask("red", "llama")) == 'x{a=~"b|c", d=~"|e"}'
+
+
 @pytest.mark.parametrize("value", ODD)
 def test_whatever_a_model_is_called_only_its_own_name_is_told(value):
     others = [ask("blue", other) for other in ODD if other != value]

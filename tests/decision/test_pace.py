@@ -78,6 +78,15 @@ def test_a_hundred_percent_and_no_window_keep_nothing():
     assert answers(at_once, [{"load": 64}, {"load": 1}]) == [64, 1]
 
 
+def test_a_hundred_percent_need_no_minute_of_answers_and_ten_do():
+    rows = [{"load": 2, "replicas": 20}]
+    at_once, slowly = (paced(LOAD + f"scaleDown: {{percent: {percent}, window: 0s}}\n") for percent in (100, 10))
+    assert answers(at_once, rows) == [2]
+    [decision] = fold(slowly, rows)[1]
+    told = "of what was answered, 0s of 1m are known, and before that nothing is lowered"
+    assert (decision.replicas, decision.pace.reason) == (20, told)
+
+
 def test_a_need_that_the_pace_would_meet_too_is_what_is_told():
     rows = needs(10, 10, 10, 9)
     assert fold(paced(), rows)[1][-1].pace.reason == "10 were needed 1m ago, within the last 2m"
@@ -228,3 +237,8 @@ def test_it_is_never_below_what_it_would_be_at_once_and_comes_down_in_the_end(lo
     at_once, slow = workload(LOAD), paced()
     assert all(a >= b for a, b in zip(answers(slow, rows), answers(at_once, rows), strict=True))
     assert answers(slow, rows + [{"load": loads[-1]}] * 50 * MINUTE)[-1] == loads[-1]
+
+
+def test_without_a_window_the_last_replica_is_let_go_too():
+    spec = paced(LOAD + "scaleDown: {percent: 10, window: 0s}\n")
+    assert answers(spec, needs(1, 1, 0))[-1] == 0
