@@ -83,6 +83,11 @@ def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
     assert len(decision.capacity.reason) > 1000
 
 
+def test_nobody_is_on_the_way_while_more_is_asked_for_than_can_be_had():
+    coming = decided(120, available(0, 0), ready=3, pending=[60]).coming
+    assert (coming.replicas, coming.oldest, coming.late, coming.owed, coming.current) == (0, 0.0, 0, 0.0, 4)
+
+
 @pytest.mark.parametrize(("length", "shown"), [(200, "x" * 200), (201, "x" * 197 + "...")])
 def test_it_is_cut_from_two_hundred_characters_on(length, shown):
     reason = decided(120, available(Count(0, reason="x" * length)), ready=3).reason

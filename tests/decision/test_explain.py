@@ -615,3 +615,33 @@ def test_a_surge_of_a_rollout_is_what_the_hpa_counts_and_keeps():
 def test_what_scaling_modifiers_make_of_an_answer_is_said_not_reckoned():
     data = told_by_kubernetes(replace(SCALED, modifiers="llama * 2"))
     assert "! scalingModifiers make of our answer: llama * 2; that is not reckoned here" in as_text(data)
+
+
+# ---- what is long ------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_others_words_are_cut_at_two_hundred_characters():
+    long = "x" * 300
+    text = as_text(had("report", Count(0, "upper", long), Count(None, reason=long)))
+    cut = [line for line in text.splitlines() if "xxx" in line and not line.startswith("  9 replicas")]
+    assert {line.split()[0] for line in cut} == {"schedulable", "provisionable", "together"}
+    assert {len(line) for line in cut} == {4 + 200}
+    scaled = replace(SCALED, conditions=(Condition("Ready", "False", "Broken", long),))
+    [line] = [line for line in as_text(told_by_kubernetes(scaled)).splitlines() if "Ready is False" in line]
+    assert len(line) == 4 + 200
+
+
+@pytest.mark.parametrize("formula", ["load" + " + 0" * 29, "load" + " + 0" * 29 + "0", "load" + " + 0" * 49])
+def test_a_long_formula_is_cut_in_the_sentence_at_120_characters(formula):
+    reason = decide_last(workload(LOAD.replace("formula: load", f"formula: {formula}")), {"load": 90}).reason
+    told = reason.removeprefix("9 replicas: ").partition(" = 90, at 10 a replica")[0]
+    assert told == (formula if len(formula) == 120 else formula[:117] + "...")
+
+
+def test_the_sentence_names_three_problems_and_explain_all():
+    names = ("a", "b", "c", "d")
+    metrics = ", ".join(f"{name}: {{prometheus: {name}}}" for name in names)
+    spec = workload(f"name: many\nmetrics: {{{metrics}}}\nformula: {' + '.join(names)}\ntarget: 1\n")
+    decision = decide_last(spec, dict.fromkeys(names, 1), {name: f"{name} refused" for name in names})
+    assert len(decision.problems) == 4
+    assert [name for name in names if f"{name}: {name} refused" in decision.reason] == ["a", "b", "c"]

@@ -7,6 +7,8 @@ from support.explained import as_data, as_text
 from support.timelines import START, row, workload
 
 from scaler.decision.decide import decide
+from scaler.decision.decision import Fact
+from scaler.decision.stalled import Standing, Still, doubt, follow
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, Reading
 
@@ -153,3 +155,26 @@ def test_time_that_nobody_has_seen_does_not_count(vllm):
     state, _ = tick(state, START + 5.0)
     _, after_a_gap = tick(state, START + 1000.0)
     assert not after_a_gap.stalled
+
+
+# ---- the bounds --------------------------------------------------------------------------------------------------------
+
+GUARDS = (Fact("waiting", 1.0, 1.0), Fact("running", 2.0, 2.0))
+
+
+def test_a_pod_that_says_but_a_part_of_its_load_is_not_followed():
+    watched = {"waiting": by_pod(START, a=1.0, b=2.0), "running": by_pod(START, b=3.0, c=4.0)}
+    assert follow(None, GUARDS, watched, {}, START) == Standing({"b": Still((2.0, 3.0), START)})
+
+
+@pytest.mark.parametrize(("pods", "more"), [(3, ""), (4, ", and of 1 more pods,"), (5, ", and of 2 more pods,")])
+def test_three_pods_are_named_and_the_others_counted(vllm, pods, more):
+    still = Still((1.0, 2.0), START, START)
+    told = doubt(vllm, Standing({f"p{number}": still for number in range(pods)}), GUARDS, START + 600)
+    assert f"waiting 1, running 2 of p2{more} have not changed for 10m" in told
+
+
+@pytest.mark.parametrize(("stood", "silent", "doubted"), [(300, 230, True), (299, 230, False), (300, 229, False)])
+def test_the_counters_are_seen_for_as_long_as_they_were_asked_for(vllm, stood, silent, doubted):
+    """They are asked for after a minute, and known a tick later or two: 300 - 60 - 2 x 5."""
+    assert Still((1.0,), START - stood, START - silent).doubted(vllm, START) is doubted

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from support.timelines import fold, said, sharing, workload
 
+from scaler.config.defaults import Defaults
 from scaler.decision.state import State
 from scaler.decision.together import STEPS, Step, carried, touched
 from scaler.model.measurement import Request
@@ -86,3 +87,19 @@ def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():
     assert found(by_namespace, by_name) == {"xa", "xb", "yb"}, "yb shares with xb, which shares with xa"
     assert found(sharing(8)) == {"xa", "xb", "yb", "zc"}
     assert touched([by_namespace], [], specs) == set()
+
+
+def test_what_was_told_on_certain_data_is_remembered_as_that():
+    spec = workload(LOAD)
+    state, [decision] = fold(spec, [{"load": 6}])
+    told_now = replace(decision, said=replace(decision.said, replicas=9))
+    assert carried(state, told_now).certain == told_now.said
+    assert carried(state, replace(told_now, certainty="held")).certain == state.certain
+
+
+def test_of_a_variant_the_pace_remembers_what_its_mix_needed_and_of_others_what_the_fold_did():
+    spec = workload(LOAD, Defaults())
+    state, [decision] = fold(spec, [{"load": 6}])
+    assert carried(state, decision).pace == state.pace
+    needed = carried(state, replace(decision, planned=9)).pace.needs
+    assert needed[-1] == (decision.at, 9)
