@@ -7,7 +7,7 @@ from support.explained import as_data, as_text
 from support.timelines import START, row, workload
 
 from scaler.decision.decide import decide
-from scaler.decision.decision import Fact
+from scaler.decision.decision import InputValue
 from scaler.decision.stalled import Standing, Still, doubt, follow
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, Reading
@@ -159,7 +159,7 @@ def test_time_that_nobody_has_seen_does_not_count(vllm):
 
 # ---- the bounds --------------------------------------------------------------------------------------------------------
 
-GUARDS = (Fact("waiting", 1.0, 1.0), Fact("running", 2.0, 2.0))
+GUARDS = (InputValue("waiting", 1.0, 1.0), InputValue("running", 2.0, 2.0))
 
 
 def test_a_pod_that_says_but_a_part_of_its_load_is_not_followed():
