@@ -22,6 +22,7 @@ window.py       the loads of a while, which some of them share
 clock.py        a time of day, in words
 curve.py        what a replica carries, as a curve that is learnt
 prior.py        what a replica is guessed to carry, by its configuration
+speed.py        how fast a replica answers by its load, and the load that is too much
 season.py       a forecast from the days before, which may only raise
 recall.py       what a policy wants to know of the days before
 outcome.py      what every policy is told, says of itself, and answers

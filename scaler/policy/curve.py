@@ -2,17 +2,20 @@
 
     miss(x) = floor + (1 - floor) / (1 + (knee / x) ^ steepness)
 
-`knee` is the load at which half of the requests miss, `floor` the share that misses at any load. All curves of a grid
-are weighed by how likely they make what was seen; what counts is their weighted mean, so that where nothing was seen
-yet it says so by expecting misses. What is seen at one load alone may be a floor or a steep rise, and the rise is taken
-for more likely, so that more replicas are tried before it is said that they do not help. The unit of x does not matter:
-the grid is logarithmic and wide.
+`knee` is the load at which half of the requests miss, `floor` the share that misses at any load. Loads are in replicas
+at their edge, as the speed of the requests foretells it (speed.py); so the knee is likely near 1, and the rise to it
+gentle or steep, before anything was seen. All curves of a grid are weighed by how likely they make what was seen. What
+is seen at one load alone may be a floor or a steep rise, and the rise is taken for more likely, so that more replicas
+are tried before it is said that they do not help.
 
 What was seen is kept as counts, requests and those that missed, by the logarithm of the load (`Counts`): adding to it
 is cheap, and the curves are weighed once a minute. A count halves after an hour.
 
-The same logarithmic steps serve for `errors`, what came after a load like this one, so that both are put together by
-one correlation. It needs numpy, and is imported with the first step of a policy slo; nobody else pays for it.
+The same logarithmic steps serve for `errors`, what may come one start-up later, so that both are put together by one
+correlation. It is of three parts: the load goes on, about as well foretold as after loads like this one; or something
+new begins, as often as it did, and then any load of the last hours may come; or, until hours have shown that there is
+none, a client comes who brings the load of up to two replicas. It needs numpy, and is imported with the first step of a
+policy slo; nobody else pays for it.
 """
 
 import math
@@ -26,21 +29,26 @@ from scaler.policy.prior import DOUBT
 
 Vector = npt.NDArray[np.float64]
 
-WIDTH = 0.08  # of a step, in the logarithm: 8 %
-LOWEST = math.log(0.1)  # the load of step 0
-STEPS = 200  # up to a load of 800,000
-EACH = 2  # steps from knee to knee
-KNEES = STEPS // EACH
-STEEPNESS = (4.0, 8.0, 16.0)  # from requests of all lengths, of which long ones miss early, to requests all alike
+WIDTH = 0.05  # of a step, in the logarithm: 5 %
+LOWEST = math.log(0.02)  # the load of step 0
+STEPS = 100  # up to a load of 3
+FIRST, KNEES = 48, 46  # the step of the first knee, at 0.22, and knees, one a step up to 2.1
+FORETOLD = 0.15  # how far the knee is from 1, which the speed foretells: a logarithm's standard deviation
+ASTRAY = 0.1  # how likely it is that the speed foretells nothing
+STEEPNESS = (6.0, 12.0, 24.0)  # from requests of all lengths, of which long ones miss early, to requests all alike
+STEEP = (0.3, 0.4, 0.3)  # how likely they are
 FLOORS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
 FLOOR_SCALE = 0.05  # a floor higher by so much is less likely by a factor e, until other loads have shown it
+BELIEVED = 0.4  # of the curves, by how likely they are, say that a replica carries less than is tried
 HALF_LIFE = 3600.0  # seconds
 HALF_LIFE_SURPRISED = 120.0  # seconds, while more miss than was believed
 SURPRISE = 0.3  # by so large a share of requests
 ALIKE = 4.0  # requests of a minute are alike: a quarter of them count
 MOST = 60.0  # and no more than so many, since no minute tells more than how it was itself
-SPAN = 20  # steps by which a forecast may be wrong either way: a factor of five
-USUAL = 0.25  # how wrong a forecast is before anything is known: a logarithm's standard deviation
+SPAN = 50  # steps by which a forecast may be wrong either way: a factor of twelve
+BREAK = 0.4  # by how much a load has to be another, as a logarithm, to be a new one and not the old one that goes on
+CLIENT, UNSEEN = 1.0, 100.0  # of so many forecasts, how many a new client upset, before anything is known
+USUAL = 0.15  # how wrong a forecast is before anything is known: a logarithm's standard deviation
 USUAL_WEIGHT = 10.0  # as much as so many forecasts that were seen in a load like this one
 NEAR, NEAR_SLOPE = 0.25, 0.3  # loads and slopes that are alike, as logarithms' standard deviations
 
@@ -54,12 +62,18 @@ class _Grid:
     missing: Vector  # (knee x steepness) x step: the share that misses besides the floor
     log_miss: Vector  # step x curve: the logarithm of how likely a request misses
     log_meet: Vector  # and that it does not
+    prior: Vector  # (knee x steepness) x floor: the logarithm of how likely each is before anything was seen
+
+
+def _knees() -> Vector:
+    """All knees that there may be, as logarithms."""
+    return LOWEST + WIDTH * (FIRST + np.arange(KNEES, dtype=np.float64))
 
 
 @cache
 def _grid() -> _Grid:
     loads = LOWEST + WIDTH * np.arange(STEPS, dtype=np.float64)
-    knees = LOWEST + WIDTH * EACH * np.arange(KNEES)
+    knees = _knees()
     knee, steep = (axis.ravel() for axis in np.meshgrid(knees, STEEPNESS, indexing="ij"))
     exponent = np.clip(steep[:, None] * (loads[None, :] - knee[:, None]), -40, 40)
     missing: Vector = 1 / (1 + np.exp(-exponent))
@@ -67,7 +81,10 @@ def _grid() -> _Grid:
     chance = floors[None, :, None] + (1 - floors[None, :, None]) * missing[:, None, :]
     chance = np.clip(chance, 1e-4, 1 - 1e-4).reshape(-1, STEPS)
     log_miss, log_meet = (np.ascontiguousarray(np.log(one).T) for one in (chance, 1 - chance))
-    return _Grid(missing, log_miss, log_meet)
+    near = np.exp(-0.5 * (knees / FORETOLD) ** 2)
+    likely = (1 - ASTRAY) * near / near.sum() + ASTRAY / KNEES
+    shapes = np.log(np.outer(likely, STEEP)).reshape(-1, 1)
+    return _Grid(missing, log_miss, log_meet, shapes - floors / FLOOR_SCALE)
 
 
 def step_of(load: float) -> int:
@@ -111,6 +128,7 @@ class Curve:
     low: float  # of the knee: one in twenty curves has it below
     high: float  # and one in twenty above
     seen: float  # requests, as far as they are not forgotten
+    shapes: Vector  # how likely each knee and steepness is
 
     def surprised(self, load: float, missed: float) -> bool:
         """Whether so many more miss than was believed that it must be another replica than it was."""
@@ -129,22 +147,21 @@ def curve(counts: Counts, least: float = 0.0) -> Curve:
     seen = slice(int(used[0]), int(used[-1]) + 1)
     missed = counts[1, seen]
     likely = missed @ grid.log_miss[seen] + (counts[0, seen] - missed) @ grid.log_meet[seen]
-    likely = likely.reshape(-1, len(FLOORS)) - np.array(FLOORS) / FLOOR_SCALE
+    likely = likely.reshape(-1, len(FLOORS)) + grid.prior
     if least > 0:
-        knees = LOWEST + WIDTH * EACH * np.repeat(np.arange(KNEES), len(STEEPNESS))
-        likely -= DOUBT * (knees < math.log(least))[:, None]
+        likely -= DOUBT * (np.repeat(_knees(), len(STEEPNESS)) < math.log(least))[:, None]
     weight = np.exp(likely - likely.max())
     weight /= weight.sum()
     shapes = weight.sum(axis=1)
     by_knee = np.cumsum(shapes.reshape(KNEES, -1).sum(axis=1))
     low, high = (_knee(int(np.searchsorted(by_knee, share))) for share in (0.05, 0.95))
     floor = float(weight.sum(axis=0) @ np.array(FLOORS))
-    return Curve(shapes @ grid.missing, floor, low, high, float(counts[0].sum()))
+    return Curve(shapes @ grid.missing, floor, low, high, float(counts[0].sum()), shapes)
 
 
 def _knee(place: int) -> float:
     """The load of a knee by its place in the grid."""
-    return math.exp(LOWEST + WIDTH * EACH * place)
+    return math.exp(LOWEST + WIDTH * (FIRST + place))
 
 
 def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
@@ -157,16 +174,29 @@ def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
         slope: the last minute's load over the last minutes', as a logarithm.
 
     Returns:
-        Weights of the steps from -SPAN to SPAN, of which those of loads like this one count most.
+        Weights of the steps from -SPAN to SPAN.
     """
     off = WIDTH * np.arange(-SPAN, SPAN + 1)
-    weights: Vector = np.exp(-0.5 * (off / USUAL) ** 2)
-    weights *= USUAL_WEIGHT / weights.sum()
-    if pairs is not None:
-        apart = ((pairs[:, 0] - math.log(level)) / NEAR) ** 2 + ((pairs[:, 2] - slope) / NEAR_SLOPE) ** 2
-        place = np.clip(np.rint(pairs[:, 1] / WIDTH), -SPAN, SPAN).astype(np.intp) + SPAN
-        weights += np.bincount(place, np.exp(-0.5 * apart), 2 * SPAN + 1)
-    return weights
+    usual: Vector = np.exp(-0.5 * (off / USUAL) ** 2)
+    usual *= USUAL_WEIGHT / usual.sum()
+    here = math.log(level)
+    client = np.zeros(2 * SPAN + 1)
+    client[_place(np.log(np.array([1 + 2 * min(1.0, 1 / level)])))] = CLIENT
+    if pairs is None:
+        return np.asarray(usual / usual.sum() + client / UNSEEN)
+    apart = ((pairs[:, 0] - here) / NEAR) ** 2 + ((pairs[:, 2] - slope) / NEAR_SLOPE) ** 2
+    broke = np.abs(pairs[:, 1]) > BREAK
+    goes_on = usual + np.bincount(_place(pairs[:, 1]), np.where(broke, 0.0, np.exp(-0.5 * apart)), 2 * SPAN + 1)
+    begins = np.bincount(_place(pairs[:, 0] + pairs[:, 1] - here), minlength=2 * SPAN + 1) / len(pairs)
+    begins = np.convolve(begins, usual / usual.sum(), "same")
+    all_seen = len(pairs) + UNSEEN
+    chance = broke.sum() / all_seen
+    return np.asarray((1 - chance) * goes_on / goes_on.sum() + chance * begins + client / all_seen)
+
+
+def _place(off: Vector) -> npt.NDArray[np.intp]:
+    """The steps by which loads are off, from 0 for the lowest."""
+    return np.asarray(np.clip(np.rint(off / WIDTH), -SPAN, SPAN).astype(np.intp) + SPAN)
 
 
 def remembered(pairs: Vector | None, level: float, came: float, slope: float, most: int) -> Vector:
@@ -190,7 +220,17 @@ def carries(known: Curve, wrong: Vector, budget: float) -> tuple[float, float]:
     weight = wrong * factor  # a load three times as high has three times as many requests
     padded = np.concatenate([np.full(SPAN, known.misses[0]), known.misses, np.full(SPAN, known.misses[-1])])
     expected = np.correlate(padded, weight / weight.sum(), "valid")
-    return _last_within(expected, budget), _last_within(known.misses, budget)
+    alone = _last_within(known.misses, budget)
+    typical = _typical(known.shapes, budget)
+    return _last_within(expected, budget) * typical / alone, typical
+
+
+def _typical(shapes: Vector, budget: float) -> float:
+    """The load at which so many of the curves as have to be believed have reached the budget."""
+    reach = (_knees()[:, None] + math.log(budget / (1 - budget)) / np.array(STEEPNESS)[None, :]).ravel()
+    order = np.argsort(reach)
+    place = int(np.searchsorted(np.cumsum(shapes[order]), BELIEVED))
+    return math.exp(reach[order[min(place, len(order) - 1)]])
 
 
 def _last_within(misses: Vector, budget: float) -> float:

@@ -6,8 +6,8 @@
     knee    the load with which half of the requests are late is at least a fifth of the one with which all seats are
             taken and each token comes just in time
 
-    64 seats, 50 ms a token, 1,000 tokens of prompt and 200 of answer, which are 300 of work
-    64 / 0.05 = 1,280 generated tokens/s, 6.4 requests/s: 1,920 tokens of work a second, of which a fifth is 384
+    64 seats, 50 ms a token, 200 tokens of answer, each request a second the load of a seventh of a replica (speed.py)
+    64 / 0.05 = 1,280 generated tokens/s, 6.4 requests/s: 0.91 of the edge as the speed foretells it, a fifth is 0.18
     30 requests in flight: at first 30 / 12.8 = 2.3 replicas, where queue-depth asks for 3.8
 
 How fast an engine is no configuration tells: with all seats taken it may be too slow for the SLO. So it is a fifth, and
@@ -40,10 +40,10 @@ class Seats:
         return LOW * self.count
 
     def least(self, work: float, output: float, itl: float) -> float:
-        """Guess the load that a replica carries at least, in tokens of work a second.
+        """Guess the load that a replica carries at least, in replicas at their edge.
 
         Args:
-            work: tokens of work of a request.
+            work: of a request a second, in replicas at their edge.
             output: tokens of its answer.
             itl: seconds for a token, as promised.
         """

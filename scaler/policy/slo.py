@@ -1,25 +1,26 @@
 """Say the SLO, get the replicas: what a replica carries is learnt, and so is the margin; no target is set.
 
-    load      tokens of work per second: what is worked off and what piles up, a prompt's token for a tenth of another
-    level     its mean over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors; more
-              where the days before let a rise be expected within a start-up (season.py)
+    load      tokens a second, of answers and of prompts: what is worked off and what piles up
+    edge      the load of a replica at which a request has just the speed that was promised (speed.py), foretold from
+              the speed that requests have now; loads are counted in replicas at their edge
+    level     the mean load over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors
     curve     the share that misses, by the load of a replica (curve.py): learnt from the engine's histograms
     margin    what came one start-up after a load like this one, in the last hours
     need      the fewest replicas with which no more than `1 - share` is expected to miss, over curve and margin
 
-    the level 9,000, a replica carries 1,500 at this SLO, 1,200 with the margin: 7.5, so 8 replicas
+    the level 5.2 replicas at their edge, a replica carries 0.8 of that at this SLO, 0.65 with the margin: 8 replicas
 
 What waits beyond two requests a replica adds the replicas that clear it in half a start-up (at least 2 minutes), less
-those that have room. A replica is never trusted with more than 1.15 times the highest load that it was seen to carry
-well, or than one replica less would give it, so that it is tried in steps. More replicas than twice as many as there
-were requests in flight are not asked for, since they would stand idle. Down it goes no lower than the greatest need of
-one start-up (decision/pace.py).
+those that have room. A replica is never tried with more than twice the highest load that it was seen to carry well, so
+that an edge that is foretold wrongly is found in steps. More replicas than twice as many as there were requests in
+flight are not asked for, since they would stand idle. Down it goes no lower than the greatest need of one start-up
+(decision/pace.py).
 
-What misses at any load is no reason for replicas: it is taken out of what may miss, down to three tenths of that. While
+What misses at any load is no reason for replicas: it is taken out of what may miss, down to half of that. While
 requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one,
 of which a minute forgets the half, since a queue that stays is one of too few replicas. Where answers take longer than
 a minute, those that end now ran under the load of the time before: it is that load which they tell of, the late ones of
-the highest since the first was late; and no load is trusted while more and more requests are in flight.
+the highest since the first was late.
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
@@ -45,15 +46,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
+from scaler.policy import speed
 from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
 from scaler.policy.prior import FIRST, Seats, seats
 from scaler.policy.recall import Past, Recall
+from scaler.policy.speed import Flow, Speed
 
 if TYPE_CHECKING:
     from scaler.policy.curve import Counts, Curve, Vector
     from scaler.policy.season import Rise, Season
 
-ALPHA = 0.1  # a prompt's token is worth so much of a generated one
 MINUTE = 60.0  # seconds over which the signals are read
 HISTORY = 2 * 3600.0  # seconds of past that a new process folds
 MEMORY = 300.0  # seconds of the longest mean, before which nothing is lowered
@@ -64,23 +66,22 @@ SETTLED = 300.0  # seconds: half-life of the mean work of a request
 SYNC = 30.0  # seconds from a load to the order of a replica
 UNKNOWN_STARTUP = 180.0  # seconds, where no pod has told it
 LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is to be cleared
-LEAST_BUDGET = 0.3  # of `1 - share`, which may always miss
-TRUSTED = 1.15  # times the highest load that was carried well
-ONE_FEWER = 1.25  # and up to so many times, where it takes no more than one replica away: small fleets keep a reserve
 CLEARED = 60.0  # seconds: half-life of the fault of that load; who queues for longer queues for want of replicas now
 GUESSED = 0.02  # of what was seen of one kind of replica counts for another: a minute of its own says as much
 FAMILIAR = 100.0  # requests that were seen, from which on it is not told any more what was guessed before
 KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accelerators
 LEARNING = 1800.0  # seconds for which it is said that a kind is new
 QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
+UNSTEADY, FEW_MORE = 2.0, 2.0  # times as many requests that run, and so many more, from which a minute is not steady
+LEAST_BUDGET = 0.5  # of `1 - share`, which may always miss
+TRUSTED = 2.0  # times the highest load that was carried well: what the speed foretells is tried in steps
+WELL = 0.95  # share in time from which a load was carried well
+FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
 SHORT = 32.0  # tokens: shorter answers are not judged by the time per token, since one slow step decides it
 GROWTH = 15.0  # seconds over which what piles up is read: engines are scraped about so often
 ALIKE_LEVEL = 0.04  # of a load's logarithm: one that differs by less has the same margin
 MARGIN = 30.0  # seconds for which a margin holds
 FALLS = 60.0  # seconds of the shortest mean that may lower the load
-STEADY = 1.1  # times as many requests in flight as one stay ago: where they grow faster, it is not known how it ends
-WELL = 0.95  # share in time from which a load was carried well
-FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
 REFITTED = 60.0  # seconds between two looks at the whole curve
 CHECKED = 30.0  # seconds between two forecasts that are checked
 CHECKS = 720  # of them that are kept: six hours
@@ -131,26 +132,24 @@ class Sample:
     """One tick, as it was measured."""
 
     at: float
-    load: float  # tokens of work per second
+    flow: Flow  # of work
     in_flight: float  # requests anywhere
     waits: float  # of these, not begun
     ready: int  # replicas
     arrivals: float  # requests per second
-    loads: float  # the sum of all loads so far, this one with them
+    flows: Flow  # the sum of all flows so far, this one with them
     arrived: float  # and of all arrivals
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What a request takes."""
+class Lately:
+    """The last minute, of all replicas."""
 
-    prompt: float  # tokens of its prompt
-    output: float  # and of its answer
-
-    @property
-    def tokens(self) -> float:
-        """Of work."""
-        return ALPHA * self.prompt + self.output
+    running: float  # requests, in the mean
+    ready: float  # replicas
+    speed: float  # tokens a second of a request
+    queued: bool  # at some time so many waited that what they show is the fault of a load before
+    steady: bool  # about as many requests ran all the time, so that means of a minute belong together
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class Forecast:
     """What was to be expected, to be checked one start-up later."""
 
     at: float
-    level: float
+    level: Flow
     slope: float
 
 
@@ -170,6 +169,7 @@ class Margin:
     level: float
     carried: float  # the load as it is forecast
     alone: float  # what the curve alone would allow
+    tried: bool  # it is less than that, since no more than twice the load that was carried well is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ class Fault:
 
 
 NO_FAULT = Fault(0.0, 0.0)
+UNKNOWN = Speed()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,9 +205,10 @@ class SloState:
     seats: Seats | None = None  # of a replica, by its configuration
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
+    speed: Speed = UNKNOWN  # of a replica
     trusted: float = 0.0  # the highest load of a replica that was carried well
     season: "Season | None" = None  # the load of the days before
-    work: Work | None = None  # of a request, in the mean
+    work: Flow | None = None  # tokens of a request, in the mean
     busiest: Busiest = ()  # requests in flight that no later tick reaches, of one window
     known: frozenset[str] = frozenset()  # signals that were measured once
 
@@ -249,17 +251,21 @@ def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, 
         return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     state, minute = _sampled(state, work, measured, seen, now)
-    level, window = _level(state.samples, now)
-    slope = math.log(max(minute, 1e-3) / max(_means(state.samples, now, MEMORY)[0], 1e-3))
-    state, expected = _season(state, measured, startup, now)
-    forecast = Forecast(now, level * expected.factor if expected else level, slope)
     state = _kind(state, seen, now)
     if now - state.fitted >= REFITTED:
         state = replace(state, seats=_seats(seen, measured))
-    state = _checked(state, forecast, minute, startup)
-    state = _evidence(spec, state, measured, minute, level, now)
+    lately = _lately(state, measured, now)
+    state = _speed(state, measured, lately, now)
+    load = state.speed.work
+    level, window = _level(state, now)
+    slope = math.log(max(load(minute), 1e-3) / max(load(_means(state.samples, now, MEMORY)[0]), 1e-3))
+    state, expected = _season(state, measured, startup, now)
+    forecast = Forecast(now, level.times(expected.factor) if expected else level, slope)
+    state = _checked(spec, state, forecast, minute, startup)
+    state = _evidence(spec, state, measured, minute, lately, now)
     state = _margin(spec, state, forecast)
-    return state, _outcome(spec, state, seen, forecast, _load(level, window, expected, startup), startup)
+    told = _load(spec, state, level, window, expected, startup)
+    return state, _outcome(spec, state, seen, forecast, told, startup)
 
 
 _NEEDED = ("requests_per_second", "prompt_tokens_per_second", "generation_tokens_per_second")
@@ -289,7 +295,7 @@ def _seats(seen: Seen, measured: Mapping[str, float]) -> Seats | None:
     return seats(seen.scaled, measured["kv_cache_usage"], measured["running"], seen.ready or 0)
 
 
-def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Work | None:
+def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Flow | None:
     """The mean tokens of a request, which change slowly; None: no request has ended yet."""
     finished, known = measured["requests_per_second"], state.work
     if finished * MINUTE < 1:
@@ -297,34 +303,35 @@ def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Wo
     prompt = measured["prompt_tokens_per_second"] / finished
     output = measured["generation_tokens_per_second"] / finished
     if known is None:
-        return Work(prompt, output)
+        return Flow(output, prompt)
     passed = now - state.samples[-1].at if state.samples else 0.0
     share = 1 - 0.5 ** (passed / SETTLED)
-    return Work(known.prompt + share * (prompt - known.prompt), known.output + share * (output - known.output))
+    return Flow(known.output + share * (output - known.output), known.prompt + share * (prompt - known.prompt))
 
 
 def _sampled(
-    state: SloState, work: Work, measured: Mapping[str, float], seen: Seen, now: float
-) -> tuple[SloState, float]:
-    """Add this tick; and the load of the last minute as a whole."""
+    state: SloState, work: Flow, measured: Mapping[str, float], seen: Seen, now: float
+) -> tuple[SloState, Flow]:
+    """Add this tick; and the flow of the last minute as a whole."""
     waits = measured["queued"] + measured["waiting"]
     in_flight = waits + measured["running"]
     last = state.samples[-1] if state.samples else None
 
-    def load(since: Sample | None) -> tuple[float, float]:
+    def flow(since: Sample | None) -> tuple[Flow, float]:
         """Tokens of work and requests per second: what was worked off, and what has piled up meanwhile."""
         span = now - since.at if since else 0.0
         piled = (in_flight - since.in_flight) / span if since and span > 0 else 0.0
         waiting = (waits - since.waits) / span if since and span > 0 else 0.0
         arrivals = max(measured["requests_per_second"] + piled, 0.0)
         prompts = max(measured["prompt_tokens_per_second"] + waiting * work.prompt, 0.0)
-        tokens = measured["generation_tokens_per_second"] + piled * work.output
-        return ALPHA * prompts + max(tokens, 0.0), arrivals
+        tokens = max(measured["generation_tokens_per_second"] + piled * work.output, 0.0)
+        return Flow(tokens, prompts), arrivals
 
-    now_load, arrivals = load(_since(state.samples, now - GROWTH) if last else None)
-    minute, _ = load(_since(state.samples, now - MINUTE) if last else None)
-    loads, arrived = (last.loads, last.arrived) if last else (0.0, 0.0)
-    sample = Sample(now, now_load, in_flight, waits, seen.ready or 0, arrivals, loads + now_load, arrived + arrivals)
+    here, arrivals = flow(_since(state.samples, now - GROWTH) if last else None)
+    minute, _ = flow(_since(state.samples, now - MINUTE) if last else None)
+    before, arrived = (last.flows, last.arrived) if last else (Flow(0.0, 0.0), 0.0)
+    flows = Flow(before.output + here.output, before.prompt + here.prompt)
+    sample = Sample(now, here, in_flight, waits, seen.ready or 0, arrivals, flows, arrived + arrivals)
     first = bisect_right(state.samples, now - MEMORY, key=_at)
     busiest = _busiest(state.busiest, in_flight, now)
     return replace(state, work=work, samples=(*state.samples[first:], sample), busiest=busiest), minute
@@ -356,23 +363,26 @@ def _at(sample: Sample) -> float:
     return sample.at
 
 
-def _means(samples: tuple[Sample, ...], now: float, window: float) -> tuple[float, float]:
-    """The mean load and the mean arrivals of a window, at least of the newest sample."""
+def _means(samples: tuple[Sample, ...], now: float, window: float) -> tuple[Flow, float]:
+    """The mean flow and the mean arrivals of a window, at least of the newest sample."""
     start = min(bisect_right(samples, now - window, key=_at), len(samples) - 1)
     first, last, count = samples[start], samples[-1], len(samples) - start
-    return (last.loads - first.loads + first.load) / count, (last.arrived - first.arrived + first.arrivals) / count
+    output = (last.flows.output - first.flows.output + first.flow.output) / count
+    prompt = (last.flows.prompt - first.flows.prompt + first.flow.prompt) / count
+    return Flow(output, prompt), (last.arrived - first.arrived + first.arrivals) / count
 
 
-def _level(samples: tuple[Sample, ...], now: float) -> tuple[float, float]:
+def _level(state: SloState, now: float) -> tuple[Flow, float]:
     """The load that is believed, and over which window: the longest, unless a shorter one is surely another."""
-    level, chosen = _means(samples, now, MEMORY)[0], MEMORY
+    work = state.speed.work
+    level, chosen = _means(state.samples, now, MEMORY)[0], MEMORY
     for window in WINDOWS:
-        mean, arrivals = _means(samples, now, window)
+        mean, arrivals = _means(state.samples, now, window)
         error = CERTAIN * math.sqrt(SCATTER / max(arrivals * window, 1.0))
-        if mean * (1 - error) > level:
-            level, chosen = mean * (1 - error), window
-        elif window >= FALLS and mean * (1 + error) < level and chosen > window:
-            level, chosen = mean * (1 + error), window
+        if work(mean) * (1 - error) > work(level):
+            level, chosen = mean.times(1 - error), window
+        elif window >= FALLS and work(mean) * (1 + error) < work(level) and chosen > window:
+            level, chosen = mean.times(1 + error), window
     return level, chosen
 
 
@@ -382,8 +392,8 @@ def _season(
     """Add what is worked off to what is remembered of the days; and what they let expect one start-up from now."""
     from scaler.policy import season
 
-    work = ALPHA * measured["prompt_tokens_per_second"] + measured["generation_tokens_per_second"]
-    known = season.ticked(state.season, work, startup + SYNC, now)
+    flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
+    known = season.ticked(state.season, UNKNOWN.work(flow), startup + SYNC, now)
     return replace(state, season=known), season.rise(known, startup + SYNC, now)
 
 
@@ -391,11 +401,35 @@ def recalled(state: SloState, past: Past, now: float) -> SloState:
     """Take in the days before, as far as they are not known."""
     from scaler.policy import season
 
-    works = [(end, ALPHA * told["prompts"] + told["generated"]) for end, told in past]
+    works = [(end, UNKNOWN.work(Flow(told["generated"], told["prompts"]))) for end, told in past]
     return replace(state, season=season.recalled(state.season, works, UNKNOWN_STARTUP + SYNC, now))
 
 
 RECALL = Recall(frozenset({"prompts", "generated"}), recalled)
+
+
+def _lately(state: SloState, measured: Mapping[str, float], now: float) -> Lately:
+    """The last minute as a whole."""
+    samples = state.samples[-_count(state.samples, now) :]
+    counts = [one.in_flight - one.waits for one in samples]
+    ready = sum(one.ready for one in samples) / len(samples)
+    return Lately(
+        running=sum(counts) / len(counts),
+        ready=ready,
+        speed=measured["generation_tokens_per_second"] * len(counts) / max(sum(counts), 1e-9),
+        queued=any(one.waits > QUEUED * one.ready for one in samples),
+        steady=max(counts) <= UNSTEADY * (min(counts) + FEW_MORE),
+    )
+
+
+def _speed(state: SloState, measured: Mapping[str, float], lately: Lately, now: float) -> SloState:
+    """Learn how fast the requests of the last minute were answered, unless they queued or soon were many more."""
+    flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
+    told = lately.running > 0 and lately.ready > 0 and flow.output > 0 and now - state.samples[0].at >= MINUTE
+    if not told or lately.queued or not lately.steady:
+        return state
+    passed = min(now - state.samples[-2].at, MINUTE)
+    return replace(state, speed=speed.learnt(state.speed, flow, lately.running, lately.ready, passed))
 
 
 def _kind(state: SloState, seen: Seen, now: float) -> SloState:
@@ -411,12 +445,21 @@ def _kind(state: SloState, seen: Seen, now: float) -> SloState:
     counts = before.pop(most, state.counts * GUESSED)
     before[state.kind] = state.counts
     others = tuple(before.items())[-KINDS:]
+    guess = state.speed.guessed(GUESSED)
     return replace(
-        state, kind=most, counts=counts, others=others, changed=now, fitted=-math.inf, trusted=0.0, margin=None
+        state,
+        kind=most,
+        counts=counts,
+        others=others,
+        changed=now,
+        fitted=-math.inf,
+        speed=guess,
+        trusted=0.0,
+        margin=None,
     )
 
 
-def _checked(state: SloState, forecast: Forecast, minute: float, startup: float) -> SloState:
+def _checked(spec: Slo, state: SloState, forecast: Forecast, minute: Flow, startup: float) -> SloState:
     """Hold what has come against what was to be expected one start-up ago."""
     from scaler.policy import curve
 
@@ -426,13 +469,21 @@ def _checked(state: SloState, forecast: Forecast, minute: float, startup: float)
     due = [one for one in state.forecasts if one.at <= now - lead]
     kept = state.forecasts[max(len(due) - 1, 0) :]
     state = replace(state, forecasts=(*kept, forecast))
-    if not due or due[-1].level <= 0 or minute <= 0:
+    if not due:
         return state
-    return replace(state, pairs=curve.remembered(state.pairs, due[-1].level, minute, due[-1].slope, CHECKS))
+    foretold, came = (_loads(spec, state, flow) for flow in (due[-1].level, minute))
+    if foretold <= 0 or came <= 0:
+        return state
+    return replace(state, pairs=curve.remembered(state.pairs, foretold, came, due[-1].slope, CHECKS))
+
+
+def _loads(spec: Slo, state: SloState, flow: Flow) -> float:
+    """So many replicas at their edge work off a flow; 0 where nothing is known of one."""
+    return state.speed.work(flow) / state.speed.edge(spec.itl) if state.speed.idle else 0.0
 
 
 def _evidence(
-    spec: Slo, state: SloState, measured: Mapping[str, float], minute: float, level: float, now: float
+    spec: Slo, state: SloState, measured: Mapping[str, float], minute: Flow, lately: Lately, now: float
 ) -> SloState:
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
@@ -444,19 +495,24 @@ def _evidence(
     passed = min(now - before, MINUTE)
     missed = _missed(spec, state, measured, stay)
     ready = (sample.ready + first.ready) / 2
-    if missed is None or ready <= 0 or passed <= 0 or measured["requests_per_second"] <= 0:
+    served = _loads(spec, state, minute if span == MINUTE else _means(state.samples, now, span)[0])
+    if missed is None or ready <= 0 or passed <= 0 or served <= 0 or measured["requests_per_second"] <= 0:
         return state
-    served = minute if span == MINUTE else _means(state.samples, now, span)[0]
     fault = state.fault.left(now, stay if stay > MINUTE else 0.0)
-    load = max(served / ready, fault)
-    blamed = state.fault if load > served / ready else Fault(now, load)
+    each, shown = served / ready, state.speed.shown(lately.speed, spec.itl)
+    if lately.queued:
+        each = max(each, shown)
+    elif lately.steady:
+        each += speed.sure(lately.running) * (shown - each)
+    load = max(each, fault)
+    blamed = state.fault if load > each else Fault(now, load)
     queued = max(sample.waits, first.waits) > QUEUED * ready
     long = stay > MINUTE and missed > 1 - spec.share
     surprised = state.curve is not None and state.curve.surprised(load, missed)
     counts = curve.counted(state.counts, load, measured["requests_per_second"], missed, passed)
-    fading = state.trusted * 0.5 ** (passed / FORGOTTEN)
-    steady = stay <= MINUTE or sample.in_flight <= STEADY * first.in_flight
-    trusted = max(fading, min(load, level / ready)) if missed < 1 - WELL and steady else fading
+    trusted = state.trusted * 0.5 ** (passed / FORGOTTEN)
+    if missed < 1 - WELL:
+        trusted = max(trusted, each)
     state = replace(state, counts=counts, trusted=trusted, fault=blamed if queued or long else NO_FAULT)
     if now - state.fitted >= REFITTED:
         since = 0.0 if state.fitted == -math.inf else now - state.fitted
@@ -468,7 +524,9 @@ def _evidence(
 
 def _least(spec: Slo, state: SloState) -> float:
     """What a replica is guessed to carry at least; 0: nothing is known."""
-    return state.seats.least(state.work.tokens, state.work.output, spec.itl) if state.seats and state.work else 0.0
+    if state.seats is None or state.work is None:
+        return 0.0
+    return state.seats.least(_loads(spec, state, state.work), state.work.output, spec.itl)
 
 
 def _stay(state: SloState, measured: Mapping[str, float], now: float) -> float:
@@ -491,29 +549,19 @@ def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: flo
 
 def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: str, startup: float) -> Outcome:
     """The replicas, and the account of them in words."""
-    if state.curve is None:
+    if state.curve is None or not state.speed.idle:
         signals = " and ".join(_CURVED)
         told = f"nothing is known yet of what a replica carries ({signals}): as many replicas as queue-depth asks for"
         return Outcome(max(seen.load, 0.0), True, told)
-    sample, level = state.samples[-1], forecast.level
+    sample, level = state.samples[-1], _loads(spec, state, forecast.level)
     may_miss = 1 - spec.share
     margin = state.margin
-    alone = margin.alone if margin else state.trusted
-    carried = margin.carried if margin else state.trusted
-    fewer = max((seen.ready or 0) - 1, 1)
-    guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0
-    limit = max(TRUSTED * state.trusted, min(level / fewer, ONE_FEWER * state.trusted), guessed)
-    tried = 0 < limit < carried
-    carried = limit if tried else carried
-    need = level / carried if carried > 0 else seen.load
-    told = (
-        _tried(carried, state.trusted)
-        if tried and carried > guessed
-        else _carries(spec, state.curve, alone, carried, startup)
-    )
-    terms = [load, told]
+    need = level / margin.carried if margin else 0.0
+    terms = [load]
+    if margin:
+        terms.append(_tried(margin) if margin.tried else _carries(spec, state.curve, margin, startup))
     terms.append(f"{need:.2f} replicas")
-    more = _backlog(state, seen, sample, need, carried, startup)
+    more = _backlog(spec, state, seen, need, margin.carried if margin else 1.0, startup)
     if more > 0:
         terms.append(f"{sample.waits:.0f} that wait add {more:.2f}")
     most = _busy(state, sample.at, startup)
@@ -534,7 +582,7 @@ def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
     """Say what a replica may be given, anew where the load is another or some time has passed."""
     from scaler.policy import curve
 
-    now, level, known = forecast.at, forecast.level, state.margin
+    now, level, known = forecast.at, _loads(spec, state, forecast.level), state.margin
     if state.curve is None or level <= 0:
         return state
     old = known is None or state.fitted == now or now - known.at >= MARGIN
@@ -544,35 +592,37 @@ def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
     budget = max(LEAST_BUDGET * may_miss, may_miss - state.curve.floor)
     wrong = curve.errors(state.pairs, level, forecast.slope)
     carried, alone = curve.carries(state.curve, wrong, budget)
-    return replace(state, margin=Margin(now, level, carried, alone))
+    guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0
+    most = max(TRUSTED * state.trusted, guessed) or carried
+    return replace(state, margin=Margin(now, level, min(carried, most), alone, carried > most))
 
 
-def _load(level: float, window: float, expected: "Rise | None", startup: float) -> str:
+def _load(spec: Slo, state: SloState, level: Flow, window: float, expected: "Rise | None", startup: float) -> str:
     """The load, and what is expected of it, in words."""
-    load = f"a load of {level:.0f} tokens/s (the mean of {seconds(window)})"
+    flow = f"{level.output:.0f} generated and {level.prompt:.0f} prompt tokens/s (the mean of {seconds(window)})"
+    load = f"{flow} are the load of {_loads(spec, state, level):.2f} replicas with {seconds(spec.itl)} a token"
     return load if expected is None else f"{load}; {expected.says(startup + SYNC)}"
 
 
-def _tried(carried: float, trusted: float) -> str:
+def _tried(margin: Margin) -> str:
     """How far it dares to go beyond what was seen, in words."""
-    times = f"{carried / trusted:.2f} times"
-    return f"a replica is tried with {carried:.0f}, {times} what it was seen to carry"
+    return f"a replica is tried with {margin.carried:.2f} of that, {TRUSTED:g} times what it was seen to carry"
 
 
-def _carries(spec: Slo, known: "Curve", alone: float, carried: float, startup: float) -> str:
+def _carries(spec: Slo, known: "Curve", margin: Margin, startup: float) -> str:
     """What a replica carries, in words."""
     within = f"{spec.share:.4g} within {seconds(spec.ttft)} and {seconds(spec.itl)} a token"
-    wide = f"half miss at {known.low:.0f} to {known.high:.0f}"
-    margin = f"{carried:.0f} with the margin for a start-up of {seconds(round(startup))}"
-    return f"a replica carries {alone:.0f} with {within} ({wide}), {margin}"
+    wide = f"half miss at {known.low:.2f} to {known.high:.2f}"
+    reserve = f"{margin.carried:.2f} with the margin for a start-up of {seconds(round(startup))}"
+    return f"a replica carries {margin.alone:.2f} of that with {within} ({wide}), {reserve}"
 
 
-def _backlog(state: SloState, seen: Seen, sample: Sample, need: float, carried: float, startup: float) -> float:
+def _backlog(spec: Slo, state: SloState, seen: Seen, need: float, carried: float, startup: float) -> float:
     """Replicas that clear what waits, besides those that have room for it or come."""
-    ready = seen.ready or 0
+    ready, sample = seen.ready or 0, state.samples[-1]
     if sample.waits <= 2 * ready or carried <= 0:
         return 0.0
-    work = state.work.tokens if state.work else 0.0
+    work = _loads(spec, state, state.work) if state.work else 0.0
     within = min(max(startup / 2, SHORTEST_CLEAR), LONGEST_CLEAR)
     room = max(max(seen.current or 0, ready) - need, 0.0)
     return max(sample.waits * work / (carried * within) - room, 0.0)

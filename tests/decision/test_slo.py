@@ -38,11 +38,11 @@ def fold(values, ticks, state=None, start=0.0, replicas=4):
 
 def test_an_outage_and_a_signal_that_is_gone_lower_nothing():
     state, before = fold(BUSY, 80, replicas=8)
-    assert (before.certainty, before.replicas) == ("certain", 7)  # 3,000 tokens/s; 375 a replica were carried well
+    assert (before.certainty, before.replicas) == ("certain", 4)  # each of 8 was seen at a sixth of its edge
     for gone in (tuple(BUSY), ("finished", "prompts", "generated"), ("finished",), ("running",)):
         quiet = {name: None if name in gone else 0.0 for name in BUSY}
         _, after = fold(quiet, 6, state, start=80 * 15.0, replicas=8)
-        assert after.replicas is None or after.replicas >= 7, gone
+        assert after.replicas is None or after.replicas >= 4, gone
     _, later = fold({**BUSY, "prompts": None}, 20, state, start=80 * 15.0, replicas=8)
     assert later.certainty in {"held", "unknown"}
     assert "prompt_tokens_per_second: not measured any more" in "; ".join(later.problems)
@@ -58,5 +58,10 @@ def test_the_reason_that_explain_shows_tells_each_term():
     late = {**BUSY, "ttftMet": 0.97}
     _, decision = fold(late, 80, replicas=4)
     told = decision.policy
-    for term in ("a load of 3000 tokens/s", "a replica carries", "half miss at", "with the margin for a start-up of"):
+    for term in (
+        "2000 generated and 10000 prompt tokens/s (the mean of 5m) are the load of",
+        "a replica carries",
+        "half miss at",
+        "with the margin for a start-up of",
+    ):
         assert term in told

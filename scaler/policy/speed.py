@@ -1,0 +1,117 @@
+"""How fast a replica answers, by its load; and from that the load at which it is too slow.
+
+    speed = idle - output x generated - prompt x prompted
+
+`speed` is that of one request, in tokens a second: all that are generated over the requests that run (Little's law).
+`generated` and `prompted` are a replica's tokens a second of the two kinds. A batch of an engine takes longer by a bit
+for each token in it, so that both terms slow down every request, and about as much at any load. The edge is where a
+request has just the speed that was promised: it is known from how much is left of it, long before anybody is late.
+
+    idle 75, 1,000 generated and 4,000 prompted tokens a second slow down by 0.012 and 0.004 each: 47 tokens/s
+    promised 20: a replica is at 28 of 55, so at 0.51 of its edge
+
+The three are learnt by least squares. Until loads of several kinds were seen, the slopes are about what they are on
+any accelerator that computes in a batch: it computes some 300 prompt tokens in the time in which it reads its weights.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+PROMPT, PROMPT_WIDTH = 1 / 300, 1 / 1000  # tokens/s of speed that a prompt token a second takes; standard deviation
+OUTPUT, OUTPUT_WIDTH = 1 / 100, 1 / 300  # and a generated one, which also reads what came before it
+LEAST = 0.3  # of both: less is taken for noise
+NOISE = 0.15  # of the idle speed: how far that of a minute lies off in the mean
+OUTLIER = 1.5  # times as far off it is believed the less
+FEW = 20.0  # requests that run, of which half so much is to be learnt as of many
+HALF_LIFE = 3600.0  # seconds: of what was seen
+HALF_LIFE_DRIFT = 300.0  # seconds: of how the speed differs of late
+SATURATED = 0.2  # of the idle speed: slower than that an engine hardly does more when it is given more
+
+
+class Flow(NamedTuple):
+    """Tokens a second."""
+
+    output: float
+    prompt: float
+
+    def times(self, factor: float) -> "Flow":
+        """So many times as much."""
+        return Flow(self.output * factor, self.prompt * factor)
+
+
+Sums = tuple[float, ...]  # of weights, and of products of output, prompt and speed with them
+NOTHING: Sums = (0.0,) * 9
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What is known of one kind of replica."""
+
+    sums: Sums = NOTHING
+    idle: float = 0.0  # tokens a second of a lone request; 0: nothing is known
+    output: float = OUTPUT
+    prompt: float = PROMPT
+    drift: float = 0.0  # by how much it is faster of late
+
+    def work(self, flow: Flow) -> float:
+        """What a flow on one replica takes off the speed of each request; on several, the sum over them."""
+        return self.output * flow.output + self.prompt * flow.prompt
+
+    def edge(self, itl: float) -> float:
+        """The work of one replica with which a token takes just `itl` seconds."""
+        idle = self.idle + self.drift
+        return max(idle - max(1 / itl, SATURATED * idle), LEAST * idle)
+
+    def shown(self, speed: float, itl: float) -> float:
+        """At which share of its edge a replica is that is seen to have a speed."""
+        return (self.idle - speed) / self.edge(itl)
+
+    def guessed(self, share: float) -> "Speed":
+        """The same with so small a share of what was seen, for another kind of replica."""
+        return replace(self, sums=tuple(share * one for one in self.sums))
+
+
+def sure(running: float) -> float:
+    """How sure the speed of a minute is in which so many requests ran: 0 to 1."""
+    return running / (running + FEW)
+
+
+def learnt(before: Speed, flow: Flow, running: float, ready: float, passed: float) -> Speed:
+    """Add a minute.
+
+    Args:
+        before: what was known.
+        flow: tokens of all replicas, as they were worked off.
+        running: requests, in the mean.
+        ready: replicas.
+        passed: seconds since the last time.
+    """
+    speed, each = flow.output / running, flow.times(1 / ready)
+    off = speed - (before.idle - before.work(each)) if before.idle else 0.0
+    noise = NOISE * (before.idle or speed)
+    believed = min(1.0, (OUTLIER * noise / off) ** 2) if off else 1.0
+    known = sure(running) * believed
+    weight = passed / 60 * known / noise**2
+    kept = 0.5 ** (passed / HALF_LIFE)
+    products = (1.0, *each, speed, each.output**2, each.output * each.prompt, each.prompt**2)
+    terms = (*products, each.output * speed, each.prompt * speed)
+    sums = tuple(kept * old + weight * new for old, new in zip(before.sums, terms, strict=True))
+    after = _solved(replace(before, sums=sums))
+    off = speed - (after.idle - after.work(each))
+    share = (1 - 0.5 ** (passed / HALF_LIFE_DRIFT)) * known
+    return replace(after, drift=before.drift + share * (off - before.drift))
+
+
+def _solved(known: Speed) -> Speed:
+    """The least squares, with the usual slopes as so much evidence."""
+    weight, *sums = known.sums
+    output, prompt, speed, oo, op, pp, os, ps = (one / weight for one in sums)
+    stiff_o, stiff_p = OUTPUT_WIDTH**-2 / weight, PROMPT_WIDTH**-2 / weight
+    a, b, d = oo - output**2 + stiff_o, op - output * prompt, pp - prompt**2 + stiff_p
+    right_o = stiff_o * OUTPUT - (os - output * speed)
+    right_p = stiff_p * PROMPT - (ps - prompt * speed)
+    det = a * d - b * b
+    per_output = max((right_o * d - right_p * b) / det, LEAST * OUTPUT)
+    per_prompt = max((right_p * a - right_o * b) / det, LEAST * PROMPT)
+    idle = speed + per_output * output + per_prompt * prompt
+    return replace(known, idle=idle, output=per_output, prompt=per_prompt)
