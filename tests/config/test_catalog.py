@@ -1,6 +1,6 @@
 import pytest
 
-from scaler.config.catalog import MAX_FILE_BYTES, load
+from scaler.config.catalog import MAX_FILE_BYTES, Catalog, load
 from scaler.model.errors import ConfigError, UnknownFormula
 
 GOOD = "name: {name}\nmetrics: {{a: {{prometheus: a}}}}\nformula: a\ntarget: {target}\n"
@@ -161,3 +161,10 @@ def test_an_unknown_formula_names_the_nearest(tmp_path):
         UnknownFormula, match="no formula 'queue-dept', did you mean queue-depth[?]; there are: .*kv-cache"
     ):
         load(tmp_path).find("queue-dept")
+
+
+def test_of_a_long_name_63_characters_are_shown():
+    with pytest.raises(UnknownFormula, match=f"no formula '{'x' * 63}'; there are"):
+        Catalog({}).find("x" * 100)
+    with pytest.raises(UnknownFormula, match=f"formula '{'x' * 63}' could not be read: odd"):
+        Catalog({}, {"x" * 100 + ".yaml": "odd"}).find("x" * 100)

@@ -69,3 +69,8 @@ def test_repeats_add_up_to_what_they_stand_for(parts):
     """`a{3}b{4}` is `aaabbbb`: what it is written out to is as long as it costs, and a repeat of 0 costs one."""
     pattern = "".join(f"{letter}{{{times}}}" for letter, times in parts)
     assert _Reader(pattern).either()[1] == sum(max(times, 1) for _, times in parts)
+
+
+def test_twenty_characters_tell_where_it_cannot_be_read():
+    with pytest.raises(TooMuch, match=f"cannot be read from '[)]{'a' * 19}' on"):
+        check("b)" + "a" * 40)

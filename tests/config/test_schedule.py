@@ -119,3 +119,7 @@ def test_jobs_have_no_schedule():
 def test_the_schema_takes_what_the_reader_takes(written, valid):
     tree = parse_yaml(f"{LOAD}schedule: {written}\n", "test.yaml")
     assert jsonschema.Draft202012Validator(formula_schema()).is_valid(tree) is valid
+
+
+def test_minutes_are_added_to_the_hour():
+    assert hours("08:30-18:45") == (510, 1125)

@@ -85,3 +85,25 @@ def test_an_odd_name_is_refused(name):
 )
 def test_the_metrics_name_comes_from_the_text_alone_and_never_fails(metadata, name):
     assert metric_name(metadata) == name
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        ({"x" * 128: "1", "formula": "f"}, ""),
+        ({"x" * 129: "1", "formula": "f"}, "a key of 129 characters; allowed: at most 128"),
+        ({**{f"k{number}": "1" for number in range(63)}, "formula": "f"}, ""),
+        ({**{f"k{number}": "1" for number in range(64)}, "formula": "f"}, "has 65 keys; allowed: at most 64"),
+    ],
+)
+def test_how_much_a_trigger_may_say(metadata, problem):
+    if not problem:
+        assert trigger(**metadata).formula == "f"
+        return
+    with pytest.raises(ConfigError, match=problem):
+        trigger(**metadata)
+
+
+def test_of_a_long_key_forty_characters_are_shown():
+    with pytest.raises(ConfigError, match=f"'{'x' * 36}[.][.][.]: a key of"):
+        trigger(**{"x" * 129: "1", "formula": "f"})

@@ -137,3 +137,24 @@ def test_check_finds_nothing_wrong_and_its_tests_are_about_one_variant_alone():
     report = check_file(parse_file({**TREE, "tests": [test]}, "mix.yaml"), Defaults(endpoints=()))
     assert (report.tests, report.problems, report.failures) == (1, (), ())
     assert [one.message for one in report.findings if one.rule.startswith("unused")] == []
+
+
+def test_one_kind_of_request_is_enough_and_sixteen_are_the_most():
+    def of(count):
+        kinds = [f"k{number}" for number in range(count)]
+        variants = {
+            "a10g": {"cost": 1, "carries": dict.fromkeys(kinds, 2)},
+            "a100": {"cost": 3, "carries": dict.fromkeys(kinds, 9)},
+        }
+        return {
+            "name": "mix",
+            "metrics": {"load": {"prometheus": "load"}},
+            "demand": dict.fromkeys(kinds, "load"),
+            "variants": variants,
+        }
+
+    for count in (1, 16):
+        assert len(spec_of(of(count), output="a100").member.mix.kinds) == count
+    for count in (0, 17):
+        with pytest.raises(ConfigError, match=rf"demand: has {count}: requests a second .*; allowed: 1 to 16"):
+            spec_of(of(count), output="a100")

@@ -52,3 +52,23 @@ def test_an_endpoint_that_shows_no_past_is_young():
     spec = workload(FILE, model="m")
     assert spec.inputs_of({HistoryAsk("default", 120): Reading(None, 0.0)}).young == {"default"}
     assert spec.inputs_of({}).replicas == Replicas()
+
+
+def test_what_was_not_measured_is_a_failure_of_no_time():
+    spec = workload(FILE, model="m")
+    assert spec.inputs_of({}).readings["waiting"] == Failure("was not measured", 0.0)
+
+
+def test_of_the_counters_those_are_told_that_were_asked_for():
+    spec = workload(FILE, model="m")
+    assert spec.inputs_of({}).counted == {}
+    item = spec.progress[0]
+    assert spec.inputs_of({item.ask: Reading(3.0, 0.0)}).counted == {item.name: Reading(3.0, 0.0)}
+
+
+def test_what_piles_up_waits_for_replicas_and_no_job_does():
+    queue = "name: q\nmetrics: {load: {signal: waiting}}\nformula: load\ntarget: 8\nstartup: 7m\n"
+    assert workload(queue, model="m").patience == 420.0
+    assert workload(queue, model="m", kind="ScaledJob").patience == 0.0
+    share = queue.replace("signal: waiting", "signal: kv_cache_usage")
+    assert workload(share, model="m").patience == 0.0

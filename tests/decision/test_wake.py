@@ -102,6 +102,11 @@ def test_nothing_is_said_where_something_else_wakes_it(scaled):
     assert tick("dynamo", None, shown=True, scaled=scaled).cannot_wake == ""
 
 
+def test_it_is_said_where_kubernetes_shows_that_nothing_else_wakes_it():
+    told = tick("llm-d", None, shown=None, expression="waiting + running", scaled=ASLEEP).cannot_wake
+    assert "all that it reads is of its own pods" in told
+
+
 def test_nothing_is_said_where_it_is_not_known():
     assert tick("dynamo", None, shown=True, replicas=None).cannot_wake == "", "how many replicas there are"
     spec = workload(expression="queued", target="8", model="m", gateway="dynamo")

@@ -29,6 +29,22 @@ def test_a_syntax_error_points_at_the_place():
     assert str(error.placed("f.yaml", "formula")).startswith("f.yaml: formula: unknown name runing (at 2:3)\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "offset", "line", "column", "shown"),
+    [
+        ("ab", 0, 1, 1, "ab"),
+        ("ab", -3, 1, 1, "ab"),
+        ("ab", 9, 1, 3, "ab"),
+        ("\nab", 0, 1, 1, ""),
+        ("a\nb", 0, 1, 1, "a"),
+    ],
+)
+def test_the_place_lies_within_the_text(text, offset, line, column, shown):
+    error = errors.FormulaSyntaxError(text, offset, "odd")
+    assert (error.line, error.column) == (line, column)
+    assert error.snippet == f"  {shown}\n  {' ' * (column - 1)}^"
+
+
 def test_a_long_line_is_shown_around_the_place():
     text = "a + " * 100 + "?"
     error = errors.FormulaSyntaxError(text, len(text) - 1, "unexpected ?")

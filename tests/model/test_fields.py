@@ -59,6 +59,14 @@ def test_what_is_not_allowed_says_what_is(read, raw):
         read(raw)
 
 
+def test_a_duration_may_be_as_short_and_as_long_as_its_bounds():
+    read = duration(6, 60)
+    assert [read(raw) for raw in ("6s", "1m", 6, 60)] == [6, 60, 6, 60]
+    for raw in ("5999ms", "61s"):
+        with pytest.raises(ValueError, match="from 6s to 1m"):
+            read(raw)
+
+
 def test_an_error_names_file_key_value_and_what_is_allowed():
     fields = Fields("f.yaml", {"metrics": {"over": "soon"}}).inside("metrics")
     with pytest.raises(ConfigError) as raised:
@@ -104,6 +112,8 @@ def test_what_is_left_can_be_taken_whole():
 
 def test_long_values_are_shown_cut():
     assert len(show("x" * 1000)) == 80
+    assert show("x" * 78) == repr("x" * 78)
+    assert show("x" * 79) == "'" + "x" * 76 + "..."
 
 
 @pytest.mark.parametrize(

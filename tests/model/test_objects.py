@@ -59,6 +59,13 @@ def test_triggers_are_the_same_but_for_what_keda_takes_from_the_environment(writ
     assert resolved(written) is not any(key.endswith("FromEnv") for key, _ in written)
 
 
+def test_any_of_its_triggers_may_be_meant():
+    both = scaled(triggers=(LOAD, OTHER))
+    assert both.has_trigger(LOAD)
+    assert both.has_trigger(OTHER)
+    assert not both.has_trigger((("formula", "third"),))
+
+
 @pytest.mark.parametrize(
     ("heard", "doubt"),
     [(None, ""), (1000.0 - OLD, ""), (1000.0 - OLD - 10, f"Kubernetes was last heard {OLD + 10:.0f}s ago")],

@@ -41,3 +41,10 @@ def test_a_date_stays_the_text_that_it_is():
         "a": "2026-01-01",
         "b": "2026-01-01T10:00:00Z",
     }
+
+
+def test_what_just_fits_is_read():
+    assert len(parse_yaml("[" + "1," * 19_999 + "]", "f.yaml")) == 19_999
+    assert parse_yaml("a: " + "1" * 100, "f.yaml") == {"a": int("1" * 100)}
+    with pytest.raises(ConfigError, match="a number of 101 characters"):
+        parse_yaml("a: " + "1" * 101, "f.yaml")
