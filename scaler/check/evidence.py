@@ -37,7 +37,7 @@ class Evidence:
     def at(self, probe: Probe, without: str = "") -> str:
         """A moment in words: what the formula and the activation read."""
         read = self.prober.names - {without}
-        values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.facts if fact.name in read]
+        values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.input_values if fact.name in read]
         ready = probe.point.ready
         matters = bool(read & set(TARGET_NAMES)) or self.spec.metric_type == "Value" or not ready
         return ", ".join([*values, *([replicas_text(ready)] if matters else [])]) or "whatever is measured"

@@ -1,4 +1,4 @@
-"""Trying a formula on many loads: the one tick of `decide`, without policy and guards, on values worth trying.
+"""Trying a formula on many loads: a tick of `decide`, without policy and activity signals, on values worth trying.
 
 A sweep moves one metric over its grid and leaves the others where they are, or moves everything that load raises, all
 by the same factor. Sweeps start from moments of a day (idle to overload, few replicas and many) and from random ones,
@@ -50,7 +50,7 @@ class Probe:
     @property
     def asked(self) -> int | None:
         """Replicas that the formula asks for; None where it has no value."""
-        return self.decision.asked
+        return self.decision.desired
 
     @property
     def replicas(self) -> int:
@@ -87,7 +87,7 @@ class Prober:
     """Tries one formula.
 
     Args:
-        spec: the workload; its guards, policy, pace and schedule are left out, so that the formula is looked at.
+        spec: the workload; its activity signals, policy, pace and schedule are left out, to look at the formula alone.
 
     Attributes:
         names: all that the formula or the activation reads.
@@ -97,7 +97,7 @@ class Prober:
     """
 
     def __init__(self, spec: WorkloadSpec) -> None:
-        bare = replace(spec, guards=(), policy_kind=None, policy=None, policy_programs={})
+        bare = replace(spec, activity_signals=(), policy_kind=None, policy=None, policy_programs={})
         self.spec = replace(bare, scale_down=None, schedule=())
         self.names = spec.program.names | (frozenset() if isinstance(spec.activation, float) else spec.activation.names)
         gates = {item.name: _compared(item.name, self._texts()) for item in spec.inputs}

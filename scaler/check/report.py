@@ -75,10 +75,10 @@ def _shown(value: object) -> str:
 
 def _given(decision: Decision) -> Iterator[str]:
     """What was measured at that time, and how it was taken."""
-    inputs = {fact.name for fact in decision.facts}
-    for fact in (*decision.facts, *(guard for guard in decision.guards if guard.name not in inputs)):
+    inputs = {fact.name for fact in decision.input_values}
+    for fact in (*decision.input_values, *(guard for guard in decision.activity_signals if guard.name not in inputs)):
         yield f"{fact.name} {_fact(fact)}"
-    known = decision.known
+    known = decision.target_status
     counts = {"replicas": known.current, "ready": known.ready, "starting": known.starting}
     for name, count in counts.items():
         shown = "unknown" if count is None else count

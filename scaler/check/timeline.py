@@ -8,8 +8,9 @@
 
 A sample stands until the next one, and a series ends with its last sample: nothing is expected later than that. A
 metric may be left out of `given` where the formula says what its absence means (`onMissing`, `??`); it is absent then.
-The guards (waiting and running of the target's pods, where the formula does not read them) are 0 when left out. When
-`replicas` is given, `ready` is as many and `starting` is the difference of the two, unless the test says otherwise.
+The activity signals (waiting and running of the target's pods, where the formula does not read them) are 0 when left
+out. When `replicas` is given, `ready` is as many and `starting` is the difference of the two, unless the test says
+otherwise.
 
 In a file with several `outputs` a test names its `output`, and shows what that one comes to by itself.
 
@@ -115,10 +116,12 @@ class Timeline:
     def inputs(self, now: float) -> Inputs:
         """What is measured `now` seconds after the first tick."""
         by_ask = {item.ask: self.given[item.name] for item in self.spec.inputs if item.name in self.given}
-        guards = {item.name: by_ask.get(item.ask, self.given.get(item.name, (0.0,))) for item in self.spec.guards}
+        activity_signals = {
+            item.name: by_ask.get(item.ask, self.given.get(item.name, (0.0,))) for item in self.spec.activity_signals
+        }
         return Inputs(
             readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
-            guards={name: self._reading(series, now) for name, series in guards.items()},
+            activity_signals={name: self._reading(series, now) for name, series in activity_signals.items()},
             replicas=self._replicas(now),
             target=TargetView(self._scaled(now)) if self.spec.for_jobs else UNSEEN,
         )
@@ -210,7 +213,7 @@ def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> Workload
 
 def _given(fields: Fields, spec: WorkloadSpec) -> Mapping[str, Series]:
     measured = [item.name for item in spec.inputs]
-    names = dict.fromkeys((*measured, *(guard.name for guard in spec.guards), *TARGET_NAMES))
+    names = dict.fromkeys((*measured, *(guard.name for guard in spec.activity_signals), *TARGET_NAMES))
     given = {name: fields.take(name, read_series) for name in names if fields.has(name)}
     fields.close()
     for item in spec.inputs:

@@ -1,7 +1,7 @@
 """What a formula measures: the `metrics` of a formula file -> what is asked of which source.
 
 A signal is looked up in the engine catalogue and narrowed to the workload by its labels. What the target's pods have
-waiting and running is asked for whether or not the formula reads it, since it keeps them awake: the guards.
+waiting and running is asked for whether or not the formula reads it, since it keeps them awake: the activity signals.
 """
 
 import re
@@ -216,7 +216,7 @@ def _optional_text(value: Scalar | None) -> str | None:
 # ---- what is asked for whatever the formula reads --------------------------------------------------------------------
 
 
-def guards(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
+def activity_signals(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
     """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine.
 
     An engine that does not say what runs is seen to work by its tokens.
@@ -244,9 +244,9 @@ COUNTED = ("generation_tokens_per_second", "prompt_tokens_per_second")  # that m
 BY_POD = frozenset((*GUARDS, *COUNTED))  # signals that are told of each pod too, so that one that hangs is seen
 
 
-def progress(guards: tuple[Input, ...]) -> tuple[Input, ...]:
-    """What the engine of the guards counts while it works: asked for once the load has not changed for long."""
-    running = next((item.ask for item in guards if item.name == "running"), None)
+def progress(activity_signals: tuple[Input, ...]) -> tuple[Input, ...]:
+    """Give what the engine counts while it works: asked for once the load has not changed for long."""
+    running = next((item.ask for item in activity_signals if item.name == "running"), None)
     if not isinstance(running, SignalAsk):
         return ()
     found = []

@@ -39,7 +39,7 @@ class WorkloadSpec:
     activation: Program | float  # a condition, or a number that the value must exceed
     metric_type: str  # AverageValue | Value
     inputs: tuple[Input, ...]
-    guards: tuple[Input, ...]
+    activity_signals: tuple[Input, ...]
     progress: tuple[Input, ...]  # what the engine counts while it works; asked for once the load has stood still
     replicas: Mapping[str, Ask]  # current, ready, minimum, maximum of the scale target
     parameters: Mapping[str, float]
@@ -83,7 +83,9 @@ class WorkloadSpec:
     @property
     def endpoints(self) -> frozenset[str]:
         """Names of the endpoints it measures."""
-        return frozenset(item.ask.endpoint for item in (*self.inputs, *self.guards) if not isinstance(item.ask, GpuAsk))
+        return frozenset(
+            item.ask.endpoint for item in (*self.inputs, *self.activity_signals) if not isinstance(item.ask, GpuAsk)
+        )
 
     @property
     def patience(self) -> float:
@@ -123,7 +125,7 @@ class WorkloadSpec:
         known = _known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()})
         return Inputs(
             readings={item.name: said(item.ask) for item in self.inputs},
-            guards={item.name: said(item.ask) for item in self.guards},
+            activity_signals={item.name: said(item.ask) for item in self.activity_signals},
             counted={item.name: said(item.ask) for item in self.progress if item.ask in answers},
             replicas=status(target, known),
             young=frozenset(young),
@@ -138,13 +140,13 @@ class WorkloadSpec:
             suspicious: the load stands still, so that the engine's own counters are asked for too.
         """
         history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
-        items = (*self.inputs, *self.guards, *(self.progress if suspicious else ()))
+        items = (*self.inputs, *self.activity_signals, *(self.progress if suspicious else ()))
         measured = {item.ask for item in items if not isinstance(item.ask, GpuAsk)}
         return frozenset(measured | (set() if counted else set(self.replicas.values())) | history)
 
     def asks_of(self, own: OwnPods | None, *, counted: bool = False, suspicious: bool = False) -> dict[Ask, Ask]:
         """Every ask, and what is asked in its place where the target's own pods are known."""
-        items = (*self.inputs, *self.guards, *self.progress)
+        items = (*self.inputs, *self.activity_signals, *self.progress)
         narrow = {item.ask for item in items if own and item.of_target}
         return {
             ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask

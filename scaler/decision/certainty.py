@@ -42,7 +42,7 @@ def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confi
         certain=certain,
         memory_complete=memory_complete,
         may_act=memory_complete or not spec.for_jobs,
-        final=any(fact.final for fact in evaluation.facts),
+        final=any(fact.final for fact in evaluation.input_values),
         complete_since=since,
         seen=seen,
         uncertain_for=0.0 if certain else now - begun,
@@ -59,11 +59,11 @@ def _minimum_answer(tick: Tick, *, certain: bool) -> int | None:
 
 def idle_time(tick: Tick, evaluation: Evaluation, *, resting: bool) -> Idle:
     """Say whether this tick was quiet, and for how long that has been so without a gap."""
-    state, guards, known, now = tick.state, evaluation.guards, tick.inputs.replicas, tick.now
-    busy = [f"{fact.name} is {fact.value:g}" for fact in guards if fact.value]
+    state, activity_signals, known, now = tick.state, evaluation.activity_signals, tick.inputs.replicas, tick.now
+    busy = [f"{fact.name} is {fact.value:g}" for fact in activity_signals if fact.value]
     if known.starting:
         busy.append(f"{known.starting} starting")
-    unread = [f"{fact.name}: {fact.problem}" for fact in guards if fact.problem and not fact.value]
+    unread = [f"{fact.name}: {fact.problem}" for fact in activity_signals if fact.problem and not fact.value]
     quiet = resting and not busy and not unread
     seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
     return Idle(quiet, tuple(busy), tuple(unread), seen, tick.spec.idle_for)

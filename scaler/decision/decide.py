@@ -31,7 +31,7 @@ from scaler.decision.pace import Pace, Past, following, pace
 from scaler.decision.reason import sentence
 from scaler.decision.schedule import Scheduled, scheduled
 from scaler.decision.stalled import doubt
-from scaler.decision.starting import Coming, Owed, coming
+from scaler.decision.starting import StartingReplicas, StartingState, starting_credit
 from scaler.decision.state import State, Tick, expire, last_after, windows_after
 from scaler.decision.wake import cannot_wake
 from scaler.model.measurement import Inputs, Replicas
@@ -52,8 +52,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     tick = Tick(spec, expire(spec, state, now), inputs, now)
     evaluation = evaluate(tick)
     room = capacity(spec.capacity, inputs, now)
-    owed, on_the_way = coming(spec.patience, tick.state.owed, inputs, room, now)
-    stalled = doubt(spec, evaluation.standing, evaluation.guards, now)
+    owed, on_the_way = starting_credit(spec.patience, tick.state.owed, inputs, room, now)
+    stalled = doubt(spec, evaluation.standing, evaluation.activity_signals, now)
     confidence = confidence_in(tick, evaluation, stalled=bool(stalled))
     past = past_of(tick)
     slow = _slow(tick, past, confidence)
@@ -74,29 +74,29 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         spec=spec,
         at=now,
         certainty=certainty_of(answer, confidence),
-        said=answer,
-        condition=evaluation.activation,
-        wake=activated,
+        answer=answer,
+        activation=evaluation.activation,
+        activate_now=activated,
         reason="",
         value=None if partial else evaluation.value,
-        asked=None if partial else evaluation.desired,
+        desired=None if partial else evaluation.desired,
         partial=partial,
-        wanted=limited,
-        facts=evaluation.facts,
-        guards=evaluation.guards,
+        limited=limited,
+        input_values=evaluation.input_values,
+        activity_signals=evaluation.activity_signals,
         scope=evaluation.scope,
         problems=evaluation.problems,
         policy=outcome.reason if outcome else "",
         idle=idle,
         memory_seen=confidence.seen,
-        held=confidence.uncertain_for,
+        uncertain_for=confidence.uncertain_for,
         before=tick.state.certain,
-        floor=confidence.minimum_answer,
-        known=inputs.replicas,
+        minimum_answer=confidence.minimum_answer,
+        target_status=inputs.replicas,
         final=confidence.final,
         scaled=inputs.target.scaled,
         capacity=room,
-        coming=on_the_way,
+        starting=on_the_way,
         pace=slow,
         schedule=bounds,
         stalled=stalled,
@@ -114,10 +114,15 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
 
 
 def _state_after(
-    tick: Tick, evaluation: Evaluation, confidence: Confidence, decision: Decision, owed: Owed | None, past: Past
+    tick: Tick,
+    evaluation: Evaluation,
+    confidence: Confidence,
+    decision: Decision,
+    owed: StartingState | None,
+    past: Past,
 ) -> State:
     """Keep what the next tick needs of this one."""
-    state, now, said, idle = tick.state, tick.now, decision.said, decision.idle
+    state, now, said, idle = tick.state, tick.now, decision.answer, decision.idle
     return State(
         started=now if state.started is None else state.started,
         at=now,
@@ -127,8 +132,8 @@ def _state_after(
         minimum_answer=said.replicas if said else state.minimum_answer,
         active=said.active if said else state.active,
         idle_since=now - idle.seen if idle.quiet else None,
-        windows=windows_after(tick, evaluation.facts),
-        last=last_after(tick, evaluation.facts),
+        windows=windows_after(tick, evaluation.input_values),
+        last=last_after(tick, evaluation.input_values),
         policy=evaluation.policy,
         owed=owed,
         standing=evaluation.standing,
@@ -154,7 +159,7 @@ def at_most(count: int | None, known: Replicas) -> int | None:
     return count if count is None or known.maximum is None else min(count, max(known.maximum, known.current or 0))
 
 
-def _clamp(desired: int | None, *limits: Coming | Capacity | Pace | Scheduled | None) -> int | None:
+def _clamp(desired: int | None, *limits: StartingReplicas | Capacity | Pace | Scheduled | None) -> int | None:
     """Clamp desired replicas by each of the limits in turn: on their way, the pace, the schedule, what can be had."""
     for limit in limits:
         desired = limit.within(desired) if limit else desired

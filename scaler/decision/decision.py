@@ -8,7 +8,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity
 from scaler.decision.pace import Pace
 from scaler.decision.schedule import Scheduled
-from scaler.decision.starting import Coming
+from scaler.decision.starting import StartingReplicas
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Replicas, WorkloadKey
 from scaler.model.objects import Scaled
@@ -99,34 +99,34 @@ class Decision:
     spec: WorkloadSpec
     at: float
     certainty: Certainty
-    said: Answer | None  # None: nothing can be said
-    condition: bool | None  # the activation was true on what was measured, certain or not; None: not known
-    wake: bool  # and the policy agrees; for Jobs, certain only
+    answer: Answer | None  # None: nothing can be said
+    activation: bool | None  # the activation was true on what was measured, certain or not; None: not known
+    activate_now: bool  # and the policy agrees; for Jobs, certain only
     reason: str  # one sentence
     value: float | None  # the formula's; None also where it would have to do without an input
-    asked: int | None  # replicas by formula and policy, before any other rule
+    desired: int | None  # replicas by formula and policy, before any other rule
     partial: Partial | None  # what is there in place of these two
-    wanted: int | None  # of these, what is not on its way and can be had
-    facts: tuple[InputValue, ...]
-    guards: tuple[InputValue, ...]
+    limited: int | None  # of these, what is not on its way and can be had
+    input_values: tuple[InputValue, ...]
+    activity_signals: tuple[InputValue, ...]
     scope: Mapping[str, float | None]  # every name the formula could use, with its value
     problems: tuple[str, ...]
     policy: str  # what the policy said
     idle: Idle
     memory_seen: float  # seconds, at most what the formula needs
-    held: float  # seconds since the last certain answer
+    uncertain_for: float  # seconds since the last certain answer
     before: Answer | None  # the newest certain answer before this one
-    floor: int | None  # the least that may be said on uncertain grounds
-    known: Replicas
+    minimum_answer: int | None  # the least that may be said on uncertain grounds
+    target_status: Replicas
     final: bool = False  # the configuration is at fault: no holding
     scaled: Scaled | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had
-    coming: Coming | None = None  # what is on its way
+    starting: StartingReplicas | None = None  # what is on its way
     pace: Pace | None = None  # how far it may fall
     schedule: Scheduled | None = None  # the bounds of the windows that hold
     stalled: str = ""  # why the load is in doubt, which stands still while its engine counts nothing; empty: it is not
     cannot_wake: str = ""  # why nothing that it reads can ever wake it from 0 replicas; empty: something may
-    group: Group | None = None  # that it was decided together with; `said` is what the group made of it
+    group: Group | None = None  # that it was decided together with; `answer` is what the group made of it
     apart_since: float | None = None  # its group has not been whole since then, as of the tick before; None: it was
     planned: int | None = None  # replicas of a variant in the cheapest mix, before any rule that keeps more
 
@@ -143,33 +143,33 @@ class Decision:
     @property
     def known_replicas(self) -> int | None:
         """Current replicas, where known."""
-        return self.known.current
+        return self.target_status.current
 
     @property
     def replicas(self) -> int | None:
         """What GetMetrics says; None: nothing can be said."""
-        return self.said.replicas if self.said else None
+        return self.answer.replicas if self.answer else None
 
     @property
     def active(self) -> bool | None:
         """What IsActive says; None: nothing can be said."""
-        return self.said.active if self.said else None
+        return self.answer.active if self.answer else None
 
     @property
     def rests_on_nothing(self) -> bool:
         """Whether no input was measured and replicas may be there: then what it comes to is no number to show."""
-        stand_ins = bool(self.facts) and all(fact.substituted for fact in self.facts)
-        return stand_ins and self.known.current != 0
+        stand_ins = bool(self.input_values) and all(fact.substituted for fact in self.input_values)
+        return stand_ins and self.target_status.current != 0
 
     @property
-    def due(self) -> int | None:
+    def after_starting_credit(self) -> int | None:
         """What is asked for, less what is on its way."""
-        return self.coming.within(self.asked) if self.coming else self.asked
+        return self.starting.within(self.desired) if self.starting else self.desired
 
     @property
     def falls_slowly(self) -> str:
         """Why the answer has not come down to what is due, or an empty text."""
-        if self.pace is None or self.due is None or self.pace.least <= self.due:
+        if self.pace is None or self.after_starting_credit is None or self.pace.least <= self.after_starting_credit:
             return ""
         return "" if self.schedule and self.schedule.replaces(self.pace.least) else self.pace.reason
 
@@ -178,25 +178,27 @@ class Decision:
         """Which window of the schedule moves the answer, in words, or an empty text."""
         if self.schedule is None:
             return ""
-        if self.wanted is None or self.certainty != "certain":
+        if self.limited is None or self.certainty != "certain":
             raised = self.replicas is not None and self.replicas == self.schedule.least
             return self.schedule.says_floor() if raised else ""
         least = self.pace.least if self.pace and self.falls_slowly else 0
-        return self.schedule.binds(self.due if self.due is None else max(self.due, least))
+        return self.schedule.binds(
+            self.after_starting_credit if self.after_starting_credit is None else max(self.after_starting_credit, least)
+        )
 
     @property
     def kept_active(self) -> str:
         """Which window of the schedule keeps it active whatever is measured, or an empty text."""
         return self.schedule.says_floor() if self.schedule else ""
 
-    def answer(self) -> Answer:
+    def answer_or_error(self) -> Answer:
         """What the wire may say.
 
         Raises:
             NoAnswer: nothing certain enough; the text is for the user.
         """
-        if self.said is not None:
-            return self.said
+        if self.answer is not None:
+            return self.answer
         error = NoAnswer(self.reason)
         if self.final:
             error.code = "INVALID_ARGUMENT"

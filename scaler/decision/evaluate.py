@@ -21,7 +21,7 @@ from scaler.decision.wake import doubted
 from scaler.formula import Program
 from scaler.model.errors import EvaluationError
 from scaler.model.measurement import Replicas, replicas_for
-from scaler.policy.outcome import Outcome, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
 
@@ -30,15 +30,15 @@ MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
 class Evaluation:
     """What was measured, and what the formula and the policy make of it."""
 
-    facts: tuple[InputValue, ...]
-    guards: tuple[InputValue, ...]
+    input_values: tuple[InputValue, ...]
+    activity_signals: tuple[InputValue, ...]
     standing: Standing | None  # a load that stands still
     scope: Mapping[str, float | None]
     left_out: tuple[str, ...]  # inputs that were not measured, and that the value does without
     value: float | None
     activation: bool | None  # None: not known
     policy: object  # its next state
-    outcome: Outcome | None
+    outcome: PolicyResult | None
     desired: int | None
     problems: tuple[str, ...]
 
@@ -47,9 +47,11 @@ def evaluate(tick: Tick) -> Evaluation:
     """From what the sources said to the replicas that are desired."""
     spec, state, inputs, now = tick.spec, tick.state, tick.inputs, tick.now
     facts = tuple(resolve_input(tick, item, inputs.readings.get(item.name)) for item in spec.inputs)
-    guards = tuple(resolve_input(tick, item, inputs.guards.get(item.name)) for item in spec.guards)
-    standing = follow(state.standing, guards, inputs.guards, inputs.counted, now)
-    facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), guards, inputs)
+    activity_signals = tuple(
+        resolve_input(tick, item, inputs.activity_signals.get(item.name)) for item in spec.activity_signals
+    )
+    standing = follow(state.standing, activity_signals, inputs.activity_signals, inputs.counted, now)
+    facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), activity_signals, inputs)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
     problems = problems_of(spec, facts)
@@ -63,7 +65,7 @@ def evaluate(tick: Tick) -> Evaluation:
     desired = _desired(spec, value, outcome, problems)
     policy = policy if folded else state.policy
     return Evaluation(
-        facts, guards, standing, scope, left_out, value, activation, policy, outcome, desired, tuple(problems)
+        facts, activity_signals, standing, scope, left_out, value, activation, policy, outcome, desired, tuple(problems)
     )
 
 
@@ -129,7 +131,7 @@ def _evaluate(program: Program, scope: Mapping[str, float | None], problems: lis
 
 def _seen(
     tick: Tick, value: float | None, activation: bool | None, scope: Mapping[str, float | None], problems: list[str]
-) -> Seen | None:
+) -> PolicyInput | None:
     """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
     spec, known, algorithm = tick.spec, tick.inputs.replicas, tick.spec.algorithm
     if value is None:
@@ -152,7 +154,7 @@ def _seen(
             return None
         metrics[text] = metric
     inactive = "" if activation else spec.why_inactive(scope)
-    return Seen(
+    return PolicyInput(
         load=load,
         value=value,
         inactive=inactive,
@@ -167,18 +169,18 @@ def _seen(
     )
 
 
-def _policy(tick: Tick, seen: Seen | None, problems: list[str]) -> tuple[object, Outcome | None]:
+def _policy(tick: Tick, seen: PolicyInput | None, problems: list[str]) -> tuple[object, PolicyResult | None]:
     """Replicas before rounding, by the policy or by plain division."""
     algorithm = tick.spec.algorithm
     if seen is None or algorithm is None:
-        return tick.state.policy, None if seen is None else Outcome(seen.load, True, "")
+        return tick.state.policy, None if seen is None else PolicyResult(seen.load, True, "")
     policy, outcome = algorithm.step(tick.spec.policy, tick.state.policy or algorithm.initial, seen, tick.now)
     if outcome.problem:
         problems.append(outcome.problem)
     return policy, outcome
 
 
-def _desired(spec: WorkloadSpec, value: float | None, outcome: Outcome | None, problems: list[str]) -> int | None:
+def _desired(spec: WorkloadSpec, value: float | None, outcome: PolicyResult | None, problems: list[str]) -> int | None:
     """Round up to whole replicas; too many are a problem."""
     if outcome is None:
         return None

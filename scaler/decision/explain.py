@@ -47,7 +47,7 @@ from scaler.decision.explanation import (
 )
 from scaler.decision.own_query import own_query
 from scaler.decision.reason import activity
-from scaler.decision.starting import Coming
+from scaler.decision.starting import StartingReplicas
 from scaler.formula import Program, Step
 from scaler.model.availability import Count
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
@@ -68,7 +68,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         notice: why an edit of the formula is not in force, if so.
         unknown: what Kubernetes does not tell, and why.
     """
-    spec, known = decision.spec, decision.known
+    spec, known = decision.spec, decision.target_status
     activation = spec.activation
     return Explanation(
         version=VERSION,
@@ -81,17 +81,19 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         answered_replicas=decision.replicas,
         active=decision.active,
         reason=decision.reason,
-        inputs=tuple(_fact(fact, item.ask) for fact, item in zip(decision.facts, spec.inputs, strict=True)),
-        activity_signals=tuple(_fact(fact, item.ask) for fact, item in zip(decision.guards, spec.guards, strict=True)),
+        inputs=tuple(_fact(fact, item.ask) for fact, item in zip(decision.input_values, spec.inputs, strict=True)),
+        activity_signals=tuple(
+            _fact(fact, item.ask) for fact, item in zip(decision.activity_signals, spec.activity_signals, strict=True)
+        ),
         parameters=dict(spec.parameters),
         value=None if decision.rests_on_nothing else decision.value,
         steps=_steps(spec.program, decision),
         partial=_partial(decision.partial),
         metric_type=spec.metric_type,
         target=decision.target,
-        desired_replicas=None if decision.rests_on_nothing else decision.asked,
-        limited_replicas=decision.wanted,
-        starting=_coming(decision.coming),
+        desired_replicas=None if decision.rests_on_nothing else decision.desired,
+        limited_replicas=decision.limited,
+        starting=_coming(decision.starting),
         scale_down=_scale_down(decision),
         schedule=tuple(_schedule(decision)),
         capacity=_capacity(decision.capacity),
@@ -99,7 +101,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         group=_group(decision),
         activation=ActivationRow(
             text=f"value > {activation:g}" if isinstance(activation, float) else activation.text,
-            value=decision.condition,
+            value=decision.activation,
             steps=() if isinstance(activation, float) else _steps(activation, decision),
             message="" if spec.for_jobs else activity(decision),
         ),
@@ -112,7 +114,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         ),
         stalled=decision.stalled,
         cannot_wake=decision.cannot_wake,
-        hold=HoldRow(decision.held, spec.hold_for, decision.floor),
+        hold=HoldRow(decision.uncertain_for, spec.hold_for, decision.minimum_answer),
         memory=MemoryRow(decision.memory_seen, spec.memory),
         problems=decision.problems,
         scale_target=ScaleTargetRow(
@@ -197,8 +199,12 @@ def _names(ask: Ask | GpuAsk) -> tuple[str, ...]:
 
 def _blind(decision: Decision) -> bool:
     """Whether all that is read is signals, and none of them sees a request for as long as it runs."""
-    read = zip(decision.facts + decision.guards, decision.spec.inputs + decision.spec.guards, strict=True)
-    somebody = decision.known.current != 0  # could hold a request, so that no series is no sight
+    read = zip(
+        decision.input_values + decision.activity_signals,
+        decision.spec.inputs + decision.spec.activity_signals,
+        strict=True,
+    )
+    somebody = decision.target_status.current != 0  # could hold a request, so that no series is no sight
     return all(
         isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.substituted and somebody))
         for fact, item in read
@@ -213,9 +219,11 @@ def _partial(partial: Partial | None) -> PartialRow | None:
 
 def _steps(program: Program, decision: Decision) -> tuple[StepRow, ...]:
     """The steps on what was measured: an input that was not is no 0, and what does without it is no sum."""
-    missing = {fact.name for fact in decision.facts if fact.problem and fact.value is None}
-    stand_ins = {fact.name: fact.value for fact in decision.facts if fact.measured is None and fact.value is not None}
-    measured = {fact.name for fact in decision.facts} - missing
+    missing = {fact.name for fact in decision.input_values if fact.problem and fact.value is None}
+    stand_ins = {
+        fact.name: fact.value for fact in decision.input_values if fact.measured is None and fact.value is not None
+    }
+    measured = {fact.name for fact in decision.input_values} - missing
     steps = steps_of(program, decision.scope)
     return tuple(_without(step, missing, measured, stand_ins) for step in steps)
 
@@ -245,7 +253,7 @@ def _step(step: Step) -> StepRow:
 # ---- what is on its way, and what can be had -------------------------------------------------------------------------
 
 
-def _coming(coming: Coming | None) -> StartingRow | None:
+def _coming(coming: StartingReplicas | None) -> StartingRow | None:
     if coming is None:
         return None
     return StartingRow(
@@ -373,7 +381,7 @@ def _hpa(decision: Decision) -> HpaRow | None:
     """What the HPA makes of the answer: for the current replicas where known, else a table around the answer."""
     if decision.replicas is None or decision.key.kind != "ScaledObject":
         return None
-    known, surge = decision.known, _surge(decision)
+    known, surge = decision.target_status, _surge(decision)
     asked = decision.replicas
     there = None if known.current is None else known.current + surge
     around = {1, asked - 1, asked, asked + 1, 2 * asked} if there is None else {there}
@@ -401,7 +409,7 @@ def _surge(decision: Decision) -> int:
     Source: Kubernetes 1.37.2, podautoscaler/replica_calculator.go (GetExternalPerPodMetricReplicas): within its
     tolerance the HPA answers status.replicas, and so writes a surge of up to 10 % into spec.replicas.
     """
-    scaled, current = decision.scaled, decision.known.current
+    scaled, current = decision.scaled, decision.target_status.current
     pods = None if scaled is None else scaled.count("ready", "unready", "starting", "pending")
     if not pods or not current or (scaled and scaled.template and scaled.template.counted > 1):
         return 0
@@ -410,7 +418,7 @@ def _surge(decision: Decision) -> int:
 
 def _hpa_spec(decision: Decision) -> HpaSpec:
     """The HPA as it is set, as far as that is known."""
-    known, hpa = decision.known, decision.scaled.hpa if decision.scaled else None
+    known, hpa = decision.target_status, decision.scaled.hpa if decision.scaled else None
     maximum = MAX_REPLICAS if known.maximum is None else known.maximum
     return HpaSpec(max(known.minimum or 1, 1), maximum, hpa.behavior if hpa else UNSEEN)
 

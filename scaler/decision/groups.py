@@ -75,7 +75,7 @@ def _answer(part: Part, whole: Whole, apart: float | None) -> Answer | None:
     if part.said is None or _given_up(part.decision, apart):
         return None
     name = part.member.output
-    active = part.decision.known.current != 0 if whole.active is None else whole.active
+    active = part.decision.target_status.current != 0 if whole.active is None else whole.active
     return Answer(whole.replicas(name), active and not whole.rests(name), part.said.at)
 
 
@@ -103,14 +103,14 @@ def _told(part: Part, answer: Answer | None, group: Group, whole: Whole) -> Deci
     if own is not None and answer is None and group.apart_since is not None:
         apart = seconds(round(decision.at - group.apart_since))
         reason = f"no answer: for {apart}, which is more than holdFor, its group has not been whole: {whole.doubt}"
-        return replace(decision, said=None, certainty="unknown", wake=False, group=group, reason=reason)
+        return replace(decision, answer=None, certainty="unknown", activate_now=False, group=group, reason=reason)
     if answer is None or own is None:
         return replace(decision, group=group)
     woken, rests = answer.active and not own.active, own.active and not answer.active
     return replace(
         decision,
-        said=answer,
-        wake=woken or (decision.wake and not rests),
+        answer=answer,
+        activate_now=woken or (decision.activate_now and not rests),
         group=group,
         planned=whole.planned(part.member.output),
         reason=_reason(decision, own, answer, group),

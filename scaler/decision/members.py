@@ -24,7 +24,7 @@ class Part:
         member = decision.spec.member
         assert member is not None  # noqa: S101 - whoever has none is in no group
         fresh = newest - decision.at <= decision.spec.hold_for + STALE * decision.spec.interval
-        return cls(decision, member, decision.said if fresh else None)
+        return cls(decision, member, decision.answer if fresh else None)
 
     @property
     def certain(self) -> bool:
@@ -34,7 +34,7 @@ class Part:
     @property
     def there(self) -> int | None:
         """What it has, or was told last if that is more: the least that may be said where not all is known."""
-        counts = [self.decision.floor, self.decision.known.current]
+        counts = [self.decision.minimum_answer, self.decision.target_status.current]
         return max((count for count in counts if count is not None), default=None)
 
     @property
@@ -121,7 +121,7 @@ def by_output(parts: Sequence["Part"]) -> dict[str, list["Part"]]:
 
 def has_minimum(parts: Sequence[Part]) -> bool:
     """Tell whether one of these never goes to zero."""
-    return any(part.decision.known.minimum for part in parts)
+    return any(part.decision.target_status.minimum for part in parts)
 
 
 def certain(parts: Sequence[Part]) -> bool:

@@ -163,7 +163,7 @@ class InMix:
         return [
             f"{planned} x {name}"
             for name, same in self.outputs.items()
-            if (planned := self.planned(name)) and (ready := same[0].decision.known.ready) is not None
+            if (planned := self.planned(name)) and (ready := same[0].decision.target_status.ready) is not None
             if planned - self._probe(name) > ready
         ]
 
@@ -200,10 +200,10 @@ def _variant(offer: Offer, rules: MixRules, same: Sequence[Part], limits: Mappin
     """One variant for the solver; `held`: it is not lowered."""
     carries, decision = dict(offer.carries), same[0].decision
     there = max(part.there or 0 for part in same)
-    current = there if held else decision.known.current or 0
+    current = there if held else decision.target_status.current or 0
     most = min(_most(same), limits.get(offer.name, MOST))
     floor = decision.schedule.least if decision.schedule else None
-    least = min(max(decision.known.minimum or 0, floor or 0), most)
+    least = min(max(decision.target_status.minimum or 0, floor or 0), most)
     return Variant(
         name=offer.name,
         cost=offer.cost,
@@ -217,7 +217,7 @@ def _variant(offer: Offer, rules: MixRules, same: Sequence[Part], limits: Mappin
 def _most(same: Sequence[Part]) -> int:
     """The most replicas that a variant may have, by maxReplicaCount and schedule."""
     decision = same[0].decision
-    bounds = (decision.known.maximum, decision.schedule.most if decision.schedule else None, MOST)
+    bounds = (decision.target_status.maximum, decision.schedule.most if decision.schedule else None, MOST)
     return min(bound for bound in bounds if bound is not None)
 
 
@@ -225,4 +225,4 @@ def _limit(same: Sequence[Part]) -> int | None:
     """Replicas that can be had of a variant, no fewer than there are; None where that is not known."""
     decision = same[0].decision
     had = decision.capacity.replicas if decision.capacity else None
-    return None if had is None else max(had, decision.known.ready or 0)
+    return None if had is None else max(had, decision.target_status.ready or 0)

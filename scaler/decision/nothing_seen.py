@@ -21,23 +21,23 @@ from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, SignalAs
 
 
 def doubt_unmeasured(
-    spec: WorkloadSpec, facts: tuple[InputValue, ...], guards: tuple[InputValue, ...], inputs: Inputs
+    spec: WorkloadSpec, facts: tuple[InputValue, ...], activity_signals: tuple[InputValue, ...], inputs: Inputs
 ) -> tuple[InputValue, ...]:
     """Return the facts; where nothing at all was measured, those that `onMissing` makes a number of have a problem.
 
     Args:
         spec: the workload.
         facts: its inputs.
-        guards: what is read beside them.
+        activity_signals: what is read beside them.
         inputs: all that the tick was told.
     """
     loads = [fact for item, fact in zip(spec.inputs, facts, strict=True) if not isinstance(item.ask, GpuAsk)]
-    measured = any(fact.newest is not None and not fact.substituted for fact in (*loads, *guards))
+    measured = any(fact.newest is not None and not fact.substituted for fact in (*loads, *activity_signals))
     if measured or inputs.replicas.current == 0:
         return facts
     return tuple(
         _doubted(item, fact, inputs.readings.get(item.name), inputs.replicas.ready)
-        if _stands_in(item, fact, guarded=bool(inputs.guards))
+        if _stands_in(item, fact, guarded=bool(inputs.activity_signals))
         else fact
         for item, fact in zip(spec.inputs, facts, strict=True)
     )

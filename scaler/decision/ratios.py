@@ -37,7 +37,7 @@ class InRatio:
         doubt = doubt_of(parts, outputs, first)
         if doubt:
             return cls(outputs, doubt, None, "")
-        unseen = [name for name, same in outputs.items() if same[0].decision.known.ready is None]
+        unseen = [name for name, same in outputs.items() if same[0].decision.target_status.ready is None]
         disordered = f"how many replicas of {unseen[0]} are ready is not known" if unseen and first.order else ""
         roles = [_role(name, same) for name, same in outputs.items()]
         works = any(part.works for part in parts)
@@ -77,7 +77,7 @@ class InRatio:
 
     def rests(self, name: str) -> bool:
         """Whether an output stays at zero until those before it in the order are ready."""
-        known = self.outputs[name][0].decision.known
+        known = self.outputs[name][0].decision.target_status
         ordered = name in self.first.order and not self.disordered
         return ordered and self.plan is not None and known.current == 0 and self.replicas(name) == 0
 
@@ -102,7 +102,7 @@ class InRatio:
 def _role(name: str, same: Sequence[Part]) -> Role:
     """One output for the plan; an edited trigger may stand beside its old one: the larger need counts."""
     decision = same[0].decision
-    known = decision.known
+    known = decision.target_status
     held = max(part.least for part in same)
     bounds = decision.schedule
     most = MAX_REPLICAS if known.maximum is None else known.maximum

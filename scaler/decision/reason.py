@@ -17,13 +17,13 @@ def sentence(decision: Decision) -> str:
     sum_of = ", ".join(filter(None, (_shown(decision), decision.policy)))
     if decision.stalled:
         return f"{count}, {decision.stalled}: {sum_of}{_activity(decision)}"
-    if decision.certainty != "certain" and decision.wanted != decision.replicas:
+    if decision.certainty != "certain" and decision.limited != decision.replicas:
         return f"{count}, {_unripe(decision)}: {sum_of}{_activity(decision)}"
     return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
 
 
 def _held(decision: Decision) -> str:
-    span = f"for {seconds(decision.held)} of at most {seconds(decision.spec.hold_for)}"
+    span = f"for {seconds(decision.uncertain_for)} of at most {seconds(decision.spec.hold_for)}"
     if decision.spec.for_jobs:
         return f", since nothing is started on uncertain data, {span}"
     return f"{_rise(decision)}, held {span}"
@@ -37,7 +37,7 @@ def _rise(decision: Decision) -> str:
         return ""
     if decision.bounded_by:
         return f" ({decision.bounded_by})"
-    when = "" if decision.wanted == replicas else " before"
+    when = "" if decision.limited == replicas else " before"
     return f" (raised by what was measured{when})"
 
 
@@ -45,13 +45,13 @@ def _unripe(decision: Decision) -> str:
     spec = decision.spec
     move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
     seen = seconds(min(decision.memory_seen, needed))
-    return f"not {move} to {decision.wanted} yet, since only {seen} of the {seconds(needed)} it remembers were seen"
+    return f"not {move} to {decision.limited} yet, since only {seen} of the {seconds(needed)} it remembers were seen"
 
 
 def _shown(decision: Decision) -> str:
     spec = decision.spec
     if spec.metric_type == "Value":
-        return f"{decision.known.ready} ready x {decision.value:g} / {spec.target:g}"
+        return f"{decision.target_status.ready} ready x {decision.value:g} / {spec.target:g}"
     text = " ".join(spec.program.text.split())
     short = text if len(text) <= 120 else text[:117] + "..."
     value = f"{short} = {decision.value:g}"
@@ -63,10 +63,10 @@ def _shown(decision: Decision) -> str:
 
 def _short(decision: Decision) -> str:
     """Why it is not what was asked for, and what of it cannot be had."""
-    asked, due = decision.asked, decision.due
+    asked, due = decision.desired, decision.after_starting_credit
     short = decision.capacity.says(due) if decision.capacity and due is not None else ""
-    waits = decision.coming.says() if decision.coming and due != asked else ""
-    if decision.wanted == asked:
+    waits = decision.starting.says() if decision.starting and due != asked else ""
+    if decision.limited == asked:
         return f", though {short}" if short else ""
     whys = (decision.falls_slowly, decision.bounded_by, waits, short)
     return f", not {asked}, since {'; '.join(why for why in whys if why)}"
@@ -74,7 +74,7 @@ def _short(decision: Decision) -> str:
 
 def _activity(decision: Decision) -> str:
     if decision.spec.for_jobs:
-        told = decision.condition or decision.policy  # which says itself what it waits for
+        told = decision.activation or decision.policy  # which says itself what it waits for
         return "" if told else f", inactive: {decision.spec.why_inactive(decision.scope)}"
     if not decision.active and decision.certainty == "certain":
         return f", inactive, and nothing can wake it: {decision.cannot_wake}" if decision.cannot_wake else ", inactive"
@@ -89,12 +89,12 @@ def _plain(decision: Decision) -> bool:
 def activity(decision: Decision) -> str:
     """Say why a workload is active or not, where that is not simply what its activation says; else an empty text."""
     idle = decision.idle
-    if decision.active is None or (decision.active is decision.wake and decision.condition is not None):
+    if decision.active is None or (decision.active is decision.activate_now and decision.activation is not None):
         return ""
     if decision.active and decision.kept_active:
         return "kept active by the schedule"
     if not decision.active:
-        return f"inactive: {decision.policy}" if decision.condition and decision.policy else "still inactive"
+        return f"inactive: {decision.policy}" if decision.activation and decision.policy else "still inactive"
     if idle.busy or idle.unread:
         return f"kept active: {', '.join(idle.busy or idle.unread)}"
     if idle.quiet:
@@ -106,8 +106,8 @@ def _no_answer(decision: Decision, why: str) -> str:
     spec = decision.spec
     if decision.final:
         return f"no answer: {why}"
-    if why and decision.floor is not None and decision.held > spec.hold_for:
-        return f"no certain answer for {seconds(decision.held)} (holdFor is {seconds(spec.hold_for)}): {why}"
+    if why and decision.minimum_answer is not None and decision.uncertain_for > spec.hold_for:
+        return f"no certain answer for {seconds(decision.uncertain_for)} (holdFor is {seconds(spec.hold_for)}): {why}"
     if why:
         return f"no certain answer yet: {why}"
     if decision.memory_seen < spec.memory:

@@ -59,7 +59,7 @@ class Standing:
 
 def follow(
     before: Standing | None,
-    guards: tuple[InputValue, ...],
+    activity_signals: tuple[InputValue, ...],
     watched: Mapping[str, Measured],
     counted: Mapping[str, Measured],
     now: float,
@@ -68,7 +68,7 @@ def follow(
 
     Args:
         before: what the last tick left.
-        guards: what waits and runs.
+        activity_signals: what waits and runs.
         watched: what was read of that, by name, where it may be told by pods.
         counted: what was read of the engine's counters, by name; empty while nobody has asked.
         now: the tick's time.
@@ -77,24 +77,24 @@ def follow(
         None where nothing runs, or something is not known.
     """
     known = before.pods if before else {}
-    loads = _by_pod(guards, watched) or _of_all(guards)
+    loads = _by_pod(activity_signals, watched) or _of_all(activity_signals)
     pods = {pod: _still(known.get(pod), load, _counts(counted, pod), now) for pod, load in loads.items() if any(load)}
     return Standing(pods) if pods else None
 
 
-def _of_all(guards: tuple[InputValue, ...]) -> Loads:
+def _of_all(activity_signals: tuple[InputValue, ...]) -> Loads:
     """The load of the whole workload; nothing where a part of it is not known."""
-    load = tuple(fact.newest for fact in guards if fact.newest is not None)
-    if len(load) < len(guards) or any(fact.problem for fact in guards):
+    load = tuple(fact.newest for fact in activity_signals if fact.newest is not None)
+    if len(load) < len(activity_signals) or any(fact.problem for fact in activity_signals):
         return {}
     return {"": load}
 
 
-def _by_pod(guards: tuple[InputValue, ...], watched: Mapping[str, Measured]) -> Loads:
+def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Measured]) -> Loads:
     """The load of each pod that says all of it; nothing where pods are not told apart."""
-    read = [watched.get(fact.name) for fact in guards]
+    read = [watched.get(fact.name) for fact in activity_signals]
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
-    if not said or len(said) < len(guards):
+    if not said or len(said) < len(activity_signals):
         return {}
     loads = {}
     for pod in sorted(set(said[0]).intersection(*said[1:])):
@@ -124,13 +124,13 @@ def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | 
     return Still(load, before.since, now if before.silent_since is None else before.silent_since)
 
 
-def doubt(spec: WorkloadSpec, standing: Standing | None, guards: tuple[InputValue, ...], now: float) -> str:
+def doubt(spec: WorkloadSpec, standing: Standing | None, activity_signals: tuple[InputValue, ...], now: float) -> str:
     """Say why the load is in doubt, and of which pods; empty where it is not."""
     pods = standing.pods if standing else {}
     doubted = {pod: still for pod, still in pods.items() if still.doubted(spec, now)}
     if not doubted:
         return ""
-    names = [fact.name for fact in guards]
+    names = [fact.name for fact in activity_signals]
     shown = [_shown(pod, still, names) for pod, still in list(doubted.items())[:NAMED]]
     more = f", and of {len(doubted) - NAMED} more pods," if len(doubted) > NAMED else ""
     since = max(still.since for still in doubted.values())

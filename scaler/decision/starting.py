@@ -4,7 +4,7 @@ While a model loads, its queue grows, and a queue that is shared among replicas 
 read: all for the same load, and all of them come at once, when nobody waits any longer. So what waits for a replica on
 its way is left out of the account:
 
-    answer = max(current, asked - sum over replicas on their way of age / WORKED_OFF)        where asked > current
+    answer = max(current, asked - sum over replicas on their way of age / DRAIN_SECONDS)        where asked > current
 
 since in that time it would have worked off its target's worth so many times. What is beyond that is ordered at once, so
 a burst is not held back, nor is a second one that comes while the first is waited for. When they have come, their queue
@@ -30,14 +30,16 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import Inputs
 from scaler.model.objects import Pod
 
-WORKED_OFF = 30.0  # seconds in which a replica works off what it is meant to hold; requests of a chat take less
-PATIENCE = 2.0  # times as long as others took
-LEAST = 300.0  # seconds for which one is believed to come, however soon others came: it may need a new machine first
-FADING = 0.5  # of the time that a queue had to grow
+DRAIN_SECONDS = 30.0  # seconds in which a replica works off what it is meant to hold; requests of a chat take less
+OVERDUE_FACTOR = 2.0  # times as long as others took
+OVERDUE_MIN = (
+    300.0  # seconds for which one is believed to come, however soon others came: it may need a new machine first
+)
+DECAY = 0.5  # of the time that a queue had to grow
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class StartingState:
     """What a tick leaves for the next one. Loads are in replicas' worth."""
 
     at: float
@@ -53,7 +55,7 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class StartingReplicas:
     """Replicas on their way, and what waits for them."""
 
     replicas: int
@@ -78,9 +80,9 @@ class Coming:
         return f"{load} waits for the {self.replicas} on the way for {seconds(round(self.oldest))}"
 
 
-def coming(
-    limit: float, before: Owed | None, inputs: Inputs, room: Capacity | None, now: float
-) -> tuple[Owed | None, Coming | None]:
+def starting_credit(
+    limit: float, before: StartingState | None, inputs: Inputs, room: Capacity | None, now: float
+) -> tuple[StartingState | None, StartingReplicas | None]:
     """Reckon what waits for replicas on their way.
 
     Args:
@@ -97,18 +99,18 @@ def coming(
     if not limit or pods is None or known.current is None or known.doubt:
         return None, None
     took = learnt(pods, limit)
-    most = limit if took is None else min(limit, max(PATIENCE * took, LEAST))
+    most = limit if took is None else min(limit, max(OVERDUE_FACTOR * took, OVERDUE_MIN))
     if room and room.replicas is not None and known.current > room.replicas:
-        return Owed(now, since=now), Coming(0, 0.0, 0, took, most, 0.0, known.current)
-    before = before or Owed(now)
+        return StartingState(now, since=now), StartingReplicas(0, 0.0, 0, took, most, 0.0, known.current)
+    before = before or StartingState(now)
     missing = max(known.current - (known.serving or 0), 0)  # the others replace pods that still serve
     made = [pod.since for pod in pods if pod.state in {"starting", "pending"} and pod.since is not None]
     ages = sorted(max(now - max(since, before.since), 0.0) for since in made)[:missing]
     young = [age for age in ages if age <= most]
-    waiting, oldest, late = sum(young) / WORKED_OFF, max(young, default=0.0), len(ages) - len(young)
-    after = _faded(before, waiting, now) if not late else Owed(now, since=before.since)
+    waiting, oldest, late = sum(young) / DRAIN_SECONDS, max(young, default=0.0), len(ages) - len(young)
+    after = _faded(before, waiting, now) if not late else StartingState(now, since=before.since)
     after = replace(after, waiting=waiting, oldest=oldest)
-    return after, Coming(len(young), oldest, late, took, most, waiting + after.left(now), known.current)
+    return after, StartingReplicas(len(young), oldest, late, took, most, waiting + after.left(now), known.current)
 
 
 def learnt(pods: Iterable[Pod], limit: float) -> float | None:
@@ -118,9 +120,9 @@ def learnt(pods: Iterable[Pod], limit: float) -> float | None:
     return median(believed) if believed else None
 
 
-def _faded(before: Owed, waiting: float, now: float) -> Owed:
+def _faded(before: StartingState, waiting: float, now: float) -> StartingState:
     """What is left of before, and what has waited for those that have come since."""
     came = before.waiting - waiting
     if came <= 0:
         return before
-    return Owed(now, fading=before.left(now) + came, span=FADING * before.oldest, since=before.since)
+    return StartingState(now, fading=before.left(now) + came, span=DECAY * before.oldest, since=before.since)

@@ -7,7 +7,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Answer, InputValue
 from scaler.decision.pace import NOTHING_YET, Past
 from scaler.decision.stalled import Standing
-from scaler.decision.starting import Owed
+from scaler.decision.starting import StartingState
 from scaler.model.measurement import Inputs
 
 MAX_MISSED_TICKS = 2.5  # ticks without a tick that make a gap in what was seen
@@ -32,7 +32,7 @@ class State:
     windows: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # whole samples for `over`, oldest first
     last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
     policy: object = None
-    owed: Owed | None = None  # load that waits for replicas on their way
+    owed: StartingState | None = None  # load that waits for replicas on their way
     standing: Standing | None = None  # a load that stands still
     pace: Past = NOTHING_YET  # what was needed and answered lately
     apart_since: float | None = None  # its group has not been whole since then; None: it was, or it has none

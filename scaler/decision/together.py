@@ -88,11 +88,13 @@ def carried(state: State, decision: Decision) -> State:
     What was told is what uncertain data may not lower. Where a group was not whole for so long that nothing was told,
     what was told before stands for that, and of what was answered since then nobody heard.
     """
-    said, apart = decision.said, decision.group.apart_since if decision.group else None
+    said, apart = decision.answer, decision.group.apart_since if decision.group else None
     if said is None and apart is None:
         return replace(state, apart_since=None)
     if said is None:
-        return replace(state, minimum_answer=decision.floor, apart_since=apart, pace=Past(took=state.pace.took))
+        return replace(
+            state, minimum_answer=decision.minimum_answer, apart_since=apart, pace=Past(took=state.pace.took)
+        )
     certain = said if decision.certainty == "certain" else state.certain
     return replace(
         state,
@@ -106,7 +108,7 @@ def carried(state: State, decision: Decision) -> State:
 
 def _paced(state: State, decision: Decision, said: Answer) -> Past:
     """Remember what a variant was needed for in its mix, and was told; of others the fold remembered it itself."""
-    setting, known = decision.spec.scale_down, decision.known
+    setting, known = decision.spec.scale_down, decision.target_status
     if decision.planned is None or setting is None:
         return state.pace
     planned, told = at_most(decision.planned, known), at_most(said.replicas, known)

@@ -108,7 +108,7 @@ class Engine:
         if age > decision.spec.hold_for + 3 * decision.spec.interval:
             why = workload.fault or "this server has stopped deciding"
             raise NoAnswer(f"the newest decision is {seconds(age)} old: {why}")
-        decision.answer()
+        decision.answer_or_error()
         return decision
 
     async def changes(self, request: Request) -> AsyncIterator[Decision]:

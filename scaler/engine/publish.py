@@ -85,7 +85,7 @@ class Publisher:
         item.alone = folded.decision
         item.took = 0.0 if item.began is None else self._clock() - item.began
         if folded.first_look:
-            return folded.decision.said is not None  # otherwise its past may hold an answer
+            return folded.decision.answer is not None  # otherwise its past may hold an answer
         item.folded = folded.at
         if item.backfilled or folded.seen:
             item.state, item.backfilled = folded.state, True
@@ -102,4 +102,4 @@ class Publisher:
 
 
 def _says_the_same(before: Decision | None, after: Decision) -> bool:
-    return before is not None and (before.said, before.reason) == (after.said, after.reason)
+    return before is not None and (before.answer, before.reason) == (after.answer, after.reason)

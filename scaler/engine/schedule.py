@@ -135,7 +135,7 @@ def at_zero(item: Workload) -> bool:
     """Tell whether it is known to have no replica."""
     replicas = item.scaled.replicas if item.scaled else None
     if replicas is None and item.decision:
-        replicas = item.decision.known.current
+        replicas = item.decision.target_status.current
     return replicas == 0
 
 

@@ -179,7 +179,9 @@ class Inputs:
     """All that one tick of one workload was told."""
 
     readings: Mapping[str, Measured]  # by the name of the metric in the formula
-    guards: Mapping[str, Measured] = field(default_factory=dict)  # waiting and running of the target's own pods
+    activity_signals: Mapping[str, Measured] = field(
+        default_factory=dict
+    )  # waiting and running of the target's own pods
     counted: Mapping[str, Measured] = field(default_factory=dict)  # by the engine while it works; of a still load alone
     replicas: Replicas = Replicas()
     young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new

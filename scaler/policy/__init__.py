@@ -35,7 +35,7 @@ from typing import Any
 from scaler.model.fields import Fields
 from scaler.model.objects import Scaled
 from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, slo, step, wallaroo
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.recall import Recall
 
 
@@ -49,7 +49,7 @@ class Policy:
 
     parse: Callable[[Fields], PolicySpec]
     initial: object
-    step: Callable[[Any, Any, Seen, float], tuple[Any, Outcome]]
+    step: Callable[[Any, Any, PolicyInput, float], tuple[Any, PolicyResult]]
     declared: bool = False  # `metricKind` has to be said, since its original leaves it to be guessed
     targets: bool = True  # it reads the formula's target; False: it has thresholds of its own
     history: float = (
@@ -72,5 +72,5 @@ POLICIES: Mapping[str, Policy] = {
     "wallaroo": Policy(wallaroo.parse, wallaroo.INITIAL, wallaroo.step, targets=False, cautions=_timed),
     "slo": Policy(slo.parse, slo.INITIAL, slo.step, history=slo.HISTORY, recall=slo.RECALL, cautions=_timed),
     "step": Policy(step.parse, step.INITIAL, step.step, cautions=_timed),
-    "latch": Policy(latch.parse, latch.INITIAL, latch.step, targets=False, jobs=True, cautions=latch.cautions),
+    "latch": Policy(latch.parse, latch.INITIAL, latch.step, targets=False, jobs=True, cautions=latch.warnings),
 }

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.window import Samples, added, mean, within
 
 _EPSILON = 1e-9  # of a ratio: 33 / 30 is within a tolerance of 0.1
@@ -71,7 +71,7 @@ def parse(fields: Fields) -> Apa:
     )
 
 
-def step(spec: Apa, state: ApaState, seen: Seen, now: float) -> tuple[ApaState, Outcome]:
+def step(spec: Apa, state: ApaState, seen: PolicyInput, now: float) -> tuple[ApaState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -91,7 +91,7 @@ def step(spec: Apa, state: ApaState, seen: Seen, now: float) -> tuple[ApaState, 
     past = tuple(one for one in state.recommendations if one[0] > now - longest)
     answer, held = cooled(spec.cooldown_up, spec.cooldown_down, past, proposal, current, now)
     state = ApaState(samples, (*past, (now, proposal)) if longest else (), answer)
-    return state, Outcome(answer, answer > 0, told + held)
+    return state, PolicyResult(answer, answer > 0, told + held)
 
 
 def _proposal(spec: Apa, load: float, ratio: float, current: int) -> tuple[int, str]:

@@ -28,7 +28,7 @@ from scaler.model.behavior import (
     stabilized,
 )
 from scaler.model.fields import Fields, choice, listed, number, seconds, whole
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 _EPSILON = 1e-9
 _NO_BEHAVIOR_MEMORY = 300.0
@@ -105,7 +105,7 @@ def _policy(fields: Fields) -> RatePolicy:
     return RatePolicy("Pods" if kind == "Pods" else "Percent", value, float(period))
 
 
-def step(spec: Hpa, state: State, seen: Seen, now: float) -> tuple[State, Outcome]:
+def step(spec: Hpa, state: State, seen: PolicyInput, now: float) -> tuple[State, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -119,7 +119,7 @@ def step(spec: Hpa, state: State, seen: Seen, now: float) -> tuple[State, Outcom
     if state.current:
         past = changed(spec.behavior, past, current - state.current, state.at)
     if current == 0:
-        return State(past, now, 0, wanted), Outcome(wanted, wanted > 0, f"{seen.load:.4g} replicas wanted, from 0")
+        return State(past, now, 0, wanted), PolicyResult(wanted, wanted > 0, f"{seen.load:.4g} replicas wanted, from 0")
     if not past.recommendations:
         past = recommended(spec.behavior, past, current, now)  # a new HPA holds what it finds
     down, up = spec.tolerances
@@ -140,7 +140,7 @@ def step(spec: Hpa, state: State, seen: Seen, now: float) -> tuple[State, Outcom
         chosen = limit.replicas
         told += "; selectPolicy Disabled" if limit.forbidden else f"; {_named(limit.policy)} lets {chosen}"
     chosen = max(chosen, 0)
-    return State(past, now, current, chosen), Outcome(chosen, chosen > 0, told)
+    return State(past, now, current, chosen), PolicyResult(chosen, chosen > 0, told)
 
 
 def _named(policy: RatePolicy | None) -> str:

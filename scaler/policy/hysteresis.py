@@ -14,7 +14,7 @@ at one hard threshold; a Schmitt trigger is the classical remedy.
 from dataclasses import dataclass
 
 from scaler.model.fields import Fields, choice, duration, number, seconds, text
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def parse(fields: Fields) -> Hysteresis:
     return spec
 
 
-def step(spec: Hysteresis, gate: Gate, seen: Seen, now: float) -> tuple[Gate, Outcome]:
+def step(spec: Hysteresis, gate: Gate, seen: PolicyInput, now: float) -> tuple[Gate, PolicyResult]:
     """Move the gate by one tick and answer for this side.
 
     Args:
@@ -85,8 +85,8 @@ def step(spec: Hysteresis, gate: Gate, seen: Seen, now: float) -> tuple[Gate, Ou
     at = f"gate {state}: {' '.join(spec.metric.split())} is {value:g} ({thresholds})"
     gate = Gate(opened, turned)
     if mine:
-        return gate, Outcome(seen.load, True, f"{at}, this side serves")
+        return gate, PolicyResult(seen.load, True, f"{at}, this side serves")
     if turned is not None and now - turned < spec.overlap:
         left = seconds(spec.overlap - (now - turned))
-        return gate, Outcome(seen.load, True, f"{at}, this side serves for another {left} while the other starts")
-    return gate, Outcome(0.0, False, f"{at}, the other side serves")
+        return gate, PolicyResult(seen.load, True, f"{at}, this side serves for another {left} while the other starts")
+    return gate, PolicyResult(0.0, False, f"{at}, the other side serves")

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, duration, number, whole
 from scaler.policy.clock import clock
-from scaler.policy.outcome import ANY, TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.outcome import ANY, TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.window import Samples, added, mean, within
 
 _DIGITS = 6  # of a mean that count, as there: 44.00000000000001 replicas are 44
@@ -113,7 +113,7 @@ def parse_aibrix(fields: Fields) -> Kpa:
     )
 
 
-def step(spec: Kpa, state: KpaState, seen: Seen, now: float) -> tuple[KpaState, Outcome]:
+def step(spec: Kpa, state: KpaState, seen: PolicyInput, now: float) -> tuple[KpaState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -141,7 +141,7 @@ def step(spec: Kpa, state: KpaState, seen: Seen, now: float) -> tuple[KpaState, 
         why_still = times if over else ", which ends after a stable window"
         told += f"; panic since {clock(panicking)}{why_still}"
     held, wanted, why = _delayed(spec, state.wanted, chosen, ready, now)
-    return replace(state, wanted=wanted, answered=held), Outcome(held, held > 0, told + why)
+    return replace(state, wanted=wanted, answered=held), PolicyResult(held, held > 0, told + why)
 
 
 def _delayed(

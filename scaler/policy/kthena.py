@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from scaler.model.fields import Fields, choice, duration, number, seconds, whole
 from scaler.policy.clock import clock
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 _EPSILON = 1e-9
 MINUTES_30 = 1800.0
@@ -131,7 +131,7 @@ def _panic(fields: Fields) -> Panic:
     return panic
 
 
-def step(spec: Kthena, state: KthenaState, seen: Seen, now: float) -> tuple[KthenaState, Outcome]:
+def step(spec: Kthena, state: KthenaState, seen: PolicyInput, now: float) -> tuple[KthenaState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -163,10 +163,10 @@ def step(spec: Kthena, state: KthenaState, seen: Seen, now: float) -> tuple[Kthe
         panic_until=until,
         answered=answer,
     )
-    return state, Outcome(answer, answer > 0, told)
+    return state, PolicyResult(answer, answer > 0, told)
 
 
-def recommendation(spec: Kthena, seen: Seen, current: int) -> int:
+def recommendation(spec: Kthena, seen: PolicyInput, current: int) -> int:
     """Replicas that the load is worth; within the tolerance those that there are."""
     wanted = math.ceil(seen.load - _EPSILON)
     if current == 0:

@@ -30,11 +30,11 @@ from itertools import takewhile
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
 from scaler.model.objects import Job, Scaled
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
-CLOCKS = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
-UNDERWAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
-BLIND = 300.0  # seconds without a value in which it may have fallen and risen unseen
+CLOCK_SKEW = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
+CREATION_DELAY = 60.0  # seconds within which KEDA's word and the Job it speaks of are seen
+MAX_GAP = 300.0  # seconds without a value in which it may have fallen and risen unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Latch(PolicySpec):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class LatchState:
     """What was seen of the value, and what was asked for."""
 
     since: float | None = None  # the value is known since then
@@ -57,7 +57,7 @@ class Past:
     wish: float | None = None  # a Job has been asked for since then, and none has come
 
 
-INITIAL = Past()
+INITIAL = LatchState()
 
 
 def parse(fields: Fields) -> Latch:
@@ -74,7 +74,7 @@ def parse(fields: Fields) -> Latch:
     )
 
 
-def step(spec: Latch, past: Past, seen: Seen, now: float) -> tuple[Past, Outcome]:
+def step(spec: Latch, past: LatchState, seen: PolicyInput, now: float) -> tuple[LatchState, PolicyResult]:
     """Ask for one Job, or for none.
 
     Args:
@@ -86,25 +86,25 @@ def step(spec: Latch, past: Past, seen: Seen, now: float) -> tuple[Past, Outcome
     Returns:
         The past, and 1 or 0 Jobs.
     """
-    blind = past.at is None or now - past.at > BLIND
+    blind = past.at is None or now - past.at > MAX_GAP
     past = replace(past, since=now if blind else past.since, at=now)
     if seen.value < spec.reset_below:
         past = replace(past, low=now, wish=None)
     scaled = seen.scaled
     problem = _unknown(scaled, seen.doubt)
     if scaled is None or scaled.jobs is None or problem:
-        return past, Outcome(0.0, False, "", problem)
-    came = past.wish is not None and any(job.created >= past.wish - CLOCKS for job in scaled.jobs)
+        return past, PolicyResult(0.0, False, "", problem)
+    came = past.wish is not None and any(job.created >= past.wish - CLOCK_SKEW for job in scaled.jobs)
     past = replace(past, wish=None) if came else past
     wanted, reason = _judge(spec, past, seen, scaled, scaled.jobs, now)
     if not wanted:
-        return past, Outcome(0.0, False, reason)
+        return past, PolicyResult(0.0, False, reason)
     if seen.inactive:
-        return past, Outcome(0.0, False, f"{reason}; not yet, since {seen.inactive}")
-    return replace(past, wish=now if past.wish is None else past.wish), Outcome(1.0, True, reason)
+        return past, PolicyResult(0.0, False, f"{reason}; not yet, since {seen.inactive}")
+    return replace(past, wish=now if past.wish is None else past.wish), PolicyResult(1.0, True, reason)
 
 
-def cautions(spec: Latch, scaled: Scaled) -> Sequence[str]:
+def warnings(spec: Latch, scaled: Scaled) -> Sequence[str]:
     """What in a ScaledJob's settings may start more Jobs for a rise than one, or lose count of them.
 
     Source: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go (GetEffectiveMaxScale, cleanUp) and
@@ -139,7 +139,9 @@ def _unknown(scaled: Scaled | None, doubt: str) -> str:
     return doubt or ("its Jobs are not known: may llm-scaler list and watch jobs.batch?" if scaled.jobs is None else "")
 
 
-def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
+def _judge(
+    spec: Latch, past: LatchState, seen: PolicyInput, scaled: Scaled, jobs: Sequence[Job], now: float
+) -> tuple[bool, str]:
     """Whether another Job may be started at this value, and why."""
     last = jobs[0] if jobs else None
     running = next((job for job in jobs if job.state == "unfinished"), None)
@@ -150,10 +152,10 @@ def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[J
         return False, f"below {spec.reset_below:g}, ready for the next rise"
     if started is None:
         return True, "no job was ever started"
-    there = last is not None and started - last.created <= UNDERWAY
+    there = last is not None and started - last.created <= CREATION_DELAY
     which = f"job {last.name}" if last and there else "a job that is gone"
     since = f"{which} started {_ago(started, now)} ago"
-    if past.low is not None and past.low > started + CLOCKS:
+    if past.low is not None and past.low > started + CLOCK_SKEW:
         return True, f"risen since {since}: was below {spec.reset_below:g} {_ago(past.low, now)} ago"
     if last and last.state == "failed" and there:
         return _again(spec, past, scaled, jobs, now)
@@ -161,7 +163,7 @@ def _judge(spec: Latch, past: Past, seen: Seen, scaled: Scaled, jobs: Sequence[J
     return False, f"has not fallen below {spec.reset_below:g} since {since}{maybe}{_horizon(past, started, now)}"
 
 
-def _started(past: Past, scaled: Scaled, last: Job | None) -> float | None:
+def _started(past: LatchState, scaled: Scaled, last: Job | None) -> float | None:
     """When the last Job started, whether or not it is still there; None: never.
 
     KEDA's word counts where nothing but this trigger can have started the Job, and not while our own wish is open: it
@@ -170,12 +172,12 @@ def _started(past: Past, scaled: Scaled, last: Job | None) -> float | None:
     """
     alone = not scaled.others and len(scaled.triggers) == 1 and scaled.minimum == 0
     said = scaled.last_active if alone else None
-    if said is not None and past.wish is not None and said >= past.wish - CLOCKS:
+    if said is not None and past.wish is not None and said >= past.wish - CLOCK_SKEW:
         said = None
     return max((time for time in (said, last.created if last else None) if time is not None), default=None)
 
 
-def _again(spec: Latch, past: Past, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
+def _again(spec: Latch, past: LatchState, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
     """Whether the last Job, which failed, is tried again."""
     last, since = jobs[0], float("-inf") if past.low is None else past.low
     done = len(list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs[1:])))
@@ -195,7 +197,7 @@ def _again(spec: Latch, past: Past, scaled: Scaled, jobs: Sequence[Job], now: fl
     return True, f"{what}: {retry}"
 
 
-def _horizon(past: Past, started: float, now: float) -> str:
+def _horizon(past: LatchState, started: float, now: float) -> str:
     """How far back was looked, where that is less than it should be."""
     if past.since is None or past.since <= started:
         return ""

@@ -43,7 +43,7 @@ class PolicySpec(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PolicyInput:
     """One tick, as a policy is told of it.
 
     Attributes:
@@ -86,7 +86,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PolicyResult:
     """The answer of one step of a policy.
 
     Attributes:

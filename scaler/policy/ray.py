@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, choice, number, seconds
-from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.outcome import TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.window import AGGREGATIONS, Samples, added, within
 
 _EPSILON = 1e-6  # seconds by which a delay may fall short
@@ -76,7 +76,7 @@ def parse(fields: Fields) -> Ray:
     )
 
 
-def step(spec: Ray, state: RayState, seen: Seen, now: float) -> tuple[RayState, Outcome]:
+def step(spec: Ray, state: RayState, seen: PolicyInput, now: float) -> tuple[RayState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -93,9 +93,11 @@ def step(spec: Ray, state: RayState, seen: Seen, now: float) -> tuple[RayState, 
     wanted = desired(spec, current, load)
     if current == 0 and load > 0:
         first = max(math.ceil(spec.upscaling_factor), current)
-        return replace(state, target=first, direction=0), Outcome(first, True, f"{over}; from 0 at once to {first}")
+        return replace(state, target=first, direction=0), PolicyResult(
+            first, True, f"{over}; from 0 at once to {first}"
+        )
     if wanted == current:
-        return replace(state, direction=0), Outcome(current, current > 0, over)
+        return replace(state, direction=0), PolicyResult(current, current > 0, over)
     direction = 1 if wanted > current else -1
     since = state.since if state.direction == direction else now
     delay, name = _delay(spec, current, direction)
@@ -103,9 +105,11 @@ def step(spec: Ray, state: RayState, seen: Seen, now: float) -> tuple[RayState, 
     waited = now - since
     if waited + _EPSILON < delay:
         told = f"{over}; {name} {seconds(delay)}, of which {seconds(waited) or '0s'} have passed"
-        return state, Outcome(current, current > 0, told)
+        return state, PolicyResult(current, current > 0, told)
     chosen = 1 if wanted == 0 and current > 1 else wanted  # to 0 it goes by 1
-    return replace(state, target=chosen, direction=0), Outcome(chosen, chosen > 0, f"{over}; {current} -> {chosen}")
+    return replace(state, target=chosen, direction=0), PolicyResult(
+        chosen, chosen > 0, f"{over}; {current} -> {chosen}"
+    )
 
 
 def desired(spec: Ray, current: int, load: float) -> int:

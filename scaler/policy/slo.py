@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy import speed
-from scaler.policy.outcome import TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.outcome import TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.prior import FIRST, Seats, seats
 from scaler.policy.recall import Past, Recall
 from scaler.policy.speed import Flow, Speed
@@ -229,7 +229,7 @@ def parse(fields: Fields) -> Slo:
     )
 
 
-def step(spec: Slo, state: SloState, seen: Seen, now: float) -> tuple[SloState, Outcome]:
+def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[SloState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -272,25 +272,27 @@ _NEEDED = ("requests_per_second", "prompt_tokens_per_second", "generation_tokens
 _CURVED = ("time_to_first_token", "time_per_output_token")
 
 
-def _without(lacking: list[str], state: SloState, seen: Seen, measured: Mapping[str, float], now: float) -> Outcome:
+def _without(
+    lacking: list[str], state: SloState, seen: PolicyInput, measured: Mapping[str, float], now: float
+) -> PolicyResult:
     """What is answered where the load cannot be told."""
     names = ", ".join(lacking)
     if all(signal in state.known for signal in lacking):
-        return Outcome(seen.load, True, "", f"{names}: not measured any more, and the load was told by it")
+        return PolicyResult(seen.load, True, "", f"{names}: not measured any more, and the load was told by it")
     return _at_first(state, seen, measured, f"the engine does not tell {names}", now)
 
 
-def _at_first(state: SloState, seen: Seen, measured: Mapping[str, float], told: str, now: float) -> Outcome:
+def _at_first(state: SloState, seen: PolicyInput, measured: Mapping[str, float], told: str, now: float) -> PolicyResult:
     """As many replicas as queue-depth asks for; in the first minutes fewer, where each has many seats."""
     known, young = _seats(seen, measured), now - (now if state.began is None else state.began) < FIRST
     in_flight = measured["queued"] + measured["waiting"] + measured["running"]
     if known is None or not young or in_flight / known.first >= seen.load:
-        return Outcome(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
+        return PolicyResult(seen.load, True, f"{told}: as many replicas as queue-depth asks for")
     each = f"a replica works on {known.says()}, of which {known.first:.0f} are to be taken at first"
-    return Outcome(in_flight / known.first, True, f"{told}: {each}")
+    return PolicyResult(in_flight / known.first, True, f"{told}: {each}")
 
 
-def _seats(seen: Seen, measured: Mapping[str, float]) -> Seats | None:
+def _seats(seen: PolicyInput, measured: Mapping[str, float]) -> Seats | None:
     """Requests that a replica works on at once, by its configuration."""
     return seats(seen.scaled, measured["kv_cache_usage"], measured["running"], seen.ready or 0)
 
@@ -310,7 +312,7 @@ def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Fl
 
 
 def _sampled(
-    state: SloState, work: Flow, measured: Mapping[str, float], seen: Seen, now: float
+    state: SloState, work: Flow, measured: Mapping[str, float], seen: PolicyInput, now: float
 ) -> tuple[SloState, Flow]:
     """Add this tick; and the flow of the last minute as a whole."""
     waits = measured["queued"] + measured["waiting"]
@@ -432,7 +434,7 @@ def _speed(state: SloState, measured: Mapping[str, float], lately: Lately, now: 
     return replace(state, speed=speed.learnt(state.speed, flow, lately.running, lately.ready, passed))
 
 
-def _kind(state: SloState, seen: Seen, now: float) -> SloState:
+def _kind(state: SloState, seen: PolicyInput, now: float) -> SloState:
     """Take the curve of the kind that most replicas are of; a new kind begins with a little of the last one's."""
     pods = (seen.scaled.pods if seen.scaled else None) or ()
     kinds = Counter(f"{one.accelerator} {one.revision}".strip() for one in pods if one.ready is not None)
@@ -547,12 +549,14 @@ def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: flo
     return 1 - max(first, 0.0) * late if first >= 0 else 1 - late
 
 
-def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: str, startup: float) -> Outcome:
+def _outcome(
+    spec: Slo, state: SloState, seen: PolicyInput, forecast: Forecast, load: str, startup: float
+) -> PolicyResult:
     """The replicas, and the account of them in words."""
     if state.curve is None or not state.speed.idle:
         signals = " and ".join(_CURVED)
         told = f"nothing is known yet of what a replica carries ({signals}): as many replicas as queue-depth asks for"
-        return Outcome(max(seen.load, 0.0), True, told)
+        return PolicyResult(max(seen.load, 0.0), True, told)
     sample, level = state.samples[-1], _loads(spec, state, forecast.level)
     may_miss = 1 - spec.share
     margin = state.margin
@@ -575,7 +579,7 @@ def _outcome(spec: Slo, state: SloState, seen: Seen, forecast: Forecast, load: s
         terms.append(f"most replicas are another kind since {ago} ({state.kind}), and its own curve is learnt")
     if state.curve.floor > may_miss:
         terms.append(f"{state.curve.floor:.1%} miss at any load, and more replicas do not help them")
-    return Outcome(asked, True, "; ".join(terms))
+    return PolicyResult(asked, True, "; ".join(terms))
 
 
 def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
@@ -617,7 +621,7 @@ def _carries(spec: Slo, known: "Curve", margin: Margin, startup: float) -> str:
     return f"a replica carries {margin.alone:.2f} of that with {within} ({wide}), {reserve}"
 
 
-def _backlog(spec: Slo, state: SloState, seen: Seen, need: float, carried: float, startup: float) -> float:
+def _backlog(spec: Slo, state: SloState, seen: PolicyInput, need: float, carried: float, startup: float) -> float:
     """Replicas that clear what waits, besides those that have room for it or come."""
     ready, sample = seen.ready or 0, state.samples[-1]
     if sample.waits <= 2 * ready or carried <= 0:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scaler.model.fields import Fields, duration, listed, number
-from scaler.policy.outcome import Outcome, PolicySpec, Seen
+from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 MAX_TIERS = 50
 
@@ -76,7 +76,7 @@ def _tier(fields: Fields) -> Tier:
     return tier
 
 
-def step(spec: Step, state: StepState, seen: Seen, now: float) -> tuple[StepState, Outcome]:
+def step(spec: Step, state: StepState, seen: PolicyInput, now: float) -> tuple[StepState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -93,11 +93,13 @@ def step(spec: Step, state: StepState, seen: Seen, now: float) -> tuple[StepStat
     held = f", held by the hysteresis of {spec.hysteresis:g}" if chosen > reached else ""
     state = StepState(chosen)
     if not chosen:
-        return state, Outcome(0.0, False, f"{load:.4g}% of the target, below the lowest tier ({spec.tiers[0].at:g}%)")
+        return state, PolicyResult(
+            0.0, False, f"{load:.4g}% of the target, below the lowest tier ({spec.tiers[0].at:g}%)"
+        )
     if seen.maximum is None:
         problem = "policy step needs maxReplicaCount, which is not known: that needs access to Kubernetes"
-        return state, Outcome(0.0, False, "", f"{problem}, or kube-state-metrics in the endpoint")
+        return state, PolicyResult(0.0, False, "", f"{problem}, or kube-state-metrics in the endpoint")
     tier = spec.tiers[chosen - 1]
     replicas = math.ceil(round(seen.maximum * tier.percent / 100, 6))
     shares = f"{tier.percent:g}% of {seen.maximum} replicas"
-    return state, Outcome(replicas, True, f"{load:.4g}% of the target, tier from {tier.at:g}%{held}: {shares}")
+    return state, PolicyResult(replicas, True, f"{load:.4g}% of the target, tier from {tier.at:g}%{held}: {shares}")

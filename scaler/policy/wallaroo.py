@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass, replace
 
 from scaler.model.fields import Fields, boolean, number, seconds, whole
-from scaler.policy.outcome import EACH, TOTALS, Outcome, PolicySpec, Seen
+from scaler.policy.outcome import EACH, TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.window import Samples, added, mean, within
 
 TOLERANCE = 0.1  # of the CPU mode: the HPA's
@@ -90,7 +90,7 @@ def parse(fields: Fields) -> Wallaroo:
     return spec
 
 
-def step(spec: Wallaroo, state: WallarooState, seen: Seen, now: float) -> tuple[WallarooState, Outcome]:
+def step(spec: Wallaroo, state: WallarooState, seen: PolicyInput, now: float) -> tuple[WallarooState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -106,7 +106,7 @@ def step(spec: Wallaroo, state: WallarooState, seen: Seen, now: float) -> tuple[
     if count == 0:
         first = 1 if seen.load > 0 else 0
         told = "the first request brings a replica at once" if first else "nothing waits"
-        return replace(state, target=first, since=now, samples=()), Outcome(first, first > 0, told)
+        return replace(state, target=first, since=now, samples=()), PolicyResult(first, first > 0, told)
     there = max(seen.replicas(count), 1)
     samples = added(state.samples, now, seen.load / there, spec.autoscaling_window)
     depth = mean(within(samples, now, spec.autoscaling_window))
@@ -121,12 +121,12 @@ def step(spec: Wallaroo, state: WallarooState, seen: Seen, now: float) -> tuple[
     waited = now - state.since
     if wanted == count or waited < spec.autoscaling_window:
         left = "" if wanted == count else f"; {seconds(spec.autoscaling_window - waited)} of the window are left"
-        return state, Outcome(count, True, told + left)
+        return state, PolicyResult(count, True, told + left)
     changed = WallarooState(wanted, seen.current, now)
-    return changed, Outcome(wanted, wanted > 0, f"{told}; {count} -> {wanted}")
+    return changed, PolicyResult(wanted, wanted > 0, f"{told}; {count} -> {wanted}")
 
 
-def _followed(state: WallarooState, seen: Seen, now: float) -> WallarooState:
+def _followed(state: WallarooState, seen: PolicyInput, now: float) -> WallarooState:
     """Start from the replicas that there are, where somebody else has changed them."""
     if state.target is None:
         return WallarooState(seen.replicas(0), seen.current, now)
@@ -139,7 +139,7 @@ def _followed(state: WallarooState, seen: Seen, now: float) -> WallarooState:
     return WallarooState(seen.current, seen.current, now)
 
 
-def _by_cpu(spec: Wallaroo, state: WallarooState, seen: Seen) -> tuple[WallarooState, Outcome]:
+def _by_cpu(spec: Wallaroo, state: WallarooState, seen: PolicyInput) -> tuple[WallarooState, PolicyResult]:
     """Keep the CPU utilization at the target, as an HPA does."""
     percent = spec.autoscale_cpu_utilization or 100.0
     count = seen.replicas(state.target)
@@ -147,4 +147,4 @@ def _by_cpu(spec: Wallaroo, state: WallarooState, seen: Seen) -> tuple[WallarooS
     ratio = seen.ratio(count) / percent
     answer = count if count and abs(ratio - 1) <= TOLERANCE + 1e-9 else math.ceil(wanted - 1e-9)
     told = f"mean CPU utilization {seen.value:.4g} %, autoscale_cpu_utilization {percent:g} %"
-    return replace(state, target=answer), Outcome(answer, answer > 0, told)
+    return replace(state, target=answer), PolicyResult(answer, answer > 0, told)

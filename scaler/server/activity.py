@@ -30,7 +30,7 @@ def speak(said: Said, decision: Decision) -> tuple[Said, bool | None]:
     nothing: active, unknown, active again is no new edge.
     """
     now = decision.at
-    active = True if decision.wake else decision.active
+    active = True if decision.activate_now else decision.active
     if active is None:
         return said, None
     if not active:

@@ -242,20 +242,20 @@ def _of_workload(decision: Decision) -> Iterator[Sample]:
     numbers: tuple[tuple[str, float | None], ...] = (
         ("llm_scaler_replicas", decision.replicas),
         ("llm_scaler_active", decision.active),
-        ("llm_scaler_desired_replicas", None if decision.rests_on_nothing else decision.asked),
+        ("llm_scaler_desired_replicas", None if decision.rests_on_nothing else decision.desired),
         ("llm_scaler_available_replicas", decision.capacity.replicas if decision.capacity else None),
-        ("llm_scaler_pending_replicas", decision.known.pending),
+        ("llm_scaler_pending_replicas", decision.target_status.pending),
         ("llm_scaler_value", None if decision.rests_on_nothing else decision.value),
         ("llm_scaler_target", decision.target),
         ("llm_scaler_certain", decision.certainty == "certain"),
         ("llm_scaler_cannot_wake", bool(decision.cannot_wake)),
         ("llm_scaler_silent_pods", silent_pods(decision)),
         ("llm_scaler_load_stalled", bool(decision.stalled)),
-        ("llm_scaler_held_seconds", decision.held),
+        ("llm_scaler_held_seconds", decision.uncertain_for),
         ("llm_scaler_decision_timestamp_seconds", decision.at),
     )
     yield from ((name, labels, value) for name, value in numbers if value is not None)
-    for fact in decision.facts:
+    for fact in decision.input_values:
         yield from _of_input(labels, fact)
 
 
@@ -265,8 +265,8 @@ def silent_pods(decision: Decision) -> int | None:
     An input without any series misses all; one whose source fails is the source's fault, and counts for nothing. What
     the formula can do without counts only as far as it was measured.
     """
-    inputs = zip(decision.facts, decision.spec.inputs, strict=True)
-    counts = [_silent(fact, decision.known.ready) for fact, item in inputs if item.of_target]
+    inputs = zip(decision.input_values, decision.spec.inputs, strict=True)
+    counts = [_silent(fact, decision.target_status.ready) for fact, item in inputs if item.of_target]
     return max((count for count in counts if count is not None), default=None)
 
 

@@ -68,12 +68,12 @@ class ExternalScaler:
         if request.metricName != name:
             raise UnknownMetric(f"no metric {show(request.metricName)}: this trigger offers {name}")
         decision = await self._engine.read(asked)
-        return _value(name, decision.answer().replicas)
+        return _value(name, decision.answer_or_error().replicas)
 
     async def IsActive(self, ref: Any, _context: object) -> Any:  # noqa: N802
         """Whether the workload is active."""
         decision = await self._engine.read(_asked(ref)[0])
-        return _ACTIVITY[decision.answer().active]
+        return _ACTIVITY[decision.answer_or_error().active]
 
     async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
         """The activity of a workload, as `activity.speak` words it."""

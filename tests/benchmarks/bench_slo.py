@@ -38,7 +38,7 @@ def inputs(spec, now):
         "itlMet": met,
     }
     readings = {one.name: Reading(values.get(one.name, 0.0), now) for one in spec.inputs}
-    guards = {one.name: Reading(values.get(one.name, 0.0), now) for one in spec.guards}
+    guards = {one.name: Reading(values.get(one.name, 0.0), now) for one in spec.activity_signals}
     return Inputs(readings, guards, replicas=Replicas(8, 8, 0, 1, 50, source="Kubernetes"))
 
 

@@ -57,9 +57,12 @@ def test_what_is_left_out_is_absent_where_absence_has_a_meaning():
 def test_the_guards_are_the_same_series_and_0_where_nobody_gives_them():
     text = "name: t\nmetrics: {load: {signal: waiting}}\nformula: load\ntarget: 1\n"
     one = timeline("{given: {load: 7}, expect: [{at: 0s, value: 7}]}", text)
-    assert {name: reading.value for name, reading in one.inputs(0.0).guards.items()} == {"waiting": 7.0, "running": 0.0}
+    assert {name: reading.value for name, reading in one.inputs(0.0).activity_signals.items()} == {
+        "waiting": 7.0,
+        "running": 0.0,
+    }
     one = timeline("{given: {load: 7, running: 3}, expect: [{at: 0s, value: 7}]}", text)
-    assert one.inputs(0.0).guards["running"].value == 3.0
+    assert one.inputs(0.0).activity_signals["running"].value == 3.0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def metric(written, **given):
 def test_a_gateway_s_formula_may_be_held_active_by_what_runs():
     activation = "arrivals_per_second + running > 0"
     spec = workload(expression="arrivals_per_second", activation=activation, target="4", gateway="production-stack")
-    assert [guard.name for guard in spec.guards] == ["waiting", "running"]
+    assert [guard.name for guard in spec.activity_signals] == ["waiting", "running"]
 
 
 def test_pods_and_engine_of_a_trigger_reach_every_signal_of_the_target():
@@ -67,7 +67,7 @@ def test_only_the_settings_say_where_a_shared_gateway_runs():
 
 def test_what_guards_a_workload_is_asked_of_the_engine_that_has_it():
     text = "name: c\nmetrics: {c: {signal: cpu_usage, engine: kubernetes}, g: {signal: waiting}}\nformula: c + g\ntarget: 1\n"
-    assert [(guard.name, guard.ask.engine) for guard in workload(text).guards] == [
+    assert [(guard.name, guard.ask.engine) for guard in workload(text).activity_signals] == [
         ("waiting", "vllm"),
         ("running", "vllm"),
     ]
@@ -76,15 +76,18 @@ def test_what_guards_a_workload_is_asked_of_the_engine_that_has_it():
 def test_what_guards_a_workload_that_looks_at_its_gateway_alone_is_asked_of_its_engine():
     def guards(expression, **metadata):
         spec = workload(expression=expression, target="4", model="m", **metadata)
-        return [(one.ask.engine, one.ask.signal, one.ask.pods, one.on_missing, one.of_target) for one in spec.guards]
+        return [
+            (one.ask.engine, one.ask.signal, one.ask.pods, one.on_missing, one.of_target)
+            for one in spec.activity_signals
+        ]
 
     guessed = [("vllm", "waiting", "m-.*", "zero", True), ("vllm", "running", "m-.*", "zero", True)]
     assert guards("queued", pods="m-.*") == guessed, "nobody said that it is vLLM"
     assert guards("queued", engine="tgi")[1] == ("tgi", "running", None, "error", True)
     assert guards("in_flight", gateway="dynamo") == [], "a gateway that sees what runs"
     assert guards("queued", engine="knative") == [], "what is no engine has no pods that run anything"
-    assert workload("name: c\nmetrics: {c: {prometheus: up}}\nformula: c\ntarget: 1\n").guards == ()
-    assert workload("name: c\nformula: 1 + 1\ntarget: 1\n").guards == ()
+    assert workload("name: c\nmetrics: {c: {prometheus: up}}\nformula: c\ntarget: 1\n").activity_signals == ()
+    assert workload("name: c\nformula: 1 + 1\ntarget: 1\n").activity_signals == ()
 
 
 def test_a_signal_of_another_model_is_not_of_this_target():
@@ -94,7 +97,9 @@ def test_a_signal_of_another_model_is_not_of_this_target():
     )
     assert spec.inputs[0].ask.labels[1] == ("model", "large")
     assert not spec.inputs[0].of_target
-    assert {dict(item.ask.labels)["model"] for item in spec.guards} == {"small"}, "its own requests keep it awake"
+    assert {dict(item.ask.labels)["model"] for item in spec.activity_signals} == {"small"}, (
+        "its own requests keep it awake"
+    )
 
 
 def test_quantiles_and_windows_have_defaults_and_can_be_set():
@@ -126,7 +131,7 @@ def test_a_gauge_is_reduced_over_its_window_by_the_source(written, window, reduc
 
 def test_what_guards_a_workload_is_what_waits_now():
     spec = metric("signal: waiting, window: 1h, reduce: max", model="m")
-    assert [(guard.ask.signal, guard.ask.window, guard.ask.reduce) for guard in spec.guards] == [
+    assert [(guard.ask.signal, guard.ask.window, guard.ask.reduce) for guard in spec.activity_signals] == [
         ("waiting", None, None), ("running", None, None),
     ]  # fmt: skip
 
@@ -152,14 +157,14 @@ def test_the_guards_are_never_those_of_another_model():
     other = "  theirs: {signal: waiting, model: other}\n  mine: {signal: waiting}\n"
     text = FILE.replace("  waiting: {signal: waiting, over: 30s, reduce: max}\n", other).replace("waiting", "mine")
     spec = workload(text.replace("signal: mine", "signal: waiting"), model="m")
-    assert [dict(guard.ask.labels)["model"] for guard in spec.guards] == ["m", "m"]
+    assert [dict(guard.ask.labels)["model"] for guard in spec.activity_signals] == ["m", "m"]
 
 
 def test_an_engine_that_does_not_say_what_runs_is_seen_to_work_by_its_tokens():
     spec = workload(expression="waiting", target="4", model="m", engine="triton")
-    assert [guard.name for guard in spec.guards] == ["waiting", "generation_tokens_per_second"]
-    assert spec.guards[-1].ask.window == 120
-    assert [guard.name for guard in workload(expression="waiting", target="4", model="m").guards] == [
+    assert [guard.name for guard in spec.activity_signals] == ["waiting", "generation_tokens_per_second"]
+    assert spec.activity_signals[-1].ask.window == 120
+    assert [guard.name for guard in workload(expression="waiting", target="4", model="m").activity_signals] == [
         "waiting",
         "running",
     ]

@@ -10,7 +10,7 @@ from scaler.model.objects import Scaled, TargetView
 
 def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():
     spec = workload(FILE, model="m")
-    assert [guard.ask.signal for guard in spec.guards] == ["waiting", "running"]
+    assert [guard.ask.signal for guard in spec.activity_signals] == ["waiting", "running"]
     assert HistoryAsk("default", 120) in spec.asks()
     assert {ask.signal for ask in spec.asks() if isinstance(ask, SignalAsk)} == {
         "waiting", "running", "current_replicas", "ready_replicas", "min_replicas", "max_replicas",
@@ -32,7 +32,7 @@ def test_the_answers_are_sorted_into_inputs():
     answers[spec.inputs[0].ask] = Reading(5.0, 0.0)
     answers[HistoryAsk("default", 120)] = Reading(1.0, 0.0)
     inputs = spec.inputs_of(answers)
-    assert inputs.readings["waiting"] == inputs.guards["waiting"] == Reading(5.0, 0.0)
+    assert inputs.readings["waiting"] == inputs.activity_signals["waiting"] == Reading(5.0, 0.0)
     assert isinstance(inputs.readings["drift"], Failure)
     assert inputs.replicas == Replicas(3, 2, 1, 0, None, "kube-state-metrics")
     assert inputs.young == frozenset()

@@ -52,7 +52,7 @@ def decided(load, has, text=CLAMP, **of):
 
 def test_growth_ends_one_replica_after_what_can_be_had():
     decision = decided(120, available(1, 1), ready=3)
-    assert (decision.asked, decision.wanted, decision.replicas) == (12, 6, 6)
+    assert (decision.desired, decision.limited, decision.replicas) == (12, 6, 6)
     assert decision.certainty == "certain"
     assert decision.reason == (
         "6 replicas, not 12, since 5 can be had (3 on nodes, 1 schedulable, 1 provisionable): load = 120, at 10 a replica"
@@ -84,7 +84,7 @@ def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
 
 
 def test_nobody_is_on_the_way_while_more_is_asked_for_than_can_be_had():
-    coming = decided(120, available(0, 0), ready=3, pending=[60]).coming
+    coming = decided(120, available(0, 0), ready=3, pending=[60]).starting
     assert (coming.replicas, coming.oldest, coming.late, coming.owed, coming.current) == (0, 0.0, 0, 0.0, 4)
 
 
@@ -200,7 +200,7 @@ def test_an_uncertain_answer_rises_within_what_can_be_had_and_never_falls():
 
 def test_a_report_says_it_and_changes_nothing():
     decision = decided(120, available(1, 1), LOAD, ready=3)
-    assert decision.replicas == decision.wanted == 12
+    assert decision.replicas == decision.limited == 12
     assert decision.reason == (
         "12 replicas, though 5 can be had (3 on nodes, 1 schedulable, 1 provisionable): load = 120, at 10 a replica"
     )

@@ -51,7 +51,7 @@ def test_a_certain_value_is_divided_by_the_target_and_rounded_up():
     assert said(decisions) == [(1, True), (1, True), (2, True), (10, True)]
     assert decisions[2].certainty == "certain"
     assert decisions[2].reason == "2 replicas: load = 11, at 10 a replica"
-    assert decisions[2].answer() == Answer(2, True, START + 10)
+    assert decisions[2].answer_or_error() == Answer(2, True, START + 10)
 
 
 def test_the_noise_of_a_division_is_not_load():
@@ -69,7 +69,7 @@ def test_the_ready_replicas_multiply_a_value_that_is_per_replica():
 def test_a_load_that_no_float_holds_asks_for_nothing_where_nothing_is_ready():
     spec = workload(LOAD.replace("target: 10", "target: 1e-320") + "metricType: Value\n")
     _, decisions = fold(spec, [load(15, replicas=Replicas(current=2, ready=ready)) for ready in (0, 1)])
-    assert [decision.asked for decision in decisions] == [0, None]
+    assert [decision.desired for decision in decisions] == [0, None]
     assert "more than 1,000,000 replicas" in decisions[1].reason
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_said_before_anything_was_measured():
     _, [decision] = fold(workload(LOAD), [load(None)])
     assert decision.reason == "no certain answer yet: load: no series"
     with pytest.raises(NoAnswer, match="no certain answer yet: load: no series"):
-        decision.answer()
+        decision.answer_or_error()
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_on_missing_says_what_an_absent_series_is(on_missing, value, rule):
     _, decisions = fold(spec, [load(40), load(None)])
     assert decisions[1].value == value
     assert decisions[1].certainty == "certain"
-    assert decisions[1].facts[0].rule == rule
+    assert decisions[1].input_values[0].rule == rule
 
 
 def test_the_last_value_keeps_ageing_and_is_none_before_the_first():
     spec = workload(LOAD.replace("prometheus: load", "prometheus: load, onMissing: last"))
     _, decisions = fold(spec, [load(None), load(40), load(None), load(None)])
     assert decisions[0].replicas is None
-    assert decisions[3].facts[0].rule == "no series; the last value, 10s old"
+    assert decisions[3].input_values[0].rule == "no series; the last value, 10s old"
 
 
 @pytest.mark.parametrize("on_missing", ["zero", "7.5", "last"])
@@ -155,7 +155,7 @@ def test_a_name_on_the_left_of_a_double_question_mark_is_nil_when_missing():
     _, decisions = fold(spec, [load(None), DOWN])
     assert said(decisions) == [(2, True), (2, True)]
     assert [decision.certainty for decision in decisions] == ["certain", "held"]
-    assert decisions[0].facts[0].rule == "no series, which ?? stands in for"
+    assert decisions[0].input_values[0].rule == "no series, which ?? stands in for"
 
 
 def test_a_formula_that_comes_to_nil_is_no_answer():
@@ -271,7 +271,7 @@ def test_a_question_that_is_wrong_is_not_held():
     _, decisions = fold(workload(LOAD), [load(40), load(final)])
     assert decisions[1].replicas is None
     with pytest.raises(NoAnswer, match="no answer: load: bad query") as raised:
-        decisions[1].answer()
+        decisions[1].answer_or_error()
     assert raised.value.code == "INVALID_ARGUMENT"
 
 
@@ -281,7 +281,7 @@ def test_a_question_that_is_wrong_is_not_held():
 def test_a_window_is_reduced_over_the_grid_samples_behind_it():
     _, decisions = fold(workload(WINDOW), [load(v, replicas=0) for v in (10, 20, 30, 40, 50, 60, 70)])
     assert [decision.value for decision in decisions] == [10, 15, 20, 25, 30, 35, 45]
-    assert decisions[6].facts[0].rule == "mean of 6 samples in 30s"
+    assert decisions[6].input_values[0].rule == "mean of 6 samples in 30s"
 
 
 @pytest.mark.parametrize(("reduce", "value"), [("max", 30), ("min", 10), ("mean", 20)])
@@ -346,7 +346,7 @@ policy: {kind: hysteresis, metric: tokens, above: 100, below: 50, overlap: 0s, m
     _, decisions = fold(spec, rows)
     assert [decision.replicas for decision in decisions] == [2, 2, 2, 2]
     assert "gate open: tokens is 80" in decisions[2].reason
-    assert decisions[3].asked is None
+    assert decisions[3].desired is None
 
 
 def test_a_policy_can_say_that_nothing_is_wanted_whatever_the_activation_says():
@@ -391,7 +391,7 @@ def test_jobs_are_started_on_certain_data_alone():
     assert decisions[2].reason == (
         "0 jobs, since nothing is started on uncertain data, for 5s of at most 1m: load: warning"
     )
-    assert [decision.wake for decision in decisions] == [False, True, False, False, False, True]
+    assert [decision.activate_now for decision in decisions] == [False, True, False, False, False, True]
 
 
 def test_without_certain_data_for_long_a_scaled_job_gets_an_error():
@@ -577,7 +577,7 @@ def test_at_zero_replicas_the_engines_series_are_zero_and_not_missing():
     rows = [{"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": 0}] * 4
     _, decisions = fold(workload(ENGINE), rows)
     assert said(decisions) == [(0, False)] * 4
-    assert decisions[0].facts[0].rule == "0 replicas, so nothing is there to measure"
+    assert decisions[0].input_values[0].rule == "0 replicas, so nothing is there to measure"
 
 
 @pytest.mark.parametrize(
@@ -592,7 +592,7 @@ def test_no_replicas_on_an_old_word_or_beside_a_pod_that_may_hold_load_are_no_ze
     rows = [{"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": known}]
     _, decisions = fold(workload(ENGINE), rows)
     assert decisions[0].certainty != "certain"
-    assert decisions[0].facts[0].value is None
+    assert decisions[0].input_values[0].value is None
 
 
 def test_pods_that_are_ready_and_did_not_answer_are_missed():
@@ -611,7 +611,7 @@ def test_an_activation_seen_on_partial_data_can_wake():
     spec = workload(PAIR + "activation: b > 0\n")
     _, [decision] = fold(spec, [{"a": "refused", "b": 3}])
     assert decision.replicas is None
-    assert decision.wake
+    assert decision.activate_now
 
 
 # ---- time ---------------------------------------------------------------------------------------------------------------
@@ -684,7 +684,7 @@ def test_the_epoch_is_a_time_like_any_other():
     state, spec = State(), workload(LOAD, holdFor="10s")
     for now in (0.0, 5.0, 10.0, 15.0):
         state, decision = decide(spec, state, row(now, load=None, replicas=3), now)
-    assert (decision.held, decision.replicas) == (15.0, None)
+    assert (decision.uncertain_for, decision.replicas) == (15.0, None)
 
 
 def test_what_no_replica_can_say_is_left_to_on_missing():

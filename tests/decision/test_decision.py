@@ -34,6 +34,6 @@ def test_it_falls_slowly_where_the_pace_keeps_more_than_is_due(least, told):
 
 
 def test_a_floor_is_told_only_where_it_and_not_the_pace_keeps_the_answer():
-    paced = replace(decided(load=2), pace=Pace(8, 120.0, 10.0, None, "why"), wanted=8)
+    paced = replace(decided(load=2), pace=Pace(8, 120.0, 10.0, None, "why"), limited=8)
     assert replace(paced, schedule=window(minimum=4)).bounded_by == ""
     assert replace(paced, schedule=window(minimum=9)).bounded_by.startswith("schedule `night`: at least 9")

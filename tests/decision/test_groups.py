@@ -39,7 +39,7 @@ def moment(rows, bounds=(0, 1000)):
         known = Replicas(has, has, 0, *bounds)
         answer = None if said is None else Answer(*said, plain.at)
         decided[requests()[name]] = replace(
-            plain, spec=specs[name], certainty=certainty, said=answer, floor=has, known=known
+            plain, spec=specs[name], certainty=certainty, answer=answer, minimum_answer=has, target_status=known
         )
     return decided
 
@@ -78,7 +78,7 @@ def test_whatever_the_members_came_to_the_laws_hold():
         decided = told(rows)
         for name, (certainty, said, has) in rows.items():
             one = decided[name]
-            assert (one.said is None) == (said is None), "nobody gets or loses an answer"
+            assert (one.answer is None) == (said is None), "nobody gets or loses an answer"
             if said is None:
                 continue
             if certainty != "certain":
@@ -102,7 +102,7 @@ def test_nothing_of_a_group_that_is_as_it_should_be_is_said():
     rows = dict.fromkeys(NAMES, ("certain", (2, True), 2))
     before = moment(rows)
     for request, decision in decide_groups(before).items():
-        assert (decision.said, decision.reason) == (before[request].said, before[request].reason)
+        assert (decision.answer, decision.reason) == (before[request].answer, before[request].reason)
 
 
 def test_who_rises_on_uncertain_data_takes_the_others_along():
@@ -176,7 +176,7 @@ def test_a_group_that_is_not_whole_is_held_for_as_long_as_hold_for_and_no_longer
         decided = moment(rows)
         at, hold_for = decided[requests()["prefill"]].at, decided[requests()["prefill"]].spec.hold_for
         decided = {one: replace(decision, apart_since=at - hold_for - beyond) for one, decision in decided.items()}
-        assert [decision.said is not None for decision in decide_groups(decided).values()] == [held, held]
+        assert [decision.answer is not None for decision in decide_groups(decided).values()] == [held, held]
 
 
 def test_a_member_counts_for_three_intervals_beyond_hold_for():
@@ -192,11 +192,15 @@ def test_who_is_woken_by_the_group_wakes_and_who_rests_does_not():
     rows = {"encode": ("certain", (2, True), 2), "prefill": ("certain", (0, False), 0),
             "decode": ("certain", (0, False), 0)}  # fmt: skip
     decided = decide_groups(moment(rows))
-    assert [decided[requests()[name]].wake for name in NAMES] == [moment(rows)[requests()["encode"]].wake, True, True]
+    assert [decided[requests()[name]].activate_now for name in NAMES] == [
+        moment(rows)[requests()["encode"]].activate_now,
+        True,
+        True,
+    ]
     busy = dict.fromkeys(NAMES, ("certain", (2, True), 2))
     for wake in (True, False):
-        told_now = decide_groups({one: replace(decision, wake=wake) for one, decision in moment(busy).items()})
-        assert {decision.wake for decision in told_now.values()} == {wake}
+        told_now = decide_groups({one: replace(decision, activate_now=wake) for one, decision in moment(busy).items()})
+        assert {decision.activate_now for decision in told_now.values()} == {wake}
 
 
 def test_one_replica_and_several_are_told_apart():
@@ -211,7 +215,7 @@ def test_one_replica_and_several_are_told_apart():
 
 def test_what_a_member_was_told_last_counts_where_its_data_is_not_certain():
     rows = {"encode": ("certain", (1, True), 1), "prefill": ("certain", (1, True), 1), "decode": ("held", (1, True), 1)}
-    decided = decide_groups(changed(moment(rows), "decode", floor=6))
+    decided = decide_groups(changed(moment(rows), "decode", minimum_answer=6))
     assert decided[requests()["decode"]].replicas == 6
 
 
@@ -236,5 +240,5 @@ def test_ratios_that_what_is_held_breaks_are_named_and_no_others():
 
 def test_without_an_order_nobody_asks_who_is_ready():
     decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
-    decided = changed(decided, "encode", known=Replicas(2, None, 0, 0, 1000))
+    decided = changed(decided, "encode", target_status=Replicas(2, None, 0, 0, 1000))
     assert [one.group.reasons for one in decide_groups(decided).values()] == [(), (), ()]

@@ -99,7 +99,7 @@ def test_the_largest_answer_of_several_triggers_is_inherited():
 def test_where_nothing_was_measured_there_is_no_value():
     """A model that is mistyped: no series at all, and what `onMissing: zero` says of the queue is no measurement."""
     _, [decision] = fold(workload(PAIR, model="m"), [{"waiting": None, "running": None, "queued": None, "replicas": 3}])
-    assert (decision.value, decision.asked, decision.partial, decision.condition) == (None, None, None, None)
+    assert (decision.value, decision.desired, decision.partial, decision.activation) == (None, None, None, None)
     assert said([decision]) == [(3, True)], "the replicas that there are are held"
 
 
@@ -107,15 +107,15 @@ def test_what_is_measured_of_a_sum_may_raise_and_is_not_shown_as_the_sum():
     _, [decision] = fold(
         workload(PAIR, model="m"), [{"waiting": 20, "running": "timed out", "queued": 0, "replicas": 1}]
     )
-    assert (decision.value, decision.asked, decision.replicas) == (None, None, 3)
+    assert (decision.value, decision.desired, decision.replicas) == (None, None, 3)
     assert (decision.partial.value, decision.partial.replicas, decision.partial.without) == (20, 3, ("running",))
-    assert decision.condition is True, "more cannot make it false"
+    assert decision.activation is True, "more cannot make it false"
 
 
 @pytest.mark.parametrize(("waiting", "condition"), [(0, None), (1, True)])
 def test_an_activation_that_reads_what_was_not_measured_is_not_false(waiting, condition):
     _, [decision] = fold(workload(PAIR, model="m"), [{"waiting": waiting, "running": None, "queued": 0}])
-    assert decision.condition is condition
+    assert decision.activation is condition
 
 
 # ---- the law ---------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_no_answer_falls_but_on_certain_data_whatever_happens(happened, text):
         if decision.replicas is not None and not certain:
             assert decision.replicas >= replicas, f"fell from {replicas} to {decision.replicas}: {decision.reason}"
             assert decision.active or not active, f"inactive on uncertain data: {decision.reason}"
-        assert decision.held <= cluster.spec.hold_for or decision.replicas is None, "holdFor has passed"
+        assert decision.uncertain_for <= cluster.spec.hold_for or decision.replicas is None, "holdFor has passed"
 
 
 @given(steps, st.sampled_from([LOAD, WINDOW]), st.sampled_from(["edit", "restart with history"]))

@@ -67,12 +67,14 @@ def missing(reading, way):
 
 def inputs(spec, numbers, lacking=MappingProxyType({}), replicas=None):
     """One tick: the inputs' numbers in order, and by index in which way one is missing."""
-    measured = [whole(item, number) for item, number in zip((*spec.inputs, *spec.guards), numbers, strict=False)]
+    measured = [
+        whole(item, number) for item, number in zip((*spec.inputs, *spec.activity_signals), numbers, strict=False)
+    ]
     told = [missing(one, lacking[at]) if at in lacking else one for at, one in enumerate(measured)]
     own, guards = told[: len(spec.inputs)], told[len(spec.inputs) :]
     return Inputs(
         {item.name: one for item, one in zip(spec.inputs, own, strict=True)},
-        {item.name: one for item, one in zip(spec.guards, guards, strict=True)},
+        {item.name: one for item, one in zip(spec.activity_signals, guards, strict=True)},
         replicas=Replicas(replicas, replicas, 0 if replicas is not None else None, 0, 200),
     )
 
@@ -152,5 +154,5 @@ def test_what_was_not_measured_is_shown_and_exported_nowhere_as_a_number(name, r
             assert (data["value"], data["desiredReplicas"]) == (None, None)
             assert not {("llm_scaler_value", ""), ("llm_scaler_desired_replicas", "")} & samples.keys()
     _, blind = decide(spec, State(), inputs(spec, row, dict.fromkeys(range(12), "failed"), None), START)
-    assert blind.said is None or all(item.optional for item in spec.inputs)
+    assert blind.answer is None or all(item.optional for item in spec.inputs)
     assert ("llm_scaler_replicas", "") not in exported(blind)

@@ -52,8 +52,8 @@ def moment(plain, load, has=(0, 0), ready=None, had=(None, None), certainty="cer
         if limit is not None:
             capacity = Capacity("report", NOTHING, count, limit, "the pool is full", limit, 0, None)
         decided[requests()[name]] = replace(
-            template, spec=specs[name], certainty=certainty, said=Answer(9, True, template.at), scope=load,
-            floor=count, known=Replicas(count, up, 0, 0, maximum), capacity=capacity, pace=None,
+            template, spec=specs[name], certainty=certainty, answer=Answer(9, True, template.at), scope=load,
+            minimum_answer=count, target_status=Replicas(count, up, 0, 0, maximum), capacity=capacity, pace=None,
         )  # fmt: skip
     return decided
 
@@ -124,7 +124,7 @@ def test_replicas_that_are_there_can_be_had_whatever_the_pool_says(plain):
 def test_without_a_demand_and_without_work_nobody_begins(plain):
     decided = moment(plain, {**MELANGE, "sl": None})
     assert sorted(told(decided).values()) == [1, 1], "each begins with one"
-    idle = {request: replace(one, said=Answer(0, False, one.at)) for request, one in decided.items()}
+    idle = {request: replace(one, answer=Answer(0, False, one.at)) for request, one in decided.items()}
     assert told(idle) == {"a10g": 0, "a100": 0}
 
 

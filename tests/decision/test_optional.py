@@ -32,7 +32,7 @@ def test_it_is_used_where_it_is_measured():
 def test_while_it_is_not_measured_it_is_nil_and_nothing_is_less_certain(missing):
     [decision] = told(missing)
     assert (decision.value, decision.certainty, decision.problems) == (105, "certain", ())
-    assert decision.facts[1].rule == "not measured, and the formula can do without"
+    assert decision.input_values[1].rule == "not measured, and the formula can do without"
 
 
 def test_for_hold_for_its_last_value_stands_in_and_the_answer_is_held():
@@ -40,7 +40,7 @@ def test_for_hold_for_its_last_value_stands_in_and_the_answer_is_held():
     decisions = told(7, *["timed out"] * 13)
     assert [decision.replicas for decision in decisions] == [12] * 12 + [105] * 2
     assert [decision.certainty for decision in decisions] == ["certain", *["held"] * 11, *["certain"] * 2]
-    assert decisions[1].facts[1].problem == "timed out; the last value, 5s old, stands in"
+    assert decisions[1].input_values[1].problem == "timed out; the last value, 5s old, stands in"
 
 
 def test_where_the_source_says_that_there_is_none_nothing_failed():
@@ -68,7 +68,7 @@ def test_a_process_that_does_not_know_what_was_before_lowers_nothing_either():
 def test_a_part_of_it_counts_as_it_is():
     [decision] = told(Reading(7, START, answered=2, expected=3))
     assert (decision.value, decision.certainty) == (12, "certain")
-    assert decision.facts[1].rule == "2 of 3 pods answered"
+    assert decision.input_values[1].rule == "2 of 3 pods answered"
 
 
 def test_an_engine_that_has_none_does_without():

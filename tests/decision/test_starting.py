@@ -9,7 +9,7 @@ from support.timelines import START, fold, row, said, workload
 
 from scaler.decision.capacity import capacity
 from scaler.decision.decide import decide
-from scaler.decision.starting import WORKED_OFF, coming
+from scaler.decision.starting import DRAIN_SECONDS, starting_credit
 from scaler.decision.state import State
 from scaler.model.availability import Availability, Count
 from scaler.model.measurement import Replicas
@@ -46,7 +46,7 @@ def decided(load, own, text=LOAD, **more):
 
 def test_what_waits_for_replicas_on_their_way_is_not_ordered_again():
     decision = decided(200, pods(ready=2, starting=[60, 90], took=300))
-    assert (decision.asked, decision.replicas) == (20, 15)
+    assert (decision.desired, decision.replicas) == (20, 15)
     assert decision.reason == (
         "15 replicas, not 20, since 5.0 replicas' worth of load waits for the 2 on the way for 1m30s: load = 200, at 10 a replica"
     )
@@ -79,7 +79,7 @@ def test_pods_that_replace_others_have_nobody_waiting_for_them():
 
 def test_one_that_never_comes_is_said():
     decision = decided(200, pods(ready=1, starting=[500], took=200))
-    assert (decision.coming.late, decision.coming.took, decision.coming.limit) == (1, 200, 400)
+    assert (decision.starting.late, decision.starting.took, decision.starting.limit) == (1, 200, 400)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_one_that_never_comes_is_said():
 )
 def test_where_it_is_not_known_or_not_wanted_nothing_is_left_out(more):
     decision = decided(200, pods(ready=2, starting=[60, 60]), **more)
-    assert (decision.replicas, decision.coming) == (20, None)
+    assert (decision.replicas, decision.starting) == (20, None)
 
 
 def test_pods_that_are_not_known_leave_nothing_out():
@@ -136,7 +136,7 @@ def test_who_waits_for_a_machine_in_vain_is_not_on_the_way():
     rows = [{"load": 200, "available": has(places), **of} for places in (0, 0, 30, 30)]
     _, decisions = fold(workload(LOAD + "capacity: clamp\n"), rows)
     assert [decision.replicas for decision in decisions] == [3, 3, 20, 20]
-    assert decisions[3].coming.owed == pytest.approx(10 / WORKED_OFF), "it is on its way since then"
+    assert decisions[3].starting.owed == pytest.approx(10 / DRAIN_SECONDS), "it is on its way since then"
 
 
 # ---- a world ---------------------------------------------------------------------------------------------------------
@@ -201,10 +201,10 @@ def test_growth_alone_is_limited_and_by_no_more_than_what_can_have_waited(
     asked, ready, starting, pending, took, limit, current
 ):
     inputs = row(START, **told(pods(ready, starting, pending, took), current=current))
-    _, account = coming(limit, None, inputs, None, START)
+    _, account = starting_credit(limit, None, inputs, None, START)
     answer = account.within(asked)
     assert min(asked, current) <= answer <= asked, "never below what is there, never above what is asked for"
-    assert answer >= asked - account.replicas * account.limit / WORKED_OFF
+    assert answer >= asked - account.replicas * account.limit / DRAIN_SECONDS
     assert account.replicas <= max(current - ready, 0)
     if not account.replicas:
         assert answer == asked
@@ -225,4 +225,4 @@ def test_it_falls_as_it_would_without(load, starting, ready):
 
 def test_with_nothing_reckoned_of_machines_all_count():
     inputs = row(START, **told(pods(ready=1, pending=[100])))
-    assert coming(900, None, inputs, capacity("off", inputs, START), START)[1].replicas == 1
+    assert starting_credit(900, None, inputs, capacity("off", inputs, START), START)[1].replicas == 1

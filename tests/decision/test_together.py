@@ -92,8 +92,8 @@ def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():
 def test_what_was_told_on_certain_data_is_remembered_as_that():
     spec = workload(LOAD)
     state, [decision] = fold(spec, [{"load": 6}])
-    told_now = replace(decision, said=replace(decision.said, replicas=9))
-    assert carried(state, told_now).certain == told_now.said
+    told_now = replace(decision, answer=replace(decision.answer, replicas=9))
+    assert carried(state, told_now).certain == told_now.answer
     assert carried(state, replace(told_now, certainty="held")).certain == state.certain
 
 

@@ -51,7 +51,7 @@ def test_a_gateway_that_can_never_wake_it_is_no_certain_zero(gateway, shown, say
     assert says.removeprefix("queued: no series: ") in decision.cannot_wake
     assert decision.certainty != "certain"
     with pytest.raises(NoAnswer) as raised:
-        decision.answer()
+        decision.answer_or_error()
     assert says.removeprefix("queued: no series: ") in str(raised.value)
     assert f"! nothing can wake it: {decision.cannot_wake}" in as_text(as_data(decision))
 
@@ -123,4 +123,4 @@ def test_a_refusal_wakes_what_a_gateway_has_withdrawn():
         reading = Reading(value, START, shown=True)
         _, decision = decide(spec, State(), row(START, replicas=0, guards=OF_OWN, refused=reading), START)
         assert decision.cannot_wake == ""
-        assert decision.wake is bool(active)
+        assert decision.activate_now is bool(active)

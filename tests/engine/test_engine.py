@@ -697,7 +697,7 @@ def test_an_edited_trigger_does_not_lower_what_was_said_before_it_has_seen_enoug
         await first(engine)
         engine._collector._sources["default"].load = lambda at: 10.0 if at >= START - 1 else "no history"
         decision = await first(engine, request(formula="windowed"))
-        assert (decision.certainty, decision.replicas, decision.asked) == ("raising", 4, 1)
+        assert (decision.certainty, decision.replicas, decision.desired) == ("raising", 4, 1)
         await engine.close()
 
     play(scenario())

@@ -173,7 +173,7 @@ def test_a_fresh_process_before_a_fresh_prometheus_may_raise_for_as_long_as_hold
         world = World(load={"a": 25}, old=None)
         llama = scaled(replicas=1, own=pods("a"))
         decided = (await world.at(0, cluster(llama)))["ScaledObject llama"]
-        assert (decided.certainty, decided.replicas, decided.active, decided.held) == ("held", 3, True, 0)
+        assert (decided.certainty, decided.replicas, decided.active, decided.uncertain_for) == ("held", 3, True, 0)
         decided = [(await world.at(at, cluster(llama, now=START + at)))["ScaledObject llama"] for at in range(5, 70, 5)]
         assert [one.at - START for one in decided if one.replicas is None] == [65]
 
@@ -224,7 +224,7 @@ def test_a_trigger_with_values_of_the_environment_is_known_when_keda_asks():
         with pytest.raises(NoAnswer):
             await world.engine.read(request(modelFromEnv="m"))
         decided = await world.at(5)
-        assert decided["ScaledObject llama"].known.current == 1
+        assert decided["ScaledObject llama"].target_status.current == 1
 
     play(scenario)
 
@@ -250,7 +250,10 @@ def test_a_workload_that_asked_before_kubernetes_was_known_is_recognized():
         with pytest.raises(NoAnswer):
             await world.engine.read(request())
         decided = await world.at(0)
-        assert (decided["ScaledObject llama"].known.current, decided["ScaledObject llama"].scaled) == (None, None)
+        assert (decided["ScaledObject llama"].target_status.current, decided["ScaledObject llama"].scaled) == (
+            None,
+            None,
+        )
         decided = await world.at(5, cluster(scaled(kind="ScaledJob", own=pods("a"))))
         assert list(decided) == ["ScaledJob llama"]
 
@@ -279,7 +282,7 @@ def test_an_object_that_is_deleted_is_forgotten_and_one_that_comes_again_is_anot
         await world.at(10, cluster(scaled(own=pods("a"))))
         world.load = {"b": 10}
         decided = await world.at(15, cluster(scaled(own=pods("b"), uid="another")))
-        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].floor) == (1, 1)
+        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].minimum_answer) == (1, 1)
 
     play(scenario)
 
@@ -386,7 +389,7 @@ def test_pods_that_are_not_known_are_not_none():
     async def scenario():
         world = World(load={"a": 10, "b": 10})
         decided = await world.at(0, cluster(scaled(replicas=2, own=None)))
-        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].known.ready) == (2, None)
+        assert (decided["ScaledObject llama"].replicas, decided["ScaledObject llama"].target_status.ready) == (2, None)
 
     play(scenario)
 
@@ -412,14 +415,18 @@ def test_from_zero_while_the_model_loads_the_queue_alone_decides():
     async def scenario():
         world = World(queued=3)
         decision = (await world.at(0, cluster(scaled(replicas=0))))["ScaledObject llama"]
-        assert (decision.replicas, decision.active, decision.facts[0].rule) == (
+        assert (decision.replicas, decision.active, decision.input_values[0].rule) == (
             1,
             True,
             "0 replicas, so nothing is there to measure",
         )
         pending = pods("a", state="pending")
         decision = (await world.at(5, cluster(scaled(replicas=1, own=pending))))["ScaledObject llama"]
-        assert (decision.certainty, decision.known.pending, decision.known.starting) == ("certain", 1, 0)
+        assert (decision.certainty, decision.target_status.pending, decision.target_status.starting) == (
+            "certain",
+            1,
+            0,
+        )
         starting = pods("a", state="starting")
         world.queued = 0
         for at in range(10, 200, 5):
@@ -427,7 +434,7 @@ def test_from_zero_while_the_model_loads_the_queue_alone_decides():
                 "ScaledObject llama"
             ]
             assert (decision.certainty, decision.replicas, decision.active) == ("certain", 0, True), "it still loads"
-        assert decision.facts[0].rule == "no pod is ready yet, so nothing is there to measure"
+        assert decision.input_values[0].rule == "no pod is ready yet, so nothing is there to measure"
         assert decision.idle.busy == ("1 starting",)
 
     play(scenario)
@@ -540,8 +547,12 @@ def test_what_kubernetes_says_is_in_the_decision():
         told = scaled(replicas=3, own=(*pods("a"), *pods("b", state="pending")), hpa=hpa, minimum=1, maximum=6)
         known = (await world.at(0, cluster(told)))["ScaledObject llama"]
         assert known.scaled is told
-        assert (known.known.current, known.known.ready, known.known.pending) == (3, 1, 1)
-        assert (known.known.minimum, known.known.maximum, known.known.source) == (1, 6, "Kubernetes")
+        assert (known.target_status.current, known.target_status.ready, known.target_status.pending) == (3, 1, 1)
+        assert (known.target_status.minimum, known.target_status.maximum, known.target_status.source) == (
+            1,
+            6,
+            "Kubernetes",
+        )
 
     play(scenario)
 

@@ -88,7 +88,7 @@ def test_a_formula_reads_what_gpus_there_are_and_no_source_is_asked_for_them():
     async def scenario():
         world = World(COUNTS)
         decision = await world.at(0, cluster(gpus=4, pods=2))
-        assert {fact.name: fact.value for fact in decision.facts} == {"load": 80, "places": 2, "own": 2}
+        assert {fact.name: fact.value for fact in decision.input_values} == {"load": 80, "places": 2, "own": 2}
         assert (decision.replicas, decision.certainty) == (4, "certain")
         assert not any(isinstance(ask, GpuAsk) for ask in world.asked)
         assert (await world.at(5, cluster(gpus=6, pods=2))).replicas == 6, "a new picture, a new count"
@@ -99,7 +99,7 @@ def test_a_formula_reads_what_gpus_there_are_and_no_source_is_asked_for_them():
 def test_a_count_says_how_far_it_may_be_believed():
     async def scenario():
         decision = await World(COUNTS).at(0, cluster(partial="pods of other namespaces are not seen"))
-        assert {fact.name: fact.rule for fact in decision.facts}[
+        assert {fact.name: fact.rule for fact in decision.input_values}[
             "places"
         ] == "at most: pods of other namespaces are not seen"
 
@@ -132,7 +132,7 @@ def test_a_restart_remembers_the_load_and_waits_with_lowering_until_it_has_seen_
         world = World(WINDOW)
         world.load = lambda at: 30.0 if at < -10 else 10.0  # a peak before the restart, in the window
         decision = await world.at(0, cluster(gpus=8, pods=4))
-        assert decision.facts[0].value == 30, "the window is whole"
+        assert decision.input_values[0].value == 30, "the window is whole"
         assert (decision.certainty, decision.memory_seen) == ("raising", 5)
         assert (
             decision.reason
@@ -160,7 +160,7 @@ def test_growth_is_limited_by_the_machines_that_are_there():
         world = World(CLAMP)
         full = cluster(gpus=4, pods=2, pools=[pool()])
         decision = await world.at(0, full)
-        assert (decision.asked, decision.capacity.replicas, decision.replicas) == (8, 4, 5)
+        assert (decision.desired, decision.capacity.replicas, decision.replicas) == (8, 4, 5)
         assert decision.reason.startswith(
             "5 replicas, not 8, since 4 can be had (2 on nodes, 2 schedulable, 0 provisionable"
         )

@@ -22,7 +22,7 @@ import pytest
 
 from scaler.model.fields import Fields
 from scaler.policy import kpa
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "kpa"
@@ -112,7 +112,7 @@ def ours(case):
     fields.close()
     state, wanted = kpa.INITIAL, []
     for one in case["steps"]:
-        seen = Seen(one["value"] / case["target"], one["value"], ready=one["ready"])
+        seen = PolicyInput(one["value"] / case["target"], one["value"], ready=one["ready"])
         state, outcome = kpa.step(spec, state, seen, float(one["at"]))
         wanted.append(outcome.replicas)
     return wanted

@@ -21,7 +21,7 @@ import pytest
 
 from scaler.model.fields import Fields
 from scaler.policy import ray
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "2.60.0"
@@ -82,7 +82,7 @@ def ours(case):
     fields.close()
     state, answers = ray.RayState(target=case["replicas"]), []
     for at, value in case["steps"]:
-        state, outcome = ray.step(spec, state, Seen(value / target, value), float(at))
+        state, outcome = ray.step(spec, state, PolicyInput(value / target, value), float(at))
         answers.append(outcome.replicas)
     return answers
 

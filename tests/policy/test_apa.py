@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import apa
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 
 def spec(**changed):
@@ -20,7 +20,7 @@ def spec(**changed):
 def mean_of(value, target, current, ready=None):
     """A tick in which each ready replica has `value`."""
     ready = current if ready is None else ready
-    return Seen(value / target * ready, value, current=current, ready=ready, each=True)
+    return PolicyInput(value / target * ready, value, current=current, ready=ready, each=True)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_mean_of_70_at_a_target_of_50_wants_two():
 
 def test_of_a_total_replicas_that_load_carry_their_part():
     """2.2 replicas' load on two, of which one loads: 1.1 of the target, which is within the tolerance."""
-    assert apa.step(spec(), apa.INITIAL, Seen(2.2, 22, current=2, ready=1), 0.0)[1].replicas == 2
+    assert apa.step(spec(), apa.INITIAL, PolicyInput(2.2, 22, current=2, ready=1), 0.0)[1].replicas == 2
 
 
 @pytest.mark.parametrize(("use", "answer"), [(60, 4), (15, 3)])
@@ -84,7 +84,9 @@ def test_a_total_is_not_multiplied_by_the_replicas():
     """Theirs runs to the maximum: 2, 4, 8, 10."""
     state, answers, current = apa.INITIAL, [], 1
     for tick in range(5):
-        state, outcome = apa.step(spec(), state, Seen(100 / 40, 100, current=current, ready=current), tick * 10.0)
+        state, outcome = apa.step(
+            spec(), state, PolicyInput(100 / 40, 100, current=current, ready=current), tick * 10.0
+        )
         current = outcome.replicas
         answers.append(current)
     assert answers == [2, 3, 3, 3, 3]
@@ -109,8 +111,8 @@ def test_a_cooldown_upwards_takes_the_least():
 
 
 def test_from_zero_to_one():
-    assert apa.step(spec(), apa.INITIAL, Seen(7.0, 7.0, current=0, ready=0), 0.0)[1].replicas == 1
-    assert apa.step(spec(), apa.INITIAL, Seen(0.0, 0.0, current=0, ready=0), 0.0)[1].replicas == 0
+    assert apa.step(spec(), apa.INITIAL, PolicyInput(7.0, 7.0, current=0, ready=0), 0.0)[1].replicas == 1
+    assert apa.step(spec(), apa.INITIAL, PolicyInput(0.0, 0.0, current=0, ready=0), 0.0)[1].replicas == 0
 
 
 def test_what_left_the_window_does_not_count():

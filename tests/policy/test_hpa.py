@@ -9,7 +9,7 @@ from scaler.model.behavior import SCALE_DOWN, SCALE_UP, HpaState
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import hpa
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 
 def spec(**changed):
@@ -48,7 +48,9 @@ def test_it_answers_as_an_hpa_does(seed):
         value, now = chance.randint(1, 400) / 1.0, 15.0 * tick
         metric = cluster_hpa.Metric("m", target, value)
         past, expected = cluster_hpa.step(theirs, past, [metric], current, now)
-        state, outcome = hpa.step(settings, state, Seen(value / target, value, current=current, ready=current), now)
+        state, outcome = hpa.step(
+            settings, state, PolicyInput(value / target, value, current=current, ready=current), now
+        )
         assert max(outcome.replicas, 1) == expected.replicas, (tick, outcome.reason, expected.reasons)
         current = expected.replicas
 
@@ -56,7 +58,7 @@ def test_it_answers_as_an_hpa_does(seed):
 @pytest.mark.parametrize(("total", "answer"), [(43, 4), (44, 4), (45, 5), (36, 4), (35, 4), (29, 3)])
 def test_the_tolerance(total, answer):
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
-    seen = Seen(total / 10, total, current=4, ready=4)
+    seen = PolicyInput(total / 10, total, current=4, ready=4)
     assert hpa.step(spec(behavior=behavior), hpa.INITIAL, seen, 0.0)[1].replicas == answer
 
 
@@ -67,7 +69,7 @@ def test_an_answer_that_is_not_carried_out_yet_is_no_change():
     for tick in range(16):
         current = 4 if tick < 3 else 6
         state, outcome = hpa.step(
-            spec(behavior=behavior), state, Seen(20.0, 200, current=current, ready=current), tick * 5.0
+            spec(behavior=behavior), state, PolicyInput(20.0, 200, current=current, ready=current), tick * 5.0
         )
         answers.append(outcome.replicas)
     assert answers[:14] == [6] * 14
@@ -75,18 +77,18 @@ def test_an_answer_that_is_not_carried_out_yet_is_no_change():
 
 
 def test_more_load_is_no_reason_for_fewer_while_some_start():
-    seen = Seen(2.4, 12, current=4, ready=2, each=True)
+    seen = PolicyInput(2.4, 12, current=4, ready=2, each=True)
     assert hpa.step(spec(), hpa.INITIAL, seen, 0.0)[1].replicas == 4
 
 
 def test_a_little_more_load_is_no_reason_for_fewer_either():
     at_once = spec(behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
-    seen = Seen(2.4, 12, current=4, ready=2, each=True)
+    seen = PolicyInput(2.4, 12, current=4, ready=2, each=True)
     assert hpa.step(at_once, hpa.INITIAL, seen, 0.0)[1].replicas == 4, "1.2 of the target, on the two that are ready"
 
 
 def test_from_zero_by_the_load():
-    assert hpa.step(spec(), hpa.INITIAL, Seen(3.2, 32, current=0), 0.0)[1].replicas == 4
+    assert hpa.step(spec(), hpa.INITIAL, PolicyInput(3.2, 32, current=0), 0.0)[1].replicas == 4
 
 
 def test_defaults_are_those_of_autoscaling_v2():
@@ -97,7 +99,7 @@ def test_defaults_are_those_of_autoscaling_v2():
 
 def test_it_says_what_held_it():
     behavior = {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]}}
-    _, outcome = hpa.step(spec(behavior=behavior), hpa.INITIAL, Seen(20.0, 200, current=4, ready=4), 0.0)
+    _, outcome = hpa.step(spec(behavior=behavior), hpa.INITIAL, PolicyInput(20.0, 200, current=4, ready=4), 0.0)
     assert outcome.reason == "5 of the target, 20 replicas; 2 pods in 1m lets 6"
 
 

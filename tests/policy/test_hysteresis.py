@@ -4,7 +4,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import hysteresis
 from scaler.policy.hysteresis import INITIAL, step
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 TREE = {"metric": "tokens", "above": 5000, "below": 4000, "overlap": "60s"}
 
@@ -17,7 +17,7 @@ def spec(**changed):
 
 
 def seen(tokens, load=2.0):
-    return Seen(load, load, metrics={"tokens": tokens})
+    return PolicyInput(load, load, metrics={"tokens": tokens})
 
 
 def play(side, tokens, every=30.0, load=2.0):

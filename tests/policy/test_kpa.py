@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import kpa
-from scaler.policy.outcome import ANY, Seen
+from scaler.policy.outcome import ANY, PolicyInput
 
 RATES = {"max-scale-up-rate": 10, "max-scale-down-rate": 10}
 
@@ -21,7 +21,7 @@ def step(settings, stable, panic, ready, target=10.0):
     """One tick whose stable window has this mean and whose panic window that one."""
     before = max(2 * stable - panic, 0.0)  # the mean of it and the newest is `stable`
     samples = ((0.0, before / target),) if before != panic else ()
-    return kpa.step(settings, kpa.KpaState(samples, begun=True), Seen(panic / target, panic, ready=ready), 59.0)
+    return kpa.step(settings, kpa.KpaState(samples, begun=True), PolicyInput(panic / target, panic, ready=ready), 59.0)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_with_its_defaults_one_request_more_than_the_target_is_a_panic():
 
 def test_in_a_panic_the_stable_window_counts_where_it_wants_more():
     state = kpa.KpaState(((0.0, 70.0),), panic_since=0.0, panic_seen=59.0, most=5, begun=True)
-    _, outcome = kpa.step(spec(**RATES), state, Seen(30.0, 30, ready=5), 59.0)
+    _, outcome = kpa.step(spec(**RATES), state, PolicyInput(30.0, 30, ready=5), 59.0)
     assert outcome.replicas == 50, "a stable window of 50, and a panic window of 30"
 
 
 def play(settings, *loads, ready=1):
     state, answers = kpa.KpaState(begun=True), []
     for at, load in loads:
-        state, outcome = kpa.step(settings, state, Seen(load, load, ready=ready), at)
+        state, outcome = kpa.step(settings, state, PolicyInput(load, load, ready=ready), at)
         answers.append((outcome.replicas, state.panic_since))
     return answers
 
@@ -81,12 +81,12 @@ def test_in_a_panic_nothing_is_lowered_until_a_stable_window_after_it():
 
 
 def test_a_fresh_process_begins_in_a_panic_and_lowers_nothing_for_a_stable_window():
-    state, outcome = kpa.step(spec(), kpa.INITIAL, Seen(1.0, 1.0, ready=7), 0.0)
+    state, outcome = kpa.step(spec(), kpa.INITIAL, PolicyInput(1.0, 1.0, ready=7), 0.0)
     assert outcome.replicas == 7
     for at in range(2, 61, 2):
-        state, outcome = kpa.step(spec(), state, Seen(1.0, 1.0, ready=7), float(at))
+        state, outcome = kpa.step(spec(), state, PolicyInput(1.0, 1.0, ready=7), float(at))
         assert outcome.replicas == 7
-    state, outcome = kpa.step(spec(), state, Seen(1.0, 1.0, ready=7), 62.0)
+    state, outcome = kpa.step(spec(), state, PolicyInput(1.0, 1.0, ready=7), 62.0)
     assert outcome.replicas == 3, "7 / 2, rounded down, is the least in one step"
 
 
@@ -186,15 +186,15 @@ EXACT = {"scale-up-tolerance": 0, "scale-down-tolerance": 0, "scale-down-cooldow
     ],
 )
 def test_aibrix_vectors(what, total, target, current, changed, replicas):
-    seen = Seen(total / target, total, current=current, ready=current)
+    seen = PolicyInput(total / target, total, current=current, ready=current)
     state = kpa.KpaState(begun=True)
     assert kpa.step(aibrix(**EXACT, **changed), state, seen, 0.0)[1].replicas == replicas, what
 
 
 def test_aibrix_windows_hold_the_mean_of_what_they_saw():
     settings = aibrix(observeWindowSeconds=120, panicWindowSeconds=30, **EXACT)
-    state, _ = kpa.step(settings, kpa.KpaState(begun=True), Seen(10, 10, ready=100), 0.0)
-    _, outcome = kpa.step(settings, state, Seen(70, 70, ready=100), 60.0)
+    state, _ = kpa.step(settings, kpa.KpaState(begun=True), PolicyInput(10, 10, ready=100), 0.0)
+    _, outcome = kpa.step(settings, state, PolicyInput(70, 70, ready=100), 60.0)
     assert outcome.reason.startswith("stable 40, panic 70 replicas")
 
 
@@ -203,7 +203,7 @@ def test_aibrix_windows_hold_the_mean_of_what_they_saw():
     [("theirs goes to 2", 0.9, 0.5, 4, 8), ("theirs goes to 3", 25, 10, 6, 12)],
 )
 def test_a_mean_of_one_replica_is_not_taken_for_the_total(what, value, target, current, replicas):
-    seen = Seen(value / target * current, value, current=current, ready=current, each=True)
+    seen = PolicyInput(value / target * current, value, current=current, ready=current, each=True)
     assert kpa.step(aibrix(), kpa.KpaState(begun=True), seen, 0.0)[1].replicas == replicas, what
 
 
@@ -219,9 +219,9 @@ def test_a_panic_begins_at_twice_what_there_is(surge):
     """Theirs compares the two windows, of which one lies in the other, and so panics from 4.1 times on."""
     settings, state = aibrix(), kpa.KpaState(begun=True)
     for at in range(0, 180, 10):
-        state, _ = kpa.step(settings, state, Seen(4.0, 40, ready=4), float(at))
+        state, _ = kpa.step(settings, state, PolicyInput(4.0, 40, ready=4), float(at))
     for at in range(180, 240, 10):
-        state, _ = kpa.step(settings, state, Seen(4.0 * surge, 40 * surge, ready=4), float(at))
+        state, _ = kpa.step(settings, state, PolicyInput(4.0 * surge, 40 * surge, ready=4), float(at))
     assert state.panic_since is not None
 
 
@@ -229,7 +229,9 @@ def test_a_load_within_the_tolerance_changes_nothing():
     state = kpa.KpaState(begun=True)
     for load, replicas in ((4.3, 4), (4.5, 5), (3.7, 4)):
         assert (
-            kpa.step(aibrix(**{"scale-down-cooldown-window": 0}), state, Seen(load, load, ready=4), 0.0)[1].replicas
+            kpa.step(aibrix(**{"scale-down-cooldown-window": 0}), state, PolicyInput(load, load, ready=4), 0.0)[
+                1
+            ].replicas
             == replicas
         )
 
@@ -238,7 +240,7 @@ def test_where_nobody_tells_of_the_replicas_its_own_answer_counts():
     state = kpa.KpaState(begun=True)
     answers = []
     for tick in range(4):
-        state, outcome = kpa.step(aibrix(), state, Seen(8.0, 80), tick * 5.0)
+        state, outcome = kpa.step(aibrix(), state, PolicyInput(8.0, 80), tick * 5.0)
         answers.append(outcome.replicas)
     assert answers == [2, 4, 8, 8]
 
@@ -262,5 +264,5 @@ def test_what_aibrix_does_not_read_is_refused(key, value):
 def test_aibrix_legacy_vector_in_a_panic():
     settings = aibrix(**EXACT)
     state = kpa.KpaState(samples=((0.0, 2.0),), panic_since=0.0, panic_seen=0.0, most=2, begun=True)
-    _, outcome = kpa.step(settings, state, Seen(4.0, 40, ready=2), 100.0)
+    _, outcome = kpa.step(settings, state, PolicyInput(4.0, 40, ready=2), 100.0)
     assert outcome.replicas == 4

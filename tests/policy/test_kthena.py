@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import kthena
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 
 def spec(tolerance=0, **behavior):
@@ -19,11 +19,11 @@ def each(values, current, target=1.0, ready=None):
     """A tick in which the ready replicas have these values."""
     ready = len(values) if ready is None else ready
     mean = sum(values) / len(values)
-    return Seen(mean / target * ready, mean, current=current, ready=ready, each=True)
+    return PolicyInput(mean / target * ready, mean, current=current, ready=ready, each=True)
 
 
 def total(value, target, current):
-    return Seen(value / target, value, current=current, ready=current)
+    return PolicyInput(value / target, value, current=current, ready=current)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from scaler.model.fields import Fields
 from scaler.model.objects import Job, Scaled
 from scaler.policy import latch
 from scaler.policy.latch import INITIAL, step
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 MINUTE, HOUR = 60.0, 3600.0
 REFUSED = ", or was refused to KEDA (its event KEDAJobCreateFailed would say so)"
@@ -26,7 +26,7 @@ def spec(**changed):
 def seen(value, *jobs, activated=None, doubt="", **told):
     """A tick at which the activation is `value > 0.3`; `jobs` are the newest first."""
     activated = value > 0.3 if activated is None else activated
-    return Seen(
+    return PolicyInput(
         value, value, "" if activated else "it is 0.3 or less", scaled=replace(OBJECT, jobs=jobs, **told), doubt=doubt
     )
 
@@ -43,7 +43,7 @@ def after(*values, until=0.0):
     """What is remembered of these values, a minute apart; as in history, nothing was told of Jobs."""
     past = INITIAL
     for index, value in enumerate(values):
-        past, _ = step(spec(), past, Seen(value, value), until + (index + 1 - len(values)) * MINUTE)
+        past, _ = step(spec(), past, PolicyInput(value, value), until + (index + 1 - len(values)) * MINUTE)
     return past
 
 
@@ -265,9 +265,15 @@ def test_failures_that_cannot_be_counted_are_not_tried_again(jobs, kept, why):
 @pytest.mark.parametrize(
     ("tick", "problem"),
     [
-        (Seen(0.4, 0.4), "its Jobs are not known, since Kubernetes does not tell of the ScaledJob"),
-        (Seen(0.4, 0.4, scaled=replace(OBJECT, jobs=None)), "its Jobs are not known: may llm-scaler list and watch"),
-        (Seen(0.4, 0.4, scaled=replace(OBJECT, kind="ScaledObject")), "policy latch starts Jobs, and this is a Scaled"),
+        (PolicyInput(0.4, 0.4), "its Jobs are not known, since Kubernetes does not tell of the ScaledJob"),
+        (
+            PolicyInput(0.4, 0.4, scaled=replace(OBJECT, jobs=None)),
+            "its Jobs are not known: may llm-scaler list and watch",
+        ),
+        (
+            PolicyInput(0.4, 0.4, scaled=replace(OBJECT, kind="ScaledObject")),
+            "policy latch starts Jobs, and this is a Scaled",
+        ),
         (seen(0.4, doubt="Kubernetes was last heard 50s ago"), "Kubernetes was last heard 50s ago"),
     ],
 )
@@ -321,9 +327,9 @@ SOUND = {"succeeded_kept": 100, "gradual": True}
     ],
 )
 def test_settings_that_start_more_jobs_than_one_for_a_rise_are_told(told, caution):
-    found = latch.cautions(spec(), replace(OBJECT, **SOUND | told))
+    found = latch.warnings(spec(), replace(OBJECT, **SOUND | told))
     assert [text[: len(caution)] for text in found] == ([caution] if caution else [])
 
 
 def test_without_retries_no_failed_job_need_be_kept():
-    assert latch.cautions(spec(maxRetries=0), replace(OBJECT, **SOUND, failed_kept=0)) == ()
+    assert latch.warnings(spec(maxRetries=0), replace(OBJECT, **SOUND, failed_kept=0)) == ()

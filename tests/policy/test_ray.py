@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import ray
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 from scaler.policy.window import AGGREGATIONS, added, within
 
 AT_ONCE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "look_back_period_s": 1}
@@ -22,7 +22,7 @@ def play(settings, current, *loads):
     """Fold (seconds, load) from so many replicas on; returns the replicas of every step."""
     state, answers = ray.RayState(target=current), []
     for at, load in loads:
-        state, outcome = ray.step(settings, state, Seen(load, load, current=current), at)
+        state, outcome = ray.step(settings, state, PolicyInput(load, load, current=current), at)
         answers.append(outcome.replicas)
     return answers
 
@@ -68,9 +68,9 @@ def test_from_zero_at_once_and_to_one():
 def test_from_zero_the_least_load_brings_one_and_it_is_active():
     assert play(spec(), 0, (0, 0.1)) == [1]
     for load, active in ((1.0, True), (0.0, False)):
-        _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=1), Seen(load, load, current=1), 0.0)
+        _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=1), PolicyInput(load, load, current=1), 0.0)
         assert outcome.active is active
-    _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=5), Seen(1.0, 1.0, current=5), 0.0)
+    _, outcome = ray.step(spec(**AT_ONCE), ray.RayState(target=5), PolicyInput(1.0, 1.0, current=5), 0.0)
     assert (outcome.replicas, outcome.active) == (1, True)
 
 
@@ -86,7 +86,7 @@ def test_windows_expire_when_they_are_read():
 
 
 def test_a_fresh_process_begins_with_the_replicas_that_there_are():
-    state, outcome = ray.step(spec(), ray.INITIAL, Seen(1.0, 1.0, current=7), 0.0)
+    state, outcome = ray.step(spec(), ray.INITIAL, PolicyInput(1.0, 1.0, current=7), 0.0)
     assert (state.target, outcome.replicas) == (7, 7)
     assert "downscale_delay_s 10m, of which 0s have passed" in outcome.reason
 

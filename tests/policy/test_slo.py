@@ -13,7 +13,7 @@ from scaler.model.fields import Fields
 from scaler.model.nodes import Template
 from scaler.model.objects import Pod, Scaled
 from scaler.policy import curve, slo
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 PROMPT, OUTPUT = 1000.0, 200.0  # tokens of a request, of which one a second slows the others down by 5.33 tokens/s
 SLOWER = 1000 / 300 + 200 / 100
@@ -53,7 +53,9 @@ def seen(rate, ready, *, knee=KNEE, floor=0.0, waiting=0.0, current=None, took=6
         "cached ?? -1": -1.0,
     } | changed
     load = (runs + waiting) / 8
-    return Seen(load, load * 8, metrics=metrics, ready=ready, current=ready if current is None else current, took=took)
+    return PolicyInput(
+        load, load * 8, metrics=metrics, ready=ready, current=ready if current is None else current, took=took
+    )
 
 
 def run(ticks, *, ready, state=slo.INITIAL, settings=None, interval=15.0, start=0.0, follow=True, **more):

@@ -5,7 +5,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import step
-from scaler.policy.outcome import Seen
+from scaler.policy.outcome import PolicyInput
 
 TIERS = [{"at": 10, "percent": 50}, {"at": 100, "percent": 100}]
 
@@ -20,7 +20,7 @@ def spec(**changed):
 def play(settings, *percents, maximum=10):
     state, answers = step.INITIAL, []
     for tick, percent in enumerate(percents):
-        state, outcome = step.step(settings, state, Seen(percent / 100, percent, maximum=maximum), float(tick))
+        state, outcome = step.step(settings, state, PolicyInput(percent / 100, percent, maximum=maximum), float(tick))
         answers.append(outcome.replicas)
     return answers
 
@@ -72,17 +72,17 @@ def test_a_tier_may_begin_below_one_percent():
 
 
 def test_a_value_of_each_replica_is_compared_as_it_is():
-    seen = Seen(0.5 * 6, 0.4, ready=6, maximum=10, each=True)
+    seen = PolicyInput(0.5 * 6, 0.4, ready=6, maximum=10, each=True)
     assert step.step(spec(), step.INITIAL, seen, 0.0)[1].replicas == 5
 
 
 def test_without_the_maximum_nothing_is_certain():
-    _, outcome = step.step(spec(), step.INITIAL, Seen(1.0, 1.0), 0.0)
+    _, outcome = step.step(spec(), step.INITIAL, PolicyInput(1.0, 1.0), 0.0)
     assert "needs maxReplicaCount" in outcome.problem
 
 
 def test_it_says_where_it_is():
-    _, outcome = step.step(spec(hysteresis=5), step.StepState(2), Seen(0.96, 96, maximum=10), 0.0)
+    _, outcome = step.step(spec(hysteresis=5), step.StepState(2), PolicyInput(0.96, 96, maximum=10), 0.0)
     assert outcome.reason == "96% of the target, tier from 100%, held by the hysteresis of 5: 100% of 10 replicas"
 
 

@@ -22,7 +22,9 @@ def words(states, replicas, interval=5.0):
         known = replicas[index] if isinstance(replicas, list) else replicas
         at = 1000.0 + index * interval
         answer = None if active is None else Answer(1, active, at)
-        said, word = speak(said, replace(BASE, at=at, said=answer, wake=wake, known=Replicas(current=known)))
+        said, word = speak(
+            said, replace(BASE, at=at, answer=answer, activate_now=wake, target_status=Replicas(current=known))
+        )
         sent.append(word)
     return sent
 

@@ -38,7 +38,7 @@ target: 8
 PODS = frozenset({"llama-0", "llama-1"})
 OWN = OwnPods(PODS, PODS)
 LATENCY = replace(SPEC.inputs[0].ask, signal="time_to_first_token", window=60.0, quantile=0.9)
-ASKS = [*dict.fromkeys(item.ask for item in (*SPEC.inputs, *SPEC.guards)), LATENCY]
+ASKS = [*dict.fromkeys(item.ask for item in (*SPEC.inputs, *SPEC.activity_signals)), LATENCY]
 SIGNALS = [find(ask.engine, ask.signal) for ask in ASKS]
 NAMES = sorted(name for name in wanted(SIGNALS) if not name.endswith("*"))
 DIALECT = Endpoint("default").dialect
@@ -73,7 +73,7 @@ def answer(measured, asks):
     by_ask = dict(zip(ASKS, (measured[ask] for ask in asks), strict=True))
     inputs = Inputs(
         {item.name: by_ask[item.ask] for item in SPEC.inputs},
-        {item.name: by_ask[item.ask] for item in SPEC.guards},
+        {item.name: by_ask[item.ask] for item in SPEC.activity_signals},
         replicas=Replicas(current=2, ready=2, starting=0),
     )
     decision = decide(SPEC, State(), inputs, START)[1]

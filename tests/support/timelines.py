@@ -50,7 +50,7 @@ def row(at, replicas=None, young=False, guards=None, available=None, scaled=None
     known = replicas if isinstance(replicas, Replicas) else Replicas(current=replicas)
     return Inputs(
         readings={name: measured(value, at) for name, value in readings.items()},
-        guards={name: measured(value, at) for name, value in (guards or {}).items()},
+        activity_signals={name: measured(value, at) for name, value in (guards or {}).items()},
         replicas=known,
         young=frozenset({"default"} if young else ()),
         target=TargetView(scaled, available=available),
@@ -83,6 +83,6 @@ def sharing(total, concerns=lambda _spec: True):
 
     def lowered(decision, replicas):
         reason = f"{replicas} replicas: {total} are shared"
-        return replace(decision, said=replace(decision.said, replicas=replicas), reason=reason)
+        return replace(decision, answer=replace(decision.answer, replicas=replicas), reason=reason)
 
     return Step("sharing", concerns, share)

@@ -13,7 +13,7 @@ _RUNNING = re.compile(r"running|in_?flight|processing|ongoing", re.IGNORECASE)
 def never_active(evidence: Evidence) -> Found:
     """It sleeps whatever the load."""
     probes = [probe for probe in evidence.probes() if probe.decision.value is not None]
-    if not probes or any(probe.decision.wake for probe in probes):
+    if not probes or any(probe.decision.activate_now for probe in probes):
         return
     activation = evidence.spec.activation
     if isinstance(activation, float):
@@ -44,11 +44,11 @@ def _asleep(evidence: Evidence, running: str | None) -> Probe | None:
     points = [prober.idle(1)]
     if running:
         points = [prober.only({running: value}) for value in prober.meanings[running].grid[1:]]
-    return next((probe for probe in map(prober.probe, points) if not probe.decision.wake), None)
+    return next((probe for probe in map(prober.probe, points) if not probe.decision.activate_now), None)
 
 
 def _guarded(evidence: Evidence) -> bool:
-    return any(guard.name == "running" for guard in evidence.spec.guards)
+    return any(guard.name == "running" for guard in evidence.spec.activity_signals)
 
 
 def running_ignored(evidence: Evidence) -> Found:

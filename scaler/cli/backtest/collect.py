@@ -98,7 +98,7 @@ def load_asks(
         window: seconds over which rates are taken.
     """
     own = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
-    measured = (item.ask for spec in own for item in (*spec.guards, *spec.inputs) if item.of_target)
+    measured = (item.ask for spec in own for item in (*spec.activity_signals, *spec.inputs) if item.of_target)
     ask = next((ask for ask in measured if isinstance(ask, SignalAsk)), None)
     if ask is not None:
         engine, model = engine or ask.engine, model or dict(ask.labels).get("model")

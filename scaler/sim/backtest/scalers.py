@@ -60,9 +60,9 @@ class FormulaScaler:
 
     def answer(self, now: float) -> Answer | Refusal:
         """The newest decision; a refusal where there is none."""
-        if self.decision is None or self.decision.said is None:
+        if self.decision is None or self.decision.answer is None:
             return Refusal("GetMetrics", self.decision.reason if self.decision else f"nothing was measured by {now:g}")
-        return Answer(self.decision.said.replicas, self.decision.said.active)
+        return Answer(self.decision.answer.replicas, self.decision.answer.active)
 
 
 class QueryScaler:

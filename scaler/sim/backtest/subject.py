@@ -99,7 +99,7 @@ class Subject:
     def own_asks(self) -> frozenset[Ask]:
         """Of these, what is measured on the target's own pods."""
         specs = [one.spec for one in self.triggers if isinstance(one, FormulaTrigger)]
-        items = (item for spec in specs for item in (*spec.inputs, *spec.guards) if item.of_target)
+        items = (item for spec in specs for item in (*spec.inputs, *spec.activity_signals) if item.of_target)
         return frozenset(item.ask for item in items if not isinstance(item.ask, GpuAsk))
 
     @property

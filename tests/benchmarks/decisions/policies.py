@@ -90,7 +90,7 @@ class Ours:
         scaled = replace(scaled, template=self.template)
         known = Replicas(seen.desired, seen.ready, seen.starting, 1, MOST, pending=0, serving=seen.ready)
         readings = {item.name: self.scrapes.read(item.ask) for item in self.spec.inputs}
-        guards = {item.name: self.scrapes.read(item.ask) for item in self.spec.guards}
+        guards = {item.name: self.scrapes.read(item.ask) for item in self.spec.activity_signals}
         self.state, self.decision = decide(
             self.spec, self.state, Inputs(readings, guards, replicas=known, target=TargetView(scaled)), seen.at
         )

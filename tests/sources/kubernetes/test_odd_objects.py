@@ -269,7 +269,7 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
     honest = Request("team", "llama", engine.cluster.objects["team", "llama"][0].triggers[0])
     decision = await engine.read(honest)
     assert (decision.replicas, decision.active) == (2, True)
-    assert decision.known.current == 2
+    assert decision.target_status.current == 2
     assert len(engine.decisions()) > 5, "those of the strangers that can be read are decided too"
     await engine.close()
 
