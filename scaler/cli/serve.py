@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -45,6 +46,7 @@ CATALOG_INTERVAL = 2.0  # seconds between two looks at the folder of formulas
 CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
 ACCESS_INTERVAL = 30.0  # seconds between two tries to reach Kubernetes at all
 ENDPOINT_INTERVAL = 30.0  # seconds between two tries of the endpoints
+SWITCH_INTERVAL = 0.0005  # seconds after which a thread that reads answers lets the event loop go on
 CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
 
 Part = Callable[[], Awaitable[None]]
@@ -277,6 +279,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
     """
     logs.configure(settings.log.level, settings.log.format)
     _allow_all_files()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

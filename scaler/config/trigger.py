@@ -98,6 +98,8 @@ def _bounded(request: Request) -> None:
     for key, value in request.metadata:
         if len(key) > 128:
             raise ConfigError(TRIGGER, show(key, 40), f"a key of {len(key)} characters", "at most 128")
+        if not key.isprintable():
+            raise ConfigError(TRIGGER, show(key), "has characters that cannot be printed", "printable characters")
         if len(value) > MAX_VALUE_LENGTH:
             raise ConfigError(TRIGGER, key, f"a value of {len(value)} characters", f"at most {MAX_VALUE_LENGTH}")
     if size(request) > MAX_METADATA_LENGTH:

@@ -12,7 +12,7 @@ there are no locks.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from scaler.config.catalog import Catalog
@@ -20,6 +20,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.trigger import refuse_by_value
 from scaler.decision.decision import Decision
 from scaler.decision.together import STEPS, Step
+from scaler.engine.admission import Admission
 from scaler.engine.collect import Collector, FetchStats
 from scaler.engine.fold import Folded, Folder
 from scaler.engine.limits import Limits
@@ -28,19 +29,20 @@ from scaler.engine.publish import OnDecision, Publisher
 from scaler.engine.recall import Question, keep, next_question
 from scaler.engine.registry import Registry
 from scaler.engine.schedule import Batch, Schedule, nothing_new
-from scaler.engine.turns import Turns
 from scaler.engine.workload import Answers, Workload, fault
 from scaler.model.errors import NoAnswer
 from scaler.model.fields import seconds
-from scaler.model.measurement import Ask, Measured, Request, Source, WorkloadKey
+from scaler.model.measurement import Ask, Request, Source, WorkloadKey
 from scaler.model.objects import Cluster
 
 logger = logging.getLogger(__name__)
 
-NEWCOMERS = 10  # that are registered between two turns of the event loop; each takes some milliseconds
 MAX_FOR_NEW = 2  # questions for new workloads that an endpoint has at a time: meanwhile the next one grows
 REST = 3.0  # so many times as long as beginning a tick took, nothing begins, so that calls have the larger part
 LONGEST_REST = 0.25  # seconds; also what lies between two looks at a crowd: few large questions are sooner answered
+
+Groups = dict[tuple[Batch, ...], list[Workload]]
+Questions = dict[Batch, dict[Ask, str]]  # and the namespace of who came first, who is asked about first
 
 
 class Engine:
@@ -73,11 +75,11 @@ class Engine:
         self._schedule = Schedule(self._limits.direct)
         self._view = ClusterView(self.registry.cluster)
         self._collector = Collector(sources, self._limits, clock)
-        self._folder = Folder()
+        self._admission = Admission(self._limits.budget)
+        self._folder = Folder(self._admission)
         self._publisher = Publisher(clock, self._wake.set, on_decision or (lambda _before, _decision: None), steps)
-        self._newcomers = Turns(NEWCOMERS)
-        self._histories = Turns(1)
-        self._for_new: Counter[str] = Counter()  # questions for new workloads that an endpoint has not answered yet
+        self._for_new = Counter(dict.fromkeys(sources, 0))  # questions for new workloads that are not answered yet
+        self._planning = 0  # ticks of which it is not said yet what they ask
         self._tasks: set[asyncio.Task[None]] = set()
         self._registering: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
@@ -85,19 +87,27 @@ class Engine:
 
     # ---- what the server reads ----
 
+    async def turn(self, namespace: str) -> None:
+        """Wait until a call of a namespace may be answered: at once, unless many come at a time."""
+        await self._admission.call(namespace)
+
     async def read(self, request: Request) -> Decision:
         """Return the newest decision, which has an answer.
 
         Raises:
             ScalerError: the trigger is wrong, or nothing certain can be said; the text is for the user.
         """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.budget
         workload = await self._arrived(request)
         now = self._clock()
         refuse_by_value(request, workload.scaled)
         workload.cadence = workload.cadence.looked(now, workload.spec.interval, workload.took)
-        if workload.decision is None:
+        if workload.decision is not None:
+            self._admission.served(now)
+        else:
             try:
-                await asyncio.wait_for(workload.changed.wait(), self._limits.budget)
+                await asyncio.wait_for(workload.changed.wait(), until - loop.time())
             except TimeoutError:
                 waited = f"the first measurement took longer than {seconds(self._limits.budget)}"
                 raise NoAnswer(f"no decision yet: {workload.fault or waited}") from None
@@ -128,12 +138,16 @@ class Engine:
                 await changed.wait()
 
     async def _arrived(self, request: Request) -> Workload:
-        """Return the workload of a request; new ones come in turn, so that a flood of them holds up nobody else."""
+        """Return the workload of a request; new ones come in turn, so that a flood of them holds up nobody else.
+
+        Raises:
+            ScalerError: the trigger is wrong, or too many new ones come at a time.
+        """
         if request in self.registry.workloads:
             return self.registry.asked(request, self._clock())
         self.registry.raise_known_error(request)
-        async with self._newcomers.of(request.namespace):
-            return self.registry.asked(request, self._clock())
+        await self._admission.newcomer(request.namespace)
+        return self.registry.asked(request, self._clock())
 
     def decisions(self) -> list[Decision]:
         """List the newest decision of every workload that has one."""
@@ -229,40 +243,66 @@ class Engine:
         self._collector.close()
 
     def _start(self, now: float) -> list[asyncio.Task[None]]:
-        """Ask the sources about all that is due, and decide each group of workloads once its answers are there."""
+        """Begin a tick of all that are due: of those that are known, and apart from these of all others."""
         self.registry.forget_the_silent(now)
-        groups: dict[tuple[Batch, ...], list[Workload]] = {}
-        asks: dict[Batch, dict[Ask, str]] = {}  # and the namespace of who came first, who is asked about first
-        busy = {endpoint for endpoint, count in self._for_new.items() if count >= MAX_FOR_NEW}
+        busy = {endpoint for endpoint, count in self._for_new.items() if self._planning or count >= MAX_FOR_NEW}
         items = list(self.registry.workloads.values())
+        known: list[tuple[Workload, Batch]] = []
+        others: list[tuple[Workload, Batch]] = []
         for item, due in self._schedule.due_now(items, self.cluster, now, self._waiting, busy):
-            wanted = self._plan(item, due, now)
-            if wanted is None:
-                continue
-            endpoints = sorted({ask.endpoint for ask in wanted})
-            batches = tuple(replace(due, endpoint=endpoint) for endpoint in endpoints)
-            for batch in batches:
-                together = asks.setdefault(batch, {})
-                for ask in wanted:
-                    if ask.endpoint == batch.endpoint:
-                        together.setdefault(ask, item.request.namespace)
-            groups.setdefault(batches or (due,), []).append(item)
             item.began = now
+            (known if item.established else others).append((item, due))
         self._recall_more(now)
+        return [self._spawn(self._tick_of(some, now)) for some in (known, others) if some]
+
+    def _spawn(self, part: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(part)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _tick_of(self, due: Sequence[tuple[Workload, Batch]], now: float) -> None:
+        """Ask the sources about some, and decide each group of workloads once its answers are there."""
+        groups, asks = await self._planned(due, now)
         fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
-        tasks = []
+        deciding = []
         for batches, items in groups.items():
             answers = [fetched[batch] for batch in batches if batch in fetched]
-            tasks.append(asyncio.ensure_future(self._decide(items, answers, batches[0])))
-        self._tasks.update(tasks)
-        for task in tasks:
-            task.add_done_callback(self._tasks.discard)
-        return tasks
+            deciding.append(self._decide(items, answers, batches[0]))
+        await asyncio.gather(*deciding)
+
+    async def _planned(self, due: Sequence[tuple[Workload, Batch]], now: float) -> tuple[Groups, Questions]:
+        """Plan the ticks of some, in slices: who is decided together, and what each endpoint is asked for them."""
+        groups: Groups = {}
+        asks: Questions = {}
+        planned = 0
+        self._planning += 1
+        try:
+            for item, batch in due:
+                await self._admission.work(item.request.namespace, known=item.established)
+                planned += 1
+                wanted = self._plan(item, batch, now)
+                if wanted is None:
+                    item.began = None
+                    continue
+                endpoints = sorted({ask.endpoint for ask in wanted})
+                batches = tuple(replace(batch, endpoint=endpoint) for endpoint in endpoints)
+                for one in batches:
+                    together = asks.setdefault(one, {})
+                    for ask in wanted:
+                        if ask.endpoint == one.endpoint:
+                            together.setdefault(ask, item.request.namespace)
+                groups.setdefault(batches or (batch,), []).append(item)
+        finally:
+            self._planning -= 1
+            for item, _ in due[planned:]:
+                item.began = None
+        return groups, asks
 
     @property
     def _waiting(self) -> int:
         """How many new ones are not registered yet."""
-        return self._newcomers.waiting + self.registry.listed
+        return self._admission.waiting + self.registry.listed
 
     def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Ask] | None:
         """Plan the tick of a workload, and return what is asked; None where that failed, which its `fault` says."""
@@ -302,9 +342,10 @@ class Engine:
     ) -> None:
         """Fold the answers into every workload of a group, and publish: at once, or together with others."""
         try:
-            answers: dict[Ask, Sequence[Measured]] = {}
+            answers: Answers = {}
             for task in fetched:
-                answers.update(await asyncio.shield(task))
+                one = await asyncio.shield(task)
+                answers = {**answers, **one} if answers else one
             shared = []
             for item in items:
                 folded = await self._fold(item, answers, batch)
@@ -329,5 +370,4 @@ class Engine:
         if len(batch.times) == 1:
             folded = await self._folder.fold(item, answers, batch.times)
             return replace(folded, first_look=batch.first_look) if folded else None
-        async with self._histories.of(item.request.namespace):
-            return await self._folder.fold(item, answers, batch.times)
+        return await self._folder.fold(item, answers, batch.times)

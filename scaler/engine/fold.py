@@ -4,7 +4,6 @@
 said to its own user, and stops no other.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +12,13 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
 from scaler.decision.state import State
+from scaler.engine.admission import Admission
 from scaler.engine.workload import Answers, TickPlan, Workload, fault
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import UNSEEN
 from scaler.policy.recall import Past
 
 logger = logging.getLogger(__name__)
-
-FOLDS_A_SLICE = 100  # folds between two turns of the event loop
-SLICE = 0.005  # seconds of folds between two turns, if these come first
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +38,14 @@ class Folded:
 
 
 class Folder:
-    """Folds one tick after another, and lets others run in between: a long past is thousands of folds."""
+    """Folds one tick after another, and lets others run in between: a long past is thousands of folds.
 
-    def __init__(self) -> None:
-        self._folds = 0
-        self._slice = 0.0  # when the event loop last had a turn between folds
+    Args:
+        admission: where each fold waits for its turn.
+    """
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     async def fold(self, item: Workload, answers: Answers, times: Sequence[float]) -> Folded | None:
         """Fold answers into a workload, which stays as it is.
@@ -58,11 +58,15 @@ class Folder:
         Returns:
             What it came to; None where that failed, which the workload's `fault` says.
         """
+        known = item.established and len(times) == 1
+        await self._admission.work(item.request.namespace, known=known)
         decision, plan, past = item.decision, item.plan, item.days.past
         spec = plan.spec
         try:
             state = _with_days(spec, item.state, past, times[-1])
             for index, time in enumerate(times):
+                if index:
+                    await self._admission.work(item.request.namespace, known=known)
                 measured = {ask: answers[asked][index] for ask, asked in plan.asks.items()}
                 newest = time == times[-1]
                 if not newest and all(isinstance(one, Failure) for one in measured.values()):
@@ -71,7 +75,6 @@ class Folder:
                 state, decision = decide(spec, state, spec.inputs_of(measured, target), time)
                 if not newest and state.certain is None:
                     state = replace(state, started=item.state.started)  # nor time for which we gave no answer
-                await self._yield_to_loop()
         except Exception as error:  # one workload's fault must not stop the others
             logger.exception("a fold failed", extra={"workload": str(item.key)})
             item.fault = fault("nothing can be decided for it", error)
@@ -81,13 +84,6 @@ class Folder:
             return None
         seen = _any_reading(answers, plan) or not plan.asks
         return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen, days=len(past))
-
-    async def _yield_to_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._folds += 1
-        if self._folds % FOLDS_A_SLICE == 0 or loop.time() - self._slice > SLICE:
-            await asyncio.sleep(0)
-            self._slice = loop.time()
 
 
 def _with_days(spec: WorkloadSpec, state: State, past: Past, now: float) -> State:

@@ -11,8 +11,10 @@ do not delay it.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from scaler.config import signals
 from scaler.config.workload import WorkloadSpec
@@ -82,7 +84,10 @@ class Schedule:
         """
         backfills = sum(item.began is not None and not item.backfilled for item in items)
         crowd = self.is_crowd(items, now, waiting)
-        for item in sorted(items, key=lambda item: (item.decision is not None, not item.unseen)):
+        new_ones_first = sorted(
+            _of_each_namespace(items), key=lambda item: (item.decision is not None, not item.unseen)
+        )
+        for item in new_ones_first:
             first_look = crowd and item.unseen
             if not item.backfilled:
                 can_wait = crowd and item.decision is not None
@@ -129,6 +134,16 @@ class Schedule:
         waits = [item.first_asked + KUBERNETES_WAIT for item in items if awaits_kubernetes(item, cluster, now)]
         ticks = [Cadence(phase).grid(now, interval) + interval for phase, interval in grids]
         return max(min(waits + ticks) - now, 0.01)
+
+
+def _of_each_namespace(items: Iterable[Workload]) -> list[Workload]:
+    """Sort workloads so that one of each namespace comes, then the second of each: a1 a2 a3 b1 -> a1 b1 a2 a3."""
+    turns: Counter[str] = Counter()
+    ranked = []
+    for item in items:
+        turns[item.request.namespace] += 1
+        ranked.append((turns[item.request.namespace], item))
+    return [item for _, item in sorted(ranked, key=itemgetter(0))]
 
 
 def at_zero(item: Workload) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any, Protocol
 
-from scaler.config.trigger import metric_name
+from scaler.config.trigger import MAX_KEYS, MAX_METADATA_LENGTH, metric_name
 from scaler.decision.decision import Decision
-from scaler.model.errors import ScalerError, UnknownMetric
+from scaler.model.errors import ConfigError, ScalerError, UnknownMetric
 from scaler.model.fields import show
 from scaler.model.measurement import Request
 from scaler.server.activity import Said, speak
@@ -20,12 +20,17 @@ from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.streams import End, Streams, before
 
 TARGET = 1  # the value is a number of replicas already
+MAX_BYTES = 4 * MAX_METADATA_LENGTH + 4096  # of a question: more is surely too much, and is not taken apart
 REMEMBERED_BYTES = 2048  # of a question; larger ones are taken apart each time
 ASK_AGAIN = 5.0  # seconds after which a stream looks whether its trigger is still wrong
 
 
 class Engine(Protocol):
     """What the wire needs of the engine."""
+
+    async def turn(self, namespace: str) -> None:
+        """Wait until a call of a namespace may be answered."""
+        ...
 
     async def read(self, request: Request) -> Decision:
         """Return the newest decision, waiting a bounded time for the first one; raises ScalerError."""
@@ -50,10 +55,12 @@ class ExternalScaler:
 
     async def GetMetricSpec(self, ref: Any, _context: object) -> Any:  # noqa: N802 - KEDA's name, as all below
         """The one metric of a trigger."""
+        await self._engine.turn(ref.namespace)
         return _spec(metric_name(ref.scalerMetadata))
 
     async def StreamMetricSpec(self, ref: Any, context: Any) -> None:  # noqa: N802
         """The same; it never changes while the stream is open, since a change of the trigger opens a new one."""
+        await self._engine.turn(ref.namespace)
         with self._streams.open() as end:
             await context.write(_spec(metric_name(ref.scalerMetadata)))
             await end
@@ -64,6 +71,7 @@ class ExternalScaler:
         An empty name is unknown too. KEDA always sends one, and gives what it gets the name it asked for, so an answer
         to no question could only be added to the wrong sum.
         """
+        await self._engine.turn(request.scaledObjectRef.namespace)
         asked, name = _asked(request.scaledObjectRef)
         if request.metricName != name:
             raise UnknownMetric(f"no metric {show(request.metricName)}: this trigger offers {name}")
@@ -72,12 +80,14 @@ class ExternalScaler:
 
     async def IsActive(self, ref: Any, _context: object) -> Any:  # noqa: N802
         """Whether the workload is active."""
+        await self._engine.turn(ref.namespace)
         decision = await self._engine.read(_asked(ref)[0])
         return _ACTIVITY[decision.answer_or_error().active]
 
     async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
         """The activity of a workload, as `activity.speak` words it."""
         said = Said()
+        await self._engine.turn(ref.namespace)
         with self._streams.open() as end:
             async for decision in self._decisions(_asked(ref)[0], end):
                 said, word = speak(said, decision)
@@ -101,9 +111,22 @@ def _asked(ref: Any) -> tuple[Request, str]:
 
     The same few questions come again and again, and Go sends the keys of a map in any order: their deterministic
     encoding, which costs next to nothing, is what they are remembered by.
+
+    Raises:
+        ConfigError: it is larger than any trigger may be.
     """
+    if ref.ByteSize() > MAX_BYTES:
+        raise _too_large(ref)
     encoded = ref.SerializeToString(deterministic=True)
     return _remembered(encoded) if len(encoded) <= REMEMBERED_BYTES else _decoded(encoded)
+
+
+def _too_large(ref: Any) -> ConfigError:
+    metadata, allowed = ref.scalerMetadata, f"at most {MAX_KEYS} keys and {MAX_METADATA_LENGTH} characters"
+    problem = f"has {len(metadata)} keys and {ref.ByteSize()} bytes"
+    if 0 < len(metadata) <= MAX_KEYS:
+        problem += f", most of them in {show(max(metadata, key=lambda key: len(metadata[key])))}"
+    return ConfigError("trigger", "metadata", problem, allowed)
 
 
 def _decoded(encoded: bytes) -> tuple[Request, str]:

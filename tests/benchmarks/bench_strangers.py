@@ -1,36 +1,63 @@
-"""What a flood of made-up workloads costs an honest one: latency before and during, errors, certainty.
+"""What a flood of calls costs an honest workload: its latency before and during, its errors, its certainty.
 
-usage: bench_strangers.py [COUNT] [SECONDS]      10,000 workloads in one namespace, for 30 s, from 100 callers at a time
+usage: bench_strangers.py [SECONDS] [FLOOD ...]      20 s each of `bare`, `own`, `wrong`, `new` and `many`
 
-A real Prometheus and the real service on loopback. The honest one asks five times a second from a process of its own.
-Run it on a machine that does nothing else: what is measured is who waits for whom.
+    bare    the floor: a grpc.aio server that answers the same calls with constant bytes
+    own     one namespace asks for its one workload, as fast as it is answered
+    wrong   one namespace sends triggers that are refused, each another one
+    new     one namespace makes up workloads: 10,000 of them
+    many    the same, each in a namespace of its own
+
+Each flood comes from 100 callers at a time, on a connection of their own. The honest one asks ten times a second from a
+process of its own. A real Prometheus and the real service on loopback. Run it on a machine that does nothing else: what
+is measured is who waits for whom.
 """
 
 import asyncio
+import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
 from support.process import serving
-from support.prometheus_server import Pages, Prometheus, until
+from support.prometheus_server import Pages, Prometheus, openmetrics, series, until
 
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 CALLERS = 100
+MADE_UP = 10_000
+CALM = 10.0  # seconds in which the honest one asks alone
 PAGE = 'vllm:num_requests_waiting{model_name="llama"} 3\nvllm:num_requests_running{model_name="llama"} 2\n'
 HONEST = {"formula": "queue-depth", "model": "llama", "target": "1"}
+ANSWER = pb.GetMetricsResponse(metricValues=[pb.MetricValue(metricName="queue-depth", metricValue=5)])
 
 
 def question(namespace: str, name: str, metadata: dict[str, str]) -> object:
     ref = pb.ScaledObjectRef(namespace=namespace, name=name, scalerMetadata=metadata)
     return pb.GetMetricsRequest(scaledObjectRef=ref, metricName="queue-depth")
+
+
+def made_up(namespace: str, number: int) -> object:
+    trigger = {"formula": "queue-depth", "model": f"m{number % MADE_UP}", "target": "8"}
+    return question(namespace, f"w{number % MADE_UP}", trigger)
+
+
+FLOODS = {
+    "bare": lambda number: made_up("red", number),
+    "own": lambda _number: made_up("red", 0),
+    "wrong": lambda number: question("red", "wrong", {"formula": f"queue-dept{number}"}),
+    "new": lambda number: made_up("red", number),
+    "many": lambda number: made_up(f"red-{number}", number),
+}
 
 
 def honest(address: str, seconds: float) -> None:
@@ -44,28 +71,26 @@ def honest(address: str, seconds: float) -> None:
             except grpc.RpcError as error:
                 said = f"{error.code().name}: {error.details()}"
             rows.append((began, time.time() - began, said))
-            time.sleep(0.2)
+            time.sleep(0.1)
     print(json.dumps(rows))
 
 
-async def flood(address: str, count: int, seconds: float) -> int:
-    """Ask for made-up workloads, as many at a time as there are callers; returns how often."""
-    until_then, asked = time.time() + seconds, 0
+async def flood(address: str, seconds: float, make) -> Counter[str]:
+    """Ask, as many at a time as there are callers; returns how often which status came."""
+    until_then, seen, numbers = time.time() + seconds, Counter(), itertools.count()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = pb_grpc.ExternalScalerStub(channel)
 
         async def call() -> None:
-            nonlocal asked
             while time.time() < until_then:
-                asked += 1
-                made_up = {"formula": "queue-depth", "model": f"m{asked % count}", "target": "8"}
                 try:
-                    await stub.GetMetrics(question("made-up", f"w{asked % count}", made_up), timeout=20)
-                except grpc.aio.AioRpcError:
-                    continue
+                    await stub.GetMetrics(make(next(numbers)), timeout=20)
+                    seen["OK"] += 1
+                except grpc.aio.AioRpcError as error:
+                    seen[error.code().name] += 1
 
         await asyncio.gather(*(call() for _ in range(CALLERS)))
-    return asked
+    return seen
 
 
 def summary(rows: list[tuple[float, float, str]], since: float, to: float) -> str:
@@ -74,33 +99,79 @@ def summary(rows: list[tuple[float, float, str]], since: float, to: float) -> st
     took = sorted(row[1] * 1000 for row in some)
     failed = [row[2] for row in some if row[2]]
     p50, p99 = (took[min(len(took) - 1, int(len(took) * part))] for part in (0.5, 0.99))
-    return f"{len(some)} calls, {len(failed)} errors, p50 {p50:.1f} ms, p99 {p99:.1f} ms {failed[:1]}"
+    return f"{len(some):4} calls, {len(failed)} errors, p50 {p50:6.1f} ms, p99 {p99:6.1f} ms {failed[:1] or ''}"
 
 
-def main(count: int, seconds: float) -> None:
+def measure(name: str, address: str, seconds: float) -> None:
+    """Flood a server, and print what its honest client saw before and meanwhile."""
+    command = [sys.executable, __file__, "honest", address, str(CALM + seconds + 3)]
+    asking = subprocess.Popen(command, stdout=subprocess.PIPE)
+    time.sleep(2)  # until it has begun
+    start = time.time()
+    time.sleep(CALM - 2)
+    began = time.time()
+    seen = asyncio.run(flood(address, seconds, FLOODS[name]))
+    ended = began + seconds
+    rows = json.loads(asking.communicate()[0])
+    answers = ", ".join(f"{count} {status}" for status, count in seen.most_common())
+    print(f"{name:6} flood of {seen.total()} calls in {seconds:.0f} s: {answers}; load {os.getloadavg()[0]:.1f}")
+    print(f"       honest before: {summary(rows, start, began)}")
+    print(f"       honest during: {summary(rows, began, ended)}", flush=True)
+
+
+async def bare() -> None:
+    """Serve constant bytes, as little as a server can do."""
+
+    async def answer(_request: bytes, _context: object) -> bytes:
+        return ANSWER.SerializeToString()
+
+    server = grpc.aio.server()
+    methods = {"GetMetrics": grpc.unary_unary_rpc_method_handler(answer)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("externalscaler.ExternalScaler", methods)])
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    await server.start()
+    await server.wait_for_termination()
+
+
+def measure_bare(seconds: float) -> None:
+    process = subprocess.Popen([sys.executable, __file__, "serve-bare"], stdout=subprocess.PIPE)
+    try:
+        measure("bare", f"127.0.0.1:{int(process.stdout.readline())}", seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def past(instance: str) -> str:
+    """Ten minutes of the honest workload, so that it is believed at once."""
+    own = {"job": "llm-0", "instance": instance, "namespace": "demo", "pod": "llm-0"}
+    since, lines = time.time() - 600, []
+    for name, value in (("up", 1), ("vllm:num_requests_waiting", 3), ("vllm:num_requests_running", 2)):
+        labels = own if name == "up" else {**own, "model_name": "llama"}
+        lines += series(name, labels, f"{value}x39", since)
+    return openmetrics(lines)
+
+
+def main(seconds: float, floods: list[str]) -> None:
     folder, pages = Path(tempfile.mkdtemp()), Pages()
     pages.pages["llm-0"] = PAGE
     prometheus = Prometheus(folder / "prometheus")
-    target = {"targets": [f"127.0.0.1:{pages.port}"], "labels": {"namespace": "demo", "pod": "llm-0"}}
+    instance = f"127.0.0.1:{pages.port}"
+    prometheus.load(past(instance))
+    target = {"targets": [instance], "labels": {"namespace": "demo", "pod": "llm-0"}}
     prometheus.scrape([{"job_name": "llm-0", "metrics_path": "/llm-0/metrics", "static_configs": [target]}])
     prometheus.start()
     try:
+        if "bare" in floods:
+            measure_bare(seconds)
         with serving(folder, prometheus.url) as server:
-            # It believes nothing before Prometheus has two minutes of past.
             until(lambda: "so 5 replicas" in server.ask(**HONEST)[1], tries=4800)
-            lasts = seconds + 30
-            command = [sys.executable, __file__, "honest", server.grpc, str(lasts)]
-            asking = subprocess.Popen(command, stdout=subprocess.PIPE)
-            start = time.time()
-            time.sleep(15)
-            began = time.time()
-            asked = asyncio.run(flood(server.grpc, count, seconds))
-            ended = time.time()
-            rows = json.loads(asking.communicate()[0])
+            command = [sys.executable, __file__, "honest", server.grpc, "62"]  # what was served for a minute is known
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            for name in floods:
+                if name != "bare":
+                    measure(name, server.grpc, seconds)
             [decision] = json.loads(server.get("/api/v1/explain/demo/llama"))["decisions"]
-            print(f"{asked} calls for {count} made-up workloads in {ended - began:.0f} s")
-            print(f"honest before: {summary(rows, start, began)}")
-            print(f"honest during: {summary(rows, began, ended)}")
             print(f"honest after: certainty {decision['certainty']}")
     finally:
         prometheus.kill()
@@ -110,6 +181,7 @@ def main(count: int, seconds: float) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["honest"]:
         honest(sys.argv[2], float(sys.argv[3]))
+    elif sys.argv[1:2] == ["serve-bare"]:
+        asyncio.run(bare())
     else:
-        given = [float(word) for word in sys.argv[1:]]
-        main(int(given[0]) if given else 10_000, given[1] if len(given) > 1 else 30.0)
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 20.0, sys.argv[2:] or list(FLOODS))

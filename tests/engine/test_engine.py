@@ -11,7 +11,6 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine import fold as fold_module
 from scaler.engine.engine import LONGEST_REST, Engine
-from scaler.engine.fold import FOLDS_A_SLICE
 from scaler.engine.limits import Limits
 from scaler.engine.schedule import CALM
 from scaler.model.errors import ConfigError, NoAnswer, Overloaded, UnknownFormula
@@ -136,7 +135,7 @@ def test_calls_are_answered_while_a_long_past_is_folded():
         while not deciding.done():
             await asyncio.sleep(0)
             turns += source.answered
-        assert turns > 3600 / FOLDS_A_SLICE
+        assert turns > 100, "one for each slice of work"
         await engine.close()
 
     play(scenario())
@@ -237,9 +236,11 @@ def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
         waiting, ticks = [], []
         for number in range(9):
             waiting.append(asyncio.ensure_future(engine.read(request(f"w{number}"))))
-            await asyncio.sleep(0)
+            while len(engine.registry.workloads) <= number:  # noqa: ASYNC110 - it has its turn
+                await asyncio.sleep(0)
             ticks.append(asyncio.ensure_future(engine.tick(START)))
-            await asyncio.sleep(0)
+            for _ in range(20):  # until its question is asked, or waits
+                await asyncio.sleep(0)
         other = await first(engine, request("other", endpoint="quick"))
         assert other.replicas == 4, "and nobody else waits for it"
         release.set()

@@ -292,7 +292,9 @@ def test_another_object_that_comes_while_the_old_one_is_measured_is_measured_its
         world = World(load={"a": 100, "b": 10})
         world.engine.update_cluster(cluster(scaled(own=pods("a"))))
         ticking = asyncio.ensure_future(world.engine.tick(START))
-        await asyncio.sleep(0)
+        [workload] = world.engine.registry.workloads.values()
+        while not workload.plan.pods:  # noqa: ASYNC110 - until it is asked about
+            await asyncio.sleep(0)
         world.engine.update_cluster(cluster(scaled(own=pods("b"), uid="another")))
         await ticking
         assert world.engine.decisions() == []

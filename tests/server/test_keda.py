@@ -72,6 +72,7 @@ async def test_one_mebibyte_of_metadata_is_answered_with_a_sentence():
         assert (seen.name, seen.target) == ("queue", 1.0)
         assert seen.error == (
             "rpc error: code = INVALID_ARGUMENT desc = "
-            "trigger: model: a value of 1048576 characters; allowed: at most 8192"
+            "trigger: metadata: has 3 keys and 1048662 bytes, most of them in 'model'; "
+            "allowed: at most 64 keys and 16384 characters"
         )
         assert (await operator.poll(ref())).active is False

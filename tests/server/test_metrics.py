@@ -153,8 +153,7 @@ async def test_open_metrics_is_spoken_to_who_asks_for_it():
 
 async def test_many_workloads_do_not_hold_up_the_loop_while_the_page_is_written():
     async with world() as w, client(w.address) as stub, pages(w) as url:
-        for number in range(200):
-            await stub.IsActive(ref(name=f"chat-{number}"))
+        await asyncio.gather(*(stub.IsActive(ref(name=f"chat-{number}")) for number in range(200)))
         page, turns = asyncio.ensure_future(get(f"{url}/metrics")), 0
         while not page.done():
             await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -34,22 +35,26 @@ def held():
 
 @pytest.mark.real
 def test_a_server_that_hangs_for_long_leaves_nothing_behind(start_prometheus):
-    """Thirty ticks, as of ten minutes at 20 s each: each costs its time-out, and no thread or file more than the first."""
+    """Sixty ticks, as of ten minutes: each costs its time-out, and no thread, file or memory more than the first ones."""
     server = start_prometheus()
-    source = PrometheusSource(Endpoint("p", server.url, timeout=0.1))
+    source = PrometheusSource(Endpoint("p", server.url, timeout=0.05))
     before = held()
     server.pause()
+    tracemalloc.start()
     try:
-        counts = []
-        for _ in range(30):
+        counts, memory = [], []
+        for _ in range(60):
             [found] = source.fetch([HONEST], [time.time()])[HONEST]
             assert isinstance(found, Failure)
             counts.append(held())
+            memory.append(tracemalloc.get_traced_memory()[0])
     finally:
         server.resume()
+        tracemalloc.stop()
     threads, files = (max(column) for column in zip(*counts, strict=True))
     assert threads <= before[0] + CONNECTIONS
     assert files <= before[1] + 2 * CONNECTIONS, "a connection each, and one that is being replaced"
+    assert min(memory[-10:]) < max(memory[20:30]) + 50_000, "bytes"
     answers = (source.fetch([HONEST], [time.time()])[HONEST][0] for _ in range(100))
     assert any(isinstance(one, Reading) for one in answers), "it is asked again as before"
     source.close()
