@@ -13,11 +13,13 @@ none.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -200,6 +202,12 @@ def application(pages: Pages) -> web.Application:
     return app
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether aiohttp logs a fault of ours; what is no HTTP, such as gRPC at this port, is its sender's."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
 async def serve(pages: Pages, address: str, idle: float = IDLE) -> web.AppRunner:
     """Listen, until the runner that is returned is cleaned up.
 
@@ -212,8 +220,10 @@ async def serve(pages: Pages, address: str, idle: float = IDLE) -> web.AppRunner
         ConfigError: the address cannot be had.
     """
     host, port = split(address, "admin.address")
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_ours)
     # aiohttp reckons this from the connection's first moment, and headers that come slowly do not move it.
-    runner = web.AppRunner(application(pages), access_log=None, keepalive_timeout=idle)
+    runner = web.AppRunner(application(pages), access_log=None, keepalive_timeout=idle, logger=logger)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -20,15 +20,16 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from scaler.server.address import probe, split
-from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
+from scaler.server.hang_up import hang_up
 from scaler.server.servicer import Engine, ExternalScaler
-from scaler.server.status import SERVICE, Boundary
+from scaler.server.status import SERVICE, Boundary, register
 from scaler.server.streams import Streams
 from scaler.server.tls import Certificates, TlsFiles
 
 logger = logging.getLogger(__name__)
 
 HANDSHAKE_MS = 20_000  # for which a connection may say nothing; gRPC's own default is two minutes
+LAST_ANSWERS, LOOK = 5.0, 0.02  # seconds for the calls that are under way at the end, and between looks at them
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that too much gets a sentence as its answer
 
 
@@ -100,7 +101,7 @@ class Server:
         _prefer_upb()
         server = grpc.aio.server(options=self._listen.options())
         scaler = ExternalScaler(self._engine, self.streams)
-        pb_grpc.add_ExternalScalerServicer_to_server(self._boundary.around(scaler), server)
+        register(self._boundary.around(scaler), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         await self._health.set(SERVICE.full_name, health_pb2.HealthCheckResponse.SERVING)
         if self._listen.reflection:
@@ -131,12 +132,13 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self.streams.drain()
         await asyncio.sleep(self._listen.drain)
-        await self._until_calm()
+        if not await self._is_calm():
+            await self._hang_up()
         await self._server.stop(self._listen.grace)
         self.port = 0
 
-    async def _until_calm(self) -> None:
-        """Wait until no call has come for a while.
+    async def _is_calm(self) -> bool:
+        """Wait until no call has come for a while, and return whether that was so in time.
 
         gRPC's own stop cancels calls that were sent before the client heard of it (grpc/grpc#41785), so it is only for
         a server that nobody asks any more. A client leaves at the latest when its connection is too old, and that
@@ -144,13 +146,23 @@ class Server:
         """
         calm = self._listen.calm
         if not calm:
-            return
+            return True
         for _ in range(math.ceil(self._listen.grace / calm)):
             seen = self._boundary.calls
             await asyncio.sleep(calm)
             if seen == self._boundary.calls:
-                return
-        logger.warning("clients are still asking; some of their calls may be cancelled")
+                return True
+        return False
+
+    async def _hang_up(self) -> None:
+        """Leave clients that go on asking: what was asked is answered, and then each call is told UNAVAILABLE."""
+        self._boundary.leaving = True
+        for _ in range(math.ceil(LAST_ANSWERS / LOOK)):
+            if not self._boundary.under_way:
+                break
+            await asyncio.sleep(LOOK)
+        count = await asyncio.to_thread(hang_up, self.port)
+        logger.warning("clients are still asking; their connections are ended", extra={"connections": count})
 
     def problem(self) -> str:
         """Why it is not ready, or an empty text."""

@@ -7,9 +7,13 @@ import resource
 import socket
 import threading
 
+import grpc
 import pytest
 from support.process import serving
 from support.prometheus_server import until
+
+from scaler.server.pb import externalscaler_pb2 as pb
+from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 FORMULA = """
 name: load
@@ -90,6 +94,38 @@ def test_many_connections_that_say_little_take_no_file_from_the_service(tmp_path
         assert "no certain answer yet" in server.ask(formula="queue-depth", model="m")[1]
         assert server.get("/readyz").startswith("ready")
         assert "Too many open files" not in server.log.read_text()
+
+
+def test_a_service_that_is_ended_under_load_answers_every_call_or_says_unavailable(tmp_path):
+    """The callers go on asking, each on a connection of its own, until there is nobody any more."""
+    seen, over = [], threading.Event()
+
+    def ask_on(address, number):
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub = pb_grpc.ExternalScalerStub(channel)
+            trigger = {"formula": "queue-depth", "model": "m"}
+            ref = pb.ScaledObjectRef(namespace=f"n{number}", name="x", scalerMetadata=trigger)
+            while not over.wait(0.01):
+                for call in (stub.GetMetricSpec, stub.IsActive):
+                    try:
+                        call(ref, timeout=20)
+                        seen.append("OK")
+                    except grpc.RpcError as error:
+                        seen.append(error.code().name)
+
+    with serving(tmp_path, "http://127.0.0.1:1", "--grpc-grace", "1s") as server:
+        callers = [threading.Thread(target=ask_on, args=(server.grpc, number)) for number in range(8)]
+        for one in callers:
+            one.start()
+        try:
+            until(lambda: seen.count("OK") > 30)
+            assert server.stop() == 0
+        finally:
+            over.set()
+            for one in callers:
+                one.join()
+        assert set(seen) == {"OK", "UNAVAILABLE"}
+        assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.real

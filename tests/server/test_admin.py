@@ -171,6 +171,26 @@ async def test_a_port_in_use_is_said_in_one_sentence():
 # ---- connections that keep somebody waiting ----
 
 
+@pytest.mark.parametrize(
+    "sent", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), b"\x16\x03\x01\x02", b"GET / HTTP/9.9\r\nx\r\n\r\n"]
+)
+async def test_what_is_no_http_is_refused_without_a_traceback(sent, caplog):
+    """Such as gRPC, or TLS, that was sent to the wrong port."""
+    async with world() as w, pages(w) as url:
+        port = int(url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        assert b"Traceback" not in answer
+        if sent.startswith(b"PRI"):
+            async with client(f"127.0.0.1:{port}") as stub:
+                assert (await refused(stub.IsActive(ref(), timeout=20)))[0] == "UNAVAILABLE"
+        assert (await get(f"{url}/healthz")).text == "ok\n"
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+
+
 async def _drip(writer):
     """Send headers that never end, a byte at a time."""
     with contextlib.suppress(ConnectionError):

@@ -1,6 +1,7 @@
 """How the server comes and goes."""
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from scaler.model.errors import ConfigError
 from scaler.server import listen
 from scaler.server.listen import Listen, Server
 from scaler.server.status import SERVICE
+
+BUSY = {"waiting": 3.0, "running": 1.0}
 
 SCALER = SERVICE.full_name
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -187,18 +190,29 @@ async def test_no_call_is_lost_when_a_server_leaves_while_all_are_asking():
         assert {name.taken[0], name.taken[-1]} == set(ports)
 
 
-async def test_clients_that_never_leave_are_left_and_named_in_the_log(caplog):
+@pytest.mark.parametrize("callers", [1, 16])
+async def test_clients_that_never_leave_are_told_unavailable_and_named_in_the_log(callers, caplog):
     listen = replace(LOOPBACK, calm=0.05, grace=0.1)
-    async with world(listen=listen) as w, client(w.address) as stub:
-        await stub.IsActive(ref())
-        leaving = asyncio.create_task(w.servers[0].stop())
-        while not leaving.done():
-            try:
-                await stub.IsActive(ref())
-            except grpc.aio.AioRpcError:
-                break
-        await leaving
+    async with world(BUSY, listen=listen) as w, contextlib.AsyncExitStack() as stack:
+        seen = []
+
+        async def ask_on(stub):
+            while not seen or seen[-1] == "OK":
+                for call, asked in ((stub.GetMetrics, asking()), (stub.GetMetricSpec, ref()), (stub.IsActive, ref())):
+                    try:
+                        await call(asked)
+                        seen.append("OK")
+                    except grpc.aio.AioRpcError as error:
+                        seen.append(error.code().name)
+
+        stubs = [await stack.enter_async_context(client(w.address)) for _ in range(callers)]
+        await asyncio.gather(*(stub.IsActive(ref()) for stub in stubs))
+        callings = [asyncio.create_task(ask_on(stub)) for stub in stubs]
+        await w.servers[0].stop()
+        await asyncio.gather(*callings)
+        assert set(seen) == {"OK", "UNAVAILABLE"}, "an answer, or what KEDA asks again after"
     assert "clients are still asking" in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_stopping_twice_or_before_the_start_is_harmless():
