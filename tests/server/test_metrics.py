@@ -9,6 +9,7 @@ from server.world import asking, catalog, client, ref, refused, world
 from support.timelines import START, fold, workload
 
 from scaler.config.catalog import Catalog
+from scaler.engine.limits import Limits
 from scaler.model.measurement import Reading, Replicas
 from scaler.server import metrics
 
@@ -152,7 +153,7 @@ async def test_open_metrics_is_spoken_to_who_asks_for_it():
 
 
 async def test_many_workloads_do_not_hold_up_the_loop_while_the_page_is_written():
-    async with world() as w, client(w.address) as stub, pages(w) as url:
+    async with world(limits=Limits(budget=25)) as w, client(w.address) as stub, pages(w) as url:
         await asyncio.gather(*(stub.IsActive(ref(name=f"chat-{number}")) for number in range(200)))
         page, turns = asyncio.ensure_future(get(f"{url}/metrics")), 0
         while not page.done():
