@@ -250,7 +250,10 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
         told = "no replica is ready" if work else "no request has ended yet"
         return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
-    state, minute = _sampled(state, work, measured, seen, now)
+    samples, minute = _sampled(state, work, measured, seen, now)
+    season, expected = _season(state, measured, startup, now)
+    busiest = _busiest(state.busiest, samples[-1].in_flight, now)
+    state = replace(state, work=work, samples=samples, season=season, busiest=busiest)
     state = _kind(state, seen, now)
     if now - state.fitted >= REFITTED:
         state = replace(state, seats=_seats(seen, measured))
@@ -259,7 +262,6 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
     load = state.speed.work
     level, window = _level(state, now)
     slope = math.log(max(load(minute), 1e-3) / max(load(_means(state.samples, now, MEMORY)[0]), 1e-3))
-    state, expected = _season(state, measured, startup, now)
     forecast = Forecast(now, level.times(expected.factor) if expected else level, slope)
     state = _checked(spec, state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, lately, now)
@@ -313,8 +315,8 @@ def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Fl
 
 def _sampled(
     state: SloState, work: Flow, measured: Mapping[str, float], seen: PolicyInput, now: float
-) -> tuple[SloState, Flow]:
-    """Add this tick; and the flow of the last minute as a whole."""
+) -> tuple[tuple[Sample, ...], Flow]:
+    """The ticks of the last minutes with this one; and the flow of the last minute as a whole."""
     waits = measured["queued"] + measured["waiting"]
     in_flight = waits + measured["running"]
     last = state.samples[-1] if state.samples else None
@@ -335,8 +337,7 @@ def _sampled(
     flows = Flow(before.output + here.output, before.prompt + here.prompt)
     sample = Sample(now, here, in_flight, waits, seen.ready or 0, arrivals, flows, arrived + arrivals)
     first = bisect_right(state.samples, now - MEMORY, key=_at)
-    busiest = _busiest(state.busiest, in_flight, now)
-    return replace(state, work=work, samples=(*state.samples[first:], sample), busiest=busiest), minute
+    return (*state.samples[first:], sample), minute
 
 
 def _busiest(before: Busiest, in_flight: float, now: float) -> Busiest:
@@ -390,13 +391,13 @@ def _level(state: SloState, now: float) -> tuple[Flow, float]:
 
 def _season(
     state: SloState, measured: Mapping[str, float], startup: float, now: float
-) -> tuple[SloState, "Rise | None"]:
-    """Add what is worked off to what is remembered of the days; and what they let expect one start-up from now."""
+) -> tuple["Season", "Rise | None"]:
+    """The days with what is worked off at this tick; and what they let expect one start-up from now."""
     from scaler.policy import season
 
     flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
     known = season.ticked(state.season, UNKNOWN.work(flow), startup + SYNC, now)
-    return replace(state, season=known), season.rise(known, startup + SYNC, now)
+    return known, season.rise(known, startup + SYNC, now)
 
 
 def recalled(state: SloState, past: Past, now: float) -> SloState:
