@@ -63,6 +63,7 @@ class _Grid:
     log_miss: Vector  # step x curve: the logarithm of how likely a request misses
     log_meet: Vector  # and that it does not
     prior: Vector  # (knee x steepness) x floor: the logarithm of how likely each is before anything was seen
+    knees: Vector  # knee x steepness: the logarithm of the knee
 
 
 def _knees() -> Vector:
@@ -84,7 +85,7 @@ def _grid() -> _Grid:
     near = np.exp(-0.5 * (knees / FORETOLD) ** 2)
     likely = (1 - ASTRAY) * near / near.sum() + ASTRAY / KNEES
     shapes = np.log(np.outer(likely, STEEP)).reshape(-1, 1)
-    return _Grid(missing, log_miss, log_meet, shapes - floors / FLOOR_SCALE)
+    return _Grid(missing, log_miss, log_meet, shapes - floors / FLOOR_SCALE, knee)
 
 
 def step_of(load: float) -> int:
@@ -149,7 +150,7 @@ def curve(counts: Counts, least: float = 0.0) -> Curve:
     likely = missed @ grid.log_miss[seen] + (counts[0, seen] - missed) @ grid.log_meet[seen]
     likely = likely.reshape(-1, len(FLOORS)) + grid.prior
     if least > 0:
-        likely -= DOUBT * (np.repeat(_knees(), len(STEEPNESS)) < math.log(least))[:, None]
+        likely[grid.knees < math.log(least)] -= DOUBT
     weight = np.exp(likely - likely.max())
     weight /= weight.sum()
     shapes = weight.sum(axis=1)
