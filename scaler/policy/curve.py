@@ -52,6 +52,11 @@ USUAL = 0.15  # how wrong a forecast is before anything is known: a logarithm's 
 USUAL_WEIGHT = 10.0  # as much as so many forecasts that were seen in a load like this one
 NEAR, NEAR_SLOPE = 0.25, 0.3  # loads and slopes that are alike, as logarithms' standard deviations
 
+_OFF: Vector = WIDTH * np.arange(-SPAN, SPAN + 1, dtype=np.float64)  # logarithms of how far a forecast may be off
+_USUAL: Vector = np.exp(-0.5 * (_OFF / USUAL) ** 2)
+_USUAL /= _USUAL.sum()
+_INVERSE_STEEPNESS: Vector = np.tile(1 / np.array(STEEPNESS), KNEES)  # knee x steepness
+
 Counts = Vector  # 2 x step: requests, and those of them that missed
 
 
@@ -66,15 +71,10 @@ class _Grid:
     knees: Vector  # knee x steepness: the logarithm of the knee
 
 
-def _knees() -> Vector:
-    """All knees that there may be, as logarithms."""
-    return LOWEST + WIDTH * (FIRST + np.arange(KNEES, dtype=np.float64))
-
-
 @cache
 def _grid() -> _Grid:
     loads = LOWEST + WIDTH * np.arange(STEPS, dtype=np.float64)
-    knees = _knees()
+    knees = LOWEST + WIDTH * (FIRST + np.arange(KNEES, dtype=np.float64))
     knee, steep = (axis.ravel() for axis in np.meshgrid(knees, STEEPNESS, indexing="ij"))
     exponent = np.clip(steep[:, None] * (loads[None, :] - knee[:, None]), -40, 40)
     missing: Vector = 1 / (1 + np.exp(-exponent))
@@ -177,19 +177,18 @@ def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
     Returns:
         Weights of the steps from -SPAN to SPAN.
     """
-    off = WIDTH * np.arange(-SPAN, SPAN + 1)
-    usual: Vector = np.exp(-0.5 * (off / USUAL) ** 2)
-    usual *= USUAL_WEIGHT / usual.sum()
     here = math.log(level)
     client = np.zeros(2 * SPAN + 1)
     client[_place(np.log(np.array([1 + 2 * min(1.0, 1 / level)])))] = CLIENT
     if pairs is None:
-        return np.asarray(usual / usual.sum() + client / UNSEEN)
+        return np.asarray(_USUAL + client / UNSEEN)
     apart = ((pairs[:, 0] - here) / NEAR) ** 2 + ((pairs[:, 2] - slope) / NEAR_SLOPE) ** 2
     broke = np.abs(pairs[:, 1]) > BREAK
-    goes_on = usual + np.bincount(_place(pairs[:, 1]), np.where(broke, 0.0, np.exp(-0.5 * apart)), 2 * SPAN + 1)
+    goes_on = USUAL_WEIGHT * _USUAL + np.bincount(
+        _place(pairs[:, 1]), np.where(broke, 0.0, np.exp(-0.5 * apart)), 2 * SPAN + 1
+    )
     begins = np.bincount(_place(pairs[:, 0] + pairs[:, 1] - here), minlength=2 * SPAN + 1) / len(pairs)
-    begins = np.convolve(begins, usual / usual.sum(), "same")
+    begins = np.convolve(begins, _USUAL, "same")
     all_seen = len(pairs) + UNSEEN
     chance = broke.sum() / all_seen
     return np.asarray((1 - chance) * goes_on / goes_on.sum() + chance * begins + client / all_seen)
@@ -197,7 +196,8 @@ def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
 
 def _place(off: Vector) -> npt.NDArray[np.intp]:
     """The steps by which loads are off, from 0 for the lowest."""
-    return np.asarray(np.clip(np.rint(off / WIDTH), -SPAN, SPAN).astype(np.intp) + SPAN)
+    steps = np.minimum(np.maximum(np.rint(off / WIDTH), -SPAN), SPAN)  # np.clip takes as long as all the rest
+    return np.asarray(steps.astype(np.intp) + SPAN)
 
 
 def remembered(pairs: Vector | None, level: float, came: float, slope: float, most: int) -> Vector:
@@ -217,8 +217,7 @@ def carries(known: Curve, wrong: Vector, budget: float) -> tuple[float, float]:
     Returns:
         The load as it is forecast, and the load that the curve alone would allow: their ratio is the margin.
     """
-    factor = np.exp(WIDTH * np.arange(-SPAN, SPAN + 1))
-    weight = wrong * factor  # a load three times as high has three times as many requests
+    weight = wrong * np.exp(_OFF)  # a load three times as high has three times as many requests
     padded = np.concatenate([np.full(SPAN, known.misses[0]), known.misses, np.full(SPAN, known.misses[-1])])
     expected = np.correlate(padded, weight / weight.sum(), "valid")
     alone = _last_within(known.misses, budget)
@@ -228,7 +227,7 @@ def carries(known: Curve, wrong: Vector, budget: float) -> tuple[float, float]:
 
 def _typical(shapes: Vector, budget: float) -> float:
     """The load at which so many of the curves as have to be believed have reached the budget."""
-    reach = (_knees()[:, None] + math.log(budget / (1 - budget)) / np.array(STEEPNESS)[None, :]).ravel()
+    reach = _grid().knees + math.log(budget / (1 - budget)) * _INVERSE_STEEPNESS
     order = np.argsort(reach)
     place = int(np.searchsorted(np.cumsum(shapes[order]), BELIEVED))
     return math.exp(reach[order[min(place, len(order) - 1)]])

@@ -250,18 +250,19 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
         told = "no replica is ready" if work else "no request has ended yet"
         return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
-    samples, minute = _sampled(state, work, measured, seen, now)
-    season, expected = _season(state, measured, startup, now)
-    busiest = _busiest(state.busiest, samples[-1].in_flight, now)
-    state = replace(state, work=work, samples=samples, season=season, busiest=busiest)
     state = _kind(state, seen, now)
     if now - state.fitted >= REFITTED:
         state = replace(state, seats=_seats(seen, measured))
-    lately = _lately(state, measured, now)
-    state = _speed(state, measured, lately, now)
+    samples, minute = _sampled(state, work, measured, seen, now)
+    season, expected = _season(state, measured, startup, now)
+    busiest = _busiest(state.busiest, samples[-1].in_flight, now)
+    lately = _lately(samples, measured, now)
+    known = _speed(state.speed, samples, measured, lately, now)
+    state = replace(state, work=work, samples=samples, season=season, busiest=busiest, speed=known)
     load = state.speed.work
-    level, window = _level(state, now)
-    slope = math.log(max(load(minute), 1e-3) / max(load(_means(state.samples, now, MEMORY)[0]), 1e-3))
+    longest = _means(samples, now, MEMORY)[0]
+    level, window = _level(state, longest, now)
+    slope = math.log(max(load(minute), 1e-3) / max(load(longest), 1e-3))
     forecast = Forecast(now, level.times(expected.factor) if expected else level, slope)
     state = _checked(spec, state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, lately, now)
@@ -375,10 +376,10 @@ def _means(samples: tuple[Sample, ...], now: float, window: float) -> tuple[Flow
     return Flow(output, prompt), (last.arrived - first.arrived + first.arrivals) / count
 
 
-def _level(state: SloState, now: float) -> tuple[Flow, float]:
+def _level(state: SloState, longest: Flow, now: float) -> tuple[Flow, float]:
     """The load that is believed, and over which window: the longest, unless a shorter one is surely another."""
     work = state.speed.work
-    level, chosen = _means(state.samples, now, MEMORY)[0], MEMORY
+    level, chosen = longest, MEMORY
     for window in WINDOWS:
         mean, arrivals = _means(state.samples, now, window)
         error = CERTAIN * math.sqrt(SCATTER / max(arrivals * window, 1.0))
@@ -411,9 +412,9 @@ def recalled(state: SloState, past: Past, now: float) -> SloState:
 RECALL = Recall(frozenset({"prompts", "generated"}), recalled)
 
 
-def _lately(state: SloState, measured: Mapping[str, float], now: float) -> Lately:
+def _lately(samples: tuple[Sample, ...], measured: Mapping[str, float], now: float) -> Lately:
     """The last minute as a whole."""
-    samples = state.samples[-_count(state.samples, now) :]
+    samples = samples[-_count(samples, now) :]
     counts = [one.in_flight - one.waits for one in samples]
     ready = sum(one.ready for one in samples) / len(samples)
     return Lately(
@@ -425,14 +426,16 @@ def _lately(state: SloState, measured: Mapping[str, float], now: float) -> Latel
     )
 
 
-def _speed(state: SloState, measured: Mapping[str, float], lately: Lately, now: float) -> SloState:
+def _speed(
+    known: Speed, samples: tuple[Sample, ...], measured: Mapping[str, float], lately: Lately, now: float
+) -> Speed:
     """Learn how fast the requests of the last minute were answered, unless they queued or soon were many more."""
     flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
-    told = lately.running > 0 and lately.ready > 0 and flow.output > 0 and now - state.samples[0].at >= MINUTE
+    told = lately.running > 0 and lately.ready > 0 and flow.output > 0 and now - samples[0].at >= MINUTE
     if not told or lately.queued or not lately.steady:
-        return state
-    passed = min(now - state.samples[-2].at, MINUTE)
-    return replace(state, speed=speed.learnt(state.speed, flow, lately.running, lately.ready, passed))
+        return known
+    passed = min(now - samples[-2].at, MINUTE)
+    return speed.learnt(known, flow, lately.running, lately.ready, passed)
 
 
 def _kind(state: SloState, seen: PolicyInput, now: float) -> SloState:
@@ -491,7 +494,8 @@ def _evidence(
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
 
-    sample, stay = state.samples[-1], _stay(state, measured, now)
+    sample = state.samples[-1]
+    stay = min(lately.running / max(measured["requests_per_second"], 1e-9), MEMORY)  # a request's; by Little's law
     span = max(stay, MINUTE)
     first = _since(state.samples, now - span)
     before = state.samples[-2].at if len(state.samples) > 1 else now
@@ -530,12 +534,6 @@ def _least(spec: Slo, state: SloState) -> float:
     if state.seats is None or state.work is None:
         return 0.0
     return state.seats.least(_loads(spec, state, state.work), state.work.output, spec.itl)
-
-
-def _stay(state: SloState, measured: Mapping[str, float], now: float) -> float:
-    """Seconds that a request of the last minute ran, in the mean, as far as ticks are remembered (Little's law)."""
-    lately = [one.in_flight - one.waits for one in state.samples[-_count(state.samples, now) :]]
-    return min(sum(lately) / len(lately) / max(measured["requests_per_second"], 1e-9), MEMORY)
 
 
 def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: float) -> float | None:

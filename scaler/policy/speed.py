@@ -96,16 +96,16 @@ def learnt(before: Speed, flow: Flow, running: float, ready: float, passed: floa
     products = (1.0, *each, speed, each.output**2, each.output * each.prompt, each.prompt**2)
     terms = (*products, each.output * speed, each.prompt * speed)
     sums = tuple(kept * old + weight * new for old, new in zip(before.sums, terms, strict=True))
-    after = _solved(replace(before, sums=sums))
-    off = speed - (after.idle - after.work(each))
+    idle, output, prompt = _solved(sums)
+    off = speed - (idle - output * each.output - prompt * each.prompt)
     share = (1 - 0.5 ** (passed / HALF_LIFE_DRIFT)) * known
-    return replace(after, drift=before.drift + share * (off - before.drift))
+    return Speed(sums, idle, output, prompt, before.drift + share * (off - before.drift))
 
 
-def _solved(known: Speed) -> Speed:
-    """The least squares, with the usual slopes as so much evidence."""
-    weight, *sums = known.sums
-    output, prompt, speed, oo, op, pp, os, ps = (one / weight for one in sums)
+def _solved(sums: Sums) -> tuple[float, float, float]:
+    """The idle speed and the two slopes by least squares, with the usual slopes as so much evidence."""
+    weight, *others = sums
+    output, prompt, speed, oo, op, pp, os, ps = (one / weight for one in others)
     stiff_o, stiff_p = OUTPUT_WIDTH**-2 / weight, PROMPT_WIDTH**-2 / weight
     a, b, d = oo - output**2 + stiff_o, op - output * prompt, pp - prompt**2 + stiff_p
     right_o = stiff_o * OUTPUT - (os - output * speed)
@@ -113,5 +113,4 @@ def _solved(known: Speed) -> Speed:
     det = a * d - b * b
     per_output = max((right_o * d - right_p * b) / det, LEAST * OUTPUT)
     per_prompt = max((right_p * a - right_o * b) / det, LEAST * PROMPT)
-    idle = speed + per_output * output + per_prompt * prompt
-    return replace(known, idle=idle, output=per_output, prompt=per_prompt)
+    return speed + per_output * output + per_prompt * prompt, per_output, per_prompt
