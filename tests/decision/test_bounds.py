@@ -26,7 +26,7 @@ def decided(text=LOAD, **row):
 )
 def test_how_many_replicas_a_load_may_ask_for(load, replicas, problem):
     decision = decided(load=load, replicas=0)
-    assert decision.asked == replicas
+    assert decision.desired == replicas
     assert problem in "; ".join(decision.problems)
     assert bool(decision.problems) is bool(problem)
 
@@ -47,7 +47,7 @@ def test_as_many_pods_have_to_answer_as_there_are(answered, certainty):
 def test_an_answer_is_held_for_hold_for_and_no_longer():
     _, decisions = fold(workload(LOAD), [{"load": 5}, *[{"load": "refused"}] * 13])
     assert [decision.replicas for decision in decisions] == [5] * 13 + [None]
-    assert decisions[12].held == 60.0
+    assert decisions[12].uncertain_for == 60.0
 
 
 def test_a_sample_leaves_its_window_as_soon_as_it_is_as_old():
@@ -107,7 +107,7 @@ def test_of_each_replica_the_load_is_shared_and_no_surge_pod_raises_it():
     text = LOAD + "metricType: Value\n"
 
     def asked(load, current, ready):
-        return decided(text, load=load, replicas=Replicas(current, ready, 0)).asked
+        return decided(text, load=load, replicas=Replicas(current, ready, 0)).desired
 
     assert asked(2.0, 3, 3) == 6
     assert asked(1.0, 3, 4) == 3, "at its target, with a pod more for a rollout"
