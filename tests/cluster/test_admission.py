@@ -240,7 +240,7 @@ def test_what_a_limit_range_does_not_allow_is_refused(rule, requests, limits, re
         ({"containers": [{"name": "mesh"}]}, False),
         ({"containers": [{"name": "mesh", "resources": {"limits": {"cpu": "1"}}}]}, True),
         ({"initContainers": [{"name": "load", "resources": {"limits": {"cpu": "4"}}}]}, False),
-        ({"initContainers": [{"name": "load", "resources": {"limits": {"cpu": "5"}}}]}, True),
+        ({"initContainers": [{"name": "load", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "5"}}}]}, True),
     ],
 )
 def test_the_limit_of_a_pod_is_its_containers_together_or_an_initial_one_that_is_larger(more, refused):

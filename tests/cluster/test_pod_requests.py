@@ -12,6 +12,7 @@ def container(name="engine", kind="main", **requests):
 
 def test_an_amount_that_one_alone_has_is_the_greatest_though_it_is_nothing():
     assert greatest({"cpu": 2, "gpu": 0}, {"cpu": 1, "memory": 3}) == {"cpu": 2, "gpu": 0, "memory": 3}
+    assert greatest({}, {"gpu": 0}) == {"gpu": 0}
 
 
 def test_nothing_of_a_resource_is_not_asked_for():

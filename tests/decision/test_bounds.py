@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from support.timelines import START, fold, workload
+from support.timelines import START, fold, row, workload
 
+from scaler.decision.decide import decide
 from scaler.decision.state import MAX_MISSED_TICKS, State, expire, inherited
 from scaler.model.measurement import MAX_VALUE, Reading, Replicas
 
@@ -119,3 +120,36 @@ def test_of_each_replica_the_load_is_shared_and_no_surge_pod_raises_it():
 def test_a_number_for_an_activation_has_to_be_exceeded(load, active):
     spec = workload(LOAD, activationTarget="2")
     assert fold(spec, [{"load": load, "replicas": 0}])[1][0].active is active
+
+
+def test_a_second_tick_of_the_same_time_takes_the_place_of_the_first():
+    spec = workload(LOAD.replace("{prometheus: load}", "{prometheus: load, over: 30s, reduce: max}"))
+    state, _ = fold(spec, [{"load": 9}])
+    state, decision = decide(spec, state, row(START, load=4), START)
+    assert (decision.value, state.windows["load"]) == (4, ((START, 4),))
+
+
+# ---- what is not known -------------------------------------------------------------------------------------------------
+
+TWO = "name: two\nmetrics: {a: {prometheus: a}, b: {prometheus: b, onMissing: zero}}\nformula: a + b\ntarget: 1\n"
+
+
+def test_what_fails_and_would_count_as_zero_is_left_out_so_that_the_rest_may_raise():
+    _, decisions = fold(workload(TWO), [{"a": 2, "b": 1}, {"a": 7, "b": "refused"}])
+    assert [(decision.replicas, decision.certainty) for decision in decisions] == [(3, "certain"), (7, "held")]
+    assert decisions[1].partial. == ("b",)
+    strict = TWO.replace(", onMissing: zero", "")
+    assert fold(workload(strict), [{"a": 2, "b": 1}, {"a": 7, "b": "refused"}])[1][1].replicas == 3
+
+
+def test_of_the_scale_target_what_is_not_known_is_named():
+    text = LOAD.replace("formula: load", "formula: load * replicas / ready")
+    [problem] = decided(text, load=4, replicas=Replicas(3, None, 0)).problems
+    assert problem == "`ready` not known: that needs access to Kubernetes, or kube-state-metrics in the endpoint"
+
+
+def test_a_policy_is_told_that_a_value_is_of_each_replica():
+    tiers = "policy: {kind: step, tiers: [{at: 10, percent: 50}, {at: 100, percent: 100}]}\n"
+    known = Replicas(6, 6, 0, maximum=10)
+    assert decided(LOAD + tiers + "metricType: Value\n", load=0.5, replicas=known).desired == 5
+    assert decided(LOAD + tiers, load=3, replicas=known).desired == 10

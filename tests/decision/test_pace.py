@@ -164,6 +164,12 @@ def test_the_window_is_the_start_up_that_was_learnt_within_bounds(took, window):
     assert lowered == 100 + window / 10
 
 
+@pytest.mark.parametrize(("startup", "took", "window"), [("5m", 300, 300), ("5m", 301, 120), ("0s", 301, 301)])
+def test_a_start_up_beyond_what_the_formula_allows_is_not_learnt(startup, took, window):
+    [decision] = fold(paced(LOAD + f"startup: {startup}\n"), [with_pods(10, took)])[1]
+    assert decision.pace.window == window
+
+
 def test_at_zero_replicas_there_is_nothing_to_let_go():
     rows = [{"load": 30, "replicas": 30}] * 20 + [{"load": 0, "replicas": 0}] * 2 + [{"load": 1, "replicas": 1}] * 3
     assert answers(paced(), rows)[-5:] == [0, 0, 1, 1, 1]

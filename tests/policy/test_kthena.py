@@ -108,7 +108,8 @@ def test_down_too_a_period_counts_from_what_stood_when_it_began():
 
 
 def test_what_stood_at_the_very_beginning_of_the_period_counts():
-    settings = spec(scaleUp={"stablePolicy": {"instances": 2, "percent": 0, "period": "30s"}})
+    up = {"stablePolicy": {"instances": 2, "percent": 0, "period": "30s"}}
+    settings = spec(scaleUp=up, scaleDown={"period": "30s"})
     assert play(settings, (0, 10), (5, 90), (35, 13), (40, 90)) == [10, 12, 13, 14]
 
 

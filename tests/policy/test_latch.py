@@ -66,7 +66,7 @@ def test_one_that_starts_is_active():
 
 @pytest.mark.parametrize(
     ("span", "told"),
-    [(-5, "0s"), (599, "9m59s"), (600.5, "10m"), (659, "10m"), (86399, "23h59m"), (91800, "1d1h")],
+    [(-5, "0s"), (599, "9m59s"), (600.7, "10m"), (659, "10m"), (86399, "23h59m"), (91800, "1d1h")],
 )
 def test_spans_are_as_coarse_as_a_person_would_say_them(span, told):
     assert (
