@@ -9,7 +9,7 @@ from typing import Any
 
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import WORKLOAD_KEYS
-from scaler.config.formula_file import MEASURED, OVERRIDES, FormulaFile, Parameter, parse_file
+from scaler.config.formula_file import OVERRIDES, SIGNAL_PARAMETERS, FormulaFile, Parameter, parse_file
 from scaler.config.keys import Key
 from scaler.config.outputs import MEMBER_KEYS
 from scaler.config.schema import SCHEMAS, default_text
@@ -186,7 +186,7 @@ def trigger_keys() -> str:
     """Return the page of the keys of a trigger by who reads them."""
     parts = [
         ("what is evaluated, one of the two", ("formula", "expression")),
-        ("whose signals are meant; parameters of every formula", MEASURED),
+        ("whose signals are meant; parameters of every formula", SIGNAL_PARAMETERS),
         ("in place of what the formula file says", OVERRIDES),
         ("which part of a group a ScaledObject is", tuple(key.path for key in MEMBER_KEYS)),
         ("what KEDA's call does not tell apart", ("kind", "id")),

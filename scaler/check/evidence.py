@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaler.check.probe import Probe, Prober, Sweep
+from scaler.check.probe import Sample, Sampler, Sweep
 from scaler.config.formula_file import FormulaFile
 from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
@@ -18,23 +18,23 @@ class Evidence:
 
     file: FormulaFile
     spec: WorkloadSpec
-    prober: Prober
-    idle: tuple[Probe, ...]  # nothing to do: with a replica, and without
+    prober: Sampler
+    idle: tuple[Sample, ...]  # nothing to do: with a replica, and without
     sweeps: tuple[Sweep, ...]
 
-    def probes(self) -> Iterator[Probe]:
+    def probes(self) -> Iterator[Sample]:
         """Every moment that was tried."""
         yield from self.idle
         for sweep in self.sweeps:
             yield from sweep.probes
 
-    def pairs(self, name: str) -> Iterator[tuple[Probe, Probe]]:
+    def pairs(self, name: str) -> Iterator[tuple[Sample, Sample]]:
         """Neighbours in all sweeps that move `name`."""
         for sweep in self.sweeps:
             if sweep.moved == name:
                 yield from sweep.pairs()
 
-    def at(self, probe: Probe, without: str = "") -> str:
+    def at(self, probe: Sample, without: str = "") -> str:
         """A moment in words: what the formula and the activation read."""
         read = self.prober.names - {without}
         values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.input_values if fact.name in read]
@@ -42,14 +42,14 @@ class Evidence:
         matters = bool(read & set(TARGET_NAMES)) or self.spec.metric_type == "Value" or not ready
         return ", ".join([*values, *([replicas_text(ready)] if matters else [])]) or "whatever is measured"
 
-    def pair(self, one: Probe, other: Probe) -> str:
+    def pair(self, one: Sample, other: Sample) -> str:
         """Two moments and what they ask for."""
         return "; ".join(f"{self.at(probe)}: {replicas_text(probe.replicas)}" for probe in (one, other))
 
 
 def gather(file: FormulaFile, spec: WorkloadSpec) -> Evidence:
     """Try a formula on everything that is worth trying."""
-    prober = Prober(spec)
+    prober = Sampler(spec)
     idle = tuple(prober.probe(prober.idle(replicas)) for replicas in (1, 0))
     return Evidence(file, spec, prober, idle, prober.sweeps())
 

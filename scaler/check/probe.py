@@ -41,7 +41,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Sample:
     """One moment, and what was said of it."""
 
     point: Point
@@ -75,15 +75,15 @@ class Sweep:
     """Probes in the order of what moves in them."""
 
     moved: str  # a metric, LOAD or REPLICAS
-    probes: tuple[Probe, ...]
+    probes: tuple[Sample, ...]
 
-    def pairs(self) -> Iterator[tuple[Probe, Probe]]:
+    def pairs(self) -> Iterator[tuple[Sample, Sample]]:
         """Neighbours that both ask for a number of replicas."""
         asking = [probe for probe in self.probes if probe.asked is not None]
         yield from pairwise(asking)
 
 
-class Prober:
+class Sampler:
     """Tries one formula.
 
     Args:
@@ -107,9 +107,9 @@ class Prober:
         self.read = {name: meaning for name, meaning in self.meanings.items() if name in self.names}
         self.counted = {name: meaning for name, meaning in self.read.items() if name in spec.program.names}
 
-    def probe(self, point: Point) -> Probe:
+    def probe(self, point: Point) -> Sample:
         """Say what comes of one moment."""
-        return Probe(point, decide(self.spec, self._past(), _inputs(point), 0.0)[1])
+        return Sample(point, decide(self.spec, self._past(), _inputs(point), 0.0)[1])
 
     def _past(self) -> State:
         """A workload that was there for long: its memory is full, and everything was measured once."""

@@ -21,21 +21,21 @@ admission has to add the toleration.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from scaler.cluster.node_fit import passes
+from scaler.cluster.node_fit import tolerates
 from scaler.cluster.pod_requests import total
 from scaler.model.amounts import as_written
 from scaler.model.nodes import (
     Container,
-    Filling,
     Habit,
-    Hardware,
+    LimitRangeDefaults,
     LimitRule,
-    Needs,
+    NodeSnapshot,
+    PodRequirements,
+    PodResources,
     PriorityClass,
+    ReplicaTemplate,
     RuntimeClass,
-    Shape,
     Taint,
-    Template,
     Toleration,
 )
 
@@ -46,7 +46,9 @@ _OWN_DOMAIN = "kubernetes.io/"  # of what Kubernetes itself counts, which is no 
 _SYSTEM = frozenset({"", "system-node-critical", "system-cluster-critical"})  # always there, or none is named
 
 
-def completed(template: Template, namespace: str, hardware: Hardware | None, taints: Collection[Taint]) -> Template:
+def completed(
+    template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None, taints: Collection[Taint]
+) -> ReplicaTemplate:
     """A template as its next pod will be, as far as the cluster's objects tell; `taints` are those of its nodes."""
     ranked = _ranked(template, hardware.priorities if hardware else None)
     filled = _filled(ranked, namespace, hardware)
@@ -55,7 +57,7 @@ def completed(template: Template, namespace: str, hardware: Hardware | None, tai
     return tolerating(_by_habit(running, habit, taints) if habit else running, taints)
 
 
-def _by_habit(template: Template, habit: Habit, taints: Collection[Taint]) -> Template:
+def _by_habit(template: ReplicaTemplate, habit: Habit, taints: Collection[Taint]) -> ReplicaTemplate:
     """The template with what may be added for its namespace's sake; whether admission is set to, nothing tells."""
     fewer = f"its namespace has the node selector {habit.selector}, which admission may add" if habit.selector else ""
     more = "its namespace has tolerations of its own, which admission may add" if habit.tolerations and taints else ""
@@ -69,15 +71,15 @@ def is_extended(resource: str) -> bool:
     return "/" in resource and not own and not resource.startswith("requests.")
 
 
-def taints_of(hardware: Hardware | None) -> frozenset[Taint]:
+def taints_of(hardware: NodeSnapshot | None) -> frozenset[Taint]:
     """The taints of all nodes; they are gathered once for all templates."""
     nodes = (hardware.nodes or {}) if hardware else {}
     return frozenset(taint for node in nodes.values() for taint in node.taints)
 
 
-def tolerating(template: Template, taints: Collection[Taint]) -> Template:
+def tolerating(template: ReplicaTemplate, taints: Collection[Taint]) -> ReplicaTemplate:
     """The template with the tolerations that ExtendedResourceToleration adds, where nodes carry such taints."""
-    changed: list[tuple[Shape, int]] = []
+    changed: list[tuple[PodRequirements, int]] = []
     assumed: list[str] = []
     for shape, count in template.pods:
         asked = [resource for resource, _ in shape.requests if is_extended(resource)]
@@ -92,13 +94,13 @@ def tolerating(template: Template, taints: Collection[Taint]) -> Template:
     return replace(template, pods=tuple(changed), assumed=told) if assumed else template
 
 
-def _in_the_way(shape: Shape, resource: str, taints: Iterable[Taint]) -> bool:
+def _in_the_way(shape: PodRequirements, resource: str, taints: Iterable[Taint]) -> bool:
     """Whether a taint that is called like a resource keeps pods off that ask for it."""
     own = (taint for taint in taints if taint.key == resource and taint.effect != "PreferNoSchedule")
-    return any(not passes(shape, taint) for taint in own)
+    return any(not tolerates(shape, taint) for taint in own)
 
 
-def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> Template:
+def _ranked(template: ReplicaTemplate, classes: Mapping[str, PriorityClass] | None) -> ReplicaTemplate:
     """The template whose pods have the priority that admission gives them, as far as that is known."""
     if all(shape.priority is not None for shape, _ in template.pods):
         return template
@@ -108,7 +110,7 @@ def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> 
         return replace(template, bounds=(*template.bounds, *doubts))
     default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
 
-    def ranked(shape: Shape) -> Shape:
+    def ranked(shape: PodRequirements) -> PodRequirements:
         found = classes.get(shape.priority_class) if shape.priority_class else default
         if shape.priority is not None or found is None:
             return shape
@@ -120,12 +122,12 @@ def _ranked(template: Template, classes: Mapping[str, PriorityClass] | None) -> 
     return _refused(replace(template, pods=pods), told)
 
 
-def _refused(template: Template, told: Iterable[str]) -> Template:
+def _refused(template: ReplicaTemplate, told: Iterable[str]) -> ReplicaTemplate:
     """The template with what makes the API server refuse its pods."""
     return replace(template, refused="; ".join(dict.fromkeys([*filter(None, [template.refused]), *told])))
 
 
-def _filled(template: Template, namespace: str, hardware: Hardware | None) -> Template:
+def _filled(template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None) -> ReplicaTemplate:
     """The template whose containers ask for what LimitRanges let them ask for where they do not say."""
     fillings = hardware.fillings if hardware else None
     if not template.needs:
@@ -146,7 +148,7 @@ def _filled(template: Template, namespace: str, hardware: Hardware | None) -> Te
     return _refused(filled, (told for needs in template.needs for told in _beyond(needs, found)))
 
 
-def _beyond(needs: Needs, filling: Filling) -> Iterator[str]:
+def _beyond(needs: PodResources, filling: LimitRangeDefaults) -> Iterator[str]:
     """Which LimitRanges do not allow what a pod asks for."""
     for rule in filling.rules:
         if rule.per == "Pod" and not needs.whole:
@@ -157,11 +159,11 @@ def _beyond(needs: Needs, filling: Filling) -> Iterator[str]:
             yield from _broken(rule, {**filling.requests, **dict(one.requests)}, _limits(one, filling))
 
 
-def _limits(container: Container, filling: Filling) -> dict[str, int]:
+def _limits(container: Container, filling: LimitRangeDefaults) -> dict[str, int]:
     return {**filling.limits, **dict(container.limits)}
 
 
-def _sum_of_limits(needs: Needs, filling: Filling, name: str) -> int:
+def _sum_of_limits(needs: PodResources, filling: LimitRangeDefaults, name: str) -> int:
     """The limit of a pod: its containers' together, or an initial one's that is larger."""
     stay = sum(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind != "init")
     return max([stay, *(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind == "init")])
@@ -185,7 +187,7 @@ def _broken(rule: LimitRule, requests: Mapping[str, int], limits: Mapping[str, i
             yield f"{head} a {rule.per} has a limit of at most {ratio / 1000:g} times its request of {name}"
 
 
-def _with_runtime(template: Template, classes: Mapping[str, RuntimeClass] | None) -> Template:
+def _with_runtime(template: ReplicaTemplate, classes: Mapping[str, RuntimeClass] | None) -> ReplicaTemplate:
     """The template with what the RuntimeClass of its pods adds: overhead, a node selector, tolerations."""
     named = {shape.runtime for shape, _ in template.pods if shape.runtime}
     if not named:
@@ -203,7 +205,7 @@ def _with_runtime(template: Template, classes: Mapping[str, RuntimeClass] | None
     return _refused(replace(template, pods=pods), told)
 
 
-def _running(shape: Shape, found: RuntimeClass | None) -> Shape:
+def _running(shape: PodRequirements, found: RuntimeClass | None) -> PodRequirements:
     """The shape of a pod that runs by a class."""
     if found is None:
         return shape

@@ -10,12 +10,12 @@ Source: Kubernetes 1.35.4, pkg/scheduler/framework/plugins/interpodaffinity/filt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from scaler.cluster.node_fit import takes
-from scaler.model.nodes import ANY, HOST, Handle, Hardware, Labels, Node, Term
+from scaler.cluster.node_fit import selector_matches
+from scaler.model.nodes import ANY, HOST, Handle, Labels, Node, NodeSnapshot, Term
 
 
 @dataclass(frozen=True, slots=True)
-class Barred:
+class ExcludedNodes:
     """The nodes that are closed for pods with some labels."""
 
     nodes: Mapping[str, int]  # and the highest priority of a pod that closes each
@@ -30,20 +30,20 @@ def handles(term: Term) -> tuple[Handle, ...]:
     return (None,)
 
 
-def barred(hardware: Hardware, namespace: str, labels: Labels) -> Barred:
+def excluded_nodes(hardware: NodeSnapshot, namespace: str, labels: Labels) -> ExcludedNodes:
     """Find the nodes that others' pods keep pods with these labels away from."""
     known, unsure = dict(labels), False
     closed: dict[str, int] = {}
     for place in ((space, handle) for space in (namespace, ANY) for handle in (None, *labels)):
         for apart, pods in hardware.shy.get(place, {}).items():
-            if not takes(apart.term, known):
+            if not selector_matches(apart.term, known):
                 continue
             if apart.reach == "some":
                 unsure = True
                 continue
             for node, rank in _around(apart.key, pods, hardware.nodes or {}):
                 closed[node] = max(rank, closed.get(node, rank))
-    return Barred(closed, unsure)
+    return ExcludedNodes(closed, unsure)
 
 
 def _around(key: str, pods: Iterable[tuple[str, int]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:

@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from scaler.cluster import admission, dra, karpenter, kueue
-from scaler.cluster.anti_affinity import Barred, barred
-from scaler.cluster.dra import Supply
-from scaler.cluster.node_fit import Ledger, Place, Places, closed, place, yields
-from scaler.cluster.pending import ahead, reserved
+from scaler.cluster.anti_affinity import ExcludedNodes, excluded_nodes
+from scaler.cluster.dra import DeviceFit
+from scaler.cluster.node_fit import ClusterFit, FitCache, NodeFit, filter_reason, fit_on_node, preemptible
+from scaler.cluster.pending import pods_ahead, with_nominated
 from scaler.model.amounts import as_written
-from scaler.model.availability import Availability, Bound, Count
+from scaler.model.availability import Availability, Bound, BoundedCount
 from scaler.model.nodes import (
     ClaimTemplate,
     DeviceRequest,
     Devices,
-    Hardware,
-    Load,
-    Queue,
+    NodeSnapshot,
+    NodeUsage,
+    PendingPod,
+    PendingPods,
+    PodRequirements,
     Quota,
-    Shape,
-    Template,
-    Waiting,
+    ReplicaTemplate,
 )
 from scaler.model.objects import OLD, Cluster, Scaled
 
@@ -70,8 +70,8 @@ PRIORITIES = "priorityclasses.scheduling.k8s.io"
 NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisioner may add cannot be read"
 _UNREAD = re.compile(r"^limits\.|\.deviceclass\.resource\.k8s\.io/devices$")  # what a ResourceQuota may limit as well
 UNBOUNDED = 10**9  # replicas
-NONE: Mapping[str, Load] = MappingProxyType({})
-_LEDGER = Ledger()  # what was counted last; it makes answers quicker, not different
+NONE: Mapping[str, NodeUsage] = MappingProxyType({})
+_LEDGER = FitCache()  # what was counted last; it makes answers quicker, not different
 FIXED = "no machines are bought here (kubernetes.provisioner: none)"
 
 
@@ -84,10 +84,10 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
     unknown = _unknown(cluster, scaled)
     hardware, template = cluster.hardware, scaled.template
     if unknown or not hardware or not template:
-        missing = Count(None, reason=unknown)
+        missing = BoundedCount(None, reason=unknown)
         return Availability("", missing, missing, missing, missing, missing)
     case = _case(cluster, hardware, scaled, template)
-    none = Count(None, reason="its pods ask for no GPU")
+    none = BoundedCount(None, reason="its pods ask for no GPU")
     schedulable = _schedulable(case)
     return Availability(
         f"{case.asks(template)} {case.gpu}" if case.gpu else "",
@@ -124,26 +124,26 @@ def _unknown(cluster: Cluster, scaled: Scaled) -> str:
 class _Given:
     """Devices for pods of one shape."""
 
-    claimed: Supply | None  # for those that claim some; None: they claim none
-    backed: Supply | None  # that are given for the resource which they ask for by number; None: none are
+    claimed: DeviceFit | None  # for those that claim some; None: they claim none
+    backed: DeviceFit | None  # that are given for the resource which they ask for by number; None: none are
 
     @property
-    def supplies(self) -> list[Supply]:
+    def supplies(self) -> list[DeviceFit]:
         """Both, where there are any."""
         return [supply for supply in (self.claimed, self.backed) if supply]
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _CapacityQuestion:
     """All that the five questions are about."""
 
     cluster: Cluster
-    hardware: Hardware
+    hardware: NodeSnapshot
     scaled: Scaled
-    template: Template
+    template: ReplicaTemplate
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
-    own: tuple[Waiting, ...]  # its pods without a node
-    barred: Barred  # nodes that are closed since pods stay apart, from either side
+    own: tuple[PendingPod, ...]  # its pods without a node
+    barred: ExcludedNodes  # nodes that are closed since pods stay apart, from either side
     given: tuple[_Given, ...] = ()  # for each shape of the template
 
     @property
@@ -151,11 +151,11 @@ class _Case:
         """Those of its namespace, where they are known."""
         return (self.hardware.quotas or {}).get(self.scaled.namespace, ())
 
-    def claims(self, shape: Shape, namespace: str | None = None) -> list[ClaimTemplate]:
+    def claims(self, shape: PodRequirements, namespace: str | None = None) -> list[ClaimTemplate]:
         """The devices that a pod asks for, by each of its claims."""
         return dra.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
 
-    def asks(self, template: Template, namespace: str | None = None) -> int:
+    def asks(self, template: ReplicaTemplate, namespace: str | None = None) -> int:
         """How many GPUs a replica asks for."""
         claimed = (
             count * max(request.count, 1)
@@ -167,32 +167,34 @@ class _Case:
         return template.asks(self.gpu) + sum(claimed)
 
 
-def _case(cluster: Cluster, hardware: Hardware, scaled: Scaled, template: Template) -> _Case:
+def _case(cluster: Cluster, hardware: NodeSnapshot, scaled: Scaled, template: ReplicaTemplate) -> _CapacityQuestion:
     asked = sorted(name for name in _extended(template) if not _NONE.fullmatch(name.lower()))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
     template = kueue.flavored(hardware, scaled.namespace, _listed(hardware, template, gpu))
     scaled = replace(scaled, template=template)
-    case = _Case(cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled))
+    case = _CapacityQuestion(
+        cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled)
+    )
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     if not gpu:
         case = replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
     return replace(case, given=tuple(_Given(_supply(case, shape), _backed(case, shape)) for shape, _ in template.pods))
 
 
-def _extended(template: Template) -> set[str]:
+def _extended(template: ReplicaTemplate) -> set[str]:
     """The extended resources that a replica asks for."""
     requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
     return {resource for resource in requests if admission.is_extended(resource)}
 
 
-def _resources(hardware: Hardware) -> frozenset[str]:
+def _resources(hardware: NodeSnapshot) -> frozenset[str]:
     """The resources that some node lists."""
     if hardware.listed is not None:
         return hardware.listed
     return frozenset(name for node in (hardware.nodes or {}).values() for name in node.allocatable)
 
 
-def _listed(hardware: Hardware, template: Template, gpu: str) -> Template:
+def _listed(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str) -> ReplicaTemplate:
     """The template without what no node lists beside what some node does: a webhook or a scheduler supplies that.
 
     Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
@@ -207,7 +209,7 @@ def _listed(hardware: Hardware, template: Template, gpu: str) -> Template:
     return replace(template, pods=pods, bounds=(*template.bounds, told))
 
 
-def _unlisted(case: "_Case") -> str:
+def _unlisted(case: "_CapacityQuestion") -> str:
     """Why nothing can be said of a resource that no node lists; empty where a device plugin alone can supply it."""
     named = {shape.scheduler for shape, _ in case.template.pods if shape.scheduler}
     if "/" not in case.gpu or case.gpu in _resources(case.hardware) or any(given.supplies for given in case.given):
@@ -223,15 +225,15 @@ def _unlisted(case: "_Case") -> str:
     return f"no node lists {case.gpu}, which a webhook or another scheduler may supply"
 
 
-def _barred(hardware: Hardware, scaled: Scaled) -> Barred:
-    others = barred(hardware, scaled.namespace, scaled.template.labels if scaled.template else ())
+def _barred(hardware: NodeSnapshot, scaled: Scaled) -> ExcludedNodes:
+    others = excluded_nodes(hardware, scaled.namespace, scaled.template.labels if scaled.template else ())
     nodes = dict(others.nodes)
     for name, rank in scaled.barred:
         nodes[name] = max(rank, nodes.get(name, rank))
     return replace(others, nodes=nodes)
 
 
-def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
+def _waiting(queue: PendingPods, scaled: Scaled) -> tuple[PendingPod, ...]:
     """The pods of a scale target that wait for a node."""
     kind, _, name = scaled.target.partition(" ")
     found = queue.owners.get((scaled.namespace, kind, name))
@@ -245,16 +247,16 @@ def _waiting(queue: Queue, scaled: Scaled) -> tuple[Waiting, ...]:
 # ---- places on the machines that are there ---------------------------------------------------------------------------
 
 
-def _schedulable(case: _Case) -> Count:
+def _schedulable(case: _CapacityQuestion) -> BoundedCount:
     template = case.template
     if template.refused:
-        return Count(0, reason=template.refused)
+        return BoundedCount(0, reason=template.refused)
     supplies = [supply for given in case.given for supply in given.supplies]
     unknown = next((supply.unknown for supply in supplies if supply.unknown), _unlisted(case))
     if unknown:
-        return Count(None, reason=unknown)
-    first, untried = ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
-    taken = reserved(case.hardware, template.pods[0][0], first)
+        return BoundedCount(None, reason=unknown)
+    first, untried = pods_ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
+    taken = with_nominated(case.hardware, template.pods[0][0], first)
     found = [_places(case, shape, given, taken) for (shape, _), given in zip(template.pods, case.given, strict=True)]
     left, quota = _quota(case)
     fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
@@ -262,11 +264,11 @@ def _schedulable(case: _Case) -> Count:
     full = [places.why() for places in found if places.obstacles]
     binding = [quota] if left < fits else full
     fits, most = min(fits, left), min(most, left)
-    more = [*([_yielding(case, most)] if most > fits else []), *template.doubts]
-    return _count(fits, more, _fewer(case, supplies, untried), binding, None if template.doubts else most)
+    more = [*([_preemption_caveat(case, most)] if most > fits else []), *template.doubts]
+    return _count(fits, more, _lower_caveats(case, supplies, untried), binding, None if template.doubts else most)
 
 
-def _whole(case: _Case, shape: Shape, places: int) -> int:
+def _whole(case: _CapacityQuestion, shape: PodRequirements, places: int) -> int:
     """Whole replicas on so many places for pods of a shape, after those of which some pods have a node already."""
     count, scaled = dict(case.template.pods)[shape], case.scaled
     there = {pod.name for pod in scaled.pods or () if pod.state not in {"pending", "terminating"}}
@@ -282,7 +284,7 @@ def _whole(case: _Case, shape: Shape, places: int) -> int:
 
 def _count(
     value: int, more: Sequence[str], fewer: Sequence[str], also: Sequence[str], most: int | None = None
-) -> Count:
+) -> BoundedCount:
     """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
     if more and fewer:
         both = [reason for reason in more if reason in fewer]
@@ -293,38 +295,40 @@ def _count(
             *([f"perhaps more, since {'; '.join(rising)}"] if rising else []),
             *([f"perhaps fewer, since {'; '.join(falling)}"] if falling else []),
         ]
-        return Count(value, "estimate", "; ".join(dict.fromkeys([*doubts, *also])), most)
+        return BoundedCount(value, "estimate", "; ".join(dict.fromkeys([*doubts, *also])), most)
     bound: Bound = "lower" if more else "upper" if fewer else "exact"
-    return Count(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
+    return BoundedCount(value, bound, "; ".join(dict.fromkeys([*more, *fewer, *also])), most if more else None)
 
 
-def _places(case: _Case, shape: Shape, given: _Given, taken: Mapping[str, Load] = NONE) -> Places:
+def _places(
+    case: _CapacityQuestion, shape: PodRequirements, given: _Given, taken: Mapping[str, NodeUsage] = NONE
+) -> ClusterFit:
     """What all nodes have for pods of a shape, once some loads are others."""
     nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
-    found = _LEDGER.places(shape, case.gpu, nodes, loads)
+    found = _LEDGER.fit_on_nodes(shape, case.gpu, nodes, loads)
     closed_by, backed = case.barred.nodes, given.backed
     special = nodes.keys() if given.supplies else nodes.keys() & (taken.keys() | closed_by.keys())
 
-    def now(name: str) -> Place:
+    def now(name: str) -> NodeFit:
         load = taken.get(name) or loads.get(name)
         stands_in = backed is not None and not nodes[name].allocatable.get(case.gpu)
         own = _without(shape, {case.gpu}) if stands_in else shape
-        one = place(own, case.gpu, nodes[name], load)
+        one = fit_on_node(own, case.gpu, nodes[name], load)
         if name in closed_by:
-            most = one.most if yields(closed_by[name], shape) else 0
-            one = Place(0, one.free, one.obstacle or "pod anti-affinity", most)
+            most = one.most if preemptible(closed_by[name], shape) else 0
+            one = NodeFit(0, one.free, one.obstacle or "pod anti-affinity", most)
         devices = backed if stands_in else given.claimed
         if devices is None:
             return one
         there = devices.pods.get(name, 0)  # devices are not taken from a pod so that another has them
         enough, most = min(one.fits, there), min(one.most, there)
-        free = 0 if closed(shape, nodes[name]) else devices.free.get(name, 0)
-        return Place(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
+        free = 0 if filter_reason(shape, nodes[name]) else devices.free.get(name, 0)
+        return NodeFit(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
 
-    return found.changed((place(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
+    return found.changed((fit_on_node(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
 
 
-def _backed(case: _Case, shape: Shape) -> Supply | None:
+def _backed(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None:
     """The devices that are given for the resource which a pod asks for by number; None: none are."""
     devices, amount = case.hardware.devices or Devices(), shape.asks(case.gpu) if case.gpu else 0
     device_class = dra.stands_for(devices, case.gpu) if amount else ""
@@ -333,12 +337,12 @@ def _backed(case: _Case, shape: Shape) -> Supply | None:
     return dra.supply(devices, [ClaimTemplate((DeviceRequest(device_class, amount),))], device_class)
 
 
-def _without(shape: Shape, resources: Collection[str]) -> Shape:
+def _without(shape: PodRequirements, resources: Collection[str]) -> PodRequirements:
     """The shape of a pod that does not ask for these."""
     return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] not in resources))
 
 
-def _supply(case: _Case, shape: Shape) -> Supply | None:
+def _supply(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None:
     """The devices for pods that claim some; None for those that claim none."""
     claims = case.claims(shape)
     if not any(claim.requests for claim in claims):
@@ -346,13 +350,18 @@ def _supply(case: _Case, shape: Shape) -> Supply | None:
     return dra.supply(case.hardware.devices or Devices(), claims, case.gpu)
 
 
-def _fewer(case: _Case, supplies: Iterable[Supply], untried: int) -> list[str]:
+def _lower_caveats(case: _CapacityQuestion, supplies: Iterable[DeviceFit], untried: int) -> list[str]:
     """Why there may be fewer places than are counted."""
     template, hardware = case.template, case.hardware
     asked = [*(bound for shape, _ in template.pods for bound in shape.bounds), *template.bounds]
     claimed = [bound for supply in supplies for bound in supply.bounds]
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
-    unsaid = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _unsaid(template, name)]
+    unsaid = [
+        f"{quota.name}: {name}"
+        for quota in case.quotas
+        for name in quota.hard
+        if _quota_requires_request(template, name)
+    ]
     quotas = case.cluster.problems.get("resourcequotas", "what quotas leave is not known yet")
     queue = _queue(case).doubt
     parts = sorted(name for name in _extended(template) if _is_part(name))
@@ -377,7 +386,7 @@ def _is_part(resource: str) -> bool:
     return not whole and bool(_PARTS.fullmatch(resource.lower()))
 
 
-def _unsaid(template: Template, name: str) -> bool:
+def _quota_requires_request(template: ReplicaTemplate, name: str) -> bool:
     """Whether a quota refuses pods that do not request what it speaks of, as these do not.
 
     Source: Kubernetes 1.35, pkg/quota/v1/evaluator/core/pods.go (podComputeQuotaResources).
@@ -386,7 +395,7 @@ def _unsaid(template: Template, name: str) -> bool:
     return resource in {"cpu", "memory"} and not all(shape.asks(resource) for shape, _ in template.pods)
 
 
-def _yielding(case: _Case, most: int) -> str:
+def _preemption_caveat(case: _CapacityQuestion, most: int) -> str:
     """That there are more places where pods of others give way."""
     unknown = case.cluster.problems.get(PRIORITIES, "which PriorityClasses there are is not known yet")
     unranked = [shape.priority_class for shape, _ in case.template.pods if shape.priority is None]
@@ -396,7 +405,7 @@ def _yielding(case: _Case, most: int) -> str:
     return f"pods of lower priority may give way{own}: {most} at most"
 
 
-def _quota(case: _Case) -> tuple[int, str]:
+def _quota(case: _CapacityQuestion) -> tuple[int, str]:
     """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
     best, reason, template = UNBOUNDED, "", case.template
     for quota in case.quotas:
@@ -414,68 +423,70 @@ def _quota(case: _Case) -> tuple[int, str]:
     return best, reason
 
 
-def _queue(case: _Case) -> kueue.Left:
+def _queue(case: _CapacityQuestion) -> kueue.Left:
     """What the queue of Kueue leaves that its pods wait in."""
     placed = case.scaled.count("ready", "unready", "starting") or 0
     return kueue.left(case.hardware, case.scaled.namespace, case.template, placed // case.template.size)
 
 
-def _free(case: _Case) -> Count:
+def _free(case: _CapacityQuestion) -> BoundedCount:
     template = case.template
-    asking = (index for index, (shape, _) in enumerate(template.pods) if case.asks(Template(((shape, 1),))))
+    asking = (index for index, (shape, _) in enumerate(template.pods) if case.asks(ReplicaTemplate(((shape, 1),))))
     index = next(asking, 0)
     given = case.given[index]
     unknown = next((supply.unknown for supply in given.supplies if supply.unknown), _unlisted(case))
     if unknown:
-        return Count(None, reason=unknown)
+        return BoundedCount(None, reason=unknown)
     devices = [bound for supply in given.supplies for bound in supply.bounds]
     fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.hardware.partial])]
     return _count(_places(case, template.pods[index][0], given).free, template.doubts, fewer, ())
 
 
-def _pending(case: _Case) -> Count:
+def _pending(case: _CapacityQuestion) -> BoundedCount:
     own = Counter(pod.shape for pod in case.own)
     asked = 0
     for (namespace, shape), count in case.hardware.queue.shapes.items():
         others = count - (own[shape] if namespace == case.scaled.namespace else 0)
-        asked += others * case.asks(Template(((shape, 1),)), namespace) if others else 0
-    return Count(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
+        asked += others * case.asks(ReplicaTemplate(((shape, 1),)), namespace) if others else 0
+    return BoundedCount(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
 
 
-def _own(case: _Case) -> Count:
+def _own(case: _CapacityQuestion) -> BoundedCount:
     scaled = case.scaled
     if scaled.held is None:
-        return Count(None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known"))
+        return BoundedCount(
+            None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known")
+        )
     names = {pod.name for pod in scaled.pods or ()}
     claiming = any(shape.claims for shape, _ in case.template.pods)
     given = case.hardware.devices.allocations if case.hardware.devices and claiming else ()
     claimed = (one for one in given if one.namespace == scaled.namespace and names.intersection(one.pods))
-    return Count(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
+    return BoundedCount(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
 
 
 # ---- places on machines to come --------------------------------------------------------------------------------------
 
 
-def _provisionable(case: _Case, schedulable: Count) -> Count:
+def _provisionable(case: _CapacityQuestion, schedulable: BoundedCount) -> BoundedCount:
     """What fits on machines to come, beside the replicas on those that are there."""
     hardware, problems, placed = case.hardware, case.cluster.problems, schedulable.value or 0
     if hardware.fixed:
-        return Count(0, reason=FIXED)
+        return BoundedCount(0, reason=FIXED)
     if case.template.refused:
-        return Count(0, reason=case.template.refused)
+        return BoundedCount(0, reason=case.template.refused)
     left, quota = _quota(case)
     if left <= placed:
         return _used_up(case, schedulable, quota)
     if not hardware.pools:
-        return Count(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
+        return BoundedCount(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
     for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
         if part is None:
-            return Count(None, reason=problems.get(resource, f"{resource} are not known yet"))
+            return BoundedCount(None, reason=problems.get(resource, f"{resource} are not known yet"))
     template = admission.tolerating(case.template, karpenter.taints_of(hardware))
-    coming = min(karpenter.ordered(hardware, shape, case.gpu) // count for shape, count in template.pods)
-    offer = karpenter.purchasable(hardware, template, case.gpu, hardware.heard or 0.0)
+    coming = min(karpenter.on_node_claims(hardware, shape, case.gpu) // count for shape, count in template.pods)
+    offer = karpenter.provisionable(hardware, template, case.gpu, hardware.heard or 0.0)
     if offer.replicas is None:
-        return Count(None, reason=offer.reason)
+        return BoundedCount(None, reason=offer.reason)
     total = coming + offer.replicas
     if left - placed < total:
         return _bounded(left - placed, template.doubts, [quota])
@@ -483,23 +494,25 @@ def _provisionable(case: _Case, schedulable: Count) -> Count:
     reasons = [*ordered, offer.reason, *(template.assumed if total else ())]
     more = [*template.doubts, *karpenter.grown_by_others(hardware, template), *offer.more]
     if not more and not offer.lasting:  # it is tried again, as the probe of a clamp does: until then nothing comes
-        return Count(total, "estimate", "; ".join(reasons), ceiling=total)
+        return BoundedCount(total, "estimate", "; ".join(reasons), ceiling=total)
     return _bounded(total, more, reasons)
 
 
-def _used_up(case: _Case, schedulable: Count, quota: str) -> Count:
+def _used_up(case: _CapacityQuestion, schedulable: BoundedCount, quota: str) -> BoundedCount:
     """Nothing is left of a quota once what is schedulable has its part of it."""
     if case.template.doubts:
         return _bounded(0, case.template.doubts, [quota])
     if schedulable.bound == "exact":
-        return Count(0, reason=quota)
-    return Count(0, "upper", f"{quota}, which the {schedulable.value} use up that are schedulable, if so many are")
+        return BoundedCount(0, reason=quota)
+    return BoundedCount(
+        0, "upper", f"{quota}, which the {schedulable.value} use up that are schedulable, if so many are"
+    )
 
 
-def _bounded(value: int, more: Sequence[str], reasons: Sequence[str]) -> Count:
+def _bounded(value: int, more: Sequence[str], reasons: Sequence[str]) -> BoundedCount:
     """A number of replicas on machines to come: at most so many, but for what may make them more; 0 is no bound."""
     bound: Bound = "upper" if value else "exact"
     if more:
         bound = "estimate" if value else "lower"
     told = [f"perhaps more, since {'; '.join(dict.fromkeys(more))}"] if more else []
-    return Count(value, bound, "; ".join([*told, *reasons]))
+    return BoundedCount(value, bound, "; ".join([*told, *reasons]))

@@ -18,16 +18,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scaler.cluster.node_fit import tolerates
+from scaler.cluster.node_fit import toleration_matches
 from scaler.model.nodes import (
     ClaimTemplate,
     Device,
     DeviceClass,
     DeviceRequest,
     Devices,
-    Shape,
+    PodRequirements,
+    ResourceSlice,
     Share,
-    Slice,
     Taint,
     TaintRule,
     Wanted,
@@ -55,7 +55,7 @@ _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
+class DeviceFit:
     """Devices for the pods of one template, by node."""
 
     pods: Mapping[str, int] = field(default_factory=dict)  # that they are enough for
@@ -64,7 +64,7 @@ class Supply:
     unknown: str = ""  # why nothing can be said
 
 
-def claimed(devices: Devices, namespace: str, shape: Shape) -> list[ClaimTemplate]:
+def claimed(devices: Devices, namespace: str, shape: PodRequirements) -> list[ClaimTemplate]:
     """What a pod asks for by each of its claims; for a claim without a template a device that nobody has."""
     absent = (ClaimTemplate((DeviceRequest(f"of {name}", 1),)) for name in shape.claims)
     return [devices.templates.get((namespace, name), one) for name, one in zip(shape.claims, absent, strict=True)]
@@ -76,7 +76,7 @@ def accelerator(requests: Iterable[DeviceRequest]) -> str:
     return next((name for name in classes if "gpu" in name), next(iter(classes), ""))
 
 
-def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) -> Supply:
+def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) -> DeviceFit:
     """What the devices of each node are enough for.
 
     Args:
@@ -96,7 +96,7 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
             own = _each(choice)
             fitting = _fitting(devices, slices, own)
             if fitting.get(""):
-                return Supply(unknown=f"devices of class {own.device_class} are not each of one node")
+                return DeviceFit(unknown=f"devices of class {own.device_class} are not each of one node")
             count = (choice.count or 1) if request.instead else times
             enough.update(_enough(stock, own, fitting, count, unready))
             if own.device_class == counted and not own.admin:
@@ -113,7 +113,7 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
     bounds = (*_bounds(devices, wanted, slices, contested), *stock.bounds)
     if any(claim.constrained for claim in claims):
         bounds = (*bounds, "constraints between devices are not counted")
-    return Supply(pods or {}, free, bounds)
+    return DeviceFit(pods or {}, free, bounds)
 
 
 def _gathered(claims: Iterable[ClaimTemplate]) -> Counter[DeviceRequest]:
@@ -139,9 +139,11 @@ def _each(wanted: Wanted) -> Wanted:
     )
 
 
-def _fitting(devices: Devices, slices: Iterable[Slice], request: Wanted) -> dict[str, list[tuple[Slice, Device]]]:
+def _fitting(
+    devices: Devices, slices: Iterable[ResourceSlice], request: Wanted
+) -> dict[str, list[tuple[ResourceSlice, Device]]]:
     """The devices that a request takes, by node, whoever has them."""
-    found: dict[str, list[tuple[Slice, Device]]] = {one.node: [] for one in slices}
+    found: dict[str, list[tuple[ResourceSlice, Device]]] = {one.node: [] for one in slices}
     for one in slices:
         found[one.node] += [(one, part) for part in one.devices if _takes(devices, request, one.driver, part)]
     return found
@@ -150,7 +152,7 @@ def _fitting(devices: Devices, slices: Iterable[Slice], request: Wanted) -> dict
 def _enough(
     stock: "_Stock",
     request: Wanted,
-    fitting: Mapping[str, Sequence[tuple[Slice, Device]]],
+    fitting: Mapping[str, Sequence[tuple[ResourceSlice, Device]]],
     count: int,
     unready: Collection[str],
 ) -> dict[str, int]:
@@ -172,7 +174,7 @@ class _Stock:
     Parts of a GPU that take 1 of 7 counters each can be given 7 times, however many of them a driver lists.
     """
 
-    def __init__(self, devices: Devices, slices: Iterable[Slice]) -> None:
+    def __init__(self, devices: Devices, slices: Iterable[ResourceSlice]) -> None:
         self.bounds: tuple[str, ...] = ()
         self._rules = devices.rules
         self._taken = {device for one in devices.allocations for device in one.devices}
@@ -190,7 +192,7 @@ class _Stock:
                     for name, counter, amount in device.counters:
                         self._left[part.driver, part.pool, name, counter] -= amount
 
-    def allocations(self, fitting: Iterable[tuple[Slice, Device]], request: Wanted) -> int:
+    def allocations(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted) -> int:
         """How often the devices of a node can be given for a request, each time to another claim."""
         total = 0
         groups: dict[tuple[str, str, Counters], int] = {}  # alike in what they take of a pool's counters
@@ -211,7 +213,7 @@ class _Stock:
             total += max(min(times, *enough, times), 0)
         return total
 
-    def shown(self, fitting: Iterable[tuple[Slice, Device]], request: Wanted, count: int) -> bool:
+    def shown(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted, count: int) -> bool:
         """Whether a node has as many devices as a request of administrators wants to look at, whoever has them."""
         return sum(self._usable(part, device, request) for part, device in fitting) >= count
 
@@ -219,7 +221,7 @@ class _Stock:
         """Say once why there may be fewer."""
         self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
 
-    def _usable(self, part: Slice, device: Device, request: Wanted) -> bool:
+    def _usable(self, part: ResourceSlice, device: Device, request: Wanted) -> bool:
         """Whether a request tolerates all taints of a device."""
         rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
         if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
@@ -227,7 +229,7 @@ class _Stock:
         taints = [*device.taints, *(rule.taint for rule in rules if not rule.unsure)]
         return all(_tolerated(taint, request) for taint in taints)
 
-    def _times(self, part: Slice, device: Device, request: Wanted) -> int:
+    def _times(self, part: ResourceSlice, device: Device, request: Wanted) -> int:
         """How often one device can be given."""
         own = (part.driver, part.pool, device.name)
         if not self._usable(part, device, request):
@@ -262,7 +264,9 @@ def _meant(rule: TaintRule, device: Id) -> bool:
 
 
 def _tolerated(taint: Taint, request: Wanted) -> bool:
-    return taint.effect not in {"NoSchedule", "NoExecute"} or any(tolerates(one, taint) for one in request.tolerations)
+    return taint.effect not in {"NoSchedule", "NoExecute"} or any(
+        toleration_matches(one, taint) for one in request.tolerations
+    )
 
 
 def matches(expression: str, driver: str, device: Device) -> bool | None:
@@ -320,9 +324,9 @@ def stands_for(devices: Devices, resource: str) -> str:
     return min(mapped)[1] if mapped else ""
 
 
-def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
+def _complete(slices: Iterable[ResourceSlice]) -> Iterable[ResourceSlice]:
     """Slices of the newest generation of every pool of which all slices are there."""
-    pools: dict[tuple[str, str], list[Slice]] = {}
+    pools: dict[tuple[str, str], list[ResourceSlice]] = {}
     for one in slices:
         pools.setdefault((one.driver, one.pool), []).append(one)
     for own in pools.values():
@@ -332,7 +336,7 @@ def _complete(slices: Iterable[Slice]) -> Iterable[Slice]:
             yield from newest
 
 
-def _incomplete(slices: Iterable[Slice]) -> set[str]:
+def _incomplete(slices: Iterable[ResourceSlice]) -> set[str]:
     """The nodes of which a pool still lacks slices."""
     whole = {(one.driver, one.pool) for one in _complete(slices)}
     return {one.node for one in slices if (one.driver, one.pool) not in whole}
@@ -343,7 +347,9 @@ def _is_unclear(selector: str, drivers: Iterable[tuple[str, Device]]) -> bool:
     return any(matches(selector, driver, device) is None for driver, device in drivers)
 
 
-def _bounds(devices: Devices, wanted: Iterable[Wanted], slices: list[Slice], contested: bool) -> tuple[str, ...]:
+def _bounds(
+    devices: Devices, wanted: Iterable[Wanted], slices: list[ResourceSlice], contested: bool
+) -> tuple[str, ...]:
     """Why fewer pods may fit than are counted."""
     selectors = {one for request in wanted for one in _selectors(devices, request)}
     drivers = [(one.driver, device) for one in slices for device in one.devices]

@@ -21,9 +21,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from scaler.cluster.node_fit import EMPTY, accepts, closed, passes, place, room
+from scaler.cluster.node_fit import EMPTY, filter_reason, fit_on_node, pods_that_fit, requirement_matches, tolerates
 from scaler.model.amounts import as_written
-from scaler.model.nodes import POOL, Hardware, Node, NodeOverlay, NodePool, Requirement, Shape, Taint, Template
+from scaler.model.nodes import (
+    POOL,
+    Node,
+    NodeOverlay,
+    NodePool,
+    NodeSnapshot,
+    PodRequirements,
+    ReplicaTemplate,
+    Requirement,
+    Taint,
+)
 
 RECENT = 900.0  # seconds for which an order that failed is held against its pool, unless one succeeded since
 TYPE = "node.kubernetes.io/instance-type"
@@ -69,7 +79,7 @@ _MOST = 1_000_000  # pods on one machine: more than there ever are
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PoolCapacity:
     """What one pool, or all together, may still give."""
 
     replicas: int | None  # None: not known
@@ -79,7 +89,7 @@ class Offer:
     lasting: bool = True  # False: what keeps a pool from buying is taken to last, and may pass
 
 
-def ordered(hardware: Hardware, shape: Shape, gpu: str) -> int:
+def on_node_claims(hardware: NodeSnapshot, shape: PodRequirements, gpu: str) -> int:
     """Pods that fit on machines which are ordered and not whole yet, less those that fit there already."""
     sharing = shared(hardware, gpu)
     total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
@@ -90,7 +100,7 @@ def ordered(hardware: Hardware, shape: Shape, gpu: str) -> int:
         name = claim.node or joined.get(claim.provider, "")
         room = {"pods": _MOST, **claim.allocatable, gpu: claim.allocatable.get(gpu, 0) * sharing}
         machine = Node(name or claim.name, claim.labels, claim.taints, room)
-        whole, now = (place(shape, "", node, loads.get(name)) for node in (machine, nodes.get(name)))
+        whole, now = (fit_on_node(shape, "", node, loads.get(name)) for node in (machine, nodes.get(name)))
         total += max(whole.fits - now.fits, 0)
     return total
 
@@ -100,7 +110,7 @@ def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
     return {node.provider: node.name for node in nodes.values() if node.provider}
 
 
-def shared(hardware: Hardware, gpu: str) -> int:
+def shared(hardware: NodeSnapshot, gpu: str) -> int:
     """Among how many pods a device plugin shares each GPU, at most: machines have so many times what the cloud says.
 
     Karpenter goes by what the cloud says, and its limits count what a node lists once it is whole. So within a limit of
@@ -118,13 +128,13 @@ def shared(hardware: Hardware, gpu: str) -> int:
     return max(found)
 
 
-def taints_of(hardware: Hardware) -> frozenset[Taint]:
+def taints_of(hardware: NodeSnapshot) -> frozenset[Taint]:
     """The taints of machines to come."""
     pools = (taint for pool in (hardware.pools or {}).values() for taint in pool.taints)
     return frozenset([*pools, *(taint for claim in hardware.claims or () for taint in claim.taints)])
 
 
-def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) -> Offer:
+def provisionable(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str, now: float) -> PoolCapacity:
     """Replicas that Karpenter may still buy machines for.
 
     Args:
@@ -138,21 +148,21 @@ def purchasable(hardware: Hardware, template: Template, gpu: str, now: float) ->
     offers = [offer for offer in each if offer]
     unknown = [offer.reason for offer in offers if offer.replicas is None]
     if unknown:
-        return Offer(None, "; ".join(unknown))
+        return PoolCapacity(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
     total = sum(offer.replicas or 0 for offer in offers)
     told = "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(hardware) if total else ())]))
     more = tuple(dict.fromkeys(one for offer in offers for one in offer.more))
-    return Offer(total, told, more, lasting=all(offer.lasting for offer in offers))
+    return PoolCapacity(total, told, more, lasting=all(offer.lasting for offer in offers))
 
 
-def _kept_for_others(hardware: Hardware) -> Iterable[str]:
+def _kept_for_others(hardware: NodeSnapshot) -> Iterable[str]:
     """Say which CapacityBuffers may have a part of what is still to be bought."""
     for one in hardware.buffers or ():
         yield f"CapacityBuffer {one.namespace}/{one.name} keeps room for {one.pods} pods, which may be among these"
 
 
-def _as_ordered(hardware: Hardware) -> list[NodePool]:
+def _as_ordered(hardware: NodeSnapshot) -> list[NodePool]:
     """The pools, with what they have used by their orders too: Karpenter writes that down only every 5 s.
 
     Source: sigs.k8s.io/karpenter 1.14.0, pkg/controllers/nodepool/counter/controller.go.
@@ -168,7 +178,9 @@ def _as_ordered(hardware: Hardware) -> list[NodePool]:
     ]
 
 
-def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now: float) -> Offer | None:
+def _offer(
+    hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, gpu: str, now: float
+) -> PoolCapacity | None:
     """Replicas for which one pool may buy; None for a pool that has nothing to do with these pods."""
     if not all(compatible(shape, pool) for shape, _ in template.pods):
         return None
@@ -178,25 +190,25 @@ def _offer(hardware: Hardware, pool: NodePool, template: Template, gpu: str, now
         return None
     offer = _left(hardware, pool, template, types, gpu, now)
     if offers is None and offer.replicas != 0 and not any(shape.claims for shape, _ in template.pods):
-        return Offer(None, f"NodePool {pool.name}: whether it offers {gpu} is not known")
+        return PoolCapacity(None, f"NodePool {pool.name}: whether it offers {gpu} is not known")
     return replace(offer, more=(*offer.more, *_unsized(hardware, pool, template, offer.limit)))
 
 
 def _left(
-    hardware: Hardware, pool: NodePool, template: Template, types: Mapping[str, Node], gpu: str, now: float
-) -> Offer:
+    hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], gpu: str, now: float
+) -> PoolCapacity:
     """Replicas for which a pool may buy that has machines for them."""
     name = f"NodePool {pool.name}"
     missing = _missing(hardware, pool)
     if missing == 0:
-        return Offer(0, f"{name}: it has all {pool.replicas} machines that it is to have (spec.replicas)")
+        return PoolCapacity(0, f"{name}: it has all {pool.replicas} machines that it is to have (spec.replicas)")
     if any(shape.claims for shape, _ in template.pods):
-        return Offer(None, f"{name}: Karpenter buys for pods that claim devices only where it is set to")
+        return PoolCapacity(None, f"{name}: Karpenter buys for pods that claim devices only where it is set to")
     if pool.problem:
-        return Offer(0, f"{name}: {pool.problem}")
+        return PoolCapacity(0, f"{name}: {pool.problem}")
     short = _shortage(hardware, pool, now)
     if short:
-        return Offer(0, f"{name}: {short}", lasting=False)
+        return PoolCapacity(0, f"{name}: {short}", lasting=False)
     if missing is None:
         bound = _bound(pool, template, types, (gpu, shared(hardware, gpu)))
     else:
@@ -206,7 +218,7 @@ def _left(
     return bound
 
 
-def _unsized(hardware: Hardware, pool: NodePool, template: Template, limit: str) -> Iterable[str]:
+def _unsized(hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, limit: str) -> Iterable[str]:
     """Say which ordered machines may take more pods than they were ordered for: how large they will be is not known.
 
     Where a limit binds on what the pods themselves ask for, all that such a machine may have is within that limit.
@@ -219,7 +231,7 @@ def _unsized(hardware: Hardware, pool: NodePool, template: Template, limit: str)
             yield f"how large {claim.name} will be, which is ordered, is not known"
 
 
-def _missing(hardware: Hardware, pool: NodePool) -> int | None:
+def _missing(hardware: NodeSnapshot, pool: NodePool) -> int | None:
     """How many machines a pool still orders that keeps a number of them; None for one that buys for pods."""
     if pool.replicas is None:
         return None
@@ -227,19 +239,21 @@ def _missing(hardware: Hardware, pool: NodePool) -> int | None:
     return max(min(pool.replicas, pool.limits.get("nodes", pool.replicas)) - there, 0)
 
 
-def _still(pool: NodePool, template: Template, types: Mapping[str, Node], missing: int) -> Offer:
+def _still(pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], missing: int) -> PoolCapacity:
     """Replicas on the machines that a pool still orders to have its number."""
     name = f"NodePool {pool.name}"
     sizes = types.values() if _all_seen(pool, types) else ()
     if not sizes or len(template.pods) > 1:
         told = f"it may still order {missing} of the {pool.replicas} machines that it is to have (spec.replicas)"
-        return Offer(None, f"{name}: {told}, and how large these are is not known")
+        return PoolCapacity(None, f"{name}: {told}, and how large these are is not known")
     [(shape, count)] = template.pods
-    largest = max(room(shape, one, EMPTY)[0] if _of_type(shape, one) else 0 for one in sizes)
-    return Offer(missing * largest // count, f"{name}: {missing} of its {pool.replicas} machines are not there yet")
+    largest = max(pods_that_fit(shape, one, EMPTY)[0] if _of_type(shape, one) else 0 for one in sizes)
+    return PoolCapacity(
+        missing * largest // count, f"{name}: {missing} of its {pool.replicas} machines are not there yet"
+    )
 
 
-def _only_reserved(pool: NodePool, template: Template) -> bool:
+def _only_reserved(pool: NodePool, template: ReplicaTemplate) -> bool:
     """Whether machines for these pods can only come out of what is reserved with the cloud."""
     own = [one for one in pool.requirements if one.key == _CAPACITY_TYPE]
     asked = [value for shape, _ in template.pods for key, value in shape.selector if key == _CAPACITY_TYPE]
@@ -248,12 +262,12 @@ def _only_reserved(pool: NodePool, template: Template) -> bool:
 
 
 def _all_accept(wishes: Iterable[Requirement], value: str) -> bool:
-    return all(accepts(wish, value) for wish in wishes)
+    return all(requirement_matches(wish, value) for wish in wishes)
 
 
-def compatible(shape: Shape, pool: NodePool) -> bool:
+def compatible(shape: PodRequirements, pool: NodePool) -> bool:
     """Whether a pool may make a node that takes such a pod."""
-    if not all(passes(shape, taint) for taint in pool.taints if taint.effect != "PreferNoSchedule"):
+    if not all(tolerates(shape, taint) for taint in pool.taints if taint.effect != "PreferNoSchedule"):
         return False
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
     terms = ((),) if shape.affinity is None else shape.affinity
@@ -269,7 +283,7 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
     if not own:
         return wish.operator in {"NotIn", "DoesNotExist"} or _of_provider(wish.key, pool)
     if any(requirement.operator == "DoesNotExist" for requirement in own):
-        return accepts(wish, None)
+        return requirement_matches(wish, None)
     listed = [requirement.values for requirement in (wish, *own) if requirement.operator == "In"]
     if not listed:
         return wish.operator != "DoesNotExist"
@@ -283,7 +297,7 @@ def _of_provider(key: str, pool: NodePool) -> bool:
     return own or "karpenter" in domain or any(known in key for known in _KNOWN)
 
 
-def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
+def _types(hardware: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
     """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity.
 
     A node knows it best; the capacity in an order is an estimate (the kwok provider writes what it was ordered for).
@@ -296,7 +310,7 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     for labels, capacity in (*nodes, *claims):
         name = labels.get(TYPE, "")
         fits = all(
-            accepts(one, labels.get(one.key))
+            requirement_matches(one, labels.get(one.key))
             for one in pool.requirements
             if one.key.startswith((TYPE, "karpenter.k8s."))
         )
@@ -309,11 +323,11 @@ def _types(hardware: Hardware, pool: NodePool) -> dict[str, Node]:
     return seen
 
 
-def _overlaid(hardware: Hardware, labels: Mapping[str, str]) -> dict[str, int]:
+def _overlaid(hardware: NodeSnapshot, labels: Mapping[str, str]) -> dict[str, int]:
     """What NodeOverlays say that a machine has; of several the most."""
     found: Counter[str] = Counter()
     for overlay in hardware.overlays or ():
-        if overlay.valid and all(accepts(one, labels.get(one.key)) for one in overlay.requirements):
+        if overlay.valid and all(requirement_matches(one, labels.get(one.key)) for one in overlay.requirements):
             found |= Counter(overlay.capacity)
     return dict(found)
 
@@ -329,17 +343,17 @@ def _group(node: Node) -> tuple[str, str] | None:
     return next(((key, node.labels[key]) for key in (POOL, *_GROUPS) if key in node.labels), None)
 
 
-def grown_by_others(hardware: Hardware, template: Template) -> Iterator[str]:
+def grown_by_others(hardware: NodeSnapshot, template: ReplicaTemplate) -> Iterator[str]:
     """Say which groups of machines for these pods another autoscaler may let grow, which cannot be read."""
     for node in hardware.kinds:
         key, name = _group(node) or ("", "")
         if key in _GROUPS and all(
-            not closed(shape, node) and room(shape, node, EMPTY)[0] for shape, _ in template.pods
+            not filter_reason(shape, node) and pods_that_fit(shape, node, EMPTY)[0] for shape, _ in template.pods
         ):
             yield f"another autoscaler may let {name} grow ({key})"
 
 
-def _offers(hardware: Hardware, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
+def _offers(hardware: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
     """Whether a pool has machines with such GPUs; None where nothing tells."""
     if not gpu or gpu in pool.limits or pool.used.get(gpu):
         return True
@@ -369,7 +383,7 @@ def _never(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool:
     return any(one.operator == "DoesNotExist" and one.key.endswith(counted) for one in pool.requirements)
 
 
-def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
+def _shortage(hardware: NodeSnapshot, pool: NodePool, now: float) -> str:
     """Which order of a pool failed last, if none succeeded since; an empty text otherwise."""
     claims = [claim for claim in hardware.claims or () if claim.pool == pool.name]
     stuck = next((f"{claim.name}: {claim.problem}" for claim in claims if claim.problem), "")
@@ -379,18 +393,20 @@ def _shortage(hardware: Hardware, pool: NodePool, now: float) -> str:
     return f"{max(now - last.time, 0.0):.0f}s ago {last.message}" if last else stuck
 
 
-def _bound(pool: NodePool, template: Template, types: Mapping[str, Node], sharing: tuple[str, int]) -> Offer:
+def _bound(
+    pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], sharing: tuple[str, int]
+) -> PoolCapacity:
     """Replicas that the limits of a pool leave room for; `sharing`: among how many pods each GPU is shared."""
     each = (_within(pool, one, template, types, sharing) for one in sorted(pool.limits))
     found = [offer for offer in each if offer]
     kept = [offer for offer in found if not offer.more]
-    none = Offer(None, f"NodePool {pool.name}: it has no limit that binds its pods")
+    none = PoolCapacity(None, f"NodePool {pool.name}: it has no limit that binds its pods")
     return min(kept or found, key=lambda offer: offer.replicas or 0, default=none)
 
 
 def _within(
-    pool: NodePool, resource: str, template: Template, types: Mapping[str, Node], sharing: tuple[str, int]
-) -> Offer | None:
+    pool: NodePool, resource: str, template: ReplicaTemplate, types: Mapping[str, Node], sharing: tuple[str, int]
+) -> PoolCapacity | None:
     """Replicas that one limit of a pool leaves room for; None: that many or few."""
     limit, sizes = pool.limits[resource], list(types.values()) if _all_seen(pool, types) else []
     left = max(limit - pool.used.get(resource, 0), 0) * dict([sharing]).get(resource, 1)
@@ -405,25 +421,27 @@ def _within(
         return None
     told = f"NodePool {pool.name}: limit {resource} {as_written(resource, limit)}"
     more = (_LATE,) if resource == "nodes" and left else ()
-    return Offer(fits, told, more, limit="" if whole else resource)
+    return PoolCapacity(fits, told, more, limit="" if whole else resource)
 
 
-def _whole(left: int, resource: str, machine: Node, template: Template) -> int | None:
+def _whole(left: int, resource: str, machine: Node, template: ReplicaTemplate) -> int | None:
     """Replicas on machines of one type that a limit leaves, since only whole machines are bought."""
     [(shape, count)] = template.pods
     taken = machine.allocatable.get(resource, 0)
-    fits = room(shape, machine, EMPTY)[0] if _of_type(shape, machine) else 0
+    fits = pods_that_fit(shape, machine, EMPTY)[0] if _of_type(shape, machine) else 0
     return left // taken * fits // count if taken else None
 
 
-def _of_type(shape: Shape, seen: Node) -> bool:
+def _of_type(shape: PodRequirements, seen: Node) -> bool:
     """Whether a pod may use some machine of the type of one that was seen, which may be in another zone, or on spot."""
     terms = ((),) if shape.affinity is None else shape.affinity
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
 
     def possible(wish: Requirement) -> bool:
         of_type = wish.key == TYPE or any(part in wish.key for part in _TYPED)
-        return wish.field or not of_type or wish.key not in seen.labels or accepts(wish, seen.labels[wish.key])
+        return (
+            wish.field or not of_type or wish.key not in seen.labels or requirement_matches(wish, seen.labels[wish.key])
+        )
 
     return any(all(map(possible, (*wishes, *term))) for term in terms)
 

@@ -14,7 +14,7 @@ Source: Kueue 0.17.0, apis/kueue/v1beta2; pkg/cache/scheduler/resource_node.go (
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from scaler.model.nodes import QUEUE, ClusterQueue, Hardware, Lent, Shape, Template
+from scaler.model.nodes import QUEUE, ClusterQueue, Lent, NodeSnapshot, PodRequirements, ReplicaTemplate
 
 DEFAULT = "default"  # the LocalQueue of workloads that name none
 _DEEPEST = 50  # cohorts above one another that are followed; more are a circle, which Kueue refuses
@@ -31,7 +31,7 @@ class Left:
     doubt: str = ""  # why there may be fewer
 
 
-def left(hardware: Hardware, namespace: str, template: Template, admitted: int) -> Left:
+def left(hardware: NodeSnapshot, namespace: str, template: ReplicaTemplate, admitted: int) -> Left:
     """Replicas of a template that its queue may still admit.
 
     Args:
@@ -62,12 +62,12 @@ def left(hardware: Hardware, namespace: str, template: Template, admitted: int) 
     return Left(doubt=doubt) if bound is None else Left(bound[0], f"{whose}: {bound[1]}", doubt)
 
 
-def _name(template: Template) -> str:
+def _name(template: ReplicaTemplate) -> str:
     """The queue that a template names."""
     return template.queue or dict(template.labels).get(QUEUE, "")
 
 
-def flavored(hardware: Hardware, namespace: str, template: Template) -> Template:
+def flavored(hardware: NodeSnapshot, namespace: str, template: ReplicaTemplate) -> ReplicaTemplate:
     """The template with what its queue's flavors add to its pods: tolerations of all, labels where there is but one."""
     local = (hardware.local_queues or {}).get((namespace, _name(template)))
     queue = (hardware.cluster_queues or {}).get(local.queue) if local else None
@@ -81,7 +81,7 @@ def flavored(hardware: Hardware, namespace: str, template: Template) -> Template
     added = tuple(one for flavor in flavors for one in flavor.tolerations)
     labels = tuple(pair for flavor in alone for pair in flavor.labels)
 
-    def placed(shape: Shape) -> Shape:
+    def placed(shape: PodRequirements) -> PodRequirements:
         selector = tuple(sorted((dict(labels) | dict(shape.selector)).items()))
         return replace(shape, tolerations=tuple(dict.fromkeys([*shape.tolerations, *added])), selector=selector)
 
@@ -93,10 +93,10 @@ def _covered(groups: Iterable[tuple[tuple[str, tuple[str, ...]], ...]]) -> set[s
 
 
 def _of_group(
-    hardware: Hardware,
+    hardware: NodeSnapshot,
     queue: ClusterQueue,
     group: tuple[tuple[str, tuple[str, ...]], ...],
-    template: Template,
+    template: ReplicaTemplate,
     admitted: int,
 ) -> tuple[int, str] | None:
     """Replicas that one group of resources leaves, and the resource that binds; None for a group that is not asked."""
@@ -112,7 +112,7 @@ def _of_group(
     return (total, f"what its quota of {binding} leaves") if binding else None
 
 
-def _available(hardware: Hardware, queue: ClusterQueue, good: Good, own: int) -> int:
+def _available(hardware: NodeSnapshot, queue: ClusterQueue, good: Good, own: int) -> int:
     """How much of a flavor's resource a queue may still have; where it may preempt, all that is not its own."""
     tree = _Tree(hardware, used=not queue.preempts)
     return tree.available(queue, good) - (own if queue.preempts else 0)
@@ -121,7 +121,7 @@ def _available(hardware: Hardware, queue: ClusterQueue, good: Good, own: int) ->
 class _Tree:
     """ClusterQueues below cohorts below cohorts."""
 
-    def __init__(self, hardware: Hardware, *, used: bool) -> None:
+    def __init__(self, hardware: NodeSnapshot, *, used: bool) -> None:
         self._queues, self._cohorts, self._counted = hardware.cluster_queues or {}, hardware.cohorts or {}, used
 
     def available(self, queue: ClusterQueue, good: Good) -> int:

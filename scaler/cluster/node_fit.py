@@ -15,21 +15,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from scaler.model.nodes import Load, Node, Requirement, Shape, Taint, Term, Toleration
+from scaler.model.nodes import Node, NodeUsage, PodRequirements, Requirement, Taint, Term, Toleration
 
 Nodes = Mapping[str, Node]  # by name
-Loads = Mapping[str, Load]  # by the node's name
-State = tuple[Node | None, Load | None]
+Loads = Mapping[str, NodeUsage]  # by the node's name
+State = tuple[Node | None, NodeUsage | None]
 Change = tuple[State, State]  # of one node: before and now
 
 CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # put on by a controller, a moment later
-EMPTY = Load({})
+EMPTY = NodeUsage({})
 _REASONS = 5  # that are told
 _COMPARES = {"Gt": operator.gt, "Lt": operator.lt, "Gte": operator.ge, "Lte": operator.le}  # the last two: Karpenter's
 
 
-class Place(NamedTuple):
+class NodeFit(NamedTuple):
     """One node, for pods of one shape."""
 
     fits: int  # pods
@@ -38,11 +38,11 @@ class Place(NamedTuple):
     most: int = 0  # pods, where those of a lower priority give way
 
 
-NOWHERE = Place(0, 0, "")
+NOWHERE = NodeFit(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ClusterFit:
     """All nodes, for pods of one shape."""
 
     fits: int = 0  # pods
@@ -55,7 +55,7 @@ class Places:
         ranked = sorted(self.obstacles.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:_REASONS])
 
-    def changed(self, pairs: Iterable[tuple[Place, Place]]) -> "Places":
+    def changed(self, pairs: Iterable[tuple[NodeFit, NodeFit]]) -> "ClusterFit":
         """The same where some nodes are no longer what they were."""
         fits, free, most, obstacles = self.fits, self.free, self.most, Counter(self.obstacles)
         for before, now in pairs:
@@ -64,10 +64,10 @@ class Places:
             obstacles[before.obstacle] -= 1
             obstacles[now.obstacle] += 1
         del obstacles[""]
-        return Places(fits, free, +obstacles, most)
+        return ClusterFit(fits, free, +obstacles, most)
 
 
-def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> Place:
+def fit_on_node(shape: PodRequirements, resource: str, node: Node | None, load: NodeUsage | None) -> NodeFit:
     """What one node has for pods of a shape.
 
     Args:
@@ -78,17 +78,21 @@ def place(shape: Shape, resource: str, node: Node | None, load: Load | None) -> 
     """
     if node is None:
         return NOWHERE
-    barrier = closed(shape, node)
+    barrier = filter_reason(shape, node)
     if barrier:
-        return Place(0, 0, barrier)
+        return NodeFit(0, 0, barrier)
     load = load or EMPTY
-    fits, binding = room(shape, node, load)
+    fits, binding = pods_that_fit(shape, node, load)
     free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
-    most = room(shape, node, kept(load, shape))[0] if load.ranks and yields(min(load.ranks), shape) else fits
-    return Place(fits, free, "" if fits else f"insufficient {binding}", most)
+    most = (
+        pods_that_fit(shape, node, without_preemptible(load, shape))[0]
+        if load.ranks and preemptible(min(load.ranks), shape)
+        else fits
+    )
+    return NodeFit(fits, free, "" if fits else f"insufficient {binding}", most)
 
 
-class Ledger:
+class FitCache:
     """Places of many shapes in one cluster after another; only nodes that changed are counted anew.
 
     The answer depends on the arguments alone. Memory: a few numbers for each of the shapes that were asked for last.
@@ -100,9 +104,9 @@ class Ledger:
         self._at: tuple[Nodes, Loads] = ({}, {})
         self._version = 0
         self._changed: tuple[Change, ...] = ()  # from the version before to this one
-        self._known: dict[tuple[Shape, str], tuple[int, Places]] = {}
+        self._known: dict[tuple[PodRequirements, str], tuple[int, ClusterFit]] = {}
 
-    def places(self, shape: Shape, resource: str, nodes: Nodes, loads: Loads) -> Places:
+    def fit_on_nodes(self, shape: PodRequirements, resource: str, nodes: Nodes, loads: Loads) -> ClusterFit:
         """Count what all nodes have for pods of a shape.
 
         Args:
@@ -112,14 +116,15 @@ class Ledger:
             loads: what pods hold, by the node's name; a node without pods may be left out.
         """
         self._see(nodes, loads)
-        version, found = self._known.pop((shape, resource), (-1, Places()))
+        version, found = self._known.pop((shape, resource), (-1, ClusterFit()))
         if version == self._version - 1:
             found = found.changed(
-                (place(shape, resource, *before), place(shape, resource, *now)) for before, now in self._changed
+                (fit_on_node(shape, resource, *before), fit_on_node(shape, resource, *now))
+                for before, now in self._changed
             )
         elif version != self._version:
-            whole = (place(shape, resource, node, loads.get(name)) for name, node in nodes.items())
-            found = Places().changed((NOWHERE, one) for one in whole)
+            whole = (fit_on_node(shape, resource, node, loads.get(name)) for name, node in nodes.items())
+            found = ClusterFit().changed((NOWHERE, one) for one in whole)
         self._known[shape, resource] = self._version, found
         if len(self._known) > self._most:
             del self._known[next(iter(self._known))]
@@ -142,7 +147,7 @@ class Ledger:
         self._at = nodes, loads
 
 
-def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
+def pods_that_fit(shape: PodRequirements, node: Node, load: NodeUsage) -> tuple[int, str]:
     """How many pods fit into what is left of a node, and the resource that binds."""
     fits, binding = -1, ""
     for resource, amount in shape.requests:
@@ -157,33 +162,33 @@ def room(shape: Shape, node: Node, load: Load) -> tuple[int, str]:
     return (min(fits, 1), "pod anti-affinity") if shape.alike else (fits, binding)
 
 
-def yields(rank: int, shape: Shape) -> bool:
+def preemptible(rank: int, shape: PodRequirements) -> bool:
     """Whether pods of a priority may have to give way to pods of a shape; where theirs is not known, all may."""
     return shape.preempts and (shape.priority is None or rank < shape.priority)
 
 
-def kept(load: Load, shape: Shape) -> Load:
+def without_preemptible(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """What stays of a load where all give way that may have to."""
     for rank, held in load.ranks.items():
-        if yields(rank, shape):
+        if preemptible(rank, shape):
             load = _less(load, held)
     return load
 
 
-def with_pod(load: Load, shape: Shape) -> Load:
+def with_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """The load of a node that has one pod more."""
-    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
     return replace(_more(load, pod), ranks={**load.ranks, rank: _more(load.ranks.get(rank, EMPTY), pod)})
 
 
-def without_pod(load: Load, shape: Shape) -> Load:
+def without_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """The load of a node that has one pod less; nothing is left of the last one."""
-    rank, pod = shape.priority or 0, Load(dict(shape.requests), shape.ports)
+    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
     ranks = {**load.ranks, rank: _less(load.ranks[rank], pod)}
     return replace(_less(load, pod), ranks={rank: held for rank, held in ranks.items() if held != EMPTY})
 
 
-def joined(parts: Sequence[Loads]) -> dict[str, Load]:
+def joined(parts: Sequence[Loads]) -> dict[str, NodeUsage]:
     """The loads of nodes whose pods are known in several parts."""
     whole = dict(parts[0]) if parts else {}
     for part in parts[1:]:
@@ -194,15 +199,15 @@ def joined(parts: Sequence[Loads]) -> dict[str, Load]:
     return whole
 
 
-def _more(load: Load, other: Load) -> Load:
+def _more(load: NodeUsage, other: NodeUsage) -> NodeUsage:
     """Both together, but for their ranks."""
     requests = dict(load.requests)
     for resource, amount in other.requests.items():
         requests[resource] = requests.get(resource, 0) + amount
-    return Load(requests, tuple(sorted(load.ports + other.ports)))
+    return NodeUsage(requests, tuple(sorted(load.ports + other.ports)))
 
 
-def _less(load: Load, other: Load) -> Load:
+def _less(load: NodeUsage, other: NodeUsage) -> NodeUsage:
     """What is left of a load without a part of it, but for its ranks."""
     requests = dict(load.requests)
     for resource, amount in other.requests.items():
@@ -212,41 +217,41 @@ def _less(load: Load, other: Load) -> Load:
     ports = list(load.ports)
     for port in other.ports:
         ports.remove(port)
-    return Load(requests, tuple(ports))
+    return NodeUsage(requests, tuple(ports))
 
 
-def closed(shape: Shape, node: Node) -> str:
+def filter_reason(shape: PodRequirements, node: Node) -> str:
     """Why a pod may not use a node however empty it is, or an empty text."""
     labels = node.labels
     for key, value in shape.selector:
         if labels.get(key) != value:
             return "node selector"
-    if shape.affinity is not None and not any(holds(term, node) for term in shape.affinity):
+    if shape.affinity is not None and not any(node_term_matches(term, node) for term in shape.affinity):
         return "node affinity"
-    if node.unschedulable and not passes(shape, CORDONED):
+    if node.unschedulable and not tolerates(shape, CORDONED):
         return "cordoned"  # which says more than the taint that its controller adds
     for taint in node.taints:
-        if taint.effect != "PreferNoSchedule" and not passes(shape, taint):
+        if taint.effect != "PreferNoSchedule" and not tolerates(shape, taint):
             return f"taint {taint.key}"
-    return "" if node.ready or passes(shape, NOT_READY) else "not ready"
+    return "" if node.ready or tolerates(shape, NOT_READY) else "not ready"
 
 
-def passes(shape: Shape, taint: Taint) -> bool:
+def tolerates(shape: PodRequirements, taint: Taint) -> bool:
     """Whether a pod tolerates a taint."""
-    return any(tolerates(one, taint) for one in shape.tolerations)
+    return any(toleration_matches(one, taint) for one in shape.tolerations)
 
 
-def holds(term: Term, node: Node) -> bool:
+def node_term_matches(term: Term, node: Node) -> bool:
     """Whether a term of a required node affinity takes a node; an empty one takes none."""
     return bool(term) and all(_holds(requirement, node) for requirement in term)
 
 
-def takes(term: Term, labels: Mapping[str, str]) -> bool:
+def selector_matches(term: Term, labels: Mapping[str, str]) -> bool:
     """Whether a pod with these labels is meant; an empty term means all pods."""
-    return all(accepts(requirement, labels.get(requirement.key)) for requirement in term)
+    return all(requirement_matches(requirement, labels.get(requirement.key)) for requirement in term)
 
 
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
+def toleration_matches(toleration: Toleration, taint: Taint) -> bool:
     """Whether a taint is passed."""
     if toleration.effect not in {"", taint.effect} or toleration.key not in {"", taint.key}:
         return False
@@ -255,7 +260,7 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
     return bool(toleration.key) and toleration.operator in {"", "Equal"} and toleration.value == taint.value
 
 
-def accepts(requirement: Requirement, value: str | None) -> bool:
+def requirement_matches(requirement: Requirement, value: str | None) -> bool:
     """Whether a label's value is accepted; None for a label that is not there."""
     match requirement.operator:
         case "In":
@@ -274,7 +279,7 @@ def accepts(requirement: Requirement, value: str | None) -> bool:
 
 
 def _holds(requirement: Requirement, node: Node) -> bool:
-    return accepts(requirement, node.name if requirement.field else node.labels.get(requirement.key))
+    return requirement_matches(requirement, node.name if requirement.field else node.labels.get(requirement.key))
 
 
 def _clash(own: tuple[str, str, int], other: tuple[str, str, int]) -> bool:

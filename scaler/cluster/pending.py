@@ -8,26 +8,26 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from scaler.cluster.node_fit import EMPTY, Loads, Nodes, place, with_pod
-from scaler.model.nodes import Hardware, Load, Owner, Queue, Shape, Waiting
+from scaler.cluster.node_fit import EMPTY, Loads, Nodes, fit_on_node, with_pod
+from scaler.model.nodes import NodeSnapshot, NodeUsage, Owner, PendingPod, PendingPods, PodRequirements
 
 CROWD = 20  # untried pods of others that are counted
 
 
-def line_up(pods: Iterable[Waiting]) -> Queue:
+def index_pending(pods: Iterable[PendingPod]) -> PendingPods:
     """Sort pods without a node, leaving out those that somebody holds back from the scheduler."""
-    owners: dict[Owner, list[Waiting]] = {}
+    owners: dict[Owner, list[PendingPod]] = {}
     ready = [pod for pod in pods if not pod.gated]
     for pod in ready:
         owners.setdefault(pod.owner, []).append(pod)
-    return Queue(
+    return PendingPods(
         owners=owners,
         shapes=Counter((pod.owner[0], pod.shape) for pod in ready),
         first=tuple(sorted((pod for pod in ready if pod.nominated or not pod.tried), key=_precedence)),
     )
 
 
-def ahead(queue: Queue, own: Iterable[Waiting], priority: int | None) -> tuple[list[Waiting], int]:
+def pods_ahead(queue: PendingPods, own: Iterable[PendingPod], priority: int | None) -> tuple[list[PendingPod], int]:
     """Pods of others that come before ours, and how many of these nobody knows the place of.
 
     A node that is being made free for a pod of a lower priority is not kept from ours (Kubernetes 1.35.4,
@@ -39,7 +39,9 @@ def ahead(queue: Queue, own: Iterable[Waiting], priority: int | None) -> tuple[l
     return others[: len(others) - untried + CROWD], untried
 
 
-def reserved(hardware: Hardware, shape: Shape, pods: Iterable[Waiting]) -> Mapping[str, Load]:
+def with_nominated(
+    hardware: NodeSnapshot, shape: PodRequirements, pods: Iterable[PendingPod]
+) -> Mapping[str, NodeUsage]:
     """The loads of nodes once these pods are placed: where they must be, or else where they cost us least.
 
     Taking one pod after the other, the largest first, comes close to the cheapest way for all, and is not always it.
@@ -50,7 +52,7 @@ def reserved(hardware: Hardware, shape: Shape, pods: Iterable[Waiting]) -> Mappi
         pods: that come before them.
     """
     nodes, loads = hardware.nodes or {}, hardware.loads or {}
-    taken: dict[str, Load] = {}
+    taken: dict[str, NodeUsage] = {}
     for pod in pods:
         there = {**loads, **taken}
         name = pod.nominated if pod.nominated in nodes else _cheapest(shape, pod.shape, nodes, there)
@@ -59,23 +61,23 @@ def reserved(hardware: Hardware, shape: Shape, pods: Iterable[Waiting]) -> Mappi
     return taken
 
 
-def _precedence(pod: Waiting) -> tuple[bool, int]:
+def _precedence(pod: PendingPod) -> tuple[bool, int]:
     """What has its node comes first, then what is hardest to place."""
     return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
 
 
-def _keeps_none(pod: Waiting, least: float) -> bool:
+def _keeps_none(pod: PendingPod, least: float) -> bool:
     return bool(pod.nominated) and (pod.shape.priority or 0) < least
 
 
-def _cheapest(shape: Shape, other: Shape, nodes: Nodes, loads: Loads) -> str:
+def _cheapest(shape: PodRequirements, other: PodRequirements, nodes: Nodes, loads: Loads) -> str:
     """The node on which a pod of others costs us the fewest places; empty if it fits on none."""
     best, least = "", -1
     for name, node in nodes.items():
         load = loads.get(name, EMPTY)
-        if not place(other, "", node, load).fits:
+        if not fit_on_node(other, "", node, load).fits:
             continue
-        cost = place(shape, "", node, load).fits - place(shape, "", node, with_pod(load, other)).fits
+        cost = fit_on_node(shape, "", node, load).fits - fit_on_node(shape, "", node, with_pod(load, other)).fits
         if least < 0 or cost < least:
             best, least = name, cost
         if not cost:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from scaler.model.nodes import Amounts, Container, Needs
+from scaler.model.nodes import Amounts, Container, PodResources
 
 NONE: Mapping[str, int] = MappingProxyType({})
 POD_LEVEL = ("cpu", "memory", "hugepages-")  # what spec.resources of a pod may speak of
 
 
-def total(needs: Needs, filling: Mapping[str, int] = NONE) -> Amounts:
+def total(needs: PodResources, filling: Mapping[str, int] = NONE) -> Amounts:
     """Add up what a pod takes from a node: its containers and sidecars together, or an init container that takes more.
 
     Args:
@@ -41,7 +41,7 @@ def total(needs: Needs, filling: Mapping[str, int] = NONE) -> Amounts:
     return by_name({**{name: value for name, value in whole.items() if value > 0}, "pods": 1})
 
 
-def completed(template: Needs, pod: Needs) -> Needs:
+def completed(template: PodResources, pod: PodResources) -> PodResources:
     """Needs of the next pod of a template, as admission completed a pod that was made of it.
 
     What the template states is what the next pod gets: where the pod has something else, it was resized in place. What
@@ -56,7 +56,7 @@ def completed(template: Needs, pod: Needs) -> Needs:
         )
 
     whole = by_name(dict(pod.whole) | dict(template.whole))
-    return Needs(tuple(next_one(one) for one in pod.containers), whole, pod.overhead or template.overhead)
+    return PodResources(tuple(next_one(one) for one in pod.containers), whole, pod.overhead or template.overhead)
 
 
 def greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from scaler.config.naming import Dialect, PodPagesMeaning
+from scaler.config.naming import Naming, PodPagesMeaning
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, seconds, show, takes, text, whole
 
@@ -57,7 +57,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class DiscoveredPages:
     """Pages behind one name: the same URL at every address that the name has."""
 
     kind: NameKind
@@ -110,17 +110,17 @@ class Endpoint:
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked
     pages: tuple[Page, ...] = ()
     pages_file: Path | None = None
-    named: tuple[Named, ...] = ()  # more pages, by name
+    named: tuple[DiscoveredPages, ...] = ()  # more pages, by name
     pods: PodPages | None = None  # the target's own pods are read, wherever Kubernetes says that they are
     networks: tuple[Network, ...] = ()  # what was found must lie in one of them; empty: anywhere but on loopback
     namespaces: tuple[str, ...] = ()  # the only ones whose triggers may be measured here; empty: all
     enforce_namespace: bool = False  # PromQL of formula files gets the trigger's namespace into every selector
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> Naming:
         """What it calls things."""
         on_pages = {ours: _as_on_pages(name) for ours, name in self.labels.items()}
-        return Dialect(
+        return Naming(
             labels=on_pages if self.direct else self.labels,
             matchers=self.matchers,
             up_selector=self.up_selector,
@@ -272,7 +272,7 @@ def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
     return pages
 
 
-def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tuple[Named, ...]]:
+def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tuple[DiscoveredPages, ...]]:
     """Pages, and names of several: `service` and `dns` instead of `url`."""
     if not isinstance(tree, list):
         raise ConfigError(where, path, f"{show(tree)} is not a list", "addresses of metrics pages")
@@ -283,13 +283,13 @@ def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tupl
     twice = [url for url, times in urls.items() if times > 1]
     if twice:
         raise ConfigError(where, path, f"{twice[0]} is listed twice", "every page once")
-    named = tuple(item for item in items if isinstance(item, Named))
+    named = tuple(item for item in items if isinstance(item, DiscoveredPages))
     if len(named) > MAX_NAMED:
         raise ConfigError(where, path, f"lists {len(named)} services and DNS names", f"at most {MAX_NAMED}")
     return tuple(item for item in items if isinstance(item, Page)), named
 
 
-def _page(where: str, path: str, tree: object) -> Page | Named:
+def _page(where: str, path: str, tree: object) -> Page | DiscoveredPages:
     fields = Fields(where, tree if isinstance(tree, Mapping) else {"url": tree}, path)
     kind = next((kind for kind in _KINDS if fields.has(kind)), None)
     url = fields.take(kind or "url", _page_url)
@@ -310,7 +310,7 @@ def _page(where: str, path: str, tree: object) -> Page | Named:
                 kind, f"{url!r} names no Service", "http://NAME.NAMESPACE:PORT/PATH, PORT being the pods'"
             )
         labels.setdefault("namespace", host.split(".")[1])  # as a scrape would have it
-    return Named(kind, url, MappingProxyType(labels))
+    return DiscoveredPages(kind, url, MappingProxyType(labels))
 
 
 def _page_url(raw: object) -> str:

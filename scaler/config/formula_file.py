@@ -33,8 +33,8 @@ from scaler.config.metrics import (
     NAME,
     TARGET_NAMES,
     Input,
+    MetricContext,
     Scalar,
-    Scope,
     activity_signals,
     endpoint_name,
     progress,
@@ -54,8 +54,16 @@ from scaler.policy.outcome import ANY, EACH, TOTALS, PolicySpec
 
 OVERRIDES = tuple(key.path for key in WORKLOAD_KEYS)
 OF_A_GROUP = tuple(key.path for key in MEMBER_KEYS)
-MEASURED = ("engine", "gateway", "model", "route", "pods")  # say whose signals are meant; parameters of every formula
-RESERVED_KEYS = frozenset({*OVERRIDES, *NOT_YET_KEYS, *OF_A_GROUP, *MEASURED, "formula", "expression", "kind", "id"})
+SIGNAL_PARAMETERS = (
+    "engine",
+    "gateway",
+    "model",
+    "route",
+    "pods",
+)  # say whose signals are meant; parameters of every formula
+RESERVED_KEYS = frozenset(
+    {*OVERRIDES, *NOT_YET_KEYS, *OF_A_GROUP, *SIGNAL_PARAMETERS, "formula", "expression", "kind", "id"}
+)
 METRIC_TYPE, METRIC_KIND = choice("AverageValue", "Value"), choice(*sorted(ANY))
 REFERENCE = re.compile(rf"\$({NAME})")  # to a parameter, in the template
 
@@ -213,7 +221,7 @@ def bind(file: FormulaFile | None, trigger: Trigger, defaults: Defaults) -> Work
             values[item.name] = usual[item.name]
         else:
             raise ConfigError(TRIGGER, item.name, f"is missing: {file.name} needs it", item.description or item.type)
-    for key in MEASURED:
+    for key in SIGNAL_PARAMETERS:
         if key in trigger.given and key not in declared:
             values[key] = trigger.given[key]
     overrides = {key: trigger.given[key] for key in OVERRIDES if key in trigger.given and key not in declared}
@@ -350,7 +358,7 @@ def _inline(trigger: Trigger, defaults: Defaults) -> FormulaFile:
         known = {*signals.names(engine), *signals.names_at_gateway(gateway)}
     except ConfigError as error:
         raise ConfigError(TRIGGER, error.key, error.problem, error.allowed) from error
-    names = frozenset(known | signals.everything() | set(TARGET_NAMES))
+    names = frozenset(known | signals.all_signal_names() | set(TARGET_NAMES))
     metrics: dict[str, object] = {}
     for key, kind in _INLINE.items():
         written = expression if key == "expression" else trigger.given.get(key)
@@ -385,7 +393,7 @@ def _read(
     if fields.has("mode"):
         raise UnsupportedError(file.where, "mode")
     endpoint = fields.take("endpoint", endpoint_name(defaults), defaults.endpoint)
-    scope = Scope(key, values, defaults, endpoint)
+    scope = MetricContext(key, values, defaults, endpoint)
     metrics = fields.inside("metrics").rest()
     read = [read_metric(file.where, name, raw, scope) for name, raw in metrics.items()]
     inputs = tuple(item for item in read if item is not None)

@@ -23,7 +23,7 @@ TARGET_NAMES = ("replicas", "ready", "starting", "min", "max")  # of the scale t
 FUNCTIONS_TOO = ("min", "max")  # of these: `max` is maxReplicaCount, `max(a, b)` the larger of two
 GUARDS = ("waiting", "running")  # signals that keep a workload active whatever its formula looks at
 PROGRESS = "generation_tokens_per_second"  # the same, where the engine does not say what runs
-SEE_WORK = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress
+IN_FLIGHT_SIGNALS = frozenset({"running", "in_flight", "cpu_usage"})  # signals of what is in progress
 REDUCTIONS: Mapping[str, Callable[[Collection[float]], float]] = {
     "mean": lambda values: sum(values) / len(values),
     "max": max,
@@ -51,7 +51,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class MetricContext:
     """What the metrics of one workload have in common."""
 
     key: WorkloadKey
@@ -60,7 +60,7 @@ class Scope:
     endpoint: str
 
 
-def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | None:
+def read_metric(where: str, name: str, tree: object, scope: MetricContext) -> Input | None:
     """Read one metric of a formula file; None for an optional one that the pods' engine does not tell.
 
     Args:
@@ -98,7 +98,7 @@ def read_metric(where: str, name: str, tree: object, scope: Scope) -> Input | No
     return item
 
 
-def read_input(fields: Fields, name: str, scope: Scope) -> Input:
+def read_input(fields: Fields, name: str, scope: MetricContext) -> Input:
     """Read what is measured and how, but for `optional`."""
     over = fields.take("over", duration(0, 6 * 3600), 0.0)
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
@@ -114,7 +114,7 @@ def read_input(fields: Fields, name: str, scope: Scope) -> Input:
     return Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
 
 
-def _own_query(endpoint: str, query: str, scope: Scope) -> QueryAsk:
+def _own_query(endpoint: str, query: str, scope: MetricContext) -> QueryAsk:
     """A query that a formula file writes itself; where the endpoint asks for it, of the trigger's namespace alone."""
     label = scope.defaults.enforced.get(endpoint)
     return QueryAsk(endpoint, promql.enforce(query, {label: scope.key.namespace}) if label else query)
@@ -140,7 +140,9 @@ def endpoint_name(defaults: Defaults) -> Callable[[object], str]:
     return choice(*defaults.endpoints)
 
 
-def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> tuple[signals.Signal, SignalAsk, bool]:
+def _signal(
+    fields: Fields, scope: MetricContext, endpoint: str | None, reduce: str
+) -> tuple[signals.Signal, SignalAsk, bool]:
     signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
@@ -185,14 +187,14 @@ def _signal(fields: Fields, scope: Scope, endpoint: str | None, reduce: str) -> 
     return signal, ask, of_target
 
 
-def _lacking(tree: Mapping[str, object], scope: Scope) -> bool:
+def _lacking(tree: Mapping[str, object], scope: MetricContext) -> bool:
     """Whether the engine of the pods does not tell a signal, whatever a gateway says of the whole model."""
     engine = tree.get("engine", scope.values.get("engine", scope.defaults.engine))
-    known = engine in signals.engines() and tree["signal"] in signals.everything()
+    known = engine in signals.engines() and tree["signal"] in signals.all_signal_names()
     return known and tree["signal"] not in signals.names(str(engine))
 
 
-def _find(fields: Fields, scope: Scope) -> signals.Signal:
+def _find(fields: Fields, scope: MetricContext) -> signals.Signal:
     """The engine's signal, or the gateway's where the engine has none of that name."""
     own = {key for key in ("engine", "signal") if fields.has(key)}  # the rest is the trigger's, or the file's
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
@@ -216,7 +218,7 @@ def _optional_text(value: Scalar | None) -> str | None:
 # ---- what is asked for whatever the formula reads --------------------------------------------------------------------
 
 
-def activity_signals(inputs: tuple[Input, ...], scope: Scope) -> tuple[Input, ...]:
+def activity_signals(inputs: tuple[Input, ...], scope: MetricContext) -> tuple[Input, ...]:
     """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine.
 
     An engine that does not say what runs is seen to work by its tokens.
@@ -261,10 +263,10 @@ def progress(activity_signals: tuple[Input, ...]) -> tuple[Input, ...]:
 def _sees_no_work(inputs: Collection[Input]) -> bool:
     """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
     asks = [item.ask for item in inputs]
-    return bool(asks) and all(isinstance(ask, SignalAsk) and ask.signal not in SEE_WORK for ask in asks)
+    return bool(asks) and all(isinstance(ask, SignalAsk) and ask.signal not in IN_FLIGHT_SIGNALS for ask in asks)
 
 
-def _asks_of_engine(scope: Scope) -> list[SignalAsk]:
+def _asks_of_engine(scope: MetricContext) -> list[SignalAsk]:
     """What may be asked of the pods of the trigger's engine."""
     engine = str(scope.values.get("engine", scope.defaults.engine))
     fields = [Fields("", {"signal": name, "engine": engine}) for name in GUARDS if name in signals.names(engine)]
@@ -280,7 +282,7 @@ _REPLICA_SIGNALS = {
 }
 
 
-def replica_asks(scope: Scope) -> dict[str, Ask]:
+def replica_asks(scope: MetricContext) -> dict[str, Ask]:
     """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
     if scope.key.kind != "ScaledObject":
         return {}

@@ -16,7 +16,7 @@ AMBIGUOUS_LABELS = ("endpoint", "replica")  # that a scrape, a Prometheus or an 
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class Naming:
     """What one endpoint calls things."""
 
     labels: Mapping[str, str] = field(default_factory=dict)  # our name, also "pod", "job", "instance" -> its name

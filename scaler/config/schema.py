@@ -14,7 +14,7 @@ from typing import Any
 from scaler.config import endpoint, formula_file, outputs, signals, variants
 from scaler.config.defaults import WORKLOAD_KEYS, Defaults
 from scaler.config.keys import Key
-from scaler.config.metrics import FORMULA_NAME, NAME, Scope, read_input
+from scaler.config.metrics import FORMULA_NAME, NAME, MetricContext, read_input
 from scaler.config.settings import KEYS
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.errors import ScalerError
@@ -186,7 +186,7 @@ def _policy(kind: str) -> Schema:
 
 def _metric() -> Schema:
     """Return what a metric may say: of a signal the keys that any signal of the catalogue has."""
-    scope = Scope(formula_file.EXAMPLE, {}, Defaults(endpoints=()), "default")
+    scope = MetricContext(formula_file.EXAMPLE, {}, Defaults(endpoints=()), "default")
     written = [(one.engine, one.name) for own in signals.engines().values() for one in own.values()]
 
     def read(fields: KeyRecorder) -> object:

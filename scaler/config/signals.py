@@ -173,7 +173,7 @@ def names(engine: str) -> tuple[str, ...]:
 
 
 @cache
-def everything() -> frozenset[str]:
+def all_signal_names() -> frozenset[str]:
     """The names of all signals that anybody has."""
     return frozenset(name for own in engines().values() for name in own)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scaler.cluster.hpa import MAX_REPLICAS, HpaSpec, replicas_for_average_value
 from scaler.config.defaults import Mode
-from scaler.model.availability import WORDS, Availability, Count
+from scaler.model.availability import WORDS, Availability, BoundedCount
 from scaler.model.fields import seconds
 from scaler.model.measurement import Inputs
 from scaler.model.objects import Scaled
@@ -69,7 +69,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
         return None
     scaled = inputs.target.scaled
     bound = _placed(scaled) if scaled else None
-    terms = (available.schedulable, available.provisionable, Count(bound, reason="its own pods are not known"))
+    terms = (available.schedulable, available.provisionable, BoundedCount(bound, reason="its own pods are not known"))
     doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
     total = sum(count.most or 0 for count in terms)
     replicas = None if doubt else total
@@ -93,7 +93,7 @@ def _placed(scaled: Scaled) -> int | None:
     return None if pods is None else pods // size
 
 
-def _doubt(count: Count) -> str:
+def _doubt(count: BoundedCount) -> str:
     """Why a count limits nothing, or an empty text."""
     if count.value is None:
         return count.reason or "not known"

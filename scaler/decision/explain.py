@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from scaler.cluster.hpa import MAX_REPLICAS, HpaSpec, Metric, Reason, Rule
 from scaler.cluster.hpa import step as hpa_step
-from scaler.config.metrics import NAME, SEE_WORK
+from scaler.config.metrics import IN_FLIGHT_SIGNALS, NAME
 from scaler.config.signals import find
 from scaler.decision.capacity import Capacity
 from scaler.decision.decision import Decision, InputValue, Partial
@@ -49,7 +49,7 @@ from scaler.decision.own_query import own_query
 from scaler.decision.reason import activity
 from scaler.decision.starting import StartingReplicas
 from scaler.formula import Program, Step
-from scaler.model.availability import Count
+from scaler.model.availability import BoundedCount
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
 from scaler.model.fields import seconds
 from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk
@@ -206,7 +206,8 @@ def _blind(decision: Decision) -> bool:
     )
     somebody = decision.target_status.current != 0  # could hold a request, so that no series is no sight
     return all(
-        isinstance(item.ask, SignalAsk) and (item.ask.signal not in SEE_WORK or (fact.substituted and somebody))
+        isinstance(item.ask, SignalAsk)
+        and (item.ask.signal not in IN_FLIGHT_SIGNALS or (fact.substituted and somebody))
         for fact, item in read
     )
 
@@ -308,7 +309,7 @@ def _capacity(capacity: Capacity | None) -> CapacityRow | None:
     )
 
 
-def _count(count: Count) -> CountRow:
+def _count(count: BoundedCount) -> CountRow:
     return CountRow(value=count.value, bound=count.bound, most=count.most, reason=count.reason)
 
 

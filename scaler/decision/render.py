@@ -17,7 +17,7 @@ from scaler.decision.explanation import (
     StartingRow,
     StepRow,
 )
-from scaler.model.availability import Count
+from scaler.model.availability import BoundedCount
 from scaler.model.fields import seconds
 
 WIDTH = 100
@@ -225,7 +225,7 @@ def _capacity_lines(explained: Explanation) -> list[str]:
 
 
 def _count_line(name: str, count: CountRow) -> str:
-    notes = Count(count.value, count.bound, count.reason).note
+    notes = BoundedCount(count.value, count.bound, count.reason).note
     shown = "not known" if count.value is None else count.value
     return f"{name:<22} {shown:>10}   {notes}".rstrip()[: 2 * WIDTH]
 

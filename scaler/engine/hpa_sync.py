@@ -24,7 +24,7 @@ DRIFT = STEP + 0.25  # seconds that looks may drift away from their ticks before
 
 
 @dataclass(frozen=True, slots=True)
-class Cadence:
+class HpaSync:
     """The grid of one workload.
 
     Args:
@@ -39,7 +39,7 @@ class Cadence:
         """The newest grid time."""
         return math.floor((now - self.phase) / interval) * interval + self.phase
 
-    def looked(self, now: float, interval: float, took: float) -> "Cadence":
+    def looked(self, now: float, interval: float, took: float) -> "HpaSync":
         """The cadence after a call at `now`, where a tick takes so many seconds."""
         since = now - self.look
         if 0 <= since < SYNC_PERIOD - JITTER:
@@ -49,4 +49,4 @@ class Cadence:
         lead = SPARE + took
         early = (now - self.phase) % interval
         kept = lead <= early < lead + DRIFT
-        return Cadence(self.phase if kept else math.floor((now - lead) / STEP) * STEP % interval, now)
+        return HpaSync(self.phase if kept else math.floor((now - lead) / STEP) * STEP % interval, now)

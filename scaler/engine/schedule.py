@@ -18,7 +18,7 @@ from operator import itemgetter
 
 from scaler.config import signals
 from scaler.config.workload import WorkloadSpec
-from scaler.engine.hpa_sync import Cadence
+from scaler.engine.hpa_sync import HpaSync
 from scaler.engine.workload import Answers, Workload
 from scaler.model.measurement import Ask, Measured, Reading, SignalAsk
 from scaler.model.objects import Cluster
@@ -132,7 +132,7 @@ class Schedule:
         """Return the seconds until something is due."""
         grids = {(item.cadence.phase, self.interval(item)) for item in items} or {(0.0, 1.0)}
         waits = [item.first_asked + KUBERNETES_WAIT for item in items if awaits_kubernetes(item, cluster, now)]
-        ticks = [Cadence(phase).grid(now, interval) + interval for phase, interval in grids]
+        ticks = [HpaSync(phase).grid(now, interval) + interval for phase, interval in grids]
         return max(min(waits + ticks) - now, 0.01)
 
 

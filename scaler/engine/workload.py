@@ -12,7 +12,7 @@ from scaler.config.formula_file import FormulaFile
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Decision
 from scaler.decision.state import State
-from scaler.engine.hpa_sync import Cadence
+from scaler.engine.hpa_sync import HpaSync
 from scaler.model.measurement import Ask, Measured, OwnPods, Request, WorkloadKey
 from scaler.model.objects import UNSEEN, Scaled, TargetView
 from scaler.policy.recall import Past
@@ -68,7 +68,7 @@ class Workload:
     decision: Decision | None = None  # what is published
     fault: str = ""  # why its newest tick came to nothing
     notice: str = ""  # why an edit of its formula is not in force
-    cadence: Cadence = field(default_factory=Cadence)  # when its ticks fall
+    cadence: HpaSync = field(default_factory=HpaSync)  # when its ticks fall
     began: float | None = None  # when the tick began that is under way
     took: float = 0.0  # seconds that its newest tick took
     answers: Answers = field(default_factory=dict)  # of the newest fold, others' with them

@@ -12,7 +12,7 @@ WORDS: Mapping[Bound, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class BoundedCount:
     """A number, and how far it may be believed."""
 
     value: int | None  # None: not known
@@ -36,14 +36,14 @@ class Availability:
     """What can be had for one scale target."""
 
     resource: str  # what a replica asks for, in words: "2 nvidia.com/gpu"; empty: no GPUs, or not known
-    schedulable: Count  # replicas that the scheduler would place now, those without a node among them
-    free: Count  # GPUs that nobody holds on nodes that its pods may use
-    pending: Count  # GPUs that others' pods without a node ask for; not those that somebody holds back (gates)
-    provisionable: Count  # replicas that fit on machines which Karpenter has ordered or may still order
-    own: Count  # GPUs that its own pods hold
+    schedulable: BoundedCount  # replicas that the scheduler would place now, those without a node among them
+    free: BoundedCount  # GPUs that nobody holds on nodes that its pods may use
+    pending: BoundedCount  # GPUs that others' pods without a node ask for; not those that somebody holds back (gates)
+    provisionable: BoundedCount  # replicas that fit on machines which Karpenter has ordered or may still order
+    own: BoundedCount  # GPUs that its own pods hold
 
 
-GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = MappingProxyType(
+GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], BoundedCount], str]] = MappingProxyType(
     {  # what `gpus` counts in a formula file, and its unit
         "schedulable_replicas": (lambda seen: seen.schedulable, "replicas"),
         "free": (lambda seen: seen.free, "GPUs"),
@@ -56,5 +56,5 @@ GPU_COUNTS: Mapping[str, tuple[Callable[[Availability], Count], str]] = MappingP
 
 def unknown(reason: str) -> Availability:
     """Return what can be had where that cannot be told."""
-    missing = Count(None, reason=reason)
+    missing = BoundedCount(None, reason=reason)
     return Availability("", missing, missing, missing, missing, missing)

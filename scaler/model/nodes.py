@@ -53,7 +53,7 @@ Reach = Literal["named", "all", "some"]  # namespaces: those that are named, all
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class AntiAffinityTerm:
     """Pods that a pod shares no place with, such as a node or a zone (required pod anti-affinity)."""
 
     term: Term  # of their labels
@@ -68,7 +68,7 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class PodRequirements:
     """What a pod asks of a node. Pods of one template share one."""
 
     requests: Amounts  # of the whole pod, `pods` among them
@@ -77,7 +77,7 @@ class Shape:
     tolerations: tuple[Toleration, ...] = ()
     ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
     claims: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[AntiAffinityTerm, ...] = ()
     alike: bool = False  # it stays apart from its like by host, so that no node takes two
     priority: int | None = None  # None: of a template, not known
     priority_class: str = ""  # that a template names; empty: the cluster's default
@@ -103,7 +103,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class PodResources:
     """What the requests of a pod are made of."""
 
     containers: tuple[Container, ...]  # initial ones in their order
@@ -132,7 +132,7 @@ class LimitRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class LimitRangeDefaults:
     """What containers of a namespace ask for that do not say, and what they may ask for, by its LimitRanges."""
 
     requests: Mapping[str, int]
@@ -142,13 +142,13 @@ class Filling:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class ReplicaTemplate:
     """What one replica consists of."""
 
-    pods: tuple[tuple[Shape, int], ...]  # and how many of each
+    pods: tuple[tuple[PodRequirements, int], ...]  # and how many of each
     labels: Labels = ()  # of the first of them
     bounds: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
-    needs: tuple[Needs, ...] = ()  # of these pods, where they are not there yet
+    needs: tuple[PodResources, ...] = ()  # of these pods, where they are not there yet
     assumed: tuple[str, ...] = ()  # what admission is taken to add though it cannot be read; without it there is less
     doubts: tuple[str, ...] = ()  # what is not known of it, that may take places away or give some
     counted: int = 1  # pods of a scale target that stand for one replica; of a LeaderWorkerSet its leader alone
@@ -180,12 +180,12 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class NodeUsage:
     """What the pods on a node hold, terminating ones among them."""
 
     requests: Mapping[str, int]
     ports: tuple[tuple[str, str, int], ...] = ()
-    ranks: Mapping[int, "Load"] = field(default_factory=dict)  # by priority: what its pods hold of all this
+    ranks: Mapping[int, "NodeUsage"] = field(default_factory=dict)  # by priority: what its pods hold of all this
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,29 +214,33 @@ class Habit:
     tolerations: str = ""  # in short
 
 
-Shy = Mapping[Apart, Collection[tuple[str, int]]]  # what some pods stay apart from: their nodes and priorities
+AntiAffinityIndex = Mapping[
+    AntiAffinityTerm, Collection[tuple[str, int]]
+]  # what some pods stay apart from: their nodes and priorities
 Handle = tuple[str, str] | None  # a label that all pods of a selector have; None where it names none
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingPod:
     """A pod without a node."""
 
     name: str
     owner: Owner
-    shape: Shape
+    shape: PodRequirements
     tried: bool  # the scheduler found no node for it
     gated: bool = False  # somebody holds it back from the scheduler
     nominated: str = ""  # the node that is being made free for it
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class PendingPods:
     """All pods without a node, but those that somebody holds back from the scheduler."""
 
-    owners: Mapping[Owner, Sequence[Waiting]] = field(default_factory=dict)  # by what they belong to
-    shapes: Mapping[tuple[str, Shape], int] = field(default_factory=dict)  # how many of each namespace and shape
-    first: tuple[Waiting, ...] = ()  # a node is being made free for them, or the scheduler has not tried them yet
+    owners: Mapping[Owner, Sequence[PendingPod]] = field(default_factory=dict)  # by what they belong to
+    shapes: Mapping[tuple[str, PodRequirements], int] = field(
+        default_factory=dict
+    )  # how many of each namespace and shape
+    first: tuple[PendingPod, ...] = ()  # a node is being made free for them, or the scheduler has not tried them yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +324,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class ResourceSlice:
     """Some of the devices of a pool, as a driver tells of them."""
 
     driver: str
@@ -383,7 +387,7 @@ class Allocation:
 class Devices:
     """All that is known of dynamic resource allocation (resource.k8s.io)."""
 
-    slices: tuple[Slice, ...] = ()
+    slices: tuple[ResourceSlice, ...] = ()
     classes: Mapping[str, DeviceClass] = field(default_factory=dict)  # by name
     templates: Mapping[tuple[str, str], ClaimTemplate] = field(default_factory=dict)  # by namespace and name
     allocations: tuple[Allocation, ...] = ()
@@ -453,7 +457,7 @@ class NodeClaim:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class InsufficientCapacity:
     """A machine that could not be had."""
 
     pool: str
@@ -462,17 +466,17 @@ class Shortage:
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware:
+class NodeSnapshot:
     """All machines, and all pods on them; each part may be unknown."""
 
     nodes: Mapping[str, Node] | None = None
-    loads: Mapping[str, Load] | None = None  # by node; a node without pods is left out
-    queue: Queue = field(default_factory=Queue)
+    loads: Mapping[str, NodeUsage] | None = None  # by node; a node without pods is left out
+    queue: PendingPods = field(default_factory=PendingPods)
     # By the namespace (ANY: of all) of those who are not wanted, and a label of theirs.
-    shy: Mapping[tuple[str, Handle], Shy] = field(default_factory=dict)
+    shy: Mapping[tuple[str, Handle], AntiAffinityIndex] = field(default_factory=dict)
     priorities: Mapping[str, PriorityClass] | None = None  # by name
     runtimes: Mapping[str, RuntimeClass] | None = None  # by name
-    fillings: Mapping[str, Filling] | None = None  # by namespace; one without is left out
+    fillings: Mapping[str, LimitRangeDefaults] | None = None  # by namespace; one without is left out
     habits: Mapping[str, Habit] | None = None  # by namespace; one without is left out
     quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
     devices: Devices | None = None
@@ -480,7 +484,7 @@ class Hardware:
     claims: tuple[NodeClaim, ...] | None = None
     kinds: tuple[Node, ...] = ()  # one machine of each pool and type
     listed: frozenset[str] | None = None  # resources that some node lists; None: look at the nodes
-    shortages: tuple[Shortage, ...] | None = None
+    shortages: tuple[InsufficientCapacity, ...] | None = None
     overlays: tuple[NodeOverlay, ...] | None = ()
     buffers: tuple[CapacityBuffer, ...] | None = ()
     local_queues: Mapping[tuple[str, str], LocalQueue] | None = field(default_factory=dict)  # by namespace and name

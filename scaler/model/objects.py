@@ -10,7 +10,7 @@ from typing import Literal
 
 from scaler.model.availability import Availability
 from scaler.model.behavior import Behavior
-from scaler.model.nodes import Amounts, Hardware, Template
+from scaler.model.nodes import Amounts, NodeSnapshot, ReplicaTemplate
 
 Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
@@ -102,7 +102,7 @@ class Scaled:
     strategy: str = "default"  # its scalingStrategy
     gradual: bool = False  # its rollout: whether an edit leaves the Jobs alone that run
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
-    template: Template | None = None  # the pods of one replica
+    template: ReplicaTemplate | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
     barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
     doubt: str = ""  # why nothing is lowered on what is said here
@@ -149,7 +149,7 @@ class Cluster:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # resource -> odd objects, and what is odd
     heard: float | None = None  # all of it was true at this time; None: nothing was ever heard
     listed: frozenset[str] = frozenset()  # kinds of which all objects are here
-    hardware: Hardware | None = None
+    hardware: NodeSnapshot | None = None
 
     def __iter__(self) -> Iterator[Scaled]:
         """Every scaled object."""

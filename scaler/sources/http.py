@@ -36,7 +36,7 @@ from scaler.config.endpoint import Endpoint, Network, Page, host_and_port
 from scaler.model.errors import SourceError
 from scaler.model.fields import seconds
 from scaler.sources.names import Names
-from scaler.sources.pages.targets import barred
+from scaler.sources.pages.targets import refused_address
 
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 OPEN_METRICS = "application/openmetrics-text"
@@ -134,7 +134,7 @@ class PageClient:
         parts = urlsplit(page.url)
         host = parts.hostname or ""
         address = page.ip or host
-        refused = barred(address, self._endpoint.networks, written=not page.ip) if _is_address(address) else ""
+        refused = refused_address(address, self._endpoint.networks, written=not page.ip) if _is_address(address) else ""
         port = parts.port if parts.port != _PORTS[parts.scheme] else None
         headers = {"Host": host_and_port(host, port), "Accept": ACCEPT, "Accept-Encoding": "gzip"}
         return _Request(_url(parts, address), host, headers, parts.scheme == "https", refused)
@@ -191,7 +191,7 @@ class _Resolver(AbstractResolver):
         found: list[ResolveResult] = []
         reasons: list[str] = []
         for address in await self._names.look_up(host):
-            if reason := barred(address, self._networks, written=host == "localhost"):
+            if reason := refused_address(address, self._networks, written=host == "localhost"):
                 reasons.append(reason)
             else:
                 found.append(_resolved(host, address, port))

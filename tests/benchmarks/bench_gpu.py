@@ -19,7 +19,7 @@ from dataclasses import replace
 from support.cluster import node, on, picture, spec
 
 from scaler.cluster.availability import availability
-from scaler.model.nodes import Load
+from scaler.model.nodes import NodeUsage
 
 ROUNDS = 20
 
@@ -57,7 +57,7 @@ def changed(cluster, chance, nodes):
     """The same with a hundredth of its nodes fuller or emptier by a GPU."""
     loads = dict(cluster.hardware.loads)
     for name in (f"n{chance.randrange(nodes)}" for _ in range(nodes // 100)):
-        loads[name] = Load({"nvidia.com/gpu": chance.randint(0, 8), "pods": 5, "cpu": 4000})
+        loads[name] = NodeUsage({"nvidia.com/gpu": chance.randint(0, 8), "pods": 5, "cpu": 4000})
     return replace(cluster, hardware=replace(cluster.hardware, loads=loads))
 
 

@@ -7,7 +7,7 @@ from support.formula_files import QUEUE, check, read, rules
 
 from scaler.check import RULES, check_file
 from scaler.check.evidence import gather
-from scaler.check.probe import Prober
+from scaler.check.probe import Sampler
 from scaler.config.catalog import formula_paths, read_formula, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example
@@ -192,7 +192,7 @@ def test_a_finding_shows_a_counter_example(text, message, example):
 
 def test_a_formula_that_measures_much_is_tried_less():
     many = [query(f"m{number}") for number in range(300)]
-    prober = Prober(
+    prober = Sampler(
         bind_example(read(file(" + ".join(f"m{number}" for number in range(60)), "8", *many)), {}, Defaults())
     )
     assert len(prober.sweeps()) == 10

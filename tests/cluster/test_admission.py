@@ -6,7 +6,7 @@ import pytest
 from support.cluster import GPU, node, on, picture, spec
 
 from scaler.cluster.availability import availability
-from scaler.model.availability import Count
+from scaler.model.availability import BoundedCount
 
 MINE = ("ReplicaSet", "llama-77aa")
 TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
@@ -34,20 +34,20 @@ def since(time, raw):
 
 def test_the_toleration_of_a_gpus_taint_is_assumed_and_no_count_that_rests_on_it_is_exact():
     counts = found([node(taints=[TAINT])])
-    assert counts.schedulable == Count(8, "upper", ASSUMED)
-    assert counts.free == Count(8, "upper", ASSUMED)
+    assert counts.schedulable == BoundedCount(8, "upper", ASSUMED)
+    assert counts.free == BoundedCount(8, "upper", ASSUMED)
 
 
 def test_nothing_is_assumed_where_it_does_not_matter():
-    assert found([node()]).schedulable == Count(8)
-    assert found([node(taints=[TAINT])], pod=spec(tolerations=[PASS])).schedulable == Count(8)
+    assert found([node()]).schedulable == BoundedCount(8)
+    assert found([node(taints=[TAINT])], pod=spec(tolerations=[PASS])).schedulable == BoundedCount(8)
     other = {"key": "team", "value": "a", "effect": "NoSchedule"}
-    assert found([node(taints=[other])]).schedulable == Count(0, reason="taint team on 1 node")
+    assert found([node(taints=[other])]).schedulable == BoundedCount(0, reason="taint team on 1 node")
 
 
 def test_pods_of_the_template_tell_whether_admission_adds_the_toleration():
     added = on("llama-1", "n", spec(tolerations=[PASS]), owner=MINE)
-    assert found([node(taints=[TAINT])], [added]).schedulable == Count(7)
+    assert found([node(taints=[TAINT])], [added]).schedulable == BoundedCount(7)
     without = on("llama-1", "other", spec(), owner=MINE)
     nodes = [node(taints=[TAINT]), node("other", 1)]
     assert found(nodes, [without]).schedulable.value == 0
@@ -64,14 +64,14 @@ def test_what_a_runtime_class_adds_is_counted():
     pod = spec(runtimeClassName="gpu")
     nodes = [node("a", taints=[TAINT], labels={"pool": "gpu"}), node("b")]
     made = runtime(tolerations=[PASS], nodeSelector={"pool": "gpu"})
-    assert found(nodes, pod=pod, runtimes=[made]).schedulable == Count(4, reason="node selector on 1 node"), (
+    assert found(nodes, pod=pod, runtimes=[made]).schedulable == BoundedCount(4, reason="node selector on 1 node"), (
         "64 cores, of which every pod takes 16"
     )
 
 
 def test_a_runtime_class_that_is_not_there_or_not_known_is_said():
     pod = spec(runtimeClassName="gpu")
-    assert found([node()], pod=pod).schedulable == Count(
+    assert found([node()], pod=pod).schedulable == BoundedCount(
         0, reason="there is no RuntimeClass gpu, so its pods are refused"
     )
     unknown = found([node()], pod=pod, runtimes=None).schedulable
@@ -86,7 +86,7 @@ def test_a_pod_that_was_resized_in_place_says_nothing_of_the_next():
     written = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}, "requests": {"cpu": "4"}}}]}
     grown = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}, "requests": {"cpu": "40"}}}]}
     nodes = [node("a"), node("b")]
-    assert found(nodes, [on("llama-1", "a", grown, owner=MINE)], written).schedulable == Count(14)
+    assert found(nodes, [on("llama-1", "a", grown, owner=MINE)], written).schedulable == BoundedCount(14)
 
 
 def test_containers_that_admission_injected_are_in_the_next_pod_too():
@@ -107,7 +107,7 @@ def test_a_pod_of_another_revision_says_nothing_of_the_next():
         since("13:00", on("llama-3", "b", older, owner=("ReplicaSet", "llama-old"))),
     ]
     nodes = [node(taints=[TAINT]), node("b", labels={"zone": "b"})]
-    assert found(nodes, pods).schedulable == Count(13)
+    assert found(nodes, pods).schedulable == BoundedCount(13)
 
 
 # ---- queues, other schedulers, other resources -----------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_a_pod_of_another_revision_says_nothing_of_the_next():
 
 def test_a_queue_of_kueue_makes_it_a_bound():
     counts = found([node()], labels={"kueue.x-k8s.io/queue-name": "serving"})
-    assert counts.schedulable == Count(8, "upper", "what the queue serving of Kueue still admits is not counted")
+    assert counts.schedulable == BoundedCount(8, "upper", "what the queue serving of Kueue still admits is not counted")
 
 
 def test_what_no_node_lists_beside_what_one_does_is_left_out_and_said():
@@ -139,18 +139,18 @@ def test_what_no_node_lists_is_not_known_where_another_scheduler_places_pods():
 def test_what_no_node_lists_may_be_supplied_by_a_webhook_or_another_scheduler(resource):
     counts = found([node()], pod=engine(**{resource: "1"}))
     told = f"no node lists {resource}, which a webhook or another scheduler may supply"
-    assert counts.schedulable == counts.free == Count(None, reason=told)
+    assert counts.schedulable == counts.free == BoundedCount(None, reason=told)
 
 
 @pytest.mark.parametrize("resource", ["amd.com/gpu", "google.com/tpu", "nvidia.com/mig-3g.40gb"])
 def test_what_only_device_plugins_supply_is_not_there_where_no_node_lists_it(resource):
     counts = found([node()], pod=engine(**{resource: "1"}))
-    assert counts.schedulable == Count(0, reason=f"insufficient {resource} on 1 node")
+    assert counts.schedulable == BoundedCount(0, reason=f"insufficient {resource} on 1 node")
 
 
 def test_a_gpu_that_no_node_lists_is_not_left_out_since_nodes_list_something_else():
     counts = found([node("n", None, rdma__hca="8")], pod=engine(**{GPU: "1", "rdma/hca": "1"}))
-    assert counts.schedulable == Count(0, reason=f"insufficient {GPU} on 1 node")
+    assert counts.schedulable == BoundedCount(0, reason=f"insufficient {GPU} on 1 node")
 
 
 def test_devices_that_may_not_be_read_may_be_given_for_what_no_node_lists():
@@ -159,7 +159,7 @@ def test_devices_that_may_not_be_read_may_be_given_for_what_no_node_lists():
     cluster = dataclasses.replace(cluster, hardware=hardware, problems={"deviceclasses.resource.k8s.io": "403"})
     [scaled] = cluster
     told = f"no node lists {GPU}, and whether devices are given for it is not known"
-    assert availability(cluster, scaled).schedulable == Count(None, reason=told)
+    assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=told)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,9 @@ def test_what_nodes_list_is_looked_up_where_nobody_gathered_it():
     machine = node("a", None)
     machine["status"]["allocatable"]["example.com/wafer"] = "8"
     asks = engine(**{"example.com/wafer": "2"})
-    assert found([machine], pod=asks, listed=None).schedulable == found([machine], pod=asks).schedulable == Count(4)
+    assert (
+        found([machine], pod=asks, listed=None).schedulable == found([machine], pod=asks).schedulable == BoundedCount(4)
+    )
 
 
 # ---- what makes the API server refuse pods ---------------------------------------------------------------------------
@@ -254,7 +256,7 @@ def test_the_limit_of_a_pod_is_its_containers_together_or_an_initial_one_that_is
 def test_a_limit_range_fills_in_what_the_api_server_derives_from_its_bounds():
     pod = {"containers": [{"name": "engine", "resources": {"limits": {GPU: "1"}}}]}
     assert found([node()], pod=pod, ranges=[limit_range({"type": "Container", "max": {"cpu": "16"}})]).schedulable == (
-        Count(4, reason="")
+        BoundedCount(4, reason="")
     )
     least = limit_range({"type": "Container", "min": {"cpu": "32"}})
     assert found([node()], pod=pod, ranges=[least]).schedulable.value == 2
@@ -265,7 +267,7 @@ def test_a_node_selector_that_contradicts_a_runtime_class_is_refused():
     counts = found(
         [node(labels={"pool": "gpu"})], pod=spec(runtimeClassName="gpu", nodeSelector={"pool": "cpu"}), runtimes=[made]
     )
-    assert counts.schedulable == Count(0, reason="RuntimeClass gpu wants pool=gpu, so its pods are refused")
+    assert counts.schedulable == BoundedCount(0, reason="RuntimeClass gpu wants pool=gpu, so its pods are refused")
 
 
 @pytest.mark.parametrize(
@@ -283,6 +285,6 @@ def test_a_pool_with_the_taint_of_its_gpus_may_be_bought_from_before_there_is_a_
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
     counts = found([node("plain", None)], pools=[pool])
-    assert counts.schedulable == Count(0, reason=f"insufficient {GPU} on 1 node"), "nothing is assumed of it"
+    assert counts.schedulable == BoundedCount(0, reason=f"insufficient {GPU} on 1 node"), "nothing is assumed of it"
     assert counts.provisionable.value == value
     assert (ASSUMED in counts.provisionable.reason) is (value > 0)

@@ -7,8 +7,8 @@ from support.cluster import node, on, picture
 
 from scaler.cluster.availability import availability
 from scaler.cluster.dra import matches
-from scaler.model.availability import Count
-from scaler.model.nodes import Device, DeviceClass, Devices, Shape
+from scaler.model.availability import BoundedCount
+from scaler.model.nodes import Device, DeviceClass, Devices, PodRequirements
 from scaler.sources.kubernetes.read_dra import (
     read_allocation,
     read_claim_template,
@@ -118,13 +118,13 @@ def test_no_expression_makes_it_fail():
 
 def test_free_devices_of_a_node_are_places_on_it():
     found = had([resource_slice("a", *FOUR), resource_slice("b", FOUR[0])], template(exactly(count=2)), allocated("d0"))
-    assert (found.resource, found.schedulable.value, found.free) == ("2 gpu", 1, Count(4))
+    assert (found.resource, found.schedulable.value, found.free) == ("2 gpu", 1, BoundedCount(4))
     assert found.schedulable.reason == "insufficient gpu on 1 node"
 
 
 def test_other_resources_bind_beside_devices():
     found = had([resource_slice("a", *(device(f"d{number}") for number in range(9)))], template(exactly()))
-    assert found.schedulable == Count(6, reason="insufficient gpu on 1 node"), "64 cores, 10 for each pod"
+    assert found.schedulable == BoundedCount(6, reason="insufficient gpu on 1 node"), "64 cores, 10 for each pod"
 
 
 def test_only_devices_that_the_class_and_the_claim_take_count():
@@ -155,7 +155,7 @@ def test_own_claims_are_own_and_those_of_others_that_wait_are_pending():
     waits = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
     pods = [on("llama-1", "a", CLAIMING, owner=("ReplicaSet", "llama-77aa")), on("o", "", CLAIMING, conditions=waits)]
     found = had([resource_slice("a", *FOUR)], template(exactly()), allocated("d0", pod="llama-1"), pods=pods)
-    assert (found.own, found.pending, found.free) == (Count(1), Count(1), Count(3))
+    assert (found.own, found.pending, found.free) == (BoundedCount(1), BoundedCount(1), BoundedCount(3))
 
 
 def test_a_claim_without_a_template_cannot_be_had():
@@ -207,7 +207,7 @@ def test_devices_that_stand_in_for_others_are_as_many_places_more():
     """One H100 or else two L4: three H100 and five L4 are enough for 3 + 2 pods."""
     either = template(first_available(exactly("gpu", 1, H100), exactly("gpu", 2, L4)))
     found = had([resource_slice("a", *MIXED)], either)
-    assert (found.schedulable, found.resource) == (Count(5, reason="insufficient gpu on 1 node"), "1 gpu")
+    assert (found.schedulable, found.resource) == (BoundedCount(5, reason="insufficient gpu on 1 node"), "1 gpu")
     assert had([resource_slice("a", *MIXED)], either, allocated("h0", "l0")).schedulable.value == 2 + 2
     two_nodes = [resource_slice("a", *MIXED), resource_slice("b", device("h9"))]
     assert had(two_nodes, either).schedulable.value == 6
@@ -236,7 +236,7 @@ def test_a_claim_that_only_looks_binds_nothing():
 
 def test_devices_that_several_nodes_share_are_not_known():
     found = had([resource_slice("", *FOUR, pool="net")], template(exactly()))
-    assert found.schedulable == found.free == Count(None, reason="devices of class gpu are not each of one node")
+    assert found.schedulable == found.free == BoundedCount(None, reason="devices of class gpu are not each of one node")
 
 
 def test_devices_that_may_not_be_read_are_not_known():
@@ -247,7 +247,7 @@ def test_devices_that_may_not_be_read_are_not_known():
     hardware = dataclasses.replace(cluster.hardware, devices=None)
     cluster = dataclasses.replace(cluster, hardware=hardware, problems=told)
     [scaled] = cluster
-    assert availability(cluster, scaled).schedulable == Count(None, reason=next(iter(told.values())))
+    assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=next(iter(told.values())))
 
 
 # ---- what newer Kubernetes has ---------------------------------------------------------------------------------------
@@ -325,7 +325,9 @@ def test_parts_share_their_counters_whatever_slices_they_stand_in():
     counters = resource_slice("a", count=3)
     counters["spec"]["sharedCounters"] = [{"name": "gpu-0", "counters": {"slices": {"value": "7"}}}]
     parts = [resource_slice("a", *(partition(f"{half}{n}", 2) for n in range(3)), count=3) for half in "xy"]
-    assert had([counters, *parts], template(exactly())).schedulable == Count(3, reason="insufficient gpu on 1 node")
+    assert had([counters, *parts], template(exactly())).schedulable == BoundedCount(
+        3, reason="insufficient gpu on 1 node"
+    )
     assert had([counters, *parts], template(exactly()), allocated("x0")).schedulable.value == 2
 
 
@@ -346,7 +348,7 @@ def test_a_rule_that_chooses_by_what_is_not_read_makes_it_a_bound():
         {"spec": {"deviceSelector": {"deviceClassName": "gpu"}, "taint": {"key": "x", "effect": "NoSchedule"}}}
     )
     found = had([resource_slice("a", *FOUR)], template(exactly()), rules=(rule,)).schedulable
-    assert found == Count(
+    assert found == BoundedCount(
         4, "upper", "a DeviceTaintRule chooses devices by what is not read here; insufficient gpu on 1 node"
     )
 
@@ -399,7 +401,7 @@ def test_devices_that_are_given_for_a_resource_are_counted_where_the_node_does_n
     cluster = picture([node("a", None), node("b", 8)], (), {"llama": pod}, devices=known)
     [scaled] = cluster
     found = availability(cluster, scaled)
-    assert (found.schedulable, found.free) == (Count(11), Count(11)), "3 devices of a, and 8 GPUs of b"
+    assert (found.schedulable, found.free) == (BoundedCount(11), BoundedCount(11)), "3 devices of a, and 8 GPUs of b"
 
 
 def test_where_the_api_is_not_served_nothing_is_known_of_claims():
@@ -417,7 +419,7 @@ def test_where_the_api_is_not_served_nothing_is_known_of_claims():
 def test_one_pod_of_several_that_claims_is_enough(devices, told):
     cluster = picture([node("a")], (), {"llama": CLAIMING}, devices=devices)
     [scaled] = cluster
-    leader = Shape((("cpu", 1000), ("pods", 1)))
+    leader = PodRequirements((("cpu", 1000), ("pods", 1)))
     group = dataclasses.replace(scaled.template, pods=((leader, 1), *scaled.template.pods))
     found = availability(cluster, dataclasses.replace(scaled, template=group)).schedulable
     assert found.value is None

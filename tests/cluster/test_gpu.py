@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from support.cluster import GPU, node, on, picture, spec
 
 from scaler.cluster.availability import FIXED, NO_KARPENTER, PRIORITIES, availability
-from scaler.cluster.pending import line_up
-from scaler.model.availability import Count
+from scaler.cluster.pending import index_pending
+from scaler.model.availability import BoundedCount
 from scaler.model.nodes import (
     Allocation,
     ClaimTemplate,
@@ -21,13 +21,13 @@ from scaler.model.nodes import (
     DeviceClass,
     DeviceRequest,
     Devices,
-    Hardware,
-    Load,
     Node,
-    Shape,
-    Slice,
-    Template,
-    Waiting,
+    NodeSnapshot,
+    NodeUsage,
+    PendingPod,
+    PodRequirements,
+    ReplicaTemplate,
+    ResourceSlice,
 )
 from scaler.model.objects import OLD, Cluster, Pod, Scaled
 
@@ -58,7 +58,7 @@ def limits(**resources):
 def test_places_are_counted_node_by_node_since_a_pod_is_on_one():
     nodes = [node("a", 5), node("b", 0), node("c", 2)]
     assert [fits(nodes, pod=spec(gpus)) for gpus in (1, 2, 4)] == [7, 3, 1]
-    assert asked(nodes).free == Count(7)
+    assert asked(nodes).free == BoundedCount(7)
 
 
 def test_what_pods_hold_is_taken_off_and_what_ended_pods_held_is_not():
@@ -123,15 +123,15 @@ def test_nodes_that_its_pods_may_not_use_are_left_out_and_the_reason_is_told(bar
     pod = spec(nodeSelector={"product": "h100"})
     good = node("good", 2, labels={"product": "h100"})
     found = asked([node(**{"labels": {"product": "h100"}, **barred}), good], pod=pod)
-    assert found.schedulable == Count(2, reason=f"{reason}")
-    assert found.free == Count(2)
+    assert found.schedulable == BoundedCount(2, reason=f"{reason}")
+    assert found.free == BoundedCount(2)
 
 
 def test_a_taint_that_is_tolerated_or_soft_bars_nobody():
     tainted = node(
         taints=[{"key": GPU, "value": "present", "effect": "NoSchedule"}, {"key": "x", "effect": "PreferNoSchedule"}]
     )
-    assert asked([tainted]).schedulable == Count(
+    assert asked([tainted]).schedulable == BoundedCount(
         8, "upper", f"that admission lets pods which ask for {GPU} pass its taint is assumed"
     )
     assert fits([tainted], pod=spec(tolerations=[{"key": GPU, "operator": "Exists"}])) == 8
@@ -140,7 +140,7 @@ def test_a_taint_that_is_tolerated_or_soft_bars_nobody():
 def test_another_resource_may_be_the_bottleneck():
     pod = {"containers": limits(**{GPU: "1", "cpu": "10", "rdma/hca": "1"})}
     found = asked([node("a", rdma__hca="3"), node("b", cpu="25", rdma__hca="8"), node("c")], pod=pod)
-    assert found.schedulable == Count(5, reason="insufficient rdma/hca on 1 node")
+    assert found.schedulable == BoundedCount(5, reason="insufficient rdma/hca on 1 node")
     assert fits([node(pods="3")]) == 3
 
 
@@ -148,14 +148,14 @@ def test_a_gpu_that_is_shared_is_a_resource_of_its_own():
     nodes = [node("whole", 2), node("shared", None, **{"nvidia.com/gpu.shared": "40"})]
     shared = {"containers": limits(**{"nvidia.com/gpu.shared": "1"})}
     assert (fits(nodes), fits(nodes, pod=shared)) == (2, 40)
-    assert asked(nodes, pod=shared).free == Count(40)
+    assert asked(nodes, pod=shared).free == BoundedCount(40)
 
 
 def test_a_slice_of_a_gpu_is_a_resource_of_its_own():
     sliced = node(gpus=1, **{"nvidia.com/mig-1g.10gb": "7"})
     pod = {"containers": limits(**{"nvidia.com/mig-1g.10gb": "2"})}
     found = asked([sliced], pod=pod)
-    assert (found.resource, found.schedulable.value, found.free) == ("2 nvidia.com/mig-1g.10gb", 3, Count(7))
+    assert (found.resource, found.schedulable.value, found.free) == ("2 nvidia.com/mig-1g.10gb", 3, BoundedCount(7))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def test_silicon_of_every_vendor_is_counted_once(asks, counted):
 def test_a_pod_without_gpus_has_places_and_no_gpus():
     found = asked([node(cpu="3")], pod={"containers": limits(cpu="1")})
     assert (found.resource, found.schedulable.value) == ("", 3)
-    assert found.free == found.own == found.pending == Count(None, reason="its pods ask for no GPU")
+    assert found.free == found.own == found.pending == BoundedCount(None, reason="its pods ask for no GPU")
 
 
 def test_a_node_that_holds_too_much_has_nothing_left_and_takes_nothing_from_others():
     assert fits([node("a", 1), node("b", 2)], [on("x", "a", spec(4))]) == 2
-    assert asked([node("a", 1), node("b", 2)], [on("x", "a", spec(4))]).free == Count(2)
+    assert asked([node("a", 1), node("b", 2)], [on("x", "a", spec(4))]).free == BoundedCount(2)
 
 
 # ---- whose pods --------------------------------------------------------------------------------------------------------------
@@ -193,23 +193,23 @@ def test_own_pods_are_known_by_their_names_where_their_owner_is_another():
     pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     cluster = picture([node()], pods, {"llama": spec(2)})
     [waiting] = cluster.hardware.queue.owners.values()
-    queue = line_up([dataclasses.replace(one, owner=("team", "StatefulSet", "x")) for one in waiting])
+    queue = index_pending([dataclasses.replace(one, owner=("team", "StatefulSet", "x")) for one in waiting])
     cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
     [scaled] = cluster
-    assert availability(cluster, scaled).pending == Count(0)
+    assert availability(cluster, scaled).pending == BoundedCount(0)
 
 
 def test_own_pods_are_own_and_never_count_against_their_workload():
     pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     found = asked([node()], pods, spec(2))
-    assert (found.own, found.pending, found.schedulable.value) == (Count(2), Count(0), 3)
+    assert (found.own, found.pending, found.schedulable.value) == (BoundedCount(2), BoundedCount(0), 3)
 
 
 def test_others_that_wait_are_pending_but_take_no_place_that_they_could_not_have():
     others = [on("big", "", spec(16), conditions=UNSCHEDULABLE), on("held", "", spec(4))]
     others[1]["spec"]["schedulingGates"] = [{"name": "kueue"}]
     found = asked([node()], others)
-    assert (found.pending, found.schedulable) == (Count(16), Count(8))
+    assert (found.pending, found.schedulable) == (BoundedCount(16), BoundedCount(8))
 
 
 def test_a_node_that_is_being_made_free_for_others_is_theirs():
@@ -224,7 +224,7 @@ def test_pods_that_are_about_to_be_placed_take_places_where_that_costs_least():
     nodes = [node("a", 4), node("b", 3)]
     fresh = on("new", "", spec(1))
     found = asked(nodes, [fresh], spec(2)).schedulable
-    assert found == Count(3, "upper", "1 pod of others about to be placed")
+    assert found == BoundedCount(3, "upper", "1 pod of others about to be placed")
     assert asked([node("a", 4)], [fresh], spec(2)).schedulable.value == 1
     assert asked(nodes, [on("huge", "", spec(64))], spec(2)).schedulable.value == 3
 
@@ -255,7 +255,7 @@ def only_cpu(cpu, **more):
 
 def test_pods_of_lower_priority_may_give_way_whatever_they_hold():
     hungry = on("web", "n", only_cpu("60", priority=0))
-    assert asked([node()], [hungry], with_cpu("8", priority=5)).schedulable == Count(
+    assert asked([node()], [hungry], with_cpu("8", priority=5)).schedulable == BoundedCount(
         0,
         "lower",
         "pods of lower priority may give way: 8 at most; insufficient cpu on 1 node",
@@ -268,7 +268,9 @@ def test_pods_of_lower_priority_may_give_way_whatever_they_hold():
 
 def test_where_pods_of_lower_priority_have_nothing_that_binds_the_count_is_exact():
     busy = [on("peer", "n", spec(8, priority=5)), on("web", "n", only_cpu("1", priority=0))]
-    assert asked([node()], busy, spec(1, priority=5)).schedulable == Count(0, reason=f"insufficient {GPU} on 1 node")
+    assert asked([node()], busy, spec(1, priority=5)).schedulable == BoundedCount(
+        0, reason=f"insufficient {GPU} on 1 node"
+    )
     elsewhere = on("web", "other", only_cpu("60", priority=0))
     barred = node("other", cordoned=True)
     assert asked([node(), barred], [elsewhere], with_cpu("8", priority=5)).schedulable.bound == "exact"
@@ -280,7 +282,7 @@ def test_a_quota_is_the_most_there_is_whoever_gives_way():
     found = asked([node()], [low], spec(1, priority=5), quotas=[pods]).schedulable
     assert (found.value, found.bound, found.most) == (0, "lower", 3)
     none_left = quota(of={"pods": ("3", "3")})
-    assert asked([node()], [low], spec(1, priority=5), quotas=[none_left]).schedulable == Count(
+    assert asked([node()], [low], spec(1, priority=5), quotas=[none_left]).schedulable == BoundedCount(
         0, reason=f"insufficient {GPU} on 1 node"
     )
 
@@ -288,7 +290,7 @@ def test_a_quota_is_the_most_there_is_whoever_gives_way():
 def test_devices_are_not_taken_from_pods_of_lower_priority():
     claim = ClaimTemplate((DeviceRequest("gpu", 1),))
     owned = Devices(
-        slices=(Slice("d", "n", 1, 1, "n", (Device("a", {}), Device("b", {}))),),
+        slices=(ResourceSlice("d", "n", 1, 1, "n", (Device("a", {}), Device("b", {}))),),
         classes={"gpu": DeviceClass()},
         templates={("team", "gpu"): claim},
         allocations=(Allocation("team", ("x",), (("d", "n", "a"),)),),
@@ -309,7 +311,7 @@ def priority_class(name, value, *, default=False, policy="PreemptLowerPriority")
 
 def test_pods_of_a_class_that_is_not_there_are_refused():
     found = asked([node()], pod=spec(priorityClassName="gone"), priorities=[]).schedulable
-    assert found == Count(0, reason="there is no PriorityClass gone, so its pods are refused")
+    assert found == BoundedCount(0, reason="there is no PriorityClass gone, so its pods are refused")
 
 
 SERVING, PATIENT = priority_class("serving", 1000), priority_class("patient", 1000, policy="Never")
@@ -336,7 +338,7 @@ def test_classes_that_may_not_be_read_leave_open_who_gives_way():
     cluster = picture([node()], pods, {"llama": spec(priorityClassName="serving")}, priorities=None)
     [scaled] = cluster
     cluster = dataclasses.replace(cluster, problems={PRIORITIES: "list and watch priorityclasses: 403"})
-    assert availability(cluster, scaled).schedulable == Count(
+    assert availability(cluster, scaled).schedulable == BoundedCount(
         6,
         "estimate",
         "perhaps more, since pods of lower priority may give way, and its own is not known "
@@ -373,8 +375,8 @@ def test_pods_that_share_no_node_with_their_like_have_one_place_on_each():
     assert fits(nodes, pod=alone) == 3
     mine = on("llama-1", "a", alone, labels={"app": "llama"}, owner=MINE)
     found = asked(nodes, [mine], alone)
-    assert found.schedulable == Count(2, reason="pod anti-affinity on 1 node")
-    assert found.free == Count(23), "that they are not for its pods is another matter"
+    assert found.schedulable == BoundedCount(2, reason="pod anti-affinity on 1 node")
+    assert found.free == BoundedCount(23), "that they are not for its pods is another matter"
 
 
 def test_pods_that_share_no_node_with_others_may_share_one_among_themselves():
@@ -414,7 +416,7 @@ def test_places_that_others_share_with_no_such_pod_are_closed(shy, free):
 )
 def test_who_stays_apart_from_namespaces_that_cannot_be_told_makes_it_a_bound(more):
     found = asked([node()], [on("x", "n", apart(LLAMA, **more))]).schedulable
-    assert found == Count(7, "upper", "some pods stay apart from others, by a selector that may take these")
+    assert found == BoundedCount(7, "upper", "some pods stay apart from others, by a selector that may take these")
     assert fits([node()], [on("x", "n", apart(OTHER, **more))]) == 7
 
 
@@ -445,7 +447,7 @@ def test_who_is_not_wanted_on_a_node_may_make_its_pods_give_way():
 @pytest.mark.parametrize("more", [{"topologyKey": "zone"}, {"namespaceSelector": {}}, {"matchLabelKeys": ["x"]}])
 def test_other_ways_to_be_apart_are_only_bounded(more):
     found = asked([node()], pod=apart({"matchLabels": {"app": "llama"}}, **more)).schedulable
-    assert found == Count(8, "upper", "pod anti-affinity is counted only within a namespace, by host")
+    assert found == BoundedCount(8, "upper", "pod anti-affinity is counted only within a namespace, by host")
 
 
 # ---- quotas -------------------------------------------------------------------------------------------------------------------
@@ -476,7 +478,7 @@ def test_a_quota_binds_what_it_speaks_of(of, value):
 
 def test_a_quota_for_some_pods_only_makes_it_a_bound():
     found = asked([node()], quotas=[quota(scopes=["BestEffort"], of={"pods": ("1", "1")})]).schedulable
-    assert found == Count(8, "upper", "quotas that speak of some pods only are not counted")
+    assert found == BoundedCount(8, "upper", "quotas that speak of some pods only are not counted")
 
 
 @pytest.mark.parametrize("name", ["limits.cpu", "gpu.deviceclass.resource.k8s.io/devices"])
@@ -488,9 +490,9 @@ def test_a_quota_that_is_not_counted_makes_it_a_bound(name):
 
 def test_devices_of_a_class_may_be_asked_for_by_number():
     pod = {"containers": limits(**{"deviceclass.resource.kubernetes.io/gpu": "1"})}
-    slices = (Slice("d", "n", 1, 1, "n", (Device("a"), Device("b"))),)
+    slices = (ResourceSlice("d", "n", 1, 1, "n", (Device("a"), Device("b"))),)
     known = Devices(slices=slices, classes={"gpu": DeviceClass()})
-    assert asked([node()], pod=pod, devices=known).schedulable == Count(2)
+    assert asked([node()], pod=pod, devices=known).schedulable == BoundedCount(2)
     assert asked([node()], pod=pod).schedulable.value == 0
 
 
@@ -501,7 +503,7 @@ def test_a_quota_binds_machines_to_come_as_well():
     assert (found.schedulable.value, found.provisionable.value) == (8, 4)
     assert found.provisionable.reason == f"ResourceQuota gpus: requests.{GPU} 12"
     used_up = asked([node()], quotas=[quota(of={f"requests.{GPU}": ("12", "12")})])
-    assert used_up.provisionable == Count(0, reason=f"ResourceQuota gpus: requests.{GPU} 12")
+    assert used_up.provisionable == BoundedCount(0, reason=f"ResourceQuota gpus: requests.{GPU} 12")
 
 
 def test_pods_that_wait_are_within_their_quota_already():
@@ -530,7 +532,7 @@ def limit_range(name="defaults", namespace="team", **requests):
 
 def test_before_there_are_pods_a_limit_range_says_what_their_containers_ask_for():
     large = [limit_range(cpu="32")]
-    assert asked([node()], ranges=large).schedulable == Count(2, reason="")
+    assert asked([node()], ranges=large).schedulable == BoundedCount(2, reason="")
     assert fits([node()], pod=with_cpu("8"), ranges=large) == 8, "these say it themselves"
     assert fits([node()], ranges=[limit_range(namespace="other", cpu="32")]) == 8
     two = {"containers": [*limits(**{GPU: "1"}), {"name": "d"}]}
@@ -547,11 +549,11 @@ def test_pods_that_were_made_before_a_limit_range_say_nothing_of_the_next():
 
 def test_limit_ranges_that_differ_or_are_not_known_make_it_a_bound():
     differing = [limit_range("a", cpu="32"), limit_range("b", cpu="16", memory="1Gi")]
-    assert asked([node()], ranges=differing).schedulable == Count(
+    assert asked([node()], ranges=differing).schedulable == BoundedCount(
         4, "upper", "LimitRanges differ in cpu, and the least is counted"
     )
     unknown = asked([node()], ranges=None).schedulable
-    assert unknown == Count(8, "upper", "what LimitRanges let its containers ask for is not known")
+    assert unknown == BoundedCount(8, "upper", "what LimitRanges let its containers ask for is not known")
     full = {"containers": limits(**{GPU: "1", "cpu": "1", "memory": "1Gi"})}
     assert fits([node()], pod=full, ranges=None) == 8
     assert fits([node()], [on("llama-1", "n", owner=MINE)], ranges=None) == 7, "its pods tell"
@@ -563,10 +565,10 @@ def test_limit_ranges_that_differ_or_are_not_known_make_it_a_bound():
 def test_without_permission_nothing_is_zero():
     told = {"nodes": "which machines there are: list and watch nodes: 403"}
     [scaled] = picture([], specs={"llama": spec()})
-    cluster = Cluster(hardware=Hardware(), problems=told)
+    cluster = Cluster(hardware=NodeSnapshot(), problems=told)
     found = availability(cluster, scaled)
     assert {found.schedulable, found.free, found.pending, found.provisionable, found.own} == {
-        Count(None, reason=told["nodes"])
+        BoundedCount(None, reason=told["nodes"])
     }
 
 
@@ -575,12 +577,12 @@ def test_without_permission_nothing_is_zero():
     [
         (None, True, {}, "Kubernetes is not watched"),
         (None, True, {"kubernetes": "no access"}, "no access"),
-        (Hardware(), True, {}, "which nodes there are is not known yet"),
-        (Hardware(nodes={}), True, {"pods": "list and watch pods: 403"}, "list and watch pods: 403"),
-        (Hardware({}, {}), False, {}, "the pod template of Deployment llama is not known"),
-        (Hardware({}, {}), False, {"deployments.apps": "403"}, "403"),
+        (NodeSnapshot(), True, {}, "which nodes there are is not known yet"),
+        (NodeSnapshot(nodes={}), True, {"pods": "list and watch pods: 403"}, "list and watch pods: 403"),
+        (NodeSnapshot({}, {}), False, {}, "the pod template of Deployment llama is not known"),
+        (NodeSnapshot({}, {}), False, {"deployments.apps": "403"}, "403"),
         (
-            Hardware({}, {}, heard=1000.0 - OLD - 5),
+            NodeSnapshot({}, {}, heard=1000.0 - OLD - 5),
             True,
             {},
             f"machines were last heard of {OLD + 5:.0f}s before all else",
@@ -588,31 +590,31 @@ def test_without_permission_nothing_is_zero():
     ],
 )
 def test_why_it_is_not_known(hardware, template, problems, reason):
-    made = Template(((Shape((("pods", 1),)), 1),)) if template else None
+    made = ReplicaTemplate(((PodRequirements((("pods", 1),)), 1),)) if template else None
     scaled = Scaled("ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=made)
     cluster = Cluster(hardware=hardware, problems=problems, heard=1000.0)
-    assert availability(cluster, scaled).schedulable == Count(None, reason=reason)
+    assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=reason)
 
 
 def test_what_is_seen_in_part_is_a_bound():
     found = asked([node()], partial="pods outside of team are not seen")
-    assert found.schedulable == found.free == Count(8, "upper", "pods outside of team are not seen")
+    assert found.schedulable == found.free == BoundedCount(8, "upper", "pods outside of team are not seen")
     assert found.pending.bound == "lower"
 
 
 def test_quotas_that_may_not_be_read_make_it_a_bound():
     cluster = picture([node()], (), {"llama": spec()})
     [scaled] = cluster
-    unknown = Cluster(hardware=Hardware(cluster.hardware.nodes, {}), problems={"resourcequotas": "403"})
-    assert availability(unknown, scaled).schedulable == Count(8, "upper", "403")
+    unknown = Cluster(hardware=NodeSnapshot(cluster.hardware.nodes, {}), problems={"resourcequotas": "403"})
+    assert availability(unknown, scaled).schedulable == BoundedCount(8, "upper", "403")
 
 
 def test_without_karpenter_what_may_be_bought_is_not_known():
-    assert asked([node()]).provisionable == Count(None, reason=NO_KARPENTER)
+    assert asked([node()]).provisionable == BoundedCount(None, reason=NO_KARPENTER)
 
 
 def test_where_nobody_buys_machines_those_that_are_there_are_all():
-    assert asked([node()], fixed=True).provisionable == Count(0, reason=FIXED)
+    assert asked([node()], fixed=True).provisionable == BoundedCount(0, reason=FIXED)
 
 
 # ---- groups ------------------------------------------------------------------------------------------------------------------------
@@ -624,16 +626,16 @@ def test_a_replica_of_several_pods_is_had_whole_or_not():
     [(shape, _)] = scaled.template.pods
     values = {}
     for size in (1, 2, 3, 5):
-        group = Template(((shape, size),))
+        group = ReplicaTemplate(((shape, size),))
         values[size] = availability(cluster, with_template(scaled, group)).schedulable.value
     assert values == {1: 4, 2: 2, 3: 1, 5: 0}
 
 
 def test_pods_of_several_shapes_are_an_upper_bound():
-    leader, worker = Shape((("cpu", 1000), ("pods", 1))), Shape(((GPU, 4), ("pods", 1)))
+    leader, worker = PodRequirements((("cpu", 1000), ("pods", 1))), PodRequirements(((GPU, 4), ("pods", 1)))
     cluster = picture([node("a", 9)], specs={"llama": spec()})
     [scaled] = cluster
-    found = availability(cluster, with_template(scaled, Template(((leader, 1), (worker, 2)))))
+    found = availability(cluster, with_template(scaled, ReplicaTemplate(((leader, 1), (worker, 2)))))
     assert (found.resource, found.schedulable.value, found.schedulable.bound) == (f"8 {GPU}", 1, "upper")
 
 
@@ -653,12 +655,12 @@ def test_a_replica_that_has_nodes_for_some_of_its_pods_comes_before_another(kind
     [scaled] = cluster
     [(shape, _)] = scaled.template.pods
     scaled = dataclasses.replace(
-        with_template(scaled, Template(((shape, 4),))),
+        with_template(scaled, ReplicaTemplate(((shape, 4),))),
         kind="ScaledJob" if kind == "ScaledJob" else "ScaledObject",
         target=f"{kind} g",
         pods=tuple(Pod(name, state) for name, state in pods.items()),
     )
-    queue = line_up(Waiting(name, ("team", kind, "g"), shape, tried=True) for name in waiting)
+    queue = index_pending(PendingPod(name, ("team", kind, "g"), shape, tried=True) for name in waiting)
     cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
     assert availability(cluster, scaled).schedulable.value == value
 
@@ -685,7 +687,9 @@ def test_what_the_real_scheduler_was_seen_to_bind(world):
 
 RESOURCES = ("cpu", GPU, "pods")
 amounts = st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 4))
-shapes = amounts.map(lambda asks: Shape(tuple(sorted({**{k: v for k, v in asks.items() if v}, "pods": 1}.items()))))
+shapes = amounts.map(
+    lambda asks: PodRequirements(tuple(sorted({**{k: v for k, v in asks.items() if v}, "pods": 1}.items())))
+)
 machines = st.lists(st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 5)), max_size=3)
 
 
@@ -693,13 +697,13 @@ def counted(rooms, shape, others=()):
     nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
     loads = {}
     for name, other in others:
-        before = loads.get(name, Load({})).requests
-        loads[name] = Load({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
-    template = Template(((shape, 1),))
+        before = loads.get(name, NodeUsage({})).requests
+        loads[name] = NodeUsage({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
+    template = ReplicaTemplate(((shape, 1),))
     scaled = Scaled(
         "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=template, held=()
     )
-    return availability(Cluster(hardware=Hardware(nodes, loads, quotas={})), scaled).schedulable.value
+    return availability(Cluster(hardware=NodeSnapshot(nodes, loads, quotas={})), scaled).schedulable.value
 
 
 def brute(rooms, shape):
@@ -734,12 +738,22 @@ def test_one_more_pod_of_others_never_makes_a_place(rooms, shape, other, where):
 def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other):
     nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
     scaled = Scaled(
-        "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=Template(((shape, 1),))
+        "ScaledObject",
+        "team",
+        "llama",
+        "u",
+        1,
+        (),
+        (),
+        "Deployment llama",
+        0,
+        9,
+        template=ReplicaTemplate(((shape, 1),)),
     )
     for waiting in (
-        Waiting("x", ("team", "Deployment", "other"), other, tried=False),
-        Waiting("x", ("team", "Deployment", "other"), other, tried=True),
-        Waiting("x", ("team", "Deployment", "other"), other, tried=True, nominated="n0"),
+        PendingPod("x", ("team", "Deployment", "other"), other, tried=False),
+        PendingPod("x", ("team", "Deployment", "other"), other, tried=True),
+        PendingPod("x", ("team", "Deployment", "other"), other, tried=True, nominated="n0"),
     ):
-        hardware = Hardware(nodes, {}, line_up([waiting]), quotas={})
+        hardware = NodeSnapshot(nodes, {}, index_pending([waiting]), quotas={})
         assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)

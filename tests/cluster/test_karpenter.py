@@ -7,9 +7,9 @@ from support.cluster import GPU, node, on, picture, spec
 from support.kubernetes_objects import NOON, stamp
 
 from scaler.cluster.availability import availability
-from scaler.cluster.karpenter import kinds, purchasable
-from scaler.model.availability import Count
-from scaler.model.nodes import Node, Shape, Template
+from scaler.cluster.karpenter import kinds, provisionable
+from scaler.model.availability import BoundedCount
+from scaler.model.nodes import Node, PodRequirements, ReplicaTemplate
 
 G5 = {"node.kubernetes.io/instance-type": "g5.48xlarge"}
 PINNED = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g5.48xlarge"]}]
@@ -93,11 +93,11 @@ def bought(pools, pod=None, nodes=(), pods=(), now=100, **more):
 
 def test_a_limit_less_what_is_used_is_what_may_be_bought():
     found = bought([pool(limits={GPU: "16", "cpu": "1k"}, used={GPU: "8", "cpu": "192"})])
-    assert found == Count(4, "upper", f"NodePool gpu: limit {GPU} 16")
+    assert found == BoundedCount(4, "upper", f"NodePool gpu: limit {GPU} 16")
 
 
 def test_a_limit_that_is_used_up_is_certain():
-    assert bought([pool(limits={GPU: "8"}, used={GPU: "8"})]) == Count(0, reason=f"NodePool gpu: limit {GPU} 8")
+    assert bought([pool(limits={GPU: "8"}, used={GPU: "8"})]) == BoundedCount(0, reason=f"NodePool gpu: limit {GPU} 8")
     assert bought([pool(limits={GPU: "8"}, used={GPU: "10"})]).value == 0, "parallel launches may go beyond it"
 
 
@@ -114,7 +114,7 @@ def test_what_was_ordered_is_used_before_the_pool_says_so():
 
 def test_without_a_limit_it_is_not_known():
     found = bought([pool(used={GPU: "8"})])
-    assert found == Count(None, reason="NodePool gpu: it has no limit that binds its pods")
+    assert found == BoundedCount(None, reason="NodePool gpu: it has no limit that binds its pods")
 
 
 def test_only_whole_machines_are_bought_where_their_size_is_known():
@@ -135,7 +135,7 @@ def test_limits_on_machines_and_cores_bind_too():
     assert bought([pool(limits={"nodes": "2", GPU: "9"}, used={"nodes": "2"})]).reason == "NodePool gpu: limit nodes 2"
     pod = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
     found = bought([pool(limits={"cpu": "20", GPU: "9"})], pod)
-    assert found == Count(2, "upper", "NodePool gpu: limit cpu 20")
+    assert found == BoundedCount(2, "upper", "NodePool gpu: limit cpu 20")
 
 
 def test_a_limit_on_machines_that_is_not_reached_binds_nothing_while_their_size_is_not_known():
@@ -146,7 +146,7 @@ def test_a_limit_on_machines_that_is_not_reached_binds_nothing_while_their_size_
 
 def test_pools_add_up_and_one_that_is_not_known_makes_all_unknown():
     pools = [pool("a", {GPU: "4"}), pool("b", {GPU: "2"})]
-    assert bought(pools) == Count(3, "upper", f"NodePool a: limit {GPU} 4; NodePool b: limit {GPU} 2")
+    assert bought(pools) == BoundedCount(3, "upper", f"NodePool a: limit {GPU} 4; NodePool b: limit {GPU} 2")
     assert bought([*pools, pool("c", used={GPU: "1"})]).value is None
 
 
@@ -165,7 +165,9 @@ def test_pools_add_up_and_one_that_is_not_known_makes_all_unknown():
     ],
 )
 def test_a_pool_whose_machines_would_not_take_its_pods_does_not_count(made, pod):
-    assert bought([pool(limits={GPU: "16"}, **made)], spec(2, **pod)) == Count(0, reason="no NodePool takes its pods")
+    assert bought([pool(limits={GPU: "16"}, **made)], spec(2, **pod)) == BoundedCount(
+        0, reason="no NodePool takes its pods"
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,11 +197,11 @@ def test_terms_of_an_affinity_are_alternatives():
 def test_what_a_pool_has_bought_says_nothing_of_gpus_and_what_it_may_buy_does():
     plain = node("m", None, labels={"karpenter.sh/nodepool": "cpu", "node.kubernetes.io/instance-type": "m5.large"})
     cpu = pool("cpu", {"cpu": "1000"}, {"cpu": "64", "nodes": "1"})
-    unknown = Count(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
+    unknown = BoundedCount(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
     assert bought([cpu, pool(limits={GPU: "4"})], nodes=[plain]) == unknown
     asks_cores = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "cpu": "8"}}}]}
     untried = bought([pool("cpu", {"cpu": "1000"})], asks_cores)
-    assert untried == Count(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
+    assert untried == BoundedCount(None, reason=f"NodePool cpu: whether it offers {GPU} is not known")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_what_a_pool_has_bought_says_nothing_of_gpus_and_what_it_may_buy_does():
     ],
 )
 def test_a_pool_that_cannot_buy_says_why(made, reason):
-    assert bought([pool(**made)]) == Count(0, reason=reason)
+    assert bought([pool(**made)]) == BoundedCount(0, reason=reason)
 
 
 # ---- what could not be had -----------------------------------------------------------------------------------------------------
@@ -219,7 +221,9 @@ def test_a_pool_that_cannot_buy_says_why(made, reason):
 def test_an_order_that_failed_of_late_closes_its_pool():
     found = bought([pool(limits={GPU: "16"})], events=[shortage(at=40)])
     told = "NodePool gpu: 60s ago NodeClaim gpu-x1a2b event: no g5"
-    assert found == Count(0, "estimate", told, ceiling=0), "that it lasts is assumed, until somebody waits for it"
+    assert found == BoundedCount(0, "estimate", told, ceiling=0), (
+        "that it lasts is assumed, until somebody waits for it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def test_the_last_of_several_failures_is_told_and_one_that_lies_ahead_of_our_clo
 def test_a_claim_that_cannot_be_launched_closes_its_pool_and_is_not_on_its_way():
     stuck = claim(launched=("Unknown", 0, "LaunchFailed"))
     found = bought([pool(limits={GPU: "16"})], claims=[stuck])
-    assert found == Count(0, "estimate", "NodePool gpu: gpu-x1a2b: LaunchFailed: m", ceiling=0)
+    assert found == BoundedCount(0, "estimate", "NodePool gpu: gpu-x1a2b: LaunchFailed: m", ceiling=0)
 
 
 # ---- what Karpenter's own simulation contradicted (tests/oracles/test_karpenter.py) ----------------------------------
@@ -261,7 +265,9 @@ def test_a_limit_on_nodes_is_not_kept_within_one_round():
     assert (found.value, found.bound) == (8, "estimate")
     assert "between its rounds" in found.reason
     also = pool(limits={"nodes": "3", GPU: "40"}, used={"nodes": "1", GPU: "8"}, requirements=PINNED)
-    assert bought([also], nodes=[known]) == Count(16, "upper", f"NodePool gpu: limit {GPU} 40"), "a limit that is kept"
+    assert bought([also], nodes=[known]) == BoundedCount(16, "upper", f"NodePool gpu: limit {GPU} 40"), (
+        "a limit that is kept"
+    )
 
 
 def test_the_next_machine_of_a_type_may_be_in_another_zone_or_on_spot():
@@ -293,14 +299,14 @@ def test_nothing_is_exact_of_pods_that_are_not_known():
     of_class = spec(2, runtimeClassName="gpu")
     more = "perhaps more, since what RuntimeClass gpu adds is not known"
     tainted = pool(limits={GPU: "8"}, taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
-    assert bought([tainted], of_class, runtimes=None) == Count(0, "lower", f"{more}; no NodePool takes its pods")
+    assert bought([tainted], of_class, runtimes=None) == BoundedCount(0, "lower", f"{more}; no NodePool takes its pods")
     found = bought([pool(limits={GPU: "8"})], of_class, runtimes=None)
-    assert found == Count(4, "estimate", f"{more}; NodePool gpu: limit {GPU} 8")
+    assert found == BoundedCount(4, "estimate", f"{more}; NodePool gpu: limit {GPU} 8")
 
 
 def test_pods_that_are_refused_get_no_machines():
     told = "there is no PriorityClass high, so its pods are refused"
-    assert bought([pool(limits={GPU: "8"})], spec(2, priorityClassName="high")) == Count(0, reason=told)
+    assert bought([pool(limits={GPU: "8"})], spec(2, priorityClassName="high")) == BoundedCount(0, reason=told)
 
 
 def test_a_machine_whose_size_is_not_known_may_take_more_than_it_is_ordered_for():
@@ -316,9 +322,9 @@ def test_a_machine_whose_size_is_not_known_may_take_more_than_it_is_ordered_for(
 def test_a_quota_that_is_used_up_is_exact_only_where_a_replica_is_known():
     full = {"metadata": {"name": "q", "namespace": "team"}, "spec": {}, "status": {"hard": {"pods": "0"}, "used": {}}}
     told = "ResourceQuota q: pods 0"
-    assert bought([pool(limits={GPU: "8"})], quotas=[full]) == Count(0, reason=told)
+    assert bought([pool(limits={GPU: "8"})], quotas=[full]) == BoundedCount(0, reason=told)
     unknown = bought([pool(limits={GPU: "8"})], spec(2, runtimeClassName="gpu"), quotas=[full], runtimes=None)
-    assert unknown == Count(0, "lower", f"perhaps more, since what RuntimeClass gpu adds is not known; {told}")
+    assert unknown == BoundedCount(0, "lower", f"perhaps more, since what RuntimeClass gpu adds is not known; {told}")
 
 
 # ---- what is on its way --------------------------------------------------------------------------------------------------------
@@ -327,7 +333,7 @@ def test_a_quota_that_is_used_up_is_exact_only_where_a_replica_is_known():
 def test_machines_on_their_way_count_before_they_are_nodes():
     full = pool(limits={GPU: "8"}, used={GPU: "8"})
     found = bought([full], claims=[claim()])
-    assert found == Count(4, "upper", f"4 on machines that are ordered; NodePool gpu: limit {GPU} 8")
+    assert found == BoundedCount(4, "upper", f"4 on machines that are ordered; NodePool gpu: limit {GPU} 8")
     unlaunched = claim(launched=("Unknown", 0, "AwaitingReconciliation"))
     assert bought([full], claims=[unlaunched]).value == 1, "no more is known than what it is ordered for"
     assert bought([full], claims=[claim(initialized="True")]).value == 0
@@ -400,7 +406,7 @@ def test_what_may_not_be_read_is_told(part, resource):
         cluster, hardware=dataclasses.replace(cluster.hardware, **{part: None}), problems=told
     )
     [scaled] = cluster
-    assert availability(cluster, scaled).provisionable == Count(None, reason=told[resource])
+    assert availability(cluster, scaled).provisionable == BoundedCount(None, reason=told[resource])
 
 
 @pytest.mark.parametrize(
@@ -409,7 +415,7 @@ def test_what_may_not_be_read_is_told(part, resource):
 )  # fmt: skip
 def test_labels_of_every_provider_may_be_what_a_pool_buys(label):
     pod = {**spec(), "nodeSelector": {label: "l40s"}}
-    assert bought([pool(limits={GPU: "4"})], pod) == Count(4, "upper", f"NodePool gpu: limit {GPU} 4")
+    assert bought([pool(limits={GPU: "4"})], pod) == BoundedCount(4, "upper", f"NodePool gpu: limit {GPU} 4")
     assert (
         bought([pool(limits={GPU: "4"})], {**spec(), "nodeSelector": {"team": "a"}}).reason
         == "no NodePool takes its pods"
@@ -422,12 +428,12 @@ def test_a_pool_whose_categories_have_no_gpus_offers_none():
         {"cpu": "1000"},
         requirements=[{"key": "karpenter.k8s.aws/instance-category", "operator": "In", "values": ["c", "m", "r"]}],
     )
-    assert bought([plain]) == Count(0, reason="no NodePool takes its pods")
+    assert bought([plain]) == BoundedCount(0, reason="no NodePool takes its pods")
 
 
 def test_a_limit_is_told_in_the_units_of_people():
     memory = {"containers": [{"name": "c", "resources": {"limits": {GPU: "1", "memory": "10Gi"}}}]}
-    assert bought([pool(limits={"memory": "100Gi", GPU: "64"})], memory) == Count(
+    assert bought([pool(limits={"memory": "100Gi", GPU: "64"})], memory) == BoundedCount(
         10, "upper", "NodePool gpu: limit memory 100Gi"
     )
 
@@ -485,7 +491,7 @@ def test_the_same_machine_may_be_divided_otherwise_in_another_pool():
 def test_a_limit_on_what_every_machine_has_is_certain_once_it_is_used_up(resource):
     amount = "4Gi" if resource in {"memory", "ephemeral-storage"} else "4"
     found = bought([pool(limits={resource: amount, GPU: "64"}, used={resource: amount})])
-    assert found == Count(0, reason=f"NodePool gpu: limit {resource} {amount}")
+    assert found == BoundedCount(0, reason=f"NodePool gpu: limit {resource} {amount}")
 
 
 # ---- what Karpenter 1.15 has beside ----------------------------------------------------------------------------------
@@ -497,11 +503,11 @@ def test_a_pool_of_a_fixed_number_of_machines_gives_those_that_are_missing():
     large = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}, cpu="192")
     fixed = pool(replicas=3, requirements=PINNED)
     there = claim("gpu-a", initialized="True")
-    assert bought([fixed], nodes=[large], claims=[there]) == Count(
+    assert bought([fixed], nodes=[large], claims=[there]) == BoundedCount(
         8, "upper", "NodePool gpu: 2 of its 3 machines are not there yet"
     )
     all_there = [claim(f"gpu-{one}", initialized="True") for one in "abc"]
-    assert bought([fixed], nodes=[large], claims=all_there) == Count(
+    assert bought([fixed], nodes=[large], claims=all_there) == BoundedCount(
         0, reason="NodePool gpu: it has all 3 machines that it is to have (spec.replicas)"
     )
     limited = pool(replicas=3, requirements=PINNED, limits={"nodes": "2"})
@@ -595,16 +601,16 @@ def test_what_a_buffer_keeps_free_is_free_and_may_take_of_what_is_bought():
     cluster = picture([node("a", 2)], specs={"llama": spec(2)}, pools=[pool(limits={GPU: "8"})], buffers=[buffer])
     [scaled] = cluster
     found = availability(cluster, scaled)
-    assert found.schedulable == Count(1), "the scheduler knows nothing of a buffer"
+    assert found.schedulable == BoundedCount(1), "the scheduler knows nothing of a buffer"
     told = "CapacityBuffer team/warm keeps room for 3 pods, which may be among these"
-    assert found.provisionable == Count(4, "upper", f"NodePool gpu: limit {GPU} 8; {told}")
+    assert found.provisionable == BoundedCount(4, "upper", f"NodePool gpu: limit {GPU} 8; {told}")
     assert told not in bought([pool(limits={GPU: "0"})], buffers=[buffer]).reason
 
 
 def test_of_a_group_one_pod_of_which_claims_devices_the_claim_is_told():
-    machine = Shape(((GPU, 1), ("pods", 1)))
-    claiming = Shape((("pods", 1),), claims=("gpu",))
+    machine = PodRequirements(((GPU, 1), ("pods", 1)))
+    claiming = PodRequirements((("pods", 1),), claims=("gpu",))
     cluster = picture([], specs={"llama": spec()}, pools=[pool(used={})])
-    offer = purchasable(cluster.hardware, Template(((machine, 1), (claiming, 1))), GPU, 0.0)
+    offer = provisionable(cluster.hardware, ReplicaTemplate(((machine, 1), (claiming, 1))), GPU, 0.0)
     assert offer.replicas is None
     assert offer.reason == "NodePool gpu: Karpenter buys for pods that claim devices only where it is set to"

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from scaler.cluster.node_fit import (
     EMPTY,
     NOWHERE,
-    Ledger,
-    Places,
-    accepts,
-    closed,
-    holds,
+    ClusterFit,
+    FitCache,
+    filter_reason,
+    fit_on_node,
     joined,
-    kept,
-    place,
-    room,
-    tolerates,
+    node_term_matches,
+    pods_that_fit,
+    requirement_matches,
+    toleration_matches,
     with_pod,
     without_pod,
+    without_preemptible,
 )
-from scaler.model.nodes import Load, Node, Requirement, Shape, Taint, Toleration
+from scaler.model.nodes import Node, NodeUsage, PodRequirements, Requirement, Taint, Toleration
 
 RED = Taint("team", "red", "NoSchedule")
 
@@ -45,7 +45,7 @@ RED = Taint("team", "red", "NoSchedule")
     ],
 )
 def test_what_tolerates_a_taint(toleration, passed):
-    assert tolerates(toleration, RED) is passed
+    assert toleration_matches(toleration, RED) is passed
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,22 @@ def test_what_tolerates_a_taint(toleration, passed):
 )
 def test_which_values_of_a_label_a_requirement_accepts(operator, values, accepted):
     requirement = Requirement("memory", operator, values)
-    assert {value for value in ("5", "80", "big", None) if accepts(requirement, value)} == accepted
+    assert {value for value in ("5", "80", "big", None) if requirement_matches(requirement, value)} == accepted
 
 
 def test_all_of_a_term_and_one_of_an_affinity_hold():
     node = Node("n", {"product": "h100", "zone": "a"}, (), {})
     h100, zone_b = Requirement("product", "In", ("h100",)), Requirement("zone", "In", ("b",))
     by_name = Requirement("metadata.name", "In", ("n",), field=True)
-    assert [holds(term, node) for term in ((h100,), (h100, zone_b), (by_name,), ())] == [True, False, True, False]
-    shape = Shape((("pods", 1),), affinity=((zone_b,), (h100,)))
-    assert closed(shape, node) == ""
-    assert closed(Shape((("pods", 1),), affinity=()), node) == "node affinity", "no term is no node"
+    assert [node_term_matches(term, node) for term in ((h100,), (h100, zone_b), (by_name,), ())] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    shape = PodRequirements((("pods", 1),), affinity=((zone_b,), (h100,)))
+    assert filter_reason(shape, node) == ""
+    assert filter_reason(PodRequirements((("pods", 1),), affinity=()), node) == "node affinity", "no term is no node"
 
 
 @pytest.mark.parametrize(
@@ -92,21 +97,24 @@ def test_all_of_a_term_and_one_of_an_affinity_hold():
 )
 def test_a_port_of_the_host_is_had_once(own, other, clash):
     node = Node("n", {}, (), {"pods": 10})
-    shape = Shape((("pods", 1),), ports=(own,))
-    assert room(shape, node, Load({}, (other,))) == (0 if clash else 1, "host ports")
+    shape = PodRequirements((("pods", 1),), ports=(own,))
+    assert pods_that_fit(shape, node, NodeUsage({}, (other,))) == (0 if clash else 1, "host ports")
 
 
 def test_reasons_are_counted_by_the_nodes_they_hold_on():
     obstacles = {f"taint {number}": number + 1 for number in range(7)}
-    assert Places(obstacles=obstacles).why().startswith("taint 6 on 7 nodes, taint 5 on 6 nodes")
-    assert Places(obstacles=obstacles).why().count("taint") == 5
-    assert Places(obstacles={"cordoned": 1}).why() == "cordoned on 1 node"
+    assert ClusterFit(obstacles=obstacles).why().startswith("taint 6 on 7 nodes, taint 5 on 6 nodes")
+    assert ClusterFit(obstacles=obstacles).why().count("taint") == 5
+    assert ClusterFit(obstacles={"cordoned": 1}).why() == "cordoned on 1 node"
 
 
 def test_loads_known_in_parts_are_added():
-    one, two = {"a": Load({"cpu": 1}), "b": Load({"cpu": 2})}, {"b": Load({"cpu": 3, "pods": 1}, (("TCP", "", 1),))}
-    assert joined([one, two]) == {"a": Load({"cpu": 1}), "b": Load({"cpu": 5, "pods": 1}, (("TCP", "", 1),))}
-    pods = [Shape((("cpu", 1), ("pods", 1)), priority=rank) for rank in (0, 0, 7)]
+    one, two = (
+        {"a": NodeUsage({"cpu": 1}), "b": NodeUsage({"cpu": 2})},
+        {"b": NodeUsage({"cpu": 3, "pods": 1}, (("TCP", "", 1),))},
+    )
+    assert joined([one, two]) == {"a": NodeUsage({"cpu": 1}), "b": NodeUsage({"cpu": 5, "pods": 1}, (("TCP", "", 1),))}
+    pods = [PodRequirements((("cpu", 1), ("pods", 1)), priority=rank) for rank in (0, 0, 7)]
     whole, last = functools.reduce(with_pod, pods, EMPTY), with_pod(EMPTY, pods[-1])
     assert joined([{"n": functools.reduce(with_pod, pods[:-1], EMPTY)}, {"n": last}]) == {"n": whole}
     assert joined([]) == {}
@@ -118,7 +126,7 @@ asked = st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(1, 3), min_
 requests = asked.map(lambda of: tuple(sorted(of.items())))
 ports = st.lists(st.sampled_from([("TCP", "", 1), ("TCP", "", 2)]), max_size=2).map(tuple)
 ranks = st.sampled_from([None, 0, 5, 9])
-shapes = st.builds(Shape, requests, ports=ports, priority=ranks, preempts=st.booleans())
+shapes = st.builds(PodRequirements, requests, ports=ports, priority=ranks, preempts=st.booleans())
 nodes = st.builds(
     lambda room, cordoned: Node("", {}, (), room, unschedulable=cordoned),
     st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(0, 9)),
@@ -147,30 +155,35 @@ def test_what_fits_at_most_is_what_fits_once_all_pods_of_lower_priority_are_gone
         pod for pod in pods if not (shape.preempts and (shape.priority is None or (pod.priority or 0) < shape.priority))
     ]
     there, left = (functools.reduce(with_pod, group, EMPTY) for group in (pods, stay))
-    assert kept(there, shape) == dataclasses.replace(left, ranks=kept(there, shape).ranks)
-    found = place(shape, "gpu", node, there)
-    assert found.most == place(shape, "gpu", node, left).fits >= found.fits
+    assert without_preemptible(there, shape) == dataclasses.replace(left, ranks=without_preemptible(there, shape).ranks)
+    found = fit_on_node(shape, "gpu", node, there)
+    assert found.most == fit_on_node(shape, "gpu", node, left).fits >= found.fits
 
 
 @given(st.lists(pictures, min_size=1, max_size=6), st.lists(shapes, min_size=1, max_size=3), st.data())
 def test_the_ledger_says_what_counting_all_anew_says(timeline, wanted, data):
-    ledger = Ledger(shapes=2)
+    ledger = FitCache(shapes=2)
     for there, loads in timeline:
         for shape in data.draw(st.lists(st.sampled_from(wanted))):
-            whole = [place(shape, "gpu", node, loads.get(name)) for name, node in there.items()]
-            assert ledger.places(shape, "gpu", there, loads) == Places().changed((NOWHERE, one) for one in whole)
+            whole = [fit_on_node(shape, "gpu", node, loads.get(name)) for name, node in there.items()]
+            assert ledger.fit_on_nodes(shape, "gpu", there, loads) == ClusterFit().changed(
+                (NOWHERE, one) for one in whole
+            )
 
 
 def test_the_ledger_sees_pods_that_come_where_the_nodes_stay_and_nodes_where_the_pods_stay():
-    ledger, shape = Ledger(), Shape((("gpu", 1), ("pods", 1)))
+    ledger, shape = FitCache(), PodRequirements((("gpu", 1), ("pods", 1)))
     nodes, more = ({name: Node(name, {}, (), {"gpu": 4, "pods": 9}) for name in names} for names in ("a", "ab"))
     loads = {"a": functools.reduce(with_pod, [shape], EMPTY)}
     timeline = ((nodes, {}), (nodes, loads), (more, loads), (more, loads))
-    assert [ledger.places(shape, "gpu", *there).fits for there in timeline] == [4, 3, 7, 7]
+    assert [ledger.fit_on_nodes(shape, "gpu", *there).fits for there in timeline] == [4, 3, 7, 7]
 
 
 def test_of_two_resources_that_bind_alike_the_first_is_named():
     node = Node("n", {}, (), {"cpu": 30, "memory": 30, "pods": 100})
-    assert room(Shape((("cpu", 10), ("memory", 10), ("pods", 1))), node, Load({})) == (3, "cpu")
-    assert room(Shape((("cpu", 1), ("memory", 10), ("pods", 1))), node, Load({})) == (3, "memory")
-    assert room(Shape((("cpu", 40), ("memory", 40))), node, Load({})) == (0, "cpu")
+    assert pods_that_fit(PodRequirements((("cpu", 10), ("memory", 10), ("pods", 1))), node, NodeUsage({})) == (3, "cpu")
+    assert pods_that_fit(PodRequirements((("cpu", 1), ("memory", 10), ("pods", 1))), node, NodeUsage({})) == (
+        3,
+        "memory",
+    )
+    assert pods_that_fit(PodRequirements((("cpu", 40), ("memory", 40))), node, NodeUsage({})) == (0, "cpu")

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.cluster.pod_requests import completed, greatest, total
-from scaler.model.nodes import Container, Needs
+from scaler.model.nodes import Container, PodResources
 
 
 def container(name="engine", kind="main", **requests):
@@ -16,11 +16,14 @@ def test_an_amount_that_one_alone_has_is_the_greatest_though_it_is_nothing():
 
 
 def test_nothing_of_a_resource_is_not_asked_for():
-    assert total(Needs((container(cpu=2, gpu=0), container("load", "init", rdma=0)))) == (("cpu", 2), ("pods", 1))
+    assert total(PodResources((container(cpu=2, gpu=0), container("load", "init", rdma=0)))) == (
+        ("cpu", 2),
+        ("pods", 1),
+    )
 
 
 def test_an_init_container_has_the_sidecars_before_it_beside_it():
-    needs = Needs((container("mesh", "sidecar", cpu=1), container("load", "init", cpu=8), container(cpu=4)))
+    needs = PodResources((container("mesh", "sidecar", cpu=1), container("load", "init", cpu=8), container(cpu=4)))
     assert dict(total(needs))["cpu"] == 9
 
 
@@ -28,5 +31,5 @@ def test_an_init_container_has_the_sidecars_before_it_beside_it():
     ("template", "pod", "overhead"), [((("cpu", 1),), (), 1), ((), (("cpu", 2),), 2), ((("cpu", 1),), (("cpu", 2),), 2)]
 )
 def test_the_overhead_is_the_pods_or_else_the_templates(template, pod, overhead):
-    whole = completed(Needs((container(),), overhead=template), Needs((container(),), overhead=pod))
+    whole = completed(PodResources((container(),), overhead=template), PodResources((container(),), overhead=pod))
     assert whole.overhead == (("cpu", overhead),)

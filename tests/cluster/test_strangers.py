@@ -4,7 +4,7 @@ import pytest
 from support.cluster import GPU, node, on, picture, spec
 
 from scaler.cluster.availability import availability
-from scaler.model.availability import Count
+from scaler.model.availability import BoundedCount
 from scaler.sources.kubernetes.read_objects import Reader
 from scaler.sources.kubernetes.read_pods import read_namespace
 
@@ -62,20 +62,20 @@ def test_a_group_of_machines_that_is_not_karpenters_may_grow_by_another_autoscal
     closed["spec"]["template"]["spec"]["taints"] = [{"key": "team", "value": "x", "effect": "NoSchedule"}]
     found = said([node("a", 8, labels=OTHERS)], spec(2), [closed]).provisionable
     more = "perhaps more, since another autoscaler may let gpu-fixed grow (eks.amazonaws.com/nodegroup)"
-    assert found == Count(0, "lower", f"{more}; no NodePool takes its pods")
+    assert found == BoundedCount(0, "lower", f"{more}; no NodePool takes its pods")
     also = said([node("a", 8, labels=OTHERS)], spec(2), [pool()]).provisionable
     assert (also.value, also.bound) == (4, "estimate")
     plain = node("a", None, labels=OTHERS)
-    assert said([plain], spec(2), [closed]).provisionable == Count(0, reason="no NodePool takes its pods"), (
+    assert said([plain], spec(2), [closed]).provisionable == BoundedCount(0, reason="no NodePool takes its pods"), (
         "no GPUs there"
     )
     unlabelled = said([node("a", 8)], spec(2), [closed]).provisionable
-    assert unlabelled == Count(0, reason="no NodePool takes its pods")
+    assert unlabelled == BoundedCount(0, reason="no NodePool takes its pods")
 
 
 def test_a_pool_that_is_being_deleted_buys_nothing():
     found = said([], spec(2), [pool(deletionTimestamp="2026-01-01T00:00:00Z")]).provisionable
-    assert found == Count(0, reason="NodePool gpu: it is being deleted")
+    assert found == BoundedCount(0, reason="NodePool gpu: it is being deleted")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_what_a_namespace_has_admission_add_is_told_before_there_are_pods():
     habit = read_namespace({"metadata": {"annotations": {"openshift.io/node-selector": "gpu=h100"}}})
     found = said([node("a", 8)], spec(2), habits={"team": habit}).schedulable
     told = "its namespace has the node selector gpu=h100, which admission may add"
-    assert found == Count(4, "upper", told)
-    assert said([node("a", 8)], spec(2), habits={"other": habit}).schedulable == Count(4)
+    assert found == BoundedCount(4, "upper", told)
+    assert said([node("a", 8)], spec(2), habits={"other": habit}).schedulable == BoundedCount(4)
     there = on("p", "a", spec(2), owner=("ReplicaSet", "llama-5d8f"))
     shown = said([node("a", 8)], spec(2), pods=[there], habits={"team": habit}).schedulable
     assert (shown.value, shown.bound) == (3, "exact"), "its pods show what is added"
@@ -116,5 +116,5 @@ def test_tolerations_of_a_namespace_may_open_nodes():
     tainted = node("a", 8, taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
     found = said([tainted], spec(2), habits={"team": habit}).schedulable
     assert (found.value, found.bound, found.most) == (0, "estimate", None)
-    assert said([node("a", 8)], spec(2), habits={"team": habit}).schedulable == Count(4), "there is no taint"
+    assert said([node("a", 8)], spec(2), habits={"team": habit}).schedulable == BoundedCount(4), "there is no taint"
     assert read_namespace({"metadata": {"annotations": {DEFAULTS: "[]"}}}) is None

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from scaler.cluster.node_fit import EMPTY, with_pod
-from scaler.cluster.pending import CROWD, ahead, line_up, reserved
-from scaler.model.nodes import Hardware, Node, Shape, Waiting
+from scaler.cluster.pending import CROWD, index_pending, pods_ahead, with_nominated
+from scaler.model.nodes import Node, NodeSnapshot, PendingPod, PodRequirements
 
-SMALL, LARGE = Shape((("gpu", 1), ("pods", 1))), Shape((("gpu", 4), ("pods", 1)))
+SMALL, LARGE = PodRequirements((("gpu", 1), ("pods", 1))), PodRequirements((("gpu", 4), ("pods", 1)))
 OWNER = ("team", "Deployment", "other")
 
 
 def pod(name, shape=SMALL, **more):
-    return Waiting(name, more.pop("owner", OWNER), shape, **{"tried": False, **more})
+    return PendingPod(name, more.pop("owner", OWNER), shape, **{"tried": False, **more})
 
 
 def names(pods):
@@ -21,7 +21,7 @@ def names(pods):
 
 
 def test_those_come_first_that_have_a_node_and_then_those_that_are_hardest_to_place():
-    queue = line_up(
+    queue = index_pending(
         [
             pod("small"),
             pod("large", LARGE),
@@ -37,13 +37,13 @@ def test_those_come_first_that_have_a_node_and_then_those_that_are_hardest_to_pl
 
 def test_own_pods_are_not_ahead_of_their_own_workload():
     mine = pod("same", owner=("team", "Deployment", "llama"))
-    queue = line_up([mine, pod("same"), pod("nominated", nominated="n")])
-    others, untried = ahead(queue, [mine], 0)
+    queue = index_pending([mine, pod("same"), pod("nominated", nominated="n")])
+    others, untried = pods_ahead(queue, [mine], 0)
     assert ([one.owner for one in others], untried) == ([OWNER, OWNER], 1)
 
 
 def test_of_a_crowd_only_so_many_are_counted_and_all_are_told():
-    others, untried = ahead(line_up([pod(f"p{number}") for number in range(CROWD + 5)]), [], 0)
+    others, untried = pods_ahead(index_pending([pod(f"p{number}") for number in range(CROWD + 5)]), [], 0)
     assert (len(others), untried) == (CROWD, CROWD + 5)
 
 
@@ -52,13 +52,13 @@ def test_of_a_crowd_only_so_many_are_counted_and_all_are_told():
 )
 def test_a_node_is_not_kept_for_a_pod_of_lower_priority(mine, kept):
     ranked = {name: replace(SMALL, priority=rank) for name, rank in (("low", 0), ("high", 9))}
-    queue = line_up([pod(name, shape, nominated="n") for name, shape in ranked.items()])
-    assert set(names(ahead(queue, [], mine)[0])) == kept
+    queue = index_pending([pod(name, shape, nominated="n") for name, shape in ranked.items()])
+    assert set(names(pods_ahead(queue, [], mine)[0])) == kept
 
 
 def test_a_pod_without_a_priority_has_that_of_zero():
-    queue = line_up([pod("plain", replace(SMALL, priority=None), nominated="n")])
-    assert [names(ahead(queue, [], mine)[0]) for mine in (0, 1)] == [["plain"], []]
+    queue = index_pending([pod("plain", replace(SMALL, priority=None), nominated="n")])
+    assert [names(pods_ahead(queue, [], mine)[0]) for mine in (0, 1)] == [["plain"], []]
 
 
 def node(name, gpus):
@@ -66,10 +66,10 @@ def node(name, gpus):
 
 
 def test_they_are_put_where_they_cost_us_least():
-    hardware = Hardware({one.name: one for one in (node("a", 4), node("b", 5))}, {})
-    taken = reserved(hardware, LARGE, [pod("x")])
+    hardware = NodeSnapshot({one.name: one for one in (node("a", 4), node("b", 5))}, {})
+    taken = with_nominated(hardware, LARGE, [pod("x")])
     assert taken == {"b": with_pod(EMPTY, SMALL)}, "a fifth GPU is of no use to us"
-    assert set(reserved(hardware, LARGE, [pod("x"), pod("y")])) == {"a", "b"}
-    assert reserved(hardware, LARGE, [pod("huge", Shape((("gpu", 9),)))]) == {}
-    assert set(reserved(hardware, LARGE, [pod("x", nominated="a")])) == {"a"}
-    assert set(reserved(hardware, LARGE, [pod("x", nominated="gone")])) == {"b"}
+    assert set(with_nominated(hardware, LARGE, [pod("x"), pod("y")])) == {"a", "b"}
+    assert with_nominated(hardware, LARGE, [pod("huge", PodRequirements((("gpu", 9),)))]) == {}
+    assert set(with_nominated(hardware, LARGE, [pod("x", nominated="a")])) == {"a"}
+    assert set(with_nominated(hardware, LARGE, [pod("x", nominated="gone")])) == {"b"}

@@ -8,7 +8,7 @@ from scaler.config import signals
 from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind, parse_file
-from scaler.config.naming import Dialect
+from scaler.config.naming import Naming
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError, ScalerError
@@ -58,7 +58,7 @@ def test_every_series_that_a_trigger_reads_is_of_its_own_namespace():
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_query_that_is_written_for_it_selects_its_own_namespace_everywhere(value):
     ask = SignalAsk("default", "vllm", "waiting", (("namespace", "evil"), ("model", value)))
-    [grouped] = group([ask], Dialect())
+    [grouped] = group([ask], Naming())
     for selector in grouped.text.split("vllm:num_requests_waiting")[1:]:
         assert selector.startswith('{namespace="evil",')
 

@@ -9,10 +9,10 @@ from support.timelines import START, fold, row, said, workload
 
 from scaler.cluster.hpa import replicas_for_average_value
 from scaler.decision.capacity import capacity
-from scaler.model.availability import Availability, Count, unknown
+from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import Behavior, Rules
 from scaler.model.measurement import Inputs, Replicas
-from scaler.model.nodes import Shape, Template
+from scaler.model.nodes import PodRequirements, ReplicaTemplate
 from scaler.model.objects import Hpa, Pod, Scaled, TargetView
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\nholdFor: 60s\n"
@@ -20,11 +20,11 @@ CLAMP = LOAD + "capacity: clamp\n"
 
 
 def count(value):
-    return value if isinstance(value, Count) else Count(value)
+    return value if isinstance(value, BoundedCount) else BoundedCount(value)
 
 
 def available(schedulable=0, provisionable=0):
-    none = Count(None, reason="its pods ask for no GPU")
+    none = BoundedCount(None, reason="its pods ask for no GPU")
     return Availability("1 nvidia.com/gpu", count(schedulable), none, none, count(provisionable), none)
 
 
@@ -60,9 +60,12 @@ def test_growth_ends_one_replica_after_what_can_be_had():
 
 
 def test_what_binds_is_named_and_so_is_who_waits():
-    pool = Count(0, reason="NodePool gpu: its limit of 8 nvidia.com/gpu is used up")
+    pool = BoundedCount(0, reason="NodePool gpu: its limit of 8 nvidia.com/gpu is used up")
     decision = decided(
-        120, available(Count(0, reason="insufficient nvidia.com/gpu on 2 nodes"), pool), ready=3, pending=[30, 95]
+        120,
+        available(BoundedCount(0, reason="insufficient nvidia.com/gpu on 2 nodes"), pool),
+        ready=3,
+        pending=[30, 95],
     )
     assert decision.replicas == 5
     assert decision.reason == (
@@ -78,7 +81,7 @@ def test_a_pod_that_began_to_wait_ahead_of_our_clock_waits_since_now():
 
 
 def test_a_long_list_of_obstacles_is_cut_in_the_sentence():
-    decision = decided(120, available(Count(0, reason="insufficient cpu on 1 node, " * 50)), ready=3)
+    decision = decided(120, available(BoundedCount(0, reason="insufficient cpu on 1 node, " * 50)), ready=3)
     assert len(decision.reason) < 400
     assert len(decision.capacity.reason) > 1000
 
@@ -90,7 +93,7 @@ def test_nobody_is_on_the_way_while_more_is_asked_for_than_can_be_had():
 
 @pytest.mark.parametrize(("length", "shown"), [(200, "x" * 200), (201, "x" * 197 + "...")])
 def test_it_is_cut_from_two_hundred_characters_on(length, shown):
-    reason = decided(120, available(Count(0, reason="x" * length)), ready=3).reason
+    reason = decided(120, available(BoundedCount(0, reason="x" * length)), ready=3).reason
     assert f"0 provisionable; {shown}): load" in reason
 
 
@@ -112,8 +115,8 @@ def test_it_grows_as_soon_as_more_can_be_had():
 
 def test_a_job_of_several_pods_is_one_replica():
     of = target(ready=8, current=2, kind="ScaledJob")
-    shape = Shape((("nvidia.com/gpu", 1), ("pods", 1)))
-    scaled = replace(of["scaled"], template=Template(((shape, 4),)))
+    shape = PodRequirements((("nvidia.com/gpu", 1), ("pods", 1)))
+    scaled = replace(of["scaled"], template=ReplicaTemplate(((shape, 4),)))
     inputs = Inputs({}, replicas=of["replicas"], target=TargetView(scaled, available=available(1, 0)))
     found = capacity("clamp", inputs, START)
     assert (found.bound, found.replicas, found.most) == (2, 3, 4)
@@ -145,8 +148,8 @@ def test_the_probe_follows_the_hpas_own_tolerance_and_a_scaled_job_has_none():
     ("has", "reason"),
     [
         (unknown("nodes: list and watch nodes: 403"), "nodes: list and watch nodes: 403"),
-        (available(0, Count(None, reason="no Karpenter")), "no Karpenter"),
-        (available(Count(0, "lower", "some pods are not seen")), "at least 0: some pods are not seen"),
+        (available(0, BoundedCount(None, reason="no Karpenter")), "no Karpenter"),
+        (available(BoundedCount(0, "lower", "some pods are not seen")), "at least 0: some pods are not seen"),
     ],
 )
 def test_what_is_not_known_limits_nothing(has, reason):
@@ -156,7 +159,7 @@ def test_what_is_not_known_limits_nothing(has, reason):
 
 
 def test_that_others_may_give_way_limits_what_they_make_room_for():
-    preempting = Count(1, "lower", "pods of lower priority may give way: 4 at most", ceiling=4)
+    preempting = BoundedCount(1, "lower", "pods of lower priority may give way: 4 at most", ceiling=4)
     decision = decided(120, available(preempting), ready=3)
     assert decision.replicas == 8, "3 and 4 and the probe"
     assert "7 can be had (3 on nodes, 4 schedulable" in decision.reason
@@ -164,13 +167,13 @@ def test_that_others_may_give_way_limits_what_they_make_room_for():
 
 @pytest.mark.parametrize("ceiling", [None, 4])
 def test_an_estimate_limits_only_where_it_is_known_how_many_there_are_at_most(ceiling):
-    decision = decided(120, available(Count(1, "estimate", "both", ceiling)), ready=3)
+    decision = decided(120, available(BoundedCount(1, "estimate", "both", ceiling)), ready=3)
     assert decision.replicas == (12 if ceiling is None else 8)
     assert decision.capacity.reason == ("about 1: both" if ceiling is None else "both")
 
 
 def test_an_upper_bound_limits_since_there_is_no_more():
-    assert decided(120, available(Count(2, "upper", "topology spread")), ready=3).replicas == 6
+    assert decided(120, available(BoundedCount(2, "upper", "topology spread")), ready=3).replicas == 6
 
 
 def test_old_news_limits_nothing():
@@ -221,9 +224,9 @@ def test_a_trigger_says_what_is_made_of_it():
 # ---- the law ---------------------------------------------------------------------------------------------------------
 
 counts = st.one_of(
-    st.none().map(lambda _: Count(None, reason="?")),
-    st.builds(Count, st.integers(0, 50), st.sampled_from(["exact", "upper", "lower", "estimate"])),
-    st.builds(Count, st.integers(0, 50), st.sampled_from(["lower", "estimate"]), ceiling=st.integers(50, 90)),
+    st.none().map(lambda _: BoundedCount(None, reason="?")),
+    st.builds(BoundedCount, st.integers(0, 50), st.sampled_from(["exact", "upper", "lower", "estimate"])),
+    st.builds(BoundedCount, st.integers(0, 50), st.sampled_from(["lower", "estimate"]), ceiling=st.integers(50, 90)),
 )
 
 

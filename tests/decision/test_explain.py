@@ -9,7 +9,7 @@ from support.timelines import START, fold, row, workload
 from scaler.decision.decide import decide
 from scaler.decision.render import number_text
 from scaler.decision.state import State
-from scaler.model.availability import Availability, Count, unknown
+from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, Replicas
 from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled, TargetView
@@ -517,13 +517,17 @@ LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 
 def had(mode, schedulable, provisionable):
     pods = (Pod("a", "ready"), Pod("b", "starting"), Pod("c", "pending", START - 90))
     told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
-    available = Availability("2 nvidia.com/gpu", schedulable, Count(3), Count(4), provisionable, Count(4))
+    available = Availability(
+        "2 nvidia.com/gpu", schedulable, BoundedCount(3), BoundedCount(4), provisionable, BoundedCount(4)
+    )
     row = {"load": 90, "replicas": Replicas(3, 1, 1, pending=1), "scaled": told, "available": available}
     return as_data(decide_last(workload(LOAD, capacity=mode, startup="0s"), row))
 
 
 def test_what_can_be_had_is_counted_and_what_binds_is_named():
-    text = as_text(had("clamp", Count(0, "upper", "topology spread"), Count(1, reason="NodePool gpu: limits")))
+    text = as_text(
+        had("clamp", BoundedCount(0, "upper", "topology spread"), BoundedCount(1, reason="NodePool gpu: limits"))
+    )
     assert (
         """
   what can be had
@@ -543,10 +547,10 @@ def test_what_can_be_had_is_counted_and_what_binds_is_named():
 
 
 def test_a_report_limits_nothing_and_what_is_not_known_is_said():
-    text = as_text(had("report", Count(0), Count(None, reason="no Karpenter")))
+    text = as_text(had("report", BoundedCount(0), BoundedCount(None, reason="no Karpenter")))
     assert "    provisionable           not known   no Karpenter\n" in text
     assert "    together not known, so nothing is limited: no Karpenter\n" in text
-    unknown = as_text(had("report", Count(None, reason="list and watch nodes: 403"), Count(None)))
+    unknown = as_text(had("report", BoundedCount(None, reason="list and watch nodes: 403"), BoundedCount(None)))
     assert "  what can be had\n    not known: list and watch nodes: 403\n" in unknown
 
 
@@ -558,7 +562,9 @@ def test_where_kubernetes_says_nothing_only_those_are_told_who_want_a_limit(mode
 
 
 def test_what_can_be_had_is_in_the_data():
-    data = json.loads(json.dumps(had("clamp", Count(0, "upper", "topology spread"), Count(1))["capacity"]))
+    data = json.loads(
+        json.dumps(had("clamp", BoundedCount(0, "upper", "topology spread"), BoundedCount(1))["capacity"])
+    )
     assert data["replicas"]["schedulable"] == {"value": 0, "bound": "upper", "most": 0, "reason": "topology spread"}
     assert (data["scheduledReplicas"], data["availableReplicas"], data["limit"]) == (2, 3, 4)
     assert data["pending"] == {"replicas": 1, "seconds": 90}
@@ -622,7 +628,7 @@ def test_what_scaling_modifiers_make_of_an_answer_is_said_not_reckoned():
 
 def test_lines_of_others_words_are_cut_at_two_hundred_characters():
     long = "x" * 300
-    text = as_text(had("report", Count(0, "upper", long), Count(None, reason=long)))
+    text = as_text(had("report", BoundedCount(0, "upper", long), BoundedCount(None, reason=long)))
     cut = [line for line in text.splitlines() if "xxx" in line and not line.startswith("  9 replicas")]
     assert {line.split()[0] for line in cut} == {"schedulable", "provisionable", "together"}
     assert {len(line) for line in cut} == {4 + 200}

@@ -13,7 +13,7 @@ from scaler.decision.capacity import Capacity
 from scaler.decision.decision import Answer
 from scaler.decision.groups import decide_groups
 from scaler.decision.mix import InMix
-from scaler.model.availability import Availability, Count
+from scaler.model.availability import Availability, BoundedCount
 from scaler.model.measurement import Replicas, Request
 
 NAMES = ("a10g", "a100")
@@ -27,7 +27,7 @@ TREE = {
     },
     "slices": 1,
 }
-NOTHING = Availability("", *[Count(0)] * 5)
+NOTHING = Availability("", *[BoundedCount(0)] * 5)
 MELANGE = {"ss": 6.0, "sl": 3.0, "ls": 15.0, "ll": 6.0}
 
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from scaler.config.naming import Dialect
+from scaler.config.naming import Naming
 from scaler.decision.own_query import _alternatives, own_query
 from scaler.model.measurement import GpuAsk, HistoryAsk, SignalAsk
 from scaler.sources.prometheus.batch_query import group
 
-DIALECT = Dialect()
+DIALECT = Naming()
 ODD = ["a", "b", "a|b", "b\\", "\\", "|", ".*", '"', 'a"', "x\n", "(a)", "\\|", "a\\|b", "\u00e9"]
 
 

@@ -11,7 +11,7 @@ from scaler.decision.capacity import capacity
 from scaler.decision.decide import decide
 from scaler.decision.starting import DRAIN_SECONDS, starting_credit
 from scaler.decision.state import State
-from scaler.model.availability import Availability, Count
+from scaler.model.availability import Availability, BoundedCount
 from scaler.model.measurement import Replicas
 from scaler.model.objects import Pod, Scaled
 
@@ -130,8 +130,8 @@ def test_one_that_is_given_up_does_not_fade():
 
 def test_who_waits_for_a_machine_in_vain_is_not_on_the_way():
     """A pool that was out of stock is back: all that is asked for is ordered at once."""
-    none = Count(None)
-    has = lambda places: Availability("1 gpu", Count(places), none, none, Count(0), none)  # noqa: E731
+    none = BoundedCount(None)
+    has = lambda places: Availability("1 gpu", BoundedCount(places), none, none, BoundedCount(0), none)  # noqa: E731
     of = told(pods(ready=2, pending=[500]))
     rows = [{"load": 200, "available": has(places), **of} for places in (0, 0, 30, 30)]
     _, decisions = fold(workload(LOAD + "capacity: clamp\n"), rows)

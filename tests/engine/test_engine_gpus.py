@@ -12,7 +12,7 @@ from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NOBODYS, GpuAsk, HistoryAsk, Reading, Request
-from scaler.model.nodes import Template
+from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Cluster
 from scaler.model.strict_yaml import parse_yaml
 
@@ -76,7 +76,7 @@ def test_an_object_that_cannot_be_reckoned_is_not_known_and_stops_nobody():
     async def scenario():
         world, odd = World(CLAMP), cluster()
         [(key, (one,))] = odd.objects.items()
-        decision = await world.at(0, replace(odd, objects={key: (replace(one, template=Template(())),)}))
+        decision = await world.at(0, replace(odd, objects={key: (replace(one, template=ReplicaTemplate(())),)}))
         assert (decision.replicas, decision.capacity.replicas) == (8, None)
         assert decision.capacity.reason == "it cannot be reckoned (IndexError)"
         assert (await world.at(5, cluster(fixed=True))).capacity.replicas == 4

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.engine.hpa_sync import DRIFT, JITTER, SPARE, STEP, Cadence
+from scaler.engine.hpa_sync import DRIFT, JITTER, SPARE, STEP, HpaSync
 
 START = 90_000.0
 
 
 def after(calls, interval=5.0, took=0.1):
-    cadence = Cadence()
+    cadence = HpaSync()
     for at in calls:
         cadence = cadence.looked(at, interval, took)
     return cadence
@@ -82,6 +82,6 @@ def test_no_look_finds_a_decision_older_than_it_must_be(first, jitters, interval
 @given(now=st.floats(0, 2e9), steps=st.integers(0, 29), interval=st.integers(1, 15))
 def test_a_grid_time_is_never_in_the_future_nor_an_interval_old(now, steps, interval):
     phase = steps * STEP
-    at = Cadence(phase).grid(now, interval)
+    at = HpaSync(phase).grid(now, interval)
     assert at <= now < at + interval
     assert (at - phase) % interval == 0

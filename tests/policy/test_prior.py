@@ -4,7 +4,7 @@ import pytest
 from benchmarks.decisions.policies import OURS, Ours, shipped
 from benchmarks.decisions.traces import step
 
-from scaler.model.nodes import Template
+from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Scaled
 from scaler.policy import curve, prior
 from scaler.sim.fleet import FleetSpec
@@ -13,7 +13,7 @@ from scaler.sim.loop import World, run
 
 
 def scaled(seats):
-    template = Template((), seats=seats)
+    template = ReplicaTemplate((), seats=seats)
     return Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, template=template)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
-from scaler.model.nodes import Template
+from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Pod, Scaled
 from scaler.policy import curve, slo
 from scaler.policy.outcome import PolicyInput
@@ -311,10 +311,10 @@ def test_before_anything_is_known_a_fifth_of_the_seats_is_taken_and_no_more_is_a
     cold = seen(0.0, 1, running=40.0, waiting=60.0, **nothing)
     told = "the engine does not tell requests_per_second, prompt_tokens_per_second, generation_tokens_per_second"
     for seats, replicas in ((64, 100 / 12.8), (8, 12.5), (None, 12.5)):
-        known = replace(rolled("7c9f", 1), template=Template((), seats=seats))
+        known = replace(rolled("7c9f", 1), template=ReplicaTemplate((), seats=seats))
         state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
         assert outcome.replicas == pytest.approx(replicas)
-    known = replace(rolled("7c9f", 1), template=Template((), seats=64))
+    known = replace(rolled("7c9f", 1), template=ReplicaTemplate((), seats=64))
     state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
     each = "a replica works on 64 requests at once (its arguments say), of which 13 are to be taken at first"
     assert outcome.reason == f"{told}: {each}"
@@ -323,7 +323,7 @@ def test_before_anything_is_known_a_fifth_of_the_seats_is_taken_and_no_more_is_a
 
 
 def test_while_little_is_seen_the_reason_names_the_configuration():
-    known = replace(rolled("7c9f"), template=Template((), seats=64))
+    known = replace(rolled("7c9f"), template=ReplicaTemplate((), seats=64))
     _, early = ticks(slo.INITIAL, 20.0, 6, 7, 0.0, known)
     _, late = ticks(slo.INITIAL, 20.0, 6, 60, 0.0, known)
     assert "little is seen of it yet, and it works on 64 requests at once (its arguments say)" in early.reason

@@ -18,7 +18,7 @@ from scaler.formula import parse
 from scaler.model.measurement import Inputs, Reading, Replicas, SignalAsk
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy.variants import Variant, cheapest
-from scaler.sources.pages.aggregate import Visit, measure
+from scaler.sources.pages.aggregate import PageResult, measure
 from scaler.sources.pages.exposition import scan
 
 TESTS = Path(__file__).parents[1]
@@ -79,7 +79,9 @@ def visit(pod, line):
     samples = {}
     for sample in scan(line.encode(), {line.split("{")[0]}):
         samples.setdefault(sample.name, []).append(sample)
-    return Visit(Page(f"http://{pod}:1/", {"pod": pod, "namespace": "demo"}), samples, lambda _window: {}, "", True)
+    return PageResult(
+        Page(f"http://{pod}:1/", {"pod": pod, "namespace": "demo"}), samples, lambda _window: {}, "", True
+    )
 
 
 def read(signal, pages):

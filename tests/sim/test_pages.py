@@ -11,7 +11,7 @@ from scaler.sim import pages
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.trace import ramp
-from scaler.sources.pages.aggregate import Visit, measure, wanted
+from scaler.sources.pages.aggregate import PageResult, measure, wanted
 from scaler.sources.pages.exposition import scan
 
 SCALED = ScaledObject(min_replica_count=0, max_replica_count=7)
@@ -55,7 +55,7 @@ def test_every_gauge_of_the_catalogue_says_what_the_fleet_says(seen, texts):
         samples = {}
         for sample in scan(text.encode(), names):
             samples.setdefault(sample.name, []).append(sample)
-        visits.append(Visit(Page(f"http://127.0.0.1:{place}/metrics"), samples, lambda _window: {}))
+        visits.append(PageResult(Page(f"http://127.0.0.1:{place}/metrics"), samples, lambda _window: {}))
     for (engine, signal), expected in asks.items():
         ask = SignalAsk("pages", engine, signal, OBJECT if engine == "kubernetes" else MODEL)
         found = measure([ask], visits, Endpoint("pages").dialect, 0.0, 0.0, "pages")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.sources.fair_share import held, shared
+from scaler.sources.fair_share import share_text, shared
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_each_has_one_in_turn_the_oldest_first(wishes, most, granted):
 
 def test_who_has_most_is_named_first():
     granted = dict(enumerate("AABBBCD"))
-    assert held(granted) == "one of each namespace in turn (B 3, A 2, C 1)"
-    assert held({1: ""}) == held({}) == "one of each namespace in turn"
+    assert share_text(granted) == "one of each namespace in turn (B 3, A 2, C 1)"
+    assert share_text({1: ""}) == share_text({}) == "one of each namespace in turn"
 
 
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 9))), st.integers(1, 12))

@@ -17,7 +17,7 @@ from scaler.config.signals import find
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Inputs, OwnPods, Reading, Replicas
-from scaler.sources.pages.aggregate import Visit, measure, wanted
+from scaler.sources.pages.aggregate import PageResult, measure, wanted
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
 from scaler.sources.prometheus.batch_query import STATS, group
@@ -96,7 +96,9 @@ def visit(url, text, **more):
     rates = {sample.key: sample.value for some in samples.values() for sample in some}
     jumping = frozenset(rates) if more.get("jumping") else ()
     unclear = more.get("unclear", "")
-    return Visit(Page(url, labels), samples, lambda _window: rates, problem, known, jumping=jumping, unclear=unclear)
+    return PageResult(
+        Page(url, labels), samples, lambda _window: rates, problem, known, jumping=jumping, unclear=unclear
+    )
 
 
 def line(name, labels, value):

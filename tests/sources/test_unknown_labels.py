@@ -16,7 +16,7 @@ from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.model.measurement import SignalAsk
-from scaler.sources.pages.aggregate import Visit, measure
+from scaler.sources.pages.aggregate import PageResult, measure
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -80,7 +80,7 @@ def unclear(pages):
 def visited(page):
     samples = {NAME: list(scan(page.text.encode(), {NAME}))}
     url = f"http://{page.pod}:{page.port}/metrics"
-    return Visit(Page(url, {"namespace": "demo", "pod": page.pod}), samples, lambda _window: {})
+    return PageResult(Page(url, {"namespace": "demo", "pod": page.pod}), samples, lambda _window: {})
 
 
 def directly(visits):

@@ -13,7 +13,7 @@ from support.prometheus_server import series
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import OwnPods, SignalAsk
-from scaler.sources.pages.aggregate import Visit, measure
+from scaler.sources.pages.aggregate import PageResult, measure
 from scaler.sources.pages.counters import JUMPS_WITHIN, Counters
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
@@ -269,7 +269,7 @@ def visit(scrape, signal):
         samples.setdefault(sample.name, []).append(sample)
     rates = {sample.key: sample.value for some in samples.values() for sample in some}
     labels = {label: value for label, value in scrape.target.items() if label in {"namespace", "pod"}}
-    return Visit(Page(f"http://10.0.0.7:{scrape.port}/metrics", labels), samples, lambda _window: rates)
+    return PageResult(Page(f"http://10.0.0.7:{scrape.port}/metrics", labels), samples, lambda _window: rates)
 
 
 @pytest.mark.parametrize("world", [world for world in WORLDS if world.directly], ids=lambda world: world.name)
@@ -342,7 +342,7 @@ def on_pages(values):
         at = START + 15 * step
         samples = scan(f'{TOTAL}{{requested_model="m"}} {value}'.encode(), {TOTAL})
         counters.note(samples, [120.0], at)
-    visit = Visit(
+    visit = PageResult(
         Page("http://10.0.0.7:4000/metrics", labels),
         {TOTAL: samples},
         lambda window: counters.rates(window, AT),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.probe import LOAD, REPLICAS, Point, Probe
+from scaler.check.probe import LOAD, REPLICAS, Point, Sample
 from scaler.model.measurement import GpuAsk
 
 
@@ -13,8 +13,8 @@ class _Fall:
     """Two moments between which something rises and the replicas fall."""
 
     name: str  # of what rises
-    before: Probe
-    after: Probe
+    before: Sample
+    after: Sample
     sure: bool  # the other way round than it should be; otherwise it may be meant
 
 
@@ -40,7 +40,7 @@ def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
         yield _Fall(name, *pair, sure=bool(slopes))
 
 
-def _takes_over(name: str, before: Probe, after: Probe) -> bool:
+def _takes_over(name: str, before: Sample, after: Sample) -> bool:
     """Whether a query counts instead of the others once it is above 0, as an override does: a > 0 ? a : b."""
     return before.point.values.get(name) == 0 and bool(after.asked)
 
@@ -74,7 +74,7 @@ def cancels_itself(evidence: Evidence) -> Found:
             yield message, evidence.pair(*start)
 
 
-def _once_held(evidence: Evidence, name: str, one: Probe, other: Probe) -> Probe:
+def _once_held(evidence: Evidence, name: str, one: Sample, other: Sample) -> Sample:
     """The moment before, but that the room is gone because there are more of its own replicas, which have taken it."""
     own = [item.name for item in evidence.spec.inputs if item.ask == GpuAsk("own")]
     taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)

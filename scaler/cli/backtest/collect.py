@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scaler.cli.arguments import read_file
 from scaler.config import signals
 from scaler.config.defaults import Defaults
-from scaler.config.metrics import Scope, read_metric
+from scaler.config.metrics import MetricContext, read_metric
 from scaler.config.settings import Settings
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError, SourceError
@@ -106,7 +106,9 @@ def load_asks(
         return {}
     engine = engine or defaults.engine
     values = {"engine": engine, "model": model}
-    scope = Scope(WorkloadKey(subject.namespace, subject.name, "ScaledObject", ""), values, defaults, defaults.endpoint)
+    scope = MetricContext(
+        WorkloadKey(subject.namespace, subject.name, "ScaledObject", ""), values, defaults, defaults.endpoint
+    )
     asks: dict[str, Ask] = {}
     for name in (*COUNTED, *WITHIN):
         known = name in signals.names(engine) or name in signals.names_at_gateway(defaults.gateway)

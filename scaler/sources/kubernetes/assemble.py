@@ -12,8 +12,8 @@ from typing import Any
 
 from scaler.cluster import karpenter
 from scaler.cluster.node_fit import joined
-from scaler.cluster.pending import line_up
-from scaler.model.nodes import Devices, Hardware, Node, Owner
+from scaler.cluster.pending import index_pending
+from scaler.model.nodes import Devices, Node, NodeSnapshot, Owner
 from scaler.model.objects import Cluster, Scaled
 from scaler.sources.kubernetes import resources
 from scaler.sources.kubernetes.join import Tables, join
@@ -49,7 +49,7 @@ class Store:
         return {key: one for table in tables for key, one in table.records.items()}
 
 
-def assemble(store: Store, before: Hardware | None = None, failed: Failed | None = None) -> Cluster:
+def assemble(store: Store, before: NodeSnapshot | None = None, failed: Failed | None = None) -> Cluster:
     """Put together what is known.
 
     Args:
@@ -68,7 +68,7 @@ def assemble(store: Store, before: Hardware | None = None, failed: Failed | None
     return join(tables_of(store, hardware), failed)
 
 
-def tables_of(store: Store, hardware: Hardware | None) -> Tables:
+def tables_of(store: Store, hardware: NodeSnapshot | None) -> Tables:
     """What is joined of every scaled object."""
     jobs, pods = store.records(JOBS), store.known(PODS)
     of_owners = {of: own.values() for table in pods or () for of, own in table.groups.items()}
@@ -86,20 +86,20 @@ def tables_of(store: Store, hardware: Hardware | None) -> Tables:
     )
 
 
-def hardware_of(store: Store, before: Hardware | None = None) -> Hardware:
+def hardware_of(store: Store, before: NodeSnapshot | None = None) -> NodeSnapshot:
     """All machines, the pods on them, and what is said about these."""
     parts = {one.part: _part(store, one) for one in resources.MACHINES}
     nodes, kinds, listed = _same(parts.pop(NODES.part), before)
     pods = store.known(PODS)
     loads = [table.loads for table in pods or ()]
-    return Hardware(
+    return NodeSnapshot(
         **parts,
         nodes=nodes,
         kinds=kinds,
         listed=listed,
         loads=None if pods is None else joined(loads),
         shy=by_target(one for table in pods or () for one in table.shy),
-        queue=line_up(one for table in pods or () for one in table.waiting.values()),
+        queue=index_pending(one for table in pods or () for one in table.waiting.values()),
         devices=_devices(store),
         fixed=store.fixed,
         partial=_partial(store),
@@ -122,7 +122,7 @@ def _devices(store: Store) -> Devices | None:
 
 
 def _same(
-    nodes: Mapping[str, Node] | None, before: Hardware | None
+    nodes: Mapping[str, Node] | None, before: NodeSnapshot | None
 ) -> tuple[Mapping[str, Node] | None, tuple[Node, ...], frozenset[str]]:
     """Nodes, one of each pool and type, and the resources that they list; those of before if nothing changed."""
     if before and before.nodes is not None and (nodes is None or nodes == before.nodes):

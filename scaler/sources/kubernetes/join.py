@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from scaler.cluster import admission, pod_requests
 from scaler.cluster.anti_affinity import handles
-from scaler.cluster.node_fit import takes
+from scaler.cluster.node_fit import selector_matches
 from scaler.cluster.pod_requests import total
-from scaler.model.nodes import Amounts, Handle, Hardware, Owner, Shape, Taint, Template, Term
+from scaler.model.nodes import Amounts, Handle, NodeSnapshot, Owner, PodRequirements, ReplicaTemplate, Taint, Term
 from scaler.model.objects import Cluster, Hpa, Job, Metadata, Pod, Scaled
 from scaler.sources.kubernetes.read_objects import (
     GROUPS,
@@ -53,7 +53,7 @@ class Tables:
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
     ended: Mapping[Owner, PodRecord] = field(default_factory=dict)  # the last pod of each ScaledJob
-    hardware: Hardware | None = None
+    hardware: NodeSnapshot | None = None
     unread: Mapping[str, str] = field(default_factory=dict)  # namespace -> why pods or Jobs in it may be missing
 
 
@@ -73,7 +73,7 @@ class Placed:
             self._known[namespace] = self._sorted_out(namespace)
         known = self._known[namespace]
         for labels, nodes in (one for handle in handles(term) for one in known.get(handle, ())):
-            if takes(term, labels):
+            if selector_matches(term, labels):
                 yield from nodes.items()
 
     def _sorted_out(self, namespace: str) -> dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]:
@@ -114,7 +114,7 @@ def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None)
     return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
 
 
-def _with_make(record: PodRecord, hardware: Hardware | None) -> Pod:
+def _with_make(record: PodRecord, hardware: NodeSnapshot | None) -> Pod:
     """A pod with what may make it faster or slower than another: its template's revision, and what it runs on."""
     node = ((hardware.nodes if hardware else None) or {}).get(record.node)
     labels = node.labels if node else {}
@@ -204,7 +204,7 @@ def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord]
 
 def _template(
     record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord], taints: Collection[Taint]
-) -> Template | None:
+) -> ReplicaTemplate | None:
     """The next replica: its template, completed by what admission did to pods of that template, or is known to do."""
     known = _known(record.target, tables)
     written = known.template if known else record.scaled.template
@@ -226,7 +226,9 @@ def _ended(record: ScaledRecord, tables: Tables) -> Collection[PodRecord]:
     return (last,) if last and record.target[1] == "ScaledJob" else ()
 
 
-def _as_made(written: Template, made: PodRecord, namespace: str, tables: Tables) -> tuple[tuple[Shape, int], ...]:
+def _as_made(
+    written: ReplicaTemplate, made: PodRecord, namespace: str, tables: Tables
+) -> tuple[tuple[PodRequirements, int], ...]:
     """The pods of a template, completed as admission completed one that was made of it."""
     [(_, count)], [needs] = written.pods, written.needs
     fillings = tables.hardware.fillings if tables.hardware else None
@@ -235,7 +237,7 @@ def _as_made(written: Template, made: PodRecord, namespace: str, tables: Tables)
     return ((replace(made.shape, requests=total(own, filling.requests) if filling else total(own)), count),)
 
 
-def _pod_of(written: Template, revision: str, pods: Iterable[PodRecord]) -> PodRecord | None:
+def _pod_of(written: ReplicaTemplate, revision: str, pods: Iterable[PodRecord]) -> PodRecord | None:
     """The pod that shows what is made of a template: the youngest of its revision, or of the one that is nearest to it.
 
     Of equally near revisions it is the one whose first pod is the youngest. A pod of an older revision may be younger
@@ -262,7 +264,7 @@ def _since(record: PodRecord) -> float:
     return record.pod.since or 0.0
 
 
-def _changes(written: Template, pod: PodRecord) -> tuple[int, int]:
+def _changes(written: ReplicaTemplate, pod: PodRecord) -> tuple[int, int]:
     """In how many images, and how many other things, a pod differs from a template that it can have been made of."""
     [(shape, _)], [needs] = written.pods, written.needs
     own = {one.name: one for one in pod.needs.containers}
@@ -274,14 +276,16 @@ def _changes(written: Template, pod: PodRecord) -> tuple[int, int]:
     return images, asked + added + len(own) - len(needs.containers) + (pod.shape.affinity != shape.affinity)
 
 
-def _asks_otherwise(written: Template, pod: PodRecord) -> int:
+def _asks_otherwise(written: ReplicaTemplate, pod: PodRecord) -> int:
     """In how many requests that a template states a pod differs from it."""
     [needs] = written.needs
     own = {one.name: one for one in pod.needs.containers}
     return sum(len(set(one.requests) - set(own[one.name].requests)) for one in needs.containers)
 
 
-def _of_older(written: Template, completed: Template, revisions: Revisions, pods: Iterable[PodRecord]) -> Template:
+def _of_older(
+    written: ReplicaTemplate, completed: ReplicaTemplate, revisions: Revisions, pods: Iterable[PodRecord]
+) -> ReplicaTemplate:
     """The next pod of a StatefulSet whose partition keeps it with an older template, as pods of that one show it."""
     older = [one for one in pods if one.revision == revisions.older]
     last = max(older, key=_since, default=None)
@@ -294,7 +298,7 @@ def _of_older(written: Template, completed: Template, revisions: Revisions, pods
     return replace(completed, pods=((last.shape, 1),), assumed=(), doubts=(*completed.doubts, *doubts))
 
 
-def _while_paused(completed: Template, made: PodRecord, pods: Iterable[PodRecord]) -> Template:
+def _while_paused(completed: ReplicaTemplate, made: PodRecord, pods: Iterable[PodRecord]) -> ReplicaTemplate:
     """The template of a Deployment whose rollout is paused: what is added is shared out among all its templates.
 
     Source: Kubernetes 1.37.2, pkg/controller/deployment/sync.go (scale).
@@ -308,7 +312,7 @@ def _while_paused(completed: Template, made: PodRecord, pods: Iterable[PodRecord
     return replace(completed, doubts=(*completed.doubts, told))
 
 
-def _made_of(template: Template, pod: PodRecord) -> bool:
+def _made_of(template: ReplicaTemplate, pod: PodRecord) -> bool:
     """Whether a pod can have been made of a template, admission's additions aside; one of another revision cannot."""
     [(shape, _)], [needs] = template.pods, template.needs
     own = pod.shape
@@ -323,7 +327,7 @@ def _made_of(template: Template, pod: PodRecord) -> bool:
     )
 
 
-def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Template | None:
+def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> ReplicaTemplate | None:
     """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it.
 
     Its controller says how many replicas there are, so its pods tell how many of them are one. While it makes or ends
@@ -345,11 +349,11 @@ def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Te
         return None
     if len(there) == now:
         mixed = [f"{target} has pods of several kinds, so what its next replica is may be otherwise"]
-        return Template(((newest.shape, 1),), newest.labels, doubts=(*told, *(mixed if len(shapes) > 1 else ())))
+        return ReplicaTemplate(((newest.shape, 1),), newest.labels, doubts=(*told, *(mixed if len(shapes) > 1 else ())))
     size = len(there) // now
     told.append(f"{target} has {len(there)} pods for {now} replicas, so a replica is taken to be {size} pods")
     each = tuple((shape, count // now) for shape, count in shapes.items())
-    return Template(each, newest.labels, doubts=tuple(told), counted=size)
+    return ReplicaTemplate(each, newest.labels, doubts=tuple(told), counted=size)
 
 
 def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:
@@ -365,7 +369,7 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
     return tuple(sorted(held.items()))
 
 
-def _barred(record: ScaledRecord, placed: Placed, template: Template | None) -> tuple[tuple[str, int], ...]:
+def _barred(record: ScaledRecord, placed: Placed, template: ReplicaTemplate | None) -> tuple[tuple[str, int], ...]:
     """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
     terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
     barred: dict[str, int] = {}

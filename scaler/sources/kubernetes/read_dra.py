@@ -9,22 +9,22 @@ from scaler.model.nodes import (
     Device,
     DeviceClass,
     DeviceRequest,
+    ResourceSlice,
     Share,
-    Slice,
     TaintRule,
     Wanted,
 )
-from scaler.sources.kubernetes.read_pods import amount, moment, read_taint, read_toleration
+from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_taint, read_toleration
 
 Raw = Mapping[str, Any]
 
 
-def read_slice(raw: Raw) -> Slice:
+def read_slice(raw: Raw) -> ResourceSlice:
     """A ResourceSlice."""
     spec = raw["spec"]
     pool, devices = spec["pool"], [_flat(one) for one in spec.get("devices") or ()]
     by_itself = bool(spec.get("perDeviceNodeSelection"))
-    return Slice(
+    return ResourceSlice(
         driver=spec["driver"],
         pool=pool["name"],
         generation=pool.get("generation", 0),
@@ -54,15 +54,15 @@ def _device(raw: Raw, driver: str) -> Device:
 
 def _share(name: str, raw: Raw) -> Share:
     """A capacity, and its requestPolicy: what is not said of it, a claim takes as a whole."""
-    value, policy = amount(name, raw["value"]), raw.get("requestPolicy") or {}
+    value, policy = parse_quantity(name, raw["value"]), raw.get("requestPolicy") or {}
     within = policy.get("validRange") or {}
     return Share(
         value=value,
-        default=amount(name, policy["default"]) if "default" in policy else value,
-        least=amount(name, within["min"]) if "min" in within else 0,
-        most=amount(name, within["max"]) if "max" in within else None,
-        step=amount(name, within["step"]) if "step" in within else 0,
-        allowed=tuple(sorted(amount(name, one) for one in policy.get("validValues") or ())),
+        default=parse_quantity(name, policy["default"]) if "default" in policy else value,
+        least=parse_quantity(name, within["min"]) if "min" in within else 0,
+        most=parse_quantity(name, within["max"]) if "max" in within else None,
+        step=parse_quantity(name, within["step"]) if "step" in within else 0,
+        allowed=tuple(sorted(parse_quantity(name, one) for one in policy.get("validValues") or ())),
     )
 
 
@@ -71,7 +71,7 @@ def _counters(raw: Sequence[Raw] | None, key: str) -> tuple[tuple[str, str, int]
     found = []
     for one in raw or ():
         for name, counter in (one.get("counters") or {}).items():
-            found.append((str(one[key]), str(name), amount(name, counter["value"])))
+            found.append((str(one[key]), str(name), parse_quantity(name, counter["value"])))
     return tuple(sorted(found))
 
 
@@ -88,7 +88,7 @@ def read_taint_rule(raw: Raw) -> TaintRule | None:
 def read_class(raw: Raw) -> DeviceClass:
     """A DeviceClass."""
     spec = raw.get("spec") or {}
-    created = moment((raw.get("metadata") or {}).get("creationTimestamp"))
+    created = parse_time((raw.get("metadata") or {}).get("creationTimestamp"))
     return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "", created or 0.0)
 
 
@@ -106,7 +106,7 @@ def read_allocation(raw: Raw) -> Allocation | None:
     given = tuple((one["driver"], one["pool"], one["device"]) for one in results if not one.get("adminAccess"))
     consumed = []
     for one in results:
-        parts = {name: amount(name, of) for name, of in (one.get("consumedCapacity") or {}).items()}
+        parts = {name: parse_quantity(name, of) for name, of in (one.get("consumedCapacity") or {}).items()}
         if parts:
             consumed.append(((one["driver"], one["pool"], one["device"]), tuple(sorted(parts.items()))))
     users = tuple(one["name"] for one in status.get("reservedFor") or () if one.get("resource") == "pods")
@@ -137,7 +137,7 @@ def _wanted(raw: Raw) -> Wanted:
         device_class=raw["deviceClassName"],
         count=count,
         selectors=_selectors(raw),
-        capacity=tuple(sorted((name, amount(name, of)) for name, of in wanted.items())),
+        capacity=tuple(sorted((name, parse_quantity(name, of)) for name, of in wanted.items())),
         tolerations=tuple(read_toleration(one) for one in raw.get("tolerations") or ()),
         admin=bool(raw.get("adminAccess")),
     )

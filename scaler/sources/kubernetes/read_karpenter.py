@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scaler.model.nodes import POOL, CapacityBuffer, NodeClaim, NodeOverlay, NodePool, Requirement, Shortage
-from scaler.sources.kubernetes.read_pods import amounts, moment, read_requirement, read_taint
+from scaler.model.nodes import POOL, CapacityBuffer, InsufficientCapacity, NodeClaim, NodeOverlay, NodePool, Requirement
+from scaler.sources.kubernetes.read_pods import amounts, parse_time, read_requirement, read_taint
 
 Raw = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def read_claim(raw: Raw) -> NodeClaim:
         allocatable=amounts(status.get("allocatable") or needed),
         node=status.get("nodeName") or "",
         provider=status.get("providerID") or "",
-        launched=moment(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
+        launched=parse_time(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
         initialized=_condition(status, "Initialized").get("status") == "True",
         problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",
         leaving="deletionTimestamp" in meta,
@@ -77,15 +77,15 @@ def read_buffer(raw: Raw) -> CapacityBuffer | None:
     return CapacityBuffer(meta["namespace"], meta["name"], kept) if kept else None
 
 
-def read_shortage(raw: Raw) -> Shortage | None:
+def read_shortage(raw: Raw) -> InsufficientCapacity | None:
     """An event about a machine that could not be had; None for any other."""
     about = raw.get("involvedObject") or {}
     last = (raw.get("series") or {}).get("lastObservedTime") or raw.get("lastTimestamp") or raw.get("eventTime")
-    at = moment(last or raw["metadata"].get("creationTimestamp"))
+    at = parse_time(last or raw["metadata"].get("creationTimestamp"))
     if about.get("kind") != "NodeClaim" or at is None:
         return None
     pool = about["name"].rpartition("-")[0]  # a claim is called NODEPOOL-xxxxx
-    return Shortage(pool, at, str(raw.get("message") or raw.get("reason"))[:_SHOWN])
+    return InsufficientCapacity(pool, at, str(raw.get("message") or raw.get("reason"))[:_SHOWN])
 
 
 def _condition(status: Raw, kind: str) -> Raw:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaler.model.nodes import ClusterQueue, Cohort, Flavor, Lent, LocalQueue
-from scaler.sources.kubernetes.read_pods import amount, read_toleration
+from scaler.sources.kubernetes.read_pods import parse_quantity, read_toleration
 
 Raw = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ def read_cluster_queue(raw: Raw) -> ClusterQueue:
     used: dict[tuple[str, str], int] = {}
     for flavor in status.get("flavorsReservation") or status.get("flavorsUsage") or ():
         for one in flavor.get("resources") or ():
-            used[str(flavor["name"]), str(one["name"])] = amount(one["name"], one.get("total", 0))
+            used[str(flavor["name"]), str(one["name"])] = parse_quantity(one["name"], one.get("total", 0))
     return ClusterQueue(
         name=raw["metadata"]["name"],
         cohort=str(spec.get("cohortName") or spec.get("cohort") or ""),
@@ -69,9 +69,9 @@ def _lent(spec: Raw) -> dict[tuple[str, str], Lent]:
 def _quota(raw: Raw) -> Lent:
     name = raw["name"]
     borrows, lends = (
-        None if raw.get(key) is None else amount(name, raw[key]) for key in ("borrowingLimit", "lendingLimit")
+        None if raw.get(key) is None else parse_quantity(name, raw[key]) for key in ("borrowingLimit", "lendingLimit")
     )
-    return Lent(amount(name, raw.get("nominalQuota", 0)), borrows, lends)
+    return Lent(parse_quantity(name, raw.get("nominalQuota", 0)), borrows, lends)
 
 
 def _stopped(spec: Raw) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.nodes import QUEUE, Needs, Owner, Shape, Template, Waiting
+from scaler.model.nodes import QUEUE, Owner, PendingPod, PodRequirements, PodResources, ReplicaTemplate
 from scaler.model.objects import Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
 from scaler.sources.kubernetes.read_arguments import seats_of
-from scaler.sources.kubernetes.read_pods import amount, moment, read_needs, read_shape
+from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_needs, read_shape
 
 Raw = Mapping[str, Any]
 Key = tuple[str, str]  # namespace and name
@@ -33,7 +33,7 @@ VOLATILE = frozenset(  # labels that differ from pod to pod and that no scale se
 )
 
 
-NO_NEEDS = Needs(())
+NO_NEEDS = PodResources(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class PodRecord:
     pod: Pod
     owner: Owner
     labels: Metadata
-    shape: Shape
-    needs: Needs = NO_NEEDS  # as its spec says, before what was changed while it runs
+    shape: PodRequirements
+    needs: PodResources = NO_NEEDS  # as its spec says, before what was changed while it runs
     node: str = ""
-    waiting: Waiting | None = None
+    waiting: PendingPod | None = None
     revision: str = ""  # of the template that it was made of
     ended: bool = False  # it holds nothing any more, and only shows what the next pod will be
 
@@ -67,7 +67,7 @@ class Replicated:
     """What is kept of a Deployment, a StatefulSet or a LeaderWorkerSet."""
 
     replicas: int
-    template: Template
+    template: ReplicaTemplate
     revisions: Revisions = Revisions()
 
 
@@ -145,7 +145,7 @@ class Reader:
                 succeeded_kept=_or(spec.get("successfulJobsHistoryLimit"), DEFAULT_KEPT),
                 strategy=(spec.get("scalingStrategy") or {}).get("strategy") or "default",
                 gradual=(spec.get("rolloutStrategy") or (spec.get("rollout") or {}).get("strategy")) == "gradual",
-                last_active=moment(status.get("lastActiveTime")),
+                last_active=parse_time(status.get("lastActiveTime")),
             )
         return ScaledRecord(scaled, target, path)
 
@@ -202,7 +202,7 @@ class Reader:
         template = replace(template, bounds=tuple(told), doubts=doubts, queue=_queue(raw, group["workerTemplate"]))
         return Replicated(replicas, template)
 
-    def _job_template(self, scaled: Raw, job: Raw | None) -> Template | None:
+    def _job_template(self, scaled: Raw, job: Raw | None) -> ReplicaTemplate | None:
         """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
         if not job:
             return None
@@ -211,14 +211,14 @@ class Reader:
         template = self._template((job.get("template"), max(int(wide), 1)))
         return replace(template, queue=_queue(scaled, job.get("template")))
 
-    def _template(self, *pods: tuple[Raw | None, int]) -> Template:
+    def _template(self, *pods: tuple[Raw | None, int]) -> ReplicaTemplate:
         """So many pods of each of these templates."""
-        counts: Counter[tuple[Shape, Needs]] = Counter()
+        counts: Counter[tuple[PodRequirements, PodResources]] = Counter()
         for raw, count in pods:
             labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
             counts[self._once(read_shape(spec, labels)), self._once(read_needs(spec))] += count
         first, spec = ((pods[0][0] or {}).get(part) or {} for part in ("metadata", "spec"))
-        return Template(
+        return ReplicaTemplate(
             pods=tuple((shape, count) for (shape, _), count in counts.items() if count),
             needs=tuple(needs for (_, needs), count in counts.items() if count),
             labels=tuple(sorted((first.get("labels") or {}).items())),
@@ -266,7 +266,7 @@ _ENDS: Mapping[str, JobState] = {"Complete": "succeeded", "Failed": "failed"}  #
 def read_job(raw: Raw) -> JobRecord | None:
     """A Job; None if it is no ScaledJob's."""
     meta, status = raw["metadata"], raw.get("status", {})
-    owner, created = _controller(meta), moment(meta.get("creationTimestamp"))
+    owner, created = _controller(meta), parse_time(meta.get("creationTimestamp"))
     if owner.get("kind") != "ScaledJob" or created is None:
         return None
     ends = [one for one in status.get("conditions") or () if one["type"] in _ENDS and one["status"] == "True"]
@@ -274,7 +274,7 @@ def read_job(raw: Raw) -> JobRecord | None:
         name=meta["name"],
         created=created,
         state=_ENDS[ends[0]["type"]] if ends else "unfinished",
-        ended=moment(ends[0].get("lastTransitionTime")) if ends else None,
+        ended=parse_time(ends[0].get("lastTransitionTime")) if ends else None,
         kept=raw.get("spec", {}).get("ttlSecondsAfterFinished") is None,
     )
     return JobRecord(job, (meta["namespace"], "ScaledJob", owner["name"]))
@@ -386,7 +386,9 @@ def _rules(raw: Raw, default: Rules) -> Rules:
         policies=policies or default.policies,
         window=default.window if window is None else window,
         select=raw.get("selectPolicy") or default.select,
-        tolerance=None if tolerance is None else amount("cpu", tolerance) / 1000,  # counted in thousandths, like cpu
+        tolerance=None
+        if tolerance is None
+        else parse_quantity("cpu", tolerance) / 1000,  # counted in thousandths, like cpu
     )
 
 
@@ -430,28 +432,32 @@ def _container_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
 def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
     conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
     ready = conditions.get("Ready", {})
-    created = moment(meta.get("creationTimestamp"))
+    created = parse_time(meta.get("creationTimestamp"))
     if meta.get("deletionTimestamp"):
         return "terminating", created, ""
     if ready.get("status") == "True":
         return "ready", created, ""
     if not spec.get("nodeName"):
         scheduled = conditions.get("PodScheduled", {})
-        since = moment(scheduled.get("lastTransitionTime"))
+        since = parse_time(scheduled.get("lastTransitionTime"))
         return "pending", created if since is None else since, str(scheduled.get("message") or "")[:_SHOWN]
     # Kubelet moves Ready's time only when Ready changes, so one that came long after the start was True in between.
-    began, changed = (moment(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready"))
+    began, changed = (
+        parse_time(conditions.get(name, {}).get("lastTransitionTime")) for name in ("Initialized", "Ready")
+    )
     was_ready = began is not None and changed is not None and changed > began + 1
     return ("unready" if was_ready else "starting"), created, ""
 
 
 def _ready_since(status: Raw) -> float | None:
-    return next((moment(raw.get("lastTransitionTime")) for raw in status["conditions"] if raw["type"] == "Ready"), None)
+    return next(
+        (parse_time(raw.get("lastTransitionTime")) for raw in status["conditions"] if raw["type"] == "Ready"), None
+    )
 
 
-def _waiting(pod: Pod, owner: Owner, shape: Shape, spec: Raw, status: Raw) -> Waiting:
+def _waiting(pod: Pod, owner: Owner, shape: PodRequirements, spec: Raw, status: Raw) -> PendingPod:
     reasons = {raw.get("reason") for raw in status.get("conditions") or () if raw["type"] == "PodScheduled"}
-    return Waiting(
+    return PendingPod(
         name=pod.name,
         owner=owner,
         shape=shape,

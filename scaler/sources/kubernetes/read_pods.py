@@ -14,24 +14,24 @@ from functools import lru_cache
 from sys import intern
 from typing import Any, Literal
 
-from scaler.cluster.node_fit import takes
+from scaler.cluster.node_fit import selector_matches
 from scaler.cluster.pod_requests import POD_LEVEL, by_name, greatest, total
 from scaler.model.nodes import (
     Amounts,
-    Apart,
+    AntiAffinityTerm,
     Container,
     Habit,
     Labels,
     LimitRange,
     LimitRule,
-    Needs,
     Node,
+    PodRequirements,
+    PodResources,
     PriorityClass,
     Quota,
     Reach,
     Requirement,
     RuntimeClass,
-    Shape,
     Taint,
     Term,
     Toleration,
@@ -55,7 +55,7 @@ _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
 
 
 @lru_cache(10_000)
-def amount(resource: str, written: str | float) -> int:
+def parse_quantity(resource: str, written: str | float) -> int:
     """A quantity in the units of `scaler.model.nodes`, rounded up as the scheduler does; none is larger than MOST.
 
     Raises:
@@ -93,7 +93,7 @@ def read_node(raw: Raw) -> Node:
     )
 
 
-def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
+def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> PodRequirements:
     """What a pod, or a pod template, asks for.
 
     Args:
@@ -106,7 +106,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
     claims: Iterable[Raw] = spec.get("resourceClaims") or ()
     apart = tuple(_apart(one) for one in _anti_affinity(spec))
     terms = tuple(_term(one) for one in (required or {}).get("nodeSelectorTerms") or ())
-    return Shape(
+    return PodRequirements(
         requests=_held(spec, status) if status and _differs(spec, status) else total(read_needs(spec)),
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else terms,
@@ -114,7 +114,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> Shape:
         ports=_ports(spec),
         claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
         apart=apart,
-        alike=any(one.near and takes(one.term, labels) for one in apart),
+        alike=any(one.near and selector_matches(one.term, labels) for one in apart),
         priority=spec.get("priority"),
         priority_class=spec.get("priorityClassName") or "",
         preempts=spec.get("preemptionPolicy") != "Never",
@@ -173,7 +173,7 @@ def read_limit_range(raw: Raw) -> LimitRange:
     rules = []
     for one in raw["spec"].get("limits") or ():
         least, most = amounts(one.get("min")), amounts(one.get("max"))
-        ratio = {name: amount("cpu", value) for name, value in (one.get("maxLimitRequestRatio") or {}).items()}
+        ratio = {name: parse_quantity("cpu", value) for name, value in (one.get("maxLimitRequestRatio") or {}).items()}
         rules.append(LimitRule(str(raw["metadata"]["name"]), str(one.get("type")), least, most, ratio))
         if one.get("type") == "Container":
             own = {**most, **amounts(one.get("default"))}
@@ -184,15 +184,15 @@ def read_limit_range(raw: Raw) -> LimitRange:
 
 def amounts(raw: Raw | None) -> dict[str, int]:
     """A list of resources."""
-    return {intern(name): amount(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
+    return {intern(name): parse_quantity(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
-def read_needs(spec: Raw) -> Needs:
+def read_needs(spec: Raw) -> PodResources:
     """What the requests of a pod are made of, as its spec says."""
     return _needs(spec, lambda container: _asked(container.get("resources")))
 
 
-def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> Needs:
+def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> PodResources:
     """What a pod is made of, where `of` says what each of its containers has."""
 
     def read(container: Raw, kind: Kind) -> Container:
@@ -204,7 +204,7 @@ def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> Needs:
     first = spec.get("initContainers") or ()
     initial = [read(one, "sidecar" if one.get("restartPolicy") == "Always" else "init") for one in first]
     whole = _asked(spec.get("resources"))
-    return Needs((*main, *initial), by_name(whole), by_name(amounts(spec.get("overhead"))))
+    return PodResources((*main, *initial), by_name(whole), by_name(amounts(spec.get("overhead"))))
 
 
 def _held(spec: Raw, status: Raw) -> Amounts:
@@ -294,7 +294,7 @@ def _address(port: Raw) -> str:
     return "" if written == "0.0.0.0" else written  # noqa: S104
 
 
-def _bounds(spec: Raw, apart: Iterable[Apart]) -> Iterable[str]:
+def _bounds(spec: Raw, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
     """What a pod asks for that is not counted here; each can only take places away."""
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
@@ -321,12 +321,14 @@ def _anti_affinity(spec: Raw) -> Iterable[Raw]:
     return (term for term in terms if term.get("labelSelector") is not None)
 
 
-def _apart(raw: Raw) -> Apart:
+def _apart(raw: Raw) -> AntiAffinityTerm:
     """A term of it. What its matchLabelKeys come to is different for every revision of a workload."""
     among, by_key = raw.get("namespaceSelector"), raw.get("matchLabelKeys") or raw.get("mismatchLabelKeys")
     everywhere = among is not None and not any(among.values())
     reach: Reach = "some" if by_key or (among and not everywhere) else "all" if everywhere else "named"
-    return Apart(_selector(raw["labelSelector"]), raw["topologyKey"], tuple(sorted(raw.get("namespaces") or ())), reach)
+    return AntiAffinityTerm(
+        _selector(raw["labelSelector"]), raw["topologyKey"], tuple(sorted(raw.get("namespaces") or ())), reach
+    )
 
 
 def _selector(raw: Raw) -> Term:
@@ -360,7 +362,7 @@ def _pairs(raw: Raw | None) -> Labels:
     return tuple(sorted((raw or {}).items()))
 
 
-def moment(text: str | None) -> float | None:
+def parse_time(text: str | None) -> float | None:
     """A time as Kubernetes writes it, in seconds since the epoch; None where it is not known."""
     try:
         return datetime.fromisoformat(text).timestamp() if text else None

@@ -6,7 +6,18 @@ from typing import Any
 
 from scaler.cluster.anti_affinity import handles
 from scaler.cluster.node_fit import EMPTY, with_pod, without_pod
-from scaler.model.nodes import ANY, Apart, Filling, Handle, LimitRange, LimitRule, Load, Owner, Quota, Waiting
+from scaler.model.nodes import (
+    ANY,
+    AntiAffinityTerm,
+    Handle,
+    LimitRange,
+    LimitRangeDefaults,
+    LimitRule,
+    NodeUsage,
+    Owner,
+    PendingPod,
+    Quota,
+)
 from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
 
 MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
@@ -36,9 +47,11 @@ class PodTable(Table):
     def __init__(self) -> None:
         super().__init__()
         self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
-        self.loads: dict[str, Load] = {}  # by node
-        self.waiting: dict[Key, Waiting] = {}
-        self.shy: Counter[tuple[str, Apart, str, int]] = Counter()  # namespace, what it keeps away, node, priority
+        self.loads: dict[str, NodeUsage] = {}  # by node
+        self.waiting: dict[Key, PendingPod] = {}
+        self.shy: Counter[tuple[str, AntiAffinityTerm, str, int]] = (
+            Counter()
+        )  # namespace, what it keeps away, node, priority
         self.ended: dict[Owner, PodRecord] = {}  # the last pod of each ScaledJob, whatever has become of it
 
     def put(self, key: Key, record: PodRecord | None) -> bool:
@@ -78,7 +91,7 @@ class PodTable(Table):
         self._carry(before, record)
         return super().put(key, record)
 
-    def _wait(self, key: Key, waiting: Waiting | None) -> None:
+    def _wait(self, key: Key, waiting: PendingPod | None) -> None:
         self.waiting.pop(key, None)
         if waiting:
             self.waiting[key] = waiting
@@ -101,15 +114,15 @@ class PodTable(Table):
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
 
 
-def _shy(record: PodRecord) -> Iterator[tuple[str, Apart, str, int]]:
+def _shy(record: PodRecord) -> Iterator[tuple[str, AntiAffinityTerm, str, int]]:
     return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.apart)
 
 
 def by_target(
-    pods: Iterable[tuple[str, Apart, str, int]],
-) -> dict[tuple[str, Handle], dict[Apart, set[tuple[str, int]]]]:
+    pods: Iterable[tuple[str, AntiAffinityTerm, str, int]],
+) -> dict[tuple[str, Handle], dict[AntiAffinityTerm, set[tuple[str, int]]]]:
     """Where the pods are that stay apart, by the namespace of those from whom they do, and by a label of these."""
-    found: dict[tuple[str, Handle], dict[Apart, set[tuple[str, int]]]] = {}
+    found: dict[tuple[str, Handle], dict[AntiAffinityTerm, set[tuple[str, int]]]] = {}
     for namespace, apart, node, rank in pods:
         spaces = (*apart.spaces, *([ANY] if apart.reach != "named" else [] if apart.spaces else [namespace]))
         for place in ((space, handle) for space in spaces for handle in handles(apart.term)):
@@ -122,7 +135,7 @@ def key_of(raw: Raw) -> Key:
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
-def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, Filling]:
+def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, LimitRangeDefaults]:
     """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
     asked: dict[str, dict[str, set[int]]] = {}
     limits: dict[str, dict[str, set[int]]] = {}
@@ -135,7 +148,7 @@ def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, Filling]:
     found_in = {}
     for namespace, there in rules.items():
         least, most = asked.get(namespace, {}), limits.get(namespace, {})
-        found_in[namespace] = Filling(
+        found_in[namespace] = LimitRangeDefaults(
             requests={name: min(values) for name, values in least.items()},
             unsure=tuple(sorted(name for name, values in least.items() if len(values) > 1)),
             limits={name: max(values) for name, values in most.items()},

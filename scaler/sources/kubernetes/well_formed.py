@@ -13,13 +13,13 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from scaler.model.nodes import Shape
+from scaler.model.nodes import PodRequirements
 
 LARGEST = 10**30  # above any sum of quantities (`read_pods.MOST`), and far below what arithmetic cannot hold
 REMEMBERED = 10_000  # shared objects that were found sound
 SHOWN = 60  # characters of a value in a message
 
-_SHARED = (Shape,)  # one object for all pods of a workload
+_SHARED = (PodRequirements,)  # one object for all pods of a workload
 
 Check = Callable[[Any, str], None]  # a value, and where it stands
 

@@ -22,7 +22,7 @@ from itertools import product
 
 from scaler.config.endpoint import Page
 from scaler.config.metrics import BY_POD
-from scaler.config.naming import Dialect, check
+from scaler.config.naming import Naming, check
 from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find, plain_name
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
@@ -43,7 +43,7 @@ _BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Visit:
+class PageResult:
     """One page as it is known now."""
 
     page: Page
@@ -119,7 +119,7 @@ def _suffixed(signal: Signal, metric: Metric) -> str:
 
 
 def measure(
-    asks: Collection[SignalAsk], visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+    asks: Collection[SignalAsk], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
 ) -> dict[SignalAsk, Measured]:
     """Answer every ask from the pages.
 
@@ -150,7 +150,7 @@ def measure(
 
 
 def _shared(
-    members: Sequence[SignalAsk], visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+    members: Sequence[SignalAsk], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
 ) -> dict[SignalAsk, Measured]:
     """Answer asks of one shape."""
     table = _Table(members[0], visits, dialect, at, now, source)
@@ -159,8 +159,8 @@ def _shared(
 
 def _alone(
     members: Sequence[SignalAsk],
-    visits: Sequence[Visit],
-    dialect: Dialect,
+    visits: Sequence[PageResult],
+    dialect: Naming,
     at: float,
     now: float,
     source: str,
@@ -210,7 +210,7 @@ class _Table:
     """The pods of one shape of ask, by workload."""
 
     def __init__(
-        self, ask: SignalAsk, visits: Sequence[Visit], dialect: Dialect, at: float, now: float, source: str
+        self, ask: SignalAsk, visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
     ) -> None:
         self._shape = ask
         self._signal = find(ask.engine, ask.signal)
@@ -322,7 +322,7 @@ class _Table:
 
     # ---- series to pods ----
 
-    def _gather(self, metrics: Sequence[Metric], visits: Iterable[Visit], *, also: bool = True) -> Pods:
+    def _gather(self, metrics: Sequence[Metric], visits: Iterable[PageResult], *, also: bool = True) -> Pods:
         """The pods of all workloads; of each pod the first metric that its page has."""
         table: Pods = {}
         things = self._things(metrics, visits := list(visits))
@@ -336,7 +336,7 @@ class _Table:
             _merge(table, here)
         return table
 
-    def _add(self, here: Pods, visit: Visit, things: Mapping[tuple[str, Key], _Pod]) -> None:
+    def _add(self, here: Pods, visit: PageResult, things: Mapping[tuple[str, Key], _Pod]) -> None:
         """What adds up with the newest metric, and pods that have nothing but the engine's family: those are idle."""
         for number, metric in enumerate(_plain(self._signal.plus), 1):
             for key, pods in self._pods_of(visit, metric, things).items():
@@ -355,13 +355,13 @@ class _Table:
                 if self._meant(name):
                     here.setdefault(self._key(visit, sample, self._by), {}).setdefault(name, _Pod({(): 0.0}))
 
-    def _family(self, visit: Visit) -> Iterator[Sample]:
+    def _family(self, visit: PageResult) -> Iterator[Sample]:
         """The series on a page that are the engine's, whatever they say."""
         for name, samples in visit.samples.items():
             if any(_is_of(name, member) for member in self._signal.family):
                 yield from samples
 
-    def _pods_of(self, visit: Visit, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+    def _pods_of(self, visit: PageResult, metric: Metric, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
         """The pods on one page, as one metric has them."""
         if metric.info_join:
             return self._reached(visit, metric, metric.info_join, things)
@@ -385,7 +385,7 @@ class _Table:
             pod.parts[part] = max(value, pod.parts.get(part, value))
         return found
 
-    def _key(self, visit: Visit, sample: Sample, by: Key) -> Key:
+    def _key(self, visit: PageResult, sample: Sample, by: Key) -> Key:
         """Whose a series is; one that the engine could not name is of whoever asks."""
         said = _values(visit, sample, by)
         if not self._renamed:
@@ -394,12 +394,12 @@ class _Table:
             mine if value in instead else value for value, mine, instead in zip(said, *self._renamed, strict=True)
         )
 
-    def _time(self, visit: Visit, sample: Sample) -> float:
+    def _time(self, visit: PageResult, sample: Sample) -> float:
         """When a sample was taken: as the page says, or when it was read."""
         read_at = self._now if visit.read_at is None else visit.read_at
         return read_at if sample.at is None else sample.at
 
-    def _part(self, visit: Visit, sample: Sample) -> Key:
+    def _part(self, visit: PageResult, sample: Sample) -> Key:
         """What tells a series from the others of its pod, without the labels that repeat one thing."""
         page = "" if self._dialect.name("instance") in self._repeats else visit.page.address
         told = sample.key
@@ -408,7 +408,7 @@ class _Table:
             told = ",".join(f"{label}={value!r}" for label, value in series)
         return page, told, sample.labels.get("le", "") if self._signal.takes_quantile else ""
 
-    def _select(self, visit: Visit, name: str, where: Pairs) -> Iterator[Sample]:
+    def _select(self, visit: PageResult, name: str, where: Pairs) -> Iterator[Sample]:
         fixed = [(self._dialect.name(label), value) for label, value in where]
         for sample in visit.samples.get(name, ()):
             if all(visit.label(sample, label) == value for label, value in fixed):
@@ -422,7 +422,7 @@ class _Table:
 
     # ---- objects that point at others ----
 
-    def _things(self, metrics: Sequence[Metric], visits: Sequence[Visit]) -> Mapping[tuple[str, Key], _Pod]:
+    def _things(self, metrics: Sequence[Metric], visits: Sequence[PageResult]) -> Mapping[tuple[str, Key], _Pod]:
         """What others point at: by metric, namespace and name."""
         things: dict[tuple[str, Key], _Pod] = {}
         name_of = self._dialect.name
@@ -433,7 +433,9 @@ class _Table:
                 things[metric.name, name] = _Pod({(): sample.value}, oldest=self._time(visit, sample))
         return things
 
-    def _reached(self, visit: Visit, metric: Metric, through: InfoJoin, things: Mapping[tuple[str, Key], _Pod]) -> Pods:
+    def _reached(
+        self, visit: PageResult, metric: Metric, through: InfoJoin, things: Mapping[tuple[str, Key], _Pod]
+    ) -> Pods:
         """What the objects of one page point at."""
         found: Pods = {}
         by = self._called(metric)
@@ -510,7 +512,7 @@ def jumping_counters(jumping: int, pods: int) -> str:
     )
 
 
-def _values(visit: Visit, sample: Sample, labels: Iterable[str]) -> Key:
+def _values(visit: PageResult, sample: Sample, labels: Iterable[str]) -> Key:
     return tuple(visit.label(sample, label) for label in labels)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaler.config.endpoint import Endpoint, Named, Page, read_pages
+from scaler.config.endpoint import DiscoveredPages, Endpoint, Page, read_pages
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.strict_yaml import parse_yaml
@@ -70,7 +70,7 @@ class Lists:
         async with self._reading:
             return await asyncio.to_thread(self._file.pages)
 
-    def _behind(self, named: Named, now: float) -> Pages:
+    def _behind(self, named: DiscoveredPages, now: float) -> Pages:
         """The pages behind one name."""
         if named.kind == "dns":
             addresses, doubt = self._names[named].addresses(now)
@@ -85,7 +85,7 @@ class Lists:
 class _Name:
     """One DNS name. Looking up has no time-out of its own, so nobody waits for it, and the last answer serves."""
 
-    def __init__(self, named: Named, names: Names) -> None:
+    def __init__(self, named: DiscoveredPages, names: Names) -> None:
         self._host = host_of(named)
         self._service = names
         self._found: frozenset[str] = frozenset()

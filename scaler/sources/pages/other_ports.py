@@ -17,7 +17,7 @@ and the sentence says what to write. `otherPorts: ignore` of the endpoint ends a
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from scaler.sources.pages.aggregate import Visit
+from scaler.sources.pages.aggregate import PageResult
 
 PROCESS = "process_start_time_seconds"
 _ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
@@ -25,7 +25,7 @@ _ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, o
 Series = dict[str, float]  # by name and labels, as they are written
 
 
-def with_other_ports(listed: Sequence[Visit], others: Iterable[Visit]) -> list[Visit]:
+def with_other_ports(listed: Sequence[PageResult], others: Iterable[PageResult]) -> list[PageResult]:
     """Return the listed pages, and of those at other ports of the same pods the ones that are more of the same.
 
     Args:
@@ -43,7 +43,7 @@ def with_other_ports(listed: Sequence[Visit], others: Iterable[Visit]) -> list[V
     return found
 
 
-def _relation(known: Visit, other: Visit) -> str | None:
+def _relation(known: PageResult, other: PageResult) -> str | None:
     """Say what a page is beside a known one: None is the same again, empty is more of it, a text is a doubt."""
     here, there = _series(known), _series(other)
     shared = here.keys() & there.keys()
@@ -56,13 +56,13 @@ def _relation(known: Visit, other: Visit) -> str | None:
     return f"{known.page.address} and {other.page.address} have the same series with other numbers: {_ADVICE}"
 
 
-def _series(visit: Visit) -> Series:
+def _series(visit: PageResult) -> Series:
     """The series on a page that are the engine's."""
     samples = (sample for name, found in visit.samples.items() if name != PROCESS for sample in found)
     return {sample.key: sample.value for sample in samples}
 
 
-def _process(visit: Visit) -> float | None:
+def _process(visit: PageResult) -> float | None:
     """When the process behind a page began, where it says so once."""
     found = {sample.value for sample in visit.samples.get(PROCESS, ())}
     return found.pop() if len(found) == 1 else None

@@ -37,11 +37,11 @@ from scaler.model.measurement import (
     SignalAsk,
 )
 from scaler.sources.credentials import authorization
-from scaler.sources.fair_share import held, shared
+from scaler.sources.fair_share import share_text, shared
 from scaler.sources.http import OPEN_METRICS, QUICK, PageClient, tls_context
 from scaler.sources.loop import LoopThread
 from scaler.sources.names import Names
-from scaler.sources.pages.aggregate import Visit, counted, measure, wanted
+from scaler.sources.pages.aggregate import PageResult, counted, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
@@ -149,7 +149,8 @@ class ScrapeSource:
         unknown = "Kubernetes has not said which these are; or it is another's model"
         nobody = Failure(f"endpoint `{name}` reads the target's own pods, and {unknown}", at, source=name)
         measured.update((ask, nobody) for ask in own if not ask.own)
-        limit = f"endpoint `{name}` keeps no more than {MAX_WINDOWS} windows of different length, {held(look.windows)}"
+        of_each = share_text(look.windows)
+        limit = f"endpoint `{name}` keeps no more than {MAX_WINDOWS} windows of different length, {of_each}"
         full = Failure(limit, at, source=name)
         measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
         return measured
@@ -182,10 +183,10 @@ class ScrapeSource:
             doubt=listed.doubt,
         )
 
-    def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[Visit]]:
+    def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[PageResult]]:
         """The pages of the pods that are asked about, and what is wrong with the others."""
         wishes: list[tuple[str, Page]] = []
-        problems: list[Visit] = []
+        problems: list[PageResult] = []
         places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
         for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
             pages, problem = self._pages_of(place, usual)
@@ -194,7 +195,7 @@ class ScrapeSource:
             else:
                 wishes += [(place.namespace, page) for page in (*pages, *other_pages(place, pages, self._endpoint))]
         granted = shared(wishes, MAX_PODS)
-        limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pages of pods, {held(granted)}"
+        limit = f"endpoint `{self._endpoint.name}` reads no more than {MAX_PODS} pages of pods, {share_text(granted)}"
         problems += [_unread(page, limit) for _, page in wishes if page not in granted]
         return list(granted), problems
 
@@ -279,8 +280,8 @@ class _Look:
     at: float
     began: float | None  # since when there is nothing to read that was never read
     windows: Mapping[float, str]  # that rates are known over, and whose each is
-    listed: Sequence[Visit]
-    pods: Sequence[Visit]
+    listed: Sequence[PageResult]
+    pods: Sequence[PageResult]
     doubt: str  # why the list of pages is not believed
 
 
@@ -385,7 +386,7 @@ class _Reader:
         """Whether the newest reading is there."""
         return self.begun is not None and self._read_at == self.begun[0]
 
-    def visit(self) -> Visit:
+    def visit(self) -> PageResult:
         """What is known of it after its newest reading."""
         ended = self.begun is not None and self._ended == self.begun[0]
         known, long = self._read_at is not None, self._endpoint.timeout > LONG
@@ -397,7 +398,7 @@ class _Reader:
                 else f"{self._who} has not answered yet, and may take {seconds(self._endpoint.timeout)}"
             )
         rates = self._counters.seen(self._read_at or 0.0)
-        return Visit(
+        return PageResult(
             page=self.page,
             samples=self._samples,
             rates=rates,
@@ -441,7 +442,7 @@ class _Interest:
         self.pods = _Wanted(wanted(own) | {PROCESS}, counted(own), kept)
 
 
-def _of_pods(readers: Sequence[_Reader]) -> list[Visit]:
+def _of_pods(readers: Sequence[_Reader]) -> list[PageResult]:
     """What the pages of pods say, and what is more of the same at other ports of theirs."""
     listed = [reader.visit() for reader in readers if not reader.page.tried]
     return with_other_ports(listed, [reader.visit() for reader in readers if reader.page.tried and reader.useful])
@@ -461,9 +462,9 @@ def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
     return frozenset(), "Kubernetes is not watched"
 
 
-def _unread(page: Page, problem: str) -> Visit:
+def _unread(page: Page, problem: str) -> PageResult:
     """A page that cannot be read, and may belong to all whom its labels do not contradict."""
-    return Visit(page, {}, lambda _window: {}, problem, known=False)
+    return PageResult(page, {}, lambda _window: {}, problem, known=False)
 
 
 def _doubted(measured: Measured, doubt: str) -> Measured:

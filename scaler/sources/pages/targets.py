@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
-from scaler.config.endpoint import PAGE_PATH, Endpoint, Named, Network, Page, PodPages, host_and_port
+from scaler.config.endpoint import PAGE_PATH, DiscoveredPages, Endpoint, Network, Page, PodPages, host_and_port
 from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
 from scaler.model.objects import FALSE_WORDS, TRUE_WORDS
@@ -26,7 +26,7 @@ MAX_PORTS = 64  # of one pod
 MAX_TRIED = 16  # of these, ports that nobody calls a page's
 
 
-def barred(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
+def refused_address(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
     """Why an address is not read; empty: it may be.
 
     Args:
@@ -76,7 +76,7 @@ def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint
     ports, no_port = _ports(given.get("port") or str(own.port or usual.port or ""), named)
     checks = (  # the first that says something
         _opted_out(given.get("scrape", "")),
-        barred(place.ip, endpoint.networks),
+        refused_address(place.ip, endpoint.networks),
         no_port,
         "" if re.fullmatch(PAGE_PATH, path) else _unfit("path", path, "a path, such as /metrics?model=m"),
         "" if scheme in {"http", "https"} else _unfit("scheme", scheme, "http or https"),
@@ -137,17 +137,19 @@ def _opted_out(scrape: str) -> str:
     return f"says {word} in prometheus.io/scrape"
 
 
-def named_pages(named: Named, addresses: Iterable[str], networks: tuple[Network, ...]) -> tuple[list[Page], str]:
+def named_pages(
+    named: DiscoveredPages, addresses: Iterable[str], networks: tuple[Network, ...]
+) -> tuple[list[Page], str]:
     """The pages behind a name, and why some are left out."""
     pages, problem = [], ""
     for address in sorted(addresses):
-        reason = barred(address, networks)
+        reason = refused_address(address, networks)
         problem = problem or (f"{host_of(named)} {reason}" if reason else "")
         if not reason:
             pages.append(Page(named.url, named.labels, address))
     return pages, problem
 
 
-def host_of(named: Named) -> str:
+def host_of(named: DiscoveredPages) -> str:
     """The host that a name is of."""
     return urlsplit(named.url).hostname or ""

@@ -10,7 +10,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading, SignalAsk
 from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters, pods_matcher
-from scaler.sources.prometheus.batch_query import Grouped
+from scaler.sources.prometheus.batch_query import BatchQuery
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
     False: "have native histograms alone, which are not in it",
@@ -67,14 +67,14 @@ def read_labels_of_targets(answer: Answer) -> tuple[str, ...]:
     return tuple(sorted(some - not_all))
 
 
-def is_crowded(grouped: Grouped, answer: Answer) -> bool:
+def is_crowded(grouped: BatchQuery, answer: Answer) -> bool:
     """Say whether pods are scraped more than once, so that `grouped.unclear` has to be asked too."""
     counts = (value for row in answer.rows if row.labels.get("stat") == "answered" for value in row.values.values())
     return bool(grouped.unclear) and any(value % 1 for value in counts)
 
 
 def read_grouped(
-    grouped: Grouped, answer: Answer, unclear: Answer | None = None, *, stale_after: float
+    grouped: BatchQuery, answer: Answer, unclear: Answer | None = None, *, stale_after: float
 ) -> Mapping[Ask, Sequence[Measured]]:
     """Read the answer to a grouped query: for each workload its stats at each time.
 
@@ -117,11 +117,11 @@ def _meant(own: OwnPods, pattern: str | None) -> OwnPods:
         return own
 
 
-def _key(row: Row, grouped: Grouped) -> tuple[str, ...]:
+def _key(row: Row, grouped: BatchQuery) -> tuple[str, ...]:
     return tuple(row.labels.get(label, "") for label in grouped.by)
 
 
-def _several(grouped: Grouped, rows: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+def _several(grouped: BatchQuery, rows: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say of which pods it is not known what their pages are to each other: by workload and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
     places: dict[tuple[str, ...], dict[str, list[str]]] = {}
@@ -158,7 +158,7 @@ def _shown(table: Table, key: tuple[str, ...]) -> Mapping[int, Mapping[str, floa
 def _own_readings(
     own: OwnPods,
     pods: Mapping[str, Mapping[int, Mapping[str, float]]],
-    grouped: Grouped,
+    grouped: BatchQuery,
     answer: Answer,
     stale_after: float,
     *said: str,
@@ -227,14 +227,14 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
 
 
-def _no_number(grouped: Grouped, rows: Iterable[Mapping[str, float]]) -> str:
+def _no_number(grouped: BatchQuery, rows: Iterable[Mapping[str, float]]) -> str:
     """Whether somebody exports NaN where only a number makes sense: in words, or an empty text."""
     odd = any(math.isnan(row.get("value", 0.0)) for row in rows)
     return "a series says NaN" if grouped.plain and odd else ""
 
 
 def _reading(
-    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: Grouped, *said: str
+    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: BatchQuery, *said: str
 ) -> Measured:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):

@@ -63,7 +63,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from scaler.config.naming import AMBIGUOUS_LABELS, Dialect
+from scaler.config.naming import AMBIGUOUS_LABELS, Naming
 from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalAsk
@@ -87,7 +87,7 @@ _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "q
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
+class BatchQuery:
     """One query, and whose its rows are."""
 
     parts: tuple[str, ...]  # it is asked in these; each has other rows
@@ -108,7 +108,7 @@ class Grouped:
         return joined(self.parts)
 
 
-def group(asks: Iterable[SignalAsk], dialect: Dialect, size: int = 100_000, *, exact: bool = False) -> list[Grouped]:
+def group(asks: Iterable[SignalAsk], dialect: Naming, size: int = 100_000, *, exact: bool = False) -> list[BatchQuery]:
     """Write one query for each shape of ask.
 
     Args:
@@ -155,7 +155,7 @@ def _packed(texts: Iterable[str]) -> Iterator[str]:
     yield part
 
 
-def labels_of_targets(dialect: Dialect) -> str:
+def labels_of_targets(dialect: Naming) -> str:
     """Write the query that says how many targets have each label of AMBIGUOUS_LABELS, and how many have it not."""
     up = enforce(dialect.up_selector, dialect.matchers)
     rows = (
@@ -196,7 +196,7 @@ def _values(ask: SignalAsk) -> tuple[str, ...]:
     return tuple(value for _, value in ask.labels)
 
 
-def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
+def _grouped(members: list[SignalAsk], dialect: Naming, limit: int) -> BatchQuery:
     ask = members[0]
     signal = find(ask.engine, ask.signal)
     if signal.scope == "object":  # what the cluster's exporters say is renamed by nobody
@@ -209,7 +209,7 @@ def _grouped(members: list[SignalAsk], dialect: Dialect, limit: int) -> Grouped:
     adds = "sum" if signal.per else signal.adds
     query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
     plain = signal.type == "gauge" and not signal.per
-    return Grouped(
+    return BatchQuery(
         parts=tuple(_packed(query.stats())),
         by=by,
         asks=MappingProxyType(keys),
@@ -280,24 +280,24 @@ class _Query:
     ask: SignalAsk
     by: tuple[str, ...]  # the labels of a row
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
-    dialect: Dialect
+    dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
 
     def stats(self) -> Iterator[str]:
         """Write each stat, which its rows have as the label `stat`."""
-        stats = {"value": self.value(), "oldest": f"min by ({_list(self.by)}) ({self.present('timestamp({})')})"}
-        if self.halves:
+        stats = {"value": self.value(), "oldest": f"min by ({_list(self.by)}) ({self.reporting('timestamp({})')})"}
+        if self.numerator_and_denominator:
             stats["per"] = self.total(self.signal.per)
         if self.signal.scope != "object":
             recently = f"last_over_time({{}}[{_span(self.dialect.recent)}])"
-            present, lately = self.present("{}"), self.present(recently)
+            present, lately = self.reporting("{}"), self.reporting(recently)
             if self.signal.idles:
                 present += f" or on ({_list(self.pod)}) {self.family()}"
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
             if self.signal.type == "counter":
                 stats["jumping"] = self.count_jumping()
             if self.signal.type == "gauge":
-                stats["below"] = self.count_pods(self.present("({} < 0)"))
+                stats["below"] = self.count_pods(self.reporting("({} < 0)"))
             if self.signal.takes_quantile:
                 stats["unlike"] = self.count_unlike()
             elif any(self.native_of(metric) for metric in self.signal.metrics):
@@ -327,7 +327,7 @@ class _Query:
         if self.signal.takes_quantile:
             of_buckets = f"histogram_quantile({self.ask.quantile!r}, {text})"
             text = f"({of_buckets} or histogram_quantile({self.ask.quantile!r}, {self.native_total()}))"
-        if self.signal.per and not self.halves:
+        if self.signal.per and not self.numerator_and_denominator:
             text = f"{text} / {self.total(self.signal.per)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
 
@@ -341,7 +341,7 @@ class _Query:
     def total(self, metrics: tuple[Metric, ...]) -> str:
         """The aggregation over all pods; of a histogram, its buckets."""
         le = ("le",) if self.signal.takes_quantile else ()
-        series = self.newest(metrics, self.flow)
+        series = self.newest(metrics, self.rate_or_gauge)
         if self.signal.scope == "object":
             return f"max by ({_list(self.by)}) ({series})"
         if metrics is self.signal.metrics:
@@ -371,7 +371,7 @@ class _Query:
         scraped = f"sum by ({_list(dict.fromkeys((*self.page, *self.scrape, *le, *kind)))}) ({series})"
         return f"max by ({_list((*self.page, *le))}) ({scraped})"
 
-    def flow(self, metric: Metric) -> str:
+    def rate_or_gauge(self, metric: Metric) -> str:
         """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
         if self.signal.type == "gauge":
             return f"clamp_min({self.select(metric)}, 0)"
@@ -395,7 +395,7 @@ class _Query:
         rate = f"{function}(rate({histogram}[{_span(self.ask.window or 0)}]) and {histogram})"
         return f'label_replace({rate}, "{_KIND}", "native", "", "")'
 
-    def present(self, form: str) -> str:
+    def reporting(self, form: str) -> str:
         """A series or more of every pod that reports, each put into `form`."""
         if not self.signal.takes_quantile:
             return self.newest(self.signal.metrics, lambda one: self.either(one, form))
@@ -416,11 +416,13 @@ class _Query:
 
     def added(self, number: int, metric: Metric) -> str:
         """One of the metrics that add up with the newest, told apart from it and from the others."""
-        return f' or label_replace({self.reach(metric, self.flow(metric))}, "{_ALSO}", "{number}", "", "")'
+        return (
+            f' or label_replace({self.with_labels(metric, self.rate_or_gauge(metric))}, "{_ALSO}", "{number}", "", "")'
+        )
 
     def idle(self) -> str:
         """0 for each pod that has the engine's family, and nothing of the signal yet."""
-        begun = self.present("{}")
+        begun = self.reporting("{}")
         return f"0 * (group by ({_list(self.pod)}) ({self.family()}) unless on ({_list(self.pod)}) ({begun}))"
 
     def family(self) -> str:
@@ -437,9 +439,9 @@ class _Query:
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Of each pod, the series of the first metric that it has."""
         known = [metric for metric in metrics if self.dialect.knows_dots or not metric.is_dotted]
-        return f" or on ({_list(self.pod)}) ".join(self.reach(metric, series(metric)) for metric in known)
+        return f" or on ({_list(self.pod)}) ".join(self.with_labels(metric, series(metric)) for metric in known)
 
-    def reach(self, metric: Metric, series: str) -> str:
+    def with_labels(self, metric: Metric, series: str) -> str:
         """The same series under the signal's labels, and those of the object that points at them."""
         through = metric.info_join
         if through:
@@ -507,7 +509,7 @@ class _Query:
     def count_jumping(self) -> str:
         """How many pods have counters that fell again and again; nothing where there are none."""
         falls = f"resets({{}}[{_span(JUMPS_WITHIN)}])"
-        most = f"max by ({_list(self.pod)}) ({self.present(falls)})"
+        most = f"max by ({_list(self.pod)}) ({self.reporting(falls)})"
         return f"count by ({_list(self.by)}) ({most} >= {JUMPING})"
 
     def count_unlike(self) -> str:
@@ -552,14 +554,14 @@ class _Query:
         """The pages of pods that no job scrapes all pages of, and their jobs."""
         if not self.pages_may_repeat:
             return ""
-        series = self.present("{}")
+        series = self.reporting("{}")
         scrapes = f"group by ({_list((*self.page, self.job))}) ({series})"
         pages = f"count by ({_list(self.pod)}) (group by ({_list(self.page)}) ({series}))"
         of_a_job = f"count by ({_list((*self.pod, self.job))}) ({scrapes})"
         return f"{scrapes} and on ({_list(self.pod)}) ({pages} > max by ({_list(self.pod)}) ({of_a_job}))"
 
     @property
-    def halves(self) -> bool:
+    def numerator_and_denominator(self) -> bool:
         """Whether it is a ratio whose halves are added up by the reader."""
         return bool(self.signal.per) and self.dialect.name("pod") in self.by
 

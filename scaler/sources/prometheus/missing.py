@@ -10,7 +10,7 @@ the workload's own namespace: what others have is not told.
 
 from collections.abc import Mapping, Sequence
 
-from scaler.config.naming import Dialect
+from scaler.config.naming import Naming
 from scaler.config.promql import label_name, quote, quote_regex, series_name
 from scaler.config.signals import Signal, find, plain_name
 from scaler.model.measurement import SignalAsk
@@ -21,7 +21,7 @@ _ABOUT = "about"
 _EXPORTED = "exported_namespace"
 
 
-def question_about(ask: SignalAsk, dialect: Dialect) -> str:
+def question_about(ask: SignalAsk, dialect: Naming) -> str:
     """Write the query: the metric's series in the namespace, or with that under another label; the engines' names."""
     signal = find(ask.engine, ask.signal)
     namespace, here = dialect.label_of(signal, "namespace"), dict(ask.labels)["namespace"]
@@ -36,7 +36,7 @@ def question_about(ask: SignalAsk, dialect: Dialect) -> str:
     return "\nor ".join(f'label_replace({text}, "{_ABOUT}", "{about}", "", "")' for about, text in parts.items())
 
 
-def what_there_is(ask: SignalAsk, dialect: Dialect, rows: Sequence[Mapping[str, str]]) -> str:
+def what_there_is(ask: SignalAsk, dialect: Naming, rows: Sequence[Mapping[str, str]]) -> str:
     """Say what there is; empty where there is nothing that helps.
 
     Args:
@@ -62,7 +62,7 @@ def _spelled(row: Mapping[str, str]) -> Mapping[str, str]:
     return {plain_name(label): value for label, value in own.items()} | own
 
 
-def _names(signal: Signal, dialect: Dialect) -> list[str]:
+def _names(signal: Signal, dialect: Naming) -> list[str]:
     suffix = "_bucket" if signal.takes_quantile else ""
     return [dialect.metric(metric.name + suffix) for metric in signal.metrics]
 
@@ -71,7 +71,7 @@ def _one_of(names: Sequence[str]) -> str:
     return "|".join(map(quote_regex, names))
 
 
-def _select(dialect: Dialect, names: str, *equal: tuple[str, str]) -> str:
+def _select(dialect: Naming, names: str, *equal: tuple[str, str]) -> str:
     pairs = (*equal, *dialect.matchers.items())
     labels = (f"{label_name(label)}={quote(value)}" for label, value in pairs)
     return series_name("", [f"__name__=~{quote(names)}", *labels])

@@ -23,7 +23,7 @@ from scaler.config.signals import find
 from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
 from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
-from scaler.sources.fair_share import held, shared
+from scaler.sources.fair_share import share_text, shared
 from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
     Answer,
@@ -37,7 +37,7 @@ from scaler.sources.prometheus.answers import (
 from scaler.sources.prometheus.apart import Apart
 from scaler.sources.prometheus.batch_query import (
     STATS,
-    Grouped,
+    BatchQuery,
     group,
     joined,
     labels_of_targets,
@@ -195,7 +195,7 @@ class PrometheusSource:
     ) -> dict[Ask, Sequence[Measured]]:
         """Say of these that they were too many."""
         limit = f"endpoint `{self._endpoint.name}` is asked no more than {MAX_QUERIES} different queries at a time"
-        told = f"{limit}, {held(granted)}; workloads that share a query cost less" if asks else ""
+        told = f"{limit}, {share_text(granted)}; workloads that share a query cost less" if asks else ""
         failures = [Failure(told, at) for at in times]
         return dict.fromkeys(asks, failures)
 
@@ -225,7 +225,7 @@ class PrometheusSource:
             for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
                 yield self._question(grouped)
 
-    def _question(self, grouped: Grouped) -> _Question:
+    def _question(self, grouped: BatchQuery) -> _Question:
         def read(answer: Answer, asks: Sequence[Ask], second: Answer | None) -> Measurements:
             some = {ask: key for ask, key in grouped.asks.items() if ask in asks}
             return read_grouped(replace(grouped, asks=some), answer, second, stale_after=self._endpoint.stale_after)

@@ -20,7 +20,7 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.model.measurement import Inputs, Replicas, Request
-from scaler.model.nodes import Template
+from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.loop import Latest, fixed
@@ -59,7 +59,7 @@ class Ours:
     """A formula through the product's fold, over what Prometheus and Kubernetes would say of a fleet."""
 
     def __init__(self, text, startup, past=(), seats=None, tells_cache=True, **metadata):
-        self.startup, self.past, self.template = startup, past, Template((), seats=seats)
+        self.startup, self.past, self.template = startup, past, ReplicaTemplate((), seats=seats)
         tree = parse_yaml(text, "benchmark.yaml")
         file = parse_file(tree, "benchmark.yaml")
         given = {"formula": file.name, "model": "llama", **metadata}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.backtests import DEFAULTS, START, cron, ours, prometheus, subject
 
-from scaler.config.metrics import Scope, read_metric
+from scaler.config.metrics import MetricContext, read_metric
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import WorkloadKey
 from scaler.sim import trace as traces
@@ -31,7 +31,7 @@ KEDAS = subject(prometheus(QUEUE, "20"), advanced=AT_ONCE, pollingInterval=5)
 
 
 def load_asks():
-    scope = Scope(
+    scope = MetricContext(
         WorkloadKey("demo", "llama", "ScaledObject", ""), {"engine": "vllm", "model": "llama"}, DEFAULTS, "default"
     )
     return {

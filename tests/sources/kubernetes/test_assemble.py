@@ -6,7 +6,7 @@ import pytest
 from support.cluster import node, on, spec, store
 from support.kubernetes_objects import scaled_object
 
-from scaler.model.nodes import Devices, Hardware
+from scaler.model.nodes import Devices, NodeSnapshot
 from scaler.sources.kubernetes.assemble import assemble
 from scaler.sources.kubernetes.resources import (
     DEVICES,
@@ -22,7 +22,7 @@ from scaler.sources.kubernetes.resources import (
 NOTHING = dict.fromkeys(WATCHED, ())
 
 
-@pytest.mark.parametrize(("rows", "whole"), [(MACHINES, Hardware), (DEVICES, Devices)])
+@pytest.mark.parametrize(("rows", "whole"), [(MACHINES, NodeSnapshot), (DEVICES, Devices)])
 def test_each_row_is_a_part_of_its_whole_and_none_is_twice(rows, whole):
     parts = [row.part for row in rows]
     assert len(parts) == len(set(parts))

@@ -14,7 +14,7 @@ from support.kubernetes_objects import (
     stamp,
 )
 
-from scaler.cluster.node_fit import takes
+from scaler.cluster.node_fit import selector_matches
 from scaler.model.behavior import SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
@@ -661,7 +661,10 @@ def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
 def test_targets_that_stay_apart_from_their_own_are_not_compared_with_each_other(monkeypatch):
     """Of 40 targets in one namespace, each with two pods, every selector is held against its own pods alone."""
     asked = []
-    monkeypatch.setattr("scaler.sources.kubernetes.join.takes", lambda *known: asked.append(known) or takes(*known))
+    monkeypatch.setattr(
+        "scaler.sources.kubernetes.join.selector_matches",
+        lambda *known: asked.append(known) or selector_matches(*known),
+    )
     names, pods, written = [f"m{number}" for number in range(40)], [], []
     for name in names:
         term = {"labelSelector": {"matchLabels": {"app": name}}, "topologyKey": "kubernetes.io/hostname"}

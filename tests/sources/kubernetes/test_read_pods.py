@@ -5,7 +5,7 @@ import pytest
 from scaler.model.nodes import PriorityClass, Quota
 from scaler.sources.kubernetes.read_pods import (
     MOST,
-    amount,
+    parse_quantity,
     read_limit_range,
     read_needs,
     read_node,
@@ -44,13 +44,13 @@ from scaler.sources.kubernetes.read_pods import (
     ],
 )
 def test_quantities(resource, written, value):
-    assert amount(resource, written) == value
+    assert parse_quantity(resource, written) == value
 
 
 @pytest.mark.parametrize("written", ["", "x", "1KiB", "1 Gi", "..", None, "NaN", "1e"])
 def test_what_is_no_quantity(written):
     with pytest.raises(ValueError, match="is no quantity"):
-        amount("cpu", written)
+        parse_quantity("cpu", written)
 
 
 def container(cpu, name="c", **more):

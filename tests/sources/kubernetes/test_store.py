@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import on, spec
 
-from scaler.model.nodes import ANY, HOST, Apart, Filling, LimitRange, Requirement
+from scaler.model.nodes import ANY, HOST, AntiAffinityTerm, LimitRange, LimitRangeDefaults, Requirement
 from scaler.sources.kubernetes.read_objects import Reader
 from scaler.sources.kubernetes.store import PodTable, by_target, filling
 
@@ -46,12 +46,18 @@ def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
         ("red", "b"): LimitRange({"cpu": 50, "memory": 7}),
         ("blue", "a"): LimitRange({"cpu": 1}),
     }
-    assert filling(ranges) == {"red": Filling({"cpu": 50, "memory": 7}, ("cpu",)), "blue": Filling({"cpu": 1})}
+    assert filling(ranges) == {
+        "red": LimitRangeDefaults({"cpu": 50, "memory": 7}, ("cpu",)),
+        "blue": LimitRangeDefaults({"cpu": 1}),
+    }
 
 
 def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wanted():
-    near, far = Apart((), HOST), Apart((), "zone", ("blue", "green"))
-    everywhere, unsure = Apart((), "zone", reach="all"), Apart((), "zone", ("blue",), reach="some")
+    near, far = AntiAffinityTerm((), HOST), AntiAffinityTerm((), "zone", ("blue", "green"))
+    everywhere, unsure = (
+        AntiAffinityTerm((), "zone", reach="all"),
+        AntiAffinityTerm((), "zone", ("blue",), reach="some"),
+    )
     pods = [("red", one, "n", 0) for one in (near, far, everywhere, unsure)]
     found = by_target(pods)
     assert {space: set(there) for space, there in found.items()} == {
@@ -65,8 +71,8 @@ def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wa
 
 def test_pods_that_stay_apart_are_found_by_a_label_of_those_who_are_not_wanted():
     exists = Requirement("team", "Exists")
-    named = Apart((exists, Requirement("app", "In", ("a", "b"))), HOST)
-    other = Apart((exists, Requirement("app", "NotIn", ("a",))), HOST)
+    named = AntiAffinityTerm((exists, Requirement("app", "In", ("a", "b"))), HOST)
+    other = AntiAffinityTerm((exists, Requirement("app", "NotIn", ("a",))), HOST)
     found = by_target([("red", one, "n", 0) for one in (named, other)])
     assert {place: set(there) for place, there in found.items()} == {
         ("red", ("app", "a")): {named},

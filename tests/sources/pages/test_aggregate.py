@@ -11,7 +11,7 @@ from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import MAX_VALUE, Failure, OwnPods, QueryAsk, SignalAsk
-from scaler.sources.pages.aggregate import Visit, histogram_quantile, measure, pods_matcher, share_of, wanted
+from scaler.sources.pages.aggregate import PageResult, histogram_quantile, measure, pods_matcher, share_of, wanted
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -90,7 +90,7 @@ def visit(url, text, problem="", known=True, **labels):
     samples = {}
     for sample in scan(text.encode(), {NAME}):
         samples.setdefault(sample.name, []).append(sample)
-    return Visit(Page(url, labels), samples, lambda _window: {}, problem, known)
+    return PageResult(Page(url, labels), samples, lambda _window: {}, problem, known)
 
 
 def read(visits, ask=WAITING):
@@ -143,7 +143,7 @@ def test_no_number_on_a_page_is_an_error_of_the_reader(name, pages):
         )
         samples = {one: [sample for sample in scan(text.encode(), names) if sample.name == one] for one in names}
         rates = {sample.key: sample.value for some in samples.values() for sample in some}
-        visits.append(Visit(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
+        visits.append(PageResult(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
     ask = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
     found = read(visits, ask)
     if isinstance(found, Failure):
@@ -205,7 +205,7 @@ def test_a_histogram_of_which_a_page_shows_no_bucket_is_not_certain():
     ttft = "vllm:time_to_first_token_seconds_bucket"
     samples = {ttft: scan(f'{ttft}{{model_name="m",le="+Inf"}} 7\n'.encode(), {ttft})}
     rates = {sample.key: 1.0 for sample in samples[ttft]}
-    page = Visit(Page("http://p:1/", {}), samples, lambda _window: rates)
+    page = PageResult(Page("http://p:1/", {}), samples, lambda _window: rates)
     signal = find("vllm", "time_to_first_token")
     ask = replace(WAITING, signal=signal.name, window=signal.window, quantile=signal.quantile)
     found = read([page], ask)

@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
-from scaler.config.endpoint import Endpoint, Named
+from scaler.config.endpoint import DiscoveredPages, Endpoint
 from scaler.sources.names import Names
 from scaler.sources.pages.discovery import LASTS, RESOLVED, Lists
 
-SERVICE = Named("service", "http://epp.team:9090/metrics", {"namespace": "team"})
-DNS = Named("dns", "http://gateway.team:9090/metrics")
+SERVICE = DiscoveredPages("service", "http://epp.team:9090/metrics", {"namespace": "team"})
+DNS = DiscoveredPages("dns", "http://gateway.team:9090/metrics")
 
 
 @pytest.fixture
@@ -97,5 +97,5 @@ async def test_a_name_that_cannot_be_looked_up_leaves_the_last_addresses_which_a
 
 
 async def test_a_real_name_is_looked_up(made):
-    made = made(Named("dns", "http://localhost:9090/metrics"))
+    made = made(DiscoveredPages("dns", "http://localhost:9090/metrics"))
     assert (await settled(made, 0.0))[1].startswith("localhost is at ")

@@ -5,7 +5,7 @@ import pytest
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import SignalAsk
-from scaler.sources.pages.aggregate import Visit, measure, wanted
+from scaler.sources.pages.aggregate import PageResult, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.exposition import scan
 
@@ -32,7 +32,7 @@ def rate(signal, before, after):
         counters.note(samples, [entry.window], at)
     by_name = {one.name: [own for own in samples if own.name == one.name] for one in samples}
     page = Page("http://10.0.0.1:8080/metrics", {"namespace": "demo"})
-    visit = Visit(page, by_name, lambda window: counters.rates(window, AT))
+    visit = PageResult(page, by_name, lambda window: counters.rates(window, AT))
     ask = SignalAsk("p", "gen-ai", signal, (("namespace", "demo"), ("model", "m")), window=entry.window)
     return measure([ask], [visit], Endpoint("p").dialect, AT, AT, "p")[ask]
 

@@ -15,7 +15,7 @@ import yaml
 from sources.web import Web, send, zipped
 from support.prometheus_server import until
 
-from scaler.config.endpoint import Endpoint, Named, Page, PodPages
+from scaler.config.endpoint import DiscoveredPages, Endpoint, Page, PodPages
 from scaler.model.measurement import Failure, HistoryAsk, OwnPods, PodPlace, QueryAsk, Reading, SignalAsk
 from scaler.sources.pages.source import MAX_WINDOWS, READERS, SHARED, ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
@@ -537,7 +537,7 @@ def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
     token = tmp_path / "token"
     token.write_text("s3cret")
     web.paths = {"/a": vllm(waiting=1), "/gateway": GATEWAY}
-    gateway = Named("service", f"http://epp.demo:{web.port}/gateway", {"namespace": "demo"})
+    gateway = DiscoveredPages("service", f"http://epp.demo:{web.port}/gateway", {"namespace": "demo"})
     secret = {"bearer_token_file": token, "headers": {"X-Scope-OrgID": "team"}}
     source = pods(named=(gateway,), addresses=lambda *_: (frozenset({"127.0.0.1"}), ""), **secret)
     waiting = replace(WAITING, own=own("a"))
@@ -549,7 +549,7 @@ def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
 
 
 def test_a_gateway_that_nobody_is_ready_behind_is_not_an_empty_queue(pods):
-    gateway = Named("service", "http://epp.demo:9090/metrics", {"namespace": "demo"})
+    gateway = DiscoveredPages("service", "http://epp.demo:9090/metrics", {"namespace": "demo"})
     source = pods(named=(gateway,), addresses=lambda *_: (frozenset(), ""))
     assert counts(one(source, QUEUED)) == "1 of 1 pods did not answer: epp.demo has nobody ready"
     elsewhere = replace(QUEUED, labels=(("namespace", "other"), ("model", "m")))

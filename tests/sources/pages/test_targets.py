@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.config.endpoint import Endpoint, Named, PodPages
+from scaler.config.endpoint import DiscoveredPages, Endpoint, PodPages
 from scaler.config.signals import DefaultEndpoint
 from scaler.model.measurement import PodPlace
-from scaler.sources.pages.targets import MAX_PORTS, barred, named_pages, pod_pages
+from scaler.sources.pages.targets import MAX_PORTS, named_pages, pod_pages, refused_address
 
 VLLM = DefaultEndpoint(8000, "/metrics")
 ENDPOINT = Endpoint("pods", pods=PodPages())
@@ -114,7 +114,7 @@ def test_whatever_annotations_say_only_the_pod_itself_is_read(annotations):
     ],
 )
 def test_addresses_that_are_never_read(address, networks, problem):
-    reason = barred(address, tuple(map(ip_network, networks)))
+    reason = refused_address(address, tuple(map(ip_network, networks)))
     assert problem in reason
     assert bool(problem) is bool(reason)
     found = page(ip=address, networks=tuple(map(ip_network, networks)))
@@ -123,11 +123,11 @@ def test_addresses_that_are_never_read(address, networks, problem):
 
 @pytest.mark.parametrize(("address", "read"), [("127.0.0.1", True), ("169.254.1.1", False), ("168.63.129.16", False)])
 def test_an_address_that_stands_in_the_settings_may_be_this_machine_and_no_metadata_service(address, read):
-    assert (barred(address, (ip_network("10.0.0.0/8"),), written=True) == "") is read
+    assert (refused_address(address, (ip_network("10.0.0.0/8"),), written=True) == "") is read
 
 
 def test_behind_a_name_every_address_is_a_page_but_those_that_are_never_read():
-    named = Named("dns", "http://gateway.team:9090/metrics", {"namespace": "team"})
+    named = DiscoveredPages("dns", "http://gateway.team:9090/metrics", {"namespace": "team"})
     pages, problem = named_pages(named, ["10.0.0.2", "fd00::1", "10.0.0.1", "127.0.0.1"], ())
     assert [one.address for one in pages] == ["10.0.0.1:9090", "10.0.0.2:9090", "[fd00::1]:9090"]
     assert {one.url for one in pages} == {named.url}

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.model.measurement import OwnPods, SignalAsk
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
-from scaler.sources.prometheus.batch_query import Grouped
+from scaler.sources.prometheus.batch_query import BatchQuery
 
 LABELS = (("namespace", "demo"),)
 OWN = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
@@ -20,7 +20,7 @@ def rows(**values):
 @pytest.mark.parametrize(("plain", "partial"), [(True, "a series says NaN"), (False, "")])
 def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
     ask = SignalAsk("default", "vllm", "waiting", LABELS, own=own)
-    grouped = Grouped("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod" if own else "", plain=plain)
+    grouped = BatchQuery("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod" if own else "", plain=plain)
     given = rows(a=math.nan, b=3.0) if own else [Row({"namespace": "demo", "stat": "value"}, {0: math.nan})]
     [reading] = read_grouped(grouped, Answer(given, [1000.0], "default"), stale_after=60.0)[ask]
     assert reading.value == (3.0 if own else None)
@@ -40,7 +40,7 @@ def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
 def test_of_a_replica_of_several_pods_one_has_to_answer_and_those_that_did_before(least, failing, partial):
     own = OwnPods(frozenset("abc"), frozenset("abc"), least=least)
     ask = SignalAsk("default", "vllm", "waiting", LABELS, own=own)
-    grouped = Grouped("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod")
+    grouped = BatchQuery("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod")
     stats = [("a", "value", 3.0), ("a", "answered", 1.0), *((name, "missing", 1.0) for name in failing)]
     given = [Row({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
     (reading,) = read_grouped(grouped, Answer(given, [100.0], "default"), stale_after=90.0)[ask]

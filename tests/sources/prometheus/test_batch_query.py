@@ -11,7 +11,7 @@ from support.prometheus_server import series
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
-from scaler.config.naming import Dialect, check
+from scaler.config.naming import Naming, check
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import OwnPods, SignalAsk
 from scaler.sources.prometheus.batch_query import LONGEST, NARROW, group, numbers_up_to
@@ -615,7 +615,7 @@ def test_names_without_colons_are_those_of_a_pipeline_that_has_none(start_promet
 
 def test_a_namespace_that_a_gateway_writes_itself_is_not_the_one_of_its_scrape():
     ask = SignalAsk("p", "keda-http-add-on", "in_flight", (("namespace", "team"), ("route", "llm")))
-    (grouped,) = group([ask], Dialect(labels={"namespace": "exported_namespace", "route": "exported_route"}))
+    (grouped,) = group([ask], Naming(labels={"namespace": "exported_namespace", "route": "exported_route"}))
     assert grouped.by == ("route_namespace", "exported_route")
     assert 'interceptor_request_concurrency{route_namespace="team",exported_route="llm"}' in grouped.text
 
@@ -627,18 +627,18 @@ def test_an_ask_without_a_model_takes_all_models(source):
 
 def test_a_long_list_of_workloads_is_left_out_of_the_query():
     asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "ns"), ("model", f"model-{at}"))) for at in range(300)]
-    (instant,) = group(asks, Dialect())
+    (instant,) = group(asks, Naming())
     assert 'namespace="ns"' in instant.text
     assert "model-7" not in instant.text
     assert len(instant.text) < 2 * NARROW
-    (history,) = group(asks, Dialect(), exact=True)
+    (history,) = group(asks, Naming(), exact=True)
     assert "model-7" in history.text
-    assert [len(part.asks) for part in group(asks, Dialect(), 200)] == [200, 100]
+    assert [len(part.asks) for part in group(asks, Naming(), 200)] == [200, 100]
 
 
 def test_no_question_is_longer_than_servers_take():
     asks = [SignalAsk("p", "gen-ai", "requests_per_second", (("namespace", "ns"), ("model", "m")), window=120.0)]
-    (grouped,) = group(asks, Dialect(knows_natives=True, knows_dots=True))
+    (grouped,) = group(asks, Naming(knows_natives=True, knows_dots=True))
     assert len(grouped.text) > LONGEST
     assert len(grouped.parts) > 1
     assert max(map(len, grouped.parts)) <= LONGEST
@@ -652,7 +652,7 @@ def test_in_parts_it_reads_the_same(source, monkeypatch):
     whole = source.fetch(asks, [AT])
     assert whole[asks[0]][0].value == 7
     monkeypatch.setattr("scaler.sources.prometheus.batch_query.LONGEST", 1)
-    assert len(group(asks[:1], Dialect())[0].parts) > 3
+    assert len(group(asks[:1], Naming())[0].parts) > 3
     assert source.fetch(asks, [AT]) == whole
 
 
@@ -663,7 +663,7 @@ NASTY = st.text(st.sampled_from("\"'`\\{}[]()$#\n\t\r,=~|.*+?^-x é"), min_size=
 def test_a_model_is_compared_with_itself_whatever_it_is_called(models):
     """What a trigger names goes into the query of a signal; promql_parser is the judge of what that makes."""
     asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "team"), ("model", model))) for model in models]
-    (grouped,) = group(asks, Dialect(), exact=True)
+    (grouped,) = group(asks, Naming(), exact=True)
     found = [
         {(one.name, str(one.op)): one.value for one in selector.matchers.matchers}
         for selector in _selectors(promql_parser.parse(grouped.text))
@@ -698,8 +698,8 @@ def test_what_differs_in_more_than_label_values_is_asked_apart():
         replace(ask, labels=(("namespace", "a"), ("model", "m"))),
         replace(ask, signal="inter_token_latency"),
     ]
-    assert len(group([ask, *others], Dialect())) == 7
-    assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Dialect())) == 1
+    assert len(group([ask, *others], Naming())) == 7
+    assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Naming())) == 1
 
 
 def test_an_ask_for_what_no_engine_has_is_refused():
@@ -840,7 +840,7 @@ def test_the_most_of_a_window_is_asked_of_a_targets_own_pods_together(variants):
 def test_a_window_is_looked_at_in_steps(window, step):
     labels = (("namespace", "n"), ("workload", "llm"))
     ask = SignalAsk("p", "kubernetes", "spec_replicas", labels, window=window, reduce="max")
-    [grouped] = group([ask], Dialect())
+    [grouped] = group([ask], Naming())
     assert f":{step}]) and max by (namespace, workload) (" in grouped.text
 
 
@@ -851,7 +851,7 @@ def test_own_pods_and_a_given_pattern_both_hold(variants):
 
 def test_rows_of_single_pods_count_against_the_size_of_a_query():
     asks = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
-    assert [len(part.asks) for part in group(asks, Dialect(), 130)] == [2, 1]
+    assert [len(part.asks) for part in group(asks, Naming(), 130)] == [2, 1]
 
 
 @given(st.decimals(0, 400, places=4), st.decimals(0, 400, places=4), st.sampled_from([1, 10, 1000]))

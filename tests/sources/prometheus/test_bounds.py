@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaler.config.endpoint import Endpoint
-from scaler.config.naming import Dialect
+from scaler.config.naming import Naming
 from scaler.model.measurement import Failure, Reading, SignalAsk
 from scaler.sources.prometheus.batch_query import group
 from scaler.sources.prometheus.source import CONNECTIONS, PrometheusSource
@@ -23,7 +23,7 @@ def test_ten_thousand_made_up_workloads_share_the_query_of_the_honest_one(namesp
         SignalAsk("p", "vllm", "waiting", (("namespace", f"n{number % namespaces}"), ("model", f"m{number}")))
         for number in range(10_000)
     ]
-    [grouped] = group([*flood, HONEST], Dialect())
+    [grouped] = group([*flood, HONEST], Naming())
     assert len(grouped.asks) == 10_001
     assert len(grouped.text) < 20_000, "names that are too many are not written"
 
