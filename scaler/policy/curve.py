@@ -179,7 +179,7 @@ def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
     """
     here = math.log(level)
     client = np.zeros(2 * SPAN + 1)
-    client[_place(np.log(np.array([1 + 2 * min(1.0, 1 / level)])))] = CLIENT
+    client[SPAN + round(math.log1p(2 * min(1.0, 1 / level)) / WIDTH)] = CLIENT
     if pairs is None:
         return np.asarray(_USUAL + client / UNSEEN)
     apart = ((pairs[:, 0] - here) / NEAR) ** 2 + ((pairs[:, 2] - slope) / NEAR_SLOPE) ** 2
