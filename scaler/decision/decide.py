@@ -28,7 +28,6 @@ from scaler.decision.certainty import Confidence, active_or_not, certainty_of, c
 from scaler.decision.decision import Answer, Decision, Partial
 from scaler.decision.evaluate import Evaluation, evaluate, past_of
 from scaler.decision.pace import Pace, Past, following, pace
-from scaler.decision.reason import sentence
 from scaler.decision.schedule import Scheduled, scheduled
 from scaler.decision.stalled import doubt
 from scaler.decision.starting import StartingReplicas, StartingState, starting_credit
@@ -77,7 +76,6 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         answer=answer,
         activation=evaluation.activation,
         activate_now=activated,
-        reason="",
         value=None if partial else evaluation.value,
         desired=None if partial else evaluation.desired,
         partial=partial,
@@ -110,7 +108,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     left = _state_after(tick, evaluation, confidence, decision, owed, past)
     if mixed:  # what it would need if it carried all alone was never answered
         left = replace(left, minimum_answer=tick.state.minimum_answer)
-    return left, replace(decision, reason=sentence(decision))
+    return left, decision
 
 
 def _state_after(

@@ -7,6 +7,7 @@ from typing import Literal
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity
 from scaler.decision.pace import Pace
+from scaler.decision.reason import sentence
 from scaler.decision.schedule import Scheduled
 from scaler.decision.starting import StartingReplicas
 from scaler.model.errors import NoAnswer
@@ -102,7 +103,6 @@ class Decision:
     answer: Answer | None  # None: nothing can be said
     activation: bool | None  # the activation was true on what was measured, certain or not; None: not known
     activate_now: bool  # and the policy agrees; for Jobs, certain only
-    reason: str  # one sentence
     value: float | None  # the formula's; None also where it would have to do without an input
     desired: int | None  # replicas by formula and policy, before any other rule
     partial: Partial | None  # what is there in place of these two
@@ -129,11 +129,17 @@ class Decision:
     group: Group | None = None  # that it was decided together with; `answer` is what the group made of it
     apart_since: float | None = None  # its group has not been whole since then, as of the tick before; None: it was
     planned: int | None = None  # replicas of a variant in the cheapest mix, before any rule that keeps more
+    told: str = ""  # the sentence that its group makes of it; empty: its own
 
     @property
     def key(self) -> WorkloadKey:
         """The workload it is for."""
         return self.spec.key
+
+    @property
+    def reason(self) -> str:
+        """The decision in one sentence."""
+        return self.told or sentence(self)
 
     @property
     def target(self) -> float:

@@ -57,21 +57,18 @@ def evaluate(tick: Tick) -> Evaluation:
     problems = problems_of(spec, facts)
     value = _evaluate(spec.program, scope, problems)
     counted = spec.counted
-    left_out = tuple(fact.name for fact in facts if fact.name in counted and value is not None and _is_left_out(fact))
+    # What stands in for an input that was not measured now is no measurement.
+    doubtful = [fact for fact in facts if fact.problem and fact.name in counted]
+    unmeasured = tuple(fact.name for fact in doubtful if fact.newest is None)
+    left_out = () if value is None else unmeasured
     activation = _activation(spec, value, facts, scope, problems)
     seen = _seen(tick, value, activation, scope, problems)
     policy, outcome = _policy(tick, seen, problems)
-    folded = not any(fact.problem and fact.name in counted for fact in facts)
     desired = _desired(spec, value, outcome, problems)
-    policy = policy if folded else state.policy
+    policy = state.policy if doubtful else policy
     return Evaluation(
         facts, activity_signals, standing, scope, left_out, value, activation, policy, outcome, desired, tuple(problems)
     )
-
-
-def _is_left_out(fact: InputValue) -> bool:
-    """Whether an input was not measured now, so that its past, what stands in for it or `??` is no measurement."""
-    return bool(fact.problem) and fact.newest is None
 
 
 def problems_of(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> list[str]:
@@ -99,11 +96,11 @@ def _stand_ins(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> Mapping[str
     What the rest alone asks for may raise an uncertain answer, and cannot lower it. Where nothing was measured there is
     no rest: then nothing is reckoned, shown or exported.
     """
-    if not any(fact.newest is not None and not fact.substituted for fact in facts):
-        return {}
     missing = [
         (item, fact) for item, fact in zip(spec.inputs, facts, strict=True) if fact.problem and fact.value is None
     ]
+    if not missing or not any(fact.newest is not None and not fact.substituted for fact in facts):
+        return {}
     zeros = {item.name: 0.0 if item.on_missing == "zero" else item.at_zero for item, _ in missing}
     return {name: zero for name, zero in zeros.items() if zero is not None}
 

@@ -103,7 +103,7 @@ def _told(part: Part, answer: Answer | None, group: Group, whole: Whole) -> Deci
     if own is not None and answer is None and group.apart_since is not None:
         apart = seconds(round(decision.at - group.apart_since))
         reason = f"no answer: for {apart}, which is more than holdFor, its group has not been whole: {whole.doubt}"
-        return replace(decision, answer=None, certainty="unknown", activate_now=False, group=group, reason=reason)
+        return replace(decision, answer=None, certainty="unknown", activate_now=False, group=group, told=reason)
     if answer is None or own is None:
         return replace(decision, group=group)
     woken, rests = answer.active and not own.active, own.active and not answer.active
@@ -113,7 +113,7 @@ def _told(part: Part, answer: Answer | None, group: Group, whole: Whole) -> Deci
         activate_now=woken or (decision.activate_now and not rests),
         group=group,
         planned=whole.planned(part.member.output),
-        reason=_reason(decision, own, answer, group),
+        told=_reason(decision, own, answer, group),
     )
 
 

@@ -1,10 +1,14 @@
 """A decision in one sentence: what KEDA's users read in the events of their ScaledObject, and the log says."""
 
-from scaler.decision.decision import Decision
+from typing import TYPE_CHECKING
+
 from scaler.model.fields import seconds
 
+if TYPE_CHECKING:
+    from scaler.decision.decision import Decision
 
-def sentence(decision: Decision) -> str:
+
+def sentence(decision: "Decision") -> str:
     """The decision in one sentence."""
     why = "; ".join(decision.problems[:3])
     if decision.certainty == "unknown":
@@ -22,14 +26,14 @@ def sentence(decision: Decision) -> str:
     return f"{count}{_short(decision)}: {sum_of}{_activity(decision)}"
 
 
-def _held(decision: Decision) -> str:
+def _held(decision: "Decision") -> str:
     span = f"for {seconds(decision.uncertain_for)} of at most {seconds(decision.spec.hold_for)}"
     if decision.spec.for_jobs:
         return f", since nothing is started on uncertain data, {span}"
     return f"{_rise(decision)}, held {span}"
 
 
-def _rise(decision: Decision) -> str:
+def _rise(decision: "Decision") -> str:
     """Whether uncertain data has raised the answer, now or earlier."""
     before = decision.before.replicas if decision.before else 0
     replicas, without = decision.replicas or 0, max(before, decision.known_replicas or 0)
@@ -41,14 +45,14 @@ def _rise(decision: Decision) -> str:
     return f" (raised by what was measured{when})"
 
 
-def _unripe(decision: Decision) -> str:
+def _unripe(decision: "Decision") -> str:
     spec = decision.spec
     move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
     seen = seconds(min(decision.memory_seen, needed))
     return f"not {move} to {decision.limited} yet, since only {seen} of the {seconds(needed)} it remembers were seen"
 
 
-def _shown(decision: Decision) -> str:
+def _shown(decision: "Decision") -> str:
     spec = decision.spec
     if spec.metric_type == "Value":
         return f"{decision.target_status.ready} ready x {decision.value:g} / {spec.target:g}"
@@ -61,7 +65,7 @@ def _shown(decision: Decision) -> str:
     return f"{value}, at {spec.target:g} a {one}"
 
 
-def _short(decision: Decision) -> str:
+def _short(decision: "Decision") -> str:
     """Why it is not what was asked for, and what of it cannot be had."""
     asked, due = decision.desired, decision.after_starting_credit
     short = decision.capacity.says(due) if decision.capacity and due is not None else ""
@@ -72,7 +76,7 @@ def _short(decision: Decision) -> str:
     return f", not {asked}, since {'; '.join(why for why in whys if why)}"
 
 
-def _activity(decision: Decision) -> str:
+def _activity(decision: "Decision") -> str:
     if decision.spec.for_jobs:
         told = decision.activation or decision.policy  # which says itself what it waits for
         return "" if told else f", inactive: {decision.spec.why_inactive(decision.scope)}"
@@ -81,12 +85,12 @@ def _activity(decision: Decision) -> str:
     return f", {why}" if (why := activity(decision)) and not _plain(decision) else ""
 
 
-def _plain(decision: Decision) -> bool:
+def _plain(decision: "Decision") -> bool:
     """Whether nobody wonders that it is active: it has replicas to keep, and the rest of the sentence says why."""
     return decision.active is True and bool(decision.replicas) and bool(decision.problems)
 
 
-def activity(decision: Decision) -> str:
+def activity(decision: "Decision") -> str:
     """Say why a workload is active or not, where that is not simply what its activation says; else an empty text."""
     idle = decision.idle
     if decision.active is None or (decision.active is decision.activate_now and decision.activation is not None):
@@ -102,7 +106,7 @@ def activity(decision: Decision) -> str:
     return "kept active: not all was measured, so that nothing runs is not certain"
 
 
-def _no_answer(decision: Decision, why: str) -> str:
+def _no_answer(decision: "Decision", why: str) -> str:
     spec = decision.spec
     if decision.final:
         return f"no answer: {why}"

@@ -112,7 +112,7 @@ def test_the_first_decision_is_a_change():
 
 def test_only_changes_are_logged_and_uncertain_ones_as_warnings(caplog):
     caplog.set_level("INFO")
-    held = replace(CALM, certainty="held", reason="no series")
+    held = replace(CALM, certainty="held", told="no series")
     for old, new in ((None, CALM), (CALM, CALM), (CALM, held), (held, held), (held, CALM)):
         logs.log_decision(old, new)
     assert [(record.levelname, record.certainty, record.was) for record in caplog.records] == [

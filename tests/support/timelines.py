@@ -83,6 +83,6 @@ def sharing(total, concerns=lambda _spec: True):
 
     def lowered(decision, replicas):
         reason = f"{replicas} replicas: {total} are shared"
-        return replace(decision, answer=replace(decision.answer, replicas=replicas), reason=reason)
+        return replace(decision, answer=replace(decision.answer, replicas=replicas), told=reason)
 
     return Step("sharing", concerns, share)
