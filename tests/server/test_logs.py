@@ -94,12 +94,12 @@ def test_what_looks_like_a_credential_is_blacked_out(logged, form, text, shown):
     ("change", "changed"),
     [
         ({}, False),
-        ({"at": 5.0, "reason": "other words", "value": 2.5, "held": 3.0}, False),
-        ({"said": Answer(4, True, 0.0)}, True),
-        ({"said": Answer(3, False, 0.0)}, True),
-        ({"said": Answer(3, True, 5.0)}, False),
+        ({"at": 5.0, "told": "other words", "value": 2.5, "uncertain_for": 3.0}, False),
+        ({"answer": Answer(4, True, 0.0)}, True),
+        ({"answer": Answer(3, False, 0.0)}, True),
+        ({"answer": Answer(3, True, 5.0)}, False),
         ({"certainty": "held"}, True),
-        ({"said": None, "certainty": "unknown"}, True),
+        ({"answer": None, "certainty": "unknown"}, True),
     ],
 )
 def test_a_decision_has_changed_when_the_wire_says_something_else(change, changed):
