@@ -48,3 +48,11 @@ def test_what_just_fits_is_read():
     assert parse_yaml("a: " + "1" * 100, "f.yaml") == {"a": int("1" * 100)}
     with pytest.raises(ConfigError, match="a number of 101 characters"):
         parse_yaml("a: " + "1" * 101, "f.yaml")
+
+
+def test_two_hundred_characters_tell_what_is_wrong():
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml("a: !!int " + "\U000e0001" * 90, "f.yaml")
+    said = str(caught.value).removeprefix("f.yaml: is not YAML we can read: ")
+    assert said.startswith("invalid literal for int() with base 10: ")
+    assert len(said) == 200
