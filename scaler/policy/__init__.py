@@ -22,6 +22,7 @@ window.py       the loads of a while, which some of them share
 clock.py        a time of day, in words
 curve.py        what a replica carries, as a curve that is learnt
 prior.py        what a replica is guessed to carry, by its configuration
+allowance.py    what may miss now, by what missed in the last hours
 speed.py        how fast a replica answers by its load, and the load that is too much
 season.py       a forecast from the days before, which may only raise
 recall.py       what a policy wants to know of the days before

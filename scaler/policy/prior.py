@@ -2,18 +2,18 @@
 
     seats   requests that a replica works on at once: --max-num-seqs of its template's arguments, or as many as find
             room in its KV cache, by what those that run hold of it; the fewer of both
-    first   before anything is known of the load: a fifth of the seats are to be taken
-    knee    the load with which half of the requests are late is at least a fifth of the one with which all seats are
+    first   before anything is known of the load: an eighth of the seats are to be taken
+    knee    the load with which half of the requests are late is at least an eighth of the one with which all seats are
             taken and each token comes just in time
 
-    64 seats, 50 ms a token, 200 tokens of answer, each request a second the load of a seventh of a replica (speed.py)
-    64 / 0.05 = 1,280 generated tokens/s, 6.4 requests/s: 0.91 of the edge as the speed foretells it, a fifth is 0.18
-    30 requests in flight: at first 30 / 12.8 = 2.3 replicas, where queue-depth asks for 3.8
+    256 seats, 50 ms a token, 800 tokens of answer, each request a second the load of a seventh of a replica (speed.py)
+    256 / 0.05 = 5,120 generated tokens/s, 6.4 requests/s: 0.91 of the edge as the speed foretells it, an eighth is 0.11
+    100 requests in flight: at first 100 / 32 = 3.1 replicas, where queue-depth asks for 12.5
 
-How fast an engine is no configuration tells: with all seats taken it may be too slow for the SLO. So it is a fifth, and
-less is less likely by a factor of a thousand, which no more than a few late requests say (curve.py): a wrong guess is
-outvoted within a minute. It says nothing of what a replica carries at most, so that it never asks for more than would
-be asked for without it.
+How fast an engine is no configuration tells: with all seats taken it may be too slow for the SLO. So it is an eighth,
+and less is less likely by a factor of a thousand, which no more than a few late requests say (curve.py): a wrong guess
+is outvoted within a minute. It says nothing of what a replica carries at most, so that it never asks for more than
+would be asked for without it.
 """
 
 import math
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from scaler.model.objects import Scaled
 
-LOW = 1 / 5  # of the seats, and of the load with which they are taken, that is thought to be carried at least
+LOW = 1 / 8  # of the seats, and of the load with which they are taken, that is thought to be carried at least
 DOUBT = math.log(1000.0)  # the logarithm of how much less likely it is that less is
 FIRST = 300.0  # seconds for which a guess stands in where nothing is known of the load
 LEAST_HELD = 0.005  # of the KV cache: where less is held, it is not known what a request holds

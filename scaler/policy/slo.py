@@ -16,11 +16,11 @@ that an edge that is foretold wrongly is found in steps. More replicas than twic
 flight are not asked for, since they would stand idle. Down it goes no lower than the greatest need of one start-up
 (decision/pace.py).
 
-What misses at any load is no reason for replicas: it is taken out of what may miss, down to half of that. While
-requests queue, what misses is the fault of the load that made them queue, not of the load now: it counts for that one,
-of which a minute forgets the half, since a queue that stays is one of too few replicas. Where answers take longer than
-a minute, those that end now ran under the load of the time before: it is that load which they tell of, the late ones of
-the highest since the first was late.
+What the last hours left of `1 - share` may miss now (allowance.py), and at least half of that, since what misses at any
+load is no reason for replicas. While requests queue, what misses is the fault of the load that made them queue, not of
+the load now: it counts for that one, of which a minute forgets the half, since a queue that stays is one of too few
+replicas. Where answers take longer than a minute, those that end now ran under the load of the time before: it is that
+load which they tell of, the late ones of the highest since the first was late.
 An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
 tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
 
@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy import speed
+from scaler.policy.allowance import Spent, allowed, spent
 from scaler.policy.outcome import TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.prior import FIRST, Seats, seats
 from scaler.policy.recall import Past, Recall
@@ -73,7 +74,6 @@ KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accel
 LEARNING = 1800.0  # seconds for which it is said that a kind is new
 QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
 UNSTEADY, FEW_MORE = 2.0, 2.0  # times as many requests that run, and so many more, from which a minute is not steady
-LEAST_BUDGET = 0.5  # of `1 - share`, which may always miss
 TRUSTED = 2.0  # times the highest load that was carried well: what the speed foretells is tried in steps
 WELL = 0.95  # share in time from which a load was carried well
 FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
@@ -206,6 +206,7 @@ class SloState:
     curve: "Curve | None" = None
     fitted: float = -math.inf  # when the curve was last looked at
     speed: Speed = UNKNOWN  # of a replica
+    spent: Spent | None = None  # of what may miss
     trusted: float = 0.0  # the highest load of a replica that was carried well
     season: "Season | None" = None  # the load of the days before
     work: Flow | None = None  # tokens of a request, in the mean
@@ -257,7 +258,7 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
     season, expected = _season(state, measured, startup, now)
     busiest = _busiest(state.busiest, samples[-1].in_flight, now)
     lately = _lately(samples, measured, now)
-    known = _speed(state.speed, samples, measured, lately, now)
+    known = _speed(state.speed.of(work), samples, measured, lately, now)
     state = replace(state, work=work, samples=samples, season=season, busiest=busiest, speed=known)
     load = state.speed.work
     longest = _means(samples, now, MEMORY)[0]
@@ -520,7 +521,8 @@ def _evidence(
     trusted = state.trusted * 0.5 ** (passed / FORGOTTEN)
     if missed < 1 - WELL:
         trusted = max(trusted, each)
-    state = replace(state, counts=counts, trusted=trusted, fault=blamed if queued or long else NO_FAULT)
+    used = spent(state.spent, measured["requests_per_second"], missed, passed, 1 - spec.share)
+    state = replace(state, counts=counts, spent=used, trusted=trusted, fault=blamed if queued or long else NO_FAULT)
     if now - state.fitted >= REFITTED:
         since = 0.0 if state.fitted == -math.inf else now - state.fitted
         counts = curve.faded(counts, since, load if surprised else None)
@@ -563,6 +565,8 @@ def _outcome(
     terms = [load]
     if margin:
         terms.append(_tried(margin) if margin.tried else _carries(spec, state.curve, margin, startup))
+    if state.spent:
+        terms.append(f"{state.spent.share:.2%} missed in the last hours")
     terms.append(f"{need:.2f} replicas")
     more = _backlog(spec, state, seen, need, margin.carried if margin else 1.0, startup)
     if more > 0:
@@ -591,8 +595,7 @@ def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
     old = known is None or state.fitted == now or now - known.at >= MARGIN
     if known is not None and not old and abs(math.log(level / known.level)) < ALIKE_LEVEL:
         return state
-    may_miss = 1 - spec.share
-    budget = max(LEAST_BUDGET * may_miss, may_miss - state.curve.floor)
+    budget = allowed(state.spent, 1 - spec.share)
     wrong = curve.errors(state.pairs, level, forecast.slope)
     carried, alone = curve.carries(state.curve, wrong, budget)
     guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0

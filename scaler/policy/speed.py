@@ -1,11 +1,12 @@
 """How fast a replica answers, by its load; and from that the load at which it is too slow.
 
-    speed = idle - output x generated - prompt x prompted
+    speed = idle - output x context x generated - prompt x prompted
 
 `speed` is that of one request, in tokens a second: all that are generated over the requests that run (Little's law).
-`generated` and `prompted` are a replica's tokens a second of the two kinds. A batch of an engine takes longer by a bit
-for each token in it, so that both terms slow down every request, and about as much at any load. The edge is where a
-request has just the speed that was promised: it is known from how much is left of it, long before anybody is late.
+`generated` and `prompted` are a replica's tokens a second of the two kinds; `context` tells how much a generated one
+has to read, which is all that came before it: 1 with 1,000 tokens, 3.7 with 5,000. A batch of an engine takes longer by
+a bit for each token in it, so that both terms slow down every request, and about as much at any load. The edge is where
+a request has just the speed that was promised: it is known from how much is left of it, long before anybody is late.
 
     idle 75, 1,000 generated and 4,000 prompted tokens a second slow down by 0.012 and 0.004 each: 47 tokens/s
     promised 20: a replica is at 28 of 55, so at 0.51 of its edge
@@ -18,7 +19,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 PROMPT, PROMPT_WIDTH = 1 / 300, 1 / 1000  # tokens/s of speed that a prompt token a second takes; standard deviation
-OUTPUT, OUTPUT_WIDTH = 1 / 100, 1 / 300  # and a generated one, which also reads what came before it
+OUTPUT, OUTPUT_WIDTH = 0.009, 0.003  # and a generated one with 1,000 tokens before it
+READS, AT_LEAST = 1000.0, 500.0  # tokens that it reads then; and so many more are what the rest of it takes
 LEAST = 0.3  # of both: less is taken for noise
 NOISE = 0.15  # of the idle speed: how far that of a minute lies off in the mean
 OUTLIER = 1.5  # times as far off it is believed the less
@@ -52,10 +54,15 @@ class Speed:
     output: float = OUTPUT
     prompt: float = PROMPT
     drift: float = 0.0  # by how much it is faster of late
+    context: float = 1.0  # times what a generated token takes that has 1,000 before it
 
     def work(self, flow: Flow) -> float:
         """What a flow on one replica takes off the speed of each request; on several, the sum over them."""
-        return self.output * flow.output + self.prompt * flow.prompt
+        return self.output * self.context * flow.output + self.prompt * flow.prompt
+
+    def of(self, request: Flow) -> "Speed":
+        """The same for requests of so many tokens in the mean; most are generated in long answers, at their end."""
+        return replace(self, context=(AT_LEAST + request.prompt + request.output) / (AT_LEAST + READS))
 
     def edge(self, itl: float) -> float:
         """The work of one replica with which a token takes just `itl` seconds."""
@@ -93,13 +100,14 @@ def learnt(before: Speed, flow: Flow, running: float, ready: float, passed: floa
     known = sure(running) * believed
     weight = passed / 60 * known / noise**2
     kept = 0.5 ** (passed / HALF_LIFE)
-    products = (1.0, *each, speed, each.output**2, each.output * each.prompt, each.prompt**2)
-    terms = (*products, each.output * speed, each.prompt * speed)
+    made, read = each.output * before.context, each.prompt
+    products = (1.0, made, read, speed, made**2, made * read, read**2)
+    terms = (*products, made * speed, read * speed)
     sums = tuple(kept * old + weight * new for old, new in zip(before.sums, terms, strict=True))
     idle, output, prompt = _solved(sums)
-    off = speed - (idle - output * each.output - prompt * each.prompt)
+    off = speed - (idle - output * made - prompt * read)
     share = (1 - 0.5 ** (passed / HALF_LIFE_DRIFT)) * known
-    return Speed(sums, idle, output, prompt, before.drift + share * (off - before.drift))
+    return Speed(sums, idle, output, prompt, before.drift + share * (off - before.drift), before.context)
 
 
 def _solved(sums: Sums) -> tuple[float, float, float]:

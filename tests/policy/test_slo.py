@@ -304,19 +304,19 @@ def test_a_morning_that_came_on_each_day_is_there_before_it_comes():
     assert "expected in" not in told["naive"][-1].reason
 
 
-def test_before_anything_is_known_a_fifth_of_the_seats_is_taken_and_no_more_is_asked_for_than_without():
+def test_before_anything_is_known_an_eighth_of_the_seats_is_taken_and_no_more_is_asked_for_than_without():
     nothing = dict.fromkeys(
         ("finished ?? -1", "prompts ?? -1", "generated ?? -1", "ttftMet ?? -1", "itlMet ?? -1"), -1.0
     )
     cold = seen(0.0, 1, running=40.0, waiting=60.0, **nothing)
     told = "the engine does not tell requests_per_second, prompt_tokens_per_second, generation_tokens_per_second"
-    for seats, replicas in ((64, 100 / 12.8), (8, 12.5), (None, 12.5)):
+    for seats, replicas in ((256, 100 / 32), (8, 12.5), (None, 12.5)):
         known = replace(rolled("7c9f", 1), template=ReplicaTemplate((), seats=seats))
         state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
         assert outcome.replicas == pytest.approx(replicas)
-    known = replace(rolled("7c9f", 1), template=ReplicaTemplate((), seats=64))
+    known = replace(rolled("7c9f", 1), template=ReplicaTemplate((), seats=256))
     state, outcome = slo.step(spec(), slo.INITIAL, replace(cold, scaled=known, load=12.5), 0.0)
-    each = "a replica works on 64 requests at once (its arguments say), of which 13 are to be taken at first"
+    each = "a replica works on 256 requests at once (its arguments say), of which 32 are to be taken at first"
     assert outcome.reason == f"{told}: {each}"
     _, later = slo.step(spec(), state, replace(cold, scaled=known, load=12.5), 600.0)  # it will never tell
     assert later.reason == f"{told}: as many replicas as queue-depth asks for"
