@@ -1,9 +1,10 @@
 """The thread that watches while a test's block runs."""
 
+import queue
 import threading
 
 import pytest
-from support.sampler import Sampler
+from support.sampler import Recorder, Sampler
 
 
 class Counting(Sampler):
@@ -40,3 +41,25 @@ def test_a_look_that_fails_fails_the_block_and_does_not_hide_what_failed_there()
         assert counting.enough.wait(30)
     with pytest.raises(ZeroDivisionError), Counting(breaks_at=3) as counting:
         1 / (not counting.enough.wait(30))
+
+
+class Listening(Recorder):
+    """Notes what comes, and waits for nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard, self.comes = [], queue.Queue()
+
+    def wake(self):
+        self.comes.put("the end")
+
+    def record(self):
+        while not self._over.is_set():
+            self.heard.append(self.comes.get(timeout=30))
+
+
+def test_one_that_waits_for_something_else_is_woken_at_the_end_of_the_block():
+    with Listening() as listening:
+        listening.comes.put("a word")
+    assert listening.heard[0] == "a word"
+    assert not listening._thread.is_alive()

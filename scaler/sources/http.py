@@ -1,9 +1,10 @@
 """How pages are fetched: by coroutines over one aiohttp session, and nothing that a page could do to its reader.
 
 No redirect is followed, no proxy or cookie used, a body of more than `max_bytes` is not read, packed or unpacked, a
-page has its time as a whole, however it drips, and an address that `targets.barred` refuses gets no request: an address
-is looked at before each, those of a name whenever it is looked up for a connection. A pod's page gets no credentials.
-What a page answers is in no error, but where a redirect leads: errors are shown to people who may not read that page.
+page has its time as a whole, however it drips, and an address that `targets.refused_address` refuses gets no request:
+an address is looked at before each, those of a name whenever it is looked up for a connection. A pod's page gets no
+credentials. What a page answers is in no error, but where a redirect leads: errors are shown to people who may not read
+that page.
 
 An endpoint has a session of its own, so that a connection which its rules let it open serves no other's page.
 

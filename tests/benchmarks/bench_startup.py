@@ -61,8 +61,8 @@ class Ours:
         if told is None or told.replicas is None:
             return Refusal("GetMetrics", "nothing was measured yet")
         replicas = told.replicas
-        if self.less_pending and told.asked > told.known.current:
-            replicas = max(told.known.current, told.asked - told.known.starting)
+        if self.less_pending and told.desired > told.target_status.current:
+            replicas = max(told.target_status.current, told.desired - told.target_status.starting)
         return Answer(replicas, active=told.active)
 
 

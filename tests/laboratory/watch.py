@@ -3,17 +3,15 @@
 `States` watches them in place of that, so it misses no state, and needs an API server that is there.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from itertools import pairwise, product
-from types import TracebackType
 from typing import Self
 
 import requests
 from laboratory.lab import Lab
 from laboratory.process import LabError
-from support.sampler import Sampler
+from support.sampler import Recorder, Sampler
 
 PAUSE = 0.25  # seconds between two looks; the HPA, the only one to lower, looks every 5
 
@@ -69,32 +67,41 @@ class Watch(Sampler):
 Counts = dict[str, int]  # replicas asked for, by Deployment
 
 
-class States:
+class States(Recorder):
     """Every state of some Deployments that the API server ever showed, from entering the block until leaving it.
 
     They have to be there when it is entered.
     """
 
     def __init__(self, lab: Lab, *names: str) -> None:
+        super().__init__()
         self.seen: list[tuple[float, Counts]] = []  # seconds since the start, and what it was from then on
         self._lab = lab
         self._names = names
         self._began = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="states", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        super().__enter__()
         self._lab.wait(lambda: len(self.newest()) == len(self._names), 30, "the first state of all")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        last = {"metadata": {"annotations": {"lab/watched": "until here"}}}  # an event more, for the thread to end by
+    def wake(self) -> None:
+        """Make an event more, for the watch to end by."""
+        last = {"metadata": {"annotations": {"lab/watched": "until here"}}}
         self._lab.api.patch("Deployment", self._names[0], last)
-        self._thread.join()
+
+    def record(self) -> None:
+        """Note every state that the watch shows."""
+        counts: Counts = {}
+        for item in self._lab.api.watch("Deployment", "default"):
+            if self._over.is_set():
+                return
+            name = item["metadata"]["name"]
+            if name not in self._names or counts.get(name) == item["spec"]["replicas"]:
+                continue
+            counts = {**counts, name: item["spec"]["replicas"]}
+            if len(counts) == len(self._names):
+                self.seen.append((time.monotonic() - self._began, counts))
 
     def newest(self) -> Counts:
         """Return what there is now."""
@@ -143,15 +150,3 @@ class States:
     def _near(steps: list[tuple[int, int]], place: int) -> set[int]:
         now = max(index for index, (since, _) in enumerate(steps) if since <= place)
         return {count for _, count in steps[max(now - 1, 0) : now + 2]}
-
-    def _run(self) -> None:
-        counts: Counts = {}
-        for item in self._lab.api.watch("Deployment", "default"):
-            if self._over.is_set():
-                return
-            name = item["metadata"]["name"]
-            if name not in self._names or counts.get(name) == item["spec"]["replicas"]:
-                continue
-            counts = {**counts, name: item["spec"]["replicas"]}
-            if len(counts) == len(self._names):
-                self.seen.append((time.monotonic() - self._began, counts))
