@@ -1,10 +1,10 @@
-"""Where the rules of the HPA begin to find something: what is just within each bound, and what is just beyond."""
+"""Where rules begin to find something: what is just within each bound, and what is just beyond."""
 
 import pytest
-from wiring.setups import Setup, ago, decisions
+from wiring.setups import Setup, ago, condition, decisions, pod
 
 from scaler.model.measurement import Replicas
-from scaler.wiring.rules import hpa
+from scaler.wiring.rules import hpa, keda, pods, scaled_object
 
 
 def found(rule, **changed):
@@ -94,6 +94,131 @@ def test_a_start_up_is_that_of_the_slowest_pod_that_did_not_restart():
     setup = Setup()
     setup.decisions = None
     assert hpa.startup_seconds(setup.picture()) == 100.0
-    for pod in setup.pods:
-        pod["status"]["containerStatuses"][0]["restartCount"] = 1
+    for one in setup.pods:
+        one["status"]["containerStatuses"][0]["restartCount"] = 1
     assert hpa.startup_seconds(setup.picture()) is None
+
+
+# ---- the ScaledObject ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "idle", "said", "count"),
+    [
+        (0, 1, None, "", ""),
+        (0, 0, None, "maxReplicaCount is below minReplicaCount", "2"),
+        (3, 2, None, "maxReplicaCount is below minReplicaCount", "4"),
+        (3, 3, None, "minReplicaCount and maxReplicaCount are both 3", "4"),
+        (1, 1, None, "minReplicaCount and maxReplicaCount are both 1", "2"),
+        (3, 4, None, "", ""),
+        (None, None, None, "", ""),
+        (99, None, None, "", ""),
+        (100, None, None, "minReplicaCount and maxReplicaCount are both 100", "101"),
+        (2, 9, 0, "", ""),
+        (2, 9, 1, "idleReplicaCount is 1", ""),
+        (2, 9, 2, "idleReplicaCount 2 is not below minReplicaCount 2", ""),
+        (0, 9, 0, "idleReplicaCount 0 is not below minReplicaCount 0", ""),
+    ],
+)
+def test_bounds_that_contradict_each_other(least, most, idle, said, count):
+    setup = Setup()
+    setup.spec.update({"minReplicaCount": least, "maxReplicaCount": most, "idleReplicaCount": idle})
+    told = scaled_object.bounds(setup.picture())
+    assert (told.what if told else "").startswith(said)
+    assert bool(told) is bool(said)
+    if count:
+        assert f'"maxReplicaCount":{count}' in told.repair
+
+
+@pytest.mark.parametrize(
+    ("every", "least", "idle", "told"),
+    [(60, 0, None, False), (61, 0, None, True), (None, 0, None, False), (61, 1, None, False), (61, 2, 0, True)],
+)
+def test_a_poll_a_minute_wakes_soon_enough(every, least, idle, told):
+    setup = Setup()
+    setup.spec.update({"pollingInterval": every, "minReplicaCount": least, "idleReplicaCount": idle})
+    assert (scaled_object.slow_wake(setup.picture()) is not None) is told
+    setup.trigger["type"] = "external-push"
+    assert scaled_object.slow_wake(setup.picture()) is None
+
+
+def test_what_a_poll_saw_may_be_as_old_as_the_usual_thirty_seconds():
+    setup = Setup()
+    setup.trigger["useCachedMetrics"] = True
+    setup.spec["pollingInterval"] = None
+    assert "up to 30 s ago" in scaled_object.cached(setup.picture()).what
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "it has no fallback"),
+        ({"replicas": 1}, "an outage of the metrics takes it to 1 replicas"),
+        ({"replicas": 0, "behavior": "currentReplicasIfHigher"}, "fallback.replicas is 0"),
+        ({"behavior": "currentReplicas"}, "fallback.replicas is 0"),
+        ({"replicas": 1, "behavior": "currentReplicas"}, ""),
+        ({"replicas": 1, "behavior": "currentReplicasIfHigher"}, ""),
+    ],
+)
+def test_a_fallback_takes_nothing_away(given, said):
+    setup = Setup()
+    setup.spec["fallback"] = given
+    told = scaled_object.fallback(setup.picture())
+    assert (told.what if told else "")[: len(said) or None] == said
+
+
+# ---- pods and KEDA -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("age", "told"), [(60, False), (61, True)])
+def test_a_pod_may_wait_a_minute_for_a_node(age, told):
+    setup = Setup()
+    waits = condition(
+        "PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    )
+    setup.pods.append(pod("llama-5d8f-z", ready=False, created=age, scheduled=waits))
+    said = pods.unschedulable(setup.picture())
+    assert (said is not None) is told
+    if said:
+        assert said.what == "1 pods wait for a node with a free GPU"
+
+
+@pytest.mark.parametrize(
+    ("grace", "longest", "repair"), [(None, 30, ""), (None, 31, "61"), (90, 90, ""), (90, 91, "121"), (0, None, "")]
+)
+def test_the_longest_request_ends_within_the_grace_of_its_pod(grace, longest, repair):
+    setup = Setup()
+    setup.target["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = grace
+    setup.longest = longest
+    said = pods.short_grace(setup.picture())
+    assert (said is not None) is bool(repair)
+    if said:
+        assert f'"terminationGracePeriodSeconds":{repair}' in said.repair
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"maxUnavailable": 0}, True),
+        ({"maxUnavailable": "0%"}, True),
+        ({"minAvailable": "100%"}, True),
+        ({"maxUnavailable": 1}, False),
+        ({"minAvailable": 1}, False),
+    ],
+)
+def test_a_budget_that_lets_no_pod_go(budget, told):
+    setup = Setup()
+    spec = {"selector": {"matchLabels": {"app": "llama"}}, **budget}
+    setup.objects["poddisruptionbudgets"] = [{"metadata": {"name": "llama", "namespace": "demo"}, "spec": spec}]
+    said = pods.disruption_budget(setup.picture())
+    assert (said.evidence if said else None) == (": ".join(map(str, *budget.items())) if told else None)
+    spec["selector"] = {"matchLabels": {"app": "other"}}
+    assert pods.disruption_budget(setup.picture()) is None
+
+
+@pytest.mark.parametrize(("age", "told"), [(59, False), (60, True)])
+def test_keda_has_a_minute_to_look_at_an_object(age, told):
+    setup = Setup()
+    setup.scaled["status"] = {}
+    setup.scaled["metadata"]["creationTimestamp"] = ago(age)
+    assert (keda.not_seen(setup.picture()) is not None) is told
