@@ -35,7 +35,7 @@ ROOMS = {  # room -> its modules, folders whose tests hold them, and others (or 
     "decision": ("*.py", "decision", "engine/test_groups.py engine/test_variants.py engine/test_engine.py"),
     "wiring": ("**/*.py", "wiring", ""),
     "sources": ("pages/aggregate.py", "sources/pages", ""),
-    "engine": ("turns.py", "engine", ""),
+    "engine": ("turns.py", "engine/test_turns.py", "engine/test_engine.py"),
 }
 MORE = {  # modules of which more are tried
     "decision/decide.py": 4, "decision/resolve.py": 4, "decision/evaluate.py": 4, "decision/certainty.py": 4,
@@ -107,7 +107,7 @@ def _room(
             places += drawn
             if drawn:
                 table[module] = [len(drawn), 0, 0, 0]
-        print(f"{folders[0]}: {len(places)} mutants of {len(table)} modules ...", flush=True)
+        print(f"{modules[0].partition('/')[0]}: {len(places)} mutants of {len(table)} modules ...", flush=True)
         lived = _lived(copy, folders, places)
         known = [place for place in lived if place.text in explained.get(place.module, set())]
         lived = [place for place in lived if place not in known]

@@ -194,7 +194,8 @@ class _Room:
 
 def _read_anew(copy: Path, folders: Sequence[str], place: Place) -> Outcome:
     """Try a mutant of what is reached while modules are read: on the tests that bear its name, then on those of its room."""
-    files = sorted(str(file) for folder in folders for file in (ROOT / "tests" / folder).rglob("test_*.py"))
+    paths = [ROOT / "tests" / folder for folder in folders]
+    files = sorted(str(file) for path in paths for file in ([path] if path.is_file() else path.rglob("test_*.py")))
     first = [file for file in files if own(place.module, file)]
     last = [file for file in files if file not in first]
 
