@@ -89,7 +89,7 @@ def _room(
     wider: list[str],
     count: int,
     seed: int,
-    explained: Mapping[str, set[str]],
+    explained: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[int]]:
     """Try the mutants of a room's modules: module -> tried, killed, lived, explained."""
     table: dict[str, list[int]] = {}
@@ -109,12 +109,15 @@ def _room(
                 table[module] = [len(drawn), 0, 0, 0]
         print(f"{modules[0].partition('/')[0]}: {len(places)} mutants of {len(table)} modules ...", flush=True)
         lived = _lived(copy, folders, places)
-        known = [place for place in lived if place.text in explained.get(place.module, set())]
+        known = [place for place in lived if place.text in explained.get(place.module, {})]
         lived = [place for place in lived if place not in known]
         if wider and lived:
             lived = _lived(copy, wider, lived)
     for place in known:
         table[place.module][3] += 1
+        print(
+            f"  explained: {place.module}:{place.line}: {place.text}: {explained[place.module][place.text]}", flush=True
+        )
     for place in lived:
         table[place.module][2] += 1
         print(f"  lives: {place.module}:{place.line}: {place.text}", flush=True)
@@ -137,14 +140,15 @@ def _lived(copy: Path, folders: list[str], places: list[Place]) -> list[Place]:
     return lived
 
 
-def _explained() -> dict[str, set[str]]:
-    """The changes that are explained, by module."""
+def _explained() -> dict[str, dict[str, str]]:
+    """The changes that are explained, by module: why no test can tell each from the original."""
     written = yaml.safe_load(EXPLAINED.read_text(encoding="utf-8")) or {}
-    return {module: {row["change"] for row in rows} for module, rows in written.items()}
+    return {module: {row["change"]: row["why"] for row in rows} for module, rows in written.items()}
 
 
 def _known(module: str) -> set[str]:
-    source = (ROOT / "scaler" / module).read_text(encoding="utf-8")
+    file = ROOT / "scaler" / module
+    source = file.read_text(encoding="utf-8") if file.exists() else ""
     return set(texts(source, ast.parse(source)))
 
 
