@@ -1,6 +1,6 @@
 """The cells of a run as one picture: `python tests/benchmarks/decisions/picture.py decisions.jsonl decisions.svg`.
 
-A panel for each cold start; a point for each policy: GPU-hours over the oracle's, and the share of requests that missed,
+A panel for each cold start, of the first cell's hardware; a point for each policy: GPU-hours over the oracle's, and the share of requests that missed,
 in the mean over the traces that all policies of the panel were run on. Bars go from the least to the most of the seeds,
 where there is more than one. Nearer to the lower left corner is better, and whoever has nobody there is on the edge.
 """
@@ -77,7 +77,8 @@ def text(x, y, words, size=10, colour="#222222"):
 
 def main():
     source, target = map(Path, sys.argv[1:3])
-    cells = [json.loads(row) for row in source.read_text().splitlines()]
+    everything = [json.loads(row) for row in source.read_text().splitlines()]
+    cells = [one for one in everything if one["hardware"] == everything[0]["hardware"]]
     names = sorted({one["policy"] for one in cells})
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     startups = sorted({one["startup"] for one in cells if one["policy"] == "oracle"})
