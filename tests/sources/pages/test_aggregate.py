@@ -102,6 +102,16 @@ def test_two_pages_of_one_pod_add_up():
     assert (read(pages).value, read(pages).answered) == (8.0, 1)
 
 
+def test_models_that_a_gateway_writes_in_lower_case_are_each_found_by_their_own_name():
+    name = find("dynamo", "queued").metrics[0].name
+    samples = list(scan(f'{name}{{model="llama"}} 3\n{name}{{model="qwen"}} 5\n'.encode(), {name}))
+    page = PageResult(Page("http://f:1/", {}), {name: samples}, lambda _window: {}, "", known=True)
+    models = {"Llama": 3.0, "llama": 3.0, "Qwen": 5.0, "QWEN": 5.0, "other": None}
+    asks = {one: SignalAsk("pages", "dynamo", "queued", (("namespace", "demo"), ("model", one))) for one in models}
+    found = measure(list(asks.values()), [page], Endpoint("pages").dialect, 50.0, 50.0, "pages")
+    assert {one: found[ask].value for one, ask in asks.items()} == models
+
+
 def test_the_list_s_labels_stand_over_the_page_s_own():
     pages = [visit("http://p:1/", f'{NAME}{{model_name="m",namespace="demo"}} 7', namespace="other")]
     assert read(pages).value is None
