@@ -99,12 +99,12 @@ class Endpoint:
     key_file: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as X-Scope-OrgID; may hold secrets
     matchers: Mapping[str, str] = field(default_factory=dict)  # added to every selector, such as cluster -> eu-1
-    labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Dialect
+    labels: Mapping[str, str] = field(default_factory=dict)  # our name of a label -> the endpoint's; see Naming
     metric_name_colons: Colons = True  # in the names of metrics; False: underscores in their place; dots: dots
     metric_name_prefix: str = ""  # what a scrape writes before the names of engines' and gateways' metrics
     up_selector: str = "up"  # a selector of what is there whenever the endpoint works; 0 for targets that fail
-    scrape_labels: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart; see Dialect
-    pod_pages: PodPagesMeaning | None = None  # what the pages of one pod are to each other; see Dialect
+    scrape_labels: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart; see Naming
+    pod_pages: PodPagesMeaning | None = None  # what the pages of one pod are to each other; see Naming
     stale_after: float = 90.0  # seconds; older samples are not certain, and pods silent for longer are gone
     max_series: int = 20_000  # of one answer
     max_bytes: int = 8 * 1024 * 1024  # of one answer, unpacked

@@ -117,7 +117,7 @@ class PrometheusSource:
         self._apart = Apart()
         self._hints: dict[SignalAsk, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
-        self._language: dict[str, bool] = {}  # what PromQL the server was found to know or not, by field of Dialect
+        self._language: dict[str, bool] = {}  # what PromQL the server was found to know or not, by field of Naming
         self._looked_at: float | None = None  # when that was asked
 
     def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
