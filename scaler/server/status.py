@@ -98,18 +98,25 @@ class Boundary:
                 return reply
             except ScalerError as error:
                 code = error.code
-                await context.abort(grpc.StatusCode[code], _detail(error))
+                await _abort(context, code, _detail(error))
             except grpc.aio.InternalError:  # from the connection, when a word cannot be sent any more
                 raise asyncio.CancelledError from None
             except Exception:
                 code = "INTERNAL"
                 logger.exception("a call failed", extra={"method": method})
-                await context.abort(grpc.StatusCode.INTERNAL, FAULT)
+                await _abort(context, code, FAULT)
             finally:
                 self.under_way -= 1
                 observe(method, code, max(clock() - started, 0.0))
 
         return answer
+
+
+async def _abort(context: Any, code: str, detail: str) -> None:
+    try:
+        await context.abort(grpc.StatusCode[code], detail)
+    except grpc.aio.InternalError:  # its client is gone already
+        raise asyncio.CancelledError from None
 
 
 def _detail(error: ScalerError) -> str:

@@ -249,3 +249,12 @@ async def test_three_hundred_streams_of_one_workload_wake_and_go_without_a_trace
             stream.cancel()
         await until(lambda: len(w.servers[0].streams) == 0)
         assert await is_answered(stub)
+
+
+async def test_more_calls_at_once_than_grpc_keeps_by_itself_are_all_answered():
+    """As after a restart. gRPC cancels some of those that it has not taken in, where these are more than 1,000."""
+    async with world(BUSY) as w, contextlib.AsyncExitStack() as stack:
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        stubs = [await stack.enter_async_context(client(w.address, options=own)) for _ in range(10)]
+        asked = [stubs[number % 10].GetMetricSpec(ref(name=f"w{number}")) for number in range(1500)]
+        assert {answer.metricSpecs[0].targetSize for answer in await asyncio.gather(*asked)} == {1}
