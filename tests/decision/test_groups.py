@@ -242,3 +242,28 @@ def test_without_an_order_nobody_asks_who_is_ready():
     decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
     decided = changed(decided, "encode", target_status=Replicas(2, None, 0, 0, 1000))
     assert [one.group.reasons for one in decide_groups(decided).values()] == [(), (), ()]
+
+
+def test_two_objects_that_are_one_output_are_named():
+    decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
+    decode = decided[requests()["decode"]]
+    twin = replace(decode, spec=replace(decode.spec, key=replace(decode.spec.key, name="twin")))
+    decided[Request("team", "twin", (("formula", "three"), ("output", "decode")))] = twin
+    assert "decode and twin are each its decode" in decide_groups(decided)[requests()["prefill"]].reason
+
+
+def test_in_an_order_replicas_that_are_there_count_and_not_what_was_told():
+    file = parse_file({**TREE, "order": ["encode", "prefill", "decode"]}, "three.yaml")
+    rows = {
+        "encode": ("certain", (2, True), 2),
+        "prefill": ("certain", (2, True), 0),
+        "decode": ("certain", (4, True), 0),
+    }
+    decided = {
+        request: replace(decision, spec=bind(file, parse_trigger(request), Defaults()))
+        for request, decision in moment(rows).items()
+    }
+    decided = changed(decided, "decode", minimum_answer=9)
+    told_now = {request.name: decision for request, decision in decide_groups(decided).items()}
+    assert told_now["decode"].replicas == 0, "prefill is not ready yet"
+    assert "decode: 0 of 4 until encode and prefill are ready" in told_now["decode"].reason
