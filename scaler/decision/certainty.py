@@ -35,8 +35,9 @@ def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confi
     spec, state, now = tick.spec, tick.state, tick.now
     certain = not evaluation.problems
     since = (now if state.complete_since is None else state.complete_since) if certain else state.complete_since
-    seen = 0.0 if since is None else min(now - since + spec.interval, spec.memory)
-    memory_complete = certain and not stalled and seen >= (spec.window if spec.for_jobs else spec.memory)
+    memory = spec.memory
+    seen = 0.0 if since is None else min(now - since + spec.interval, memory)
+    memory_complete = certain and not stalled and seen >= (spec.window if spec.for_jobs else memory)
     begun = state.certain.at if state.certain else now if state.started is None else state.started
     return Confidence(
         certain=certain,

@@ -49,12 +49,12 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         The next state, and the decision with its whole explanation.
     """
     tick = Tick(spec, expire(spec, state, now), inputs, now)
-    evaluation = evaluate(tick)
+    past = past_of(tick)
+    evaluation = evaluate(tick, past.took)
     room = capacity(spec.capacity, inputs, now)
     owed, on_the_way = starting_credit(spec.patience, tick.state.owed, inputs, room, now)
     stalled = doubt(spec, evaluation.standing, evaluation.activity_signals, now)
     confidence = confidence_in(tick, evaluation, stalled=bool(stalled))
-    past = past_of(tick)
     slow = _slow(tick, past, confidence)
     due = _clamp(evaluation.desired, on_the_way)
     bounds = scheduled(spec.schedule, now) if spec.schedule else None

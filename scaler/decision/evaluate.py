@@ -43,8 +43,8 @@ class Evaluation:
     problems: tuple[str, ...]
 
 
-def evaluate(tick: Tick) -> Evaluation:
-    """From what the sources said to the replicas that are desired."""
+def evaluate(tick: Tick, took: float | None) -> Evaluation:
+    """From what the sources said to the replicas that are desired; `took`: seconds of a start-up, where learnt."""
     spec, state, inputs, now = tick.spec, tick.state, tick.inputs, tick.now
     facts = tuple(resolve_input(tick, item, inputs.readings.get(item.name)) for item in spec.inputs)
     activity_signals = tuple(
@@ -62,7 +62,7 @@ def evaluate(tick: Tick) -> Evaluation:
     unmeasured = tuple(fact.name for fact in doubtful if fact.newest is None)
     left_out = () if value is None else unmeasured
     activation = _activation(spec, value, facts, scope, problems)
-    seen = _seen(tick, value, activation, scope, problems)
+    seen = _seen(tick, value, activation, scope, problems, took)
     policy, outcome = _policy(tick, seen, problems)
     desired = _desired(spec, value, outcome, problems)
     policy = state.policy if doubtful else policy
@@ -127,7 +127,12 @@ def _evaluate(program: Program, scope: Mapping[str, float | None], problems: lis
 
 
 def _seen(
-    tick: Tick, value: float | None, activation: bool | None, scope: Mapping[str, float | None], problems: list[str]
+    tick: Tick,
+    value: float | None,
+    activation: bool | None,
+    scope: Mapping[str, float | None],
+    problems: list[str],
+    took: float | None,
 ) -> PolicyInput | None:
     """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
     spec, known, algorithm = tick.spec, tick.inputs.replicas, tick.spec.algorithm
@@ -146,7 +151,8 @@ def _seen(
             load = min(load, float(known.current))
     metrics = {}
     for text, program in spec.policy_programs.items():
-        metric = _evaluate(program, scope, problems)
+        bare = program.read(scope)
+        metric = _evaluate(program, scope, problems) if bare is None else bare
         if metric is None:
             return None
         metrics[text] = metric
@@ -162,7 +168,7 @@ def _seen(
         ready=known.ready,
         maximum=known.maximum,
         each=spec.metric_type == "Value",
-        took=past_of(tick).took,
+        took=took,
     )
 
 
@@ -201,14 +207,15 @@ def _activation(
     problems: list[str],
 ) -> bool | None:
     """Whether the activation is true; None where it is not known, since what was not measured may make it true."""
-    read = spec.program.names if isinstance(spec.activation, float) else spec.activation.names
-    doubtful = any(fact.problem and fact.name in read for fact in facts)
     if isinstance(spec.activation, float):
-        holds = value is not None and value > spec.activation
-        return holds or (None if doubtful or value is None else False)
-    try:
-        return bool(spec.activation.evaluate(scope)) or (None if doubtful else False)
-    except EvaluationError as error:
-        if value is not None:
-            problems.append(f"activation: {error}")
-        return None
+        read, holds = spec.program.names, None if value is None else value > spec.activation
+    else:
+        read = spec.activation.names
+        try:
+            holds = bool(spec.activation.evaluate(scope))
+        except EvaluationError as error:
+            holds = None
+            if value is not None:
+                problems.append(f"activation: {error}")
+    doubtful = holds is False and any(fact.problem and fact.name in read for fact in facts)
+    return None if doubtful else holds

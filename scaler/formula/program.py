@@ -62,16 +62,22 @@ class Program:
         Raises:
             EvaluationError: division by zero, overflow, nil where a number is needed, ... where it is reached.
         """
-        if self._bare is not None:
-            name, stand_in = self._bare
-            measured = values.get(name)
-            bare = stand_in if measured is None else float(measured)
-            if bare is not None and isfinite(bare):
-                return bare
+        bare = self.read(values)
+        if bare is not None:
+            return bare
         try:
             return self._accept(Evaluator(self._inputs(values)).run(self._lowered.code))
         except EvaluationError as error:
             raise EvaluationError(self._explain(str(error), values)) from None
+
+    def read(self, values: Mapping[str, float | None]) -> float | None:
+        """Read the value of a formula that is one name; None where it is more, or comes to no finite number."""
+        if self._bare is None:
+            return None
+        name, stand_in = self._bare
+        measured = values.get(name)
+        bare = stand_in if measured is None else float(measured)
+        return bare if bare is not None and isfinite(bare) else None
 
     def trace(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, tuple[Step, ...]]:
         """Evaluate the formula and tell every step; never raises.

@@ -252,14 +252,13 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
         return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     state = _kind(state, seen, now)
-    if now - state.fitted >= REFITTED:
-        state = replace(state, seats=_seats(seen, measured))
+    configured = _seats(seen, measured) if now - state.fitted >= REFITTED else state.seats
     samples, minute = _sampled(state, work, measured, seen, now)
     season, expected = _season(state, measured, startup, now)
     busiest = _busiest(state.busiest, samples[-1].in_flight, now)
     lately = _lately(samples, measured, now)
     known = _speed(state.speed.of(work), samples, measured, lately, now)
-    state = replace(state, work=work, samples=samples, season=season, busiest=busiest, speed=known)
+    state = replace(state, work=work, samples=samples, season=season, busiest=busiest, speed=known, seats=configured)
     load = state.speed.work
     longest = _means(samples, now, MEMORY)[0]
     level, window = _level(state, longest, now)
@@ -475,13 +474,11 @@ def _checked(spec: Slo, state: SloState, forecast: Forecast, minute: Flow, start
         return state
     due = [one for one in state.forecasts if one.at <= now - lead]
     kept = state.forecasts[max(len(due) - 1, 0) :]
-    state = replace(state, forecasts=(*kept, forecast))
-    if not due:
-        return state
-    foretold, came = (_loads(spec, state, flow) for flow in (due[-1].level, minute))
-    if foretold <= 0 or came <= 0:
-        return state
-    return replace(state, pairs=curve.remembered(state.pairs, foretold, came, due[-1].slope, CHECKS))
+    pairs, came = state.pairs, _loads(spec, state, minute)
+    foretold = _loads(spec, state, due[-1].level) if due else 0.0
+    if foretold > 0 and came > 0:
+        pairs = curve.remembered(pairs, foretold, came, due[-1].slope, CHECKS)
+    return replace(state, forecasts=(*kept, forecast), pairs=pairs)
 
 
 def _loads(spec: Slo, state: SloState, flow: Flow) -> float:
@@ -506,13 +503,13 @@ def _evidence(
     served = _loads(spec, state, minute if span == MINUTE else _means(state.samples, now, span)[0])
     if missed is None or ready <= 0 or passed <= 0 or served <= 0 or measured["requests_per_second"] <= 0:
         return state
-    fault = state.fault.left(now, stay if stay > MINUTE else 0.0)
+    held = state.fault.left(now, stay if stay > MINUTE else 0.0)
     each, shown = served / ready, state.speed.shown(lately.speed, spec.itl)
     if lately.queued:
         each = max(each, shown)
     elif lately.steady:
         each += speed.sure(lately.running) * (shown - each)
-    load = max(each, fault)
+    load = max(each, held)
     blamed = state.fault if load > each else Fault(now, load)
     queued = max(sample.waits, first.waits) > QUEUED * ready
     long = stay > MINUTE and missed > 1 - spec.share
@@ -522,13 +519,12 @@ def _evidence(
     if missed < 1 - WELL:
         trusted = max(trusted, each)
     used = spent(state.spent, measured["requests_per_second"], missed, passed, 1 - spec.share)
-    state = replace(state, counts=counts, spent=used, trusted=trusted, fault=blamed if queued or long else NO_FAULT)
-    if now - state.fitted >= REFITTED:
-        since = 0.0 if state.fitted == -math.inf else now - state.fitted
+    fault, known, fitted = blamed if queued or long else NO_FAULT, state.curve, state.fitted
+    if now - fitted >= REFITTED:
+        since = 0.0 if fitted == -math.inf else now - fitted
         counts = curve.faded(counts, since, load if surprised else None)
-        least = _least(spec, state)
-        state = replace(state, counts=counts, curve=curve.curve(counts, least), fitted=now)
-    return state
+        known, fitted = curve.curve(counts, _least(spec, state)), now
+    return replace(state, counts=counts, spent=used, trusted=trusted, fault=fault, curve=known, fitted=fitted)
 
 
 def _least(spec: Slo, state: SloState) -> float:
