@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests .venv/bin/python -m engines.lab.bench_pair [FOLDER]      15 minutes; what was recorded goes to FOLDER
 
-Real KEDA and HPA scale real vLLM between one and two replicas, first with a target of 10 requests a replica, then of 20. So
+Real KEDA and HPA scale real vLLM between one and two replicas, first with a target of 4 requests a replica, then of 8. So
 many clients as LOAD says send a request as soon as their last one is answered. From what Prometheus has of the first
 run the replicas of both are foretold, and held against those that there were.
 """
@@ -29,8 +29,8 @@ from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import scaled_object
 
 NAME, LIMIT, TOKENS = "vllm", 12, 300
-TARGETS = {"before": "10", "after": "20"}
-LOAD = ((60.0, 5), (150.0, 14), (150.0, 5))  # seconds, clients at a time
+TARGETS = {"before": "4", "after": "8"}
+LOAD = ((60.0, 3), (150.0, 7), (150.0, 3))  # seconds, clients at a time; 8 are a batch
 SYNC, SCRAPE, WARMUP = 15, 5, 60  # seconds
 CALM = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}}}
 BOUNDS = {"minReplicaCount": 1, "maxReplicaCount": 2, "pollingInterval": 15, "cooldownPeriod": 30, "advanced": CALM}
