@@ -56,6 +56,7 @@ class Setting:
     fleet: FleetSpec
     hardware: object
     startup: float
+    past: tuple = ()  # the days before: none
 
 
 class Cell:
