@@ -8,6 +8,7 @@ Used by `llm-scaler serve`, and by the demo, which brings a world of its own.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -47,6 +48,8 @@ CLUSTER_INTERVAL = 1.0  # seconds between two pictures of the cluster
 ACCESS_INTERVAL = 30.0  # seconds between two tries to reach Kubernetes at all
 ENDPOINT_INTERVAL = 30.0  # seconds between two tries of the endpoints
 SWITCH_INTERVAL = 0.0005  # seconds after which a thread that reads answers lets the event loop go on
+GARBAGE_INTERVAL = 600.0  # seconds between two looks through all of the memory for what nothing needs any more
+NEVER = 1_000_000_000  # younger collections, before Python looks through all of the memory by itself
 CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
 
 Part = Callable[[], Awaitable[None]]
@@ -105,7 +108,7 @@ class Service:
         Raises:
             ExceptionGroup: what ended the part.
         """
-        parts: list[Part] = [self._decide, self._watch, self._try_endpoints]
+        parts: list[Part] = [self._decide, self._watch, self._try_endpoints, _free_what_is_old]
         if self._kube:
             parts.append(partial(self._look, self._kube))
         async with asyncio.TaskGroup() as group:
@@ -189,6 +192,16 @@ class Service:
                 logger.error("formula file not in force", extra={"file": name, "problem": problem})
             _say_what_was_read(catalog)
             self.engine.update_catalog(catalog)
+
+
+async def _free_what_is_old() -> None:
+    """Free what has lived for long and is in circles, now and then: each time nobody is answered for some 0.1 s.
+
+    What is young, nearly all of it, Python frees all the while, in less than a millisecond.
+    """
+    while True:
+        await asyncio.sleep(GARBAGE_INTERVAL)
+        gc.collect()
 
 
 def _say_what_was_read(catalog: Catalog) -> None:
@@ -280,6 +293,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
     logs.configure(settings.log.level, settings.log.format)
     _allow_all_files()
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _stop_for_no_garbage()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -289,6 +303,13 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
         await service.run(stopped)
     finally:
         await service.stop()
+
+
+def _stop_for_no_garbage() -> None:
+    """Leave looking through all memory to a part of the service: Python does so just when many workloads come."""
+    gc.freeze()  # what was imported is needed until the end
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, NEVER)
 
 
 def _allow_all_files() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from server.pages import get
 from support.kubernetes_objects import deployment, pod, scaled_object
 from support.kubernetes_server import Server
 
-from scaler.cli.serve import Service
+from scaler.cli.serve import Service, _stop_for_no_garbage
 from scaler.config.settings import read_settings
 
 PATIENCE = 20.0  # seconds; a part that fails is seen at once
@@ -112,3 +113,22 @@ async def test_an_odd_object_leaves_the_picture_fresh_and_the_others_in_it(servi
     stopped.set()
     await asyncio.wait_for(running, PATIENCE)
     await service.stop()
+
+
+def test_while_many_workloads_come_python_does_not_stop_to_look_through_all_memory():
+    before, looked = gc.get_threshold(), []
+
+    def note(phase, about):
+        looked.append((phase, about["generation"]))
+
+    gc.callbacks.append(note)
+    try:
+        _stop_for_no_garbage()
+        kept = [[number] for number in range(500_000)]
+        assert len(kept) == 500_000
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*before)
+        gc.unfreeze()
+    assert ("start", 0) in looked, "what is young is looked at"
+    assert ("start", 2) not in looked
