@@ -293,7 +293,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
     logs.configure(settings.log.level, settings.log.format)
     _allow_all_files()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    _stop_for_no_garbage()
+    stop_for_no_garbage()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -305,7 +305,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
         await service.stop()
 
 
-def _stop_for_no_garbage() -> None:
+def stop_for_no_garbage() -> None:
     """Leave looking through all memory to a part of the service: Python does so just when many workloads come."""
     gc.freeze()  # what was imported is needed until the end
     young, middle, _ = gc.get_threshold()

@@ -11,6 +11,7 @@ import math
 import statistics
 import time
 
+from scaler.cli.serve import stop_for_no_garbage
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
@@ -48,6 +49,7 @@ def bound(name):
 
 
 def main():
+    stop_for_no_garbage()  # as in the service
     for name in ("queue-depth", "slo"):
         spec = bound(name)
         phases = []

@@ -10,7 +10,7 @@ from server.pages import get
 from support.kubernetes_objects import deployment, pod, scaled_object
 from support.kubernetes_server import Server
 
-from scaler.cli.serve import Service, _stop_for_no_garbage
+from scaler.cli.serve import Service, stop_for_no_garbage
 from scaler.config.settings import read_settings
 
 PATIENCE = 20.0  # seconds; a part that fails is seen at once
@@ -123,7 +123,7 @@ def test_while_many_workloads_come_python_does_not_stop_to_look_through_all_memo
 
     gc.callbacks.append(note)
     try:
-        _stop_for_no_garbage()
+        stop_for_no_garbage()
         kept = [[number] for number in range(500_000)]
         assert len(kept) == 500_000
     finally:
