@@ -65,7 +65,8 @@ def test_an_outage_of_ten_minutes_leaves_no_memory_thread_or_task_behind():
         await ticks(TICKS - 30)
         after = held()
         assert after[0] < before[0] + MORE
-        assert after[1:] == before[1:]
+        assert after[1] <= before[1], "threads"
+        assert after[2] == before[2], "tasks"
         source.hangs = False
         said = await ticks(2)
         assert {(one.certainty, one.replicas) for one in said[-1]} == {("certain", 4)}
