@@ -79,7 +79,8 @@ def lower(tree: Node) -> Lowered:
 
 def _cost(code: ast.expr) -> int:
     """The steps of an evaluation at most. Only what makes an array or runs a closure takes more than one a node."""
-    nodes = list(ast.walk(code))
+    # Newer Pythons say of each name that it is read (ast.Load), which is no step.
+    nodes = [node for node in ast.walk(code) if not isinstance(node, ast.expr_context)]
     calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     greedy = calls & _MAKES_ARRAYS or any(isinstance(node, ClosureExpr) for node in nodes)
     return len(nodes) + (MAX_WORK if greedy else 0)

@@ -341,6 +341,8 @@ async def test_a_certificate_that_was_renewed_is_taken(tmp_path):
     async def answer(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx 1\n")
+        await writer.drain()
+        writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     page = Page(f"https://gateway.team:{server.sockets[0].getsockname()[1]}/", ip="127.0.0.1")
