@@ -18,6 +18,7 @@ START, TICK, TICKS = 100_000.0, 5.0, 120
 FORMULA = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\nidleFor: 30s\n"
 WORKLOADS = [Request("team", f"w{number}", (("formula", "load"),)) for number in range(3)]
 MORE = 50_000  # bytes that may come and go
+BEGUN = 8  # threads that a pool may begin late; one left behind by each tick would be many more
 
 
 class Source:
@@ -65,7 +66,7 @@ def test_an_outage_of_ten_minutes_leaves_no_memory_thread_or_task_behind():
         await ticks(TICKS - 30)
         after = held()
         assert after[0] < before[0] + MORE
-        assert after[1] <= before[1], "threads"
+        assert after[1] <= before[1] + BEGUN, "threads"
         assert after[2] == before[2], "tasks"
         source.hangs = False
         said = await ticks(2)
