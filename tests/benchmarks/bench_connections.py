@@ -64,11 +64,16 @@ async def connections(address: str, count: int, said) -> list:
     return opened
 
 
-async def silent(address: str, count: int) -> str:
-    opened = await connections(address, count, lambda _number: hello())
+async def kept(opened: list) -> None:
+    """Let connections stay for a while, and end them."""
     await asyncio.sleep(KEPT)
     for writer in opened:
         writer.close()
+
+
+async def silent(address: str, count: int) -> str:
+    opened = await connections(address, count, lambda _number: hello())
+    await kept(opened)
     return f"{len(opened)} connections"
 
 
@@ -77,9 +82,7 @@ async def unread(address: str, count: int) -> str:
         return hello(window=0) + b"".join(call("StreamIsActive", ref(), stream) for stream in range(1, 200, 2))
 
     opened = await connections(address, count // 100, said)
-    await asyncio.sleep(KEPT)
-    for writer in opened:
-        writer.close()
+    await kept(opened)
     return f"{count} streams on {len(opened)} connections"
 
 
@@ -89,9 +92,7 @@ async def resets(address: str, count: int) -> str:
         return hello() + b"".join(call("IsActive", ref(), stream) + reset(stream) for stream in streams)
 
     opened = await connections(address, count // 100, said)
-    await asyncio.sleep(KEPT)
-    for writer in opened:
-        writer.close()
+    await kept(opened)
     return f"{count} calls on {len(opened)} connections"
 
 

@@ -12,7 +12,6 @@ foretold, with the requests that its counters show on a simulated fleet. That ma
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import yaml
+from laboratory import replay
 from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import model, scaled_object
@@ -77,36 +77,11 @@ def backtest(
     lab: Lab | None, folder: Path, name: str, span: tuple[float, float], others: Mapping[str, Path]
 ) -> dict[str, Any]:
     """Run the command on the past of one model, with the others' objects as candidates; without a cluster on its record."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("LLM_SCALER_")}
-    env |= {"LLM_SCALER_DEFAULTS_INTERVAL": "1s", "LLM_SCALER_DEFAULTS_SCALE_DOWN": "off"}
-    env |= {"LLM_SCALER_DEFAULTS_HOLD_FOR": "60s", "LLM_SCALER_DEFAULTS_IDLE_FOR": "10s"}
-    moments = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in span]
-    words = [sys.executable, "-m", "scaler", "backtest", f"default/{name}"]
     kept = str(folder / f"{name}.json.gz")
-    if lab:
-        words += ["--prometheus", lab.prometheus_url, "--kubeconfig", str(lab.kubeconfig)]
-        words += ["--from", moments[0], "--to", moments[1], "--record", kept]
-    else:
-        words += ["--read", kept]
-    words += [
-        "--step",
-        "1s",
-        "--hpa-sync",
-        f"{SYNC}s",
-        "--scrape",
-        f"{SCRAPE}s",
-        "--warmup",
-        f"{WARMUP}s",
-        "--hardware",
-        ROW,
-    ]
-    words += ["--model", name, "--html", str(folder / f"{name}.html")]
-    words += [word for path in others.values() for word in ("--candidate", str(path))]
-    done = subprocess.run(
-        [*words, "--anyway", "-o", "json"], env=env, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
+    where = [*replay.of(lab, span), "--record", kept] if lab else ["--read", kept]
+    looked = ["--hpa-sync", f"{SYNC}s", "--scrape", f"{SCRAPE}s", "--warmup", f"{WARMUP}s", "--hardware", ROW]
+    candidates = [word for path in others.values() for word in ("--candidate", str(path))]
+    return replay.backtest(name, *where, *looked, "--model", name, "--html", str(folder / f"{name}.html"), *candidates)
 
 
 def main() -> None:

@@ -14,6 +14,14 @@ def play(scenario):
     asyncio.run(asyncio.wait_for(scenario, 20))
 
 
+def _established(budget):
+    """One that somebody was served by for a minute."""
+    gate = Admission(budget)
+    for now in (1000.0, 1030.0, 1060.0):
+        gate.served(now)
+    return gate
+
+
 def _work():
     """Take a slice of the loop."""
     until = time.monotonic() + SLICE
@@ -84,9 +92,7 @@ def test_what_is_new_has_all_of_the_loop_until_somebody_was_served_for_a_minute_
 
 def test_known_workloads_are_worked_on_while_new_ones_rest():
     async def scenario():
-        gate = Admission(2.0)
-        for now in (1000.0, 1030.0, 1060.0):
-            gate.served(now)
+        gate = _established(2.0)
         done = []
 
         async def work(namespace, known):
@@ -106,9 +112,7 @@ def test_known_workloads_are_worked_on_while_new_ones_rest():
 
 def test_a_new_workload_that_has_no_turn_within_a_call_is_told_so():
     async def scenario():
-        gate = Admission(0.05)
-        for now in (1000.0, 1030.0, 1060.0):
-            gate.served(now)
+        gate = _established(0.05)
 
         async def come():
             await gate.newcomer("red")

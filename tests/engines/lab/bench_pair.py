@@ -9,7 +9,6 @@ run the replicas of both are foretold, and held against those that there were.
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from engines.install import installed
 from engines.lab.kubelet import Kubelet
 from engines.lab.objects import PORT, START, engine, gateway
 from engines.servers import MODEL
+from laboratory import replay
 from laboratory.api import Object
 from laboratory.lab import Lab
 from laboratory.llm_scaler import LlmScaler
@@ -81,22 +81,14 @@ def run(lab: Lab, scaled: Object, kubelet: Kubelet) -> tuple[float, float]:
 
 def backtest(lab: Lab, folder: Path, name: str, span: tuple[float, float]) -> dict[str, Any]:
     """Run the command on the past under one setting, with the other one as the candidate."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("LLM_SCALER_")}
-    env |= {"LLM_SCALER_DEFAULTS_INTERVAL": "1s", "LLM_SCALER_DEFAULTS_SCALE_DOWN": "off"}
-    env |= {"LLM_SCALER_DEFAULTS_HOLD_FOR": "60s", "LLM_SCALER_DEFAULTS_IDLE_FOR": "10s"}
-    moments = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in span]
     (other,) = set(TARGETS) - {name}
-    words = (
-        *(sys.executable, "-m", "scaler", "backtest", f"default/{NAME}"),
-        *("--prometheus", lab.prometheus_url, "--kubeconfig", str(lab.kubeconfig)),
+    return replay.backtest(
+        NAME,
+        *(*replay.of(lab, span), "--record", str(folder / f"{name}.json.gz")),
         *("--file", str(folder / f"{name}.yaml"), "--candidate", str(folder / f"{other}.yaml")),
-        *("--from", moments[0], "--to", moments[1], "--record", str(folder / f"{name}.json.gz")),
-        *("--step", "1s", "--hpa-sync", f"{SYNC}s", "--scrape", f"{SCRAPE}s", "--warmup", f"{WARMUP}s"),
-        *("--html", str(folder / f"{name}.html"), "--anyway", "-o", "json"),
+        *("--hpa-sync", f"{SYNC}s", "--scrape", f"{SCRAPE}s", "--warmup", f"{WARMUP}s"),
+        *("--html", str(folder / f"{name}.html")),
     )
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=600, check=False)
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
 
 
 def report(told: Mapping[str, Any]) -> None:
