@@ -1,28 +1,20 @@
 """Say the SLO, get the replicas: what a replica carries is learnt, and so is the margin; no target is set.
 
-    load      tokens a second, of answers and of prompts: what is worked off and what piles up
+    load      tokens a second, of answers and of prompts: what is worked off and what piles up (samples.py)
     edge      the load of a replica at which a request has just the speed that was promised (speed.py), foretold from
               the speed that requests have now; loads are counted in replicas at their edge
-    level     the mean load over 5 minutes, or that of 15, 30, 60 or 120 s where it is another by two standard errors
+    level     the load that is believed: the mean over 5 minutes, or a shorter one that is surely another (samples.py)
+    late      the share of requests that miss, and the load that made them late (lateness.py)
     curve     the share that misses, by the load of a replica (curve.py): learnt from the engine's histograms
-    margin    what came one start-up after a load like this one, in the last hours
-    need      the fewest replicas with which no more than `1 - share` is expected to miss, over curve and margin
+    margin    what came one start-up after a load like this one, in the last hours (margin.py)
+    budget    what the last hours left of `1 - share` may miss now, and at least half of that (allowance.py)
+    need      the fewest replicas with which no more than the budget is expected to miss, over curve and margin
 
     the level 5.2 replicas at their edge, a replica carries 0.8 of that at this SLO, 0.65 with the margin: 8 replicas
 
 What waits beyond two requests a replica adds the replicas that clear it in half a start-up (at least 2 minutes), less
-those that have room. A replica is never tried with more than twice the highest load that it was seen to carry well, so
-that an edge that is foretold wrongly is found in steps. More replicas than twice as many as there were requests in
-flight are not asked for, since they would stand idle. Down it goes no lower than the greatest need of one start-up
-(decision/pace.py).
-
-What the last hours left of `1 - share` may miss now (allowance.py), and at least half of that, since what misses at any
-load is no reason for replicas. While requests queue, what misses is the fault of the load that made them queue, not of
-the load now: it counts for that one, of which a minute forgets the half, since a queue that stays is one of too few
-replicas. Where answers take longer than a minute, those that end now ran under the load of the time before: it is that
-load which they tell of, the late ones of the highest since the first was late.
-An answer of few tokens is late per token by one slow step, which nobody notices. So the time per token is taken over 32
-tokens at least: of those late by the engine's histogram, the share counts whose answers take longer than 32 such times.
+those that have room. More replicas than twice as many as there were requests in flight are not asked for, since they
+would stand idle. Down it goes no lower than the greatest need of one start-up (decision/pace.py).
 
 Before anything is known of a replica, it begins with what the engine's configuration tells (prior.py).
 
@@ -39,53 +31,54 @@ In tests/benchmarks/decisions it is compared with its peers and with an oracle.
 """
 
 import math
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaler.model.fields import Fields, duration, number, seconds
 from scaler.policy import speed
 from scaler.policy.allowance import Spent, allowed, spent
+from scaler.policy.lateness import NO_FAULT, Fault, share_late
 from scaler.policy.outcome import TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.prior import FIRST, Seats, seats
 from scaler.policy.recall import Past, Recall
+from scaler.policy.samples import (
+    LONGEST_STARTUP,
+    MEMORY,
+    MINUTE,
+    QUEUED,
+    Busiest,
+    LastMinute,
+    Samples,
+    busiest_since,
+    last_minute,
+    level_of,
+    mean_work,
+    means,
+    sampled,
+    since,
+    with_busiest,
+)
 from scaler.policy.speed import Flow, Speed
 
 if TYPE_CHECKING:
-    from scaler.policy.curve import Counts, Curve, Vector
+    from scaler.policy.curve import Counts, Curve
+    from scaler.policy.margin import Checks, Forecast, Margin
     from scaler.policy.season import Rise, Season
 
-MINUTE = 60.0  # seconds over which the signals are read
 HISTORY = 2 * 3600.0  # seconds of past that a new process folds
-MEMORY = 300.0  # seconds of the longest mean, before which nothing is lowered
-WINDOWS = (15.0, 30.0, 60.0, 120.0)  # seconds
-CERTAIN = 2.0  # standard errors
-SCATTER = 2.5  # variance of a request's work over its mean's square, plus one
-SETTLED = 300.0  # seconds: half-life of the mean work of a request
 SYNC = 30.0  # seconds from a load to the order of a replica
 UNKNOWN_STARTUP = 180.0  # seconds, where no pod has told it
 LONGEST_CLEAR, SHORTEST_CLEAR = 450.0, 120.0  # seconds in which what waits is to be cleared
-CLEARED = 60.0  # seconds: half-life of the fault of that load; who queues for longer queues for want of replicas now
 GUESSED = 0.02  # of what was seen of one kind of replica counts for another: a minute of its own says as much
 FAMILIAR = 100.0  # requests that were seen, from which on it is not told any more what was guessed before
 KINDS = 4  # kinds of replicas whose counts are kept: two templates on two accelerators
 LEARNING = 1800.0  # seconds for which it is said that a kind is new
-QUEUED = 1.0  # requests waiting for each replica from which what misses is the fault of a load before
-UNSTEADY, FEW_MORE = 2.0, 2.0  # times as many requests that run, and so many more, from which a minute is not steady
 TRUSTED = 2.0  # times the highest load that was carried well: what the speed foretells is tried in steps
 WELL = 0.95  # share in time from which a load was carried well
 FORGOTTEN = 6 * 3600.0  # seconds: half-life of that highest load
-SHORT = 32.0  # tokens: shorter answers are not judged by the time per token, since one slow step decides it
-GROWTH = 15.0  # seconds over which what piles up is read: engines are scraped about so often
-ALIKE_LEVEL = 0.04  # of a load's logarithm: one that differs by less has the same margin
-MARGIN = 60.0  # seconds for which a margin holds
-FALLS = 60.0  # seconds of the shortest mean that may lower the load
 REFITTED = 60.0  # seconds between two looks at the whole curve
-CHECKED = 30.0  # seconds between two forecasts that are checked
-CHECKS = 720  # of them that are kept: six hours
-LONGEST_STARTUP = 900.0  # seconds for which requests in flight are remembered
 IDLE = 2.0  # times as many replicas as there were requests in flight
 ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it, in words
     "waiting": "waiting",
@@ -98,9 +91,6 @@ ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it
     "itlMet ?? -1": "time_per_output_token",
     "cached ?? -1": "kv_cache_usage",
 }
-
-
-Busiest = tuple[tuple[float, float], ...]  # (time, requests in flight), oldest first, each lower than the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,64 +117,6 @@ class Slo(PolicySpec):
         return TOTALS
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One tick, as it was measured."""
-
-    at: float
-    flow: Flow  # of work
-    in_flight: float  # requests anywhere
-    waits: float  # of these, not begun
-    ready: int  # replicas
-    arrivals: float  # requests per second
-    flows: Flow  # the sum of all flows so far, this one with them
-    arrived: float  # and of all arrivals
-
-
-@dataclass(frozen=True, slots=True)
-class Lately:
-    """The last minute, of all replicas."""
-
-    running: float  # requests, in the mean
-    ready: float  # replicas
-    speed: float  # tokens a second of a request
-    queued: bool  # at some time so many waited that what they show is the fault of a load before
-    steady: bool  # about as many requests ran all the time, so that means of a minute belong together
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What was to be expected, to be checked one start-up later."""
-
-    at: float
-    level: Flow
-    slope: float
-
-
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """What a replica may be given, with what may come in mind; it holds for a while."""
-
-    at: float
-    level: float
-    carried: float  # the load as it is forecast
-    alone: float  # what the curve alone would allow
-    tried: bool  # it is less than that, since no more than twice the load that was carried well is tried
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A load for which requests are late that end after it."""
-
-    at: float  # when it was last there
-    load: float  # of a replica
-
-    def left(self, now: float, held: float) -> float:
-        """What is left of it: all for the seconds `held`, in which its requests end; then a half after each CLEARED."""
-        return self.load * math.exp2(-max(now - self.at - held, 0.0) / CLEARED)
-
-
-NO_FAULT = Fault(0.0, 0.0)
 UNKNOWN = Speed()
 
 
@@ -192,14 +124,13 @@ UNKNOWN = Speed()
 class SloState:
     """What it remembers."""
 
-    samples: tuple[Sample, ...] = ()  # of 5 minutes, oldest first
-    forecasts: tuple[Forecast, ...] = ()  # of one start-up
+    samples: Samples = ()  # of 5 minutes, oldest first
+    checks: "Checks | None" = None  # of forecasts
     counts: "Counts | None" = None  # requests and misses, by the load of a replica
     kind: str = ""  # of the replicas that these are of: accelerator and revision of the template
     others: "tuple[tuple[str, Counts], ...]" = ()  # of the kinds before, the newest last
     changed: float = -math.inf  # since when it is this kind, unless it was the first
     fault: Fault = NO_FAULT  # the highest load of a replica since requests began to be late for it
-    pairs: "Vector | None" = None  # forecasts that were checked
     margin: "Margin | None" = None
     began: float | None = None  # the first tick
     seats: Seats | None = None  # of a replica, by its configuration
@@ -246,24 +177,23 @@ def step(spec: Slo, state: SloState, seen: PolicyInput, now: float) -> tuple[Slo
     lacking = [signal for signal in _NEEDED if signal not in there]
     if lacking:
         return state, _without(lacking, state, seen, measured, now)
-    work = _mean_work(state, measured, now)
+    passed = now - state.samples[-1].at if state.samples else 0.0
+    work = mean_work(state.work, measured, passed)
     if work is None or not seen.ready:
         told = "no replica is ready" if work else "no request has ended yet"
         return replace(state, work=work), _at_first(state, seen, measured, told, now)
     startup = UNKNOWN_STARTUP if seen.took is None else seen.took
     state = _kind(state, seen, now)
     configured = _seats(seen, measured) if now - state.fitted >= REFITTED else state.seats
-    samples, minute = _sampled(state, work, measured, seen, now)
+    samples, minute = sampled(state.samples, work, measured, seen.ready or 0, now)
     season, expected = _season(state, measured, startup, now)
-    busiest = _busiest(state.busiest, samples[-1].in_flight, now)
-    lately = _lately(samples, measured, now)
+    busiest = with_busiest(state.busiest, samples[-1].in_flight, now)
+    lately = last_minute(samples, measured, now)
     known = _speed(state.speed.of(work), samples, measured, lately, now)
     state = replace(state, work=work, samples=samples, season=season, busiest=busiest, speed=known, seats=configured)
-    load = state.speed.work
-    longest = _means(samples, now, MEMORY)[0]
-    level, window = _level(state, longest, now)
-    slope = math.log(max(load(minute), 1e-3) / max(load(longest), 1e-3))
-    forecast = Forecast(now, level.times(expected.factor) if expected else level, slope)
+    longest = means(samples, now, MEMORY)[0]
+    level, window = level_of(samples, longest, state.speed, now)
+    forecast = _forecast(level.times(expected.factor) if expected else level, minute, longest, state.speed, now)
     state = _checked(spec, state, forecast, minute, startup)
     state = _evidence(spec, state, measured, minute, lately, now)
     state = _margin(spec, state, forecast)
@@ -300,96 +230,6 @@ def _seats(seen: PolicyInput, measured: Mapping[str, float]) -> Seats | None:
     return seats(seen.scaled, measured["kv_cache_usage"], measured["running"], seen.ready or 0)
 
 
-def _mean_work(state: SloState, measured: Mapping[str, float], now: float) -> Flow | None:
-    """The mean tokens of a request, which change slowly; None: no request has ended yet."""
-    finished, known = measured["requests_per_second"], state.work
-    if finished * MINUTE < 1:
-        return known
-    prompt = measured["prompt_tokens_per_second"] / finished
-    output = measured["generation_tokens_per_second"] / finished
-    if known is None:
-        return Flow(output, prompt)
-    passed = now - state.samples[-1].at if state.samples else 0.0
-    share = 1 - 0.5 ** (passed / SETTLED)
-    return Flow(known.output + share * (output - known.output), known.prompt + share * (prompt - known.prompt))
-
-
-def _sampled(
-    state: SloState, work: Flow, measured: Mapping[str, float], seen: PolicyInput, now: float
-) -> tuple[tuple[Sample, ...], Flow]:
-    """The ticks of the last minutes with this one; and the flow of the last minute as a whole."""
-    waits = measured["queued"] + measured["waiting"]
-    in_flight = waits + measured["running"]
-    last = state.samples[-1] if state.samples else None
-
-    def flow(since: Sample | None) -> tuple[Flow, float]:
-        """Tokens of work and requests per second: what was worked off, and what has piled up meanwhile."""
-        span = now - since.at if since else 0.0
-        piled = (in_flight - since.in_flight) / span if since and span > 0 else 0.0
-        waiting = (waits - since.waits) / span if since and span > 0 else 0.0
-        arrivals = max(measured["requests_per_second"] + piled, 0.0)
-        prompts = max(measured["prompt_tokens_per_second"] + waiting * work.prompt, 0.0)
-        tokens = max(measured["generation_tokens_per_second"] + piled * work.output, 0.0)
-        return Flow(tokens, prompts), arrivals
-
-    here, arrivals = flow(_since(state.samples, now - GROWTH) if last else None)
-    minute, _ = flow(_since(state.samples, now - MINUTE) if last else None)
-    before, arrived = (last.flows, last.arrived) if last else (Flow(0.0, 0.0), 0.0)
-    flows = Flow(before.output + here.output, before.prompt + here.prompt)
-    sample = Sample(now, here, in_flight, waits, seen.ready or 0, arrivals, flows, arrived + arrivals)
-    first = bisect_right(state.samples, now - MEMORY, key=_at)
-    return (*state.samples[first:], sample), minute
-
-
-def _busiest(before: Busiest, in_flight: float, now: float) -> Busiest:
-    """Add the requests in flight; those that they reach count no more, nor do those of long ago."""
-    end = len(before)
-    while end and before[end - 1][1] <= in_flight:
-        end -= 1
-    return (*before[bisect_right(before, now - LONGEST_STARTUP, 0, end, key=_when) : end], (now, in_flight))
-
-
-def _when(one: tuple[float, float]) -> float:
-    return one[0]
-
-
-def _since(samples: tuple[Sample, ...], start: float) -> Sample:
-    """The newest sample that is not after `start`, or the oldest one."""
-    return samples[max(bisect_right(samples, start, key=_at) - 1, 0)]
-
-
-def _count(samples: tuple[Sample, ...], now: float) -> int:
-    """The number of samples of the last minute, at least the newest."""
-    return max(len(samples) - bisect_right(samples, now - MINUTE, key=_at), 1)
-
-
-def _at(sample: Sample) -> float:
-    return sample.at
-
-
-def _means(samples: tuple[Sample, ...], now: float, window: float) -> tuple[Flow, float]:
-    """The mean flow and the mean arrivals of a window, at least of the newest sample."""
-    start = min(bisect_right(samples, now - window, key=_at), len(samples) - 1)
-    first, last, count = samples[start], samples[-1], len(samples) - start
-    output = (last.flows.output - first.flows.output + first.flow.output) / count
-    prompt = (last.flows.prompt - first.flows.prompt + first.flow.prompt) / count
-    return Flow(output, prompt), (last.arrived - first.arrived + first.arrivals) / count
-
-
-def _level(state: SloState, longest: Flow, now: float) -> tuple[Flow, float]:
-    """The load that is believed, and over which window: the longest, unless a shorter one is surely another."""
-    work = state.speed.work
-    level, chosen = longest, MEMORY
-    for window in WINDOWS:
-        mean, arrivals = _means(state.samples, now, window)
-        error = CERTAIN * math.sqrt(SCATTER / max(arrivals * window, 1.0))
-        if work(mean) * (1 - error) > work(level):
-            level, chosen = mean.times(1 - error), window
-        elif window >= FALLS and work(mean) * (1 + error) < work(level) and chosen > window:
-            level, chosen = mean.times(1 + error), window
-    return level, chosen
-
-
 def _season(
     state: SloState, measured: Mapping[str, float], startup: float, now: float
 ) -> tuple["Season", "Rise | None"]:
@@ -412,23 +252,7 @@ def recalled(state: SloState, past: Past, now: float) -> SloState:
 RECALL = Recall(frozenset({"prompts", "generated"}), recalled)
 
 
-def _lately(samples: tuple[Sample, ...], measured: Mapping[str, float], now: float) -> Lately:
-    """The last minute as a whole."""
-    samples = samples[-_count(samples, now) :]
-    counts = [one.in_flight - one.waits for one in samples]
-    ready = sum(one.ready for one in samples) / len(samples)
-    return Lately(
-        running=sum(counts) / len(counts),
-        ready=ready,
-        speed=measured["generation_tokens_per_second"] * len(counts) / max(sum(counts), 1e-9),
-        queued=any(one.waits > QUEUED * one.ready for one in samples),
-        steady=max(counts) <= UNSTEADY * (min(counts) + FEW_MORE),
-    )
-
-
-def _speed(
-    known: Speed, samples: tuple[Sample, ...], measured: Mapping[str, float], lately: Lately, now: float
-) -> Speed:
+def _speed(known: Speed, samples: Samples, measured: Mapping[str, float], lately: LastMinute, now: float) -> Speed:
     """Learn how fast the requests of the last minute were answered, unless they queued or soon were many more."""
     flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
     told = lately.running > 0 and lately.ready > 0 and flow.output > 0 and now - samples[0].at >= MINUTE
@@ -465,154 +289,177 @@ def _kind(state: SloState, seen: PolicyInput, now: float) -> SloState:
     )
 
 
-def _checked(spec: Slo, state: SloState, forecast: Forecast, minute: Flow, startup: float) -> SloState:
+def _forecast(level: Flow, minute: Flow, longest: Flow, speed: Speed, now: float) -> "Forecast":
+    """Put down what is to be expected, and how steeply the load rose: the last minute's over the last minutes'."""
+    from scaler.policy import margin
+
+    rose = max(speed.work(minute), 1e-3) / max(speed.work(longest), 1e-3)
+    return margin.Forecast(now, level, math.log(rose))
+
+
+def _checked(spec: Slo, state: SloState, forecast: "Forecast", minute: Flow, startup: float) -> SloState:
     """Hold what has come against what was to be expected one start-up ago."""
-    from scaler.policy import curve
+    from scaler.policy import margin
 
-    now, lead = forecast.at, startup + SYNC
-    if state.forecasts and now - state.forecasts[-1].at < CHECKED:
-        return state
-    due = [one for one in state.forecasts if one.at <= now - lead]
-    kept = state.forecasts[max(len(due) - 1, 0) :]
-    pairs, came = state.pairs, _loads(spec, state, minute)
-    foretold = _loads(spec, state, due[-1].level) if due else 0.0
-    if foretold > 0 and came > 0:
-        pairs = curve.remembered(pairs, foretold, came, due[-1].slope, CHECKS)
-    return replace(state, forecasts=(*kept, forecast), pairs=pairs)
-
-
-def _loads(spec: Slo, state: SloState, flow: Flow) -> float:
-    """So many replicas at their edge work off a flow; 0 where nothing is known of one."""
-    return state.speed.work(flow) / state.speed.edge(spec.itl) if state.speed.idle else 0.0
+    came = state.speed.replicas(minute, spec.itl)
+    checks = margin.checked(state.checks, forecast, came, startup + SYNC, state.speed, spec.itl)
+    return state if checks is state.checks else replace(state, checks=checks)
 
 
 def _evidence(
-    spec: Slo, state: SloState, measured: Mapping[str, float], minute: Flow, lately: Lately, now: float
+    spec: Slo, state: SloState, measured: Mapping[str, float], minute: Flow, lately: LastMinute, now: float
 ) -> SloState:
     """Learn from the last minute's requests what a replica carries."""
     from scaler.policy import curve
 
-    sample = state.samples[-1]
-    stay = min(lately.running / max(measured["requests_per_second"], 1e-9), MEMORY)  # a request's; by Little's law
+    sample, rate = state.samples[-1], measured["requests_per_second"]
+    stay = min(lately.running / max(rate, 1e-9), MEMORY)  # a request's; by Little's law
     span = max(stay, MINUTE)
-    first = _since(state.samples, now - span)
+    first = since(state.samples, now - span)
     before = state.samples[-2].at if len(state.samples) > 1 else now
     passed = min(now - before, MINUTE)
     missed = _missed(spec, state, measured, stay)
     ready = (sample.ready + first.ready) / 2
-    served = _loads(spec, state, minute if span == MINUTE else _means(state.samples, now, span)[0])
-    if missed is None or ready <= 0 or passed <= 0 or served <= 0 or measured["requests_per_second"] <= 0:
+    served = state.speed.replicas(minute if span == MINUTE else means(state.samples, now, span)[0], spec.itl)
+    if missed is None or ready <= 0 or passed <= 0 or served <= 0 or rate <= 0:
         return state
-    held = state.fault.left(now, stay if stay > MINUTE else 0.0)
-    each, shown = served / ready, state.speed.shown(lately.speed, spec.itl)
-    if lately.queued:
-        each = max(each, shown)
-    elif lately.steady:
-        each += speed.sure(lately.running) * (shown - each)
-    load = max(each, held)
-    blamed = state.fault if load > each else Fault(now, load)
+    each = _load_shown(spec, state.speed, served / ready, lately)
+    load, blamed = state.fault.or_now(each, now, stay if stay > MINUTE else 0.0)
     queued = max(sample.waits, first.waits) > QUEUED * ready
     long = stay > MINUTE and missed > 1 - spec.share
-    surprised = state.curve is not None and state.curve.surprised(load, missed)
-    counts = curve.counted(state.counts, load, measured["requests_per_second"], missed, passed)
     trusted = state.trusted * 0.5 ** (passed / FORGOTTEN)
-    if missed < 1 - WELL:
-        trusted = max(trusted, each)
-    used = spent(state.spent, measured["requests_per_second"], missed, passed, 1 - spec.share)
-    fault, known, fitted = blamed if queued or long else NO_FAULT, state.curve, state.fitted
-    if now - fitted >= REFITTED:
-        since = 0.0 if fitted == -math.inf else now - fitted
-        counts = curve.faded(counts, since, load if surprised else None)
-        known, fitted = curve.curve(counts, _least(spec, state)), now
-    return replace(state, counts=counts, spent=used, trusted=trusted, fault=fault, curve=known, fitted=fitted)
+    counts = curve.counted(state.counts, load, rate, missed, passed)
+    counts, known, fitted = _fitted(spec, state, counts, load, missed, now)
+    return replace(
+        state,
+        counts=counts,
+        curve=known,
+        fitted=fitted,
+        spent=spent(state.spent, rate, missed, passed, 1 - spec.share),
+        trusted=max(trusted, each) if missed < 1 - WELL else trusted,
+        fault=blamed if queued or long else NO_FAULT,
+    )
+
+
+def _load_shown(spec: Slo, known: Speed, served: float, lately: LastMinute) -> float:
+    """Tell the load of a replica in the last minute, by what it worked off and by how fast its requests were."""
+    shown = known.shown(lately.speed, spec.itl)
+    if lately.queued:
+        return max(served, shown)
+    return served + speed.sure(lately.running) * (shown - served) if lately.steady else served
+
+
+def _fitted(
+    spec: Slo, state: SloState, counts: "Counts", load: float, missed: float, now: float
+) -> tuple["Counts", "Curve | None", float]:
+    """Weigh the curve anew where a minute has passed; return the counts, the curve and when it was weighed."""
+    from scaler.policy import curve
+
+    if now - state.fitted < REFITTED:
+        return counts, state.curve, state.fitted
+    surprised = state.curve is not None and state.curve.surprised(load, missed)
+    passed = 0.0 if state.fitted == -math.inf else now - state.fitted
+    counts = curve.faded(counts, passed, load if surprised else None)
+    return counts, curve.curve(counts, _least(spec, state)), now
 
 
 def _least(spec: Slo, state: SloState) -> float:
     """What a replica is guessed to carry at least; 0: nothing is known."""
     if state.seats is None or state.work is None:
         return 0.0
-    return state.seats.least(_loads(spec, state, state.work), state.work.output, spec.itl)
+    return state.seats.least(state.speed.replicas(state.work, spec.itl), state.work.output, spec.itl)
 
 
 def _missed(spec: Slo, state: SloState, measured: Mapping[str, float], stay: float) -> float | None:
-    """The share of the last minute's requests that were late; None where a signal that was there is missing."""
+    """Return the share of the last minute's requests that were late; None where a signal that was there is missing."""
     if any(measured[signal] < 0 and signal in state.known for signal in _CURVED):
         return None
     first, further = (measured[signal] for signal in _CURVED)
-    if first < 0 and further < 0:
-        return None
-    judged = math.exp(-SHORT * spec.itl / max(stay, 1e-9))
-    late = 1 - (1 - further) * judged if further >= 0 else 1.0
-    return 1 - max(first, 0.0) * late if first >= 0 else 1 - late
+    return share_late(first, further, stay, spec.itl)
+
+
+def _margin(spec: Slo, state: SloState, forecast: "Forecast") -> SloState:
+    """Say what a replica may be given, anew where the load is another or some time has passed."""
+    from scaler.policy import margin
+
+    now, level, known = forecast.at, state.speed.replicas(forecast.level, spec.itl), state.margin
+    if state.curve is None or state.checks is None or level <= 0:
+        return state
+    if known is not None and state.fitted != now and known.holds(level, now):
+        return state
+    budget = allowed(state.spent, 1 - spec.share)
+    guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0
+    most = max(TRUSTED * state.trusted, guessed)
+    return replace(state, margin=margin.margin_of(state.curve, state.checks, forecast, level, budget, most))
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Replicas, and what they are for."""
+
+    load: float  # for the load that is expected
+    backlog: float  # to clear what waits
+    most: float  # as many as may have anything to do
+
+    @property
+    def asked(self) -> float:
+        """The replicas that are asked for."""
+        return min(self.load + self.backlog, self.most)
 
 
 def _outcome(
-    spec: Slo, state: SloState, seen: PolicyInput, forecast: Forecast, load: str, startup: float
+    spec: Slo, state: SloState, seen: PolicyInput, forecast: "Forecast", load: str, startup: float
 ) -> PolicyResult:
-    """The replicas, and the account of them in words."""
+    """Ask for the replicas, and account for them; as queue-depth does where nothing is known of a replica."""
     if state.curve is None or not state.speed.idle:
         signals = " and ".join(_CURVED)
         told = f"nothing is known yet of what a replica carries ({signals}): as many replicas as queue-depth asks for"
         return PolicyResult(max(seen.load, 0.0), True, told)
-    sample, level = state.samples[-1], _loads(spec, state, forecast.level)
-    may_miss = 1 - spec.share
-    margin = state.margin
-    need = level / margin.carried if margin else 0.0
-    terms = [load]
+    carried = state.margin.carried if state.margin else 1.0
+    level = state.speed.replicas(forecast.level, spec.itl)
+    enough = level / carried if state.margin else 0.0
+    backlog = _backlog(spec, state, seen, enough, carried, startup)
+    need = _Need(enough, backlog, _busy(state, forecast.at, startup))
+    return PolicyResult(need.asked, True, "; ".join([load, *_account(spec, state, state.curve, need, startup)]))
+
+
+def _account(spec: Slo, state: SloState, known: "Curve", need: _Need, startup: float) -> Iterator[str]:
+    """Say what the replicas are for, term by term."""
+    sample, margin = state.samples[-1], state.margin
     if margin:
-        terms.append(_tried(margin) if margin.tried else _carries(spec, state.curve, margin, startup))
+        yield _tried(margin) if margin.tried else _carries(spec, known, margin, startup)
     if state.spent:
-        terms.append(f"{state.spent.share:.2%} missed in the last hours")
-    terms.append(f"{need:.2f} replicas")
-    more = _backlog(spec, state, seen, need, margin.carried if margin else 1.0, startup)
-    if more > 0:
-        terms.append(f"{sample.waits:.0f} that wait add {more:.2f}")
-    most = _busy(state, sample.at, startup)
-    asked = min(need + more, most)
-    if asked < need + more:
-        terms.append(f"not more than {asked:.0f}, twice the requests that were in flight")
-    if state.seats and state.curve.seen < FAMILIAR:
-        terms.append(f"little is seen of it yet, and it works on {state.seats.says()}")
+        yield f"{state.spent.share:.2%} missed in the last hours"
+    yield f"{need.load:.2f} replicas"
+    if need.backlog > 0:
+        yield f"{sample.waits:.0f} that wait add {need.backlog:.2f}"
+    if need.asked < need.load + need.backlog:
+        yield f"not more than {need.asked:.0f}, twice the requests that were in flight"
+    if state.seats and known.seen < FAMILIAR:
+        yield f"little is seen of it yet, and it works on {state.seats.says()}"
     if sample.at - state.changed < LEARNING:
         ago = seconds(round(sample.at - state.changed))
-        terms.append(f"most replicas are another kind since {ago} ({state.kind}), and its own curve is learnt")
-    if state.curve.floor > may_miss:
-        terms.append(f"{state.curve.floor:.1%} miss at any load, and more replicas do not help them")
-    return PolicyResult(asked, True, "; ".join(terms))
-
-
-def _margin(spec: Slo, state: SloState, forecast: Forecast) -> SloState:
-    """Say what a replica may be given, anew where the load is another or some time has passed."""
-    from scaler.policy import curve
-
-    now, level, known = forecast.at, _loads(spec, state, forecast.level), state.margin
-    if state.curve is None or level <= 0:
-        return state
-    old = known is None or state.fitted == now or now - known.at >= MARGIN
-    if known is not None and not old and abs(math.log(level / known.level)) < ALIKE_LEVEL:
-        return state
-    budget = allowed(state.spent, 1 - spec.share)
-    wrong = curve.errors(state.pairs, level, forecast.slope)
-    carried, alone = curve.carries(state.curve, wrong, budget)
-    guessed = _least(spec, state) if state.curve.seen < FAMILIAR else 0.0
-    most = max(TRUSTED * state.trusted, guessed) or carried
-    return replace(state, margin=Margin(now, level, min(carried, most), alone, carried > most))
+        yield f"most replicas are another kind since {ago} ({state.kind}), and its own curve is learnt"
+    if known.floor > 1 - spec.share:
+        yield f"{known.floor:.1%} miss at any load, and more replicas do not help them"
 
 
 def _load(spec: Slo, state: SloState, level: Flow, window: float, expected: "Rise | None", startup: float) -> str:
-    """The load, and what is expected of it, in words."""
+    """Say the load, and what is expected of it."""
     flow = f"{level.output:.0f} generated and {level.prompt:.0f} prompt tokens/s (the mean of {seconds(window)})"
-    load = f"{flow} are the load of {_loads(spec, state, level):.2f} replicas with {seconds(spec.itl)} a token"
+    load = (
+        f"{flow} are the load of {state.speed.replicas(level, spec.itl):.2f} replicas with {seconds(spec.itl)} a token"
+    )
     return load if expected is None else f"{load}; {expected.says(startup + SYNC)}"
 
 
-def _tried(margin: Margin) -> str:
-    """How far it dares to go beyond what was seen, in words."""
+def _tried(margin: "Margin") -> str:
+    """Say how far beyond what was seen a replica is tried."""
     return f"a replica is tried with {margin.carried:.2f} of that, {TRUSTED:g} times what it was seen to carry"
 
 
-def _carries(spec: Slo, known: "Curve", margin: Margin, startup: float) -> str:
-    """What a replica carries, in words."""
+def _carries(spec: Slo, known: "Curve", margin: "Margin", startup: float) -> str:
+    """Say what a replica carries."""
     within = f"{spec.share:.4g} within {seconds(spec.ttft)} and {seconds(spec.itl)} a token"
     wide = f"half miss at {known.low:.2f} to {known.high:.2f}"
     reserve = f"{margin.carried:.2f} with the margin for a start-up of {seconds(round(startup))}"
@@ -624,15 +471,13 @@ def _backlog(spec: Slo, state: SloState, seen: PolicyInput, need: float, carried
     ready, sample = seen.ready or 0, state.samples[-1]
     if sample.waits <= 2 * ready or carried <= 0:
         return 0.0
-    work = _loads(spec, state, state.work) if state.work else 0.0
+    work = state.speed.replicas(state.work, spec.itl) if state.work else 0.0
     within = min(max(startup / 2, SHORTEST_CLEAR), LONGEST_CLEAR)
     room = max(max(seen.current or 0, ready) - need, 0.0)
     return max(sample.waits * work / (carried * within) - room, 0.0)
 
 
 def _busy(state: SloState, now: float, startup: float) -> float:
-    """As many replicas as may have had anything to do."""
+    """Count the replicas that may have had anything to do: twice the requests in flight, over as long as a start-up."""
     window = min(max(startup, MEMORY), LONGEST_STARTUP)
-    first = bisect_right(state.busiest, now - window, key=_when)  # later ones are lower
-    greatest = state.busiest[first][1] if first < len(state.busiest) else math.inf
-    return max(IDLE * greatest, 1.0)
+    return max(IDLE * busiest_since(state.busiest, now - window), 1.0)

@@ -69,6 +69,10 @@ class Speed:
         idle = self.idle + self.drift
         return max(idle - max(1 / itl, SATURATED * idle), LEAST * idle)
 
+    def replicas(self, flow: Flow, itl: float) -> float:
+        """Count the replicas at their edge that work off a flow; 0 where nothing is known of one."""
+        return self.work(flow) / self.edge(itl) if self.idle else 0.0
+
     def shown(self, speed: float, itl: float) -> float:
         """At which share of its edge a replica is that is seen to have a speed."""
         return (self.idle - speed) / self.edge(itl)
