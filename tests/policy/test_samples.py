@@ -112,7 +112,8 @@ def test_a_fall_is_believed_by_means_of_a_minute_or_more():
     rate, window = level([60.0] * 19 + [20.0])  # the mean of 15 s is 20, that of a minute 50
     assert rate == pytest.approx(50 * (1 + 2 * math.sqrt(2.5 / 3000)))
     assert window == 60.0
-    rate, window = level([60.0] * 16 + [20.0] * 4)
+    assert level([60.0] * 16 + [20.0] * 4)[1] == 120.0  # of two minutes it is surely more than 20 still
+    rate, window = level([60.0] * 12 + [20.0] * 8)
     assert rate == pytest.approx(20 * (1 + 2 * math.sqrt(2.5 / 1200)))
     assert window == 60.0
 
