@@ -133,8 +133,6 @@ def _newly_located(past: Past, current: int | None) -> bool:
 
 
 def _kept(samples: tuple[Sample, ...], start: float) -> tuple[Sample, ...]:
-    if not samples or samples[0][0] >= start:
-        return samples
     return tuple(sample for sample in samples if sample[0] >= start)
 
 

@@ -68,9 +68,9 @@ class StartingReplicas:
 
     def within(self, asked: int | None) -> int | None:
         """What is asked for, less what waits for those on their way."""
-        if asked is None or asked <= self.current:
-            return asked
-        return max(self.current, math.ceil(round(asked - self.owed, 6)))
+        if asked is None:
+            return None
+        return max(min(asked, self.current), math.ceil(round(asked - self.owed, 6)))
 
     def says(self) -> str:
         """What is left out, in words."""

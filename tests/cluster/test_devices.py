@@ -442,3 +442,19 @@ def test_a_long_selector_is_cut_in_the_sentence():
     selector = "device.attributes." + "x" * 100
     found = had([resource_slice("a", *FOUR)], template(exactly("gpu", 1, selector))).schedulable
     assert f"the selector {selector[:80]!r} cannot be read" in found.reason
+
+
+def test_devices_that_stand_for_a_resource_of_one_pod_of_a_group_are_counted_too():
+    """Two workers ask for a GPU each, which devices stand for; their leader asks for none: four devices are two groups."""
+    known = Devices(
+        slices=(read_slice(resource_slice("a", *FOUR)),),
+        classes={"gpu": read_class({"spec": {"extendedResourceName": "example.com/gpu"}})},
+    )
+    pod = {"containers": [{"name": "c", "resources": {"limits": {"example.com/gpu": "1"}}}]}
+    cluster = picture([node("a", None)], (), {"llama": pod}, devices=known)
+    [scaled] = cluster
+    [(worker, _)] = scaled.template.pods
+    leader = PodRequirements((("cpu", 1000), ("pods", 1)))
+    group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 2)))
+    found = availability(cluster, dataclasses.replace(scaled, template=group))
+    assert (found.schedulable.value, found.free.value) == (2, 4)

@@ -614,3 +614,13 @@ def test_of_a_group_one_pod_of_which_claims_devices_the_claim_is_told():
     offer = provisionable(cluster.hardware, ReplicaTemplate(((machine, 1), (claiming, 1))), GPU, 0.0)
     assert offer.replicas is None
     assert offer.reason == "NodePool gpu: Karpenter buys for pods that claim devices only where it is set to"
+
+
+def test_a_group_comes_on_ordered_machines_as_often_as_the_rarest_of_its_pods():
+    """A leader without GPUs and two workers with four each: eight GPUs that are ordered are one group."""
+    leader, worker = PodRequirements((("cpu", 1000), ("pods", 1))), PodRequirements(((GPU, 4), ("pods", 1)))
+    full = pool(limits={GPU: "8"}, used={GPU: "8"})
+    cluster = picture([], specs={"llama": spec(4)}, pools=[full], claims=[claim()], heard=NOON + 100)
+    [scaled] = cluster
+    group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 2)))
+    assert availability(cluster, dataclasses.replace(scaled, template=group)).provisionable.value == 1

@@ -33,3 +33,9 @@ def test_an_init_container_has_the_sidecars_before_it_beside_it():
 def test_the_overhead_is_the_pods_or_else_the_templates(template, pod, overhead):
     whole = completed(PodResources((container(),), overhead=template), PodResources((container(),), overhead=pod))
     assert whole.overhead == (("cpu", overhead),)
+
+
+def test_a_runtime_class_adds_to_what_the_containers_ask_for_and_beside_it():
+    """Kata: a virtual machine of its own takes 250 millicores and 160 MiB beside a container that asks for GPUs alone."""
+    kata = PodResources((container(gpu=1, memory=1000),), overhead=(("cpu", 250), ("memory", 160)))
+    assert dict(total(kata)) == {"cpu": 250, "gpu": 1, "memory": 1160, "pods": 1}

@@ -48,6 +48,7 @@ def test_as_many_pods_have_to_answer_as_there_are(answered, certainty):
 def test_an_answer_is_held_for_hold_for_and_no_longer():
     _, decisions = fold(workload(LOAD), [{"load": 5}, *[{"load": "refused"}] * 13])
     assert [decision.replicas for decision in decisions] == [5] * 13 + [None]
+    assert [decision.uncertain_for for decision in decisions[:3]] == [0.0, 5.0, 10.0], "from the last certain answer on"
     assert decisions[12].uncertain_for == 60.0
 
 
@@ -84,6 +85,14 @@ def test_what_was_certain_is_believed_for_hold_for(gap, kept):
     after = expire(spec, state, START + gap)
     assert (after.certain is not None, after.complete_since is not None) == (kept, kept)
     assert after.started == START
+
+
+@pytest.mark.parametrize(("gap", "kept"), [(25.0, True), (25.5, False)])
+def test_what_was_certain_outlives_the_ticks_that_may_be_missed_however_short_hold_for_is(gap, kept):
+    spec = workload(LOAD.replace("holdFor: 60s", "interval: 10s\nholdFor: 10s"))
+    state, _ = fold(spec, [{"load": 5}])
+    after = expire(spec, state, START + gap)
+    assert (after.certain is not None, after.complete_since is not None) == (kept, kept)
 
 
 def test_a_clock_that_goes_backwards_leaves_the_answer_and_no_span():

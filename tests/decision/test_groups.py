@@ -267,3 +267,25 @@ def test_in_an_order_replicas_that_are_there_count_and_not_what_was_told():
     told_now = {request.name: decision for request, decision in decide_groups(decided).items()}
     assert told_now["decode"].replicas == 0, "prefill is not ready yet"
     assert "decode: 0 of 4 until encode and prefill are ready" in told_now["decode"].reason
+
+
+def test_who_says_nothing_and_has_nothing_wakes_nobody():
+    rows = {"encode": ("unknown", None, 0), "prefill": ("certain", (0, False), 0), "decode": ("certain", (0, False), 0)}
+    decided = told(rows)
+    assert [decided[name].replicas for name in NAMES] == [None, 0, 0]
+
+
+def test_who_has_nothing_takes_nothing_of_the_budget():
+    outputs = {**TREE["outputs"], "decode": {**TREE["outputs"]["decode"], "gpus": 2}}
+    file = parse_file({**TREE, "outputs": outputs, "budget": {"most": 6}}, "three.yaml")
+    rows = {
+        "encode": ("certain", (1, True), 1),
+        "prefill": ("certain", (1, True), 0),
+        "decode": ("certain", (2, True), 2),
+    }
+    decided = {
+        request: replace(decision, spec=bind(file, parse_trigger(request), Defaults()))
+        for request, decision in moment(rows).items()
+    }
+    answers = {request.name: decision.replicas for request, decision in decide_groups(decided).items()}
+    assert answers == {"encode": 1, "prefill": 1, "decode": 2}, "1 + 1 + 2 x 2 GPUs are six"

@@ -137,3 +137,12 @@ def test_of_several_whose_data_is_not_certain_the_first_is_named(plain):
 def test_without_a_mix_there_is_nothing_to_say_of_it():
     assert InMix({}, "no mix was found", dict(MELANGE), {}, None).mix == ""
     assert InMix({}, "no mix was found", None, {}, None).mix == ""
+
+
+def test_a_kind_that_a_variant_does_not_name_is_none_that_it_carries(plain):
+    without = {"cost": 1.01, "carries": {"ss": 2, "sl": 1, "ls": 5}}
+    file = parse_file({**TREE, "variants": {**TREE["variants"], "a10g": without}}, "melange.yaml")
+    specs = {name: bind(file, parse_trigger(request), Defaults()) for name, request in requests().items()}
+    long_ones = {**dict.fromkeys(MELANGE, 0.0), "ll": 1.0}
+    assert told(moment((plain[0], specs), long_ones)) == {"a10g": 0, "a100": 1}
+    assert told(moment(plain, long_ones)) == {"a10g": 1, "a100": 0}

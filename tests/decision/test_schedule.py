@@ -220,3 +220,25 @@ def test_explain_shows_what_holds():
         "schedule `budget`: at most 8 until 18:00 Europe/Berlin",
     ]
     assert "schedule `work days`: at least 4 until 18:00 Europe/Berlin\n" in as_text(explained)
+
+
+def test_a_floor_is_told_where_nothing_is_needed_and_one_is_kept():
+    one = WORK.replace("min: 4", "min: 1")
+    [decision] = run(one, [{"load": 0, "replicas": 0}], "2026-01-16T09:00:00+01:00")
+    assert decision.reason.startswith("1 replica, not 0, since schedule `work days`: at least 1 until 18:00")
+
+
+loads = st.one_of(st.integers(0, 12), st.just("down"))
+
+
+@given(rows=st.lists(st.tuples(loads, st.integers(0, 12)), min_size=1, max_size=8), memory=st.sampled_from([0, 30]))
+@settings(max_examples=60, deadline=None)
+def test_a_window_is_named_only_where_its_bound_is_the_answer(rows, memory):
+    """Uncertain data is not lowered to a ceiling, so no ceiling is named for it either."""
+    measured = "{prometheus: load}" if not memory else f"{{prometheus: load, over: {memory}s, reduce: max}}"
+    spec = workload(f"{LOAD.replace('{prometheus: load}', measured)}schedule: [{WORK}, {NIGHTS}]\n")
+    taken = [{"load": load, "replicas": replicas} for load, replicas in rows]
+    for start, bound in (("2026-01-16T09:00:00+01:00", 4), ("2026-01-16T23:00:00+01:00", 2)):
+        for decision in fold(spec, taken, start=at(start))[1]:
+            assert not decision.bounded_by or decision.replicas == bound
+            assert bound == 4 or "at least" not in decision.bounded_by

@@ -65,6 +65,18 @@ def test_a_failure_names_the_part_and_its_values(text, values, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "first([a])", "(a ?? true)", "(let x = first([a]); x)", "(a > 0 ? first([a]) : true)", "(a > 0 and first([a]))",
+        "first(map([a], #))", "first([a]) and a > 0", "not first([a])", "a > 9 or first([a])",
+    ],
+)  # fmt: skip
+def test_a_number_is_no_truth_whatever_it_comes_out_of(test):
+    with pytest.raises(EvaluationError, match="1 is not a boolean"):
+        parse(f"{test} ? 2 : 3").evaluate({"a": 1})
+
+
 def test_what_is_not_reached_does_not_fail():
     program = parse("b == 0 ? a : a / b")
     assert program.evaluate({"a": 2, "b": 0}) == 2.0

@@ -225,6 +225,13 @@ def test_a_panic_begins_at_twice_what_there_is(surge):
     assert state.panic_since is not None
 
 
+@pytest.mark.parametrize(("load", "replicas"), [(6.1, 7), (6.0, 6), (5.9, 4), (2.1, 4), (2.0, 2), (1.9, 2)])
+def test_a_load_at_the_edge_of_a_tolerance_is_beyond_it(load, replicas):
+    """Of four replicas, by half of them: what wants six is taken as it is, and so is what wants two."""
+    half = aibrix(**{**EXACT, "scale-up-tolerance": 0.5, "scale-down-tolerance": 0.5})
+    assert step(half, load, load, 4, 1)[1].replicas == replicas
+
+
 def test_a_load_within_the_tolerance_changes_nothing():
     state = kpa.KpaState(begun=True)
     for load, replicas in ((4.3, 4), (4.5, 5), (3.7, 4)):

@@ -82,3 +82,24 @@ def test_no_mix_that_there_is_costs_less(seed):
         assert mix.cost == pytest.approx(min(costs))
     else:
         assert mix.unmet
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_what_cannot_be_met_as_little_as_possible_is_left(seed):
+    """One replica of each of two: whichever whole kinds they carry, no choice leaves fewer requests a second."""
+    chance = random.Random(seed)
+    variants = [
+        Variant(name, cost, tuple(chance.choice([1, 2, 4]) for _ in range(4)), 1) for name, cost in (("a", 1), ("b", 3))
+    ]
+    demand = [chance.choice([1, 2, 3, 5]) for _ in range(4)]
+    least = min(
+        sum(rate for rate, place in zip(demand, where, strict=True) if place is None)
+        for where in product((0, 1, None), repeat=4)
+        if all(_share(variants, demand, where, place) <= 1 for place in (0, 1))
+    )
+    assert sum(cheapest(variants, demand).unmet.values()) == least
+
+
+def _share(variants, demand, where, place):
+    """Of a replica, by what kinds are there."""
+    return sum(demand[kind] / variants[place].carries[kind] for kind in range(4) if where[kind] == place)
