@@ -76,8 +76,7 @@ def _grid() -> _Grid:
     loads = LOWEST + WIDTH * np.arange(STEPS, dtype=np.float64)
     knees = LOWEST + WIDTH * (FIRST + np.arange(KNEES, dtype=np.float64))
     knee, steep = (axis.ravel() for axis in np.meshgrid(knees, STEEPNESS, indexing="ij"))
-    exponent = np.clip(steep[:, None] * (loads[None, :] - knee[:, None]), -40, 40)
-    missing: Vector = 1 / (1 + np.exp(-exponent))
+    missing: Vector = 1 / (1 + np.exp(-steep[:, None] * (loads[None, :] - knee[:, None])))
     floors = np.array(FLOORS)
     chance = floors[None, :, None] + (1 - floors[None, :, None]) * missing[:, None, :]
     chance = np.clip(chance, 1e-4, 1 - 1e-4).reshape(-1, STEPS)

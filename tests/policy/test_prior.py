@@ -32,6 +32,16 @@ def test_what_is_not_told_is_not_guessed(usage, running, ready):
     assert prior.seats(scaled(None), usage, running, ready) is None
 
 
+def test_one_request_that_holds_half_a_percent_is_enough_to_tell():
+    assert prior.seats(None, 0.005, 1.0, 1) == prior.Seats(pytest.approx(200), "its KV cache has room for")
+    assert prior.seats(None, 0.0049, 1.0, 1) is None
+    assert prior.seats(None, 0.005, 0.9, 1) is None
+
+
+def test_an_answer_of_less_than_a_token_counts_as_one():
+    assert prior.Seats(64, "").least(1 / 7, 0.2, 0.05) == prior.Seats(64, "").least(1 / 7, 1.0, 0.05)
+
+
 def test_an_eighth_of_the_load_with_which_each_token_comes_just_in_time():
     """64 seats, 50 ms a token, 200 tokens of answer: 6.4 requests/s, each the load of a seventh of a replica."""
     assert prior.Seats(64, "").least(1 / 7, 200.0, 0.05) == pytest.approx(6.4 / 7 / 8)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from statistics import fmean, median
 
 import numpy as np
 import pytest
@@ -134,3 +135,102 @@ def test_days_that_come_later_fill_only_what_is_not_known():
 
 def test_less_than_a_day_says_nothing():
     assert season.recalled(None, days(office, 1)[:-1], LEAD, A_DAY).use is None
+
+
+def test_ticks_tell_what_the_source_would_have_remembered():
+    """Pieces that were seen tick by tick, and the same pieces read back: the same loads at the same times."""
+    start = 6 * A_DAY + 7 * HOUR
+    ticked = season.ticked(None, 1.0, LEAD, start)
+    for tick in range(1, 5 * 5 + 1):
+        ticked = season.ticked(ticked, 1.0 + tick, LEAD, start + tick * 60.0)
+    past = [(start + (piece + 1) * PIECE, 3.0 + 5 * piece) for piece in range(5)]
+    read = season.recalled(None, past, LEAD, start + 5 * PIECE)
+    assert ticked.newest == read.newest
+    assert ticked.loads.tolist() == pytest.approx(read.loads.tolist(), nan_ok=True)
+
+
+def test_the_piece_in_which_the_days_before_are_read_is_of_its_ticks_alone():
+    state = season.recalled(None, days(office, 5), LEAD, 5 * A_DAY)
+    for tick in range(6):
+        state = season.ticked(state, 12.0, LEAD, 5 * A_DAY + tick * 60.0)
+    assert state.loads[-1] == pytest.approx(12.0)
+
+
+# ---- what is worth using, forecast by forecast --------------------------------------------------------------------------
+
+
+def worth(loads, lead):
+    """The forecast that is worth using: (way, rise, off, naive), of loads by the number of their piece, the newest last."""
+    newest = max(loads)
+    kept = {piece: load for piece, load in loads.items() if newest - 14 * 288 < piece}
+    if len(kept) < 288:
+        return None
+    least, ahead = 0.02 * fmean(kept.values()), max(round(lead / 300), 1)
+
+    def step(piece):
+        """How the load rose towards a piece, as a logarithm; None: not known."""
+        if piece not in kept or piece - ahead not in kept:
+            return None
+        return math.log(max(kept[piece], least) / max(kept[piece - ahead], least))
+
+    checked = []  # (what came, what each way said of it)
+    for piece in range(newest - 7 * 288 + 1, newest + 1):
+        told = {
+            "day": [step(piece - back * 288) for back in (1, 2, 3)],
+            "week": [step(piece - 7 * 288)],
+        }
+        seen = {way: [one for one in steps if one is not None] for way, steps in told.items()}
+        checked.append((step(piece), {way: median(steps) for way, steps in seen.items() if steps}))
+    for rise in (1.1, 1.25, 1.5, 2.0):
+        good = []
+        for way in ("day", "week"):
+            pairs = [(came, said[way]) for came, said in checked if came is not None and way in said]
+            pairs = [(came, said) for came, said in pairs if said >= math.log(rise)]
+            if len(pairs) >= 3:
+                off, naive = fmean(abs(said - came) for came, said in pairs), fmean(abs(came) for came, _ in pairs)
+                good += [(off, way, naive)] if off < 0.8 * naive else []
+        if good:
+            off, way, naive = min(good)
+            return way, rise, off, naive
+    return None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_forecast_that_is_worth_using_is_the_one_that_was_best_over_all_pieces_of_a_week(seed):
+    chance = random.Random(seed)
+    count, lead = chance.choice([3, 5, 9, 14]), chance.choice([60.0, 210.0, 400.0, 900.0])
+    level = chance.choice([office, working_days])
+    past = [row for row in days(level, count, noise=0.1, seed=seed) if chance.random() > 0.1]  # with holes
+    use = season.recalled(None, past, lead, count * A_DAY).use
+    expected = worth({round(end / PIECE) - 1: load for end, load in past}, lead)
+    if expected is None:
+        assert use is None
+    else:
+        assert (use.way, use.rise) == expected[:2]
+        assert (use.off, use.naive) == pytest.approx(expected[2:])
+
+
+def test_three_mornings_that_were_foretold_are_enough_and_two_are_not():
+    assert known(office, 3, noise=0.0).use is None
+    assert known(office, 4, noise=0.0).use.rise == 1.1
+
+
+def test_a_day_of_pieces_is_enough_whatever_days_they_are_of():
+    """Six hours of each of four days, with a morning in each; and the same with one piece less."""
+    mornings = [row for row in days(office, 4, noise=0.0) if 7 * HOUR < row[0] % A_DAY <= 13 * HOUR]
+    assert len(mornings) == DAY
+    assert season.recalled(None, mornings, LEAD, 4 * A_DAY).use is not None
+    assert season.recalled(None, mornings[1:], LEAD, 4 * A_DAY).use is None
+
+
+def test_a_forecast_is_the_middle_of_the_days_that_are_known():
+    """Of three days one is not known: the mean of a doubled and a quadrupled load, as logarithms, is 2.8 times."""
+    jumps = {4: 4.0, 5: 2.0, 6: 3.0}
+
+    def level(at):
+        times = jumps.get(int(at // A_DAY), 3.0)
+        return 10.0 * (times if 9 * HOUR <= at % A_DAY < 17 * HOUR else 1.0)
+
+    past = [row for row in days(level, 7, noise=0.0) if not 6 * A_DAY < row[0] <= 7 * A_DAY]
+    told = season.rise(season.recalled(None, past, LEAD, 7 * A_DAY), LEAD, 7 * A_DAY + 9 * HOUR - LEAD + 1)
+    assert told.factor == pytest.approx(math.sqrt(8.0))
