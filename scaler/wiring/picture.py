@@ -59,6 +59,10 @@ class Picture:
         """The objects of a kind in the ScaledObject's namespace; none where they could not be read."""
         return self.listed(plural, self.namespace) or ()
 
+    def is_known(self, plural: str) -> bool:
+        """Whether it is known which objects of a kind there are; where the cluster has no such kind there are none."""
+        return plural in self.objects or self.unread.get(plural, "").startswith("404")
+
     @property
     def scaled(self) -> Manifest:
         """The ScaledObject; empty if there is none of that name."""

@@ -85,6 +85,8 @@ def not_scraped(picture: Picture) -> Found | None:
     monitors = _monitors(picture)
     if monitors is None or not _missing(picture) or not picture.ready_pods or _reads_pages(picture):
         return None
+    if not all(picture.is_known(plural) for plural in ("servicemonitors", "podmonitors", "services")):
+        return None
     pod = picture.ready_pods[0]
     if any(_selects(monitor, pod, picture) for monitor in monitors):
         return None

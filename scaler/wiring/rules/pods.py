@@ -113,6 +113,8 @@ def rollout_stuck(picture: Picture) -> Found | None:
 
 def quota(picture: Picture) -> Found | None:
     """A quota holds fewer replicas than maxReplicaCount."""
+    if not picture.scaled or picture.listed("targetpods") is None:
+        return None
     for one in picture.own("resourcequotas"):
         for resource, most in mapping(one, "status", "hard").items():
             used = mapping(one, "status", "used").get(resource, "0")

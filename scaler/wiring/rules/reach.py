@@ -193,6 +193,8 @@ def tls(picture: Picture) -> Found | None:
 
 def unreachable(picture: Picture) -> Found | None:
     """KEDA, or we as KEDA would, get no answer from the address."""
+    if not picture.triggers:
+        return None
     where = ", ".join(sorted({scaler_address(trigger) for trigger in picture.triggers}))
     host = where.partition(":")[0]
     repair = f"llm-scaler ask {where} from a pod in KEDA's namespace says why; is {host} the right host?"
