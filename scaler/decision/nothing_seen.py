@@ -1,14 +1,16 @@
-"""Where nothing at all was measured, `onMissing` makes no certain 0 of it. Pure.
+"""Where nothing of a place was measured, what stands in for it makes no certain 0. Pure.
 
-`onMissing: zero` says that a series which is not there means nothing to do. That is good as long as something else
-shows that the right place was asked: another input of the workload, or another series of the gateway. Where nothing
-does, the model may be mistyped, or the gateway gone, and a 0 would take all replicas away.
+`onMissing: zero`, and `??` in a formula, say that a series which is not there means nothing to do. That is good as
+long as something else shows that the right place was asked: another signal of the same pods, or another series of the
+gateway. Where nothing does, the model may be mistyped, the pods may hang, or the gateway may be gone, and a 0 would
+take all replicas away. What a gateway says shows nothing of the pods.
 
-    replicas   waiting of its own pods   queued of a gateway           what it is
-    3          2                         none, and no such gateway     2, certain
-    3          none, onMissing: zero     none, and no such gateway     nothing was measured: not certain
-    3          -                         none, of another model some   0, certain
-    0          none                      none                          `wake.py` has the rule
+    replicas   waiting of its own pods           queued of a gateway           what it is
+    3          2                                 none, and no such gateway     2, certain
+    3          none, onMissing: zero             none, and no such gateway     nothing was measured: not certain
+    3          none, onMissing: zero or ?? 0     0, or of another model some   not certain: 3 replicas say nothing
+    3          -                                 none, of another model some   0, certain
+    0          none                              none                          `wake.py` has the rule
 """
 
 from dataclasses import replace
@@ -17,13 +19,13 @@ from scaler.config.metrics import Input
 from scaler.config.signals import find
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
-from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, SignalAsk
+from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, Replicas, SignalAsk
 
 
 def doubt_unmeasured(
     spec: WorkloadSpec, facts: tuple[InputValue, ...], activity_signals: tuple[InputValue, ...], inputs: Inputs
 ) -> tuple[InputValue, ...]:
-    """Return the facts; where nothing at all was measured, those that `onMissing` makes a number of have a problem.
+    """Return the facts; those that something stands in for, though nothing of their place was measured, have a problem.
 
     Args:
         spec: the workload.
@@ -31,37 +33,56 @@ def doubt_unmeasured(
         activity_signals: what is read beside them.
         inputs: all that the tick was told.
     """
-    loads = [fact for item, fact in zip(spec.inputs, facts, strict=True) if not isinstance(item.ask, GpuAsk)]
-    measured = any(fact.newest is not None and not fact.substituted for fact in (*loads, *activity_signals))
-    if measured or inputs.replicas.current == 0:
+    if inputs.replicas.current == 0:
         return facts
-    return tuple(
-        _doubted(item, fact, inputs.readings.get(item.name), inputs.replicas.ready)
-        if _stands_in(item, fact, guarded=bool(inputs.activity_signals))
-        else fact
-        for item, fact in zip(spec.inputs, facts, strict=True)
-    )
+    items = (*spec.inputs, *spec.activity_signals)
+    pairs = zip(items, (*facts, *activity_signals), strict=True)
+    measured = [item for item, fact in pairs if _is_measured(item, fact)]
+    of_pods = any(item.of_target for item in measured)
+    anything = of_pods or bool(measured)
+    doubted: list[InputValue] = []
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        place_seen = of_pods if item.of_target and not item.optional else anything
+        if place_seen or not _stands_in(spec, item, fact, guarded=bool(inputs.activity_signals)):
+            doubted.append(fact)
+        else:
+            doubted.append(_doubted(item, fact, inputs.readings.get(item.name), inputs.replicas, anything=anything))
+    return tuple(doubted)
 
 
-def _stands_in(item: Input, fact: InputValue, *, guarded: bool) -> bool:
-    """Whether `onMissing` gave the value: not the last one, and not one that is none where there are no requests."""
-    if (
-        not isinstance(item.ask, SignalAsk)
-        or not fact.substituted
-        or fact.problem
-        or item.on_missing in {"error", "last"}
-    ):
+def _is_measured(item: Input, fact: InputValue) -> bool:
+    """Whether a source said so just now; how many GPUs are free shows nothing of a load."""
+    return fact.newest is not None and not fact.substituted and not isinstance(item.ask, GpuAsk)
+
+
+def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bool) -> bool:
+    """Whether something stands in for the input: not its last value, and not where there is none without requests."""
+    declared = item.on_missing not in {"error", "last"} or item.optional or item.name in spec.program.nilable
+    if not isinstance(item.ask, SignalAsk) or not fact.substituted or fact.problem or not declared:
         return False
     signal = find(item.ask.engine, item.ask.signal)
     return guarded or not (signal.takes_quantile or signal.per)
 
 
-def _doubted(item: Input, fact: InputValue, measured: Measured | None, ready: int | None) -> InputValue:
+def _doubted(
+    item: Input, fact: InputValue, measured: Measured | None, replicas: Replicas, *, anything: bool
+) -> InputValue:
     """Give one input a problem, where nothing shows that the right place was asked."""
-    if item.of_target and ready:
-        pods = "1 replica is ready" if ready == 1 else f"{ready} replicas are ready"
-        return replace(fact, problem=f"no series, and nothing else was measured, though {pods}: that is not 0")
-    if isinstance(item.ask, SignalAsk) and isinstance(measured, Reading) and measured.shown is False:
+    if item.of_target and (there := _that_may_hold_load(replicas)):
+        else_ = "nothing else of its pods was measured" if anything else "nothing else was measured"
+        return replace(fact, problem=f"no series, and {else_}, though {there}: that is not 0")
+    if not anything and isinstance(item.ask, SignalAsk) and isinstance(measured, Reading) and measured.shown is False:
         gone = f"{item.ask.endpoint} has no series of {item.ask.engine} of any model, and nothing else was measured"
         return replace(fact, problem=f"{gone}: that is not 0")
     return fact
+
+
+def _that_may_hold_load(replicas: Replicas) -> str:
+    """Say which replicas there are that may hold load; empty where there are none, or nobody knows."""
+    if replicas.ready:
+        return "1 replica is ready" if replicas.ready == 1 else f"{replicas.ready} replicas are ready"
+    if replicas.serving:
+        return "1 replica was ready" if replicas.serving == 1 else f"{replicas.serving} replicas were ready"
+    if replicas.ready is None and replicas.current:
+        return "there is 1 replica" if replicas.current == 1 else f"there are {replicas.current} replicas"
+    return ""
