@@ -1,10 +1,12 @@
 """Words of the command line that several commands share."""
 
-from collections.abc import Callable
+import argparse
+import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from scaler.model.errors import ConfigError
+from scaler.model.errors import ConfigError, unreadable
 
 T = TypeVar("T")
 
@@ -21,6 +23,36 @@ def pair(word: str, read: Callable[[str], T]) -> tuple[str, T]:
     return name, read(value)
 
 
+def positive(written: str) -> float:
+    """Read a number of seconds, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is no number, infinite, or not above 0.
+    """
+    try:
+        number = float(written)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: a number of seconds above 0")
+    return number
+
+
+def pairs(words: Iterable[str], read: Callable[[str], T]) -> dict[str, T]:
+    """Split every NAME=VALUE, as `pair` does.
+
+    Raises:
+        ConfigError: one of them is not that, or a name stands twice.
+    """
+    found: dict[str, T] = {}
+    for word in words:
+        name, value = pair(word, read)
+        if name in found:
+            raise ConfigError("argument", word, f"gives {name} a second time", "each name once")
+        found[name] = value
+    return found
+
+
 def read_file(path: Path) -> str:
     """Read a text file that the user named.
 
@@ -32,7 +64,7 @@ def read_file(path: Path) -> str:
     except OSError as error:
         raise ConfigError(str(path), "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), "", f"is not UTF-8 (byte {error.start})") from error
+        raise ConfigError(str(path), "", f"is {unreadable(error)}") from error
 
 
 def namespace_and_name(written: str) -> tuple[str, str]:

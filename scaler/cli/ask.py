@@ -1,16 +1,22 @@
 """`llm-scaler ask`: play KEDA against a server, with the calls of one poll in KEDA's order."""
 
 import argparse
+import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
-from scaler.cli.arguments import pair
+from scaler.cli.arguments import pairs, positive
 from scaler.model.errors import ConfigError
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
+
+
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
+LAST_PORT = 65535
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="the trigger's metadata")
     parser.add_argument("--namespace", default="default", help="of the ScaledObject")
     parser.add_argument("--name", default="ask", help="of the ScaledObject")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    parser.add_argument("--timeout", type=positive, default=10.0, metavar="SECONDS")
     parser.add_argument("--ca-file", help="CA of the server's certificate; turns TLS on")
     parser.add_argument("--cert-file", help="our own certificate, for mutual TLS")
     parser.add_argument("--key-file", help="its key")
@@ -28,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the three answers; 1 when one of them is a refusal."""
     tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
-    metadata = dict(pair(word, str) for word in arguments.pairs)
+    metadata = pairs(arguments.pairs, str)
     lines, good = ask(arguments.address, arguments.namespace, arguments.name, metadata, tls, arguments.timeout)
     print("\n".join(lines))
     return 0 if good else 1
@@ -46,12 +52,34 @@ class Tls:
         """A channel to the address.
 
         Raises:
-            ConfigError: a file that cannot be read.
+            ConfigError: no address, one of certificate and key alone, or a file that cannot be read.
         """
+        if not _ADDRESS.fullmatch(address) or int(address.rpartition(":")[2]) > LAST_PORT:
+            raise ConfigError("argument", "HOST:PORT", f"{address!r} is no address", "such as 127.0.0.1:6000")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ConfigError("argument", "--cert-file", "is one of --cert-file and --key-file", "both or neither")
         if not (self.ca_file or self.cert_file):
             return grpc.insecure_channel(address)
         ca, cert, key = (_read(file) if file else None for file in (self.ca_file, self.cert_file, self.key_file))
+        self._refuse_what_is_no_pem()
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
+
+    def _refuse_what_is_no_pem(self) -> None:
+        """Read the files as OpenSSL does: gRPC itself says nothing that helps, or ends the process.
+
+        Raises:
+            ConfigError: one of them holds no certificate, or the key is another's.
+        """
+        context, files = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.ca_file or ""
+        try:
+            if self.ca_file:
+                context.load_verify_locations(self.ca_file)
+            if self.cert_file:
+                files = f"{self.cert_file} with {self.key_file}"
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except OSError as error:
+            problem = "no certificate in PEM" if files == self.ca_file else "no certificate in PEM and its key"
+            raise ConfigError(files, "", f"is {problem}") from error
 
 
 def _read(file: str) -> bytes:
@@ -103,6 +131,15 @@ def ask(
     return lines, good
 
 
+_NOBODY_SAID = (  # how gRPC's own texts begin, as against those of a server
+    "failed to connect",
+    "Deadline Exceeded",
+    "DNS resolution failed",
+    "errors resolving",
+    "Trying to connect",
+)
+
+
 def _refusal(error: grpc.RpcError) -> str:
     """What was answered; where nobody answered, in words that a person uses rather than gRPC's own."""
     details = str(error.details())
@@ -113,7 +150,10 @@ def _refusal(error: grpc.RpcError) -> str:
         "DNS resolution failed": "the host is not known",
         "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the CA given (--ca-file)",
         "WRONG_VERSION_NUMBER": "it does not speak TLS there; leave out --ca-file",
+        "hostname lookup error": "the host is not known",
+        "Failed parsing HTTP/2": "it speaks HTTP there, not gRPC; is it the admin port?",
     }
-    own = details.startswith(("failed to connect", "Deadline Exceeded", "DNS resolution failed", "Trying to connect"))
-    plain = next((text for sign, text in known.items() if own and sign in details), "")
-    return f"{error.code().name}: {plain or details}"
+    if not details.startswith(_NOBODY_SAID):
+        return f"{error.code().name}: {details}"
+    plain = next((text for sign, text in known.items() if sign in details), "the connection failed")
+    return f"{error.code().name}: {plain}"

@@ -3,7 +3,7 @@
 import urllib.parse
 from pathlib import Path
 
-from scaler.model.errors import ConfigError
+from scaler.model.errors import ConfigError, unreadable
 
 OWN_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - the name of a file
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -40,4 +40,4 @@ def _read(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError("argument", "--token-file", f"{file} cannot be read: {error}") from error
+        raise ConfigError("argument", "--token-file", f"{file} cannot be read: {unreadable(error)}") from error

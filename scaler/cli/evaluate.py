@@ -2,7 +2,7 @@
 
 import argparse
 
-from scaler.cli.arguments import pair
+from scaler.cli.arguments import pairs
 from scaler.config.metrics import FUNCTIONS_TOO
 from scaler.decision.explain import steps_of
 from scaler.decision.render import number_text, step_lines
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the value, and the steps to it if asked."""
-    values = dict(pair(word, _number_or_nil) for word in arguments.pairs)
+    values = pairs(arguments.pairs, _number_or_nil)
     program = parse(arguments.formula, values, shared=FUNCTIONS_TOO)
     if arguments.steps:
         print("\n".join(step_lines(steps_of(program, values))))

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import time
 import urllib.parse
@@ -10,7 +11,7 @@ from typing import Any
 
 import requests
 
-from scaler.cli.arguments import namespace_and_name
+from scaler.cli.arguments import namespace_and_name, positive
 from scaler.cli.bearer import OWN_TOKEN, authorization
 from scaler.config.settings import SERVER
 from scaler.decision.explanation import Explanation, from_json
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="show it again whenever it changes, also after the server was away"
     )
-    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often --watch looks")
+    parser.add_argument("--every", type=positive, default=2.0, metavar="SECONDS", help="how often --watch looks")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,9 +54,14 @@ def _admin(server: str) -> str:
     Raises:
         ConfigError: it is no URL of HTTP.
     """
-    url = urllib.parse.urlsplit(server)
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise ConfigError("argument", "--server", f"{server!r} is no address", "a URL such as http://127.0.0.1:8080")
+    problem = ConfigError("argument", "--server", f"{server!r} is no address", "a URL such as http://127.0.0.1:8080")
+    try:
+        url = urllib.parse.urlsplit(server)
+        fits = url.scheme in {"http", "https"} and url.hostname and (url.port is None or url.port > 0)
+    except ValueError:  # a bracket too few, or a port that is none
+        raise problem from None
+    if not fits or re.search(r"\s", server):
+        raise problem
     return server.rstrip("/")
 
 

@@ -102,6 +102,8 @@ def _documents(source: str, where: str) -> list[Tree]:
             found += [one for one in inner if isinstance(one, Mapping)]
             if len(found) > MAX_DOCUMENTS:
                 raise ConfigError(where, "", f"has more than {MAX_DOCUMENTS} documents")
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(where, "", "is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(where, "", f"is no YAML: {str(error).splitlines()[0]}") from None
     return found

@@ -24,6 +24,13 @@ import difflib
 from collections.abc import Iterable
 
 
+def unreadable(error: OSError | ValueError) -> str:
+    """Say why a text file cannot be read: in the operating system's words, or that it is not UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 (byte {error.start})"
+    return getattr(error, "strerror", None) or str(error)
+
+
 class ScalerError(Exception):
     """Base of the tree."""
 

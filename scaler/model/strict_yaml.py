@@ -110,7 +110,8 @@ def parse_yaml(text: str, where: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
-        problem = _PLAINLY.get(error.problem or "", error.problem)
+        problem = _PLAINLY.get(error.problem or "", error.problem or "")
+        problem = re.sub(r"could not determine a constructor for (the tag '.*')", r"\1 is not allowed", problem)
         raise ConfigError(where, "", f"is not YAML we can read: {problem}{place}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error

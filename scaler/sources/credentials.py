@@ -5,7 +5,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.errors import SourceError
+from scaler.model.errors import SourceError, unreadable
 
 _SECRET = re.compile(r"[\x21-\x7e]{1,8192}")
 
@@ -28,8 +28,7 @@ def _secret(path: Path) -> str:
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"the secret in {path} cannot be read: {reason}") from error
+        raise SourceError(f"the secret in {path} cannot be read: {unreadable(error)}") from error
     if not _SECRET.fullmatch(secret):
         raise SourceError(f"the secret in {path} is empty, too long, or holds characters that no header can")
     return secret

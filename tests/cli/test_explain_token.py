@@ -50,9 +50,14 @@ def test_the_pods_own_token_is_shown_to_the_server_in_the_pod_alone(server, tmp_
     assert shown == ({"Authorization": "Bearer own"} if token else {})
 
 
-def test_a_token_file_that_cannot_be_read_is_named(server, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("missing", "No such file or directory"), ("odd", "not UTF-8 (byte 0)"), (".", "Is a directory")],
+)
+def test_a_token_file_that_cannot_be_read_is_named(server, tmp_path, capsys, name, why):
     port, shown = server
-    missing = str(tmp_path / "missing")
-    assert main(["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}", "--token-file", missing]) == 1
-    assert f"--token-file: {missing} cannot be read" in capsys.readouterr().err
+    (tmp_path / "odd").write_bytes(b"\xff\xfe")
+    file = str(tmp_path / name)
+    assert main(["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}", "--token-file", file]) == 1
+    assert f"--token-file: {file} cannot be read: {why}\n" in capsys.readouterr().err
     assert shown == []

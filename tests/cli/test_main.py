@@ -212,10 +212,63 @@ def test_explain_at_the_grpc_port_or_at_no_url_is_one_clear_error(run, tmp_path)
         code, _, err = run("explain", "a/b", "--server", f"http://{server.grpc}")
         assert (code, len(err.splitlines())) == (2, 1)
         assert "is it the gRPC port? explain asks the admin port (8080)" in err
-    assert (
-        "'127.0.0.1:8080' is no address; allowed: a URL such as"
-        in run("explain", "a/b", "--server", "127.0.0.1:8080")[2]
-    )
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["127.0.0.1:8080", "http://[::1", "http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://a b", "http://:1"],
+)
+def test_what_is_no_url_of_a_server_is_refused(run, server):
+    code, _, err = run("explain", "a/b", "--server", server)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert f"--server: {server!r} is no address; allowed: a URL such as http://127.0.0.1:8080" in err
+
+
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:1", "127.0.0.1:abc", "127.0.0.1:65536", "", "::1:6000"])
+def test_what_is_no_address_of_a_server_is_refused(run, address):
+    code, _, err = run("ask", address, "formula=queue-depth")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert f"{address!r} is no address; allowed: such as 127.0.0.1:6000" in err
+
+
+@pytest.mark.parametrize("address", ["[::1]:1", "127.0.0.1:1", "localhost:1"])
+def test_an_address_where_nobody_listens_is_told_in_plain_words(run, address):
+    assert run("ask", address, "formula=queue-depth")[1] == "GetMetricSpec  UNAVAILABLE: nobody listens there\n"
+
+
+def test_a_host_that_nobody_knows_is_told_in_plain_words(run):
+    assert run("ask", "no-such-host.invalid:6000", "a=1")[1] == "GetMetricSpec  UNAVAILABLE: the host is not known\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--ca-file", "FILE"], "FILE: is no certificate in PEM"),
+        (["--cert-file", "FILE", "--key-file", "FILE"], "FILE with FILE: is no certificate in PEM and its key"),
+        (
+            ["--cert-file", "FILE"],
+            "argument: --cert-file: is one of --cert-file and --key-file; allowed: both or neither",
+        ),
+        (["--key-file", "FILE"], "is one of --cert-file and --key-file; allowed: both or neither"),
+    ],
+)
+def test_files_that_hold_no_certificate_are_refused_before_anybody_is_asked(run, tmp_path, given, problem):
+    """gRPC itself ends the process, or says that no root certificate could be loaded."""
+    file = str(tmp_path / "a.pem")
+    (tmp_path / "a.pem").write_text("no certificate")
+    code, _, err = run("ask", "127.0.0.1:1", "a=1", *(file if word == "FILE" else word for word in given))
+    assert (code, err) == (1, f"llm-scaler: {problem.replace('FILE', file)}\n" if "FILE" in problem else err)
+    assert problem.replace("FILE", file) in err
+
+
+@pytest.mark.parametrize("words", [["ask", "127.0.0.1:1", "a=1", "--timeout"], ["explain", "a/b", "--every"]])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_time_that_is_none_is_refused(run, words, seconds):
+    assert f"{seconds!r} is not allowed; allowed: a number of seconds above 0" in run(*words, seconds)[2]
+
+
+def test_a_name_that_is_given_twice_is_refused(run):
+    assert "argument: a=2: gives a a second time; allowed: each name once" in run("eval", "a", "a=1", "a=2")[2]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +280,7 @@ def test_explain_at_the_grpc_port_or_at_no_url_is_one_clear_error(run, tmp_path)
             ["--report", "/nowhere/at/all.html"],
             "demo: report: /nowhere/at/all.html cannot be written, since there is no folder",
         ),
+        (["--report", "/tmp"], "demo: report: /tmp is a folder; allowed: a file in a folder that is there"),
     ],
 )
 def test_a_demo_that_cannot_be_shown_is_refused_before_it_starts(run, words, problem):

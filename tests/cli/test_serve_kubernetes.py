@@ -85,9 +85,10 @@ def test_the_settings_say_that_nobody_buys_machines(tmp_path, kubernetes):
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("given", ["no-such-file", None])
+@pytest.mark.parametrize("given", ["no-such-file", "odd", None])
 def test_without_access_everything_else_works_and_it_is_said(tmp_path, given):
-    wanted = ["--kubernetes-kubeconfig", given] if given else ["--kubernetes-enabled", "true"]
+    (tmp_path / "odd").write_bytes(b"\xff\xfe")
+    wanted = ["--kubernetes-kubeconfig", str(tmp_path / given)] if given else ["--kubernetes-enabled", "true"]
     with serving(tmp_path, NOBODY, *wanted, KUBECONFIG="") as server:
         until(lambda: "[!] kubernetes kubernetes: no access to Kubernetes: " in server.get("/readyz?verbose"))
         assert "no certain answer yet" in server.ask(formula="queue-depth", model="m")[1]

@@ -293,6 +293,18 @@ def test_the_command_prints_both(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "none.yaml")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"[" * 5000, "is nested too deeply"), (b"\xff\xfe", "is not UTF-8 (byte 0)")]
+)
+def test_what_cannot_be_read_is_one_sentence(content, problem, tmp_path, capsys, monkeypatch):
+    (tmp_path / "odd.yaml").write_bytes(content)
+    assert main(["convert", str(tmp_path / "odd.yaml")]) == 1
+    assert capsys.readouterr().err == f"llm-scaler: {tmp_path}/odd.yaml: {problem}\n"
+    monkeypatch.setattr("sys.stdin", (tmp_path / "odd.yaml").open())
+    assert main(["convert", "-"]) == 1
+    assert capsys.readouterr().err == f"llm-scaler: standard input: {problem}\n"
+
+
 # ---- shapes seen in public, with names of our own --------------------------------------------------------------------
 
 

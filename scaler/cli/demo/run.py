@@ -82,6 +82,8 @@ def check(options: Options) -> None:
     if options.report and not options.report.parent.is_dir():
         problem = f"{options.report} cannot be written, since there is no folder {options.report.parent}"
         raise ConfigError("demo", "report", problem, "a file in a folder that is there")
+    if options.report and options.report.is_dir():
+        raise ConfigError("demo", "report", f"{options.report} is a folder", "a file in a folder that is there")
     if options.seconds * options.pace < SHORTEST:
         span = seconds(options.seconds * options.pace)
         problem = (

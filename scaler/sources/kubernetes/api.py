@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.rest import RESTClientObject
 
-from scaler.model.errors import SourceError
+from scaler.model.errors import SourceError, unreadable
 
 CONNECT, READ = 3.0, 15.0  # seconds to wait for a connection, and for the next bytes
 LONGEST_PAGE = 128 * 1024 * 1024  # bytes
@@ -51,17 +52,17 @@ class ApiServer:
             SourceError: there is no such thing.
         """
         self._configuration = client.Configuration()
+        given = str(kubeconfig or os.environ.get("KUBECONFIG") or "")
         try:
-            if kubeconfig is None and not os.environ.get("KUBECONFIG"):
-                load: Any = config.load_incluster_config
-                load(self._configuration)
-            else:
-                load = config.load_kube_config
+            if given:
+                load: Any = config.load_kube_config
                 load(str(kubeconfig) if kubeconfig else None, client_configuration=self._configuration)
-        except (config.ConfigException, OSError) as error:
-            given = kubeconfig or os.environ.get("KUBECONFIG")
+            else:
+                load = config.load_incluster_config
+                load(self._configuration)
+        except Exception as error:  # of an odd file the client raises whatever its own code stumbles over
             read = f"kubeconfig {given} cannot be read: " if given else ""
-            raise SourceError(f"no access to Kubernetes: {read}{error}") from error
+            raise SourceError(f"no access to Kubernetes: {read}{_why_not_loaded(given, error)}") from error
         self._configuration.connection_pool_maxsize = CONNECTIONS
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._open: set[urllib3.BaseHTTPResponse] = set()
@@ -185,6 +186,25 @@ class ApiServer:
         finally:
             self._open.discard(response)
             response.close()  # a response that was read whole has given its connection back already
+
+
+def _why_not_loaded(given: str, error: Exception) -> str:
+    """Say why there is no configuration, by the files that should hold it and otherwise by the client's error."""
+    files = [Path(one) for one in given.split(os.pathsep) if one]
+    try:
+        texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
+        trees = [yaml.safe_load(text) for text in texts]
+    except (OSError, UnicodeDecodeError) as unread:
+        return unreadable(unread)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return "it is no YAML"
+    if files and not texts:
+        return "there is no such file"
+    if not all(isinstance(tree, dict) for tree in trees):
+        return "it holds no keys and values, as `kubectl config view` shows them"
+    if isinstance(error, config.ConfigException):
+        return str(error)
+    return f"a value in it does not fit ({type(error).__name__}: {error})"[:_SHOWN]
 
 
 def _json(body: bytes | bytearray) -> Raw:

@@ -60,6 +60,35 @@ def test_a_connection_that_ends_early_is_said_in_plain_words(answering, tmp_path
     assert str(raised.value) == told
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "there is no such file"),
+        (b"", "it holds no keys and values, as `kubectl config view` shows them"),
+        (b"- a\n", "it holds no keys and values, as `kubectl config view` shows them"),
+        (b"\xff\xfe", "not UTF-8 (byte 0)"),
+        (b"a: [", "it is no YAML"),
+        (b"[" * 5000, "it is no YAML"),
+        (b"a: 1\n", "Invalid kube-config file. Expected key current-context in FILE"),
+        (b"current-context: x\ncontexts: 3\nclusters: 3\nusers: 3\n", "a value in it does not fit (TypeError: "),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_read_is_one_sentence_with_its_path(tmp_path, content, why):
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceError) as raised:
+        ApiServer(path)
+    told = f"no access to Kubernetes: kubeconfig {path} cannot be read: {why.replace('FILE', str(path))}"
+    assert str(raised.value).startswith(told)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_is_no_kubeconfig(tmp_path):
+    with pytest.raises(SourceError, match=f"kubeconfig {tmp_path} cannot be read: Is a directory"):
+        ApiServer(tmp_path)
+
+
 def test_what_the_operating_system_says_is_told(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
