@@ -14,7 +14,6 @@ from scaler.model.errors import ConfigError
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
-
 _ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
 LAST_PORT = 65535
 

@@ -300,8 +300,9 @@ def test_what_cannot_be_read_is_one_sentence(content, problem, tmp_path, capsys,
     (tmp_path / "odd.yaml").write_bytes(content)
     assert main(["convert", str(tmp_path / "odd.yaml")]) == 1
     assert capsys.readouterr().err == f"llm-scaler: {tmp_path}/odd.yaml: {problem}\n"
-    monkeypatch.setattr("sys.stdin", (tmp_path / "odd.yaml").open())
-    assert main(["convert", "-"]) == 1
+    with (tmp_path / "odd.yaml").open() as written:
+        monkeypatch.setattr("sys.stdin", written)
+        assert main(["convert", "-"]) == 1
     assert capsys.readouterr().err == f"llm-scaler: standard input: {problem}\n"
 
 
