@@ -44,7 +44,7 @@ class Apa(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class ApaState:
-    """What it remembers."""
+    """The state of apa between two ticks."""
 
     samples: Samples = ()
     recommendations: Recommendations = ()
@@ -95,7 +95,7 @@ def step(spec: Apa, state: ApaState, seen: PolicyInput, now: float) -> tuple[Apa
 
 
 def _proposal(spec: Apa, load: float, ratio: float, current: int) -> tuple[int, str]:
-    """Replicas for a load, as far as the tolerances and the rates let it go in one step."""
+    """Return the replicas for a load, as far as the tolerances and the rates let them change in one step."""
     wanted = math.ceil(load - _EPSILON)
     if current == 0:
         return min(wanted, 1), "; from 0 to 1" if wanted else ""

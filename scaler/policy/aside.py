@@ -35,7 +35,7 @@ def in_the_way(_spec: object, scaled: Scaled) -> Sequence[str]:
 
 
 def _direction(name: str, rules: Rules, *, wide: bool) -> list[str]:
-    """What of one direction is in the way."""
+    """List the settings of one direction that are in the policy's way."""
     found = []
     if rules.window:
         found.append(f"{name}.stabilizationWindowSeconds of {rules.window:g} adds to the policy's own time: set 0")
@@ -50,7 +50,9 @@ def _direction(name: str, rules: Rules, *, wide: bool) -> list[str]:
 
 
 def _reach(rules: Rules, *, most: bool) -> float:
-    """Replicas that one period lets go or come, at most: from one replica up, and from all of them down."""
+    """Return the most replicas that may be added or removed within one period: from one replica up, or from all of them
+    down.
+    """
     endless = float("inf")
     reaches = [
         float(policy.value) if policy.kind == "Pods" else endless if not most and policy.value >= 100 else 0.0

@@ -88,7 +88,7 @@ def _grid() -> _Grid:
 
 
 def step_of(load: float) -> int:
-    """The step that a load lies in."""
+    """Return the step of the grid that a load lies in."""
     return min(max(round((math.log(max(load, 1e-9)) - LOWEST) / WIDTH), 0), STEPS - 1)
 
 
@@ -121,7 +121,7 @@ def faded(counts: Counts, passed: float, surprise: float | None = None) -> Count
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What is known of a replica."""
+    """The curve of one kind of replica, as far as it is known."""
 
     misses: Vector  # by step: the share that is expected to miss besides the floor
     floor: float  # the share that misses at any load
@@ -131,7 +131,7 @@ class Curve:
     shapes: Vector  # how likely each knee and steepness is
 
     def surprised(self, load: float, missed: float) -> bool:
-        """Whether so many more miss than was believed that it must be another replica than it was."""
+        """Tell whether so many more miss than the curve expects that the replica must have changed."""
         return missed > self.floor + float(self.misses[step_of(load)]) + SURPRISE
 
 
@@ -160,12 +160,12 @@ def curve(counts: Counts, least: float = 0.0) -> Curve:
 
 
 def _knee(place: int) -> float:
-    """The load of a knee by its place in the grid."""
+    """Return the load of a knee by its place in the grid."""
     return math.exp(LOWEST + WIDTH * (FIRST + place))
 
 
 def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
-    """How likely it is that `level` turns out to be so many steps off, one start-up later.
+    """Return how likely it is that `level` turns out to be so many steps off, one start-up later.
 
     Args:
         pairs: a row for each forecast that was checked: logarithms of the level it was made of, of what came over that
@@ -194,7 +194,7 @@ def errors(pairs: Vector | None, level: float, slope: float) -> Vector:
 
 
 def _place(off: Vector) -> npt.NDArray[np.intp]:
-    """The steps by which loads are off, from 0 for the lowest."""
+    """Return the steps by which loads are off, from 0 for the lowest."""
     steps = np.minimum(np.maximum(np.rint(off / WIDTH), -SPAN), SPAN)  # np.clip takes as long as all the rest
     return np.asarray(steps.astype(np.intp) + SPAN)
 
@@ -206,7 +206,7 @@ def remembered(pairs: Vector | None, level: float, came: float, slope: float, mo
 
 
 def carries(known: Curve, wrong: Vector, budget: float) -> tuple[float, float]:
-    """The largest load of a replica at which no more than `budget` of the requests are expected to miss.
+    """Find the largest load of a replica at which no more than `budget` of the requests are expected to miss.
 
     Args:
         known: what is known of a replica.
@@ -225,7 +225,7 @@ def carries(known: Curve, wrong: Vector, budget: float) -> tuple[float, float]:
 
 
 def _typical(shapes: Vector, budget: float) -> float:
-    """The load at which so many of the curves as have to be believed have reached the budget."""
+    """Find the load at which `BELIEVED` of the curves, by their likelihood, have reached the budget."""
     reach = _grid().knees + math.log(budget / (1 - budget)) * _INVERSE_STEEPNESS
     order = np.argsort(reach)
     place = int(np.searchsorted(np.cumsum(shapes[order]), BELIEVED))
@@ -233,7 +233,7 @@ def _typical(shapes: Vector, budget: float) -> float:
 
 
 def _last_within(misses: Vector, budget: float) -> float:
-    """The load at which a rising share of misses reaches the budget, between two steps in a line."""
+    """Find the load at which a rising share of misses reaches the budget, by a straight line between two steps."""
     over = np.flatnonzero(misses > budget)
     place = int(over[0]) if len(over) else STEPS - 1
     if place == 0:

@@ -63,7 +63,7 @@ class Band:
     most: float
 
     def holds(self, replicas: Mapping[str, int]) -> bool:
-        """Whether the numbers lie in the band; zero of both does."""
+        """Tell whether the numbers lie in the band; zero of both does."""
         role, of = replicas[self.role], replicas[self.of]
         return self.least * of <= role + _EPSILON and role <= self.most * of + _EPSILON
 
@@ -144,7 +144,7 @@ def plan(
 
 
 def keepable(names: Sequence[str], bands: Sequence[Band]) -> bool:
-    """Whether there are any numbers of replicas up to `ENOUGH` that keep the bands."""
+    """Tell whether any numbers of replicas up to `ENOUGH` keep the bands."""
     return _lowered(dict.fromkeys(names, ENOUGH), bands) is not None
 
 
@@ -209,7 +209,7 @@ def _why(name: str, wanted: int, chosen: int) -> str:
 
 
 def _raised(replicas: Mapping[str, int], bands: Sequence[Band], most: Mapping[str, int]) -> dict[str, int]:
-    """The least numbers that are no less than these and keep the bands; there are some, since `most` are such."""
+    """Raise the numbers to the least ones that keep the bands; there are some, since `most` are such."""
     found = dict(replicas)
     changed = True
     while changed:
@@ -227,7 +227,7 @@ def _raised(replicas: Mapping[str, int], bands: Sequence[Band], most: Mapping[st
 
 
 def _lowered(replicas: Mapping[str, int], bands: Sequence[Band]) -> dict[str, int] | None:
-    """The greatest numbers that are no more than these and keep the bands; None where only zeros do."""
+    """Lower the numbers to the greatest ones that keep the bands; None where only zeros do."""
     found = dict(replicas)
     changed = True
     while changed:
@@ -269,13 +269,13 @@ def _in_order(
 
 
 def _named(roles: Sequence[str], of_one: str, of_several: str) -> str:
-    """Prefill is; prefill and encode are."""
+    """Name the roles with the verb that they need: "prefill is", "prefill and encode are"."""
     verb = of_one if len(roles) == 1 else of_several
     return f"{' and '.join(roles)} {verb}"
 
 
 def _allowed(name: str, ready: Mapping[str, int], bands: Sequence[Band]) -> int:
-    """The most replicas of a role that the bands allow beside those that are ready."""
+    """Return the most replicas of a role that the bands allow beside the ready ones of the other roles."""
     limits = [10**9]
     for band in bands:
         if band.role == name and band.of in ready:
@@ -286,7 +286,7 @@ def _allowed(name: str, ready: Mapping[str, int], bands: Sequence[Band]) -> int:
 
 
 def _needed(name: str, current: Mapping[str, int], bands: Sequence[Band]) -> int:
-    """The fewest replicas of a role that the bands need beside those that there still are."""
+    """Return the fewest replicas of a role that the bands need beside the ones that still run of the other roles."""
     needs = [0]
     for band in bands:
         if band.role == name and band.of in current:

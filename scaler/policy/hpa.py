@@ -55,7 +55,7 @@ class Hpa(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What an HPA remembers. A change counts once it is seen, since ours are carried out later, or not at all."""
+    """The state of an HPA. A change counts once it is seen, since ours are carried out later, or not at all."""
 
     hpa: HpaState = field(default_factory=HpaState)
     at: float = 0.0  # the last tick
@@ -144,7 +144,7 @@ def step(spec: Hpa, state: State, seen: PolicyInput, now: float) -> tuple[State,
 
 
 def _named(policy: RatePolicy | None) -> str:
-    """A rate as one writes it: "4 pods in 15s"."""
+    """Write a rate as people do: "4 pods in 15s"."""
     if policy is None:
         return "max(2 x current, 4)"
     return f"{policy.value} {policy.kind.lower()} in {seconds(policy.period)}"

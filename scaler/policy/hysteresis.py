@@ -19,7 +19,7 @@ from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 @dataclass(frozen=True, slots=True)
 class Hysteresis(PolicySpec):
-    """What one side of the hand-over was set to."""
+    """Options of one side of the hand-over."""
 
     metric: str  # a formula; often just the name of a metric
     above: float  # the gate opens at this value, in the metric's unit

@@ -54,7 +54,7 @@ class Kpa(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class KpaState:
-    """What it remembers."""
+    """The state of kpa between two ticks."""
 
     samples: Samples = ()
     panic_since: float | None = None  # when it began; None: it does not panic
@@ -161,7 +161,7 @@ def _delayed(
 
 
 def _bounded(spec: Kpa, load: float, ready: int) -> int:
-    """Replicas for a load, as far as the rates let it go in one step."""
+    """Return the replicas for a load, as far as the rates let them change in one step."""
     wanted = math.ceil(load)
     if ready * (1 - spec.tolerance_down) < load < ready * (1 + spec.tolerance_up):
         wanted = ready

@@ -31,7 +31,7 @@ History = tuple[tuple[float, int], ...]  # (seconds, replicas), the oldest first
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """How far one direction may go."""
+    """Options of one direction: how fast it may go."""
 
     instances: int
     percent: int
@@ -40,14 +40,14 @@ class Direction:
     window: float  # stabilizationWindow in seconds
 
     def reach(self, begun: int) -> int:
-        """Replicas that may be added or removed within a period that began with `begun`."""
+        """Return the replicas that may be added or removed within a period that began with `begun`."""
         choose: Callable[[int, int], int] = max if self.either else min
         return choose(self.instances, share(begun, self.percent))
 
 
 @dataclass(frozen=True, slots=True)
 class Panic:
-    """How far up a panic may go."""
+    """Options of the panic: how far up it may go."""
 
     percent: int
     period: float  # seconds
@@ -72,7 +72,7 @@ class Kthena(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class KthenaState:
-    """What it remembers."""
+    """The state of kthena between two ticks."""
 
     recommendations: History = ()
     corrected: History = ()  # each stands until the next
@@ -167,7 +167,7 @@ def step(spec: Kthena, state: KthenaState, seen: PolicyInput, now: float) -> tup
 
 
 def recommendation(spec: Kthena, seen: PolicyInput, current: int) -> int:
-    """Replicas that the load is worth; within the tolerance those that there are."""
+    """Return the replicas that the load needs; within the tolerance, those that there are."""
     wanted = math.ceil(seen.load - _EPSILON)
     if current == 0:
         return wanted
@@ -178,7 +178,7 @@ def recommendation(spec: Kthena, seen: PolicyInput, current: int) -> int:
 
 
 def share(begun: int, percent: int) -> int:
-    """Percent of some replicas, rounded down; at least one of them, since none would never move."""
+    """Return a percentage of some replicas, rounded down but at least one, since none would never move."""
     return max(int(begun * percent / 100), 1) if percent and begun else 0
 
 
@@ -217,7 +217,7 @@ def _stable(spec: Kthena, corrected: History, past: History, wanted: int, curren
 
 
 def _why(name: str, direction: Direction, wanted: int, stable: int, answer: int) -> str:
-    """What kept the answer from the recommendation, in words."""
+    """Say what kept the answer from the recommendation."""
     if answer == wanted:
         return ""
     if answer == stable:
@@ -228,7 +228,9 @@ def _why(name: str, direction: Direction, wanted: int, stable: int, answer: int)
 
 
 def _in_force(corrected: History, start: float) -> list[int]:
-    """What was in force at some time since `start`: what came after it, and what stood when it came."""
+    """List the answers that were in force at some time since `start`: those given after it, and the last one before
+    it.
+    """
     later = [replicas for at, replicas in corrected if at > start]
     before = [replicas for at, replicas in corrected if at <= start]
     return [*before[-1:], *later]
@@ -243,7 +245,9 @@ def _greatest(corrected: History, start: float, current: int) -> int:
 
 
 def _extended(corrected: History, now: float, answer: int, period: float) -> History:
-    """The answers of the last period, and the one that stood when it began; equal ones in a row are one."""
+    """Add an answer and keep those of the last period, with the one that was in force when it began; equal ones are
+    joined.
+    """
     if corrected and corrected[-1][1] == answer:
         return corrected
     later = tuple(one for one in corrected if one[0] > now - period)

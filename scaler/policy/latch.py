@@ -39,7 +39,7 @@ MAX_GAP = 300.0  # seconds without a value in which it may have fallen and risen
 
 @dataclass(frozen=True, slots=True)
 class Latch(PolicySpec):
-    """What it was set to."""
+    """Options of latch."""
 
     reset_below: float  # the value that ends a rise, in the formula's unit
     retry_after: float  # seconds after a Job failed
@@ -49,7 +49,7 @@ class Latch(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class LatchState:
-    """What was seen of the value, and what was asked for."""
+    """The state of latch: the values that were seen, and what was asked for."""
 
     since: float | None = None  # the value is known since then
     at: float | None = None  # the newest tick
@@ -105,7 +105,7 @@ def step(spec: Latch, past: LatchState, seen: PolicyInput, now: float) -> tuple[
 
 
 def warnings(spec: Latch, scaled: Scaled) -> Sequence[str]:
-    """What in a ScaledJob's settings may start more Jobs for a rise than one, or lose count of them.
+    """List the settings of a ScaledJob that may start more Jobs for one rise, or lose count of them.
 
     Source: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go (GetEffectiveMaxScale, cleanUp) and
     controllers/keda/scaledjob_controller.go (deletePreviousVersionScaleJobs).
@@ -131,7 +131,7 @@ def warnings(spec: Latch, scaled: Scaled) -> Sequence[str]:
 
 
 def _unknown(scaled: Scaled | None, doubt: str) -> str:
-    """Why its Jobs are not known, or an empty text."""
+    """Say why the Jobs are not known, or return an empty text."""
     if scaled is None:
         return "its Jobs are not known, since Kubernetes does not tell of the ScaledJob"
     if scaled.kind != "ScaledJob":
@@ -142,7 +142,7 @@ def _unknown(scaled: Scaled | None, doubt: str) -> str:
 def _judge(
     spec: Latch, past: LatchState, seen: PolicyInput, scaled: Scaled, jobs: Sequence[Job], now: float
 ) -> tuple[bool, str]:
-    """Whether another Job may be started at this value, and why."""
+    """Decide whether another Job may be started at this value, and say why."""
     last = jobs[0] if jobs else None
     running = next((job for job in jobs if job.state == "unfinished"), None)
     if running:
@@ -164,7 +164,7 @@ def _judge(
 
 
 def _started(past: LatchState, scaled: Scaled, last: Job | None) -> float | None:
-    """When the last Job started, whether or not it is still there; None: never.
+    """Return when the last Job started, even if it is gone since; None: never.
 
     KEDA's word counts where nothing but this trigger can have started the Job, and not while our own wish is open: it
     is given for every try, also for one that an admission webhook or a quota refused. After a restart nothing tells a
@@ -178,7 +178,7 @@ def _started(past: LatchState, scaled: Scaled, last: Job | None) -> float | None
 
 
 def _again(spec: Latch, past: LatchState, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
-    """Whether the last Job, which failed, is tried again."""
+    """Decide whether the last Job, which failed, is tried again."""
     last, since = jobs[0], float("-inf") if past.low is None else past.low
     done = len(list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs[1:])))
     most, limit = spec.max_retries, ""
@@ -198,13 +198,13 @@ def _again(spec: Latch, past: LatchState, scaled: Scaled, jobs: Sequence[Job], n
 
 
 def _horizon(past: LatchState, started: float, now: float) -> str:
-    """How far back was looked, where that is less than it should be."""
+    """Say how far back was looked, where that is less than it should be."""
     if past.since is None or past.since <= started:
         return ""
     return f", as far as is known: the past was seen for {_ago(past.since, now)}"
 
 
 def _ago(time: float, now: float) -> str:
-    """A span, as coarse as a person would say it."""
+    """Write a span of time as coarsely as a person would say it."""
     span = max(now - time, 0.0)
     return seconds(span if span < 600 else span - span % (60 if span < 86400 else 3600))

@@ -26,7 +26,7 @@ CHECKS = 720  # of them that are kept: six hours
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What was to be expected, to be checked one start-up later."""
+    """A forecast of the load, to be checked one start-up later."""
 
     at: float
     level: Flow
@@ -43,7 +43,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What a replica may be given, with what may come in mind; it holds for a while."""
+    """The load that a replica may be given, with what may come in mind; it holds for a while."""
 
     at: float
     level: float  # the load then, in replicas at their edge

@@ -24,7 +24,7 @@ ANY = TOTALS | EACH
 
 
 class PolicySpec(Protocol):
-    """What a policy was set to; what most of them say is said here."""
+    """The options of a policy; what most of them have in common is said here."""
 
     @property
     def memory(self) -> float:
@@ -38,7 +38,7 @@ class PolicySpec(Protocol):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What the formula's value may be, so long as it is said which; see above."""
+        """The kinds of value that the formula may have, so long as the file says which; see above."""
         return ANY
 
 
@@ -73,11 +73,11 @@ class PolicyInput:
     took: float | None = None
 
     def replicas(self, last: int | None) -> int:
-        """Replicas that there are, those on their way with them; where it is not known, the last answer."""
+        """Return the replicas that there are, those on their way with them; where it is not known, the last answer."""
         return next((count for count in (self.current, last) if count is not None), 0)
 
     def ratio(self, replicas: int) -> float:
-        """How far the load of one replica is from its target: 1 is at it.
+        """Return how far the load of one replica is from its target: 1 is at it.
 
         A value that is each replica's own is compared as it is; a total is shared among `replicas` first.
         """

@@ -50,7 +50,7 @@ class Seats:
         return LOW * self.count / itl * work / max(output, 1.0)
 
     def says(self) -> str:
-        """Them in words."""
+        """Say how many requests a replica works on, and how that is known."""
         return f"{self.count:.0f} requests at once ({self.told})"
 
 

@@ -48,7 +48,7 @@ class Ray(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class RayState:
-    """What it remembers."""
+    """The state of ray between two ticks."""
 
     target: int | None = None  # replicas that it last decided; None: nothing yet
     samples: Samples = ()
@@ -113,7 +113,7 @@ def step(spec: Ray, state: RayState, seen: PolicyInput, now: float) -> tuple[Ray
 
 
 def desired(spec: Ray, current: int, load: float) -> int:
-    """Replicas that a load is worth from `current` on, by the smoothing factors.
+    """Return the replicas that a load needs, from `current` on, by the smoothing factors.
 
     10 replicas, a load of 5 and a downscaling factor of 0.5: 10 + 0.5 x (5 - 10) = 7.5, rounded up 8.
     """

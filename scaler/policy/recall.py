@@ -13,7 +13,7 @@ Past = Sequence[tuple[float, Mapping[str, float]]]  # end of a piece, and what w
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How a policy takes in the days before."""
+    """The way in which a policy takes in the days before."""
 
     inputs: frozenset[str]  # names of metrics of the formula file; a piece in which one is not known is left out
     fold: Callable[[Any, Past, float], Any]  # (state, past, now) -> state

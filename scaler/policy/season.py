@@ -52,7 +52,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Season:
-    """What is remembered: the mean load of each piece, and the sum of the one that is under way."""
+    """The mean load of each piece of the days before, and the sum of the one that is under way."""
 
     newest: int  # number of the newest whole piece since 1970
     loads: Vector  # of KEPT pieces up to that one; NaN: not known
@@ -64,13 +64,13 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """What is expected one start-up from now."""
+    """The rise that is expected one start-up from now."""
 
     factor: float  # times the load of now
     use: Use
 
     def says(self, lead: float) -> str:
-        """What is expected, and how good such forecasts were, in words."""
+        """Say which rise is expected, and how good such forecasts were."""
         days = "on the last 3 days" if self.use.way == "day" else "a week ago"
         off, naive = (math.expm1(error) for error in (self.use.off, self.use.naive))
         return (
@@ -120,7 +120,7 @@ def recalled(before: Season | None, past: Iterable[tuple[float, float]], lead: f
 
 
 def rise(known: Season, lead: float, now: float) -> Rise | None:
-    """What is expected `lead` seconds from now; None where it is no rise, or no forecast is worth using."""
+    """Forecast the rise `lead` seconds from now; None where it is no rise, or no forecast is worth using."""
     use = known.use
     if use is None:
         return None
@@ -132,7 +132,7 @@ def rise(known: Season, lead: float, now: float) -> Rise | None:
 
 
 def _log(known: Season, number: int) -> float | None:
-    """The logarithm of one piece's load; None where it is not known."""
+    """Return the logarithm of one piece's load; None where it is not known."""
     place = number - known.newest + KEPT - 1
     load = float(known.loads[place]) if 0 <= place < KEPT else math.nan
     return None if math.isnan(load) else math.log(max(load, known.least))
@@ -164,7 +164,7 @@ def _judged(known: Season, lead: float) -> Season:
 
 
 def _came(logs: Vector, back: int, ahead: int) -> Vector:
-    """What the checked pieces, or those `back` pieces before them, brought over what was `ahead` pieces earlier."""
+    """Return the rise that the checked pieces, or those `back` pieces before them, brought over `ahead` pieces."""
     end = KEPT - back
     then = logs[max(end - CHECKED, ahead) : end]
     rose = then - logs[end - len(then) - ahead : end - ahead]
@@ -173,7 +173,7 @@ def _came(logs: Vector, back: int, ahead: int) -> Vector:
 
 
 def _said(logs: Vector, backs: tuple[int, ...], ahead: int) -> Vector:
-    """What was to be forecast for the checked pieces, the median of the days before; NaN where there was none."""
+    """Return the rise forecast for each checked piece: the median of the days before; NaN where there was none."""
     past = np.sort([_came(logs, back, ahead) for back in backs], axis=0)  # NaN last
     known = len(backs) - np.isnan(past).sum(axis=0)
     low, high = np.maximum(known - 1, 0) // 2, known // 2

@@ -95,7 +95,7 @@ ASKED: Mapping[str, str] = {  # the formula that is read -> the signal behind it
 
 @dataclass(frozen=True, slots=True)
 class Slo(PolicySpec):
-    """What was promised."""
+    """The promise: the SLO that requests have to meet."""
 
     ttft: float  # seconds to the first token
     itl: float  # seconds for each further one, in a request's mean
@@ -122,7 +122,7 @@ UNKNOWN = Speed()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SloState:
-    """What it remembers."""
+    """The state of slo between two ticks."""
 
     samples: Samples = ()  # of 5 minutes, oldest first
     checks: "Checks | None" = None  # of forecasts
@@ -208,7 +208,7 @@ _CURVED = ("time_to_first_token", "time_per_output_token")
 def _without(
     lacking: list[str], state: SloState, seen: PolicyInput, measured: Mapping[str, float], now: float
 ) -> PolicyResult:
-    """What is answered where the load cannot be told."""
+    """Answer where the load cannot be told."""
     names = ", ".join(lacking)
     if all(signal in state.known for signal in lacking):
         return PolicyResult(seen.load, True, "", f"{names}: not measured any more, and the load was told by it")
@@ -216,7 +216,7 @@ def _without(
 
 
 def _at_first(state: SloState, seen: PolicyInput, measured: Mapping[str, float], told: str, now: float) -> PolicyResult:
-    """As many replicas as queue-depth asks for; in the first minutes fewer, where each has many seats."""
+    """Ask for as many replicas as queue-depth does; in the first minutes for fewer, where each has many seats."""
     known, young = _seats(seen, measured), now - (now if state.began is None else state.began) < FIRST
     in_flight = measured["queued"] + measured["waiting"] + measured["running"]
     if known is None or not young or in_flight / known.first >= seen.load:
@@ -226,14 +226,16 @@ def _at_first(state: SloState, seen: PolicyInput, measured: Mapping[str, float],
 
 
 def _seats(seen: PolicyInput, measured: Mapping[str, float]) -> Seats | None:
-    """Requests that a replica works on at once, by its configuration."""
+    """Return the requests that a replica works on at once, by its configuration."""
     return seats(seen.scaled, measured["kv_cache_usage"], measured["running"], seen.ready or 0)
 
 
 def _season(
     state: SloState, measured: Mapping[str, float], startup: float, now: float
 ) -> tuple["Season", "Rise | None"]:
-    """The days with what is worked off at this tick; and what they let expect one start-up from now."""
+    """Add what is worked off at this tick to the days before; return them, and the rise that is expected in one
+    start-up.
+    """
     from scaler.policy import season
 
     flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
@@ -364,7 +366,7 @@ def _fitted(
 
 
 def _least(spec: Slo, state: SloState) -> float:
-    """What a replica is guessed to carry at least; 0: nothing is known."""
+    """Guess the load that a replica carries at least; 0: nothing is known."""
     if state.seats is None or state.work is None:
         return 0.0
     return state.seats.least(state.speed.replicas(state.work, spec.itl), state.work.output, spec.itl)
@@ -467,7 +469,7 @@ def _carries(spec: Slo, known: "Curve", margin: "Margin", startup: float) -> str
 
 
 def _backlog(spec: Slo, state: SloState, seen: PolicyInput, need: float, carried: float, startup: float) -> float:
-    """Replicas that clear what waits, besides those that have room for it or come."""
+    """Return the replicas that clear what waits, less those that have room for it or are on their way."""
     ready, sample = seen.ready or 0, state.samples[-1]
     if sample.waits <= 2 * ready or carried <= 0:
         return 0.0

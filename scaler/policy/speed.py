@@ -37,7 +37,7 @@ class Flow(NamedTuple):
     prompt: float
 
     def times(self, factor: float) -> "Flow":
-        """So many times as much."""
+        """Multiply both rates by a factor."""
         return Flow(self.output * factor, self.prompt * factor)
 
 
@@ -47,7 +47,7 @@ NOTHING: Sums = (0.0,) * 9
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What is known of one kind of replica."""
+    """The speed of one kind of replica, as far as it is known."""
 
     sums: Sums = NOTHING
     idle: float = 0.0  # tokens a second of a lone request; 0: nothing is known
@@ -57,15 +57,15 @@ class Speed:
     context: float = 1.0  # times what a generated token takes that has 1,000 before it
 
     def work(self, flow: Flow) -> float:
-        """What a flow on one replica takes off the speed of each request; on several, the sum over them."""
+        """Return how much a flow on one replica slows down each request; on several, the sum over them."""
         return self.output * self.context * flow.output + self.prompt * flow.prompt
 
     def of(self, request: Flow) -> "Speed":
-        """The same for requests of so many tokens in the mean; most are generated in long answers, at their end."""
+        """Take requests of so many tokens in the mean; most are generated in long answers, at their end."""
         return replace(self, context=(AT_LEAST + request.prompt + request.output) / (AT_LEAST + READS))
 
     def edge(self, itl: float) -> float:
-        """The work of one replica with which a token takes just `itl` seconds."""
+        """Return the work of one replica at which a token takes just `itl` seconds."""
         idle = self.idle + self.drift
         return max(idle - max(1 / itl, SATURATED * idle), LEAST * idle)
 
@@ -74,16 +74,16 @@ class Speed:
         return self.work(flow) / self.edge(itl) if self.idle else 0.0
 
     def shown(self, speed: float, itl: float) -> float:
-        """At which share of its edge a replica is that is seen to have a speed."""
+        """Return the share of its edge at which a replica works, by the speed that its requests have."""
         return (self.idle - speed) / self.edge(itl)
 
     def guessed(self, share: float) -> "Speed":
-        """The same with so small a share of what was seen, for another kind of replica."""
+        """Keep only so small a share of what was seen, for another kind of replica."""
         return replace(self, sums=tuple(share * one for one in self.sums))
 
 
 def sure(running: float) -> float:
-    """How sure the speed of a minute is in which so many requests ran: 0 to 1."""
+    """Return how sure the speed of a minute is in which so many requests ran: 0 to 1."""
     return running / (running + FEW)
 
 
@@ -115,7 +115,7 @@ def learnt(before: Speed, flow: Flow, running: float, ready: float, passed: floa
 
 
 def _solved(sums: Sums) -> tuple[float, float, float]:
-    """The idle speed and the two slopes by least squares, with the usual slopes as so much evidence."""
+    """Return the idle speed and the two slopes by least squares, with the usual slopes as so much evidence."""
     weight, *others = sums
     output, prompt, speed, oo, op, pp, os, ps = (one / weight for one in others)
     stiff_o, stiff_p = OUTPUT_WIDTH**-2 / weight, PROMPT_WIDTH**-2 / weight

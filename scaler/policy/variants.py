@@ -139,7 +139,7 @@ class _Program:
 
     @property
     def columns(self) -> int:
-        """How many there are."""
+        """The number of columns of the program, in the order above."""
         return (len(self.kinds) + 2) * len(self.variants) + len(self.kinds)
 
     def part(self, kind: int, variant: int) -> int:

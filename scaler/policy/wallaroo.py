@@ -49,7 +49,7 @@ class Wallaroo(PolicySpec):
 
 @dataclass(frozen=True, slots=True)
 class WallarooState:
-    """What it remembers."""
+    """The state of wallaroo between two ticks."""
 
     target: int | None = None  # replicas that it last decided; None: nothing yet
     current: int | None = None  # replicas that there were then

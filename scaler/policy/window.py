@@ -6,17 +6,17 @@ Samples = tuple[tuple[float, float], ...]  # (seconds, load in replicas), the ol
 
 
 def added(samples: Samples, now: float, load: float, keep: float) -> Samples:
-    """The samples of the last `keep` seconds, and one more; one of the same second is replaced."""
+    """Add a sample to those of the last `keep` seconds and one before; it replaces one of the same second."""
     return (*(one for one in samples if now - keep < one[0] < now), (now, load))
 
 
 def within(samples: Samples, now: float, window: float) -> list[float]:
-    """The loads in (now - window, now], at least the newest."""
+    """List the loads in (now - window, now], at least the newest."""
     return [load for at, load in samples if at > now - window] or [samples[-1][1]]
 
 
 def mean(loads: list[float]) -> float:
-    """The mean."""
+    """Return the mean."""
     return sum(loads) / len(loads)
 
 
