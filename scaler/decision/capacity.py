@@ -25,7 +25,7 @@ SHOWN = 200  # characters of what binds, in a sentence; explain shows all
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What can be had for one scale target, and what that makes of an answer."""
+    """The replicas that can be had for one scale target, and the limit that this sets to an answer."""
 
     mode: Mode
     available: Availability
@@ -42,11 +42,11 @@ class Capacity:
         return self.most if self.mode == "clamp" else None
 
     def within(self, asked: int | None) -> int | None:
-        """What is asked for, or the limit if that is less."""
+        """Return the desired replicas, or the limit if that is less."""
         return asked if asked is None or self.limit is None else min(asked, self.limit)
 
     def says(self, asked: int) -> str:
-        """Why so many cannot be had, in words; empty when they can, or when that is not known."""
+        """Say why so many replicas cannot be had; empty when they can, or when that is not known."""
         if self.replicas is None or asked <= self.replicas:
             return ""
         terms = ((self.bound, "on nodes"), (self.available.schedulable.most, "schedulable"))
@@ -57,7 +57,7 @@ class Capacity:
         return f"{self.replicas} can be had ({terms_and_reason}){waiting}"
 
     def waiting(self) -> str:
-        """How many replicas wait for a node, and for how long."""
+        """Say how many replicas wait for a node, and for how long."""
         since = "" if self.pending_for is None else f" for {seconds(round(self.pending_for))}"
         return f"{self.pending} pending{since}"
 
@@ -87,28 +87,30 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
 
 
 def _placed(scaled: Scaled) -> int | None:
-    """Replicas on machines: pods, of a LeaderWorkerSet its leaders; one of several pods is had whole or not."""
+    """Count the replicas on nodes: pods, of a LeaderWorkerSet its leaders; one of several pods is there whole or
+    not.
+    """
     pods, template = scaled.count("ready", "unready", "starting"), scaled.template
     size = 1 if template is None else template.size if scaled.kind == "ScaledJob" else template.counted
     return None if pods is None else pods // size
 
 
 def _doubt(count: BoundedCount) -> str:
-    """Why a count limits nothing, or an empty text."""
+    """Say why a count limits nothing, or return an empty text."""
     if count.value is None:
         return count.reason or "not known"
     return f"{WORDS[count.bound]} {count.value}: {count.reason}" if count.most is None else ""
 
 
 def _tolerance(scaled: Scaled | None) -> float:
-    """The share by which an answer must be above the replicas before the HPA acts; a ScaledJob has none."""
+    """Return the share by which an answer must be above the replicas before the HPA acts; a ScaledJob has none."""
     if scaled and scaled.kind == "ScaledJob":
         return 0.0
     return HpaSpec(behavior=scaled.hpa.behavior if scaled and scaled.hpa else None).tolerances[1]
 
 
 def _most(replicas: int, current: int, tolerance: float) -> int:
-    """The largest answer: one more than can be had, or where the HPA's tolerance would swallow that, what it would not.
+    """Return the largest answer: one more than can be had, or the next one that the HPA's tolerance does not swallow.
 
     Where more is asked of the scale target already than can be had, that is the probe.
     """

@@ -18,7 +18,7 @@ from scaler.decision.state import Tick, largest
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """What an answer can rest on."""
+    """The confidence that an answer can rest on."""
 
     certain: bool
     memory_complete: bool  # certain, and the whole memory was seen
@@ -52,7 +52,7 @@ def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confi
 
 
 def _minimum_answer(tick: Tick, *, certain: bool) -> int | None:
-    """The least that may be said where not all is seen; of Jobs none is started then, and none that runs is ended."""
+    """Return the least answer where not all is seen; of Jobs, none is started then, and none that runs is ended."""
     if tick.spec.for_jobs:
         return 0 if certain or tick.state.minimum_answer is not None else None
     return largest(tick.state.minimum_answer, tick.inputs.replicas.current)
@@ -71,7 +71,7 @@ def idle_time(tick: Tick, evaluation: Evaluation, *, resting: bool) -> Idle:
 
 
 def replicas_to_say(spec: WorkloadSpec, confidence: Confidence, limited: int | None, least: int | None) -> int | None:
-    """Certain, and all memory seen: the limited number. Else the minimum answer or more, and nothing without one.
+    """Return the limited number if all is certain and was seen; else the minimum answer or more, if there is one.
 
     `least` is what the schedule asks for, which needs no measurement.
     """

@@ -19,7 +19,7 @@ Certainty = Literal["certain", "raising", "held", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was said, and when."""
+    """An answer, and the time of it."""
 
     replicas: int
     active: bool
@@ -45,13 +45,13 @@ class InputValue:
 
     @property
     def measured(self) -> float | None:
-        """What it came to where something was measured just now; None where a rule stands in for that, or nothing."""
+        """The formula's value where something was measured just now; None where a rule stands in for it, or nothing."""
         return None if self.substituted or self.newest is None else self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """How far the workload is from "inactive"."""
+    """The time and the reasons that keep a workload from being inactive."""
 
     quiet: bool  # at this tick: certain, not activated, nothing running, waiting or starting
     busy: tuple[str, ...]  # what was seen to run, wait or start
@@ -62,7 +62,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What the measured part alone asks for, where some inputs were not measured at all: at least so much."""
+    """The replicas for the measured part alone, where some inputs were not measured at all: at least so many."""
 
     value: float | None
     replicas: int | None
@@ -153,35 +153,37 @@ class Decision:
 
     @property
     def replicas(self) -> int | None:
-        """What GetMetrics says; None: nothing can be said."""
+        """The replicas that GetMetrics answers; None: there is no answer."""
         return self.answer.replicas if self.answer else None
 
     @property
     def active(self) -> bool | None:
-        """What IsActive says; None: nothing can be said."""
+        """The activity that IsActive answers; None: there is no answer."""
         return self.answer.active if self.answer else None
 
     @property
     def rests_on_nothing(self) -> bool:
-        """Whether no input was measured and replicas may be there: then what it comes to is no number to show."""
+        """Tell whether no input was measured and replicas may be there: the formula's value is no number to show
+        then.
+        """
         stand_ins = bool(self.input_values) and all(fact.substituted for fact in self.input_values)
         return stand_ins and self.target_status.current != 0
 
     @property
     def after_starting_credit(self) -> int | None:
-        """What is asked for, less what is on its way."""
+        """The desired replicas, less the load that waits for starting ones."""
         return self.starting.within(self.desired) if self.starting else self.desired
 
     @property
     def falls_slowly(self) -> str:
-        """Why the answer has not come down to what is due, or an empty text."""
+        """Say why the answer has not come down to what is due, or return an empty text."""
         if self.pace is None or self.after_starting_credit is None or self.pace.least <= self.after_starting_credit:
             return ""
         return "" if self.schedule and self.schedule.replaces(self.pace.least) else self.pace.reason
 
     @property
     def bounded_by(self) -> str:
-        """Which window of the schedule moves the answer, in words, or an empty text."""
+        """Say which window of the schedule moves the answer, or return an empty text."""
         if self.schedule is None:
             return ""
         if self.limited is None or self.certainty != "certain":
@@ -194,11 +196,11 @@ class Decision:
 
     @property
     def kept_active(self) -> str:
-        """Which window of the schedule keeps it active whatever is measured, or an empty text."""
+        """Say which window of the schedule keeps it active whatever is measured, or return an empty text."""
         return self.schedule.says_floor() if self.schedule else ""
 
     def answer_or_error(self) -> Answer:
-        """What the wire may say.
+        """Return the answer that may be sent, or the error.
 
         Raises:
             NoAnswer: nothing certain enough; the text is for the user.

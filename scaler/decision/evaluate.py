@@ -28,7 +28,7 @@ MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was measured, and what the formula and the policy make of it."""
+    """The inputs as they were measured, and what the formula and the policy make of them."""
 
     input_values: tuple[InputValue, ...]
     activity_signals: tuple[InputValue, ...]
@@ -44,7 +44,7 @@ class Evaluation:
 
 
 def evaluate(tick: Tick, took: float | None) -> Evaluation:
-    """From what the sources said to the replicas that are desired; `took`: seconds of a start-up, where learnt."""
+    """Evaluate readings up to the desired replicas; `took`: seconds of a start-up, where learnt."""
     spec, state, inputs, now = tick.spec, tick.state, tick.inputs, tick.now
     facts = tuple(resolve_input(tick, item, inputs.readings.get(item.name)) for item in spec.inputs)
     activity_signals = tuple(
@@ -72,7 +72,7 @@ def evaluate(tick: Tick, took: float | None) -> Evaluation:
 
 
 def problems_of(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> list[str]:
-    """What is wrong with the inputs; one outage is told once, however many inputs it concerns.
+    """List what is wrong with the inputs; one outage is told once, however many inputs it concerns.
 
     waiting, running: endpoint `default` (http://prometheus:9090) cannot be reached: Connection refused
     """
@@ -84,14 +84,14 @@ def problems_of(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> list[str]:
 
 
 def _scope(spec: WorkloadSpec, facts: tuple[InputValue, ...], known: Replicas) -> Mapping[str, float | None]:
-    """Every name a formula may use, with its value."""
+    """Map every name that a formula may use to its value."""
     counts = (known.current, known.ready, known.starting, known.minimum, known.maximum)
     target = {name: None if count is None else float(count) for name, count in zip(TARGET_NAMES, counts, strict=True)}
     return {**target, **spec.parameters, **{fact.name: fact.value for fact in facts}}
 
 
 def _stand_ins(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> Mapping[str, float]:
-    """What counts could not be measured, and are left out as 0 where something else was measured.
+    """Map the counts that could not be measured to 0, where something else was measured.
 
     What the rest alone asks for may raise an uncertain answer, and cannot lower it. Where nothing was measured there is
     no rest: then nothing is reckoned, shown or exported.
@@ -106,14 +106,14 @@ def _stand_ins(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> Mapping[str
 
 
 def _unknown_target(program: Program, scope: Mapping[str, float | None]) -> str:
-    """Which numbers of the scale target a formula needs that are not known, and who could tell them."""
+    """Say which numbers of the scale target a formula needs that are not known, and who could tell them."""
     names = [name for name in TARGET_NAMES if name in program.names and scope.get(name) is None]
     needed = f"`{'` and `'.join(names)}` not known"
     return f"{needed}: that needs access to Kubernetes, or kube-state-metrics in the endpoint" if names else ""
 
 
 def _evaluate(program: Program, scope: Mapping[str, float | None], problems: list[str]) -> float | None:
-    """The formula's value; a failure is a problem, unless an input's own problem says it already."""
+    """Return the formula's value; a failure is a problem, unless an input's own problem says it already."""
     try:
         value = program.evaluate(scope)
     except EvaluationError as error:
@@ -134,7 +134,7 @@ def _seen(
     problems: list[str],
     took: float | None,
 ) -> PolicyInput | None:
-    """What the policy is told of this tick; None where something of it is not known, which is a problem then."""
+    """Put together what the policy is told of this tick; None where some of it is not known, which is a problem."""
     spec, known, algorithm = tick.spec, tick.inputs.replicas, tick.spec.algorithm
     if value is None:
         return None
@@ -173,7 +173,7 @@ def _seen(
 
 
 def _policy(tick: Tick, seen: PolicyInput | None, problems: list[str]) -> tuple[object, PolicyResult | None]:
-    """Replicas before rounding, by the policy or by plain division."""
+    """Return the replicas before rounding, by the policy or by plain division."""
     algorithm = tick.spec.algorithm
     if seen is None or algorithm is None:
         return tick.state.policy, None if seen is None else PolicyResult(seen.load, True, "")
@@ -194,7 +194,7 @@ def _desired(spec: WorkloadSpec, value: float | None, outcome: PolicyResult | No
 
 
 def past_of(tick: Tick) -> Past:
-    """What was needed and answered lately, with the start-up that the pods show now."""
+    """Return what was needed and answered lately, with the start-up time that the pods show now."""
     took = learnt(tick.inputs.target.pods or (), tick.spec.startup or LONGEST)
     return tick.state.pace if took is None else replace(tick.state.pace, took=took)
 
@@ -206,7 +206,7 @@ def _activation(
     scope: Mapping[str, float | None],
     problems: list[str],
 ) -> bool | None:
-    """Whether the activation is true; None where it is not known, since what was not measured may make it true."""
+    """Evaluate the activation; None where it is not known, since what was not measured may make it true."""
     if isinstance(spec.activation, float):
         read, holds = spec.program.names, None if value is None else value > spec.activation
     else:

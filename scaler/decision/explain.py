@@ -180,7 +180,7 @@ def _fact(fact: InputValue, ask: Ask | GpuAsk) -> InputRow:
 
 
 def _ask(ask: Ask | GpuAsk) -> str:
-    """What was asked, in a few words."""
+    """Name a query in a few words."""
     if isinstance(ask, SignalAsk):
         pods = (("pods", ask.pods),) if ask.pods is not None else ()
         where = ", ".join(f"{name}={value}" for name, value in (*ask.labels, *pods))
@@ -192,13 +192,13 @@ def _ask(ask: Ask | GpuAsk) -> str:
 
 
 def _names(ask: Ask | GpuAsk) -> tuple[str, ...]:
-    """Under which names a signal is looked for, and which versions have them."""
+    """List the names under which a signal is looked for, and the versions that have them."""
     metrics = find(ask.engine, ask.signal).metrics if isinstance(ask, SignalAsk) else ()
     return tuple(f"{metric.name} ({metric.versions})" for metric in metrics if not metric.respelled)
 
 
 def _blind(decision: Decision) -> bool:
-    """Whether all that is read is signals, and none of them sees a request for as long as it runs."""
+    """Tell whether all inputs are signals, and none of them sees a request for as long as it runs."""
     read = zip(
         decision.input_values + decision.activity_signals,
         decision.spec.inputs + decision.spec.activity_signals,
@@ -219,7 +219,7 @@ def _partial(partial: Partial | None) -> PartialRow | None:
 
 
 def _steps(program: Program, decision: Decision) -> tuple[StepRow, ...]:
-    """The steps on what was measured: an input that was not is no 0, and what does without it is no sum."""
+    """List the steps over what was measured: a missing input is not shown as 0, nor a step without it as a sum."""
     missing = {fact.name for fact in decision.input_values if fact.problem and fact.value is None}
     stand_ins = {
         fact.name: fact.value for fact in decision.input_values if fact.measured is None and fact.value is not None
@@ -232,7 +232,7 @@ def _steps(program: Program, decision: Decision) -> tuple[StepRow, ...]:
 def _without(
     step: StepRow, missing: Collection[str], measured: Collection[str], stand_ins: Mapping[str, float | None]
 ) -> StepRow:
-    """One step, which inputs it does without, and for which of them another number stands."""
+    """Mark in one step the inputs it does without, and those for which another number stands."""
     names = set(re.findall(NAME, step.text))
     without = tuple(sorted(names & set(missing)))
     counted = {name: stand_ins[name] for name in sorted(names & stand_ins.keys())}
@@ -379,7 +379,7 @@ def _condition(condition: Condition) -> ConditionRow:
 
 
 def _hpa(decision: Decision) -> HpaRow | None:
-    """What the HPA makes of the answer: for the current replicas where known, else a table around the answer."""
+    """Return what the HPA makes of the answer: for the current replicas where known, else a table around the answer."""
     if decision.replicas is None or decision.key.kind != "ScaledObject":
         return None
     known, surge = decision.target_status, _surge(decision)
@@ -405,7 +405,7 @@ def _hpa(decision: Decision) -> HpaRow | None:
 
 
 def _surge(decision: Decision) -> int:
-    """Pods above the replicas that are asked of the target: a rollout under way, in which the HPA counts them all.
+    """Count the pods above the target's replicas: those of a rollout under way, which the HPA counts too.
 
     Source: Kubernetes 1.37.2, podautoscaler/replica_calculator.go (GetExternalPerPodMetricReplicas): within its
     tolerance the HPA answers status.replicas, and so writes a surge of up to 10 % into spec.replicas.
@@ -418,14 +418,14 @@ def _surge(decision: Decision) -> int:
 
 
 def _hpa_spec(decision: Decision) -> HpaSpec:
-    """The HPA as it is set, as far as that is known."""
+    """Return the HPA's settings, as far as they are known."""
     known, hpa = decision.target_status, decision.scaled.hpa if decision.scaled else None
     maximum = MAX_REPLICAS if known.maximum is None else known.maximum
     return HpaSpec(max(known.minimum or 1, 1), maximum, hpa.behavior if hpa else UNSEEN)
 
 
 def _row(asked: int, current: int, spec: HpaSpec, decision: Decision) -> HpaStepRow:
-    """The HPA's next step from `current` replicas."""
+    """Compute the HPA's next step from `current` replicas."""
     if current == 0:
         word = f"KEDA: active, so {spec.minimum} first" if decision.active else "KEDA: inactive, so it stays 0"
         return HpaStepRow(current, spec.minimum if decision.active else 0, word)
@@ -439,7 +439,7 @@ def _row(asked: int, current: int, spec: HpaSpec, decision: Decision) -> HpaStep
 
 
 def _hpa_rule(reason: Reason) -> str:
-    """One rule of the HPA as it goes on in a sentence."""
+    """Write one rule of the HPA as it goes on in a sentence."""
     match reason.rule:
         case Rule.PROPOSED:
             return ""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkloadName:
-    """Whose decision it is."""
+    """The name of the workload."""
 
     namespace: str
     name: str
@@ -64,7 +64,7 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class PartialRow:
-    """What the measured part alone asks for."""
+    """The replicas for the measured part alone."""
 
     value: float | None
     desired_replicas: int | None
@@ -86,7 +86,7 @@ class StartingRow:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDownRow:
-    """How far the answer may fall."""
+    """The bound below which the answer may not fall yet."""
 
     percent: float
     window_seconds: float
@@ -126,7 +126,7 @@ class PendingRow:
 
 @dataclass(frozen=True, slots=True)
 class CapacityRow:
-    """What can be had."""
+    """The replicas that can be had."""
 
     mode: str
     resource: str
@@ -142,7 +142,7 @@ class CapacityRow:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """What a policy made of the load."""
+    """The replicas that a policy makes of the load."""
 
     kind: str | None
     message: str
@@ -151,7 +151,7 @@ class PolicyRow:
 
 @dataclass(frozen=True, slots=True)
 class ActivationRow:
-    """Whether there is work at all."""
+    """The activation: is there work at all."""
 
     text: str
     value: bool | None
@@ -161,7 +161,7 @@ class ActivationRow:
 
 @dataclass(frozen=True, slots=True)
 class IdleRow:
-    """How far it is from inactive."""
+    """The time and the reasons that keep it from being inactive."""
 
     quiet: bool
     blocked_by: tuple[str, ...]
@@ -181,7 +181,7 @@ class HoldRow:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRow:
-    """How much of the past that the formula needs was seen."""
+    """The part of the memory that the formula needs and that was seen."""
 
     seconds: float
     needed: float
@@ -189,7 +189,7 @@ class MemoryRow:
 
 @dataclass(frozen=True, slots=True)
 class ScaleTargetRow:
-    """What is known of the replicas."""
+    """The replicas of the scale target, as far as they are known."""
 
     current: int | None
     ready: int | None
@@ -244,7 +244,7 @@ class HpaStatusRow:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesRow:
-    """What Kubernetes reports of the object."""
+    """The object, as Kubernetes reports it."""
 
     uid: str
     generation: int
@@ -282,7 +282,7 @@ class HpaStepRow:
 
 @dataclass(frozen=True, slots=True)
 class HpaRow:
-    """What the HPA makes of the answer, reckoned here."""
+    """The replicas that the HPA makes of the answer, as computed here."""
 
     value: int
     target: int

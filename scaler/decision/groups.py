@@ -65,13 +65,13 @@ def _decide_group(members: Decided) -> dict[Request, Decision]:
 
 
 def _apart_since(members: Decided, newest: float) -> float:
-    """Since when a group that is not whole now has not been; a clock that went backwards begins again."""
+    """Return since when a group has not been whole; a clock that went backwards begins again."""
     known = [decision.apart_since for decision in members.values() if decision.apart_since is not None]
     return min([*known, newest])
 
 
 def _answer(part: Part, whole: Whole, apart: float | None) -> Answer | None:
-    """What one workload is told; None where it has no answer of its own, or its group was not whole for too long."""
+    """Return one workload's answer; None where it has none of its own, or its group was not whole for too long."""
     if part.said is None or _given_up(part.decision, apart):
         return None
     name = part.member.output
@@ -80,7 +80,7 @@ def _answer(part: Part, whole: Whole, apart: float | None) -> Answer | None:
 
 
 def _given_up(decision: Decision, apart: float | None) -> bool:
-    """Whether the group has not been whole for longer than an answer is held."""
+    """Tell whether the group has not been whole for longer than an answer is held."""
     return apart is not None and decision.at - apart > decision.spec.hold_for
 
 
@@ -98,7 +98,7 @@ def _row(part: Part, answer: Answer | None) -> GroupPart:
 
 
 def _told(part: Part, answer: Answer | None, group: Group, whole: Whole) -> Decision:
-    """The decision as its group has it."""
+    """Return the decision with the group's answer."""
     decision, own = part.decision, part.said
     if own is not None and answer is None and group.apart_since is not None:
         apart = seconds(round(decision.at - group.apart_since))
@@ -118,7 +118,7 @@ def _told(part: Part, answer: Answer | None, group: Group, whole: Whole) -> Deci
 
 
 def _reason(decision: Decision, own: Answer, answer: Answer, group: Group) -> str:
-    """One sentence: what it is told, why, and what it came to by itself."""
+    """Say in one sentence what is answered, why, and what the workload came to by itself."""
     others = [row.output for row in group.parts if row.alone_active and row.name != decision.key.name]
     word = "active" if answer.active else "inactive"
     whys = [*filter(None, [group.mix]), *group.reasons[:SHOWN]]

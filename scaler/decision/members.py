@@ -28,12 +28,12 @@ class Part:
 
     @property
     def certain(self) -> bool:
-        """Whether it may be lowered."""
+        """Tell whether it may be lowered."""
         return self.said is not None and self.decision.certainty == "certain"
 
     @property
     def there(self) -> int | None:
-        """What it has, or was told last if that is more: the least that may be said where not all is known."""
+        """The replicas it has, or was told last if that is more: the least answer where not all is known."""
         counts = [self.decision.minimum_answer, self.decision.target_status.current]
         return max((count for count in counts if count is not None), default=None)
 
@@ -44,7 +44,7 @@ class Part:
 
     @property
     def works(self) -> bool:
-        """Whether there is work, or may be where nothing is said of replicas that there are."""
+        """Tell whether there is work, or may be where nothing is said of replicas that there are."""
         return self.said.active if self.said else bool(self.there)
 
     @property
@@ -63,12 +63,12 @@ class Whole(Protocol):
 
     @property
     def doubt(self) -> str:
-        """Why it is not whole, in half a sentence; empty where it is."""
+        """Say why it is not whole, in half a sentence; empty where it is."""
         ...
 
     @property
     def active(self) -> bool | None:
-        """Whether there is work; None where that is not known."""
+        """Tell whether there is work; None where that is not known."""
         ...
 
     @property
@@ -77,19 +77,19 @@ class Whole(Protocol):
         ...
 
     def replicas(self, name: str) -> int:
-        """What an output is told."""
+        """Return the replicas of an output."""
         ...
 
     def planned(self, name: str) -> int | None:
-        """Replicas of a variant in the mix; None for others."""
+        """Return the replicas of a variant in the mix; None for others."""
         ...
 
     def rests(self, name: str) -> bool:
-        """Whether an output is at zero though the group has work."""
+        """Tell whether an output is at zero though the group has work."""
         ...
 
     def reasons(self) -> tuple[str, ...]:
-        """Why somebody is told something else than what it came to, in half a sentence each."""
+        """Say in half a sentence each why a member gets another answer than its own."""
         ...
 
 

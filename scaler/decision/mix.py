@@ -73,12 +73,12 @@ class InMix:
 
     @property
     def active(self) -> bool | None:
-        """Whether there is work; None where that is not known."""
+        """Tell whether there is work; None where that is not known."""
         return has_work(self.outputs, self.doubt)
 
     @property
     def mix(self) -> str:
-        """What the mix is, what it costs, and for which demand."""
+        """Say what the mix is, what it costs, and for which demand."""
         if self.found is None or self.demand is None:
             return ""
         counts = [f"{count} x {name}" for name, count in self.found.replicas.items() if count]
@@ -86,11 +86,11 @@ class InMix:
         return f"{_listed(counts) or 'nothing'} at {self.found.cost:g}, the cheapest for {load}"
 
     def planned(self, name: str) -> int | None:
-        """Replicas of a variant in the mix."""
+        """Return the replicas of a variant in the mix."""
         return self.found.replicas[name] + self._probe(name) if self.found else None
 
     def replicas(self, name: str) -> int:
-        """What a variant is told."""
+        """Return the replicas that a variant is told."""
         planned = self.planned(name)
         if planned is None:
             return self._held(name)
@@ -99,11 +99,11 @@ class InMix:
         return max(planned, *(least for least, _ in self._keeping(name)))
 
     def rests(self, name: str) -> bool:
-        """Whether the mix has no use for a variant."""
+        """Tell whether the mix has no use for a variant."""
         return self.found is not None and self.replicas(name) == 0
 
     def reasons(self) -> tuple[str, ...]:
-        """Why somebody is told something else than the mix has, in half a sentence each."""
+        """Say in half a sentence each why a variant gets another answer than the mix has."""
         if self.doubt:
             return (f"nobody is lowered: {self.doubt}",)
         uncertain = [name for name, same in self.outputs.items() if not certain(same)]
@@ -119,7 +119,7 @@ class InMix:
         return tuple(found)
 
     def _unmet(self) -> list[str]:
-        """What is left of each kind, in words."""
+        """Say how much of each kind nobody carries."""
         rules = all_of(self.outputs)[0].member.mix
         if self.found is None or rules is None or self.demand is None:
             return []
@@ -127,11 +127,11 @@ class InMix:
         return [f"{kind} {rate:g} of {self.demand[kind]:g}" for kind, rate in kinds]
 
     def _binds(self, name: str) -> bool:
-        """Whether the mix has all that can be had of a variant."""
+        """Tell whether the mix has all replicas of a variant that can be had."""
         return self.found is not None and name in self.limits and self.found.replicas[name] >= self.limits[name]
 
     def _probe(self, name: str) -> int:
-        """One replica more than can be had, where the others cannot meet what is left."""
+        """Return 1, to ask for one more than can be had, where the other variants cannot carry the rest; else 0."""
         if self.found is None or not self.found.unmet or not self._binds(name):
             return 0
         return 1 if self.found.replicas[name] < _most(self.outputs[name]) else 0
@@ -140,7 +140,7 @@ class InMix:
         return max(part.there or 0 for part in self.outputs[name])
 
     def _held(self, name: str) -> int:
-        """What a variant is told without a mix: what it has; at zero and with work, one to begin with."""
+        """Return a variant's replicas without a mix: those that it has; at zero and with work, one to begin with."""
         wants = any(part.said and part.said.active and part.said.replicas for part in self.outputs[name])
         return max(self._there(name), 1 if wants and not self._any_there() else 0)
 
@@ -148,7 +148,7 @@ class InMix:
         return any(self._there(name) for name in self.outputs)
 
     def _keeping(self, name: str) -> list[tuple[int, str]]:
-        """What a variant that the mix has fewer of keeps, and why: first up, then down, and at a pace."""
+        """Return what a variant keeps that the mix has fewer of, and why: first up, then down, and at a pace."""
         found = [(0, "")]
         if self.found and self.found.unmet:
             found.append((self._there(name), "since not all can be carried"))
@@ -159,7 +159,7 @@ class InMix:
         return found + [(pace.least, f"since {pace.reason}") for pace in paces]
 
     def _awaited(self) -> list[str]:
-        """The variants that the mix wants more of than are ready."""
+        """List the variants of which the mix wants more than are ready."""
         return [
             f"{planned} x {name}"
             for name, same in self.outputs.items()
@@ -197,7 +197,7 @@ def _demand(rules: MixRules, parts: Sequence[Part]) -> Mapping[str, float] | Non
 
 
 def _variant(offer: Offer, rules: MixRules, same: Sequence[Part], limits: Mapping[str, int], *, held: bool) -> Variant:
-    """One variant for the solver; `held`: it is not lowered."""
+    """Make one variant for the solver; `held`: it is not lowered."""
     carries, decision = dict(offer.carries), same[0].decision
     there = max(part.there or 0 for part in same)
     current = there if held else decision.target_status.current or 0
@@ -215,14 +215,14 @@ def _variant(offer: Offer, rules: MixRules, same: Sequence[Part], limits: Mappin
 
 
 def _most(same: Sequence[Part]) -> int:
-    """The most replicas that a variant may have, by maxReplicaCount and schedule."""
+    """Return the most replicas that a variant may have, by maxReplicaCount and schedule."""
     decision = same[0].decision
     bounds = (decision.target_status.maximum, decision.schedule.most if decision.schedule else None, MOST)
     return min(bound for bound in bounds if bound is not None)
 
 
 def _limit(same: Sequence[Part]) -> int | None:
-    """Replicas that can be had of a variant, no fewer than there are; None where that is not known."""
+    """Return the replicas of a variant that can be had, no fewer than there are; None where that is not known."""
     decision = same[0].decision
     had = decision.capacity.replicas if decision.capacity else None
     return None if had is None else max(had, decision.target_status.ready or 0)

@@ -51,12 +51,12 @@ def doubt_unmeasured(
 
 
 def _is_measured(item: Input, fact: InputValue) -> bool:
-    """Whether a source said so just now; how many GPUs are free shows nothing of a load."""
+    """Tell whether a source said so just now; how many GPUs are free shows nothing of a load."""
     return fact.newest is not None and not fact.substituted and not isinstance(item.ask, GpuAsk)
 
 
 def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bool) -> bool:
-    """Whether something stands in for the input: not its last value, and not where there is none without requests."""
+    """Tell whether something stands in for the input: not its last value, and not where there is none without requests."""
     declared = item.on_missing not in {"error", "last"} or item.optional or item.name in spec.program.nilable
     if not isinstance(item.ask, SignalAsk) or not fact.substituted or fact.problem or not declared:
         return False

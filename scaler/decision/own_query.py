@@ -30,7 +30,7 @@ def own_query(source: str, ask: Ask | GpuAsk) -> str:
 
 
 def _alternatives(listed: str) -> list[str]:
-    """The values of a list, as they are written in it; a `|` within a value is escaped."""
+    """List the values of a list as they are written in it; a `|` within a value is escaped."""
     parts = [""]
     for letter in _TOKEN.findall(listed):
         if letter == "|":

@@ -36,7 +36,7 @@ Sample = tuple[float, int]  # (time, replicas)
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a tick leaves for the next one: needs of the last window and answers of the last minute, oldest first.
+    """The part of the past that a tick needs: needs of the last window and answers of the last minute, oldest first.
 
     Of both, only those are kept that no later one reaches, since only the largest counts: the first is the largest.
     """
@@ -53,7 +53,7 @@ NOTHING_YET = Past()
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far an answer may fall at one tick."""
+    """The bound below which an answer may not fall at one tick."""
 
     least: int  # the least that may be answered
     window: float  # seconds
@@ -62,7 +62,7 @@ class Pace:
     reason: str  # what binds, in words
 
     def within(self, due: int | None) -> int | None:
-        """What is needed, or the least that may be answered if that is more."""
+        """Return the replicas that are needed, or the least that may be answered if that is more."""
         return None if due is None else max(due, self.least)
 
 
@@ -128,7 +128,7 @@ def window_of(setting: ScaleDown, took: float | None) -> float:
 
 
 def _newly_located(past: Past, current: int | None) -> bool:
-    """Whether it is known for the first time how many replicas there are: what we would have answered, nobody heard."""
+    """Tell whether the number of replicas is known for the first time: nobody heard what was answered before."""
     return current is not None and not past.located
 
 

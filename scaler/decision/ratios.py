@@ -51,12 +51,12 @@ class InRatio:
 
     @property
     def first(self) -> Member:
-        """What all of them go by, where there is no doubt."""
+        """The member that all of them go by, where there is no doubt."""
         return next(iter(self.outputs.values()))[0].member
 
     @property
     def active(self) -> bool | None:
-        """Whether there is work; None where that is not known."""
+        """Tell whether there is work; None where that is not known."""
         return has_work(self.outputs, self.doubt)
 
     @property
@@ -65,24 +65,24 @@ class InRatio:
         return ""
 
     def planned(self, _name: str) -> int | None:
-        """Nothing: its members are no variants."""
+        """Return None: its members are no variants."""
         return None
 
     def replicas(self, name: str) -> int:
-        """What an output is told: no less than what may not be lowered; with a doubt nobody is."""
+        """Return an output's replicas: no fewer than what may not be lowered; with a doubt nothing is lowered."""
         same = self.outputs[name]
         if self.plan is None:
             return max(max(part.wanted, part.there or 0) for part in same)
         return max(self.plan.replicas[name], *(part.least for part in same))
 
     def rests(self, name: str) -> bool:
-        """Whether an output stays at zero until those before it in the order are ready."""
+        """Tell whether an output stays at zero until those before it in the order are ready."""
         known = self.outputs[name][0].decision.target_status
         ordered = name in self.first.order and not self.disordered
         return ordered and self.plan is not None and known.current == 0 and self.replicas(name) == 0
 
     def reasons(self) -> tuple[str, ...]:
-        """Why somebody is told something else than what it came to, in half a sentence each."""
+        """Say in half a sentence each why an output gets another answer than its own."""
         if self.doubt:
             return (f"nobody is lowered: {self.doubt}",)
         uncertain = [name for name, same in self.outputs.items() if not certain(same)]
@@ -100,7 +100,7 @@ class InRatio:
 
 
 def _role(name: str, same: Sequence[Part]) -> Role:
-    """One output for the plan; an edited trigger may stand beside its old one: the larger need counts."""
+    """Make one output for the plan; an edited trigger may stand beside its old one: the larger need counts."""
     decision = same[0].decision
     known = decision.target_status
     held = max(part.least for part in same)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def sentence(decision: "Decision") -> str:
-    """The decision in one sentence."""
+    """Say the decision in one sentence."""
     why = "; ".join(decision.problems[:3])
     if decision.certainty == "unknown":
         return _no_answer(decision, why)
@@ -34,7 +34,7 @@ def _held(decision: "Decision") -> str:
 
 
 def _rise(decision: "Decision") -> str:
-    """Whether uncertain data has raised the answer, now or earlier."""
+    """Say that uncertain data has raised the answer, now or earlier; an empty text where it has not."""
     before = decision.before.replicas if decision.before else 0
     replicas, without = decision.replicas or 0, max(before, decision.known_replicas or 0)
     if replicas <= without:
@@ -66,7 +66,7 @@ def _shown(decision: "Decision") -> str:
 
 
 def _short(decision: "Decision") -> str:
-    """Why it is not what was asked for, and what of it cannot be had."""
+    """Say why the answer is below the desired replicas."""
     asked, due = decision.desired, decision.after_starting_credit
     short = decision.capacity.says(due) if decision.capacity and due is not None else ""
     waits = decision.starting.says() if decision.starting and due != asked else ""
@@ -86,7 +86,7 @@ def _activity(decision: "Decision") -> str:
 
 
 def _plain(decision: "Decision") -> bool:
-    """Whether nobody wonders that it is active: it has replicas to keep, and the rest of the sentence says why."""
+    """Tell whether nobody wonders that it is active: it has replicas to keep, and the rest of the sentence says why."""
     return decision.active is True and bool(decision.replicas) and bool(decision.problems)
 
 

@@ -77,7 +77,7 @@ def _group_title(group: GroupRow | None) -> str:
 
 
 def _group_lines(group: GroupRow | None) -> list[str]:
-    """What every member is told, what it came to by itself, and why."""
+    """List the members of a group: the answer of each, its own one, and why they differ."""
     if group is None:
         return []
     lines = [*filter(None, [group.mix]), *group.ratios]
@@ -129,7 +129,7 @@ def _fact_lines(fact: InputRow, queries: bool) -> list[str]:
 
 
 def step_lines(steps: Sequence[StepRow]) -> list[str]:
-    """The steps of a formula, one a line, indented as they are nested."""
+    """List the steps of a formula, one a line, indented as they are nested."""
     lines = []
     for step in steps:
         text = " ".join(step.text.split())
@@ -188,7 +188,7 @@ def _replica_lines(explained: Explanation) -> list[str]:
 
 
 def _partial_lines(explained: Explanation) -> list[str]:
-    """What the measured part alone asks for, where an input was not measured."""
+    """List the replicas for the measured part alone, where an input was not measured."""
     partial = explained.partial
     if partial is None or partial.desired_replicas is None:
         return []
@@ -198,7 +198,7 @@ def _partial_lines(explained: Explanation) -> list[str]:
 
 
 def _coming_lines(told: StartingRow | None) -> list[str]:
-    """What is on its way, where something is."""
+    """List the replicas on their way, where there are any."""
     if told is None:
         return []
     lines = [f"not ordered again: {told.message}"] if told.message else []
@@ -275,7 +275,7 @@ def _hpa_lines(hpa: HpaRow | None) -> list[str]:
 
 
 def _report_lines(told: KubernetesRow | None) -> list[str]:
-    """What is worth saying: where it hurts, and what else decides."""
+    """List what is worth saying of the object: what is wrong, and what else decides."""
     if told is None:
         return []
     lines = [f"{told.target}: {told.minimum} to {told.maximum} replicas"]
@@ -305,7 +305,7 @@ def _report_lines(told: KubernetesRow | None) -> list[str]:
 
 
 def _condition_lines(conditions: Sequence[ConditionRow]) -> list[str]:
-    """Conditions that are not as they should be."""
+    """List the conditions that are not as they should be."""
     return [
         f"! {one.type} is {one.status}: {one.reason}: {one.message}"[: 2 * WIDTH]
         for one in conditions
@@ -314,7 +314,7 @@ def _condition_lines(conditions: Sequence[ConditionRow]) -> list[str]:
 
 
 def number_text(value: float | Sequence[Any] | None) -> str:
-    """A value of the formula language as a person reads it."""
+    """Write a value of the formula language as people do."""
     if value is None:
         return "nil"
     if isinstance(value, bool):

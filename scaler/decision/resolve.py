@@ -66,7 +66,7 @@ def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Mea
 
 
 def _newest(tick: Tick, item: Input, measured: Measured) -> InputValue:
-    """What was measured just now, or why it is not certain."""
+    """Return what was measured just now, or why it is not certain."""
     if isinstance(measured, Failure):
         return InputValue(
             item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.final
@@ -93,7 +93,7 @@ def _newest(tick: Tick, item: Input, measured: Measured) -> InputValue:
 
 
 def _incomplete(tick: Tick, item: Input, reading: Reading) -> str:
-    """Why a value may be too low or too old, or an empty text."""
+    """Say why a value may be too low or too old, or return an empty text."""
     if reading.partial:
         return reading.partial
     if item.of_target and tick.inputs.replicas.doubt:
@@ -110,7 +110,7 @@ def _young(spec: WorkloadSpec, item: Input) -> str:
 
 
 def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> InputValue:
-    """A source answered, and there was no such series."""
+    """Resolve an input of which a source answered that there is no such series."""
     partial = reading.partial
     young = item.ask.endpoint in tick.inputs.young
     fact = replace(fact, substituted=True)
@@ -145,7 +145,7 @@ def _absent(item: Input, reading: Reading) -> str:
 
 
 def no_serving_pods(known: Replicas) -> str:
-    """Why no pod of the target can hold load, or an empty text.
+    """Say why no pod of the target can hold load, or return an empty text.
 
     A pod that was ready once and is not now may still hold some: what it does not say is not zero.
     """

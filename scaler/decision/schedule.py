@@ -57,14 +57,14 @@ class Scheduled:
         return most if most is None else max(most, self.least or 0)
 
     def within(self, due: int | None) -> int | None:
-        """What is due, within the bounds."""
+        """Return what is due, within the bounds."""
         if due is None:
             return None
         capped = due if self.most is None else min(due, self.most)
         return max(capped, self.least or 0)
 
     def replaces(self, least: int) -> bool:
-        """Whether a bound, and not the pace, says why the answer is not lower than `least`."""
+        """Tell whether a bound, and not the pace, is why the answer is not lower than `least`."""
         return (self.least or 0) >= least or self.within(least) != least
 
     def binds(self, due: int | None) -> str:
@@ -74,12 +74,12 @@ class Scheduled:
         return self.says_floor() if self.within(due) == self.least else self.says_ceiling()
 
     def says_floor(self) -> str:
-        """The floor in words: schedule `work days`: at least 4 until 18:00 Europe/Berlin."""
+        """Say the floor: schedule `work days`: at least 4 until 18:00 Europe/Berlin."""
         held = self.floor
         return f"schedule `{held.window.name}`: at least {self.least} until {held.shown_until}" if held else ""
 
     def says_ceiling(self) -> str:
-        """The ceiling in words; where a floor is above it, that the floor wins."""
+        """Say the ceiling; where a floor is above it, that the floor wins."""
         held = self.ceiling
         if held is None:
             return ""

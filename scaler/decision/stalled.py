@@ -39,7 +39,7 @@ class Still:
     silent_since: float | None = None  # since when the counters were seen to stand still; None: they were not
 
     def doubted(self, spec: WorkloadSpec, now: float) -> bool:
-        """Whether no request takes as long as this."""
+        """Tell whether no request takes as long as this."""
         if self.silent_since is None:
             return False
         limit, seen = patience(spec), now - self.silent_since
@@ -53,7 +53,7 @@ class Standing:
     pods: Mapping[str, Still]
 
     def suspicious(self, now: float) -> bool:
-        """Whether an engine's counters have to be looked at."""
+        """Tell whether an engine's counters have to be looked at."""
         return any(now - still.since >= SUSPICIOUS for still in self.pods.values())
 
 
@@ -83,7 +83,7 @@ def follow(
 
 
 def _of_all(activity_signals: tuple[InputValue, ...]) -> Loads:
-    """The load of the whole workload; nothing where a part of it is not known."""
+    """Return the load of the whole workload; nothing where a part of it is not known."""
     load = tuple(fact.newest for fact in activity_signals if fact.newest is not None)
     if len(load) < len(activity_signals) or any(fact.problem for fact in activity_signals):
         return {}
@@ -91,7 +91,7 @@ def _of_all(activity_signals: tuple[InputValue, ...]) -> Loads:
 
 
 def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Measured]) -> Loads:
-    """The load of each pod that says all of it; nothing where pods are not told apart."""
+    """Return the load of each pod of which all is known; nothing where pods are not told apart."""
     read = [watched.get(fact.name) for fact in activity_signals]
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
     if not said or len(said) < len(activity_signals):
@@ -103,7 +103,7 @@ def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Meas
 
 
 def _counts(counted: Mapping[str, Measured], pod: str) -> tuple[float | None, ...]:
-    """What each counter of one pod says, per second; None where that is not known."""
+    """Return each counter of one pod, per second; None where that is not known."""
     return tuple(_count(one, pod) for one in counted.values())
 
 
@@ -116,7 +116,7 @@ def _count(measured: Measured, pod: str) -> float | None:
 
 
 def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | None, ...], now: float) -> Still:
-    """One load, at one tick more."""
+    """Add one tick to what is known of one load that has not changed."""
     if before is None or before.load != load or any(counts):
         return Still(load, now)
     if not counts or all(count is None for count in counts):
@@ -147,7 +147,7 @@ def _shown(pod: str, still: Still, names: list[str]) -> str:
 
 
 def patience(spec: WorkloadSpec) -> float:
-    """Seconds for which any request of the workload's engine may go without a counted token."""
+    """Return the seconds for which any request of the workload's engine may go without a counted token."""
     asks = [item.ask for item in spec.progress if isinstance(item.ask, SignalAsk)]
     signals = [offered(ask.engine, ask.signal) for ask in asks]
     at_every_step = any(signal is not None and signal.per_step for signal in signals)

@@ -40,7 +40,7 @@ DECAY = 0.5  # of the time that a queue had to grow
 
 @dataclass(frozen=True, slots=True)
 class StartingState:
-    """What a tick leaves for the next one. Loads are in replicas' worth."""
+    """The starting replicas that the next tick needs to know of. Loads are in replicas."""
 
     at: float
     waiting: float = 0.0  # for replicas on their way
@@ -50,7 +50,7 @@ class StartingState:
     since: float = -math.inf  # more was asked for than could be had, then for the last time
 
     def left(self, now: float) -> float:
-        """What has not faded."""
+        """Return the part that has not faded."""
         return self.fading * max(1 - (now - self.at) / self.span, 0.0) if self.span else 0.0
 
 
@@ -67,13 +67,13 @@ class StartingReplicas:
     current: int
 
     def within(self, asked: int | None) -> int | None:
-        """What is asked for, less what waits for those on their way."""
+        """Return the desired replicas, less the load that waits for starting ones."""
         if asked is None:
             return None
         return max(min(asked, self.current), math.ceil(round(asked - self.owed, 6)))
 
     def says(self) -> str:
-        """What is left out, in words."""
+        """Say how much load is left out, and which replicas it waits for."""
         load = f"{self.owed:.1f} replicas' worth of load"
         if not self.replicas:
             return f"{load} has waited for those that have just come"
@@ -121,7 +121,7 @@ def learnt(pods: Iterable[Pod], limit: float) -> float | None:
 
 
 def _faded(before: StartingState, waiting: float, now: float) -> StartingState:
-    """What is left of before, and what has waited for those that have come since."""
+    """Fade what was there before, with what has waited for replicas that are ready since."""
     came = before.waiting - waiting
     if came <= 0:
         return before

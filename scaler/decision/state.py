@@ -114,5 +114,5 @@ def last_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, Sample
 
 
 def largest(*counts: int | None) -> int | None:
-    """The largest of the counts that are known; None where none is."""
+    """Return the largest of the counts that are known; None where none is."""
     return max((count for count in counts if count is not None), default=None)

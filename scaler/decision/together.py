@@ -52,7 +52,7 @@ class Step:
 
 
 def in_a_group(spec: WorkloadSpec) -> bool:
-    """Whether a workload is one of several outputs; Jobs start and end by themselves."""
+    """Tell whether a workload is one of several outputs; Jobs start and end by themselves."""
     return spec.member is not None and not spec.for_jobs
 
 

@@ -60,7 +60,7 @@ def _with_reason(fact: InputValue, reason: str | None) -> InputValue:
 
 
 def _cannot(item: Input, measured: Measured | None) -> str | None:
-    """Why one input can never wake it: None where it may, empty where it is its own pods' or a count of GPUs."""
+    """Say why one input can never wake it: None where it may, empty where it is its own pods' or a count of GPUs."""
     if item.of_target or isinstance(item.ask, GpuAsk):
         return ""
     signal = offered(item.ask.engine, item.ask.signal) if isinstance(item.ask, SignalAsk) else None

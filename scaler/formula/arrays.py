@@ -15,7 +15,7 @@ Items = tuple[Value, ...]
 
 
 def sized(items: Sequence[Value]) -> Items:
-    """The elements as an array, if there are not too many."""
+    """Make an array of the elements, if there are not too many."""
     if len(items) > MAX_ARRAY:
         raise EvaluationError(f"an array of {len(items)} elements, at most {MAX_ARRAY}")
     return tuple(items)
@@ -59,17 +59,17 @@ def length(items: Value) -> int:
 
 
 def first(items: Value) -> Value:
-    """The first element, or nil."""
+    """Return the first element, or nil."""
     return items[0] if isinstance(items, tuple) and items else None
 
 
 def last(items: Value) -> Value:
-    """The last element, or nil."""
+    """Return the last element, or nil."""
     return items[-1] if isinstance(items, tuple) and items else None
 
 
 def get(items: Value, place: Value) -> Value:
-    """The element at `place`, or nil where there is none."""
+    """Return the element at `place`, or nil where there is none."""
     if not isinstance(items, tuple):
         return None
     wanted = to_int(place)
@@ -77,7 +77,7 @@ def get(items: Value, place: Value) -> Value:
 
 
 def take(items: Value, count: Value) -> Items:
-    """The first `count` elements."""
+    """Return the first `count` elements."""
     values = array(items)
     if type(count) is not int or count < 0:
         raise EvaluationError(f"take needs an integer that is not negative, not {show(count)}")
@@ -85,12 +85,12 @@ def take(items: Value, count: Value) -> Items:
 
 
 def reverse(items: Value) -> Items:
-    """The elements, last first."""
+    """Return the elements, last first."""
     return array(items)[::-1]
 
 
 def unique(items: Value) -> Items:
-    """The elements without those that are equal to an earlier one."""
+    """Return the elements without those that are equal to an earlier one."""
     found: dict[object, Value] = {}
     for item in array(items):
         found.setdefault(identity(item), item)
@@ -98,17 +98,17 @@ def unique(items: Value) -> Items:
 
 
 def concat(*parts: Value) -> Items:
-    """All elements of all arrays."""
+    """Return all elements of all arrays."""
     return sized([item for part in parts for item in array(part)])
 
 
 def flatten(items: Value) -> Items:
-    """The elements of the array and of the arrays in it."""
+    """Return the elements of the array and of the arrays in it."""
     return sized(list(_leaves(array(items))))
 
 
 def sort(items: Value, order: str = "asc") -> Items:
-    """The elements in order; expr gives an empty array for what is no array."""
+    """Sort the elements; expr gives an empty array for what is no array."""
     return sort_by(items, lambda item, _index, _accumulator: item, order) if isinstance(items, tuple) else ()
 
 
@@ -144,7 +144,7 @@ minimum = _best("min", less)
 
 
 def mean(*values: Value) -> float:
-    """The mean of all numbers in the arguments; 0 of none."""
+    """Return the mean of all numbers in the arguments; 0 of none."""
     numbers = _numbers("mean", values)
     result = 0.0
     for value in numbers:  # one after the other, as Go adds; Python's sum() corrects for rounding
@@ -153,7 +153,7 @@ def mean(*values: Value) -> float:
 
 
 def median(*values: Value) -> float:
-    """The median of all numbers in the arguments; 0 of none."""
+    """Return the median of all numbers in the arguments; 0 of none."""
     numbers = sorted(map(float, _numbers("median", values)))
     if not numbers:
         return 0.0
@@ -190,12 +190,12 @@ def some(items: Value, test: Closure) -> bool:
 
 
 def one(items: Value, test: Closure) -> bool:
-    """Whether exactly one element passes."""
+    """Tell whether exactly one element passes."""
     return count(items, test) == 1
 
 
 def count(items: Value, test: Closure = _item) -> int:
-    """How many elements pass; without a test, how many are true."""
+    """Count the elements that pass; without a test, those that are true."""
     return sum(1 for _hit in _hits(items, test))
 
 
@@ -218,28 +218,28 @@ def total(items: Value, weigh: Closure = _item) -> Value:
 
 
 def find(items: Value, test: Closure) -> Value:
-    """The first element that passes, or nil."""
+    """Find the first element that passes, or nil."""
     return next((item for _place, item in _hits(items, test)), None)
 
 
 def find_index(items: Value, test: Closure) -> int | None:
-    """Where the first element that passes is, or nil."""
+    """Find the place of the first element that passes, or nil."""
     return next((place for place, _item in _hits(items, test)), None)
 
 
 def find_last(items: Value, test: Closure) -> Value:
-    """The last element that passes, or nil; asked from the end."""
+    """Find the last element that passes, or nil; asked from the end."""
     return find(array(items)[::-1], test)
 
 
 def find_last_index(items: Value, test: Closure) -> int | None:
-    """Where the last element that passes is, or nil; asked from the end."""
+    """Find the place of the last element that passes, or nil; asked from the end."""
     place = find_index(array(items)[::-1], test)
     return None if place is None else len(array(items)) - 1 - place
 
 
 def sort_by(items: Value, key: Closure, order: str = "asc") -> Items:
-    """The elements in the order of their keys; `order` is "asc" or "desc"."""
+    """Sort the elements by their keys; `order` is "asc" or "desc"."""
     values = array(items)
     keys = [key(item, place, None) for place, item in enumerate(values)]
     if len(values) < 2:
@@ -251,7 +251,7 @@ def sort_by(items: Value, key: Closure, order: str = "asc") -> Items:
 
 
 def reduce(items: Value, fold: Closure, *initial: Value) -> Value:
-    """The elements folded into `#acc`, which starts as the initial value or else as the first element."""
+    """Fold the elements into `#acc`, which starts as the initial value or else as the first element."""
     values = array(items)
     start = 0 if initial else 1
     if start > len(values):

@@ -42,7 +42,7 @@ class Builtin:
 
 
 def _test(run: Callable[..., Value], gives: Type | Signature) -> Builtin:
-    """A function whose closure tests an element."""
+    """Declare a function whose closure tests an element."""
     return Builtin(run, takes(ARRAY, ANYTHING, gives=gives), "xc", test=True)
 
 

@@ -154,7 +154,7 @@ class _Checker:
         return dataclasses.replace(node, left=left, right=right, type=result)
 
     def _note_nilable(self, node: Binary) -> None:
-        """The left side may be nil; of `(a ?? b) ?? c` that is a and b."""
+        """Note that the left side may be nil; of `(a ?? b) ?? c` that is a and b."""
         left = node.left.right if isinstance(node.left, Binary) and node.left.operator == "??" else node.left
         if isinstance(left, Name) and left.name in self.free:
             self.nilable.add(left.name)
@@ -236,7 +236,7 @@ class _Checker:
         return dataclasses.replace(node, arguments=tuple(arguments), type=result)
 
     def _initial(self, node: Node) -> Node:
-        """The initial value of reduce; `#` in it is the outer element to expr's checker, the first to its compiler."""
+        """Check reduce's initial value; `#` in it is the outer element to expr's checker, the first to its compiler."""
         self._scopes.append({})
         typed = self.visit(node)
         self._scopes.pop()
@@ -255,7 +255,7 @@ class _Checker:
 
 
 def _either(then: Type, otherwise: Type) -> Type:
-    """The type of a value that is one or the other."""
+    """Return the type of a value that is one or the other."""
     if NIL in (then, otherwise):
         return otherwise if then == NIL else then
     if not then.assignable(otherwise):
@@ -267,12 +267,12 @@ def _either(then: Type, otherwise: Type) -> Type:
 
 
 def _go_kind(type_: Type) -> Kind:
-    """What Go's reflection tells apart in an array literal: it sees no type in nil."""
+    """Return what Go's reflection sees of a type in an array literal: it sees none in nil."""
     return Kind.UNKNOWN if type_.kind is Kind.NIL else type_.kind
 
 
 def _maybe(left: Type, right: Type, fits: Callable[[Type], bool]) -> bool:
-    """Whether both fit, as far as they are known."""
+    """Tell whether both fit, as far as they are known."""
     return (left.unknown or fits(left)) and (right.unknown or fits(right))
 
 

@@ -15,7 +15,7 @@ from scaler.model.errors import FormulaSyntaxError
 
 
 class TokenKind(Enum):
-    """What a token is; the value is the word used in errors."""
+    """The kind of a token; the value is the word used in errors."""
 
     NUMBER = "number"
     NAME = "name"
@@ -81,7 +81,7 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _cut(text: str, group: str, word: str, offset: int) -> Iterator[Token]:
-    """The tokens of one match: none for a space, two for `#index`."""
+    """Cut one match into tokens: none for a space, two for `#index`."""
     end = offset + len(word)
     if group == "unclosed":
         raise FormulaSyntaxError(text, offset, "unclosed comment")
@@ -107,7 +107,7 @@ def _cut(text: str, group: str, word: str, offset: int) -> Iterator[Token]:
 
 
 def _checked(text: str, name: str, offset: int) -> str:
-    """The name, unless it holds what Python takes for a letter or digit and expr does not, such as a superscript."""
+    """Return the name, unless a letter or digit of it is one to Python and not to expr, such as a superscript."""
     for place, character in enumerate(name, offset):
         if not _alphanumeric(character):
             raise FormulaSyntaxError(text, place, f"unrecognized character {character!r}")
@@ -115,7 +115,7 @@ def _checked(text: str, name: str, offset: int) -> str:
 
 
 def _alphanumeric(character: str) -> bool:
-    """Whether expr takes it as part of a name: a letter or a decimal digit of any script, `_` or `$`."""
+    """Tell whether expr takes it as part of a name: a letter or a decimal digit of any script, `_` or `$`."""
     if not character or character in "_$":
         return bool(character)
     category = unicodedata.category(character)

@@ -78,7 +78,7 @@ def lower(tree: Node) -> Lowered:
 
 
 def _cost(code: ast.expr) -> int:
-    """The steps of an evaluation at most. Only what makes an array or runs a closure takes more than one a node."""
+    """Bound the steps of an evaluation. Only what makes an array or runs a closure takes more than one a node."""
     # Newer Pythons say of each name that it is read (ast.Load), which is no step.
     nodes = [node for node in ast.walk(code) if not isinstance(node, ast.expr_context)]
     calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
@@ -152,7 +152,7 @@ class _Lowering:
         return _call(_CALLED[node.operator], left, right)
 
     def _boolean(self, node: Node) -> ast.expr:
-        """The node, checked to be a boolean where that is not plain."""
+        """Return the node, checked to be a boolean where that is not plain."""
         lowered = self.visit(node)
         return lowered if _surely_boolean(node) else _call("bool", lowered)
 

@@ -94,7 +94,7 @@ class _Parser:
 
     @property
     def _end(self) -> int:
-        """Where the last token taken ends."""
+        """The end of the last token taken."""
         return self._tokens[self._place - 1].end
 
     def _at(self, kind: TokenKind, *texts: str) -> bool:
@@ -166,7 +166,7 @@ class _Parser:
         return node
 
     def _operators(self, start: int, precedence: int) -> Node:
-        """An operand and the operators after it that bind at least as tightly as `precedence`."""
+        """Parse an operand and the operators after it that bind at least as tightly as `precedence`."""
         left = self._primary()
         previous = ""
         while self._token.kind is TokenKind.OPERATOR:
@@ -184,7 +184,7 @@ class _Parser:
         return left
 
     def _negation(self) -> bool:
-        """Whether `not` stands before `in`; if so it is taken."""
+        """Take a `not` that stands before `in`, and tell whether there was one."""
         if not self._operator("not"):
             return False
         self._next()
@@ -292,7 +292,7 @@ class _Parser:
         raise self._strange()
 
     def _strange(self) -> FormulaSyntaxError:
-        """The fault of a token that starts nothing."""
+        """Make the error for a token that starts nothing."""
         if self._bracket("{"):
             return self._foreign("maps")
         if self._closures and self._operator("."):
@@ -319,7 +319,7 @@ class _Parser:
         return self._made(Array(start, self._end, items))
 
     def _list(self, closing: str) -> tuple[Node, ...]:
-        """Expressions between commas up to the closing bracket, one comma before it allowed."""
+        """Parse expressions between commas up to the closing bracket, one comma before it allowed."""
         items: list[Node] = []
         while not self._bracket(closing):
             if items:
@@ -344,7 +344,7 @@ class _Parser:
             node = self._subscript(start, node)
 
     def _subscript(self, start: int, node: Node) -> Node:
-        """What follows `node[`."""
+        """Parse what follows `node[`."""
         first = None
         if not self._operator(":"):
             first = self._expression()
@@ -359,7 +359,7 @@ class _Parser:
     # calls
 
     def _call(self, start: int, name: Token, piped: tuple[Node, ...], *, hidden: bool = True) -> Node:
-        """The call of `name`, whose bracket is the next token; a piped value is its first argument."""
+        """Parse the call of `name`, whose bracket is the next token; a piped value is its first argument."""
         if hidden and name.text in self._names:
             raise self._fault(f"{name.text} is a variable here, not a function", name)
         if name.text in FOREIGN:
@@ -372,7 +372,7 @@ class _Parser:
         return self._made(Call(start, self._end, name.text, arguments))
 
     def _closure_arguments(self, piped: tuple[Node, ...], shape: str) -> tuple[Node, ...]:
-        """Arguments by shape: `x` an expression, `c` a closure; a capital one may be left out."""
+        """Parse arguments by shape: `x` an expression, `c` a closure; a capital one may be left out."""
         arguments = list(piped)
         for place, part in enumerate(shape[len(piped) :]):
             if part.isupper() and self._bracket(")"):

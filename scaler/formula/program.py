@@ -21,7 +21,7 @@ _MAX_SHOWN = 8  # values in an error
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one part of a formula came to.
+    """The value of one part of a formula.
 
     A part inside a closure is evaluated once for each element: its value is the tuple of what it came to each time.
     """
@@ -99,7 +99,7 @@ class Program:
         return f"{self._quote(self._lowered.parts[place].node)} is false" + (f" with {known}" if known else "")
 
     def _false(self, tracer: Tracer, place: int) -> int:
-        """The innermost part of a chain of `&&` that is false."""
+        """Find the innermost part of a chain of `&&` that is false."""
         parts = self._lowered.parts
         node = parts[place].node
         if isinstance(node, Binary) and node.operator == "&&":
@@ -113,7 +113,7 @@ class Program:
         return {name: None if (value := values.get(name)) is None else float(value) for name in self.names}
 
     def _accept(self, value: Value) -> float | bool | None:
-        """The result, if KEDA would take it: `float(...)` refuses nil, unless the formula has a `??`."""
+        """Return the result, if KEDA would take it: `float(...)` refuses nil, unless the formula has a `??`."""
         if value is None and "??" in self.text:
             return None
         return float(number(value, "the result")) if self.kind == "number" else boolean(value)
@@ -141,14 +141,14 @@ class Program:
             yield Step(part.node.offset, part.node.end, part.depth, source, value, errors.get(place, ""))
 
     def _explain(self, problem: str, values: Mapping[str, float | None]) -> str:
-        """The problem with its place: the part that failed, and what the names in it stood for."""
+        """Say the problem with its place: the part that failed, and what the names in it stood for."""
         _result, _error, tracer = self._traced(values)
         failed = tracer.failed or 0
         known = self._known(tracer, failed)
         return f"{problem} in {self._quote(self._lowered.parts[failed].node)}" + (f" with {known}" if known else "")
 
     def _known(self, tracer: Tracer, place: int) -> str:
-        """What the names in one part stood for."""
+        """Say what the names in one part stood for."""
         parts, shown = self._lowered.parts, dict[str, str]()
         for inner in range(place + 1, len(parts)):
             part, seen = parts[inner], tracer.reached.get(inner)
@@ -189,7 +189,7 @@ def parse(
 
 
 def _as_bare(tree: Node) -> tuple[str, float | None] | None:
-    """The name that a formula consists of, with the number that stands in for nil: `x` or `x ?? 0`; None: it is more.
+    """Return the name that a formula is, with the number for nil: `x` or `x ?? 0`; None: it is more than a name.
 
     Such a formula needs no walk over its tree, as long as it comes to a finite number.
     """
@@ -211,7 +211,7 @@ def _require(text: str, type_: Type, kind: ResultKind) -> None:
 
 
 def _around(parts: Sequence[Part], inner: int) -> Iterator[int]:
-    """The numbers of the parts that hold part `inner`: each stands before it and is less deep."""
+    """Yield the numbers of the parts that hold part `inner`: each stands before it and is less deep."""
     depth = parts[inner].depth
     for place in range(inner - 1, -1, -1):
         if parts[place].depth < depth:

@@ -21,7 +21,7 @@ class Mismatch(Exception):
 
 
 class Want(NamedTuple):
-    """What an argument must be."""
+    """The type that an argument must have."""
 
     words: str
     fits: Callable[[Type], bool]
@@ -35,7 +35,7 @@ ANYTHING = Want("anything", lambda _type: True)
 
 
 def takes(*wants: Want, gives: Type | Signature, optional: int = 0) -> Signature:
-    """A function of so many arguments, the last `optional` of which may be left out."""
+    """Declare a function of these arguments, the last `optional` of which may be left out."""
 
     def signature(types: Sequence[Type]) -> Type:
         if not len(wants) - optional <= len(types) <= len(wants):
@@ -51,7 +51,7 @@ def takes(*wants: Want, gives: Type | Signature, optional: int = 0) -> Signature
 
 
 def numbers_or_arrays(types: Sequence[Type]) -> Type:
-    """Max and its kin; expr stops looking at the first array."""
+    """Return the type of max and its kin; expr stops looking at the first array."""
     _at_least_one(types)
     for place, type_ in enumerate(types):
         if ARRAY.fits(type_):
@@ -62,7 +62,7 @@ def numbers_or_arrays(types: Sequence[Type]) -> Type:
 
 
 def some_arrays(types: Sequence[Type]) -> Type:
-    """Concat."""
+    """Return the type of concat."""
     _at_least_one(types)
     for place, type_ in enumerate(types):
         if not ARRAY.fits(type_):
@@ -76,35 +76,35 @@ def _at_least_one(types: Sequence[Type]) -> None:
 
 
 def the_same(types: Sequence[Type]) -> Type:
-    """Gives what the first argument is."""
+    """Return the type of the first argument."""
     return types[0]
 
 
 def the_same_erased(types: Sequence[Type]) -> Type:
-    """Gives what the first argument is, as far as Go sees."""
+    """Return the type of the first argument, as far as Go sees it."""
     return types[0].erased()
 
 
 def an_item(types: Sequence[Type]) -> Type:
-    """Gives what is in the first argument."""
+    """Return the type of what is in the first argument."""
     return types[0].of()
 
 
 def some_items(types: Sequence[Type]) -> Type:
-    """Gives an array of what is in the first argument."""
+    """Return an array of what is in the first argument."""
     return array_of(types[0].of()) if types[0].array else ANYTHINGS
 
 
 def what_the_closure_gives(types: Sequence[Type]) -> Type:
-    """Gives what the closure gives."""
+    """Return the type that the closure gives."""
     return types[1]
 
 
 def an_array_of_what_the_closure_gives(types: Sequence[Type]) -> Type:
-    """Gives an array of what the closure gives."""
+    """Return an array of what the closure gives."""
     return array_of(types[1])
 
 
 def a_sum(types: Sequence[Type]) -> Type:
-    """Gives what the closure gives, as far as Go sees; without a closure, what is in the first argument."""
+    """Return the type that the closure gives, as far as Go sees it; without one, that of the first argument's items."""
     return types[1].erased() if len(types) > 1 else types[0].of()

@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a static type is about; the value is the word used in errors."""
+    """The kind of a static type; the value is the word used in errors."""
 
     INT = "an integer"
     FLOAT = "a number"
@@ -35,31 +35,31 @@ class Type:
 
     @property
     def unknown(self) -> bool:
-        """Whether only the evaluation will tell."""
+        """Tell whether only the evaluation will show the type."""
         return self.kind in (Kind.ANY, Kind.UNKNOWN)
 
     @property
     def number(self) -> bool:
-        """Whether it is surely an integer or a float."""
+        """Tell whether it is surely an integer or a float."""
         return self.kind in (Kind.INT, Kind.FLOAT)
 
     @property
     def array(self) -> bool:
-        """Whether it is surely an array."""
+        """Tell whether it is surely an array."""
         return self.kind is Kind.ARRAY
 
     def of(self) -> "Type":
-        """The type of an array's elements; unknown for what is no array."""
+        """Return the type of an array's elements; unknown for what is no array."""
         return self.element or UNKNOWN
 
     def erased(self) -> "Type":
-        """The type as Go's reflection shows it: an array forgets what it holds."""
+        """Return the type as Go's reflection shows it: an array forgets what it holds."""
         if self.unknown:
             return ANY
         return ANYTHINGS if self.array else self
 
     def assignable(self, other: "Type") -> bool:
-        """Whether expr lets a value of this type stand where `other` is declared."""
+        """Tell whether expr lets a value of this type stand where `other` is declared."""
         if self.kind is Kind.NIL:
             return other.kind in (Kind.ANY, Kind.ARRAY)
         if Kind.UNKNOWN in (self.kind, other.kind):
@@ -67,7 +67,7 @@ class Type:
         return other.kind in (self.kind, Kind.ANY)
 
     def comparable(self, other: "Type") -> bool:
-        """Whether expr lets the two stand on the sides of `==`."""
+        """Tell whether expr lets the two stand on the sides of `==`."""
         return (
             self.unknown
             or other.unknown
@@ -84,7 +84,7 @@ ANYTHINGS = Type(Kind.ARRAY, ANY)
 
 
 def array_of(element: Type) -> Type:
-    """The type of an array that holds `element`."""
+    """Return the type of an array that holds `element`."""
     return Type(Kind.ARRAY, element)
 
 

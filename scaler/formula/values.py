@@ -19,7 +19,7 @@ _INT_LIMIT = 2**63
 
 
 def show(value: Value) -> str:
-    """The value as a sentence names it."""
+    """Write the value as a sentence names it."""
     if isinstance(value, tuple):
         return "an array"
     if value is None:
@@ -30,35 +30,35 @@ def show(value: Value) -> str:
 
 
 def whole(value: int) -> int:
-    """The integer, if Go's 64 bits hold it."""
+    """Return the integer, if Go's 64 bits hold it."""
     if -_INT_LIMIT <= value < _INT_LIMIT:
         return value
     raise EvaluationError("integer overflow")
 
 
 def finite(value: float) -> float:
-    """The number, if it is one."""
+    """Return the number, if it is one."""
     if value - value == 0:
         return value
     raise EvaluationError("overflow" if abs(value) == math.inf else "not a number")
 
 
 def number(value: Value, what: str = "the value") -> Number:
-    """The value, if it is an integer or a float."""
+    """Return the value, if it is an integer or a float."""
     if type(value) in _NUMBERS:
         return value  # type: ignore[return-value]  # narrowed by type(), which mypy does not follow
     raise EvaluationError(f"{what} is {show(value)}, not a number")
 
 
 def boolean(value: Value) -> bool:
-    """The value, if it is a boolean."""
+    """Return the value, if it is a boolean."""
     if isinstance(value, bool):
         return value
     raise EvaluationError(f"{show(value)} is not a boolean")
 
 
 def array(value: Value) -> tuple[Value, ...]:
-    """The value, if it is an array."""
+    """Return the value, if it is an array."""
     if isinstance(value, tuple):
         return value
     raise EvaluationError(f"{show(value)} is not an array")
@@ -181,7 +181,7 @@ more_or_equal = _ordering(">=", lambda a, b: a >= b)
 
 
 def identity(value: Value) -> object:
-    """A hashable that is equal for values that expr calls equal: 1 and 1.0, but not 1 and true."""
+    """Return a hashable that is equal for values that expr calls equal: 1 and 1.0, but not 1 and true."""
     if isinstance(value, tuple):
         return tuple(identity(item) for item in value)
     return (value,) if isinstance(value, bool) else value

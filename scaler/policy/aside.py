@@ -50,9 +50,7 @@ def _direction(name: str, rules: Rules, *, wide: bool) -> list[str]:
 
 
 def _reach(rules: Rules, *, most: bool) -> float:
-    """Return the most replicas that may be added or removed within one period: from one replica up, or from all of them
-    down.
-    """
+    """Return the most replicas that one period may add to one replica, or remove of all."""
     endless = float("inf")
     reaches = [
         float(policy.value) if policy.kind == "Pods" else endless if not most and policy.value >= 100 else 0.0

@@ -228,9 +228,7 @@ def _why(name: str, direction: Direction, wanted: int, stable: int, answer: int)
 
 
 def _in_force(corrected: History, start: float) -> list[int]:
-    """List the answers that were in force at some time since `start`: those given after it, and the last one before
-    it.
-    """
+    """List the answers in force at some time since `start`: those given after it, and the last one before."""
     later = [replicas for at, replicas in corrected if at > start]
     before = [replicas for at, replicas in corrected if at <= start]
     return [*before[-1:], *later]
@@ -245,9 +243,7 @@ def _greatest(corrected: History, start: float, current: int) -> int:
 
 
 def _extended(corrected: History, now: float, answer: int, period: float) -> History:
-    """Add an answer and keep those of the last period, with the one that was in force when it began; equal ones are
-    joined.
-    """
+    """Add an answer; keep those of the last period and the one in force when it began; equal ones are joined."""
     if corrected and corrected[-1][1] == answer:
         return corrected
     later = tuple(one for one in corrected if one[0] > now - period)

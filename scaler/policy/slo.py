@@ -233,9 +233,7 @@ def _seats(seen: PolicyInput, measured: Mapping[str, float]) -> Seats | None:
 def _season(
     state: SloState, measured: Mapping[str, float], startup: float, now: float
 ) -> tuple["Season", "Rise | None"]:
-    """Add what is worked off at this tick to the days before; return them, and the rise that is expected in one
-    start-up.
-    """
+    """Add what is worked off at this tick to the days before; return them, and the rise expected in one start-up."""
     from scaler.policy import season
 
     flow = Flow(measured["generation_tokens_per_second"], measured["prompt_tokens_per_second"])
