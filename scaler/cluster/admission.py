@@ -49,7 +49,7 @@ _SYSTEM = frozenset({"", "system-node-critical", "system-cluster-critical"})  # 
 def completed(
     template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None, taints: Collection[Taint]
 ) -> ReplicaTemplate:
-    """A template as its next pod will be, as far as the cluster's objects tell; `taints` are those of its nodes."""
+    """Complete a template as admission completes its pods, as far as objects tell; `taints` are those of its nodes."""
     ranked = _ranked(template, hardware.priorities if hardware else None)
     filled = _filled(ranked, namespace, hardware)
     running = _with_runtime(filled, hardware.runtimes if hardware else None)
@@ -58,7 +58,7 @@ def completed(
 
 
 def _by_habit(template: ReplicaTemplate, habit: Habit, taints: Collection[Taint]) -> ReplicaTemplate:
-    """The template with what may be added for its namespace's sake; whether admission is set to, nothing tells."""
+    """Note what admission may add for the namespace's sake; nothing tells whether it is set up to."""
     fewer = f"its namespace has the node selector {habit.selector}, which admission may add" if habit.selector else ""
     more = "its namespace has tolerations of its own, which admission may add" if habit.tolerations and taints else ""
     bounds, doubts = (*template.bounds, *filter(None, [fewer])), (*template.doubts, *filter(None, [more]))
@@ -66,19 +66,19 @@ def _by_habit(template: ReplicaTemplate, habit: Habit, taints: Collection[Taint]
 
 
 def is_extended(resource: str) -> bool:
-    """Whether a resource is an extended one: somebody's own, counted in pieces."""
+    """Tell whether a resource is an extended one: a vendor's own, counted in pieces."""
     own = _OWN_DOMAIN in resource and not resource.startswith(DEVICES)
     return "/" in resource and not own and not resource.startswith("requests.")
 
 
 def taints_of(hardware: NodeSnapshot | None) -> frozenset[Taint]:
-    """The taints of all nodes; they are gathered once for all templates."""
+    """Return the taints of all nodes; they are gathered once for all templates."""
     nodes = (hardware.nodes or {}) if hardware else {}
     return frozenset(taint for node in nodes.values() for taint in node.taints)
 
 
 def tolerating(template: ReplicaTemplate, taints: Collection[Taint]) -> ReplicaTemplate:
-    """The template with the tolerations that ExtendedResourceToleration adds, where nodes carry such taints."""
+    """Add the tolerations that ExtendedResourceToleration adds, where nodes carry such taints."""
     changed: list[tuple[PodRequirements, int]] = []
     assumed: list[str] = []
     for shape, count in template.pods:
@@ -95,13 +95,13 @@ def tolerating(template: ReplicaTemplate, taints: Collection[Taint]) -> ReplicaT
 
 
 def _in_the_way(shape: PodRequirements, resource: str, taints: Iterable[Taint]) -> bool:
-    """Whether a taint that is called like a resource keeps pods off that ask for it."""
+    """Tell whether a taint that is named like a resource keeps off pods that ask for it."""
     own = (taint for taint in taints if taint.key == resource and taint.effect != "PreferNoSchedule")
     return any(not tolerates(shape, taint) for taint in own)
 
 
 def _ranked(template: ReplicaTemplate, classes: Mapping[str, PriorityClass] | None) -> ReplicaTemplate:
-    """The template whose pods have the priority that admission gives them, as far as that is known."""
+    """Set the priority that admission gives the pods, as far as that is known."""
     if all(shape.priority is not None for shape, _ in template.pods):
         return template
     if classes is None:
@@ -123,12 +123,12 @@ def _ranked(template: ReplicaTemplate, classes: Mapping[str, PriorityClass] | No
 
 
 def _refused(template: ReplicaTemplate, told: Iterable[str]) -> ReplicaTemplate:
-    """The template with what makes the API server refuse its pods."""
+    """Note what makes the API server refuse the pods."""
     return replace(template, refused="; ".join(dict.fromkeys([*filter(None, [template.refused]), *told])))
 
 
 def _filled(template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None) -> ReplicaTemplate:
-    """The template whose containers ask for what LimitRanges let them ask for where they do not say."""
+    """Fill in the requests and limits that LimitRanges give to containers that do not say them."""
     fillings = hardware.fillings if hardware else None
     if not template.needs:
         return template
@@ -149,7 +149,7 @@ def _filled(template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | 
 
 
 def _beyond(needs: PodResources, filling: LimitRangeDefaults) -> Iterator[str]:
-    """Which LimitRanges do not allow what a pod asks for."""
+    """Yield the LimitRanges that do not allow what a pod asks for."""
     for rule in filling.rules:
         if rule.per == "Pod" and not needs.whole:
             named = {name for one in needs.containers for name in _limits(one, filling)}
@@ -164,13 +164,13 @@ def _limits(container: Container, filling: LimitRangeDefaults) -> dict[str, int]
 
 
 def _sum_of_limits(needs: PodResources, filling: LimitRangeDefaults, name: str) -> int:
-    """The limit of a pod: its containers' together, or an initial one's that is larger."""
+    """Return the limit of a pod: the sum of its containers', or an init container's that is larger."""
     stay = sum(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind != "init")
     return max([stay, *(_limits(one, filling).get(name, 0) for one in needs.containers if one.kind == "init")])
 
 
 def _broken(rule: LimitRule, requests: Mapping[str, int], limits: Mapping[str, int]) -> Iterator[str]:
-    """What a LimitRange refuses.
+    """Yield what a LimitRange refuses.
 
     Source: Kubernetes 1.37.2, plugin/pkg/admission/limitranger/admission.go (minConstraint, maxConstraint,
     limitRequestRatioConstraint).
@@ -188,7 +188,7 @@ def _broken(rule: LimitRule, requests: Mapping[str, int], limits: Mapping[str, i
 
 
 def _with_runtime(template: ReplicaTemplate, classes: Mapping[str, RuntimeClass] | None) -> ReplicaTemplate:
-    """The template with what the RuntimeClass of its pods adds: overhead, a node selector, tolerations."""
+    """Add what the RuntimeClass of the pods adds: overhead, a node selector, tolerations."""
     named = {shape.runtime for shape, _ in template.pods if shape.runtime}
     if not named:
         return template
@@ -206,7 +206,7 @@ def _with_runtime(template: ReplicaTemplate, classes: Mapping[str, RuntimeClass]
 
 
 def _running(shape: PodRequirements, found: RuntimeClass | None) -> PodRequirements:
-    """The shape of a pod that runs by a class."""
+    """Return the requirements of a pod that runs by a RuntimeClass."""
     if found is None:
         return shape
     asked = dict(shape.requests)

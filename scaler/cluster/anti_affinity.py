@@ -23,7 +23,7 @@ class ExcludedNodes:
 
 
 def handles(term: Term) -> tuple[Handle, ...]:
-    """Labels of which every pod that a selector takes has just one; (None,) where it names no value of a label."""
+    """List labels of which every pod that a selector matches has just one; (None,) where it names no label's value."""
     for requirement in term:
         if requirement.operator == "In" and not requirement.field:
             return tuple((requirement.key, value) for value in dict.fromkeys(requirement.values))
@@ -47,7 +47,7 @@ def excluded_nodes(hardware: NodeSnapshot, namespace: str, labels: Labels) -> Ex
 
 
 def _around(key: str, pods: Iterable[tuple[str, int]], nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
-    """The nodes that are in one place with some pods, and the highest priority of these."""
+    """Yield the nodes in the same topology domain as some pods, and the highest priority of these."""
     if key == HOST:
         yield from pods
         return

@@ -100,7 +100,7 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
 
 
 def _unknown(cluster: Cluster, scaled: Scaled) -> str:
-    """Why nothing can be said, or an empty text."""
+    """Say why nothing is known, or return an empty text."""
     hardware = cluster.hardware
     if hardware is None:
         return cluster.problems.get("kubernetes", "Kubernetes is not watched")
@@ -152,11 +152,11 @@ class _CapacityQuestion:
         return (self.hardware.quotas or {}).get(self.scaled.namespace, ())
 
     def claims(self, shape: PodRequirements, namespace: str | None = None) -> list[ClaimTemplate]:
-        """The devices that a pod asks for, by each of its claims."""
+        """List the devices that a pod asks for, by each of its claims."""
         return dra.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
 
     def asks(self, template: ReplicaTemplate, namespace: str | None = None) -> int:
-        """How many GPUs a replica asks for."""
+        """Count the GPUs that a replica asks for."""
         claimed = (
             count * max(request.count, 1)
             for shape, count in template.pods
@@ -182,20 +182,20 @@ def _case(cluster: Cluster, hardware: NodeSnapshot, scaled: Scaled, template: Re
 
 
 def _extended(template: ReplicaTemplate) -> set[str]:
-    """The extended resources that a replica asks for."""
+    """Return the extended resources that a replica asks for."""
     requests = {resource for shape, _ in template.pods for resource, _ in shape.requests}
     return {resource for resource in requests if admission.is_extended(resource)}
 
 
 def _resources(hardware: NodeSnapshot) -> frozenset[str]:
-    """The resources that some node lists."""
+    """Return the resources that some node lists."""
     if hardware.listed is not None:
         return hardware.listed
     return frozenset(name for node in (hardware.nodes or {}).values() for name in node.allocatable)
 
 
 def _listed(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str) -> ReplicaTemplate:
-    """The template without what no node lists beside what some node does: a webhook or a scheduler supplies that.
+    """Leave out what no node lists beside what some node does: a webhook or a scheduler supplies that.
 
     Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
     """
@@ -210,7 +210,7 @@ def _listed(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str) -> Repl
 
 
 def _unlisted(case: "_CapacityQuestion") -> str:
-    """Why nothing can be said of a resource that no node lists; empty where a device plugin alone can supply it."""
+    """Say why nothing is known of a resource that no node lists; empty where a device plugin alone can supply it."""
     named = {shape.scheduler for shape, _ in case.template.pods if shape.scheduler}
     if "/" not in case.gpu or case.gpu in _resources(case.hardware) or any(given.supplies for given in case.given):
         return ""
@@ -234,7 +234,7 @@ def _barred(hardware: NodeSnapshot, scaled: Scaled) -> ExcludedNodes:
 
 
 def _waiting(queue: PendingPods, scaled: Scaled) -> tuple[PendingPod, ...]:
-    """The pods of a scale target that wait for a node."""
+    """Return the pods of a scale target that wait for a node."""
     kind, _, name = scaled.target.partition(" ")
     found = queue.owners.get((scaled.namespace, kind, name))
     if found is not None:
@@ -269,7 +269,7 @@ def _schedulable(case: _CapacityQuestion) -> BoundedCount:
 
 
 def _whole(case: _CapacityQuestion, shape: PodRequirements, places: int) -> int:
-    """Whole replicas on so many places for pods of a shape, after those of which some pods have a node already."""
+    """Count whole replicas on the pods that fit, after those of which some pods have a node already."""
     count, scaled = dict(case.template.pods)[shape], case.scaled
     there = {pod.name for pod in scaled.pods or () if pod.state not in {"pending", "terminating"}}
     if case.template.counted > 1:  # pods of all shapes are among these
@@ -285,7 +285,7 @@ def _whole(case: _CapacityQuestion, shape: PodRequirements, places: int) -> int:
 def _count(
     value: int, more: Sequence[str], fewer: Sequence[str], also: Sequence[str], most: int | None = None
 ) -> BoundedCount:
-    """A number with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
+    """Make a count with the reasons for which there may be more, or fewer, and with what else is to be told of it."""
     if more and fewer:
         both = [reason for reason in more if reason in fewer]
         rising = [reason for reason in more if reason not in both]
@@ -303,7 +303,7 @@ def _count(
 def _places(
     case: _CapacityQuestion, shape: PodRequirements, given: _Given, taken: Mapping[str, NodeUsage] = NONE
 ) -> ClusterFit:
-    """What all nodes have for pods of a shape, once some loads are others."""
+    """Fit pods on all nodes, once some nodes are used otherwise."""
     nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
     found = _LEDGER.fit_on_nodes(shape, case.gpu, nodes, loads)
     closed_by, backed = case.barred.nodes, given.backed
@@ -329,7 +329,7 @@ def _places(
 
 
 def _backed(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None:
-    """The devices that are given for the resource which a pod asks for by number; None: none are."""
+    """Return the devices that are given for the resource which a pod asks for by number; None: none are."""
     devices, amount = case.hardware.devices or Devices(), shape.asks(case.gpu) if case.gpu else 0
     device_class = dra.stands_for(devices, case.gpu) if amount else ""
     if not device_class:
@@ -338,12 +338,12 @@ def _backed(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None
 
 
 def _without(shape: PodRequirements, resources: Collection[str]) -> PodRequirements:
-    """The shape of a pod that does not ask for these."""
+    """Return the requirements of a pod without these resources."""
     return replace(shape, requests=tuple(pair for pair in shape.requests if pair[0] not in resources))
 
 
 def _supply(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None:
-    """The devices for pods that claim some; None for those that claim none."""
+    """Return the devices for pods that claim some; None for those that claim none."""
     claims = case.claims(shape)
     if not any(claim.requests for claim in claims):
         return None
@@ -351,7 +351,7 @@ def _supply(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None
 
 
 def _lower_caveats(case: _CapacityQuestion, supplies: Iterable[DeviceFit], untried: int) -> list[str]:
-    """Why there may be fewer places than are counted."""
+    """List the reasons for which fewer may fit than are counted."""
     template, hardware = case.template, case.hardware
     asked = [*(bound for shape, _ in template.pods for bound in shape.bounds), *template.bounds]
     claimed = [bound for supply in supplies for bound in supply.bounds]
@@ -387,7 +387,7 @@ def _is_part(resource: str) -> bool:
 
 
 def _quota_requires_request(template: ReplicaTemplate, name: str) -> bool:
-    """Whether a quota refuses pods that do not request what it speaks of, as these do not.
+    """Tell whether a quota refuses pods that do not request its resource, as these do not.
 
     Source: Kubernetes 1.35, pkg/quota/v1/evaluator/core/pods.go (podComputeQuotaResources).
     """
@@ -396,7 +396,7 @@ def _quota_requires_request(template: ReplicaTemplate, name: str) -> bool:
 
 
 def _preemption_caveat(case: _CapacityQuestion, most: int) -> str:
-    """That there are more places where pods of others give way."""
+    """Say that more would fit if pods of others were preempted."""
     unknown = case.cluster.problems.get(PRIORITIES, "which PriorityClasses there are is not known yet")
     unranked = [shape.priority_class for shape, _ in case.template.pods if shape.priority is None]
     if case.hardware.priorities is not None:
@@ -406,7 +406,7 @@ def _preemption_caveat(case: _CapacityQuestion, most: int) -> str:
 
 
 def _quota(case: _CapacityQuestion) -> tuple[int, str]:
-    """Replicas that ResourceQuotas let a namespace have, pods that wait for a node among them, and which binds."""
+    """Count the replicas that ResourceQuotas leave, pods that wait for a node among them; and say which one binds."""
     best, reason, template = UNBOUNDED, "", case.template
     for quota in case.quotas:
         for name, hard in quota.hard.items():
@@ -424,7 +424,7 @@ def _quota(case: _CapacityQuestion) -> tuple[int, str]:
 
 
 def _queue(case: _CapacityQuestion) -> kueue.Left:
-    """What the queue of Kueue leaves that its pods wait in."""
+    """Return what the Kueue queue leaves in which the pods wait."""
     placed = case.scaled.count("ready", "unready", "starting") or 0
     return kueue.left(case.hardware, case.scaled.namespace, case.template, placed // case.template.size)
 
@@ -468,7 +468,7 @@ def _own(case: _CapacityQuestion) -> BoundedCount:
 
 
 def _provisionable(case: _CapacityQuestion, schedulable: BoundedCount) -> BoundedCount:
-    """What fits on machines to come, beside the replicas on those that are there."""
+    """Count what fits on nodes to come, beside the replicas on those that are there."""
     hardware, problems, placed = case.hardware, case.cluster.problems, schedulable.value or 0
     if hardware.fixed:
         return BoundedCount(0, reason=FIXED)
@@ -499,7 +499,7 @@ def _provisionable(case: _CapacityQuestion, schedulable: BoundedCount) -> Bounde
 
 
 def _used_up(case: _CapacityQuestion, schedulable: BoundedCount, quota: str) -> BoundedCount:
-    """Nothing is left of a quota once what is schedulable has its part of it."""
+    """Tell that nothing is left of a quota once what is schedulable has its part of it."""
     if case.template.doubts:
         return _bounded(0, case.template.doubts, [quota])
     if schedulable.bound == "exact":
@@ -510,7 +510,7 @@ def _used_up(case: _CapacityQuestion, schedulable: BoundedCount, quota: str) -> 
 
 
 def _bounded(value: int, more: Sequence[str], reasons: Sequence[str]) -> BoundedCount:
-    """A number of replicas on machines to come: at most so many, but for what may make them more; 0 is no bound."""
+    """Make a count of replicas on nodes to come: at most so many, but for what may make them more; 0 is no bound."""
     bound: Bound = "upper" if value else "exact"
     if more:
         bound = "estimate" if value else "lower"

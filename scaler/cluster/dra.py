@@ -65,19 +65,19 @@ class DeviceFit:
 
 
 def claimed(devices: Devices, namespace: str, shape: PodRequirements) -> list[ClaimTemplate]:
-    """What a pod asks for by each of its claims; for a claim without a template a device that nobody has."""
+    """List what a pod asks for by each of its claims; for a claim without a template, a device that nobody has."""
     absent = (ClaimTemplate((DeviceRequest(f"of {name}", 1),)) for name in shape.claims)
     return [devices.templates.get((namespace, name), one) for name, one in zip(shape.claims, absent, strict=True)]
 
 
 def accelerator(requests: Iterable[DeviceRequest]) -> str:
-    """The class of device that is counted as a GPU: one that is called so, or else the first; empty for none."""
+    """Find the device class that is counted as a GPU: one that is named so, or else the first; empty for none."""
     classes = [request.device_class for request in requests if not request.admin]
     return next((name for name in classes if "gpu" in name), next(iter(classes), ""))
 
 
 def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) -> DeviceFit:
-    """What the devices of each node are enough for.
+    """Count what the devices of each node are enough for.
 
     Args:
         devices: all there are.
@@ -117,7 +117,7 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
 
 
 def _gathered(claims: Iterable[ClaimTemplate]) -> Counter[DeviceRequest]:
-    """The requests of all claims: equal ones as one for more devices, or with alternatives, how many are equal."""
+    """Gather the requests of all claims: equal ones as one for more devices, or with alternatives, as so many."""
     sums = Counter[DeviceRequest]()
     for request in (request for claim in claims for request in claim.requests):
         if request.instead:
@@ -128,7 +128,7 @@ def _gathered(claims: Iterable[ClaimTemplate]) -> Counter[DeviceRequest]:
 
 
 def _each(wanted: Wanted) -> Wanted:
-    """One device of what is wanted; or all, where all are."""
+    """Return the request for one device of what is wanted; or for all, where all are."""
     return Wanted(
         wanted.device_class,
         min(wanted.count, 1),
@@ -142,7 +142,7 @@ def _each(wanted: Wanted) -> Wanted:
 def _fitting(
     devices: Devices, slices: Iterable[ResourceSlice], request: Wanted
 ) -> dict[str, list[tuple[ResourceSlice, Device]]]:
-    """The devices that a request takes, by node, whoever has them."""
+    """List the devices that a request matches, by node, whoever has them."""
     found: dict[str, list[tuple[ResourceSlice, Device]]] = {one.node: [] for one in slices}
     for one in slices:
         found[one.node] += [(one, part) for part in one.devices if _takes(devices, request, one.driver, part)]
@@ -156,7 +156,7 @@ def _enough(
     count: int,
     unready: Collection[str],
 ) -> dict[str, int]:
-    """How often the devices of each node are enough for so many of a request."""
+    """Count how often the devices of each node are enough for so many of a request."""
     if request.admin:
         return {node: MOST * stock.shown(there, request, count) for node, there in fitting.items()}
     had = {node: stock.allocations(there, request) for node, there in fitting.items()}
@@ -168,7 +168,7 @@ def _enough(
 
 
 class _Stock:
-    """What of all devices is taken, and how often each can still be given.
+    """The devices: what of them is taken, and how often each can still be allocated.
 
     A device of 80Gi that several claims may share, of which 20Gi are taken, can be given to 3 claims of 20Gi each.
     Parts of a GPU that take 1 of 7 counters each can be given 7 times, however many of them a driver lists.
@@ -193,7 +193,7 @@ class _Stock:
                         self._left[part.driver, part.pool, name, counter] -= amount
 
     def allocations(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted) -> int:
-        """How often the devices of a node can be given for a request, each time to another claim."""
+        """Count how often a node's devices can be allocated to a request, each time to another claim."""
         total = 0
         groups: dict[tuple[str, str, Counters], int] = {}  # alike in what they take of a pool's counters
         for part, device in fitting:
@@ -214,7 +214,7 @@ class _Stock:
         return total
 
     def shown(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted, count: int) -> bool:
-        """Whether a node has as many devices as a request of administrators wants to look at, whoever has them."""
+        """Tell whether a node has as many devices as a request with admin access wants, whoever has them."""
         return sum(self._usable(part, device, request) for part, device in fitting) >= count
 
     def tell(self, bound: str) -> None:
@@ -222,7 +222,7 @@ class _Stock:
         self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
 
     def _usable(self, part: ResourceSlice, device: Device, request: Wanted) -> bool:
-        """Whether a request tolerates all taints of a device."""
+        """Tell whether a request tolerates all taints of a device."""
         rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
         if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
             self.tell("a DeviceTaintRule chooses devices by what is not read here")
@@ -230,7 +230,7 @@ class _Stock:
         return all(_tolerated(taint, request) for taint in taints)
 
     def _times(self, part: ResourceSlice, device: Device, request: Wanted) -> int:
-        """How often one device can be given."""
+        """Count how often one device can be allocated."""
         own = (part.driver, part.pool, device.name)
         if not self._usable(part, device, request):
             return 0
@@ -245,7 +245,7 @@ class _Stock:
 
 
 def _part(share: Share, wanted: int | None) -> int:
-    """What a claim takes of a capacity; a claim that asks for more than is allowed takes more than there is.
+    """Return what a claim takes of a capacity; a claim that asks for more than is allowed takes more than there is.
 
     Source: Kubernetes 1.37.2, resource.k8s.io/v1, CapacityRequestPolicy.
     """
@@ -270,7 +270,7 @@ def _tolerated(taint: Taint, request: Wanted) -> bool:
 
 
 def matches(expression: str, driver: str, device: Device) -> bool | None:
-    """Whether a selector takes a device; None if that cannot be told."""
+    """Tell whether a selector matches a device; None if that cannot be told."""
     parts = _TERMS.findall(expression)
     if "".join(parts) != expression or parts[1::2] != ["&&"] * (len(parts) // 2):
         return None
@@ -305,13 +305,13 @@ def _takes(devices: Devices, request: Wanted, driver: str, device: Device) -> bo
 
 
 def _selectors(devices: Devices, request: Wanted) -> tuple[str, ...]:
-    """What a device must be for a request, by its class and by itself."""
+    """List the selectors that a device must match for a request, of its class and its own."""
     own = devices.classes.get(request.device_class, DeviceClass())
     return (*own.selectors, *request.selectors)
 
 
 def stands_for(devices: Devices, resource: str) -> str:
-    """The class whose devices are given for a resource that pods ask for by number; empty: there is none.
+    """Find the class whose devices are given for a resource that pods ask for by number; empty: there is none.
 
     Source: Kubernetes 1.37.2, resource.k8s.io/v1, extendedResourceName of a DeviceClass and ResourceDeviceClassPrefix.
     Of several classes the scheduler takes the youngest, of equally old ones the first by name
@@ -325,7 +325,7 @@ def stands_for(devices: Devices, resource: str) -> str:
 
 
 def _complete(slices: Iterable[ResourceSlice]) -> Iterable[ResourceSlice]:
-    """Slices of the newest generation of every pool of which all slices are there."""
+    """Yield the slices of the newest generation of every pool of which all slices are there."""
     pools: dict[tuple[str, str], list[ResourceSlice]] = {}
     for one in slices:
         pools.setdefault((one.driver, one.pool), []).append(one)
@@ -337,20 +337,20 @@ def _complete(slices: Iterable[ResourceSlice]) -> Iterable[ResourceSlice]:
 
 
 def _incomplete(slices: Iterable[ResourceSlice]) -> set[str]:
-    """The nodes of which a pool still lacks slices."""
+    """Return the nodes of which a pool still lacks slices."""
     whole = {(one.driver, one.pool) for one in _complete(slices)}
     return {one.node for one in slices if (one.driver, one.pool) not in whole}
 
 
 def _is_unclear(selector: str, drivers: Iterable[tuple[str, Device]]) -> bool:
-    """Whether it cannot be told of every device if a selector chooses it."""
+    """Tell whether it cannot be told of every device if a selector matches it."""
     return any(matches(selector, driver, device) is None for driver, device in drivers)
 
 
 def _bounds(
     devices: Devices, wanted: Iterable[Wanted], slices: list[ResourceSlice], contested: bool
 ) -> tuple[str, ...]:
-    """Why fewer pods may fit than are counted."""
+    """List the reasons for which fewer pods may fit than are counted."""
     selectors = {one for request in wanted for one in _selectors(devices, request)}
     drivers = [(one.driver, device) for one in slices for device in one.devices]
     reasons = {

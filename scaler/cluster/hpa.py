@@ -43,7 +43,7 @@ SYNC_PERIOD = 15.0  # seconds between two looks of the HPA: --horizontal-pod-aut
 
 @dataclass(frozen=True, slots=True)
 class HpaSpec:
-    """What an HPA was set to. `behavior` None is an HPA whose manifest has none."""
+    """The settings of an HPA. `behavior` None is an HPA whose manifest has none."""
 
     minimum: int = 1
     maximum: int = 100
@@ -149,7 +149,7 @@ def replicas_for_value(
 def step(
     spec: HpaSpec, state: HpaState, metrics: Sequence[Metric], current: int, now: float, *, ready: int | None = None
 ) -> tuple[HpaState, Outcome]:
-    """One sync of the HPA.
+    """Play one sync of the HPA.
 
     Args:
         spec: bounds, behavior, tolerance.
@@ -182,7 +182,7 @@ def step(
 def _propose(
     spec: HpaSpec, metrics: Sequence[Metric], current: int, ready: int
 ) -> tuple[int | None, tuple[Reason, ...]]:
-    """The largest of what the metrics ask for. None when all failed, or some did and the rest would scale down."""
+    """Take the largest proposal of the metrics. None when all failed, or some did and the rest would scale down."""
     reasons = tuple(_ask(spec, metric, current, ready) for metric in metrics)
     asked = [reason.replicas for reason in reasons if reason.rule is not Rule.FAILED]
     if not asked or (len(asked) < len(reasons) and max(asked) < current):
@@ -214,7 +214,7 @@ def _normalize(spec: HpaSpec, state: HpaState, proposal: int, current: int, now:
 
 
 def _bound(spec: HpaSpec, state: HpaState, stable: int, current: int, now: float) -> Reason | None:
-    """The reason why `stable` replicas are not allowed, with what is allowed instead; None when they are."""
+    """Say why `stable` replicas are not allowed, with what is allowed instead; None when they are."""
     up, down = rate_limits(spec.behavior, state, current, now)
     top = _limited(up) if up.replicas < spec.maximum else Reason(Rule.TOO_MANY, spec.maximum)
     bottom = _limited(down) if down.replicas > spec.minimum else Reason(Rule.TOO_FEW, spec.minimum)

@@ -80,7 +80,7 @@ _MOST = 1_000_000  # pods on one machine: more than there ever are
 
 @dataclass(frozen=True, slots=True)
 class PoolCapacity:
-    """What one pool, or all together, may still give."""
+    """The capacity that one pool, or all together, may still give."""
 
     replicas: int | None  # None: not known
     reason: str  # what binds, or why it is not known
@@ -90,7 +90,7 @@ class PoolCapacity:
 
 
 def on_node_claims(hardware: NodeSnapshot, shape: PodRequirements, gpu: str) -> int:
-    """Pods that fit on machines which are ordered and not whole yet, less those that fit there already."""
+    """Count pods that fit on ordered nodes that are not complete yet, less those that fit there already."""
     sharing = shared(hardware, gpu)
     total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
     claims = [one for one in hardware.claims or () if not (one.initialized or one.leaving or one.problem)]
@@ -106,12 +106,12 @@ def on_node_claims(hardware: NodeSnapshot, shape: PodRequirements, gpu: str) -> 
 
 
 def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
-    """Nodes by what the cloud calls them: a pod may be on one before Karpenter has written its name in the claim."""
+    """Map provider IDs to nodes: a pod may be on a node before Karpenter has written its name in the claim."""
     return {node.provider: node.name for node in nodes.values() if node.provider}
 
 
 def shared(hardware: NodeSnapshot, gpu: str) -> int:
-    """Among how many pods a device plugin shares each GPU, at most: machines have so many times what the cloud says.
+    """Return the most pods among which a device plugin shares a GPU: nodes have so many times what the cloud says.
 
     Karpenter goes by what the cloud says, and its limits count what a node lists once it is whole. So within a limit of
     8 GPUs that are each shared by 4, it may buy 8 GPUs for 32 pods.
@@ -129,13 +129,13 @@ def shared(hardware: NodeSnapshot, gpu: str) -> int:
 
 
 def taints_of(hardware: NodeSnapshot) -> frozenset[Taint]:
-    """The taints of machines to come."""
+    """Return the taints of nodes to come."""
     pools = (taint for pool in (hardware.pools or {}).values() for taint in pool.taints)
     return frozenset([*pools, *(taint for claim in hardware.claims or () for taint in claim.taints)])
 
 
 def provisionable(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str, now: float) -> PoolCapacity:
-    """Replicas that Karpenter may still buy machines for.
+    """Count the replicas for which Karpenter may still buy nodes.
 
     Args:
         hardware: all there is; its pools are known.
@@ -163,7 +163,7 @@ def _kept_for_others(hardware: NodeSnapshot) -> Iterable[str]:
 
 
 def _as_ordered(hardware: NodeSnapshot) -> list[NodePool]:
-    """The pools, with what they have used by their orders too: Karpenter writes that down only every 5 s.
+    """List the pools with what their orders use: Karpenter writes that down only every 5 s.
 
     Source: sigs.k8s.io/karpenter 1.14.0, pkg/controllers/nodepool/counter/controller.go.
     """
@@ -181,7 +181,7 @@ def _as_ordered(hardware: NodeSnapshot) -> list[NodePool]:
 def _offer(
     hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, gpu: str, now: float
 ) -> PoolCapacity | None:
-    """Replicas for which one pool may buy; None for a pool that has nothing to do with these pods."""
+    """Count the replicas for which one pool may buy; None for a pool that has nothing to do with these pods."""
     if not all(compatible(shape, pool) for shape, _ in template.pods):
         return None
     types = _types(hardware, pool)
@@ -197,7 +197,7 @@ def _offer(
 def _left(
     hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], gpu: str, now: float
 ) -> PoolCapacity:
-    """Replicas for which a pool may buy that has machines for them."""
+    """Count the replicas for which a pool may buy that has nodes for them."""
     name = f"NodePool {pool.name}"
     missing = _missing(hardware, pool)
     if missing == 0:
@@ -232,7 +232,7 @@ def _unsized(hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, 
 
 
 def _missing(hardware: NodeSnapshot, pool: NodePool) -> int | None:
-    """How many machines a pool still orders that keeps a number of them; None for one that buys for pods."""
+    """Count the nodes that a pool with a fixed number of them still orders; None for one that buys for pods."""
     if pool.replicas is None:
         return None
     there = sum(claim.pool == pool.name and not claim.leaving and not claim.problem for claim in hardware.claims or ())
@@ -240,7 +240,7 @@ def _missing(hardware: NodeSnapshot, pool: NodePool) -> int | None:
 
 
 def _still(pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], missing: int) -> PoolCapacity:
-    """Replicas on the machines that a pool still orders to have its number."""
+    """Count the replicas on the nodes that a pool still orders to have its number."""
     name = f"NodePool {pool.name}"
     sizes = types.values() if _all_seen(pool, types) else ()
     if not sizes or len(template.pods) > 1:
@@ -254,7 +254,7 @@ def _still(pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node],
 
 
 def _only_reserved(pool: NodePool, template: ReplicaTemplate) -> bool:
-    """Whether machines for these pods can only come out of what is reserved with the cloud."""
+    """Tell whether nodes for these pods can only come out of what is reserved with the cloud."""
     own = [one for one in pool.requirements if one.key == _CAPACITY_TYPE]
     asked = [value for shape, _ in template.pods for key, value in shape.selector if key == _CAPACITY_TYPE]
     wanted = [*own, *(Requirement(_CAPACITY_TYPE, "In", (value,)) for value in asked)]
@@ -266,7 +266,7 @@ def _all_accept(wishes: Iterable[Requirement], value: str) -> bool:
 
 
 def compatible(shape: PodRequirements, pool: NodePool) -> bool:
-    """Whether a pool may make a node that takes such a pod."""
+    """Tell whether a pool may make a node for such a pod."""
     if not all(tolerates(shape, taint) for taint in pool.taints if taint.effect != "PreferNoSchedule"):
         return False
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
@@ -291,14 +291,14 @@ def _possible(wish: Requirement, pool: NodePool) -> bool:
 
 
 def _of_provider(key: str, pool: NodePool) -> bool:
-    """Whether a label may be one that a provider puts on its machines, though the pool does not name it."""
+    """Tell whether a label may be one that a provider puts on its nodes, though the pool does not name it."""
     domain = key.rpartition("/")[0]
     own = bool(pool.provider) and (domain == pool.provider or domain.endswith(f".{pool.provider}"))
     return own or "karpenter" in domain or any(known in key for known in _KNOWN)
 
 
 def _types(hardware: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
-    """Machine types that were seen and that a pool may buy: an empty machine of each, with its whole capacity.
+    """Map the instance types that were seen and that a pool may buy to an empty, whole node of each.
 
     A node knows it best; the capacity in an order is an estimate (the kwok provider writes what it was ordered for).
     Nodes of other pools tell nothing: device plugins may share or divide the same GPUs there, or not.
@@ -324,7 +324,7 @@ def _types(hardware: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
 
 
 def _overlaid(hardware: NodeSnapshot, labels: Mapping[str, str]) -> dict[str, int]:
-    """What NodeOverlays say that a machine has; of several the most."""
+    """Return what NodeOverlays say that a node has; of several the most."""
     found: Counter[str] = Counter()
     for overlay in hardware.overlays or ():
         if overlay.valid and all(requirement_matches(one, labels.get(one.key)) for one in overlay.requirements):
@@ -333,13 +333,13 @@ def _overlaid(hardware: NodeSnapshot, labels: Mapping[str, str]) -> dict[str, in
 
 
 def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """One whole machine of every pool and type, and of every group of machines that others than Karpenter manage."""
+    """List one whole node of every pool and type, and of every group of nodes that others than Karpenter manage."""
     whole = (node for node in nodes if node.labels.get(INITIALIZED, "true") == "true" and _group(node))
     return tuple({(_group(node), node.labels.get(TYPE)): node for node in whole}.values())
 
 
 def _group(node: Node) -> tuple[str, str] | None:
-    """The pool or group that a machine is of; None: of none that is known."""
+    """Return the pool or group that a node is of; None: of none that is known."""
     return next(((key, node.labels[key]) for key in (POOL, *_GROUPS) if key in node.labels), None)
 
 
@@ -354,7 +354,7 @@ def grown_by_others(hardware: NodeSnapshot, template: ReplicaTemplate) -> Iterat
 
 
 def _offers(hardware: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
-    """Whether a pool has machines with such GPUs; None where nothing tells."""
+    """Tell whether a pool has nodes with such GPUs; None where nothing tells."""
     if not gpu or gpu in pool.limits or pool.used.get(gpu):
         return True
     if any(node.allocatable.get(gpu) for node in types.values()):
@@ -368,12 +368,12 @@ def _offers(hardware: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], g
 
 
 def _may_mean(overlay: NodeOverlay, pool: NodePool) -> bool:
-    """Whether machines of a pool may be among those that a NodeOverlay means."""
+    """Tell whether nodes of a pool may be among those that a NodeOverlay means."""
     return overlay.valid is not False and all(_possible(one, pool) for one in overlay.requirements)
 
 
 def _never(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool:
-    """Whether what a pool may buy leaves out machines with GPUs; what it has bought so far says nothing of that."""
+    """Tell whether what a pool may buy leaves out nodes with GPUs; what it has bought so far says nothing of that."""
     if _all_seen(pool, types):
         return True
     listed = [one for one in pool.requirements if one.operator == "In" and one.key in _FAMILIES]
@@ -384,7 +384,7 @@ def _never(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool:
 
 
 def _shortage(hardware: NodeSnapshot, pool: NodePool, now: float) -> str:
-    """Which order of a pool failed last, if none succeeded since; an empty text otherwise."""
+    """Say which order of a pool failed last, if none succeeded since; an empty text otherwise."""
     claims = [claim for claim in hardware.claims or () if claim.pool == pool.name]
     stuck = next((f"{claim.name}: {claim.problem}" for claim in claims if claim.problem), "")
     got = max((claim.launched for claim in claims if claim.launched is not None), default=0.0)
@@ -396,7 +396,7 @@ def _shortage(hardware: NodeSnapshot, pool: NodePool, now: float) -> str:
 def _bound(
     pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], sharing: tuple[str, int]
 ) -> PoolCapacity:
-    """Replicas that the limits of a pool leave room for; `sharing`: among how many pods each GPU is shared."""
+    """Count the replicas that a pool's limits leave; `sharing`: a resource, and how many pods share a GPU."""
     each = (_within(pool, one, template, types, sharing) for one in sorted(pool.limits))
     found = [offer for offer in each if offer]
     kept = [offer for offer in found if not offer.more]
@@ -407,7 +407,7 @@ def _bound(
 def _within(
     pool: NodePool, resource: str, template: ReplicaTemplate, types: Mapping[str, Node], sharing: tuple[str, int]
 ) -> PoolCapacity | None:
-    """Replicas that one limit of a pool leaves room for; None: that many or few."""
+    """Count the replicas that one limit of a pool leaves; None: it binds none of them."""
     limit, sizes = pool.limits[resource], list(types.values()) if _all_seen(pool, types) else []
     left = max(limit - pool.used.get(resource, 0), 0) * dict([sharing]).get(resource, 1)
     whole = len(sizes) == 1 and len(template.pods) == 1
@@ -425,7 +425,7 @@ def _within(
 
 
 def _whole(left: int, resource: str, machine: Node, template: ReplicaTemplate) -> int | None:
-    """Replicas on machines of one type that a limit leaves, since only whole machines are bought."""
+    """Count the replicas on nodes of one type that a limit leaves, since only whole nodes are bought."""
     [(shape, count)] = template.pods
     taken = machine.allocatable.get(resource, 0)
     fits = pods_that_fit(shape, machine, EMPTY)[0] if _of_type(shape, machine) else 0
@@ -433,7 +433,7 @@ def _whole(left: int, resource: str, machine: Node, template: ReplicaTemplate) -
 
 
 def _of_type(shape: PodRequirements, seen: Node) -> bool:
-    """Whether a pod may use some machine of the type of one that was seen, which may be in another zone, or on spot."""
+    """Tell whether a pod may use some node of a type that was seen, which may be in another zone, or on spot."""
     terms = ((),) if shape.affinity is None else shape.affinity
     wishes = tuple(Requirement(key, "In", (value,)) for key, value in shape.selector)
 
@@ -447,6 +447,6 @@ def _of_type(shape: PodRequirements, seen: Node) -> bool:
 
 
 def _all_seen(pool: NodePool, types: Mapping[str, Node]) -> bool:
-    """Whether a pool names its machine types, and every one was seen."""
+    """Tell whether a pool names its instance types, and every one was seen."""
     named = [set(one.values) for one in pool.requirements if one.key == TYPE and one.operator == "In"]
     return bool(named) and set.intersection(*named) <= types.keys()

@@ -32,7 +32,7 @@ COMPOSITE = "composite-metric"  # the one metric of an HPA whose ScaledObject ha
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """How many replicas, when more than `failure_threshold` calls in a row failed."""
+    """The number of replicas when more than `failure_threshold` calls in a row failed."""
 
     replicas: int
     failure_threshold: int = 3
@@ -41,7 +41,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What one trigger says, as far as it moves replicas."""
+    """A trigger, as far as it moves replicas."""
 
     name: str = "s0"  # in the formula of scalingModifiers
     target: float = 1.0  # what GetMetricSpec answers
@@ -61,7 +61,7 @@ class Modifiers:
 
 @dataclass(frozen=True, slots=True)
 class ScaledObject:
-    """What a ScaledObject says, as far as it moves replicas; KEDA's names and defaults."""
+    """A ScaledObject, as far as it moves replicas; KEDA's names and defaults."""
 
     min_replica_count: int = 0
     max_replica_count: int = 100
@@ -91,7 +91,7 @@ class ScaledObject:
 
     @property
     def by_hpa_alone(self) -> bool:
-        """Whether KEDA takes what the HPA was told, instead of asking again (KEDA: UsesHPAObservations)."""
+        """Tell whether KEDA takes what the HPA was told, instead of asking again (KEDA: UsesHPAObservations)."""
         loop_matters = self.min_replica_count == 0 or self.idle_replica_count is not None
         cached = any(trigger.cached for trigger in self.each)
         return not (loop_matters or cached or self.modifiers)
@@ -99,7 +99,7 @@ class ScaledObject:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a scaler said: the value of GetMetrics and the word of IsActive."""
+    """The answers of a scaler: the value of GetMetrics, and IsActive."""
 
     value: float
     active: bool
@@ -118,7 +118,7 @@ Said = Answer | Refusal | Sequence[Answer | Refusal]  # of the only trigger, or 
 
 @dataclass(frozen=True, slots=True)
 class KedaState:
-    """What KEDA and the HPA remember about one ScaledObject."""
+    """The state that KEDA and the HPA keep of one ScaledObject."""
 
     created: float  # creationTimestamp
     last_active: float | None = None  # status.lastActiveTime
@@ -151,12 +151,12 @@ class _Read:
 
     @property
     def failed(self) -> bool:
-        """Whether it is an error."""
+        """Tell whether it is an error."""
         return self.value is None and not self.nil
 
 
 def polls_ask(spec: ScaledObject, state: KedaState) -> bool:
-    """Whether a poll asks the scalers itself."""
+    """Tell whether a poll asks the scalers itself."""
     return not (spec.paused or (spec.by_hpa_alone and state.observed is not None))
 
 
@@ -169,7 +169,7 @@ def poll(
     *,
     ready: int | None = None,
 ) -> tuple[KedaState, int, Event | None]:
-    """One poll of KEDA.
+    """Play one poll of KEDA.
 
     Args:
         spec: the ScaledObject.
@@ -199,14 +199,14 @@ def poll(
 
 
 def push(spec: ScaledObject, state: KedaState, replicas: int, now: float) -> tuple[KedaState, int, Event | None]:
-    """StreamIsActive said true. (A false is ignored by KEDA.)"""
+    """Play StreamIsActive sending true. (KEDA ignores a false.)"""
     if spec.paused:
         return state, replicas, None
     return _activate(spec, state, replicas, now, "the trigger pushed")
 
 
 def reads(spec: ScaledObject, replicas: int) -> bool:
-    """Whether a sync at so many replicas asks for metrics at all."""
+    """Tell whether a sync at so many replicas asks for metrics at all."""
     return not spec.paused and spec.hpa.minimum <= replicas <= spec.hpa.maximum
 
 
@@ -219,7 +219,7 @@ def sync(
     *,
     ready: int | None = None,
 ) -> tuple[KedaState, int, Event | None]:
-    """One sync of the HPA; arguments and results as of `poll`. `said` is needed where `reads` says so.
+    """Play one sync of the HPA; arguments and results as of `poll`. `said` is needed where `reads` says so.
 
     While paused there is no HPA; the one that comes afterwards remembers nothing.
     """
@@ -239,7 +239,7 @@ def sync(
 
 
 def wire(value: float) -> float:
-    """The value that reaches the HPA: KEDA makes zero of what is negative or not a number, and keeps three decimals."""
+    """Return the value that reaches the HPA: KEDA makes 0 of a negative one or NaN, and keeps three decimals."""
     return hpa.milli(value) / 1000 if math.isfinite(value) and value > 0 else 0.0
 
 
@@ -273,7 +273,7 @@ def _handle(
 def _fall_back(
     spec: ScaledObject, fallback: Fallback, trigger: Trigger, failures: int, replicas: int, ready: int
 ) -> _Read:
-    """What stands for a trigger that has failed so many times in a row."""
+    """Return what stands for a trigger that has failed so many times in a row."""
     metric = spec.modifiers or trigger
     if failures <= fallback.failure_threshold:
         return _Read(None, active=False)
@@ -288,7 +288,7 @@ def _fall_back(
 
 
 def _metrics(spec: ScaledObject, read: Sequence[_Read]) -> list[Metric]:
-    """What the HPA gets: one metric for each trigger, or the one that the formula makes of them."""
+    """List what the HPA gets: one metric for each trigger, or the one that the formula makes of them."""
     if spec.modifiers:
         composite = _composite(spec, spec.modifiers, read) if read else None
         return [Metric(COMPOSITE, spec.modifiers.target, composite, spec.modifiers.metric_type)]
@@ -300,7 +300,7 @@ def _metrics(spec: ScaledObject, read: Sequence[_Read]) -> list[Metric]:
 
 
 def _composite(spec: ScaledObject, modifiers: Modifiers, read: Sequence[_Read]) -> float | None:
-    """The value of the formula in thousandths, cut off as KEDA does it; None: an error."""
+    """Return the value of the formula in thousandths, cut off as KEDA does it; None: an error."""
     for one in read:
         if one.fallback:
             return one.value
@@ -316,7 +316,7 @@ def _composite(spec: ScaledObject, modifiers: Modifiers, read: Sequence[_Read]) 
 
 
 def _is_active(spec: ScaledObject, read: Sequence[_Read]) -> bool:
-    """Whether any trigger is active; with a formula, whether its value is above the activationTarget."""
+    """Tell whether any trigger is active; with a formula, whether its value is above the activationTarget."""
     if spec.modifiers is None:
         return any(one.active for one in read)
     if not read or any(one.failed for one in read):
@@ -338,7 +338,7 @@ def _fallback_replicas(fallback: Fallback, replicas: int) -> int:
 def _activate(
     spec: ScaledObject, state: KedaState, replicas: int, now: float, why: str, *, partly: bool = False
 ) -> tuple[KedaState, int, Event | None]:
-    """Active; `partly`: another trigger failed, and then only waking counts as activity."""
+    """Activate; `partly`: another trigger failed, and then only waking counts as activity."""
     if replicas == 0 or (spec.idle_replica_count is not None and replicas < spec.min_replica_count):
         after = max(spec.min_replica_count, 1)
         return replace(state, last_active=now), after, Event(now, "KEDA", replicas, after, why)
@@ -346,7 +346,7 @@ def _activate(
 
 
 def _deactivate(spec: ScaledObject, state: KedaState, replicas: int, now: float) -> tuple[KedaState, int, Event | None]:
-    """Inactive: to idle or zero in one step when the cooldown is over, past the HPA and its behavior."""
+    """Deactivate: to idle or zero in one step when the cooldown is over, past the HPA and its behavior."""
     idle, least = spec.idle_replica_count, spec.min_replica_count
     above_idle = idle is not None and replicas > idle
     if above_idle or (replicas > 0 and least == 0):

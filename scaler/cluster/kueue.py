@@ -24,7 +24,7 @@ Good = tuple[str, str]  # flavor and resource
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a queue leaves."""
+    """The part of its quota that a queue leaves."""
 
     replicas: int | None = None  # None: nothing of the queue binds, or that is not known
     reason: str = ""  # what binds
@@ -32,7 +32,7 @@ class Left:
 
 
 def left(hardware: NodeSnapshot, namespace: str, template: ReplicaTemplate, admitted: int) -> Left:
-    """Replicas of a template that its queue may still admit.
+    """Count the replicas of a template that its queue may still admit.
 
     Args:
         hardware: all there is.
@@ -63,12 +63,12 @@ def left(hardware: NodeSnapshot, namespace: str, template: ReplicaTemplate, admi
 
 
 def _name(template: ReplicaTemplate) -> str:
-    """The queue that a template names."""
+    """Return the queue that a template names."""
     return template.queue or dict(template.labels).get(QUEUE, "")
 
 
 def flavored(hardware: NodeSnapshot, namespace: str, template: ReplicaTemplate) -> ReplicaTemplate:
-    """The template with what its queue's flavors add to its pods: tolerations of all, labels where there is but one."""
+    """Add what its queue's flavors add to the pods: tolerations of all, labels where there is but one."""
     local = (hardware.local_queues or {}).get((namespace, _name(template)))
     queue = (hardware.cluster_queues or {}).get(local.queue) if local else None
     if queue is None or hardware.flavors is None:
@@ -99,7 +99,7 @@ def _of_group(
     template: ReplicaTemplate,
     admitted: int,
 ) -> tuple[int, str] | None:
-    """Replicas that one group of resources leaves, and the resource that binds; None for a group that is not asked."""
+    """Count the replicas that one group of resources leaves, and name the one that binds; None: none of it is asked."""
     total, binding = 0, ""
     for flavor, resources in group:
         asked = {name: template.asks(name) for name in resources if template.asks(name)}
@@ -113,7 +113,7 @@ def _of_group(
 
 
 def _available(hardware: NodeSnapshot, queue: ClusterQueue, good: Good, own: int) -> int:
-    """How much of a flavor's resource a queue may still have; where it may preempt, all that is not its own."""
+    """Return how much of a flavor's resource a queue may still have; where it may preempt, all that is not its own."""
     tree = _Tree(hardware, used=not queue.preempts)
     return tree.available(queue, good) - (own if queue.preempts else 0)
 
@@ -125,7 +125,7 @@ class _Tree:
         self._queues, self._cohorts, self._counted = hardware.cluster_queues or {}, hardware.cohorts or {}, used
 
     def available(self, queue: ClusterQueue, good: Good) -> int:
-        """What is left for a queue, with what it may borrow."""
+        """Return what is left for a queue, with what it may borrow."""
         own = queue.lent.get(good, Lent())
         usage = queue.used.get(good, 0) if self._counted else 0
         return self._with_parent(own, own.nominal, usage, queue.cohort, good, 0)
@@ -146,7 +146,7 @@ class _Tree:
         return self._with_parent(own, whole, usage, parent, good, deep)
 
     def _below(self, name: str, own: Lent, good: Good, deep: int) -> tuple[int, int]:
-        """What a cohort and all below it have together, and what of that is used."""
+        """Return what a cohort and all below it have together, and what of that is used."""
         whole, usage = own.nominal, 0
         for lent, has, uses in self._children(name, good, deep):
             kept = max(has - lent.lends, 0) if lent.lends is not None else 0

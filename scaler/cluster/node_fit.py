@@ -51,12 +51,12 @@ class ClusterFit:
     most: int = 0  # pods, where those of a lower priority give way
 
     def why(self) -> str:
-        """Why there are no more, the most frequent reason first."""
+        """Say why there are no more, the most frequent reason first."""
         ranked = sorted(self.obstacles.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:_REASONS])
 
     def changed(self, pairs: Iterable[tuple[NodeFit, NodeFit]]) -> "ClusterFit":
-        """The same where some nodes are no longer what they were."""
+        """Return the same where some nodes are no longer what they were."""
         fits, free, most, obstacles = self.fits, self.free, self.most, Counter(self.obstacles)
         for before, now in pairs:
             fits, free = fits + now.fits - before.fits, free + now.free - before.free
@@ -68,7 +68,7 @@ class ClusterFit:
 
 
 def fit_on_node(shape: PodRequirements, resource: str, node: Node | None, load: NodeUsage | None) -> NodeFit:
-    """What one node has for pods of a shape.
+    """Fit pods on one node.
 
     Args:
         shape: of the pods.
@@ -148,7 +148,7 @@ class FitCache:
 
 
 def pods_that_fit(shape: PodRequirements, node: Node, load: NodeUsage) -> tuple[int, str]:
-    """How many pods fit into what is left of a node, and the resource that binds."""
+    """Count the pods that fit into what is left of a node, and name the resource that binds."""
     fits, binding = -1, ""
     for resource, amount in shape.requests:
         left = (node.allocatable.get(resource, 0) - load.requests.get(resource, 0)) // amount
@@ -163,12 +163,12 @@ def pods_that_fit(shape: PodRequirements, node: Node, load: NodeUsage) -> tuple[
 
 
 def preemptible(rank: int, shape: PodRequirements) -> bool:
-    """Whether pods of a priority may have to give way to pods of a shape; where theirs is not known, all may."""
+    """Tell whether pods of this priority can be preempted by the given pod; all can if its own priority is unknown."""
     return shape.preempts and (shape.priority is None or rank < shape.priority)
 
 
 def without_preemptible(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
-    """What stays of a load where all give way that may have to."""
+    """Return the usage of a node after all pods are preempted that can be."""
     for rank, held in load.ranks.items():
         if preemptible(rank, shape):
             load = _less(load, held)
@@ -176,20 +176,20 @@ def without_preemptible(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
 
 
 def with_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
-    """The load of a node that has one pod more."""
+    """Return the usage of a node that has one pod more."""
     rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
     return replace(_more(load, pod), ranks={**load.ranks, rank: _more(load.ranks.get(rank, EMPTY), pod)})
 
 
 def without_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
-    """The load of a node that has one pod less; nothing is left of the last one."""
+    """Return the usage of a node that has one pod less; nothing is left of the last one."""
     rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
     ranks = {**load.ranks, rank: _less(load.ranks[rank], pod)}
     return replace(_less(load, pod), ranks={rank: held for rank, held in ranks.items() if held != EMPTY})
 
 
 def joined(parts: Sequence[Loads]) -> dict[str, NodeUsage]:
-    """The loads of nodes whose pods are known in several parts."""
+    """Join the usage of nodes whose pods are known in several parts."""
     whole = dict(parts[0]) if parts else {}
     for part in parts[1:]:
         for name, load in part.items():
@@ -200,7 +200,7 @@ def joined(parts: Sequence[Loads]) -> dict[str, NodeUsage]:
 
 
 def _more(load: NodeUsage, other: NodeUsage) -> NodeUsage:
-    """Both together, but for their ranks."""
+    """Add both, but for their priorities."""
     requests = dict(load.requests)
     for resource, amount in other.requests.items():
         requests[resource] = requests.get(resource, 0) + amount
@@ -208,7 +208,7 @@ def _more(load: NodeUsage, other: NodeUsage) -> NodeUsage:
 
 
 def _less(load: NodeUsage, other: NodeUsage) -> NodeUsage:
-    """What is left of a load without a part of it, but for its ranks."""
+    """Subtract a part of a node's usage, but for its priorities."""
     requests = dict(load.requests)
     for resource, amount in other.requests.items():
         requests[resource] -= amount
@@ -221,7 +221,7 @@ def _less(load: NodeUsage, other: NodeUsage) -> NodeUsage:
 
 
 def filter_reason(shape: PodRequirements, node: Node) -> str:
-    """Why a pod may not use a node however empty it is, or an empty text."""
+    """Say why a pod may not use a node however empty it is, or return an empty text."""
     labels = node.labels
     for key, value in shape.selector:
         if labels.get(key) != value:
@@ -237,22 +237,22 @@ def filter_reason(shape: PodRequirements, node: Node) -> str:
 
 
 def tolerates(shape: PodRequirements, taint: Taint) -> bool:
-    """Whether a pod tolerates a taint."""
+    """Tell whether a pod tolerates a taint."""
     return any(toleration_matches(one, taint) for one in shape.tolerations)
 
 
 def node_term_matches(term: Term, node: Node) -> bool:
-    """Whether a term of a required node affinity takes a node; an empty one takes none."""
+    """Tell whether a term of a required node affinity matches a node; an empty one matches none."""
     return bool(term) and all(_holds(requirement, node) for requirement in term)
 
 
 def selector_matches(term: Term, labels: Mapping[str, str]) -> bool:
-    """Whether a pod with these labels is meant; an empty term means all pods."""
+    """Tell whether a term matches a pod with these labels; an empty term matches all pods."""
     return all(requirement_matches(requirement, labels.get(requirement.key)) for requirement in term)
 
 
 def toleration_matches(toleration: Toleration, taint: Taint) -> bool:
-    """Whether a taint is passed."""
+    """Tell whether a toleration matches a taint."""
     if toleration.effect not in {"", taint.effect} or toleration.key not in {"", taint.key}:
         return False
     if toleration.operator == "Exists":
@@ -261,7 +261,7 @@ def toleration_matches(toleration: Toleration, taint: Taint) -> bool:
 
 
 def requirement_matches(requirement: Requirement, value: str | None) -> bool:
-    """Whether a label's value is accepted; None for a label that is not there."""
+    """Tell whether a label's value meets a requirement; None for a label that is not there."""
     match requirement.operator:
         case "In":
             return value in requirement.values
@@ -283,5 +283,5 @@ def _holds(requirement: Requirement, node: Node) -> bool:
 
 
 def _clash(own: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
-    """Whether two host ports are the same; an address that is not given is all of them."""
+    """Tell whether two host ports are the same; an address that is not given is all of them."""
     return own[0] == other[0] and own[2] == other[2] and (own[1] == other[1] or "" in {own[1], other[1]})

@@ -28,7 +28,7 @@ def index_pending(pods: Iterable[PendingPod]) -> PendingPods:
 
 
 def pods_ahead(queue: PendingPods, own: Iterable[PendingPod], priority: int | None) -> tuple[list[PendingPod], int]:
-    """Pods of others that come before ours, and how many of these nobody knows the place of.
+    """List pods of others that come before ours, and count those of them whose node nobody knows.
 
     A node that is being made free for a pod of a lower priority is not kept from ours (Kubernetes 1.35.4,
     pkg/scheduler/framework/runtime/framework.go, addGENominatedPods).
@@ -42,7 +42,7 @@ def pods_ahead(queue: PendingPods, own: Iterable[PendingPod], priority: int | No
 def with_nominated(
     hardware: NodeSnapshot, shape: PodRequirements, pods: Iterable[PendingPod]
 ) -> Mapping[str, NodeUsage]:
-    """The loads of nodes once these pods are placed: where they must be, or else where they cost us least.
+    """Return the usage of nodes once these pods are placed: where they must be, or else where they cost us least.
 
     Taking one pod after the other, the largest first, comes close to the cheapest way for all, and is not always it.
 
@@ -62,7 +62,7 @@ def with_nominated(
 
 
 def _precedence(pod: PendingPod) -> tuple[bool, int]:
-    """What has its node comes first, then what is hardest to place."""
+    """Put first what has its node, then what is hardest to place."""
     return not pod.nominated, -sum(amount for _, amount in pod.shape.requests)
 
 
@@ -71,7 +71,7 @@ def _keeps_none(pod: PendingPod, least: float) -> bool:
 
 
 def _cheapest(shape: PodRequirements, other: PodRequirements, nodes: Nodes, loads: Loads) -> str:
-    """The node on which a pod of others costs us the fewest places; empty if it fits on none."""
+    """Find the node on which a pod of others costs us the fewest places; empty if it fits on none."""
     best, least = "", -1
     for name, node in nodes.items():
         load = loads.get(name, EMPTY)

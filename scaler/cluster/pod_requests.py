@@ -42,7 +42,7 @@ def total(needs: PodResources, filling: Mapping[str, int] = NONE) -> Amounts:
 
 
 def completed(template: PodResources, pod: PodResources) -> PodResources:
-    """Needs of the next pod of a template, as admission completed a pod that was made of it.
+    """Return the needs of the next pod of a template, as admission completed a pod that was made of it.
 
     What the template states is what the next pod gets: where the pod has something else, it was resized in place. What
     the template does not state, and containers that it does not have, came by admission (defaults, injected sidecars).
@@ -60,10 +60,10 @@ def completed(template: PodResources, pod: PodResources) -> PodResources:
 
 
 def greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """The greater of each amount."""
+    """Return the greater of each amount."""
     return {name: max(one.get(name, 0), other.get(name, 0)) for name in {*one, *other}}
 
 
 def by_name(amounts: Mapping[str, int]) -> Amounts:
-    """Amounts as they are kept."""
+    """Return amounts as they are kept."""
     return tuple(sorted(amounts.items()))

@@ -44,7 +44,7 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
 
 
 def _least(scaled: Scaled, must: Collection[Pod]) -> int | None:
-    """How many pods have to answer where a replica may have several; None: all. A rollout's surge is no such thing."""
+    """Count the pods that have to answer where a replica may have several; None: all. A rollout's surge is not one."""
     kind, several = scaled.target.partition(" ")[0], len(must) > (scaled.replicas or len(must))
     annotated = any(_says_yes(pod) for pod in must)
     return scaled.replicas if several and kind not in ONE_POD_EACH and not annotated else None
@@ -91,17 +91,17 @@ def status(target: TargetView, known: Replicas) -> Replicas:
 
 
 def _ready(scaled: Scaled) -> int:
-    """Ready replicas; where a replica has several pods and nobody says how many, no more than there are replicas."""
+    """Count ready replicas; where one has several pods and nobody says how many, no more than there are replicas."""
     ready = _whole(scaled, "ready")
     several = _least(scaled, [pod for pod in scaled.pods or () if pod.state == "ready"])
     return ready if several is None else min(ready, several)
 
 
 def _whole(scaled: Scaled, *states: PodState) -> int:
-    """Replicas all of whose pods are in these states, as far as counting them tells."""
+    """Count the replicas all of whose pods are in these states, as far as counting pods tells."""
     return (scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1)
 
 
 def _begun(scaled: Scaled, *states: PodState) -> int:
-    """Replicas some of whose pods are in these states, as far as counting them tells."""
+    """Count the replicas some of whose pods are in these states, as far as counting pods tells."""
     return -(-(scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1))

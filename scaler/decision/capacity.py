@@ -87,9 +87,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
 
 
 def _placed(scaled: Scaled) -> int | None:
-    """Count the replicas on nodes: pods, of a LeaderWorkerSet its leaders; one of several pods is there whole or
-    not.
-    """
+    """Count the replicas on nodes: pods, or a LeaderWorkerSet's leaders; one of several pods is whole or not there."""
     pods, template = scaled.count("ready", "unready", "starting"), scaled.template
     size = 1 if template is None else template.size if scaled.kind == "ScaledJob" else template.counted
     return None if pods is None else pods // size
@@ -110,7 +108,7 @@ def _tolerance(scaled: Scaled | None) -> float:
 
 
 def _most(replicas: int, current: int, tolerance: float) -> int:
-    """Return the largest answer: one more than can be had, or the next one that the HPA's tolerance does not swallow.
+    """Return the largest answer: one more than can be had, or the next that the HPA's tolerance does not swallow.
 
     Where more is asked of the scale target already than can be had, that is the probe.
     """

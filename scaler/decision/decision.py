@@ -163,9 +163,7 @@ class Decision:
 
     @property
     def rests_on_nothing(self) -> bool:
-        """Tell whether no input was measured and replicas may be there: the formula's value is no number to show
-        then.
-        """
+        """Tell whether nothing was measured and replicas may be there: then the formula's value is not to be shown."""
         stand_ins = bool(self.input_values) and all(fact.substituted for fact in self.input_values)
         return stand_ins and self.target_status.current != 0
 

@@ -30,7 +30,7 @@ MAX_FLEET = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
-    """What a fleet is made of."""
+    """The hardware and the settings of a fleet."""
 
     hardware: Hardware
     limits: Limits = VLLM
@@ -137,7 +137,7 @@ class Fleet:
         self.now = to
 
     def arrive(self, arrival: Arrival) -> None:
-        """A request reaches the gateway, at its own time, which may not be before now."""
+        """Let a request reach the gateway, at its own time, which may not be before now."""
         self.advance(arrival.at)
         self._arrived += 1
         if arrival.prompt + arrival.output > self.spec.hardware.kv_tokens:
@@ -166,7 +166,7 @@ class Fleet:
                 replica.phase = "draining"
 
     def kill(self, serial: int) -> None:
-        """A replica dies; a new one is ordered in its place unless it was draining."""
+        """Kill a replica; a new one is ordered in its place unless it was draining."""
         if serial not in self._replicas:
             raise ValueError(f"there is no replica {serial}; there are {sorted(self._replicas)}")
         replica = self._replicas[serial]
@@ -179,12 +179,12 @@ class Fleet:
         self._dispatch()
 
     def collect(self) -> tuple[Done, ...]:
-        """The requests that left since the last call, in the order in which they did."""
+        """Return the requests that left since the last call, in the order in which they did."""
         done, self._done = tuple(self._done), []
         return done
 
     def snapshot(self) -> Snapshot:
-        """Everything that can be seen now."""
+        """Return everything that can be seen now."""
         replicas = tuple(replica.facts(self.now) for replica in self._replicas.values())
         return Snapshot(
             at=self.now,
@@ -225,7 +225,7 @@ class Fleet:
                 self._watch(replica)
 
     def _least_loaded(self) -> Replica | None:
-        """The ready replica with the fewest requests, the oldest of equals; None when no ready one takes any."""
+        """Find the ready replica with the fewest requests, the oldest of equals; None when no ready one takes any."""
         takes = math.inf if self.spec.takes is None else self.spec.takes
         best, least = None, math.inf
         for replica in self._replicas.values():

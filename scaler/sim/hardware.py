@@ -39,7 +39,7 @@ class Hardware:
     error: float  # mean relative error of the fit
 
     def floor(self, tokens: int, sequences: int) -> float:
-        """Seconds of a step without its attention: `tokens` computed for `sequences` in the batch."""
+        """Return the seconds of a step without its attention: `tokens` computed for `sequences` in the batch."""
         computed: float = (self.weights**4 + (self.token * tokens) ** 4) ** 0.25
         return self.overhead + computed + SEQUENCE * sequences
 

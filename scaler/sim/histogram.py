@@ -50,13 +50,13 @@ class Histogram:
         self.sum += (first + last) * 0.5 * steps * times
 
     def copy(self) -> "Histogram":
-        """A histogram with the same observations."""
+        """Copy the histogram."""
         other = Histogram(self.bounds)
         other.counts, other.sum = self.counts.copy(), self.sum
         return other
 
     def buckets(self) -> Buckets:
-        """The observations so far, frozen."""
+        """Return the observations so far, frozen."""
         total, cumulative = 0, []
         for count in self.counts:
             total += count

@@ -49,7 +49,7 @@ class Latest:
         self._seen = snapshot
 
     def answer(self, now: float) -> Answer | Refusal:
-        """The rule's answer; a refusal before the first scrape."""
+        """Return the rule's answer; a refusal before the first scrape."""
         if self._seen is None:
             return Refusal("GetMetrics", f"nothing was measured by {now:g} s")
         if self._stale is not None and now - self._seen.at > self._stale:
@@ -58,7 +58,7 @@ class Latest:
 
 
 def queue_length(snapshot: Snapshot) -> Answer:
-    """KEDA's plain prometheus trigger on sum(vllm:num_requests_waiting); its threshold is the ScaledObject's target.
+    """Answer as KEDA's prometheus trigger on sum(vllm:num_requests_waiting) does; its threshold is the target.
 
     At 0 replicas the series is absent, which that trigger takes for 0, so it never wakes: give it a minimum of 1.
     """
@@ -66,7 +66,7 @@ def queue_length(snapshot: Snapshot) -> Answer:
 
 
 def fixed(replicas: int) -> Callable[[Snapshot], Answer]:
-    """Always the same number, for a fleet that is not scaled. The target is 1."""
+    """Answer the same number always, for a fleet that is not scaled. The target is 1."""
     return lambda _: Answer(replicas, active=True)
 
 

@@ -16,7 +16,7 @@ Labels = Mapping[str, str]
 
 
 def vllm(replica: ReplicaFacts, model: str) -> str:
-    """One replica's own page."""
+    """Write one replica's own page."""
     labels = {"model_name": model, "engine": "0"}
     scalars: tuple[tuple[str, str, float], ...] = (
         ("vllm:num_requests_waiting", "gauge", replica.waiting),
@@ -35,7 +35,7 @@ def vllm(replica: ReplicaFacts, model: str) -> str:
 
 
 def gateway(queued: Mapping[str, int]) -> str:
-    """The gateway's page: what waits outside, by model, which is all there is at 0 replicas."""
+    """Write the gateway's page: what waits outside, by model, which is all there is at 0 replicas."""
     name = "llm_d_epp_flow_control_queue_size"
     rows: list[tuple[str, Labels, float]] = [
         (name, {"inference_pool": model, "model_name": model, "target_model_name": model, "priority": "0"}, count)
@@ -45,7 +45,7 @@ def gateway(queued: Mapping[str, int]) -> str:
 
 
 def kube_state(seen: Snapshot, scaled: ScaledObject, namespace: str, name: str) -> str:
-    """What the cluster says of the Deployment `name`, which a ScaledObject of the same name scales."""
+    """Write what the cluster says of the Deployment `name`, which a ScaledObject of the same name scales."""
     hpa = {"namespace": namespace, "horizontalpodautoscaler": f"keda-hpa-{name}"}
     points_at = {**hpa, "scaletargetref_kind": "Deployment", "scaletargetref_name": name}
     rows: tuple[tuple[str, Labels, float], ...] = (

@@ -22,7 +22,7 @@ from scaler.sim.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """What goes wrong, and when, in seconds of the world."""
+    """The incidents and their times, in seconds of the world."""
 
     kills: tuple[float, ...] = ()  # a replica dies
     outages: tuple[tuple[float, float], ...] = ()  # no metrics from one time to the other
@@ -58,7 +58,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What happened."""
+    """The course of a world over time."""
 
     trace: Trace
     points: tuple[Point, ...]
@@ -116,7 +116,7 @@ class Play:
 
     @property
     def dark(self) -> bool:
-        """Whether the metrics are away."""
+        """Tell whether the metrics are away."""
         return self.now < self.dark_until
 
     # ---- time ----
@@ -142,26 +142,26 @@ class Play:
     # ---- KEDA and the HPA ----
 
     def poll_asks(self) -> bool:
-        """Whether KEDA asks at all: with a minimum it takes what the HPA was told."""
+        """Tell whether KEDA asks at all: with a minimum it takes what the HPA was told."""
         return keda.polls_ask(self.scaled, self._state)
 
     def poll(self, said: Said | None) -> None:
-        """KEDA has polled; None where it did not ask."""
+        """Note that KEDA has polled; None where it did not ask."""
         if said is not None:
             self._note(said)
         replicas, ready = self.fleet.desired, self.fleet.ready
         self._carry_out(keda.poll(self.scaled, self._state, said, replicas, self.now, ready=ready))
 
     def push(self) -> None:
-        """The scaler has pushed that it is active."""
+        """Note that the scaler has pushed that it is active."""
         self._carry_out(keda.push(self.scaled, self._state, self.fleet.desired, self.now))
 
     def sync_reads(self) -> bool:
-        """Whether the HPA asks at all: it does not at 0 replicas."""
+        """Tell whether the HPA asks at all: it does not at 0 replicas."""
         return keda.reads(self.scaled, self.fleet.desired)
 
     def sync(self, said: Said | None) -> None:
-        """The HPA has synced; None where it did not ask."""
+        """Note that the HPA has synced; None where it did not ask."""
         if said is not None:
             self._note(said)
         replicas, ready = self.fleet.desired, self.fleet.ready
@@ -177,7 +177,7 @@ class Play:
             self._answers.append((self.now, self.wanted))
 
     def _replicas(self, trigger: Trigger, value: float) -> int:
-        """What a value means, before tolerance and behavior."""
+        """Return the replicas that a value means, before tolerance and behavior."""
         if trigger.metric_type == "AverageValue":
             return hpa.replicas_for_average_value(value, trigger.target, 0)[0]
         return hpa.replicas_for_value(value, trigger.target, self.fleet.desired, self.fleet.ready, tolerance=0.0)[0]
@@ -193,14 +193,14 @@ class Play:
     # ---- what goes wrong ----
 
     def add_load(self, now: float) -> None:
-        """More requests come, from now on for a while."""
+        """Add requests, from now on for a while."""
         self.notes.append((now, "more load"))
         ahead = self.trace[self.played :]
         more = burst(now, seed=len(self.notes))
         self.trace = (*self.trace[: self.played], *traces.merge(ahead, more))
 
     def kill(self) -> None:
-        """The oldest ready replica dies."""
+        """Kill the oldest ready replica."""
         victim = next((one for one in self.fleet.snapshot().replicas if one.phase == "ready"), None)
         if victim is not None:
             self.fleet.kill(victim.serial)
@@ -208,20 +208,20 @@ class Play:
             self.notes.append((self.now, f"replica {victim.serial} dies"))
 
     def take_metrics(self, until: float) -> None:
-        """No page answers until then."""
+        """Let no page answer until then."""
         self.dark_until = until
         self._darkened.append((self.now, until))
         self.notes.append((self.now, "the metrics are away"))
 
     def give_metrics(self) -> None:
-        """The pages answer again."""
+        """Let the pages answer again."""
         if self.dark:
             self._darkened[-1] = (self._darkened[-1][0], self.now)
         self.dark_until = self.now
 
     @property
     def happened(self) -> Incidents:
-        """What really went wrong so far, but for the load that came, which is in the trace."""
+        """The incidents so far, but for the load that came, which is in the trace."""
         return Incidents(kills=tuple(self._killed), outages=tuple(self._darkened))
 
     # ---- what is kept ----
@@ -245,7 +245,7 @@ class Play:
         return seen
 
     def timeline(self) -> Timeline:
-        """What happened so far, for the score."""
+        """Return what happened so far, for the score."""
         self.done += self.fleet.collect()
         return Timeline(
             trace=self.trace[: self.played],
@@ -259,5 +259,5 @@ class Play:
 
 
 def burst(now: float, seed: int) -> Trace:
-    """More load, from now on for a while: twenty requests a second."""
+    """Make more load, from now on for a while: twenty requests a second."""
     return traces.ramp(now, now + 60.0, first=20.0, last=20.0, prompt=964, output=259, seed=seed)

@@ -17,7 +17,7 @@ from scaler.sim.trace import Arrival
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """What a request was promised."""
+    """The promise to a request."""
 
     ttft: float = 1.0  # s to the first token, from the arrival at the gateway
     tpot: float = 0.05  # s per further token, in the mean
@@ -25,7 +25,7 @@ class Slo:
     longest_prompt: int = 8192  # longer prompts are promised nothing, and not judged
 
     def met(self, done: Done) -> bool:
-        """Whether a request was served as promised."""
+        """Tell whether a request was served as promised."""
         if done.lost or done.first is None:
             return False
         per_token = (done.end - done.first) / max(done.tokens - 1, self.least_tokens)
@@ -61,7 +61,7 @@ def score(timeline: Timeline, fleet: FleetSpec, slo: Slo, warmup: float = 0.0, w
     """
 
     def window_of(arrival: Arrival) -> int | None:
-        """The window that judges a request; None: nobody does."""
+        """Return the window that judges a request; None: nobody does."""
         judged = arrival.at >= warmup and arrival.prompt <= slo.longest_prompt
         return int((arrival.at - warmup) // window) if judged else None
 
@@ -88,7 +88,7 @@ def score(timeline: Timeline, fleet: FleetSpec, slo: Slo, warmup: float = 0.0, w
 
 
 def is_wrong(change: Change, answers: tuple[tuple[float, int], ...], startup: float) -> bool:
-    """Whether a scale-down from a to b replicas should not have been.
+    """Tell whether a scale-down from a to b replicas should not have been.
 
     It was wrong when a request waited anywhere as it was made, or when within one cold start afterwards an answer meant
     a replicas or more again: the replica was taken away just before a new one had to be ordered and waited for.
@@ -102,7 +102,7 @@ def is_wrong(change: Change, answers: tuple[tuple[float, int], ...], startup: fl
 
 
 def _spent_by(timeline: Timeline, at: float) -> float:
-    """Replica-seconds by the first scrape at or after `at`; none at the start."""
+    """Return the replica-seconds by the first scrape at or after `at`; none at the start."""
     if at <= 0:
         return 0.0
     return next((point.replica_seconds for point in timeline.points if point.at >= at), timeline.replica_seconds)

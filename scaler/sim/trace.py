@@ -49,7 +49,7 @@ def read(path: Path) -> Trace:
 
 
 def azure_slice() -> Trace:
-    """A few minutes of the Azure 2023 conversation trace, which is part of the package (credit in NOTICE)."""
+    """Return a few minutes of the Azure 2023 conversation trace, which is part of the package (credit in NOTICE)."""
     name = "azure23_conv_slice.csv"
     with resources.files("scaler.sim").joinpath(name).open(encoding="utf-8") as lines:
         return parse(lines, name)
@@ -83,12 +83,12 @@ def _arrival(row: Sequence[str], where: str, line: int) -> Arrival:
 
 
 def cut(trace: Trace, start: float, end: float) -> Trace:
-    """The arrivals in [start, end), with `start` as the new zero."""
+    """Cut out the arrivals in [start, end), with `start` as the new zero."""
     return tuple(replace(arrival, at=arrival.at - start) for arrival in trace if start <= arrival.at < end)
 
 
 def stretch(trace: Trace, factor: float) -> Trace:
-    """The same requests over `factor` times the time: 0.5 doubles the rate."""
+    """Stretch the same requests over `factor` times the time: 0.5 doubles the rate."""
     return tuple(replace(arrival, at=arrival.at * factor) for arrival in trace)
 
 
@@ -114,19 +114,19 @@ def multiply(trace: Trace, factor: float, seed: int = 0, jitter: float = 30.0) -
 
 
 def ordered(arrivals: Iterable[Arrival]) -> Trace:
-    """Any arrivals as a trace."""
+    """Make a trace of any arrivals."""
     return tuple(sorted(arrivals, key=lambda arrival: arrival.at))
 
 
 def merge(*traces: Trace) -> Trace:
-    """Several traces at once."""
+    """Merge several traces."""
     return ordered(itertools.chain(*traces))
 
 
 def ramp(
     start: float, end: float, *, first: float, last: float, prompt: int = 500, output: int = 200, seed: int = 0
 ) -> Trace:
-    """Poisson arrivals in [start, end) whose rate goes in a line from `first` to `last` requests per second.
+    """Make Poisson arrivals in [start, end) whose rate goes in a line from `first` to `last` requests per second.
 
     Tokens are exponential around `prompt` and `output`, at least 1. A step is a ramp with equal rates.
     """

@@ -76,7 +76,7 @@ def object_in_cluster(kubeconfig: Path | None, namespace: str, name: str) -> dic
 
 
 def replica_asks(subject: Subject, endpoint: str) -> dict[str, Ask]:
-    """How the replicas that there were are asked for: by the scale target, and by its HPA."""
+    """List the queries for the replicas that there were: of the scale target, and of its HPA."""
     namespace = ("namespace", subject.namespace)
     hpa = f"keda-hpa-{subject.name}" if subject.has_keda else subject.name
     return {
@@ -88,7 +88,7 @@ def replica_asks(subject: Subject, endpoint: str) -> dict[str, Ask]:
 def load_asks(
     subject: Subject, defaults: Defaults, engine: str | None, model: str | None, window: float
 ) -> dict[str, Ask]:
-    """How the requests that came are asked for, by the signal's name; empty where nobody says which model it is.
+    """List the queries for the requests that came, by the signal's name; none where nobody says which model it is.
 
     Args:
         subject: the object; a trigger of ours says engine and model.
@@ -122,7 +122,7 @@ def load_asks(
 
 
 def as_recorded(asks: Mapping[str, Ask], record: Record) -> dict[str, Ask]:
-    """The same asks as a record has them, whose rates may have been taken over another window; others are left out."""
+    """Find the same queries in a record, whose rates may be of another window; leave out those it does not have."""
     kept = {_but_window(ask): ask for ask in record.series}
     return {name: kept[_but_window(ask)] for name, ask in asks.items() if _but_window(ask) in kept}
 
@@ -132,7 +132,7 @@ def _but_window(ask: Ask) -> Ask:
 
 
 def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float) -> dict[str, Ask]:
-    """How it is asked for what share of the requests met the SLO, of the pods and the model that `load` is of.
+    """List the queries for the share of requests that met the SLO, of the pods and the model that `load` is of.
 
     Args:
         load: how the requests are asked for.
@@ -211,7 +211,7 @@ def collect(
 
 
 def _of_own_pods(ask: Ask, subject: Subject, load: Collection[Ask]) -> Ask:
-    """The ask, of the pods alone that the target ever had, where these are known by their names."""
+    """Narrow a query to the pods that the target ever had, where these are known by their names."""
     own = ask in subject.own_asks or ask in load
     if not own or not subject.pods or not isinstance(ask, SignalAsk) or find(ask.engine, ask.signal).scope != "target":
         return ask
@@ -250,7 +250,7 @@ def _sources(settings: Settings, names: Collection[str]) -> Iterator[dict[str, P
 
 @contextlib.contextmanager
 def _bar(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where that is a terminal."""
+    """Show a progress bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("reading Prometheus"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

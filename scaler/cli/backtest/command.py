@@ -187,7 +187,7 @@ class _Task:
         return collect.object_in_cluster(self._kubeconfig, namespace, name)
 
     def _price(self) -> prices.Priced | None:
-        """What a GPU costs by the NodeClaims of the cluster that the object was read from."""
+        """Return the price of a GPU by the NodeClaims of the cluster that the object was read from."""
         said = prices.given(self._arguments.node_price)
         endpoint = self._settings.endpoints.get(self._settings.defaults.endpoint)
         known = endpoint if endpoint is not None and not endpoint.direct else None
@@ -199,7 +199,7 @@ class _Task:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is played otherwise than it is written, and where the price comes from."""
+        """The notes: what is played otherwise than it is written, and where the price comes from."""
         return (*self.subject.notes, *([str(self._priced)] if self._priced else ()))
 
     @property
@@ -279,7 +279,7 @@ class _Task:
         return Plan(record, world, timing, costs, served)
 
     def _world(self, world: World, record: Record) -> World:
-        """A fleet, under the requests that the record shows."""
+        """Make the world of a fleet under the requests that the record shows."""
         asks = collect.as_recorded(self._load(record.step), record)
         if not all(name in asks for name in COUNTED):
             problem = "needs the requests that came, and nothing says of which model"
@@ -326,7 +326,7 @@ class _Task:
         _write(self._arguments.record, lambda path: records.write(whole, path))
 
     def _asks(self, step: float) -> set[Ask]:
-        """All that the objects measure, and the requests that came; not the replicas, which are kept apart."""
+        """List the queries of all that the objects measure and of the requests; the replicas are kept apart."""
         asks = {*self._load(step).values(), *self._latencies(step).values()}
         for candidate in self._candidates:
             asks |= {ask for ask in candidate.subject.asks if not isinstance(ask, HistoryAsk) and not of_target(ask)}
@@ -349,7 +349,7 @@ class _Task:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """The service's settings, from its file and its environment; without any, Prometheus is on this machine."""
+    """Read the service's settings from its file and its environment; without any, Prometheus is on this machine."""
     where = arguments.settings or "settings"
     tree = (parse_yaml(read_file(Path(where)), where) or {}) if arguments.settings else {}
     said = arguments.settings or variable("prometheus") in os.environ
@@ -381,7 +381,7 @@ def _span(written: str, option: str) -> float:
 
 
 def _time(written: str, option: str, now: float) -> float:
-    """A time: now, so long ago (-14d), or a date with its time."""
+    """Read a time: now, so long ago (-14d), or a date with its time."""
     if written == "now":
         return now
     if re.fullmatch(r"-[\dsmhd.]+", written):
@@ -410,7 +410,7 @@ def _condition(text: str) -> Program:
 
 
 def _failed(conditions: Sequence[Program], comparison: Comparison) -> Iterator[str]:
-    """Why it fails: the conditions that are true, of which object."""
+    """Say why it fails: the conditions that are true, and of which object."""
     for condition in conditions:
         for result in comparison.results:
             try:
@@ -423,7 +423,7 @@ def _failed(conditions: Sequence[Program], comparison: Comparison) -> Iterator[s
 
 @contextlib.contextmanager
 def _executor(arguments: argparse.Namespace) -> Iterator[Executor]:
-    """Where a search is played: processes here, or a Dask cluster.
+    """Open what plays a search: processes here, or a Dask cluster.
 
     Raises:
         ConfigError: Dask is asked for and not installed, or does not answer.

@@ -21,7 +21,7 @@ Line = Sequence[tuple[float, float]]  # seconds after the start, and value
 
 
 def page(comparison: Comparison, plan: Plan, title: str, words: Sequence[str]) -> str:
-    """The page.
+    """Write the page.
 
     Args:
         comparison: what was played.
@@ -57,7 +57,7 @@ def _row(name: str, row: Sequence[str]) -> str:
 
 
 def _replicas(comparison: Comparison, plan: Plan) -> str:
-    """The replicas that were, and those of every run."""
+    """Draw the replicas that were, and those of every run."""
     lines: list[tuple[str, str, Line]] = []
     if plan.record is not None and plan.record.replicas:
         was = [
@@ -77,7 +77,7 @@ def _replicas(comparison: Comparison, plan: Plan) -> str:
 
 
 def _load(plan: Plan) -> Iterator[str]:
-    """The load: as it was measured, or the requests of a trace."""
+    """Draw the load: as it was measured, or the requests of a trace."""
     if plan.record is not None:
         signals = [(ask.signal, points) for ask, points in _signals(plan.record)]
         for names, title in (
@@ -98,7 +98,7 @@ def _load(plan: Plan) -> Iterator[str]:
 
 
 def _signals(record: Record) -> Iterator[tuple[SignalAsk, Line]]:
-    """Each signal once, as it was measured."""
+    """Yield each signal once, as it was measured."""
     seen: set[str] = set()
     for ask, measured in record.series.items():
         if isinstance(ask, SignalAsk) and ask.signal not in seen and ask.reduce is None:
@@ -149,7 +149,7 @@ def _plot(title: str, lines: Sequence[tuple[str, str, Line]], start: float, *, s
 
 
 def _thinned(points: Line) -> Line:
-    """As many points as can be seen: of each share the smallest and the largest, in the order of time."""
+    """Keep as many points as can be seen: of each share the smallest and the largest, in the order of time."""
     if len(points) <= COLUMNS:
         return points
     size = len(points) / (COLUMNS / 2)
@@ -168,7 +168,7 @@ def _round_steps(top: float, most: int = 4) -> list[float]:
 
 
 def _moment(start: float, at: float, end: float) -> str:
-    """A time as the axis shows it: of a day or less the hour, else the day."""
+    """Write a time as the axis shows it: of a day or less the hour, else the day."""
     if start == 0:
         return seconds(at) if at else "0"
     moment = datetime.fromtimestamp(start + at, UTC)

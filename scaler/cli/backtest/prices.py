@@ -81,7 +81,7 @@ def gpu_price(claims: Sequence[NodeClaim], nodes: frozenset[str], prices: Mappin
 
 
 def _price(claim: NodeClaim, prices: Mapping[Offer, float]) -> float | None:
-    """What a machine costs an hour: the price of its very offer, or of its type whatever the rest."""
+    """Return a node's price an hour: of its very offer, or else of its type."""
     offer = claim.labels.get(TYPE, ""), claim.labels.get(CAPACITY, ""), claim.labels.get(ZONE, "")
     return prices.get((offer[0], "", ""), prices.get(offer))
 
@@ -115,7 +115,7 @@ def _items(api: ApiServer, path: str) -> list[Mapping[str, Any]]:
 
 
 def _estimates(endpoint: Endpoint, now: float) -> dict[Offer, float]:
-    """Karpenter's own estimates; none where Prometheus does not have them."""
+    """Ask for Karpenter's own price estimates; none where Prometheus does not have them."""
     from scaler.sources.prometheus.api import Connection
 
     connection = Connection(endpoint)

@@ -82,7 +82,7 @@ def _verdict(comparison: Comparison) -> str:
 
 
 def table(comparison: Comparison, *, candidates: bool) -> Table:
-    """The figures, one line an object; without `candidates` only what was and its replay."""
+    """Lay out the figures, one line an object; without `candidates` only what was and its replay."""
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, heading in enumerate(HEADINGS):
         drawn.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
@@ -97,7 +97,7 @@ def table(comparison: Comparison, *, candidates: bool) -> Table:
 
 
 def cells(figures: Figures, comparison: Comparison | None) -> list[str]:
-    """One line of figures, beside them the errors of the calibration; None: of what was, which has none."""
+    """Write one line of figures, beside them the errors of the calibration; None: of what was, which has none."""
     error, misses_error, events = (
         (comparison.error, comparison.misses_error, comparison.events_error) if comparison else (None, None, None)
     )
@@ -118,7 +118,7 @@ def cells(figures: Figures, comparison: Comparison | None) -> list[str]:
 
 
 def as_tree(comparison: Comparison, plan: Plan, title: str) -> dict[str, Any]:
-    """All of it as JSON."""
+    """Return all of it as JSON has it."""
     record = plan.record
     return {
         "object": title,
@@ -163,7 +163,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 
 def names(figures: Figures | None, comparison: Comparison) -> Mapping[str, float | None]:
-    """What `--fail-if` may speak of, of one object; None where it is not known."""
+    """Map the names that `--fail-if` may use to one object's values; None where one is not known."""
     known: dict[str, float | None] = dict.fromkeys(NAMES)
     if comparison.agreement is not None and comparison.error is not None:
         known |= {"agreement": comparison.agreement.equal, "gpu_hours_error": abs(comparison.error)}

@@ -55,7 +55,7 @@ def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0, spread: flo
 
 
 def _inside(record: Record, asks: Mapping[str, Ask]) -> list[float]:
-    """Requests in the system at every tick."""
+    """List the requests in the system at every tick."""
     series = [_values(record.series[asks[name]]) for name in WITHIN if asks.get(name) in record.series]
     if not series:
         return [0.0] * record.ticks
@@ -63,7 +63,7 @@ def _inside(record: Record, asks: Mapping[str, Ask]) -> list[float]:
 
 
 def _values(measured: Sequence[Measured]) -> list[float]:
-    """The values; where one could not be had, the last one stands, and where nothing was there, 0."""
+    """List the values; where one could not be had, the last one stands, and where nothing was there, 0."""
     found: list[float] = []
     for one in measured:
         if isinstance(one, Reading):

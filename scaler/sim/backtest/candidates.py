@@ -61,7 +61,7 @@ def _number(value: str) -> Any:
 
 
 def _asking(triggers: Sequence[Mapping[str, Any]], name: str, pairs: Mapping[str, str], address: str) -> dict[str, Any]:
-    """A trigger that asks for a formula; what a trigger of ours said before it goes on saying."""
+    """Make a trigger that asks for a formula; it keeps what a trigger of ours said before."""
     ours = next((one for one in triggers if one.get("type") in FORMULAS), None)
     if ours is None:
         return {"type": "external", "metadata": {"scalerAddress": address, "formula": name, **pairs}}
@@ -86,7 +86,7 @@ def _set_in_triggers(spec: Mapping[str, Any], pairs: Mapping[str, str]) -> None:
 
 
 def suggested(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Settings worth trying: other goals, cooldowns and scale-down windows, each as a name and an object."""
+    """Yield settings worth trying: other goals, cooldowns and scale-down windows, each as a name and an object."""
     spec = tree.get("spec") or {}
     zero = not spec.get("minReplicaCount") or spec.get("idleReplicaCount") is not None
     goals = _goals(tree)
@@ -104,7 +104,7 @@ def _short(value: float) -> str:
 
 
 def _goals(tree: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers that its triggers aim at, by their key."""
+    """Map the keys of its triggers to the numbers that they aim at."""
     found: dict[str, float] = {}
     for trigger in (tree.get("spec") or {}).get("triggers") or []:
         for key in GOALS:

@@ -24,7 +24,7 @@ FITTED = 1440  # ticks of the start that it is found on how long after a look it
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every object is played on."""
+    """The record or trace, and the rest of what every object is played on."""
 
     record: Record | None  # None: a trace alone
     world: World | None  # None: the load stays as it was measured, whatever the replicas
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one object."""
+    """The results of one object."""
 
     name: str
     figures: Figures | None
@@ -54,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was, how well it could be played again, and the candidates."""
+    """The replicas that were, how well they could be played again, and the candidates."""
 
     past: Figures | None  # as it was; None: a trace, which has no replicas
     agreement: Agreement | None  # of the replay of what was measured
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def events_error(self) -> tuple[int, int, int] | None:
-        """How many more scale-ups, scale-downs and wrong ones the object as it is has than there were."""
+        """The scale-ups, scale-downs and wrong ones that the replay has more than there were."""
         own, past = self.results[0].figures, self.past
         if past is None or own is None:
             return None
@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def advises(self) -> bool:
-        """Whether the candidates may be relied on; of a trace there is nothing to compare with."""
+        """Tell whether the candidates may be relied on; of a trace there is nothing to compare with."""
         replayed = self.agreement is None or self.agreement.good
         return replayed and (self.on_fleet is None or self.on_fleet.close)
 
@@ -184,7 +184,7 @@ def in_phase(subject: Subject, record: Record, timing: Timing, scrape: float) ->
 
 
 def best(results: Sequence[Result], misses: float | None, top: int = 5) -> list[Result]:
-    """The cheapest of those that miss the SLO no more often than what was; where that is not known, of the calmest.
+    """List the cheapest of those that miss the SLO no more often than was; where that is unknown, of the calmest.
 
     Args:
         results: of many candidates.

@@ -30,7 +30,7 @@ _WINDOW = 120.0  # seconds over which a rate is taken where nobody says it
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What an object is played on."""
+    """The world that an object is played on."""
 
     trace: Trace
     fleet: FleetSpec
@@ -51,7 +51,7 @@ class World:
 
 
 def _kv_cache_usage(seen: Snapshot) -> float | None:
-    """The mean over the replicas that are ready."""
+    """Return the mean over the replicas that are ready."""
     ready = [replica.kv_usage for replica in seen.replicas if replica.phase == "ready"]
     return sum(ready) / len(ready) if ready else None
 
@@ -211,12 +211,12 @@ class _Player:
         self._pushing = awake
 
     def poll(self) -> None:
-        """KEDA polls, where there is a KEDA."""
+        """Let KEDA poll, where there is a KEDA."""
         if self._subject.has_keda:
             self.play.poll(self._said() if self.play.poll_asks() else None)
 
     def sync(self) -> None:
-        """The HPA looks."""
+        """Let the HPA sync."""
         self.looks.append(self.play.now)
         self.play.sync(self._said() if self.play.sync_reads() else None)
 
@@ -224,7 +224,7 @@ class _Player:
         return answers_of(self._scalers, self._now, self._measured)
 
     def _scaled(self) -> Scaled:
-        """The replicas as Kubernetes tells of them, which it does at once."""
+        """Return the replicas as Kubernetes tells of them, which it does at once."""
         seen = self.play.fleet.snapshot()
         there = [replica for replica in seen.replicas if replica.phase != "draining"]
         for replica in there:
@@ -236,7 +236,7 @@ class _Player:
         return scaled_of(self._subject, ready_first, sum(up is not None for _, up in pods), self._now)
 
     def _measured(self, ask: Ask) -> Measured:
-        """What Prometheus would say now, by the scrapes so far."""
+        """Return what Prometheus would answer now, by the scrapes so far."""
         if self.play.dark and not of_target(ask):
             return Failure("the metrics are away", self._now)
         if isinstance(ask, QueryAsk):
@@ -249,14 +249,14 @@ class _Player:
 
 
 def _window_of(ask: Ask) -> float:
-    """Seconds for which a question looks back."""
+    """Return the seconds for which a query looks back."""
     if isinstance(ask, SignalAsk):
         return ask.window or 0.0
     return promql.longest_window(ask.text) if isinstance(ask, QueryAsk) else 0.0
 
 
 def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
-    """A signal of the catalogue, of the fleet; None where no pod says it."""
+    """Return a signal of the catalogue, of the fleet; None where no pod says it."""
     if not history:
         return None
     newest = history[-1]
@@ -280,7 +280,7 @@ def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
 
 
 def _observed(read: Callable[[ReplicaFacts], Buckets], window: Sequence[Snapshot]) -> list[tuple[float, float]]:
-    """How many observations of a window were at most so long: pairs of a bound and a count, the last of any length."""
+    """Count observations of a window by bucket: pairs of a bound and a count, the last of any length."""
     earlier = window[0].replicas if len(window) > 1 else ()
     first = {replica.serial: read(replica) for replica in earlier}
     counts: dict[float, float] = {}
@@ -295,14 +295,14 @@ def _observed(read: Callable[[ReplicaFacts], Buckets], window: Sequence[Snapshot
 
 
 def _share(observed: Sequence[tuple[float, float]], at_most: float) -> float | None:
-    """The share of observations in the buckets that end at `at_most` or below; None of none."""
+    """Return the share of observations in the buckets that end at `at_most` or below; None of none."""
     total = observed[-1][1] if observed else 0.0
     below = max((count for bound, count in observed if bound <= at_most), default=0.0)
     return below / total if total else None
 
 
 def _quantile(observed: Sequence[tuple[float, float]], quantile: float) -> float | None:
-    """A quantile, in a line within its bucket, as Prometheus' histogram_quantile has it; None of nothing."""
+    """Return a quantile, in a line within its bucket, as Prometheus' histogram_quantile has it; None of nothing."""
     total = observed[-1][1] if observed else 0.0
     rank, low, below = quantile * total, 0.0, 0.0
     for bound, count in observed:

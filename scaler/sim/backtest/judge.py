@@ -47,18 +47,18 @@ class Agreement:
 
     @property
     def close(self) -> bool:
-        """Whether the replica-hours are nearly those that were."""
+        """Tell whether the replica-hours are nearly those that were."""
         return self.ticks > 0 and abs(self.error) <= CLOSE
 
     @property
     def good(self) -> bool:
-        """Whether advice may stand on it."""
+        """Tell whether advice may rest on it."""
         return self.close and self.near >= ENOUGH
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run cost and did, from the end of the warm-up on."""
+    """The costs and events of a run, from the end of the warm-up on."""
 
     replica_hours: float
     gpu_hours: float
@@ -73,7 +73,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a replica is and costs."""
+    """The size and the price of a replica."""
 
     gpus: float = 1.0  # of one replica
     gpu_hour: float | None = None
@@ -118,7 +118,7 @@ def agreement(record: Record, run: Run, slack: float, scrapes: Scrapes | None = 
 
 
 def _scraped(run: Run, scrapes: Scrapes) -> list[int]:
-    """The replicas of a run as scrapes would have shown them at every tick."""
+    """List the replicas of a run as scrapes would have shown them at every tick."""
     changes: dict[int, list[Event]] = {}
     for event in run.events:
         changes.setdefault(math.floor((event.at - run.start) / run.step), []).append(event)
@@ -132,7 +132,7 @@ def _scraped(run: Run, scrapes: Scrapes) -> list[int]:
 
 
 def _after_looks(run: Run, scrapes: Scrapes | None) -> list[int]:
-    """For every look that is judged, a tick that shows its outcome, and not that of the next one.
+    """List for every look that is judged a tick that shows its outcome, and not that of the next one.
 
     A look whose outcome was seen by nobody before the next one is left out.
     """
@@ -191,13 +191,13 @@ def _figures(
 
 
 def _again(down: tuple[float, int, int], changes: Sequence[tuple[float, int, int]], startup: float) -> bool:
-    """Whether as many replicas were ordered again within one start-up after some were let go."""
+    """Tell whether as many replicas were ordered again within one start-up after some were removed."""
     at, before, _ = down
     return any(at < later <= at + startup and after >= before for later, _, after in changes)
 
 
 def _filled(counts: Counts) -> list[int]:
-    """Every tick with a number: where none is known, the last one that was."""
+    """List every tick with a number: where none is known, the last one that was."""
     filled: list[int] = []
     last = next((count for count in counts if count is not None), 0)
     for count in counts:
@@ -207,7 +207,7 @@ def _filled(counts: Counts) -> list[int]:
 
 
 def learnt_startup(record: Record) -> float | None:
-    """The median seconds from an order to as many ready replicas, as the record shows it; None: it shows none."""
+    """Return the median seconds from an order to as many ready replicas in the record; None: it shows none."""
     spans = []
     replicas, ready = _filled(record.replicas), record.ready
     if not ready:

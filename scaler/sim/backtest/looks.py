@@ -37,12 +37,12 @@ class Scrapes:
     late: float  # seconds by which what a scrape shows is older than the first tick that shows it
 
     def shown(self, at: float) -> float:
-        """The time as of which a tick at `at` shows the replicas, both in seconds after the start."""
+        """Return the time as of which a tick at `at` shows the replicas, both in seconds after the start."""
         return math.floor((at - self.phase) / self.interval + 1e-9) * self.interval + self.phase - self.late
 
 
 def changes(record: Record, *, of_keda: bool) -> list[float]:
-    """When replicas were seen to have changed, in seconds after the start.
+    """List when replicas were seen to have changed, in seconds after the start.
 
     Args:
         record: it holds the replicas.
@@ -58,7 +58,7 @@ def changes(record: Record, *, of_keda: bool) -> list[float]:
 
 
 def scrapes(seen: Sequence[float], interval: float, step: float) -> Scrapes | None:
-    """How scrapes of that interval lie, where changes were seen so; None: they were not, or were too few.
+    """Find how scrapes of that interval lie, where changes were seen so; None: they were not, or were too few.
 
     Args:
         seen: when changes were seen, in seconds after the start.
@@ -73,7 +73,7 @@ def scrapes(seen: Sequence[float], interval: float, step: float) -> Scrapes | No
 
 
 def lags(scrape: float) -> list[float]:
-    """Seconds from a look to its change being seen, in the mean, that are worth trying."""
+    """List the mean seconds from a look to its change being seen that are worth trying."""
     return [scrape * turn / (LAGS - 2) for turn in range(1, LAGS + 1)]
 
 
@@ -139,7 +139,7 @@ def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
 
 
 def _between(anchors: Sequence[tuple[int, float]], first: int, last: int) -> Iterator[tuple[int, float]]:
-    """Every number with its offset: in a line between two anchors, and as the nearest one before and after all."""
+    """Yield every number with its offset: in a line between two anchors, and as the nearest one outside all."""
     ends = [(first, anchors[0][1]), *anchors, (last, anchors[-1][1])]
     for (start, low), (end, high) in pairwise(ends):
         for number in range(start, end):

@@ -76,7 +76,7 @@ def _parsed(text: str) -> Any:
 
 
 def longest_window(text: str) -> float:
-    """Seconds of the longest range selector of a query."""
+    """Return the seconds of the longest range selector of a query."""
     return max(_windows(_parsed(text)), default=0.0)
 
 
@@ -92,7 +92,7 @@ def _windows(node: Any) -> Iterator[float]:
 
 
 def value(text: str, history: Sequence[Snapshot]) -> float | None:
-    """What a query comes to.
+    """Evaluate a query.
 
     Args:
         text: the query.
@@ -120,7 +120,7 @@ class _Evaluation:
         self._history = history
 
     def of(self, node: Any) -> Result:
-        """The value of one part; parts are looked at whether or not there is any series."""
+        """Evaluate one part; parts are looked at whether or not there is any series."""
         kind = type(node).__name__
         readers: Mapping[str, Callable[[Any], Result]] = {
             "NumberLiteral": lambda number: float(number.val),
@@ -228,7 +228,7 @@ def _numbers(points: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def _rate(points: Sequence[tuple[float, float]], span: float, now: float) -> float:
-    """The rate of a counter as Prometheus extrapolates it to its window.
+    """Return the rate of a counter as Prometheus extrapolates it to its window.
 
     Source: Prometheus 3, promql/functions.go (extrapolatedRate): to the window's ends where these are near, else half
     the distance between samples further; and never to below zero.

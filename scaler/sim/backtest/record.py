@@ -24,7 +24,7 @@ Counts = Sequence[int | None]  # by tick; None: not known
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was, tick by tick: the i-th entry of every series is of the time `start` + i x `step`."""
+    """A record, tick by tick: the i-th entry of every series is of the time `start` + i x `step`."""
 
     namespace: str
     name: str
@@ -37,7 +37,7 @@ class Record:
     series: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)
 
     def at(self, tick: int) -> float:
-        """The time of a tick."""
+        """Return the time of a tick."""
         return self.start + tick * self.step
 
     @property
@@ -62,7 +62,7 @@ def write(record: Record, path: Path) -> None:
 
 
 def is_record(path: Path) -> bool:
-    """Whether a file looks like a record, packed or not, and not like a trace."""
+    """Tell whether a file looks like a record, packed or not, and not like a trace."""
     return _head(path).lstrip()[:1] == b"{"
 
 
@@ -105,7 +105,7 @@ def read(path: Path) -> Record:
 
 
 def as_tree(record: Record) -> dict[str, Any]:
-    """A record as JSON has it."""
+    """Return a record as JSON has it."""
     return {
         "format": FORMAT,
         "namespace": record.namespace,
@@ -121,7 +121,7 @@ def as_tree(record: Record) -> dict[str, Any]:
 
 
 def from_tree(tree: Mapping[str, Any]) -> Record:
-    """A record as it was written; raises what reading a wrong tree raises."""
+    """Read a record as it was written; raises what reading a wrong tree raises."""
     if tree["format"] != FORMAT:
         raise ValueError(f"its format is {str(tree['format'])[:40]!r}, not {FORMAT!r}")
     start, step, ticks = float(tree["start"]), float(tree["step"]), int(tree["ticks"])
@@ -171,7 +171,7 @@ def _ask(tree: Mapping[str, Any]) -> Ask:
 
 
 def _series_tree(measured: Sequence[Measured]) -> dict[str, Any]:
-    """Values by tick; why one failed or may be too low is said once for each run of ticks."""
+    """Return values by tick; why one failed or may be too low is said once for each run of ticks."""
     tree: dict[str, Any] = {"values": [one.value if isinstance(one, Reading) else None for one in measured]}
     for name in ("answered", "expected"):
         counts = [getattr(one, name, None) for one in measured]
@@ -186,7 +186,7 @@ def _series_tree(measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _runs(words: Sequence[str]) -> Iterator[list[Any]]:
-    """[first, last, word] of every run of equal words that are not empty."""
+    """Yield [first, last, word] of every run of equal words that are not empty."""
     for word, run in groupby(enumerate(words), key=lambda pair: pair[1]):
         places = [place for place, _ in run]
         if word:

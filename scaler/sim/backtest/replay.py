@@ -25,7 +25,7 @@ SHORTEST_WARMUP = 300.0  # seconds: the window of an HPA that looks back as far 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When KEDA and the HPA ask, in seconds."""
+    """The times at which KEDA and the HPA ask, in seconds."""
 
     sync: float = SYNC_PERIOD  # from one look of the HPA to the next
     sync_phase: float = 0.0  # of its first look, after the start
@@ -37,23 +37,23 @@ class Timing:
     scrapes: Scrapes | None = None  # that saw the replicas of a record; None: they were seen at once
 
     def syncs(self) -> Iterator[float]:
-        """When the HPA looks, in seconds after the start, without an end."""
+        """Yield when the HPA syncs, in seconds after the start, without an end."""
         return _times(self.looks, self.sync, self.sync_phase)
 
     def polling(self, interval: float) -> Iterator[float]:
-        """Likewise when KEDA polls."""
+        """Yield when KEDA polls, likewise."""
         return _times(self.polls, interval, self.poll_phase)
 
 
 def _times(known: Sequence[float], period: float, phase: float) -> Iterator[float]:
-    """The times that are known, and on from there at whole periods."""
+    """Yield the times that are known, and from there on whole periods."""
     yield from known
     yield from itertools.count(known[-1] + period if known else phase, period)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one object did over a time."""
+    """The course of one object over a time."""
 
     start: float  # seconds since the epoch
     step: float
@@ -83,12 +83,12 @@ class Target:
         del self.pods[replicas:]
 
     def ready(self, now: float) -> int:
-        """How many are ready."""
+        """Count the ready replicas."""
         return sum(ready <= now for _, ready in self.pods)
 
 
 def warmup_of(subject: Subject) -> float:
-    """Seconds after which nothing that was before a record is remembered any more."""
+    """Return the seconds after which nothing that was before a record is remembered any more."""
     rules = subject.scaled.behavior
     windows = [SHORTEST_WARMUP] if rules is None else [rules.up.window, rules.down.window]
     formulas = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
@@ -116,7 +116,7 @@ def replay(subject: Subject, record: Record, timing: Timing) -> Run:
 
 
 def at_step(subject: Subject, step: float) -> Subject:
-    """The object as it decides at the ticks of a record, which may lie further apart than its own."""
+    """Let an object decide at the ticks of a record, which may lie further apart than its own."""
     triggers = tuple(
         replace(one, spec=replace(one.spec, interval=step)) if isinstance(one, FormulaTrigger) else one
         for one in subject.triggers
@@ -167,7 +167,7 @@ class _Player:
                 self._sync(at)
 
     def _force(self, now: float) -> None:
-        """During the warm-up there are the replicas that there were."""
+        """Keep the replicas that there were, during the warm-up."""
         was = self._was(self._record.replicas)
         if now <= self._forced_until and was is not None:
             self._target.scale(was, now)
@@ -176,7 +176,7 @@ class _Player:
         return counts[self._tick] if counts else None
 
     def _push(self, now: float) -> None:
-        """A trigger that pushes says at once that it has become active."""
+        """Let a trigger that pushes say at once that it has become active."""
         awake = pushing(self._subject, self._scalers, now)
         if awake - self._pushing or (awake and not self._replicas):
             self._carry_out(keda.push(self._subject.scaled, self._state, self._replicas, now))
@@ -209,16 +209,16 @@ class _Player:
         return answers_of(self._scalers, at, lambda ask: self._measured(ask, nearest))
 
     def _alike(self) -> bool:
-        """Whether there are as many replicas as there were."""
+        """Tell whether there are as many replicas as there were."""
         return self._was(self._record.replicas) == self._replicas
 
     def _ready(self, now: float) -> int:
-        """Ready replicas: those that there were as far as the replay has as many, else as the start-up makes them."""
+        """Count ready replicas: those that there were, as far as the replay has them, else by their start-up."""
         was = self._was(self._record.ready)
         return min(was, self._replicas) if was is not None and self._alike() else self._target.ready(now)
 
     def _measured(self, ask: Ask, tick: int | None = None) -> Measured:
-        """What an ask was answered at a tick; at the present one unless another is said."""
+        """Return the answer to a query at a tick; at the present one unless another is said."""
         series = self._record.series.get(ask)
         place = self._tick if tick is None else tick
         now = self._record.at(place)
@@ -236,7 +236,7 @@ class _Player:
 
 
 def scaled_of(subject: Subject, pods: Sequence[tuple[float, float]], ready: int, now: float) -> Scaled:
-    """The scale target as Kubernetes would tell of it.
+    """Return the scale target as Kubernetes would tell of it.
 
     Args:
         subject: the object.

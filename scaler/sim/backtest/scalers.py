@@ -22,7 +22,7 @@ _REPLICAS = frozenset({"current_replicas", "ready_replicas", "spec_replicas", "m
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What can be seen at one tick."""
+    """The measurements and replicas that can be seen at one tick."""
 
     at: float
     measured: Callable[[Ask], Measured]
@@ -30,7 +30,7 @@ class Sight:
 
 
 class Scaler(Protocol):
-    """Who answers for one trigger."""
+    """The scaler that answers for one trigger."""
 
     def observe(self, sight: Sight) -> None:
         """See one tick."""
@@ -59,7 +59,7 @@ class FormulaScaler:
         self._state, self.decision = decide(self._spec, self._state, inputs, sight.at)
 
     def answer(self, now: float) -> Answer | Refusal:
-        """The newest decision; a refusal where there is none."""
+        """Return the newest decision; a refusal where there is none."""
         if self.decision is None or self.decision.answer is None:
             return Refusal("GetMetrics", self.decision.reason if self.decision else f"nothing was measured by {now:g}")
         return Answer(self.decision.answer.replicas, self.decision.answer.active)
@@ -81,7 +81,7 @@ class QueryScaler:
         self._newest = measured(self._trigger.ask)
 
     def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - it was asked just now
-        """Its value; what is absent is 0, unless the trigger says otherwise."""
+        """Return its value; an absent one is 0, unless the trigger says otherwise."""
         newest = self._newest
         if isinstance(newest, Failure):
             return Refusal("GetMetrics", newest.reason)
@@ -101,13 +101,13 @@ class CronScaler:
         """See nothing: it reads the clock alone."""
 
     def answer(self, now: float) -> Answer | Refusal:
-        """The replicas it wants inside its window, and 0 outside."""
+        """Return the replicas it wants inside its window, and 0 outside."""
         inside = self._trigger.window.holds(now)
         return Answer(self._trigger.replicas if inside else 0.0, active=inside)
 
 
 def scalers_of(subject: Subject) -> list[Scaler]:
-    """Who answers for each trigger of an object."""
+    """List the scaler of each trigger of an object."""
     found: list[Scaler] = []
     for trigger in subject.triggers:
         if isinstance(trigger, FormulaTrigger):
@@ -120,7 +120,7 @@ def scalers_of(subject: Subject) -> list[Scaler]:
 
 
 def answers_of(scalers: Sequence[Scaler], now: float, measured: Callable[[Ask], Measured]) -> list[Answer | Refusal]:
-    """What KEDA is told of every trigger: llm-scaler's newest decision, and of a query what it says at that moment."""
+    """List KEDA's answers of every trigger: llm-scaler's newest decision, or a query's value at that moment."""
     for scaler in scalers:
         if isinstance(scaler, QueryScaler):
             scaler.ask(measured)
@@ -128,7 +128,7 @@ def answers_of(scalers: Sequence[Scaler], now: float, measured: Callable[[Ask], 
 
 
 def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozenset[int]:
-    """The places of the triggers of type external-push that say that they are active.
+    """Return the places of the external-push triggers that say that they are active.
 
     They say it when it becomes so, and again as long as there are 0 replicas.
     """
@@ -142,5 +142,5 @@ def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozense
 
 
 def of_target(ask: Ask) -> bool:
-    """Whether an ask is one of the scale target's own numbers, which a replay makes itself."""
+    """Tell whether a query is one for the scale target's own numbers, which a replay makes itself."""
     return isinstance(ask, SignalAsk) and ask.engine == "kubernetes" and ask.signal in _REPLICAS

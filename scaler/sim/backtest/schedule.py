@@ -47,18 +47,18 @@ class Window:
             raise ConfigError(where, f"{path}.end", "is the same as start", "another time")
 
     def holds(self, now: float) -> bool:
-        """Whether a time, in seconds since the epoch, lies inside."""
+        """Tell whether a time, in seconds since the epoch, lies inside."""
         minute = int(now // 60)
         return _next(self.end, self.zone, minute) <= _next(self.start, self.zone, minute)
 
 
 @lru_cache(maxsize=65536)
 def _next(written: str, zone: str, minute: int) -> float:
-    """The first time of a schedule after a minute has begun."""
+    """Return the first time of a schedule after a minute has begun."""
     now = datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
     return next(CronSim(_plain(written), now)).timestamp()
 
 
 def _plain(written: str) -> str:
-    """The schedule without `?`, which in KEDA's cron stands for `*`."""
+    """Write the schedule without `?`, which in KEDA's cron stands for `*`."""
     return written.replace("?", "*")

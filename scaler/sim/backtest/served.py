@@ -15,7 +15,7 @@ LATENCIES = ("time_to_first_token", "time_per_output_token")
 
 
 def misses(record: Record, asks: Mapping[str, Ask], first: int) -> float | None:
-    """The least share of requests that missed the SLO.
+    """Return the least share of requests that missed the SLO.
 
     Args:
         record: it holds the share of observations within the SLO, and the requests a second, as far as `asks` says.
@@ -31,7 +31,7 @@ def misses(record: Record, asks: Mapping[str, Ask], first: int) -> float | None:
 
 
 def _late(record: Record, within: Ask, requests: Ask | None, first: int) -> float | None:
-    """The share of observations that were not within; each tick counts by its requests."""
+    """Return the share of observations that were too late; each tick counts by its requests."""
     series, weights = record.series.get(within), record.series.get(requests) if requests else None
     late = total = 0.0
     for tick, measured in enumerate(series or ()):

@@ -27,7 +27,7 @@ _ABOUT_HPA = "an HPA of autoscaling/v2, or a ScaledObject of keda.sh/v1alpha1"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an object alone does not say."""
+    """The context that an object alone does not tell."""
 
     where: str  # the file or the cluster, for messages
     bind: Callable[[Request], WorkloadSpec]  # what a trigger that asks llm-scaler comes to; raises ScalerError
@@ -66,7 +66,7 @@ Asking = FormulaTrigger | QueryTrigger | CronTrigger
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is played again."""
+    """The object that is played again."""
 
     namespace: str
     name: str
@@ -169,7 +169,7 @@ def _scaled_object(tree: Mapping[str, Any], context: Context) -> Subject:
 
 
 def _target(fields: Fields, namespace: str, name: str) -> tuple[str, str]:
-    """The name of what is scaled, and how its pods are called."""
+    """Return the name of the scale target, and the pattern of its pods' names."""
     kind, target = fields.take("kind", text, "Deployment"), fields.take("name", text, name)
     return target, names_of_pods((namespace, kind, target))
 
@@ -240,7 +240,7 @@ def _behavior(config: Fields, where: str) -> Any:
 
 
 def _modifiers(fields: Fields, names: tuple[str, ...]) -> Modifiers | None:
-    """The formula of scalingModifiers; None of an empty block, which the API server writes where there is none."""
+    """Read the formula of scalingModifiers; None of an empty block, which the API server writes where there is none."""
     if not fields.has("formula"):
         return None
     written = fields.take("formula", text)
@@ -261,7 +261,7 @@ def _modifiers(fields: Fields, names: tuple[str, ...]) -> Modifiers | None:
 
 
 def _hpa(tree: Mapping[str, Any], context: Context) -> Subject:
-    """An HPA; of each metric a query gives the value that the metrics API would have given."""
+    """Read an HPA; of each metric a query gives the value that the metrics API would have given."""
     where = context.where
     namespace, name = _names(tree, where)
     spec = Fields(where, tree.get("spec"), "spec")
