@@ -56,7 +56,7 @@ def _is_measured(item: Input, fact: InputValue) -> bool:
 
 
 def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bool) -> bool:
-    """Tell whether something stands in for the input: not its last value, and not where there is none without requests."""
+    """Tell whether something stands in for the input: not its last value, nor where none is without requests."""
     declared = item.on_missing not in {"error", "last"} or item.optional or item.name in spec.program.nilable
     if not isinstance(item.ask, SignalAsk) or not fact.substituted or fact.problem or not declared:
         return False
