@@ -75,11 +75,11 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
     lab.fleet.queued["pushed"] = 0
     lab.apply(model("pushed", lab.fleet.port, gpus=0, replicas=0))
     # An error closes KEDA's connection and ends its stream until the next poll. So the first answer has to be sound, and Prometheus
-    # to hold what that takes: a queue, and a past as long as holdFor, before which no engine is not zero.
+    # to hold what that takes: a past as long as holdFor, before which no engine is not zero, and a queue that was there
+    # a moment ago, since a tick asks for the last whole second.
     lab.wait(lambda: lab.query("count(up offset 25s)"), 60, "Prometheus has a past")
-    lab.wait(
-        lambda: lab.query('count({__name__=~".+_queue_size", target_model_name="pushed"})'), 30, "it has the queue"
-    )
+    queue = 'count({__name__=~".+_queue_size", target_model_name="pushed"} offset 4s)'
+    lab.wait(lambda: lab.query(queue), 30, "it has the queue")
     with Front(scaler.address) as front, Watch(lab, "pushed") as watch:
         push = trigger(front.address, push=True, **QUEUE, model="pushed")
         lab.apply(scaled_object("pushed", "", triggers=[push], pollingInterval=300))

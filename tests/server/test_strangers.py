@@ -122,8 +122,9 @@ async def test_an_odd_question_gets_a_sentence(given, sentence):
         assert len(spec.metricSpecs) == 1, "it cannot fail"
 
 
+# Between 8 and 16 KiB of headers gRPC refuses some calls by lot, the more the larger they are.
 @pytest.mark.parametrize(
-    ("size", "status"), [(1000, "OK"), (8000, "OK"), (17_000, "RESOURCE_EXHAUSTED"), (10**6, "RESOURCE_EXHAUSTED")]
+    ("size", "status"), [(1000, "OK"), (7000, "OK"), (17_000, "RESOURCE_EXHAUSTED"), (10**6, "RESOURCE_EXHAUSTED")]
 )
 async def test_headers_of_every_size_hurt_their_own_call_alone(size, status):
     async with world(BUSY) as w, client(w.address) as stub:
