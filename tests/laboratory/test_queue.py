@@ -85,7 +85,7 @@ def test_a_push_wakes_it_long_before_a_poll_also_after_many_reconnects(lab: Lab)
         lab.apply(scaled_object("pushed", "", triggers=[push], pollingInterval=300))
         listens = lambda: scaler.metric("llm_scaler_streams") == lab.streams  # noqa: E731
         lab.wait(listens, 30, "KEDA listens for pushes")
-        lab.wait(lambda: front.connections >= 4, 60, "the connection has come of age three times")
+        lab.wait(lambda: front.connections >= 4, 120, "the connection has come of age three times")
         scaler.stop()  # as in a rollout
         scaler.start()
         lab.wait(listens, 60, "KEDA listens again")
