@@ -21,7 +21,7 @@ from scaler.config.formula_file import RESERVED_KEYS, bind, parse_file
 from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import NOT_YET_KEYS, parse_trigger
 from scaler.model.fields import Fields
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.model.objects import Hpa, Scaled
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy import hpa as hpa_policy
@@ -59,7 +59,7 @@ def bound(tree):
     [trigger] = tree["spec"]["triggers"]
     assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
     metadata = tree["metadata"]
-    request = Request(metadata["namespace"], metadata["name"], tuple(sorted(trigger["metadata"].items())))
+    request = TriggerRef(metadata["namespace"], metadata["name"], tuple(sorted(trigger["metadata"].items())))
     asked = parse_trigger(request)
     path = shipped_formulas() / f"{asked.formula}.yaml"
     file = parse_file(parse_yaml(path.read_text(), path.name), path.name, path.stem) if asked.formula else None
@@ -111,7 +111,7 @@ def test_a_formula_file_passes_its_own_tests(body):
 def test_the_triggers_of_a_group_are_the_outputs_of_the_file_above_them(body):
     written = [one.values[0] for one in of_kind("formula") if one.id.startswith("docs/groups.md")]
     files = {file.name: file for file in (parse_file(parse_yaml(text, "docs"), "docs") for text in written)}
-    asked = [parse_trigger(Request("demo", "llama", tuple(given.items()))) for given in yaml.safe_load(body)]
+    asked = [parse_trigger(TriggerRef("demo", "llama", tuple(given.items()))) for given in yaml.safe_load(body)]
     [file] = [files[name] for name in {one.formula for one in asked}]
     members = [bind(file, one, defaults()).member for one in asked]
     assert [member.output for member in members] == list(file.outputs)
@@ -131,7 +131,7 @@ def test_the_settings_without_prometheus_are_read_and_their_trigger_too():
     assert (endpoint.pods, kinds, len(endpoint.pages)) == (PodPages(), ["service", "dns"], 2)
     assert read_settings({}, "docs", {}, {}).defaults.endpoint == "pods"
     trigger = parse_trigger(
-        Request("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
+        TriggerRef("demo", "llama", (("endpoint", "pods"), ("expression", "queued + waiting"), ("target", "8")))
     )
     assert bind(None, trigger, settings.defaults).endpoints == {"pods"}
 

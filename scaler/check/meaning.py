@@ -11,7 +11,7 @@ from typing import Literal
 
 from scaler.config import signals
 from scaler.config.metrics import Input
-from scaler.model.measurement import GpuAsk, QueryAsk, SignalAsk
+from scaler.model.measurement import CapacityQuery, PromqlQuery, SignalQuery
 
 # demand      rises with load and wants more replicas: what waits, runs, is late or full
 # throughput  work that gets done: rises with load, until the replicas are full
@@ -87,10 +87,10 @@ _COUNTS: dict[str, Meaning] = {  # of GPUs
 
 def meaning_of(item: Input) -> Meaning:
     """Say what a metric stands for."""
-    if isinstance(item.ask, GpuAsk):
-        return _COUNTS[item.ask.count]
-    if isinstance(item.ask, SignalAsk):
-        return _of_signal(item, signals.find(item.ask.engine, item.ask.signal))
+    if isinstance(item.query, CapacityQuery):
+        return _COUNTS[item.query.count]
+    if isinstance(item.query, SignalQuery):
+        return _of_signal(item, signals.find(item.query.engine, item.query.signal))
     words = set(re.split(r"[^a-z]+", f"{item.name} {item.unit}".lower()))
     role: Role = next((role for role, row in _WORDS if words & set(row.split())), "demand")
     idle = 1.0 if role == "size" else 0.0
@@ -108,7 +108,7 @@ def meaning_of(item: Input) -> Meaning:
 
 def _counts_requests(item: Input, words: Collection[str]) -> bool:
     """Whether a query is named like a count of requests, and nothing in it makes fractions of whole numbers."""
-    text = item.ask.text if isinstance(item.ask, QueryAsk) else ""
+    text = item.query.text if isinstance(item.query, PromqlQuery) else ""
     return bool(_COUNTED.intersection(words)) and not _FRACTIONS.search(text) and not item.over
 
 

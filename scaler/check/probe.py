@@ -18,7 +18,7 @@ from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
 from scaler.decision.evaluate import MAX_REPLICAS
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, Reading, Replicas
+from scaler.model.measurement import Inputs, Reading, TargetStatus
 
 LOAD = "the load"  # what moves in a sweep of everything that load raises
 REPLICAS = "the replicas"  # what moves in a sweep of the fleet, under the same load
@@ -196,4 +196,4 @@ def moved(point: Point, name: str, value: float) -> Point:
 
 def _inputs(point: Point) -> Inputs:
     readings = {name: Reading(value, 0.0) for name, value in point.values.items()}
-    return Inputs(readings, replicas=Replicas(point.ready, point.ready, 0, 0, KEDA_MAXIMUM))
+    return Inputs(readings, target_status=TargetStatus(point.ready, point.ready, 0, 0, KEDA_MAXIMUM))

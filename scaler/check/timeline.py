@@ -41,7 +41,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Certainty, Decision
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
-from scaler.model.measurement import Inputs, Reading, Replicas
+from scaler.model.measurement import Inputs, Reading, TargetStatus
 from scaler.model.objects import UNSEEN, Job, JobState, Scaled, TargetView
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
@@ -115,14 +115,15 @@ class Timeline:
 
     def inputs(self, now: float) -> Inputs:
         """What is measured `now` seconds after the first tick."""
-        by_ask = {item.ask: self.given[item.name] for item in self.spec.inputs if item.name in self.given}
+        by_query = {item.query: self.given[item.name] for item in self.spec.inputs if item.name in self.given}
         activity_signals = {
-            item.name: by_ask.get(item.ask, self.given.get(item.name, (0.0,))) for item in self.spec.activity_signals
+            item.name: by_query.get(item.query, self.given.get(item.name, (0.0,)))
+            for item in self.spec.activity_signals
         }
         return Inputs(
             readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
             activity_signals={name: self._reading(series, now) for name, series in activity_signals.items()},
-            replicas=self._replicas(now),
+            target_status=self._replicas(now),
             target=TargetView(self._scaled(now)) if self.spec.for_jobs else UNSEEN,
         )
 
@@ -144,7 +145,7 @@ class Timeline:
         """The sample that stands at that time; a series of one sample has it at all times that are asked about."""
         return series[min(int(now / self.interval + 1e-9), len(series) - 1)]
 
-    def _replicas(self, now: float) -> Replicas:
+    def _replicas(self, now: float) -> TargetStatus:
         given = {name: self._sample(self.given[name], now) for name in TARGET_NAMES if name in self.given}
         known = {name: round(count) for name, count in given.items() if count is not None}
         current = known.get("replicas")
@@ -152,7 +153,7 @@ class Timeline:
         apart = None if current is None or ready is None else max(current - ready, 0)
         starting = known.get("starting", None if "starting" in given else apart)
         bounds = known.get("min"), known.get("max")
-        return Replicas(current, ready, starting, *bounds, source="the test" if known else "")
+        return TargetStatus(current, ready, starting, *bounds, source="the test" if known else "")
 
 
 def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline:

@@ -13,7 +13,7 @@ from scaler.config.catalog import Catalog, load
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError, SourceError
 from scaler.model.fields import duration
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.scaled_object import Wanted, written
 from scaler.wiring.targets import Kind, engine_and_model, kind_of
@@ -107,7 +107,7 @@ def _has_policy(catalog: Catalog, namespace: str, name: str, metadata: Mapping[s
     Raises:
         ScalerError: the server would refuse it; says what is allowed.
     """
-    request = Request(namespace, name, tuple(sorted(metadata.items())))
+    request = TriggerRef(namespace, name, tuple(sorted(metadata.items())))
     try:
         binding = catalog.bind(request, Defaults(endpoints=()))
     except ConfigError as error:

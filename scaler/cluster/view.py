@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from scaler.model.availability import GPU_COUNTS
-from scaler.model.measurement import Failure, GpuAsk, Measured, OwnPods, PodPlace, Reading, Replicas
+from scaler.model.measurement import CapacityQuery, Failure, Measurement, PodAddress, Reading, TargetPods, TargetStatus
 from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled, TargetView
 
 ONE_POD_EACH = frozenset(
@@ -17,7 +17,7 @@ ONE_POD_EACH = frozenset(
 )  # kinds of scale targets with a pod for each replica, of a group its leader; a rollout may have more for a while
 
 
-def own_pods(scaled: Scaled | None) -> OwnPods | None:
+def own_pods(scaled: Scaled | None) -> TargetPods | None:
     """List the pods that a signal of the target is measured on, where they are known, and who of them must answer.
 
     A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
@@ -35,12 +35,12 @@ def own_pods(scaled: Scaled | None) -> OwnPods | None:
     must = [pod for pod in (*replicas, *filter(_says_yes, workers)) if pod.state == "ready"]
     there = [pod for pod in (*replicas, *workers) if pod.state != "pending"]
     places = frozenset(
-        PodPlace(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
+        PodAddress(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
         for pod in there
         if pod.ip and pod.state != "starting"
     )
     names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
-    return OwnPods(names, frozenset(pod.name for pod in must), scaled.past, places, _least(scaled, must))
+    return TargetPods(names, frozenset(pod.name for pod in must), scaled.pod_name_pattern, places, _least(scaled, must))
 
 
 def _least(scaled: Scaled, must: Collection[Pod]) -> int | None:
@@ -59,17 +59,17 @@ def _says_yes(pod: Pod) -> bool:
     return said.get("scrape", "").lower() in TRUE_WORDS or "port" in said
 
 
-def gpu_reading(ask: GpuAsk, target: TargetView) -> Measured:
+def gpu_reading(query: CapacityQuery, target: TargetView) -> Measurement:
     """Return a count of GPUs as a measurement: what is not known is an error, never 0."""
     if target.available is None:
         return Failure("what GPUs there were is not known", 0.0)
-    count = GPU_COUNTS[ask.count][0](target.available)
+    count = GPU_COUNTS[query.count][0](target.available)
     if count.value is None:
         return Failure(count.reason, 0.0)
-    return Reading(float(count.value), 0.0, partial=target.doubt, note=count.note)
+    return Reading(float(count.value), 0.0, incomplete_reason=target.stale_reason, caveat=count.note)
 
 
-def status(target: TargetView, known: Replicas) -> Replicas:
+def status(target: TargetView, known: TargetStatus) -> TargetStatus:
     """Return what Kubernetes itself says of the scale target, and where it does not, what was known anyway.
 
     A LeaderWorkerSet of 2 pods a replica with 4 ready and 1 starting: 2 ready, 1 starting.
@@ -83,11 +83,11 @@ def status(target: TargetView, known: Replicas) -> Replicas:
         known = replace(
             known,
             ready=_ready(scaled),
-            serving=_whole(scaled, "ready", "unready"),
+            ever_ready=_whole(scaled, "ready", "unready"),
             starting=_begun(scaled, "starting"),
             pending=_begun(scaled, "pending"),
         )
-    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, doubt=target.doubt)
+    return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, stale_reason=target.stale_reason)
 
 
 def _ready(scaled: Scaled) -> int:

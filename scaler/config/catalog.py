@@ -18,7 +18,7 @@ from scaler.config.formula_file import FormulaFile, bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.model.errors import ConfigError, UnknownFormula, nearest
-from scaler.model.measurement import Request, WorkloadKey
+from scaler.model.measurement import TriggerRef, WorkloadKey
 from scaler.model.strict_yaml import parse_yaml
 
 MAX_FILE_BYTES = 256 * 1024
@@ -50,7 +50,7 @@ class Catalog:
     digests: Mapping[str, str] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
 
-    def bind(self, request: Request, defaults: Defaults, kind: str | None = None) -> Binding:
+    def bind(self, request: TriggerRef, defaults: Defaults, kind: str | None = None) -> Binding:
         """Make of what KEDA sends the workload that is decided: the one door for configuration.
 
         Args:

@@ -39,7 +39,7 @@ from scaler.config.metrics import (
     endpoint_name,
     progress,
     read_metric,
-    replica_asks,
+    replica_queries,
 )
 from scaler.config.outputs import GROUP, MEMBER_KEYS, Member, Output, read_member, read_outputs
 from scaler.config.schedule import Window, placed
@@ -48,7 +48,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program, parse
 from scaler.model.errors import ConfigError, FormulaSyntaxError, UnsupportedError, nearest
 from scaler.model.fields import Fields, boolean, choice, duration, listed, matching, number, show, text
-from scaler.model.measurement import GpuAsk, WorkloadKey
+from scaler.model.measurement import CapacityQuery, WorkloadKey
 from scaler.policy import POLICIES
 from scaler.policy.outcome import ANY, EACH, TOTALS, PolicySpec
 
@@ -281,7 +281,7 @@ def _demand(where: str, output: Output, member: Member, spec: WorkloadSpec) -> M
 def _may_measure(spec: WorkloadSpec, defaults: Defaults) -> None:
     """Refuse an endpoint that is for other namespaces, whoever named it: trigger, formula file or settings."""
     allowed = defaults.endpoints_for(spec.key.namespace)
-    replicas = {ask.endpoint for ask in spec.replicas.values()}
+    replicas = {query.endpoint for query in spec.replicas.values()}
     for name in sorted(spec.endpoints | replicas):
         if defaults.endpoints and name not in allowed:
             told = ", ".join(allowed) or "none: the settings have no endpoint for this namespace"
@@ -417,7 +417,7 @@ def _read(
         inputs=inputs,
         activity_signals=(watched := activity_signals(inputs, scope)),
         progress=progress(watched),
-        replicas=replica_asks(scope),
+        replicas=replica_queries(scope),
         parameters=parameters,
         policy_kind=policy_kind,
         policy=policy,
@@ -450,7 +450,7 @@ def _schedule(fields: Fields, key: WorkloadKey) -> tuple[Window, ...]:
 
 def _usual_interval(inputs: Iterable[Input], defaults: Defaults) -> float:
     """Seconds between the ticks of a workload that does not say it."""
-    endpoints = {item.ask.endpoint for item in inputs if not isinstance(item.ask, GpuAsk)}
+    endpoints = {item.query.endpoint for item in inputs if not isinstance(item.query, CapacityQuery)}
     return defaults.direct_interval if endpoints and endpoints <= defaults.direct else defaults.interval
 
 

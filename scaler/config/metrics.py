@@ -14,7 +14,7 @@ from scaler.config.defaults import Defaults
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, matching, number, schema_of, show, takes, text
-from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk, WorkloadKey
+from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, SignalQuery, WorkloadKey
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"  # of a metric or parameter: also a name in formulas
 FORMULA_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -39,7 +39,7 @@ class Input:
     """One number that is measured every tick."""
 
     name: str
-    ask: Ask | GpuAsk
+    query: Query | CapacityQuery
     on_missing: OnMissing = "error"
     over: float = 0.0  # seconds of grid samples to reduce; 0: the newest alone
     reduce: str = "mean"
@@ -93,7 +93,7 @@ def read_metric(where: str, name: str, tree: object, scope: MetricContext) -> In
     fields.close()
     if optional:
         item = replace(item, optional=True)
-    if reduces and not item.over and not (isinstance(item.ask, SignalAsk) and item.ask.reduce):
+    if reduces and not item.over and not (isinstance(item.query, SignalQuery) and item.query.reduce):
         raise fields.error("reduce", "has nothing to reduce", "beside over, or beside the window of a gauge")
     return item
 
@@ -104,20 +104,20 @@ def read_input(fields: Fields, name: str, scope: MetricContext) -> Input:
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     if fields.has("gpus"):
         count = fields.take("gpus", choice(*GPU_COUNTS))
-        return Input(name, GpuAsk(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
+        return Input(name, CapacityQuery(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
     given = fields.take("endpoint", endpoint_name(scope.defaults), None)
     if fields.has("prometheus"):
-        query = _own_query(given or scope.endpoint, fields.take("prometheus", text), scope)
-        return Input(name, query, on_missing, over, reduce, fields.take("unit", text, ""))
-    signal, ask, of_target = _signal(fields, scope, given, reduce)
-    return Input(name, ask, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
+        own = _own_query(given or scope.endpoint, fields.take("prometheus", text), scope)
+        return Input(name, own, on_missing, over, reduce, fields.take("unit", text, ""))
+    signal, query, of_target = _signal(fields, scope, given, reduce)
+    return Input(name, query, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
 
 
-def _own_query(endpoint: str, query: str, scope: MetricContext) -> QueryAsk:
+def _own_query(endpoint: str, written: str, scope: MetricContext) -> PromqlQuery:
     """A query that a formula file writes itself; where the endpoint asks for it, of the trigger's namespace alone."""
     label = scope.defaults.enforced.get(endpoint)
-    return QueryAsk(endpoint, promql.enforce(query, {label: scope.key.namespace}) if label else query)
+    return PromqlQuery(endpoint, promql.enforce(written, {label: scope.key.namespace}) if label else written)
 
 
 _ERROR: OnMissing = "error"
@@ -142,7 +142,7 @@ def endpoint_name(defaults: Defaults) -> Callable[[object], str]:
 
 def _signal(
     fields: Fields, scope: MetricContext, endpoint: str | None, reduce: str
-) -> tuple[signals.Signal, SignalAsk, bool]:
+) -> tuple[signals.Signal, SignalQuery, bool]:
     signal = _find(fields, scope)
     own = _optional_text(scope.values.get("model"))
     model = fields.take("model", text, own)
@@ -165,7 +165,7 @@ def _signal(
         raise fields.error("quantile", "is given beside atMost, which asks for a share instead", "one of them")
     quantile = fields.take("quantile", number(0, 1), signal.quantile) if signal.takes_quantile else None
     usual = (scope.defaults.gateway_endpoint if signal.scope == "gateway" else None) or scope.endpoint
-    ask = SignalAsk(
+    query = SignalQuery(
         endpoint=endpoint or usual,
         engine=signal.engine,
         signal=signal.name,
@@ -184,7 +184,7 @@ def _signal(
             if own_pods:
                 raise fields.error("pods", problem, pod_pattern.ALLOWED) from None
             raise ConfigError(fields.where, "pods", problem, pod_pattern.ALLOWED) from None  # the trigger's
-    return signal, ask, of_target
+    return signal, query, of_target
 
 
 def _lacking(tree: Mapping[str, object], scope: MetricContext) -> bool:
@@ -223,22 +223,22 @@ def activity_signals(inputs: tuple[Input, ...], scope: MetricContext) -> tuple[I
 
     An engine that does not say what runs is seen to work by its tokens.
     """
-    measured = [(item, item.ask) for item in inputs if item.of_target and isinstance(item.ask, SignalAsk)]
-    own = {ask.signal: item for item, ask in reversed(measured) if ask.reduce is None}
-    asks = [ask for _, ask in measured]
+    measured = [(item, item.query) for item in inputs if item.of_target and isinstance(item.query, SignalQuery)]
+    own = {query.signal: item for item, query in reversed(measured) if query.reduce is None}
+    queries = [query for _, query in measured]
     on_missing: OnMissing = "error"
-    if not asks and _sees_no_work(inputs):
-        asks = _asks_of_engine(scope)
+    if not queries and _sees_no_work(inputs):
+        queries = _queries_of_engine(scope)
         on_missing = "error" if "engine" in scope.values else "zero"  # of one that is not named this says nothing
-    silent = bool(asks) and not any("running" in signals.names(ask.engine) for ask in asks)
+    silent = bool(queries) and not any("running" in signals.names(query.engine) for query in queries)
     found = []
     for name in (*GUARDS, PROGRESS) if silent else GUARDS:
         if name in own:
             found.append(replace(own[name], name=name, over=0.0))
-        elif ask := next((ask for ask in asks if name in signals.names(ask.engine)), None):
-            signal = signals.find(ask.engine, name)
-            ask = replace(ask, signal=name, window=signal.window, quantile=None, at_most=None, reduce=None)
-            found.append(Input(name, ask, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+        elif query := next((query for query in queries if name in signals.names(query.engine)), None):
+            signal = signals.find(query.engine, name)
+            query = replace(query, signal=name, window=signal.window, quantile=None, at_most=None, reduce=None)
+            found.append(Input(name, query, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(found)
 
 
@@ -248,30 +248,32 @@ BY_POD = frozenset((*GUARDS, *COUNTED))  # signals that are told of each pod too
 
 def progress(activity_signals: tuple[Input, ...]) -> tuple[Input, ...]:
     """Give what the engine counts while it works: asked for once the load has not changed for long."""
-    running = next((item.ask for item in activity_signals if item.name == "running"), None)
-    if not isinstance(running, SignalAsk):
+    running = next((item.query for item in activity_signals if item.name == "running"), None)
+    if not isinstance(running, SignalQuery):
         return ()
     found = []
     for name in COUNTED:
         signal = signals.offered(running.engine, name)
         if signal is not None:
-            ask = replace(running, signal=name, window=signal.window)
-            found.append(Input(name, ask, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+            query = replace(running, signal=name, window=signal.window)
+            found.append(Input(name, query, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=True))
     return tuple(found)
 
 
 def _sees_no_work(inputs: Collection[Input]) -> bool:
     """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
-    asks = [item.ask for item in inputs]
-    return bool(asks) and all(isinstance(ask, SignalAsk) and ask.signal not in IN_FLIGHT_SIGNALS for ask in asks)
+    queries = [item.query for item in inputs]
+    return bool(queries) and all(
+        isinstance(query, SignalQuery) and query.signal not in IN_FLIGHT_SIGNALS for query in queries
+    )
 
 
-def _asks_of_engine(scope: MetricContext) -> list[SignalAsk]:
+def _queries_of_engine(scope: MetricContext) -> list[SignalQuery]:
     """What may be asked of the pods of the trigger's engine."""
     engine = str(scope.values.get("engine", scope.defaults.engine))
     fields = [Fields("", {"signal": name, "engine": engine}) for name in GUARDS if name in signals.names(engine)]
     found = [_signal(one, scope, None, "mean") for one in fields]
-    return [ask for _, ask, of_target in found if of_target]
+    return [query for _, query, of_target in found if of_target]
 
 
 _REPLICA_SIGNALS = {
@@ -282,12 +284,14 @@ _REPLICA_SIGNALS = {
 }
 
 
-def replica_asks(scope: MetricContext) -> dict[str, Ask]:
+def replica_queries(scope: MetricContext) -> dict[str, Query]:
     """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
     if scope.key.kind != "ScaledObject":
         return {}
     labels = (("namespace", scope.key.namespace), ("hpa", _hpa(scope.key)))
-    return {fact: SignalAsk(scope.endpoint, "kubernetes", signal, labels) for fact, signal in _REPLICA_SIGNALS.items()}
+    return {
+        fact: SignalQuery(scope.endpoint, "kubernetes", signal, labels) for fact, signal in _REPLICA_SIGNALS.items()
+    }
 
 
 def _hpa(key: WorkloadKey) -> str:

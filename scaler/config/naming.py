@@ -7,7 +7,7 @@ from typing import Literal
 from scaler.config.signals import Signal, find
 from scaler.model.errors import ConfigError
 from scaler.model.fields import show
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 
 PodPagesMeaning = Literal["sum", "same"]
 
@@ -50,15 +50,15 @@ class Naming:
         return exported if label == "namespace" != exported else self.labels.get(label, self.name(exported))
 
 
-def check(ask: SignalAsk) -> None:
-    """Refuse an ask for what the catalogue does not have.
+def check(query: SignalQuery) -> None:
+    """Refuse a query for what the catalogue does not have.
 
     Raises:
         ConfigError: no such engine, signal or label.
     """
-    signal = find(ask.engine, ask.signal)
-    for label, _ in ask.labels:
+    signal = find(query.engine, query.signal)
+    for label, _ in query.labels:
         if label not in signal.labels:
             raise ConfigError(
-                "signals", ask.signal, f"{ask.engine} has no label {show(label)}", ", ".join(signal.labels)
+                "signals", query.signal, f"{query.engine} has no label {show(label)}", ", ".join(signal.labels)
             )

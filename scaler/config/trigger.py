@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from scaler.model.errors import ConfigError, UnsupportedError
 from scaler.model.fields import show
-from scaler.model.measurement import Request, WorkloadKey
+from scaler.model.measurement import TriggerRef, WorkloadKey
 from scaler.model.objects import Scaled, same_trigger
 
 TRIGGER = "trigger"  # how messages name the place that is not a file
@@ -49,7 +49,7 @@ def _plain(named: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", named.lower())[:60].strip("-") or "llm-scaler"
 
 
-def parse_trigger(request: Request) -> Trigger:
+def parse_trigger(request: TriggerRef) -> Trigger:
     """Sort a trigger's metadata. A key with an empty value counts as not given.
 
     Raises:
@@ -88,7 +88,7 @@ def parse_trigger(request: Request) -> Trigger:
     return Trigger(WorkloadKey(request.namespace, request.name, kind, identity), formula, expression, given)
 
 
-def _bounded(request: Request) -> None:
+def _bounded(request: TriggerRef) -> None:
     if not _DNS_LABEL.fullmatch(request.namespace):
         raise ConfigError(TRIGGER, "namespace", f"{show(request.namespace)} is not a namespace", "a DNS label")
     if not _DNS_SUBDOMAIN.fullmatch(request.name):
@@ -106,7 +106,7 @@ def _bounded(request: Request) -> None:
         raise ConfigError(TRIGGER, "metadata", f"has {size(request)} characters", f"at most {MAX_METADATA_LENGTH}")
 
 
-def size(request: Request) -> int:
+def size(request: TriggerRef) -> int:
     """The characters of a request's metadata."""
     return sum(len(key) + len(value) for key, value in request.metadata)
 
@@ -116,7 +116,7 @@ def _digest(formula: str | None, expression: str | None, given: Mapping[str, str
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
 
 
-def refuse_by_value(request: Request, scaled: Scaled | None) -> None:
+def refuse_by_value(request: TriggerRef, scaled: Scaled | None) -> None:
     """Refuse a trigger whose metricType makes the HPA multiply our replicas by those that there are.
 
     Of a steady answer of 5 it makes 2 -> 4 -> 8 -> ... -> maxReplicaCount, since what we answer is a number of

@@ -10,16 +10,16 @@ from scaler.config.outputs import Member
 from scaler.config.schedule import Window
 from scaler.formula import Program
 from scaler.model.measurement import (
-    Ask,
+    CapacityQuery,
     Failure,
-    GpuAsk,
-    HistoryAsk,
+    HistoryProbe,
     Inputs,
-    Measured,
-    OwnPods,
+    Measurement,
+    Query,
     Reading,
-    Replicas,
-    SignalAsk,
+    SignalQuery,
+    TargetPods,
+    TargetStatus,
     WorkloadKey,
 )
 from scaler.model.objects import UNSEEN, TargetView
@@ -41,7 +41,7 @@ class WorkloadSpec:
     inputs: tuple[Input, ...]
     activity_signals: tuple[Input, ...]
     progress: tuple[Input, ...]  # what the engine counts while it works; asked for once the load has stood still
-    replicas: Mapping[str, Ask]  # current, ready, minimum, maximum of the scale target
+    replicas: Mapping[str, Query]  # current, ready, minimum, maximum of the scale target
     parameters: Mapping[str, float]
     policy_kind: str | None
     policy: PolicySpec | None
@@ -84,7 +84,9 @@ class WorkloadSpec:
     def endpoints(self) -> frozenset[str]:
         """Names of the endpoints it measures."""
         return frozenset(
-            item.ask.endpoint for item in (*self.inputs, *self.activity_signals) if not isinstance(item.ask, GpuAsk)
+            item.query.endpoint
+            for item in (*self.inputs, *self.activity_signals)
+            if not isinstance(item.query, CapacityQuery)
         )
 
     @property
@@ -96,7 +98,7 @@ class WorkloadSpec:
     @property
     def needs_gpus(self) -> bool:
         """Whether it matters what can be had."""
-        return self.capacity != "off" or any(isinstance(item.ask, GpuAsk) for item in self.inputs)
+        return self.capacity != "off" or any(isinstance(item.query, CapacityQuery) for item in self.inputs)
 
     def why_inactive(self, scope: Mapping[str, float | None]) -> str:
         """Why the activation is not true for these values, in words."""
@@ -106,62 +108,66 @@ class WorkloadSpec:
 
     def inputs_of(
         self,
-        answers: Mapping[Ask, Measured],
+        answers: Mapping[Query, Measurement],
         target: TargetView = UNSEEN,
     ) -> Inputs:
         """Sort one tick's measurements into what `decide` reads.
 
         Args:
-            answers: to all of `asks`.
+            answers: to all of `queries`.
             target: what the cluster says of the scale target at this time; of the past it says nothing.
         """
 
-        def said(ask: Ask | GpuAsk) -> Measured:
-            if isinstance(ask, GpuAsk):
-                return gpu_reading(ask, target)
-            return answers.get(ask, Failure("was not measured", 0.0))
+        def said(query: Query | CapacityQuery) -> Measurement:
+            if isinstance(query, CapacityQuery):
+                return gpu_reading(query, target)
+            return answers.get(query, Failure("was not measured", 0.0))
 
-        young = {endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryAsk(endpoint, self.hold_for)))}
-        known = _known({fact: _says(answers.get(ask)) for fact, ask in self.replicas.items()})
+        young = {
+            endpoint for endpoint in self.endpoints if not _says(answers.get(HistoryProbe(endpoint, self.hold_for)))
+        }
+        known = _known({fact: _says(answers.get(query)) for fact, query in self.replicas.items()})
         return Inputs(
-            readings={item.name: said(item.ask) for item in self.inputs},
-            activity_signals={item.name: said(item.ask) for item in self.activity_signals},
-            counted={item.name: said(item.ask) for item in self.progress if item.ask in answers},
-            replicas=status(target, known),
-            young=frozenset(young),
+            readings={item.name: said(item.query) for item in self.inputs},
+            activity_signals={item.name: said(item.query) for item in self.activity_signals},
+            counted={item.name: said(item.query) for item in self.progress if item.query in answers},
+            target_status=status(target, known),
+            recently_started=frozenset(young),
             target=target,
         )
 
-    def asks(self, *, counted: bool = False, suspicious: bool = False) -> frozenset[Ask]:
+    def queries(self, *, counted: bool = False, suspicious: bool = False) -> frozenset[Query]:
         """Return all that is asked of the sources in one tick.
 
         Args:
             counted: Kubernetes says how many replicas there are, so that no source has to.
             suspicious: the load stands still, so that the engine's own counters are asked for too.
         """
-        history = {HistoryAsk(endpoint, self.hold_for) for endpoint in self.endpoints}
+        history = {HistoryProbe(endpoint, self.hold_for) for endpoint in self.endpoints}
         items = (*self.inputs, *self.activity_signals, *(self.progress if suspicious else ()))
-        measured = {item.ask for item in items if not isinstance(item.ask, GpuAsk)}
+        measured = {item.query for item in items if not isinstance(item.query, CapacityQuery)}
         return frozenset(measured | (set() if counted else set(self.replicas.values())) | history)
 
-    def asks_of(self, own: OwnPods | None, *, counted: bool = False, suspicious: bool = False) -> dict[Ask, Ask]:
-        """Every ask, and what is asked in its place where the target's own pods are known."""
+    def queries_of(
+        self, own: TargetPods | None, *, counted: bool = False, suspicious: bool = False
+    ) -> dict[Query, Query]:
+        """Every query, and what is asked in its place where the target's own pods are known."""
         items = (*self.inputs, *self.activity_signals, *self.progress)
-        narrow = {item.ask for item in items if own and item.of_target}
+        narrow = {item.query for item in items if own and item.of_target}
         return {
-            ask: replace(ask, own=own) if ask in narrow and isinstance(ask, SignalAsk) else ask
-            for ask in self.asks(counted=counted, suspicious=suspicious)
+            query: replace(query, target_pods=own) if query in narrow and isinstance(query, SignalQuery) else query
+            for query in self.queries(counted=counted, suspicious=suspicious)
         }
 
 
-def _says(measured: Measured | None) -> float | None:
+def _says(measured: Measurement | None) -> float | None:
     return measured.value if isinstance(measured, Reading) else None
 
 
-def _known(counts: Mapping[str, float | None]) -> Replicas:
+def _known(counts: Mapping[str, float | None]) -> TargetStatus:
     """What the replica signals say of the scale target."""
     known = {fact: None if count is None else round(count) for fact, count in counts.items()}
     current, ready = known.get("current"), known.get("ready")
     starting = max(current - ready, 0) if current is not None and ready is not None else None
     source = "kube-state-metrics" if current is not None else ""
-    return Replicas(current, ready, starting, known.get("minimum"), known.get("maximum"), source)
+    return TargetStatus(current, ready, starting, known.get("minimum"), known.get("maximum"), source)

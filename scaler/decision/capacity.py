@@ -64,13 +64,13 @@ class Capacity:
 
 def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     """Reckon what can be had; None where nobody wants to know, or nobody has looked."""
-    available, known = inputs.target.available, inputs.replicas
+    available, known = inputs.target.available, inputs.target_status
     if mode == "off" or available is None:
         return None
     scaled = inputs.target.scaled
     bound = _placed(scaled) if scaled else None
     terms = (available.schedulable, available.provisionable, BoundedCount(bound, reason="its own pods are not known"))
-    doubt = known.doubt or next((_doubt(count) for count in terms if _doubt(count)), "")
+    doubt = known.stale_reason or next((_doubt(count) for count in terms if _doubt(count)), "")
     total = sum(count.most or 0 for count in terms)
     replicas = None if doubt else total
     since = [pod.since for pod in (scaled.pods if scaled else None) or () if pod.state == "pending" and pod.since]

@@ -55,12 +55,12 @@ def _minimum_answer(tick: Tick, *, certain: bool) -> int | None:
     """Return the least answer where not all is seen; of Jobs, none is started then, and none that runs is ended."""
     if tick.spec.for_jobs:
         return 0 if certain or tick.state.minimum_answer is not None else None
-    return largest(tick.state.minimum_answer, tick.inputs.replicas.current)
+    return largest(tick.state.minimum_answer, tick.inputs.target_status.current)
 
 
 def idle_time(tick: Tick, evaluation: Evaluation, *, resting: bool) -> Idle:
     """Say whether this tick was quiet, and for how long that has been so without a gap."""
-    state, activity_signals, known, now = tick.state, evaluation.activity_signals, tick.inputs.replicas, tick.now
+    state, activity_signals, known, now = tick.state, evaluation.activity_signals, tick.inputs.target_status, tick.now
     busy = [f"{fact.name} is {fact.value:g}" for fact in activity_signals if fact.value]
     if known.starting:
         busy.append(f"{known.starting} starting")
@@ -84,7 +84,7 @@ def replicas_to_say(spec: WorkloadSpec, confidence: Confidence, limited: int | N
 
 def active_or_not(tick: Tick, needed: bool, idle: Idle) -> bool | None:
     """Say active, inactive, or None for neither: the first rule that holds."""
-    state, known = tick.state, tick.inputs.replicas
+    state, known = tick.state, tick.inputs.target_status
     rules: tuple[tuple[bool, bool | None], ...] = (
         (needed, True),
         (idle.quiet and idle.seen >= idle.needed, False),

@@ -33,7 +33,7 @@ from scaler.decision.stalled import doubt
 from scaler.decision.starting import StartingReplicas, StartingState, starting_credit
 from scaler.decision.state import State, Tick, expire, last_after, windows_after
 from scaler.decision.wake import cannot_wake
-from scaler.model.measurement import Inputs, Replicas
+from scaler.model.measurement import Inputs, TargetStatus
 
 
 def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tuple[State, Decision]:
@@ -90,7 +90,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         uncertain_for=confidence.uncertain_for,
         before=tick.state.certain,
         minimum_answer=confidence.minimum_answer,
-        target_status=inputs.replicas,
+        target_status=inputs.target_status,
         final=confidence.final,
         scaled=inputs.target.scaled,
         capacity=room,
@@ -103,8 +103,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     )
     mixed = spec.member is not None and spec.member.mix is not None  # what it is told comes from the mix: together.py
     if spec.scale_down and not mixed:
-        counted = at_most(due, inputs.replicas), at_most(decision.replicas, inputs.replicas)
-        past = following(spec.scale_down, past, *counted, inputs.replicas.current, now)
+        counted = at_most(due, inputs.target_status), at_most(decision.replicas, inputs.target_status)
+        past = following(spec.scale_down, past, *counted, inputs.target_status.current, now)
     left = _state_after(tick, evaluation, confidence, decision, owed, past)
     if mixed:  # what it would need if it carried all alone was never answered
         left = replace(left, minimum_answer=tick.state.minimum_answer)
@@ -142,17 +142,17 @@ def _state_after(
 
 def _slow(tick: Tick, past: Past, confidence: Confidence) -> Pace | None:
     """Say how far a certain answer may fall; an uncertain one does not fall, and of Jobs none is kept."""
-    spec, known, now = tick.spec, tick.inputs.replicas, tick.now
+    spec, known, now = tick.spec, tick.inputs.target_status, tick.now
     if spec.scale_down is None or spec.for_jobs or not confidence.memory_complete:
         return None
     since = now if confidence.complete_since is None else confidence.complete_since
-    current = None if known.doubt else known.current
+    current = None if known.stale_reason else known.current
     return pace(
         spec.scale_down, past, at_most(confidence.minimum_answer, known), current, now - since + spec.interval, now
     )
 
 
-def at_most(count: int | None, known: Replicas) -> int | None:
+def at_most(count: int | None, known: TargetStatus) -> int | None:
     """Count no more than maxReplicaCount, where it is known: what there never was cannot be let go."""
     return count if count is None or known.maximum is None else min(count, max(known.maximum, known.current or 0))
 

@@ -11,7 +11,7 @@ from scaler.decision.reason import sentence
 from scaler.decision.schedule import Scheduled
 from scaler.decision.starting import StartingReplicas
 from scaler.model.errors import NoAnswer
-from scaler.model.measurement import Replicas, WorkloadKey
+from scaler.model.measurement import TargetStatus, WorkloadKey
 from scaler.model.objects import Scaled
 
 Certainty = Literal["certain", "raising", "held", "unknown"]
@@ -117,7 +117,7 @@ class Decision:
     uncertain_for: float  # seconds since the last certain answer
     before: Answer | None  # the newest certain answer before this one
     minimum_answer: int | None  # the least that may be said on uncertain grounds
-    target_status: Replicas
+    target_status: TargetStatus
     final: bool = False  # the configuration is at fault: no holding
     scaled: Scaled | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had

@@ -20,7 +20,7 @@ from scaler.decision.state import Tick
 from scaler.decision.wake import doubted
 from scaler.formula import Program
 from scaler.model.errors import EvaluationError
-from scaler.model.measurement import Replicas, replicas_for
+from scaler.model.measurement import TargetStatus, replicas_for
 from scaler.policy.outcome import PolicyInput, PolicyResult
 
 MAX_REPLICAS = 1_000_000  # more is a fault of the formula, not a wish
@@ -53,7 +53,7 @@ def evaluate(tick: Tick, took: float | None) -> Evaluation:
     standing = follow(state.standing, activity_signals, inputs.activity_signals, inputs.counted, now)
     facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), activity_signals, inputs)
     stand_ins = _stand_ins(spec, facts)
-    scope = {**_scope(spec, facts, inputs.replicas), **stand_ins}
+    scope = {**_scope(spec, facts, inputs.target_status), **stand_ins}
     problems = problems_of(spec, facts)
     value = _evaluate(spec.program, scope, problems)
     counted = spec.counted
@@ -79,11 +79,11 @@ def problems_of(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> list[str]:
     concerned: dict[str, dict[object, str]] = {}  # problem -> what is asked for -> the input's name
     for item, fact in zip(spec.inputs, facts, strict=True):
         if fact.problem:
-            concerned.setdefault(fact.problem, {}).setdefault(item.ask, fact.name)
+            concerned.setdefault(fact.problem, {}).setdefault(item.query, fact.name)
     return [f"{', '.join(names.values())}: {problem}" for problem, names in concerned.items()]
 
 
-def _scope(spec: WorkloadSpec, facts: tuple[InputValue, ...], known: Replicas) -> Mapping[str, float | None]:
+def _scope(spec: WorkloadSpec, facts: tuple[InputValue, ...], known: TargetStatus) -> Mapping[str, float | None]:
     """Map every name that a formula may use to its value."""
     counts = (known.current, known.ready, known.starting, known.minimum, known.maximum)
     target = {name: None if count is None else float(count) for name, count in zip(TARGET_NAMES, counts, strict=True)}
@@ -135,7 +135,7 @@ def _seen(
     took: float | None,
 ) -> PolicyInput | None:
     """Put together what the policy is told of this tick; None where some of it is not known, which is a problem."""
-    spec, known, algorithm = tick.spec, tick.inputs.replicas, tick.spec.algorithm
+    spec, known, algorithm = tick.spec, tick.inputs.target_status, tick.spec.algorithm
     if value is None:
         return None
     if value < 0 and not (algorithm and algorithm.jobs):
@@ -163,7 +163,7 @@ def _seen(
         inactive=inactive,
         metrics=metrics,
         scaled=tick.inputs.target.scaled,
-        doubt=known.doubt,
+        doubt=known.stale_reason,
         current=known.current,
         ready=known.ready,
         maximum=known.maximum,

@@ -52,7 +52,7 @@ from scaler.formula import Program, Step
 from scaler.model.availability import BoundedCount
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
 from scaler.model.fields import seconds
-from scaler.model.measurement import Ask, GpuAsk, QueryAsk, SignalAsk
+from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, SignalQuery
 from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled
 
 NAMED = 3  # Jobs that are named
@@ -81,9 +81,9 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         answered_replicas=decision.replicas,
         active=decision.active,
         reason=decision.reason,
-        inputs=tuple(_fact(fact, item.ask) for fact, item in zip(decision.input_values, spec.inputs, strict=True)),
+        inputs=tuple(_fact(fact, item.query) for fact, item in zip(decision.input_values, spec.inputs, strict=True)),
         activity_signals=tuple(
-            _fact(fact, item.ask) for fact, item in zip(decision.activity_signals, spec.activity_signals, strict=True)
+            _fact(fact, item.query) for fact, item in zip(decision.activity_signals, spec.activity_signals, strict=True)
         ),
         parameters=dict(spec.parameters),
         value=None if decision.rests_on_nothing else decision.value,
@@ -125,7 +125,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
             maximum=known.maximum,
             pending=known.pending,
             source=known.source,
-            doubt=known.doubt,
+            doubt=known.stale_reason,
         ),
         kubernetes=_kubernetes(decision.scaled, decision.at),
         unknown=dict(unknown or {}),
@@ -161,7 +161,7 @@ def _group(decision: Decision) -> GroupRow | None:
     return GroupRow(group.name, member.output, tuple(ratios), member.order, tuple(rows), group.reasons, group.mix)
 
 
-def _fact(fact: InputValue, ask: Ask | GpuAsk) -> InputRow:
+def _fact(fact: InputValue, query: Query | CapacityQuery) -> InputRow:
     return InputRow(
         name=fact.name,
         value=fact.measured,
@@ -173,27 +173,27 @@ def _fact(fact: InputValue, ask: Ask | GpuAsk) -> InputRow:
         age=fact.age,
         answered=fact.answered,
         expected=fact.expected,
-        ask=_ask(ask),
-        looked_for=_names(ask) if fact.substituted and fact.problem else (),
-        source=own_query(fact.source, ask),
+        measures=_in_short(query),
+        looked_for=_names(query) if fact.substituted and fact.problem else (),
+        source=own_query(fact.source, query),
     )
 
 
-def _ask(ask: Ask | GpuAsk) -> str:
+def _in_short(query: Query | CapacityQuery) -> str:
     """Name a query in a few words."""
-    if isinstance(ask, SignalAsk):
-        pods = (("pods", ask.pods),) if ask.pods is not None else ()
-        where = ", ".join(f"{name}={value}" for name, value in (*ask.labels, *pods))
-        past = f", {ask.reduce} over {seconds(ask.window)}" if ask.reduce and ask.window else ""
-        return f"{ask.engine} {ask.signal} of {where}{past}"
-    if isinstance(ask, GpuAsk):
-        return f"gpus: {ask.count.replace('_', ' ')}"
-    return ask.text if isinstance(ask, QueryAsk) else type(ask).__name__
+    if isinstance(query, SignalQuery):
+        pods = (("pods", query.pods),) if query.pods is not None else ()
+        where = ", ".join(f"{name}={value}" for name, value in (*query.labels, *pods))
+        past = f", {query.reduce} over {seconds(query.window)}" if query.reduce and query.window else ""
+        return f"{query.engine} {query.signal} of {where}{past}"
+    if isinstance(query, CapacityQuery):
+        return f"gpus: {query.count.replace('_', ' ')}"
+    return query.text if isinstance(query, PromqlQuery) else type(query).__name__
 
 
-def _names(ask: Ask | GpuAsk) -> tuple[str, ...]:
+def _names(query: Query | CapacityQuery) -> tuple[str, ...]:
     """List the names under which a signal is looked for, and the versions that have them."""
-    metrics = find(ask.engine, ask.signal).metrics if isinstance(ask, SignalAsk) else ()
+    metrics = find(query.engine, query.signal).metrics if isinstance(query, SignalQuery) else ()
     return tuple(f"{metric.name} ({metric.versions})" for metric in metrics if not metric.respelled)
 
 
@@ -206,8 +206,8 @@ def _blind(decision: Decision) -> bool:
     )
     somebody = decision.target_status.current != 0  # could hold a request, so that no series is no sight
     return all(
-        isinstance(item.ask, SignalAsk)
-        and (item.ask.signal not in IN_FLIGHT_SIGNALS or (fact.substituted and somebody))
+        isinstance(item.query, SignalQuery)
+        and (item.query.signal not in IN_FLIGHT_SIGNALS or (fact.substituted and somebody))
         for fact, item in read
     )
 

@@ -45,7 +45,7 @@ class InputRow:
     age: float | None  # seconds
     answered: int | None  # pods
     expected: int | None
-    ask: str  # in a few words
+    measures: str  # in a few words
     looked_for: tuple[str, ...]  # names of the metric, by version
     source: str  # the very query
 

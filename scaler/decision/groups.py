@@ -23,9 +23,9 @@ from scaler.decision.members import Part, Whole, all_of
 from scaler.decision.mix import InMix
 from scaler.decision.ratios import InRatio
 from scaler.model.fields import seconds
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
-Decided = Mapping[Request, Decision]
+Decided = Mapping[TriggerRef, Decision]
 SHOWN = 4  # reasons in the sentence of a decision; `explain` has all
 
 
@@ -43,16 +43,16 @@ def decide_groups(decided: Decided) -> Decided:
     Returns:
         What each is told, with its group.
     """
-    groups: dict[tuple[str, str, str], dict[Request, Decision]] = {}
+    groups: dict[tuple[str, str, str], dict[TriggerRef, Decision]] = {}
     for request, decision in decided.items():
         groups.setdefault(group_of(decision.spec), {})[request] = decision
-    told: dict[Request, Decision] = {}
+    told: dict[TriggerRef, Decision] = {}
     for members in groups.values():
         told |= _decide_group(members)
     return told
 
 
-def _decide_group(members: Decided) -> dict[Request, Decision]:
+def _decide_group(members: Decided) -> dict[TriggerRef, Decision]:
     newest = max(decision.at for decision in members.values())
     parts = {request: Part.of(decision, newest) for request, decision in members.items()}
     first = next(iter(parts.values())).member

@@ -19,7 +19,7 @@ from scaler.config.metrics import Input
 from scaler.config.signals import find
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
-from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, Replicas, SignalAsk
+from scaler.model.measurement import CapacityQuery, Inputs, Measurement, Reading, SignalQuery, TargetStatus
 
 
 def doubt_unmeasured(
@@ -33,7 +33,7 @@ def doubt_unmeasured(
         activity_signals: what is read beside them.
         inputs: all that the tick was told.
     """
-    if inputs.replicas.current == 0:
+    if inputs.target_status.current == 0:
         return facts
     items = (*spec.inputs, *spec.activity_signals)
     pairs = zip(items, (*facts, *activity_signals), strict=True)
@@ -46,43 +46,50 @@ def doubt_unmeasured(
         if place_seen or not _stands_in(spec, item, fact, guarded=bool(inputs.activity_signals)):
             doubted.append(fact)
         else:
-            doubted.append(_doubted(item, fact, inputs.readings.get(item.name), inputs.replicas, anything=anything))
+            doubted.append(
+                _doubted(item, fact, inputs.readings.get(item.name), inputs.target_status, anything=anything)
+            )
     return tuple(doubted)
 
 
 def _is_measured(item: Input, fact: InputValue) -> bool:
     """Tell whether a source said so just now; how many GPUs are free shows nothing of a load."""
-    return fact.newest is not None and not fact.substituted and not isinstance(item.ask, GpuAsk)
+    return fact.newest is not None and not fact.substituted and not isinstance(item.query, CapacityQuery)
 
 
 def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bool) -> bool:
     """Tell whether something stands in for the input: not its last value, nor where none is without requests."""
     declared = item.on_missing not in {"error", "last"} or item.optional or item.name in spec.program.nilable
-    if not isinstance(item.ask, SignalAsk) or not fact.substituted or fact.problem or not declared:
+    if not isinstance(item.query, SignalQuery) or not fact.substituted or fact.problem or not declared:
         return False
-    signal = find(item.ask.engine, item.ask.signal)
+    signal = find(item.query.engine, item.query.signal)
     return guarded or not (signal.takes_quantile or signal.per)
 
 
 def _doubted(
-    item: Input, fact: InputValue, measured: Measured | None, replicas: Replicas, *, anything: bool
+    item: Input, fact: InputValue, measured: Measurement | None, replicas: TargetStatus, *, anything: bool
 ) -> InputValue:
     """Give one input a problem, where nothing shows that the right place was asked."""
     if item.of_target and (there := _that_may_hold_load(replicas)):
         else_ = "nothing else of its pods was measured" if anything else "nothing else was measured"
         return replace(fact, problem=f"no series, and {else_}, though {there}: that is not 0")
-    if not anything and isinstance(item.ask, SignalAsk) and isinstance(measured, Reading) and measured.shown is False:
-        gone = f"{item.ask.endpoint} has no series of {item.ask.engine} of any model, and nothing else was measured"
+    if (
+        not anything
+        and isinstance(item.query, SignalQuery)
+        and isinstance(measured, Reading)
+        and measured.shown is False
+    ):
+        gone = f"{item.query.endpoint} has no series of {item.query.engine} of any model, and nothing else was measured"
         return replace(fact, problem=f"{gone}: that is not 0")
     return fact
 
 
-def _that_may_hold_load(replicas: Replicas) -> str:
+def _that_may_hold_load(replicas: TargetStatus) -> str:
     """Say which replicas there are that may hold load; empty where there are none, or nobody knows."""
     if replicas.ready:
         return "1 replica is ready" if replicas.ready == 1 else f"{replicas.ready} replicas are ready"
-    if replicas.serving:
-        return "1 replica was ready" if replicas.serving == 1 else f"{replicas.serving} replicas were ready"
+    if replicas.ever_ready:
+        return "1 replica was ready" if replicas.ever_ready == 1 else f"{replicas.ever_ready} replicas were ready"
     if replicas.ready is None and replicas.current:
         return "there is 1 replica" if replicas.current == 1 else f"there are {replicas.current} replicas"
     return ""

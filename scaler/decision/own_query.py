@@ -7,17 +7,17 @@ default: sum by (namespace) (x{namespace="red",model="a"})               as red 
 import re
 
 from scaler.config.promql import quote, quote_regex
-from scaler.model.measurement import Ask, GpuAsk, SignalAsk
+from scaler.model.measurement import CapacityQuery, Query, SignalQuery
 
 _LIST = re.compile(r'([a-zA-Z_]\w*)=~"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _TOKEN = re.compile(r"\\\\(?:\\.|.)|\\.|.", re.DOTALL)  # of an expression in quotes: an escaped letter, or a letter
 
 
-def own_query(source: str, ask: Ask | GpuAsk) -> str:
-    """Return an endpoint and query as far as they are about one ask; in Prometheus it gives this one's rows alone."""
-    if not isinstance(ask, SignalAsk):
+def own_query(source: str, query: Query | CapacityQuery) -> str:
+    """Return an endpoint and query as far as they are about one query; in Prometheus it gives this one's rows alone."""
+    if not isinstance(query, SignalQuery):
         return source
-    own = {quote(quote_regex(value))[1:-1]: value for _, value in ask.labels}
+    own = {quote(quote_regex(value))[1:-1]: value for _, value in query.labels}
 
     def narrowed(matcher: re.Match[str]) -> str:
         label, listed = matcher[1], _alternatives(matcher[2])

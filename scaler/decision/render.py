@@ -107,8 +107,8 @@ def _titled(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _only_guards(explained: Explanation) -> list[InputRow]:
-    shown = {fact.ask for fact in explained.inputs}
-    return [fact for fact in explained.activity_signals if fact.ask not in shown]
+    shown = {fact.measures for fact in explained.inputs}
+    return [fact for fact in explained.activity_signals if fact.measures not in shown]
 
 
 def _fact_lines(fact: InputRow, queries: bool) -> list[str]:
@@ -121,7 +121,7 @@ def _fact_lines(fact: InputRow, queries: bool) -> list[str]:
         notes.append(f"from {fact.answered}{of} pods")
     value = "-" if fact.value is None else number_text(fact.value)
     first = f"{fact.name:<22} {value:>10} {fact.unit}".rstrip()
-    lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact.ask}"[:WIDTH]]
+    lines = [f"{first}   {', '.join(notes)}".rstrip(), f"  {fact.measures}"[:WIDTH]]
     lines += [f"  looked for {name}" for name in fact.looked_for]
     if queries and fact.source:
         lines.append(f"  {' '.join(fact.source.split())}")

@@ -15,10 +15,10 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
 from scaler.decision.state import Tick, largest
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, Replicas, SignalAsk
+from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Reading, SignalQuery, TargetStatus
 
 
-def resolve_input(tick: Tick, item: Input, measured: Measured | None) -> InputValue:
+def resolve_input(tick: Tick, item: Input, measured: Measurement | None) -> InputValue:
     """Turn what a source said about one input into the number the formula gets."""
     if measured is None:
         measured = Failure("was not measured", tick.now)
@@ -35,7 +35,7 @@ def resolve_input(tick: Tick, item: Input, measured: Measured | None) -> InputVa
     return replace(fact, value=reduced, rule=rule if values else fact.rule)
 
 
-def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Measured) -> InputValue:
+def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Measurement) -> InputValue:
     """Let the formula do without an optional input, but not so soon after it was there that it would lower an answer.
 
     For `holdFor` after its last whole value that value stands in, or the part of it that is measured. Where its source
@@ -52,12 +52,13 @@ def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Mea
     fresh = now - begun + spec.interval <= spec.hold_for
     failed = isinstance(measured, Failure)
     if lately and fact.newest is None:
-        unknown = isinstance(measured, Failure) or bool(measured.partial)  # and not: there is none, by who answers
+        # A complete reading without a value is an answer too: there is no such series.
+        unknown = isinstance(measured, Failure) or bool(measured.incomplete_reason)
         stands_in = f"the last value, {seconds(now - at)} old"
         problem = f"{fact.problem}; {stands_in}, stands in" if unknown else ""
         newest = None if unknown else last
         return replace(fact, value=last, newest=newest, problem=problem, rule=stands_in, substituted=True, final=False)
-    if lately or (fresh and failed and not fact.final and tick.inputs.replicas.current):
+    if lately or (fresh and failed and not fact.final and tick.inputs.target_status.current):
         return fact
     if fact.newest is not None:
         return replace(fact, problem="", rule=fact.problem)
@@ -65,17 +66,17 @@ def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Mea
     return replace(fact, value=None, newest=None, problem="", rule=rule, substituted=True, final=False)
 
 
-def _newest(tick: Tick, item: Input, measured: Measured) -> InputValue:
+def _newest(tick: Tick, item: Input, measured: Measurement) -> InputValue:
     """Return what was measured just now, or why it is not certain."""
     if isinstance(measured, Failure):
         return InputValue(
-            item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.final
+            item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.config_error
         )
     fact = InputValue(
         item.name,
         measured.value,
         measured.value,
-        rule=measured.note,
+        rule=measured.caveat,
         age=measured.age,
         answered=measured.answered,
         expected=measured.expected,
@@ -84,7 +85,7 @@ def _newest(tick: Tick, item: Input, measured: Measured) -> InputValue:
     )
     if measured.value is None:
         fact = _missing(tick, item, fact, measured)
-        told = f"{fact.problem}: {measured.instead}" if fact.problem and measured.instead else fact.problem
+        told = f"{fact.problem}: {measured.found_instead}" if fact.problem and measured.found_instead else fact.problem
         return replace(fact, problem=told)
     if not abs(measured.value) <= MAX_VALUE:
         return replace(fact, value=None, newest=None, problem=f"came to {measured.value:g}, which is no load")
@@ -94,27 +95,27 @@ def _newest(tick: Tick, item: Input, measured: Measured) -> InputValue:
 
 def _incomplete(tick: Tick, item: Input, reading: Reading) -> str:
     """Say why a value may be too low or too old, or return an empty text."""
-    if reading.partial:
-        return reading.partial
-    if item.of_target and tick.inputs.replicas.doubt:
-        return tick.inputs.replicas.doubt
+    if reading.incomplete_reason:
+        return reading.incomplete_reason
+    if item.of_target and tick.inputs.target_status.stale_reason:
+        return tick.inputs.target_status.stale_reason
     if reading.answered is not None:
-        expected = largest(reading.expected, tick.inputs.replicas.ready if item.of_target else None)
+        expected = largest(reading.expected, tick.inputs.target_status.ready if item.of_target else None)
         if expected is not None and reading.answered < expected:
             return f"{reading.answered} of {expected} pods answered"
-    return _young(tick.spec, item) if item.ask.endpoint in tick.inputs.young else ""
+    return _young(tick.spec, item) if item.query.endpoint in tick.inputs.recently_started else ""
 
 
 def _young(spec: WorkloadSpec, item: Input) -> str:
-    return f"{item.ask.endpoint} holds no data older than {seconds(spec.hold_for)} yet"
+    return f"{item.query.endpoint} holds no data older than {seconds(spec.hold_for)} yet"
 
 
 def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> InputValue:
     """Resolve an input of which a source answered that there is no such series."""
-    partial = reading.partial
-    young = item.ask.endpoint in tick.inputs.young
+    partial = reading.incomplete_reason
+    young = item.query.endpoint in tick.inputs.recently_started
     fact = replace(fact, substituted=True)
-    nobody = no_serving_pods(tick.inputs.replicas) if item.of_target else ""
+    nobody = no_serving_pods(tick.inputs.target_status) if item.of_target else ""
     if nobody and item.at_zero is not None:
         return replace(fact, value=item.at_zero, newest=item.at_zero, rule=f"{nobody}, so nothing is there to measure")
     if partial:
@@ -138,19 +139,19 @@ def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> Inp
 
 def _absent(item: Input, reading: Reading) -> str:
     """Say that there is no series; of a gateway's also what else of it there is."""
-    if reading.shown is None or not isinstance(item.ask, SignalAsk):
+    if reading.shown is None or not isinstance(item.query, SignalQuery):
         return "no series"
-    engine, endpoint = item.ask.engine, item.ask.endpoint
+    engine, endpoint = item.query.engine, item.query.endpoint
     return f"no series, but others of {engine}" if reading.shown else f"nothing of {engine} is to be seen in {endpoint}"
 
 
-def no_serving_pods(known: Replicas) -> str:
+def no_serving_pods(known: TargetStatus) -> str:
     """Say why no pod of the target can hold load, or return an empty text.
 
     A pod that was ready once and is not now may still hold some: what it does not say is not zero.
     """
-    if known.doubt or known.serving:
+    if known.stale_reason or known.ever_ready:
         return ""
     if known.current == 0:
         return "0 replicas"
-    return "no pod is ready yet" if known.serving == 0 else ""
+    return "no pod is ready yet" if known.ever_ready == 0 else ""

@@ -20,7 +20,7 @@ from scaler.config.signals import offered
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
 from scaler.model.fields import seconds
-from scaler.model.measurement import Measured, Reading, SignalAsk
+from scaler.model.measurement import Measurement, Reading, SignalQuery
 
 SUSPICIOUS = 60.0  # seconds without a change after which the engine's counters are asked for too
 TOO_LONG = 300.0  # seconds without a token, of an engine that counts them at every step
@@ -60,8 +60,8 @@ class Standing:
 def follow(
     before: Standing | None,
     activity_signals: tuple[InputValue, ...],
-    watched: Mapping[str, Measured],
-    counted: Mapping[str, Measured],
+    watched: Mapping[str, Measurement],
+    counted: Mapping[str, Measurement],
     now: float,
 ) -> Standing | None:
     """Go on from the last tick.
@@ -90,7 +90,7 @@ def _of_all(activity_signals: tuple[InputValue, ...]) -> Loads:
     return {"": load}
 
 
-def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Measured]) -> Loads:
+def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Measurement]) -> Loads:
     """Return the load of each pod of which all is known; nothing where pods are not told apart."""
     read = [watched.get(fact.name) for fact in activity_signals]
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
@@ -102,17 +102,17 @@ def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Meas
     return loads
 
 
-def _counts(counted: Mapping[str, Measured], pod: str) -> tuple[float | None, ...]:
+def _counts(counted: Mapping[str, Measurement], pod: str) -> tuple[float | None, ...]:
     """Return each counter of one pod, per second; None where that is not known."""
     return tuple(_count(one, pod) for one in counted.values())
 
 
-def _count(measured: Measured, pod: str) -> float | None:
+def _count(measured: Measurement, pod: str) -> float | None:
     if not isinstance(measured, Reading):
         return None
     if pod:
         return dict(measured.by_pod).get(pod)
-    return None if measured.partial and not measured.value else measured.value
+    return None if measured.incomplete_reason and not measured.value else measured.value
 
 
 def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | None, ...], now: float) -> Still:
@@ -148,7 +148,7 @@ def _shown(pod: str, still: Still, names: list[str]) -> str:
 
 def patience(spec: WorkloadSpec) -> float:
     """Return the seconds for which any request of the workload's engine may go without a counted token."""
-    asks = [item.ask for item in spec.progress if isinstance(item.ask, SignalAsk)]
-    signals = [offered(ask.engine, ask.signal) for ask in asks]
+    queries = [item.query for item in spec.progress if isinstance(item.query, SignalQuery)]
+    signals = [offered(query.engine, query.signal) for query in queries]
     at_every_step = any(signal is not None and signal.per_step for signal in signals)
     return TOO_LONG if at_every_step else MUCH_TOO_LONG

@@ -95,15 +95,15 @@ def starting_credit(
     Returns:
         What the next tick needs, and the account; None where the pods are not known.
     """
-    known, pods = inputs.replicas, inputs.target.pods
-    if not limit or pods is None or known.current is None or known.doubt:
+    known, pods = inputs.target_status, inputs.target.pods
+    if not limit or pods is None or known.current is None or known.stale_reason:
         return None, None
     took = learnt(pods, limit)
     most = limit if took is None else min(limit, max(OVERDUE_FACTOR * took, OVERDUE_MIN))
     if room and room.replicas is not None and known.current > room.replicas:
         return StartingState(now, since=now), StartingReplicas(0, 0.0, 0, took, most, 0.0, known.current)
     before = before or StartingState(now)
-    missing = max(known.current - (known.serving or 0), 0)  # the others replace pods that still serve
+    missing = max(known.current - (known.ever_ready or 0), 0)  # the others replace pods that still serve
     made = [pod.since for pod in pods if pod.state in {"starting", "pending"} and pod.since is not None]
     ages = sorted(max(now - max(since, before.since), 0.0) for since in made)[:missing]
     young = [age for age in ages if age <= most]

@@ -20,9 +20,9 @@ from scaler.decision.decision import Answer, Decision
 from scaler.decision.groups import decide_groups, group_of
 from scaler.decision.pace import Past, following
 from scaler.decision.state import State
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
-Decided = Mapping[Request, Decision]
+Decided = Mapping[TriggerRef, Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ def _circles(steps: Sequence[Step], spec: WorkloadSpec) -> set[tuple[str, Hashab
     return {(step.name, step.circle(spec)) for step in steps if step.concerns(spec)}
 
 
-def touched(steps: Sequence[Step], new: Collection[Request], specs: Mapping[Request, WorkloadSpec]) -> set[Request]:
+def touched(
+    steps: Sequence[Step], new: Collection[TriggerRef], specs: Mapping[TriggerRef, WorkloadSpec]
+) -> set[TriggerRef]:
     """Return who has to be decided anew: the new ones, and whoever shares a circle with one who has to be.
 
     Args:

@@ -16,7 +16,7 @@ from scaler.config.metrics import Input
 from scaler.config.signals import Signal, offered
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
-from scaler.model.measurement import GpuAsk, Inputs, Measured, Reading, SignalAsk
+from scaler.model.measurement import CapacityQuery, Inputs, Measurement, Reading, SignalQuery
 
 ITS_OWN = (
     "all that it reads is of its own pods, and there are none: read what waits at a gateway (queued, in_flight), or is "
@@ -29,7 +29,7 @@ def cannot_wake(spec: WorkloadSpec, inputs: Inputs) -> str:
 
     Another trigger of the same object may wake it, and a minimum above 0 keeps it awake; with either nothing is said.
     """
-    asleep = inputs.replicas.current == 0 and not spec.for_jobs
+    asleep = inputs.target_status.current == 0 and not spec.for_jobs
     scaled = inputs.target.scaled
     others = scaled is not None and (bool(scaled.others) or scaled.minimum > 0)
     if not asleep or others:
@@ -59,11 +59,11 @@ def _with_reason(fact: InputValue, reason: str | None) -> InputValue:
     return replace(fact, problem=f"{fact.problem}: {reason}" if fact.problem else reason)
 
 
-def _cannot(item: Input, measured: Measured | None) -> str | None:
+def _cannot(item: Input, measured: Measurement | None) -> str | None:
     """Say why one input can never wake it: None where it may, empty where it is its own pods' or a count of GPUs."""
-    if item.of_target or isinstance(item.ask, GpuAsk):
+    if item.of_target or isinstance(item.query, CapacityQuery):
         return ""
-    signal = offered(item.ask.engine, item.ask.signal) if isinstance(item.ask, SignalAsk) else None
+    signal = offered(item.query.engine, item.query.signal) if isinstance(item.query, SignalQuery) else None
     if signal is None or signal.scope != "gateway" or not isinstance(measured, Reading) or measured.value:
         return None
     if signal.withdrawn:
@@ -72,5 +72,5 @@ def _cannot(item: Input, measured: Measured | None) -> str | None:
 
 
 def _unseen(signal: Signal, item: Input) -> str:
-    seen = f"{item.ask.endpoint} has no series of {signal.engine} that says so of any model"
+    seen = f"{item.query.endpoint} has no series of {signal.engine} that says so of any model"
     return f"{seen}: {signal.without}" if signal.without else f"{seen}, so nothing there can wake it"

@@ -15,7 +15,7 @@ from scaler.engine.limits import Limits
 from scaler.engine.schedule import Batch
 from scaler.engine.workload import Answers, fault
 from scaler.model.fields import seconds
-from scaler.model.measurement import Ask, Failure, Source
+from scaler.model.measurement import Failure, Query, Source
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +49,20 @@ class Collector:
         self._stuck = dict.fromkeys(sources, 0)  # threads of an endpoint that have not come back
         self._closed = False
 
-    async def fetch(self, batch: Batch, asks: Mapping[Ask, str], now: float) -> Answers:
+    async def fetch(self, batch: Batch, queries: Mapping[Query, str], now: float) -> Answers:
         """Ask one endpoint.
 
         Args:
             batch: the endpoint, and the grid times.
-            asks: and the namespace of who came first.
+            queries: and the namespace of who came first.
             now: when the tick began.
 
         Returns:
-            For every ask a measurement for each time.
+            For every query a measurement for each time.
         """
-        answers = await self._answers(batch.endpoint, asks, [at - self._limits.evaluation_delay for at in batch.times])
+        answers = await self._answers(
+            batch.endpoint, queries, [at - self._limits.evaluation_delay for at in batch.times]
+        )
         stats = self.stats[batch.endpoint]
         stats.seconds += max(self._clock() - now, 0.0)
         failed = sum(isinstance(measured[-1], Failure) for measured in answers.values())
@@ -73,26 +75,26 @@ class Collector:
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _answers(self, endpoint: str, asks: Mapping[Ask, str], times: list[float]) -> Answers:
+    async def _answers(self, endpoint: str, queries: Mapping[Query, str], times: list[float]) -> Answers:
         if self._stuck[endpoint] >= MAX_STUCK:
-            return _failed(asks, times, f"{endpoint} has not come back since an earlier question")
+            return _failed(queries, times, f"{endpoint} has not come back since an earlier question")
         loop = asyncio.get_running_loop()
         source, closed = self._sources[endpoint], lambda: self._closed
-        future = loop.run_in_executor(self._threads, fetch, source, endpoint, asks, times, closed)
+        future = loop.run_in_executor(self._threads, fetch, source, endpoint, queries, times, closed)
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._limits.patience)
         except TimeoutError:
             self._stuck[endpoint] += 1
             future.add_done_callback(lambda _done: self._unstick(endpoint))
-            return _failed(asks, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
+            return _failed(queries, times, f"{endpoint} did not come back within {seconds(self._limits.patience)}")
         except Exception as error:  # no measurements at all
             logger.exception("a source raised", extra={"endpoint": endpoint})
-            return _failed(asks, times, fault(f"{endpoint} gave no answer that can be read", error))
+            return _failed(queries, times, fault(f"{endpoint} gave no answer that can be read", error))
 
     def _unstick(self, endpoint: str) -> None:
         self._stuck[endpoint] -= 1
 
 
-def _failed(asks: Collection[Ask], times: Collection[float], reason: str) -> Answers:
+def _failed(queries: Collection[Query], times: Collection[float], reason: str) -> Answers:
     failures = [Failure(reason, time) for time in times]
-    return dict.fromkeys(asks, failures)
+    return dict.fromkeys(queries, failures)

@@ -32,7 +32,7 @@ from scaler.engine.schedule import Batch, Schedule, nothing_new
 from scaler.engine.workload import Answers, Workload, fault
 from scaler.model.errors import NoAnswer
 from scaler.model.fields import seconds
-from scaler.model.measurement import Ask, Request, Source, WorkloadKey
+from scaler.model.measurement import Query, Source, TriggerRef, WorkloadKey
 from scaler.model.objects import Cluster
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ REST = 3.0  # so many times as long as beginning a tick took, nothing begins, so
 LONGEST_REST = 0.25  # seconds; also what lies between two looks at a crowd: few large questions are sooner answered
 
 Groups = dict[tuple[Batch, ...], list[Workload]]
-Questions = dict[Batch, dict[Ask, str]]  # and the namespace of who came first, who is asked about first
+Questions = dict[Batch, dict[Query, str]]  # and the namespace of who came first, who is asked about first
 
 
 class Engine:
@@ -91,7 +91,7 @@ class Engine:
         """Wait until a call of a namespace may be answered: at once, unless many come at a time."""
         await self._admission.call(namespace)
 
-    async def read(self, request: Request) -> Decision:
+    async def read(self, request: TriggerRef) -> Decision:
         """Return the newest decision, which has an answer.
 
         Raises:
@@ -121,7 +121,7 @@ class Engine:
         decision.answer_or_error()
         return decision
 
-    async def changes(self, request: Request) -> AsyncIterator[Decision]:
+    async def changes(self, request: TriggerRef) -> AsyncIterator[Decision]:
         """Yield the newest decision as soon as there is one, then every later one, until the engine closes.
 
         Raises:
@@ -137,7 +137,7 @@ class Engine:
             else:
                 await changed.wait()
 
-    async def _arrived(self, request: Request) -> Workload:
+    async def _arrived(self, request: TriggerRef) -> Workload:
         """Return the workload of a request; new ones come in turn, so that a flood of them holds up nobody else.
 
         Raises:
@@ -263,8 +263,8 @@ class Engine:
 
     async def _tick_of(self, due: Sequence[tuple[Workload, Batch]], now: float) -> None:
         """Ask the sources about some, and decide each group of workloads once its answers are there."""
-        groups, asks = await self._planned(due, now)
-        fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in asks.items()}
+        groups, queries = await self._planned(due, now)
+        fetched = {batch: self._spawn_fetch(batch, wanted, now) for batch, wanted in queries.items()}
         deciding = []
         for batches, items in groups.items():
             answers = [fetched[batch] for batch in batches if batch in fetched]
@@ -274,7 +274,7 @@ class Engine:
     async def _planned(self, due: Sequence[tuple[Workload, Batch]], now: float) -> tuple[Groups, Questions]:
         """Plan the ticks of some, in slices: who is decided together, and what each endpoint is asked for them."""
         groups: Groups = {}
-        asks: Questions = {}
+        queries: Questions = {}
         planned = 0
         self._planning += 1
         try:
@@ -285,37 +285,37 @@ class Engine:
                 if wanted is None:
                     item.began = None
                     continue
-                endpoints = sorted({ask.endpoint for ask in wanted})
+                endpoints = sorted({query.endpoint for query in wanted})
                 batches = tuple(replace(batch, endpoint=endpoint) for endpoint in endpoints)
                 for one in batches:
-                    together = asks.setdefault(one, {})
-                    for ask in wanted:
-                        if ask.endpoint == one.endpoint:
-                            together.setdefault(ask, item.request.namespace)
+                    together = queries.setdefault(one, {})
+                    for query in wanted:
+                        if query.endpoint == one.endpoint:
+                            together.setdefault(query, item.request.namespace)
                 groups.setdefault(batches or (batch,), []).append(item)
         finally:
             self._planning -= 1
             for item, _ in due[planned:]:
                 item.began = None
-        return groups, asks
+        return groups, queries
 
     @property
     def _waiting(self) -> int:
         """How many new ones are not registered yet."""
         return self._admission.waiting + self.registry.listed
 
-    def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Ask] | None:
+    def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Query] | None:
         """Plan the tick of a workload, and return what is asked; None where that failed, which its `fault` says."""
         try:
             item.plan = plan(item, self._view, now)
-            return self._schedule.asks(item, due)
+            return self._schedule.queries(item, due)
         except Exception as error:  # one workload's fault must not stop the others
             logger.exception("a tick cannot begin", extra={"workload": str(item.key)})
             item.fault, item.folded = fault("nothing can be asked for it", error), due.times[-1]
             return None
 
-    def _spawn_fetch(self, batch: Batch, asks: Mapping[Ask, str], now: float) -> "asyncio.Task[Answers]":
-        fetching = asyncio.ensure_future(self._collector.fetch(batch, asks, now))
+    def _spawn_fetch(self, batch: Batch, queries: Mapping[Query, str], now: float) -> "asyncio.Task[Answers]":
+        fetching = asyncio.ensure_future(self._collector.fetch(batch, queries, now))
         if batch.for_new:
             self._for_new[batch.endpoint] += 1
             fetching.add_done_callback(lambda _done: self._for_new.subtract([batch.endpoint]))
@@ -331,9 +331,11 @@ class Engine:
                 self._recalling.add_done_callback(self._tasks.discard)
 
     async def _recall(self, question: Question, now: float) -> None:
-        asks = {ask: item.request.namespace for item, asks in question.asks.items() for ask in asks.values()}
+        queries = {
+            query: item.request.namespace for item, queries in question.queries.items() for query in queries.values()
+        }
         try:
-            keep(question, await self._collector.fetch(question.batch, asks, now), now)
+            keep(question, await self._collector.fetch(question.batch, queries, now), now)
         finally:
             self._recalling = None
 
@@ -364,7 +366,7 @@ class Engine:
     async def _fold(self, item: Workload, answers: Answers, batch: Batch) -> Folded | None:
         """Fold one workload; None where it shows nothing new, or cannot be folded."""
         if batch.early:
-            answers = {ask: answers.get(ask) or item.answers[ask] for ask in item.plan.asks.values()}
+            answers = {query: answers.get(query) or item.answers[query] for query in item.plan.queries.values()}
             if nothing_new(item, answers, batch.times[-1]):
                 return None
         if len(batch.times) == 1:

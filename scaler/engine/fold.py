@@ -67,7 +67,7 @@ class Folder:
             for index, time in enumerate(times):
                 if index:
                     await self._admission.work(item.request.namespace, known=known)
-                measured = {ask: answers[asked][index] for ask, asked in plan.asks.items()}
+                measured = {query: answers[asked][index] for query, asked in plan.queries.items()}
                 newest = time == times[-1]
                 if not newest and all(isinstance(one, Failure) for one in measured.values()):
                     continue  # history that could not be had is not an outage that was seen
@@ -82,7 +82,7 @@ class Folder:
         item.fault = ""
         if decision is None:
             return None
-        seen = _any_reading(answers, plan) or not plan.asks
+        seen = _any_reading(answers, plan) or not plan.queries
         return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen, days=len(past))
 
 
@@ -95,4 +95,4 @@ def _with_days(spec: WorkloadSpec, state: State, past: Past, now: float) -> Stat
 
 
 def _any_reading(answers: Answers, plan: TickPlan) -> bool:
-    return any(isinstance(answers[ask][-1], Reading) for ask in plan.asks.values())
+    return any(isinstance(answers[query][-1], Reading) for query in plan.queries.values())

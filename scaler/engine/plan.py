@@ -30,7 +30,7 @@ class ClusterView:
             now: seconds since the epoch; a picture grows old.
             gpus: whether anybody wants to know what can be had.
         """
-        doubt = self.cluster.doubt(now) or (scaled.doubt if scaled else "")
+        doubt = self.cluster.stale_reason(now) or (scaled.stale_reason if scaled else "")
         return TargetView(scaled, doubt, self._availability_of(scaled) if gpus else None)
 
     def _availability_of(self, scaled: Scaled | None) -> Availability:
@@ -60,7 +60,7 @@ def plan(item: Workload, cluster: ClusterView, now: float) -> TickPlan:
     counted = known and item.backfilled  # of times gone by Kubernetes says nothing
     standing = item.state.standing
     suspicious = item.backfilled and standing is not None and standing.suspicious(now)
-    asks = before.asks
+    queries = before.queries
     if (item.spec, pods, counted, suspicious) != (before.spec, before.pods, before.counted, before.suspicious):
-        asks = item.spec.asks_of(pods, counted=counted, suspicious=suspicious)
-    return TickPlan(item.spec, asks, target, pods, counted, suspicious)
+        queries = item.spec.queries_of(pods, counted=counted, suspicious=suspicious)
+    return TickPlan(item.spec, queries, target, pods, counted, suspicious)

@@ -14,7 +14,7 @@ from scaler.decision.decision import Decision
 from scaler.decision.together import Decided, Step, carried, touched
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Publisher:
         if self._keep(folded):
             self._tell(folded.workload, folded.decision)
 
-    def publish_together(self, group: Collection[Folded], workloads: Mapping[Request, Workload]) -> None:
+    def publish_together(self, group: Collection[Folded], workloads: Mapping[TriggerRef, Workload]) -> None:
         """Decide who was folded together with all who share with them, and publish that with whoever is told otherwise.
 
         Args:

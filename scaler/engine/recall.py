@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from scaler.engine.schedule import Batch
 from scaler.engine.workload import Answers, Workload
-from scaler.model.measurement import Ask, Reading, SignalAsk
+from scaler.model.measurement import Query, Reading, SignalQuery
 from scaler.policy.recall import DAY, DAYS, PIECE
 
 AT_ONCE = 20  # workloads of one question
@@ -23,7 +23,7 @@ class Question:
     """A day of some workloads of one endpoint."""
 
     batch: Batch
-    asks: Mapping[Workload, Mapping[str, Ask]]  # by the name of the input
+    queries: Mapping[Workload, Mapping[str, Query]]  # by the name of the input
 
 
 def next_question(items: Collection[Workload], direct: Collection[str], now: float) -> Question | None:
@@ -41,16 +41,16 @@ def next_question(items: Collection[Workload], direct: Collection[str], now: flo
     last = now // PIECE * PIECE - asked * DAY * PIECE
     times = tuple(last - PIECE * step for step in range(DAY - 1, -1, -1))
     endpoint = ""
-    chosen: dict[Workload, Mapping[str, Ask]] = {}
+    chosen: dict[Workload, Mapping[str, Query]] = {}
     for item in wanting:
         if item.days.asked != asked or len(chosen) == AT_ONCE:
             continue
-        asks = _asks(item, direct)
-        its_own = next((ask.endpoint for ask in asks.values()), "")
+        queries = _queries(item, direct)
+        its_own = next((query.endpoint for query in queries.values()), "")
         if not its_own:
             item.days = replace(item.days, asked=DAYS)
         elif its_own == (endpoint or its_own):
-            endpoint, chosen[item] = its_own, asks
+            endpoint, chosen[item] = its_own, queries
     return Question(Batch(endpoint, times), chosen) if chosen else None
 
 
@@ -59,28 +59,32 @@ def _wants_days(item: Workload, now: float) -> bool:
     return recalls and item.backfilled and item.days.asked < DAYS and now >= item.days.after
 
 
-def _asks(item: Workload, direct: Collection[str]) -> Mapping[str, Ask]:
+def _queries(item: Workload, direct: Collection[str]) -> Mapping[str, Query]:
     """What is asked of one workload, each over five minutes, all at one endpoint; empty where nothing can be."""
     algorithm = item.spec.algorithm
     wanted = algorithm.recall.inputs if algorithm and algorithm.recall else frozenset()
-    asks = {one.name: one.ask for one in item.spec.inputs if one.name in wanted}
-    own = {name: item.plan.asks.get(ask, ask) for name, ask in asks.items() if isinstance(ask, SignalAsk)}
-    pieces = {name: replace(ask, window=PIECE) for name, ask in own.items() if isinstance(ask, SignalAsk)}
-    endpoints = {ask.endpoint for ask in pieces.values()}
+    queries = {one.name: one.query for one in item.spec.inputs if one.name in wanted}
+    own = {
+        name: item.plan.queries.get(query, query) for name, query in queries.items() if isinstance(query, SignalQuery)
+    }
+    pieces = {name: replace(query, window=PIECE) for name, query in own.items() if isinstance(query, SignalQuery)}
+    endpoints = {query.endpoint for query in pieces.values()}
     return pieces if set(pieces) == wanted and len(endpoints) == 1 and endpoints.isdisjoint(direct) else {}
 
 
 def keep(question: Question, answers: Answers, now: float) -> None:
     """Give each workload its day, to be folded with its next tick."""
-    for item, asks in question.asks.items():
+    for item, queries in question.queries.items():
         day = []
         for place, end in enumerate(question.batch.times):
-            told = {name: answers[ask][place] for name, ask in asks.items()}
-            values = {name: one.value for name, one in told.items() if isinstance(one, Reading) and not one.partial}
+            told = {name: answers[query][place] for name, query in queries.items()}
+            values = {
+                name: one.value for name, one in told.items() if isinstance(one, Reading) and not one.incomplete_reason
+            }
             known = {name: value for name, value in values.items() if value is not None}
-            if len(known) == len(asks):
+            if len(known) == len(queries):
                 day.append((end, known))
-        failed = not any(isinstance(one, Reading) for ask in asks.values() for one in answers[ask])
+        failed = not any(isinstance(one, Reading) for query in queries.values() for one in answers[query])
         days = item.days
         item.days = replace(
             days,

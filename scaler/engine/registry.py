@@ -21,7 +21,7 @@ from scaler.engine.limits import Limits
 from scaler.engine.workload import TickPlan, Workload
 from scaler.formula.program import Program
 from scaler.model.errors import Overloaded, ScalerError
-from scaler.model.measurement import Request, WorkloadKey
+from scaler.model.measurement import TriggerRef, WorkloadKey
 from scaler.model.objects import Cluster, Scaled, resolved
 
 logger = logging.getLogger(__name__)
@@ -43,19 +43,19 @@ class Registry:
     def __init__(self, catalog: Catalog, defaults: Defaults, limits: Limits, wake: Callable[[], None]) -> None:
         self.catalog = catalog
         self.cluster = Cluster()
-        self.workloads: dict[Request, Workload] = {}
-        self.errors: dict[Request, tuple[Catalog, ScalerError]] = {}
+        self.workloads: dict[TriggerRef, Workload] = {}
+        self.errors: dict[TriggerRef, tuple[Catalog, ScalerError]] = {}
         self.limits = limits
-        self._by_name: dict[tuple[str, str], list[Request]] = {}  # triggers of one object, and edits of them
+        self._by_name: dict[tuple[str, str], list[TriggerRef]] = {}  # triggers of one object, and edits of them
         self._steps: Counter[str] = Counter()  # namespace -> thousandths of steps a second that its formulas may take
         self._objects: Counter[str] = Counter()  # of each namespace
-        self._listed: deque[Request] = deque()  # by Kubernetes, and not registered yet
+        self._listed: deque[TriggerRef] = deque()  # by Kubernetes, and not registered yet
         self._defaults = defaults
         self._wake = wake
 
     # ---- what KEDA asks ----
 
-    def asked(self, request: Request, now: float) -> Workload:
+    def asked(self, request: TriggerRef, now: float) -> Workload:
         """Return the workload of a request, registered if it is new.
 
         Raises:
@@ -67,7 +67,7 @@ class Registry:
         workload.last_asked = now
         return workload
 
-    def raise_known_error(self, request: Request) -> None:
+    def raise_known_error(self, request: TriggerRef) -> None:
         """Refuse again, at no cost, what this catalogue has refused already."""
         known = self.errors.get(request)
         if known and known[0] is self.catalog:
@@ -91,7 +91,7 @@ class Registry:
                 found[item.key] = notice
         return found
 
-    def _register(self, request: Request, now: float) -> Workload:
+    def _register(self, request: TriggerRef, now: float) -> Workload:
         self.raise_known_error(request)
         scaled = self._scaled(request)
         refuse_by_value(request, scaled)  # not remembered: it is mended in the object, not in what is asked
@@ -104,7 +104,7 @@ class Registry:
         self._refuse_too_many(request)
         self._refuse_too_dear(request.namespace, _milli_steps(bound.spec))
         self._make_room()
-        plan, state = TickPlan(bound.spec, bound.spec.asks_of(None)), self._inherited(bound.key)
+        plan, state = TickPlan(bound.spec, bound.spec.queries_of(None)), self._inherited(bound.key)
         workload = Workload(request, bound.key, bound.file, bound.spec, state, now, now, plan, scaled)
         self._keep(workload)
         self._wake()
@@ -118,7 +118,7 @@ class Registry:
         self._objects[request.namespace] += not namesakes
         namesakes.append(request)
 
-    def _remember(self, request: Request, error: ScalerError) -> None:
+    def _remember(self, request: TriggerRef, error: ScalerError) -> None:
         """Keep the error of a request, so that asking again is cheap and `explain` can show it."""
         self.errors.pop(request, None)
         while len(self.errors) >= REMEMBERED_ERRORS:
@@ -144,7 +144,7 @@ class Registry:
         for request in silent:
             self._forget(request)
 
-    def _refuse_too_many(self, request: Request) -> None:
+    def _refuse_too_many(self, request: TriggerRef) -> None:
         """Refuse one object more than a namespace may have; other triggers of an object that is known are no more."""
         limit = self.limits.objects_per_namespace
         if limit >= self.limits.workloads:
@@ -178,7 +178,7 @@ class Registry:
         )
         self._forget(min(candidates, key=lambda item: item.last_asked).request)
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: TriggerRef) -> None:
         item = self.workloads.pop(request)
         item.changed.set()
         self._steps[request.namespace] -= _milli_steps(item.spec)
@@ -201,7 +201,7 @@ class Registry:
     def _sync_workloads(self, now: float) -> None:
         """Register whom Kubernetes lists, recognize who has asked, and forget whose object is gone."""
         listed = {
-            Request(scaled.namespace, scaled.name, metadata)
+            TriggerRef(scaled.namespace, scaled.name, metadata)
             for scaled in self.cluster
             for metadata in scaled.triggers
             if resolved(metadata)
@@ -237,7 +237,7 @@ class Registry:
         """How many Kubernetes lists that are not registered yet."""
         return len(self._listed)
 
-    def _scaled(self, request: Request) -> Scaled | None:
+    def _scaled(self, request: TriggerRef) -> Scaled | None:
         return self.cluster.find(request.namespace, request.name, request.metadata, dict(request.metadata).get("kind"))
 
     def _update_target(self, item: Workload, scaled: Scaled | None) -> None:

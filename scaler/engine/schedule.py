@@ -20,7 +20,7 @@ from scaler.config import signals
 from scaler.config.workload import WorkloadSpec
 from scaler.engine.hpa_sync import HpaSync
 from scaler.engine.workload import Answers, Workload
-from scaler.model.measurement import Ask, Measured, Reading, SignalAsk
+from scaler.model.measurement import Measurement, Query, Reading, SignalQuery
 from scaler.model.objects import Cluster
 
 KUBERNETES_WAIT = 1.5  # seconds that a new workload waits for Kubernetes to know its object; less than a call's budget
@@ -58,13 +58,13 @@ class Schedule:
 
     def interval(self, item: Workload) -> float:
         """Return the seconds between its ticks: fewer without replicas, if anything says early what waits for one."""
-        early = at_zero(item) and any(map(self.reports_at_zero, item.plan.asks.values()))
+        early = at_zero(item) and any(map(self.reports_at_zero, item.plan.queries.values()))
         return ZERO_INTERVAL if early else item.spec.interval
 
-    def reports_at_zero(self, ask: Ask) -> bool:
+    def reports_at_zero(self, query: Query) -> bool:
         """Tell whether it is asked every second of who has no replica: pages, and a gateway's one query for all."""
-        at_gateway = isinstance(ask, SignalAsk) and signals.find(ask.engine, ask.signal).scope == "gateway"
-        return at_gateway or ask.endpoint in self.direct
+        at_gateway = isinstance(query, SignalQuery) and signals.find(query.engine, query.signal).scope == "gateway"
+        return at_gateway or query.endpoint in self.direct
 
     def due_now(
         self, items: Collection[Workload], cluster: Cluster, now: float, waiting: int, busy: Collection[str]
@@ -121,12 +121,12 @@ class Schedule:
         times = (at,) if item.backfilled or first_look else history(item.spec, at)
         return Batch("", times, early=interval < item.spec.interval, first_look=first_look)
 
-    def asks(self, item: Workload, due: Batch) -> list[Ask]:
+    def queries(self, item: Workload, due: Batch) -> list[Query]:
         """Return what is asked: between the ticks of one without replicas only what reports early, and what is new."""
-        asks = list(item.plan.asks.values())
+        queries = list(item.plan.queries.values())
         if not due.early or item.own(due.times[0]):
-            return asks
-        return [ask for ask in asks if self.reports_at_zero(ask) or ask not in item.answers]
+            return queries
+        return [query for query in queries if self.reports_at_zero(query) or query not in item.answers]
 
     def until_next(self, items: Collection[Workload], cluster: Cluster, now: float) -> float:
         """Return the seconds until something is due."""
@@ -183,9 +183,9 @@ def nothing_new(item: Workload, answers: Answers, at: float) -> bool:
     due = item.own(at) or item.folded is None or item.jobs_changed
     return not due and all(
         asked in item.answers and _said(answers[asked][-1]) == _said(item.answers[asked][-1])
-        for asked in item.plan.asks.values()
+        for asked in item.plan.queries.values()
     )
 
 
-def _said(measured: Measured) -> float | str | None:
+def _said(measured: Measurement) -> float | str | None:
     return measured.value if isinstance(measured, Reading) else measured.reason

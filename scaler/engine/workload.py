@@ -13,14 +13,14 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Decision
 from scaler.decision.state import State
 from scaler.engine.hpa_sync import HpaSync
-from scaler.model.measurement import Ask, Measured, OwnPods, Request, WorkloadKey
+from scaler.model.measurement import Measurement, Query, TargetPods, TriggerRef, WorkloadKey
 from scaler.model.objects import UNSEEN, Scaled, TargetView
 from scaler.policy.recall import Past
 
 ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 MAX_FAULT = 200  # characters of what went wrong that a user is told
 
-Answers = Mapping[Ask, Sequence[Measured]]  # to every ask, one for each time that was asked about
+Answers = Mapping[Query, Sequence[Measurement]]  # to every query, one for each time that was asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class TickPlan:
     """What one tick asks for a workload, and what the cluster says of its target at that time."""
 
     spec: WorkloadSpec
-    asks: Mapping[Ask, Ask]  # of the spec -> as it is asked, of the target's own pods where these are known
+    queries: Mapping[Query, Query]  # of the spec -> as it is asked, of the target's own pods where these are known
     target: TargetView = UNSEEN
-    pods: OwnPods | None = None  # that the asks are about; None: not known
+    pods: TargetPods | None = None  # that the queries are about; None: not known
     counted: bool = False  # Kubernetes says how many replicas there are, so no source is asked
     suspicious: bool = False  # the load stands still, so the engine's counters are asked for too
 
@@ -51,7 +51,7 @@ NO_DAYS = Days()
 class Workload:
     """One trigger that KEDA asks about."""
 
-    request: Request
+    request: TriggerRef
     key: WorkloadKey  # of the kind that Kubernetes says the object is, once it has
     file: FormulaFile | None  # what the spec was bound from
     spec: WorkloadSpec

@@ -1,4 +1,4 @@
-"""The nouns that every room shares: what is asked, what was measured, who asks. Frozen, and nearly without behaviour.
+"""The nouns that every room shares: queries, measurements, triggers. Frozen, and nearly without behaviour.
 
 Times are seconds since the epoch, spans are seconds, both floats; they are handed in, never read from a clock.
 """
@@ -28,8 +28,8 @@ class WorkloadKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What KEDA sends with every call: the scaled object and its trigger's metadata, nothing more."""
+class TriggerRef:
+    """Names a trigger as KEDA does with every call: by the scaled object and the trigger's metadata, nothing more."""
 
     namespace: str
     name: str
@@ -37,32 +37,32 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class PodPlace:
-    """Where a pod is, and where its annotations say that its metrics page is."""
+class PodAddress:
+    """Says where a pod is, and where its annotations say that its metrics page is."""
 
     namespace: str
     name: str
     ip: str
-    scrape: tuple[tuple[str, str], ...] = ()  # annotations prometheus.io/KEY, by KEY: strangers' words
+    prometheus_annotations: tuple[tuple[str, str], ...] = ()  # annotations prometheus.io/KEY, by KEY: strangers' words
     ports: tuple[tuple[str, int], ...] = ()  # that its containers declare, by name, which may be empty
 
 
 @dataclass(frozen=True, slots=True)
-class OwnPods:
-    """The pods of one scale target, where Kubernetes tells them."""
+class TargetPods:
+    """Names the pods of one scale target, where Kubernetes tells them."""
 
     names: frozenset[str]  # that exist now
     ready: frozenset[str]  # of these, the ones that must answer, as far as the trigger's `pods` means them
-    past: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
-    places: frozenset[PodPlace] = frozenset()  # of those that may hold load
-    least: int | None = None  # of those that must answer, how many have to; None: all
+    name_pattern: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
+    addresses: frozenset[PodAddress] = frozenset()  # of those that may hold load
+    min_answering: int | None = None  # of those that must answer, how many have to; None: all
 
 
 @dataclass(frozen=True, slots=True)
-class SignalAsk:
-    """A signal of the engine catalogue, for one workload.
+class SignalQuery:
+    """Asks for a signal of the engine catalogue, for one workload.
 
-    Asks that are equal but for the values in `labels` share one grouped query.
+    Queries that are equal but for the values in `labels` share one batch query.
     """
 
     endpoint: str  # a name in the settings, never an address
@@ -74,94 +74,91 @@ class SignalAsk:
     quantile: float | None = None  # in (0, 1)
     at_most: float | None = None  # of a histogram, instead of a quantile: the share of observations up to this
     reduce: str | None = None  # of a gauge over `window`: mean, max or min; None: as it is now, or no gauge
-    own: OwnPods | None = None  # the pods it is measured on, and no others; None: all that the labels take
+    target_pods: TargetPods | None = None  # the pods it is measured on, and no others; None: all that the labels take
 
 
 @dataclass(frozen=True, slots=True)
-class QueryAsk:
-    """A PromQL text of a formula file with its parameters already in place; must give one number or nothing."""
+class PromqlQuery:
+    """Asks for a PromQL text of a formula file, its parameters in place; it must give one number or nothing."""
 
     endpoint: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryAsk:
-    """Whether the endpoint holds any data that is at least `seconds` old: 1, or nothing."""
+class HistoryProbe:
+    """Asks whether the endpoint holds any data that is at least `seconds` old: the answer is 1, or nothing."""
 
     endpoint: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class GpuAsk:
-    """What can be had of GPUs for one scale target: reckoned from the picture of the cluster; no source is asked."""
+class CapacityQuery:
+    """Asks what GPUs one scale target can have: computed from the cluster's objects; no source is asked."""
 
     endpoint: ClassVar[str] = ""
     count: str  # "free", "schedulable_replicas", ...: a key of availability.GPU_COUNTS
 
 
-Ask = SignalAsk | QueryAsk | HistoryAsk  # of a source
+Query = SignalQuery | PromqlQuery | HistoryProbe  # of a source
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source that answered said about one ask at one time."""
+    """Holds what a source that answered said about one query at one time."""
 
     value: float | None  # None: the answer held no such series, or NaN (a quantile over no requests)
     at: float  # the time that was asked about
     age: float | None = None  # seconds between `at` and the oldest sample behind the value, where known
     answered: int | None = None  # pods behind the value, where known
     expected: int | None = None  # pods that should have answered, where known
-    partial: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
+    incomplete_reason: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
     by_pod: tuple[tuple[str, float], ...] = ()  # what is each pod's, where that is told of a load or its counters
-    note: str = ""  # how far the value may be believed, and what binds it
-    instead: str = ""  # where there is no such series: what there is
-    shown: bool | None = (
-        None  # of a gateway's: whether it is to be seen, if only by another model's series; None: unasked
-    )
+    caveat: str = ""  # how far the value may be believed, and what binds it
+    found_instead: str = ""  # where there is no such series: what there is
+    shown: bool | None = None  # of a gateway: whether it has any series, if only another model's; None: not asked
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A source did not answer, or answered with an error."""
+    """Says why a source did not answer, or answered with an error."""
 
     reason: str
     at: float
-    final: bool = False  # the question itself is wrong: asking again cannot help, so nothing is held
+    config_error: bool = False  # the question itself is wrong: asking again cannot help, so nothing is held
     source: str = ""
 
 
-Measured = Reading | Failure
+Measurement = Reading | Failure
 
-
-NOBODYS: Mapping[Ask, str] = MappingProxyType({})
+NO_NAMESPACES: Mapping[Query, str] = MappingProxyType({})
 
 
 class Source(Protocol):
     """One endpoint. Blocking; called in a thread."""
 
     def fetch(
-        self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
-    ) -> Mapping[Ask, Sequence[Measured]]:
-        """Measure every ask at every time.
+        self, queries: Collection[Query], times: Sequence[float], namespaces: Mapping[Query, str] = NO_NAMESPACES
+    ) -> Mapping[Query, Sequence[Measurement]]:
+        """Measure every query at every time.
 
         Args:
-            asks: what is asked; they all name this endpoint.
+            queries: what is asked; they all name this endpoint.
             times: ascending, evenly spaced; one time is the ordinary tick, several are the history of a new workload.
-            whose: the namespace of who asked first; what there is not enough of is shared among namespaces.
+            namespaces: the namespace of who asked first; what there is not enough of is shared among namespaces.
 
         Returns:
-            For every ask one measurement per time, in the order of `times`. A source that fails is a `Failure`,
+            For every query one measurement per time, in the order of `times`. A source that fails is a `Failure`,
             not an exception.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas:
-    """What is known about the scale target. None is unknown, which is not zero."""
+class TargetStatus:
+    """Counts the replicas of the scale target. None is unknown, which is not zero."""
 
     current: int | None = None  # asked of it (spec.replicas), whether or not there are that many pods
     ready: int | None = None
@@ -170,21 +167,21 @@ class Replicas:
     maximum: int | None = None
     source: str = ""
     pending: int | None = None  # pods without a node
-    serving: int | None = None  # pods that are or were ready, so that they may hold load
-    doubt: str = ""  # why all this is too old to lower anything on
+    ever_ready: int | None = None  # pods that are or were ready, so that they may hold load
+    stale_reason: str = ""  # why all this is too old to lower anything on
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that one tick of one workload was told."""
+    """Holds all that one tick of one workload was told."""
 
-    readings: Mapping[str, Measured]  # by the name of the metric in the formula
-    activity_signals: Mapping[str, Measured] = field(
-        default_factory=dict
-    )  # waiting and running of the target's own pods
-    counted: Mapping[str, Measured] = field(default_factory=dict)  # by the engine while it works; of a still load alone
-    replicas: Replicas = Replicas()
-    young: frozenset[str] = frozenset()  # endpoints without any data older than holdFor: restarted empty, or new
+    readings: Mapping[str, Measurement]  # by the name of the metric in the formula
+    # waiting and running of the target's own pods
+    activity_signals: Mapping[str, Measurement] = field(default_factory=dict)
+    # by the engine while it works; read of a load alone that stands still
+    counted: Mapping[str, Measurement] = field(default_factory=dict)
+    target_status: TargetStatus = TargetStatus()
+    recently_started: frozenset[str] = frozenset()  # endpoints without data older than holdFor: restarted empty, or new
     target: TargetView = UNSEEN  # what Kubernetes says of the scale target
 
 

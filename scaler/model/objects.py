@@ -94,7 +94,7 @@ class Scaled:
     replicas: int | None = None  # asked of the scale target (spec.replicas); for a ScaledJob, its unfinished jobs
     pods: tuple[Pod, ...] | None = None
     workers: tuple[Pod, ...] = ()  # of a LeaderWorkerSet: its pods that are no replicas of their own
-    past: str = ""  # RE2 for the names of all pods it ever had; empty: not known
+    pod_name_pattern: str = ""  # RE2 for the names of all pods it ever had; empty: not known
     hpa: Hpa | None = None
     jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first
     failed_kept: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
@@ -105,7 +105,7 @@ class Scaled:
     template: ReplicaTemplate | None = None  # the pods of one replica
     held: Amounts | None = None  # by its own pods that have a node
     barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
-    doubt: str = ""  # why nothing is lowered on what is said here
+    stale_reason: str = ""  # why nothing is lowered on what is said here
 
     def has_trigger(self, sent: Metadata) -> bool:
         """Whether KEDA sends this for one of its triggers."""
@@ -123,7 +123,7 @@ class TargetView:
     """What the cluster says of one scale target at one time: one value for all who want to know."""
 
     scaled: Scaled | None = None  # None: it is not known
-    doubt: str = ""  # why that is too old to lower anything on
+    stale_reason: str = ""  # why that is too old to lower anything on
     available: Availability | None = None  # what can be had for it; None: nobody has looked
 
     @property
@@ -180,7 +180,7 @@ class Cluster:
             for resource, odd in sorted(self.left_out.items())
         }
 
-    def doubt(self, now: float) -> str:
+    def stale_reason(self, now: float) -> str:
         """Why its word is too old to lower anything on, or an empty text."""
         age = None if self.heard is None else now - self.heard
         return f"Kubernetes was last heard {age:.0f}s ago" if age is not None and age > OLD else ""

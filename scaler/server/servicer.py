@@ -14,7 +14,7 @@ from scaler.config.trigger import MAX_KEYS, MAX_METADATA_LENGTH, metric_name
 from scaler.decision.decision import Decision
 from scaler.model.errors import ConfigError, ScalerError, UnknownMetric
 from scaler.model.fields import show
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.server.activity import Said, speak
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.streams import End, Streams, before
@@ -32,11 +32,11 @@ class Engine(Protocol):
         """Wait until a call of a namespace may be answered."""
         ...
 
-    async def read(self, request: Request) -> Decision:
+    async def read(self, request: TriggerRef) -> Decision:
         """Return the newest decision, waiting a bounded time for the first one; raises ScalerError."""
         ...
 
-    def changes(self, request: Request) -> AsyncIterator[Decision]:
+    def changes(self, request: TriggerRef) -> AsyncIterator[Decision]:
         """Yield the newest decision, then every later one, until the engine closes; raises ScalerError."""
         ...
 
@@ -94,7 +94,7 @@ class ExternalScaler:
                 if word is not None:
                     await context.write(_ACTIVITY[word])
 
-    async def _decisions(self, request: Request, end: End) -> AsyncIterator[Decision]:
+    async def _decisions(self, request: TriggerRef, end: End) -> AsyncIterator[Decision]:
         """Yield decisions until the end; a wrong trigger is waited out, since an error would slow KEDA's return."""
         while not end.done():
             changes = self._engine.changes(request)
@@ -106,7 +106,7 @@ class ExternalScaler:
                 await before(end, asyncio.sleep(ASK_AGAIN))
 
 
-def _asked(ref: Any) -> tuple[Request, str]:
+def _asked(ref: Any) -> tuple[TriggerRef, str]:
     """What is asked about, and the name of its metric.
 
     The same few questions come again and again, and Go sends the keys of a map in any order: their deterministic
@@ -129,10 +129,10 @@ def _too_large(ref: Any) -> ConfigError:
     return ConfigError("trigger", "metadata", problem, allowed)
 
 
-def _decoded(encoded: bytes) -> tuple[Request, str]:
+def _decoded(encoded: bytes) -> tuple[TriggerRef, str]:
     ref = pb.ScaledObjectRef.FromString(encoded)
     metadata = dict(ref.scalerMetadata)
-    return Request(ref.namespace, ref.name, tuple(sorted(metadata.items()))), metric_name(metadata)
+    return TriggerRef(ref.namespace, ref.name, tuple(sorted(metadata.items()))), metric_name(metadata)
 
 
 _remembered = lru_cache(maxsize=4096)(_decoded)

@@ -17,7 +17,7 @@ def shared(wishes: Iterable[tuple[str, T]], most: int) -> dict[T, str]:
     """Grant so many different wishes.
 
     Args:
-        wishes: whose, and what; the oldest first. What several wish for is granted once, at the earliest turn.
+        wishes: namespaces, and what; the oldest first. What several wish for is granted once, at the earliest turn.
         most: how many are granted.
 
     Returns:

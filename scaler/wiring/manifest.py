@@ -11,7 +11,7 @@ from typing import Any
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ScalerError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.wiring.finding import Finding
 from scaler.wiring.picture import Manifest, Picture, at, is_ours, mapping, name_of, sequence
 from scaler.wiring.rules import examine
@@ -88,7 +88,7 @@ def _refusals(
         yield f'trigger: {odd[0]}: {metadata[odd[0]]!r} is no text, as KEDA wants it; allowed: "{metadata[odd[0]]}"'
         return
     try:
-        catalog.bind(Request(namespace, name, tuple(sorted(metadata.items()))), defaults, kind)
+        catalog.bind(TriggerRef(namespace, name, tuple(sorted(metadata.items()))), defaults, kind)
     except ScalerError as error:
         yield str(error)
 

@@ -33,9 +33,9 @@ def past(spec):
     chance = random.Random(1)
     running = [load(tick, chance) for tick in range(WEEK)]
     series = {}
-    for ask in spec.asks:
-        busy = getattr(ask, "signal", "running") == "running"
-        series[ask] = [Reading(running[tick] if busy else 0.0, START + tick * MINUTE) for tick in range(WEEK)]
+    for query in spec.queries:
+        busy = getattr(query, "signal", "running") == "running"
+        series[query] = [Reading(running[tick] if busy else 0.0, START + tick * MINUTE) for tick in range(WEEK)]
     return Record("demo", "llama", START, MINUTE, WEEK, {}, [5] * WEEK, [5] * WEEK, series)
 
 

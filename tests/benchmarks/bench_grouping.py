@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.prometheus_server import Prometheus, openmetrics, series
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.measurement import QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import PromqlQuery, Reading, SignalQuery
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
@@ -56,12 +56,12 @@ def world(workloads: int, pods: int) -> list[str]:
 
 def measure(server: Prometheus, workloads: int) -> None:
     source = PrometheusSource(Endpoint("bench", server.url, timeout=60))
-    asks = [
-        SignalAsk("bench", "vllm", "waiting", (("namespace", f"team-{at % 50}"), ("model", f"model-{at}")))
+    queries = [
+        SignalQuery("bench", "vllm", "waiting", (("namespace", f"team-{at % 50}"), ("model", f"model-{at}")))
         for at in range(workloads)
     ]
     plain = [
-        QueryAsk(
+        PromqlQuery(
             "bench",
             "sum(max by (pod, engine) (vllm:num_requests_waiting"
             f'{{namespace="team-{at % 50}",model_name="model-{at}",server=""}}))',
@@ -70,20 +70,20 @@ def measure(server: Prometheus, workloads: int) -> None:
     ]
 
     def together() -> object:
-        return source.fetch(asks, [AT])
+        return source.fetch(queries, [AT])
 
     def one_by_one() -> object:
-        return [source.fetch([ask], [AT]) for ask in asks]
+        return [source.fetch([query], [AT]) for query in queries]
 
     def one_by_one_plain() -> object:
-        return [source.fetch([ask], [AT]) for ask in plain]
+        return [source.fetch([query], [AT]) for query in plain]
 
-    found = source.fetch(asks, [AT])
-    separate = {ask: one for single in asks for ask, one in source.fetch([single], [AT]).items()}
-    bare = [source.fetch([ask], [AT])[ask][0] for ask in plain]
-    values = [one.value for ask in asks for one in found[ask] if isinstance(one, Reading)]
+    found = source.fetch(queries, [AT])
+    separate = {query: one for single in queries for query, one in source.fetch([single], [AT]).items()}
+    bare = [source.fetch([query], [AT])[query][0] for query in plain]
+    values = [one.value for query in queries for one in found[query] if isinstance(one, Reading)]
     assert len(values) == workloads
-    assert all(replace(found[ask][0], source="") == replace(separate[ask][0], source="") for ask in asks)
+    assert all(replace(found[query][0], source="") == replace(separate[query][0], source="") for query in queries)
     assert values == [one.value for one in bare if isinstance(one, Reading)]
 
     idle = rate_of_idling(server)

@@ -16,7 +16,7 @@ from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, Reading, Replicas, Request
+from scaler.model.measurement import Inputs, Reading, TargetStatus, TriggerRef
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
@@ -50,7 +50,7 @@ class Ours:
 
     def __init__(self, text, **metadata):
         given = {"formula": "queue-depth", "model": "llama", **metadata}
-        request = Request("team", "llama", tuple(sorted(given.items())))
+        request = TriggerRef("team", "llama", tuple(sorted(given.items())))
         self.spec = bind(formula_file(text), parse_trigger(request), Defaults())
         self.state, self.decision = State(), None
         self.born, self.ready, self.finished = {}, {}, []
@@ -66,8 +66,8 @@ class Ours:
             if one.phase != "draining"
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
-        known = Replicas(seen.desired, seen.ready, seen.starting, 1, 64, pending=0, serving=seen.ready)
-        inputs = Inputs(self.readings(seen), self.readings(seen), replicas=known, target=TargetView(scaled))
+        known = TargetStatus(seen.desired, seen.ready, seen.starting, 1, 64, pending=0, ever_ready=seen.ready)
+        inputs = Inputs(self.readings(seen), self.readings(seen), target_status=known, target=TargetView(scaled))
         self.state, self.decision = decide(self.spec, self.state, inputs, seen.at)
 
     def readings(self, seen):
@@ -81,7 +81,7 @@ class Ours:
             "queued": seen.queued,
             "requests_per_second": rate,
         }
-        names = {item.name: item.ask.signal for item in self.spec.inputs}
+        names = {item.name: item.query.signal for item in self.spec.inputs}
         values = {
             name: signals[signal] for name, signal in {**names, "waiting": "waiting", "running": "running"}.items()
         }

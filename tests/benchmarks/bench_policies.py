@@ -13,7 +13,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, Reading, Replicas
+from scaler.model.measurement import Inputs, Reading, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 
 POLICIES = {
@@ -43,7 +43,7 @@ def workload(kind):
 
 
 def inputs(load):
-    return Inputs({"load": Reading(float(load), 0.0)}, replicas=Replicas(5, 5, 0, 1, 50, source="Kubernetes"))
+    return Inputs({"load": Reading(float(load), 0.0)}, target_status=TargetStatus(5, 5, 0, 1, 50, source="Kubernetes"))
 
 
 def tick(workloads):

@@ -31,7 +31,7 @@ from scaler.config.endpoint import Endpoint, Page, PodPages
 from scaler.config.signals import find
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
-from scaler.model.measurement import OwnPods, PodPlace, Reading, SignalAsk
+from scaler.model.measurement import PodAddress, Reading, SignalQuery, TargetPods
 from scaler.model.objects import Cluster, Scaled
 from scaler.sources.pages.aggregate import wanted
 from scaler.sources.pages.exposition import scan
@@ -114,18 +114,18 @@ def serve(ports: "multiprocessing.Queue[tuple[int, int]]") -> None:
     asyncio.run(run())
 
 
-def asks() -> list[SignalAsk]:
+def queries() -> list[SignalQuery]:
     """Four signals of every workload."""
     made = []
     for first in range(0, PODS, EACH):
         names = [f"pod-{number}" for number in range(first, min(first + EACH, PODS))]
-        places = frozenset(PodPlace("demo", name, "127.0.0.1", (("path", f"/{name}"),)) for name in names)
-        own = OwnPods(frozenset(names), frozenset(names), places=places)
+        places = frozenset(PodAddress("demo", name, "127.0.0.1", (("path", f"/{name}"),)) for name in names)
+        own = TargetPods(frozenset(names), frozenset(names), addresses=places)
         for name in SIGNALS:
             signal = find("vllm", name)
             labels = (("namespace", "demo"), ("model", MODEL))
-            ask = SignalAsk("pods", "vllm", name, labels, window=signal.window, quantile=signal.quantile)
-            made.append(replace(ask, own=own))
+            query = SignalQuery("pods", "vllm", name, labels, window=signal.window, quantile=signal.quantile)
+            made.append(replace(query, target_pods=own))
     return made
 
 
@@ -136,7 +136,7 @@ def sweep(port: int, label: str) -> None:
     wall, spent, answered = [], [], []
     for _ in range(SWEEPS):
         begun, before = time.perf_counter(), time.process_time()
-        found = source.fetch(asks(), [time.time()])
+        found = source.fetch(queries(), [time.time()])
         wall.append(time.perf_counter() - begun)
         spent.append(time.process_time() - before)
         answered.append(

@@ -17,7 +17,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, Reading, Replicas
+from scaler.model.measurement import Inputs, Reading, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 
 WORKLOADS = 1_000
@@ -40,7 +40,7 @@ def inputs(spec, now):
     }
     readings = {one.name: Reading(values.get(one.name, 0.0), now) for one in spec.inputs}
     guards = {one.name: Reading(values.get(one.name, 0.0), now) for one in spec.activity_signals}
-    return Inputs(readings, guards, replicas=Replicas(8, 8, 0, 1, 50, source="Kubernetes"))
+    return Inputs(readings, guards, target_status=TargetStatus(8, 8, 0, 1, 50, source="Kubernetes"))
 
 
 def bound(name):

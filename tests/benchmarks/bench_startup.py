@@ -11,7 +11,7 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
-from scaler.model.measurement import Inputs, Reading, Replicas, Request
+from scaler.model.measurement import Inputs, Reading, TargetStatus, TriggerRef
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
@@ -32,7 +32,7 @@ class Ours:
 
     def __init__(self, target, startup, *, less_pending=False):
         text = f"name: load\nmetrics: {{load: {{prometheus: load}}}}\nformula: load\ntarget: {target}\nstartup: {startup}\n"
-        request = Request("team", "llama", (("formula", "load"),))
+        request = TriggerRef("team", "llama", (("formula", "load"),))
         self.spec = bind(
             parse_file(parse_yaml(text, "load"), "load"), parse_trigger(request), Defaults(scale_down=None)
         )
@@ -50,10 +50,10 @@ class Ours:
             if one.phase != "draining"
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 200, pods=pods)
-        known = Replicas(seen.desired, seen.ready, seen.starting, pending=0, serving=seen.ready)
+        known = TargetStatus(seen.desired, seen.ready, seen.starting, pending=0, ever_ready=seen.ready)
         load = Reading(float(seen.queued + seen.waiting + seen.running), seen.at)
         self.state, self.decision = decide(
-            self.spec, self.state, Inputs({"load": load}, replicas=known, target=TargetView(scaled)), seen.at
+            self.spec, self.state, Inputs({"load": load}, target_status=known, target=TargetView(scaled)), seen.at
         )
 
     def answer(self, now):

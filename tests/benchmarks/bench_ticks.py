@@ -18,7 +18,7 @@ from scaler.config.catalog import load
 from scaler.config.defaults import Defaults
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, HistoryAsk, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, HistoryProbe, Reading, TriggerRef
 
 SIZES, TICKS, INTERVAL = (100, 500, 1000, 5000), 11, 5.0
 
@@ -26,11 +26,11 @@ SIZES, TICKS, INTERVAL = (100, 500, 1000, 5000), 11, 5.0
 class Memory:
     """A source that has every number at hand; its load moves, so that every tick folds something new."""
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        return {ask: [Reading(self.value(ask, at), at, source="memory") for at in times] for ask in asks}
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        return {query: [Reading(self.value(query, at), at, source="memory") for at in times] for query in queries}
 
-    def value(self, ask, at):
-        return 1.0 if isinstance(ask, HistoryAsk) else 5.0 + at % 7
+    def value(self, query, at):
+        return 1.0 if isinstance(query, HistoryProbe) else 5.0 + at % 7
 
 
 class Fleet:
@@ -64,7 +64,7 @@ class Fleet:
 
 def request(number):
     metadata = {"formula": "queue-depth", "model": f"m{number}", "target": "8", "scalerAddress": "llm-scaler.keda:6000"}
-    return Request("team", f"w{number}", tuple(sorted(metadata.items())))
+    return TriggerRef("team", f"w{number}", tuple(sorted(metadata.items())))
 
 
 async def measure(size):

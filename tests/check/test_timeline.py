@@ -5,7 +5,7 @@ from scaler.check.fold import mismatches
 from scaler.check.timeline import WORDS, read_timeline
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.model.objects import Job
 
 EVERYTHING = "waiting: '0 4x3', running: '1x4', queued: '0x4'"
@@ -68,19 +68,19 @@ def test_the_guards_are_the_same_series_and_0_where_nobody_gives_them():
 @pytest.mark.parametrize(
     ("given", "known"),
     [
-        ("", Replicas()),
-        (", replicas: 4", Replicas(4, 4, 0, source="the test")),
-        (", replicas: 4, ready: 1", Replicas(4, 1, 3, source="the test")),
-        (", replicas: 1, ready: 4", Replicas(1, 4, 0, source="the test")),
-        (", replicas: 4, ready: 1, starting: 2", Replicas(4, 1, 2, source="the test")),
-        (", ready: 2", Replicas(None, 2, None, source="the test")),
-        (", replicas: _, ready: _", Replicas()),
-        (", replicas: 3, ready: _, starting: _", Replicas(3, None, None, source="the test")),
+        ("", TargetStatus()),
+        (", replicas: 4", TargetStatus(4, 4, 0, source="the test")),
+        (", replicas: 4, ready: 1", TargetStatus(4, 1, 3, source="the test")),
+        (", replicas: 1, ready: 4", TargetStatus(1, 4, 0, source="the test")),
+        (", replicas: 4, ready: 1, starting: 2", TargetStatus(4, 1, 2, source="the test")),
+        (", ready: 2", TargetStatus(None, 2, None, source="the test")),
+        (", replicas: _, ready: _", TargetStatus()),
+        (", replicas: 3, ready: _, starting: _", TargetStatus(3, None, None, source="the test")),
     ],
 )
 def test_the_replicas_are_given_like_metrics(given, known):
     one = timeline(f"{{given: {{waiting: 0, running: 0{given}}}, expect: [{{at: 0s, value: 0}}]}}")
-    assert one.inputs(0.0).replicas == known
+    assert one.inputs(0.0).target_status == known
 
 
 LATCH = """

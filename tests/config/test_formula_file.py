@@ -6,7 +6,7 @@ from support.timelines import FILE, workload
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
 from scaler.model.errors import ConfigError, FormulaSyntaxError, ScalerError, UnsupportedError
-from scaler.model.measurement import QueryAsk, SignalAsk
+from scaler.model.measurement import PromqlQuery, SignalQuery
 from scaler.model.strict_yaml import parse_yaml
 
 
@@ -19,9 +19,9 @@ def test_a_trigger_fills_the_template_of_its_file():
     assert (spec.formula, spec.target, spec.parameters) == ("mine", 4.0, {"target": 4.0})
     waiting, drift = spec.inputs
     labels = (("namespace", "team"), ("model", 'm"1'))
-    assert waiting.ask == SignalAsk("default", "vllm", "waiting", labels)
+    assert waiting.query == SignalQuery("default", "vllm", "waiting", labels)
     assert (waiting.over, waiting.reduce, waiting.of_target, waiting.at_zero) == (30, "max", True, 0)
-    assert drift.ask == QueryAsk("default", 'max(drift{model="m\\"1"}) > 4')
+    assert drift.query == PromqlQuery("default", 'max(drift{model="m\\"1"}) > 4')
     assert (drift.on_missing, drift.of_target) == (3.0, False)
     assert spec.memory == 30
 
@@ -46,7 +46,7 @@ def test_a_trigger_may_override_what_the_file_does_not_leave_open(key, value, at
 def test_an_expression_is_a_formula_over_the_signals_of_its_engine():
     spec = workload(expression="waiting + running + (queued ?? 0)", target="4", model="m")
     assert spec.formula == "expression"
-    assert [(item.name, item.ask.engine) for item in spec.inputs] == [
+    assert [(item.name, item.query.engine) for item in spec.inputs] == [
         ("queued", "llm-d"), ("running", "vllm"), ("waiting", "vllm"),
     ]  # fmt: skip
 
@@ -233,7 +233,7 @@ target: 1
 """
     spec = workload(text)
     assert spec.inputs[0].over == 20
-    assert spec.inputs[0].ask.text == 'sum(x{on="true",job=~"a\\\\.b|z",ns="team",so="llama"})'
+    assert spec.inputs[0].query.text == 'sum(x{on="true",job=~"a\\\\.b|z",ns="team",so="llama"})'
 
 
 def test_the_settings_fill_what_nobody_says():
@@ -272,7 +272,7 @@ def test_a_file_is_bound_without_a_trigger_by_defaults_examples_and_something_of
     text = FILE.replace("model: {", "n: {type: number, example: 3}\n  d: {type: duration}\n  model: {")
     spec = bind_example(read(text), {"target": "2"}, Defaults())
     assert spec.parameters == {"target": 2.0, "n": 3.0, "d": 60.0}
-    assert spec.inputs[0].ask.labels == (("namespace", "namespace"), ("model", "placeholder"))
+    assert spec.inputs[0].query.labels == (("namespace", "namespace"), ("model", "placeholder"))
 
 
 TWO_WORDS = "name: mine\nmetrics: {w: {signal: waiting}}\nformula: w\ntarget: 1\n"

@@ -7,7 +7,7 @@ from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 
 
 def metric(written, **given):
@@ -23,18 +23,18 @@ def test_a_gateway_s_formula_may_be_held_active_by_what_runs():
 def test_pods_and_engine_of_a_trigger_reach_every_signal_of_the_target():
     spec = workload(expression="waiting + (queued ?? 0)", target="4", model="m", engine="sglang", pods="llama-a-.*")
     queued, waiting = spec.inputs
-    assert (waiting.ask.engine, waiting.ask.pods) == ("sglang", "llama-a-.*")
-    assert (queued.ask.engine, queued.ask.pods) == ("llm-d", None)
+    assert (waiting.query.engine, waiting.query.pods) == ("sglang", "llama-a-.*")
+    assert (queued.query.engine, queued.query.pods) == ("llm-d", None)
 
 
 def test_a_trigger_names_its_gateway_and_what_that_calls_it():
     spec = workload(expression="queued + waiting", target="4", model="m", gateway="knative", route="llm-00001")
     queued, waiting = spec.inputs
-    assert queued.ask.engine == "knative"
-    assert dict(queued.ask.labels) == {"namespace": spec.key.namespace, "route": "llm-00001"}
-    assert waiting.ask.engine == "vllm"
+    assert queued.query.engine == "knative"
+    assert dict(queued.query.labels) == {"namespace": spec.key.namespace, "route": "llm-00001"}
+    assert waiting.query.engine == "vllm"
     [in_flight] = workload(expression="in_flight", target="4", gateway="keda-http-add-on").inputs
-    assert dict(in_flight.ask.labels)["route"] == spec.key.name, "as the http-add-on calls its own after its object"
+    assert dict(in_flight.query.labels)["route"] == spec.key.name, "as the http-add-on calls its own after its object"
     assert (in_flight.of_target, in_flight.at_zero) == (False, None), "it outlives the target's pods"
 
 
@@ -44,7 +44,7 @@ def test_a_signal_that_engines_have_is_never_taken_from_a_gateway():
     with pytest.raises(ConfigError, match=lacks):
         workload(text, model="m", engine="triton-trtllm")
     there = workload(text.replace("second}", "second, engine: llm-d}"), model="m", engine="triton-trtllm")
-    assert there.inputs[0].ask.engine == "llm-d"
+    assert there.inputs[0].query.engine == "llm-d"
 
 
 def test_a_gateway_that_cannot_say_it_is_named():
@@ -60,14 +60,14 @@ def test_a_gateway_that_cannot_say_it_is_named():
 def test_only_the_settings_say_where_a_shared_gateway_runs():
     settings = Defaults(gateway="kthena", gateway_namespace="kthena-system")
     spec = workload(None, settings, expression="queued + waiting", target="4", model="m")
-    assert [dict(item.ask.labels)["namespace"] for item in spec.inputs] == ["kthena-system", spec.key.namespace]
+    assert [dict(item.query.labels)["namespace"] for item in spec.inputs] == ["kthena-system", spec.key.namespace]
     own = workload(None, settings, expression="queued", target="4", model="m", gateway="llm-d")
-    assert dict(own.inputs[0].ask.labels)["namespace"] == spec.key.namespace, "a pool has its picker beside it"
+    assert dict(own.inputs[0].query.labels)["namespace"] == spec.key.namespace, "a pool has its picker beside it"
 
 
 def test_what_guards_a_workload_is_asked_of_the_engine_that_has_it():
     text = "name: c\nmetrics: {c: {signal: cpu_usage, engine: kubernetes}, g: {signal: waiting}}\nformula: c + g\ntarget: 1\n"
-    assert [(guard.name, guard.ask.engine) for guard in workload(text).activity_signals] == [
+    assert [(guard.name, guard.query.engine) for guard in workload(text).activity_signals] == [
         ("waiting", "vllm"),
         ("running", "vllm"),
     ]
@@ -77,7 +77,7 @@ def test_what_guards_a_workload_that_looks_at_its_gateway_alone_is_asked_of_its_
     def guards(expression, **metadata):
         spec = workload(expression=expression, target="4", model="m", **metadata)
         return [
-            (one.ask.engine, one.ask.signal, one.ask.pods, one.on_missing, one.of_target)
+            (one.query.engine, one.query.signal, one.query.pods, one.on_missing, one.of_target)
             for one in spec.activity_signals
         ]
 
@@ -95,9 +95,9 @@ def test_a_signal_of_another_model_is_not_of_this_target():
         "name: other\nmetrics: {a: {signal: waiting, model: large}}\nformula: a\ntarget: 1\nparameters: {model: {example: m}}\n",
         model="small",
     )
-    assert spec.inputs[0].ask.labels[1] == ("model", "large")
+    assert spec.inputs[0].query.labels[1] == ("model", "large")
     assert not spec.inputs[0].of_target
-    assert {dict(item.ask.labels)["model"] for item in spec.activity_signals} == {"small"}, (
+    assert {dict(item.query.labels)["model"] for item in spec.activity_signals} == {"small"}, (
         "its own requests keep it awake"
     )
 
@@ -106,11 +106,11 @@ def test_quantiles_and_windows_have_defaults_and_can_be_set():
     text = (
         "name: q\nmetrics: {t: {signal: time_to_first_token, quantile: 0.5, window: 1m}}\nformula: t ?? 0\ntarget: 1\n"
     )
-    ask = workload(text, model="m").inputs[0].ask
-    assert (ask.quantile, ask.window) == (0.5, 60)
-    ask = workload(text.replace(", quantile: 0.5, window: 1m", ""), model="m").inputs[0].ask
-    assert 0 < ask.quantile < 1
-    assert ask.window > 0
+    query = workload(text, model="m").inputs[0].query
+    assert (query.quantile, query.window) == (0.5, 60)
+    query = workload(text.replace(", quantile: 0.5, window: 1m", ""), model="m").inputs[0].query
+    assert 0 < query.quantile < 1
+    assert query.window > 0
 
 
 @pytest.mark.parametrize(
@@ -126,28 +126,28 @@ def test_quantiles_and_windows_have_defaults_and_can_be_set():
 )
 def test_a_gauge_is_reduced_over_its_window_by_the_source(written, window, reduce, over):
     [item] = metric(written, model="m").inputs
-    assert (item.ask.window, item.ask.reduce, item.over) == (window, reduce, over)
+    assert (item.query.window, item.query.reduce, item.over) == (window, reduce, over)
 
 
 def test_what_guards_a_workload_is_what_waits_now():
     spec = metric("signal: waiting, window: 1h, reduce: max", model="m")
-    assert [(guard.ask.signal, guard.ask.window, guard.ask.reduce) for guard in spec.activity_signals] == [
+    assert [(guard.query.signal, guard.query.window, guard.query.reduce) for guard in spec.activity_signals] == [
         ("waiting", None, None), ("running", None, None),
     ]  # fmt: skip
 
 
 def test_an_object_is_named_by_what_scales_or_is_the_workloads_own():
     [item] = metric("signal: spec_replicas, engine: kubernetes, workload: llama").inputs
-    assert item.ask.labels == (("namespace", "team"), ("workload", "llama"))
+    assert item.query.labels == (("namespace", "team"), ("workload", "llama"))
     assert not item.of_target
     [own] = metric("signal: current_replicas, engine: kubernetes, window: 1d, reduce: max").inputs
-    assert own.ask.labels == (("namespace", "team"), ("hpa", "keda-hpa-llama"))
+    assert own.query.labels == (("namespace", "team"), ("hpa", "keda-hpa-llama"))
 
 
 def test_what_gateways_say_may_have_an_endpoint_of_its_own_unless_the_metric_names_one():
     defaults = Defaults(endpoint="eu", endpoints=("eu", "us", "epp"), gateway_endpoint="epp")
     text = "name: mine\nmetrics: {queued: {signal: queued}, waiting: {signal: waiting}}\nformula: queued + waiting\ntarget: 1\n"
-    at = lambda text, **given: [item.ask.endpoint for item in workload(text, defaults, **given).inputs]  # noqa: E731
+    at = lambda text, **given: [item.query.endpoint for item in workload(text, defaults, **given).inputs]  # noqa: E731
     assert at(text) == ["epp", "eu"]
     assert at(text, endpoint="us") == ["epp", "us"]
     assert at(text.replace("signal: queued", "signal: queued, endpoint: eu")) == ["eu", "eu"]
@@ -157,13 +157,13 @@ def test_the_guards_are_never_those_of_another_model():
     other = "  theirs: {signal: waiting, model: other}\n  mine: {signal: waiting}\n"
     text = FILE.replace("  waiting: {signal: waiting, over: 30s, reduce: max}\n", other).replace("waiting", "mine")
     spec = workload(text.replace("signal: mine", "signal: waiting"), model="m")
-    assert [dict(guard.ask.labels)["model"] for guard in spec.activity_signals] == ["m", "m"]
+    assert [dict(guard.query.labels)["model"] for guard in spec.activity_signals] == ["m", "m"]
 
 
 def test_an_engine_that_does_not_say_what_runs_is_seen_to_work_by_its_tokens():
     spec = workload(expression="waiting", target="4", model="m", engine="triton")
     assert [guard.name for guard in spec.activity_signals] == ["waiting", "generation_tokens_per_second"]
-    assert spec.activity_signals[-1].ask.window == 120
+    assert spec.activity_signals[-1].query.window == 120
     assert [guard.name for guard in workload(expression="waiting", target="4", model="m").activity_signals] == [
         "waiting",
         "running",
@@ -186,15 +186,15 @@ READS = "name: t\nparameters: {PARAMETERS}\nmetrics: {w: {signal: waiting}, q: {
 )
 def test_engine_and_gateway_are_the_trigger_s_the_file_s_or_the_settings(parameters, given, engines):
     spec = workload(READS.replace("{PARAMETERS}", parameters), SETTINGS, **given)
-    assert [item.ask.engine for item in spec.inputs] == engines
+    assert [item.query.engine for item in spec.inputs] == engines
 
 
 def test_the_settings_reach_every_shipped_formula():
     formulas = load(shipped_formulas()).formulas.values()
-    asks = [
-        item.ask
+    queries = [
+        item.query
         for file in formulas
         for item in bind_example(file, {}, Defaults(engine="sglang")).inputs
         if item.of_target
     ]
-    assert {ask.engine for ask in asks if isinstance(ask, SignalAsk)} == {"sglang", "kubernetes"}
+    assert {query.engine for query in queries if isinstance(query, SignalQuery)} == {"sglang", "kubernetes"}

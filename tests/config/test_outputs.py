@@ -8,7 +8,7 @@ from scaler.config.formula_file import bind, parse_file
 from scaler.config.outputs import Member
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError, FormulaSyntaxError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.policy.group import Band, Budget
 
 TREE = {
@@ -35,7 +35,7 @@ def changed(**outputs):
 
 def spec_of(tree=TREE, kind="ScaledObject", **metadata):
     given = {"formula": "pd", "kind": kind, **metadata}
-    request = Request("demo", "llama", tuple(given.items()))
+    request = TriggerRef("demo", "llama", tuple(given.items()))
     return bind(parse_file(tree, "pd.yaml"), parse_trigger(request), Defaults())
 
 

@@ -7,7 +7,7 @@ import pytest
 from scaler.config import signals
 from scaler.config.naming import Naming
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.prometheus.batch_query import group
 
 MINIMAL = """
@@ -155,8 +155,8 @@ def test_a_wrong_entry_is_refused(text, problem):
 def test_a_new_engine_is_data_alone(monkeypatch):
     more = 'type: counter, window: 60, scale: 0.001, sumWithinPodBy: [gpu], dividedBy: [{name: all, versions: "1", where: {kind: "a\\"b"}}]'
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
-    ask = SignalAsk("p", "triton", "busy", (("namespace", "n"),), window=7.5)
-    (grouped,) = group([ask], Naming(recent=45))
+    query = SignalQuery("p", "triton", "busy", (("namespace", "n"),), window=7.5)
+    (grouped,) = group([query], Naming(recent=45))
     value, answered, missing, oldest, _jumping = grouped.text.split("\nor ")
     scrape = "namespace, pod, instance, job, prometheus_replica, __replica__"
     once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"

@@ -12,7 +12,7 @@ from scaler.config.naming import Naming
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError, ScalerError
-from scaler.model.measurement import HistoryAsk, QueryAsk, Request, SignalAsk
+from scaler.model.measurement import HistoryProbe, PromqlQuery, SignalQuery, TriggerRef
 from scaler.sources.prometheus.batch_query import group
 
 HOSTILE = [
@@ -23,12 +23,12 @@ CATALOG = load(shipped_formulas())
 KEYS = ("model", "route", "pods", "engine", "gateway", "workload", "hpa", "namespace", "name", "id", "other", "serving")
 
 
-def asks(request, defaults):
+def queries(request, defaults):
     """All that is asked for a trigger, or nothing where it is refused."""
     try:
         trigger = parse_trigger(request)
         file = CATALOG.find(trigger.formula) if trigger.formula else None
-        return bind(file, trigger, defaults).asks()
+        return bind(file, trigger, defaults).queries()
     except ScalerError:
         return ()
 
@@ -46,19 +46,19 @@ def triggers():
 def test_every_series_that_a_trigger_reads_is_of_its_own_namespace():
     read = 0
     for metadata in triggers():
-        for ask in asks(Request("evil", "w", tuple(sorted(metadata.items()))), Defaults()):
-            if isinstance(ask, HistoryAsk):
+        for query in queries(TriggerRef("evil", "w", tuple(sorted(metadata.items()))), Defaults()):
+            if isinstance(query, HistoryProbe):
                 continue
             read += 1
-            assert not isinstance(ask, QueryAsk), "no shipped formula has a query of its own"
-            assert dict(ask.labels)["namespace"] == "evil", metadata
+            assert not isinstance(query, PromqlQuery), "no shipped formula has a query of its own"
+            assert dict(query.labels)["namespace"] == "evil", metadata
     assert read > 1000
 
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_query_that_is_written_for_it_selects_its_own_namespace_everywhere(value):
-    ask = SignalAsk("default", "vllm", "waiting", (("namespace", "evil"), ("model", value)))
-    [grouped] = group([ask], Naming())
+    query = SignalQuery("default", "vllm", "waiting", (("namespace", "evil"), ("model", value)))
+    [grouped] = group([query], Naming())
     for selector in grouped.text.split("vllm:num_requests_waiting")[1:]:
         assert selector.startswith('{namespace="evil",')
 
@@ -66,10 +66,10 @@ def test_a_query_that_is_written_for_it_selects_its_own_namespace_everywhere(val
 def test_gateways_of_another_namespace_are_read_where_the_settings_say_so_and_nothing_else_is():
     elsewhere = Defaults(gateway="litellm", gateway_namespace="gateways")
     for metadata in triggers():
-        for ask in asks(Request("evil", "w", tuple(sorted(metadata.items()))), elsewhere):
-            if isinstance(ask, SignalAsk):
-                shared = signals.find(ask.engine, ask.signal).shared
-                assert dict(ask.labels)["namespace"] == ("gateways" if shared else "evil")
+        for query in queries(TriggerRef("evil", "w", tuple(sorted(metadata.items()))), elsewhere):
+            if isinstance(query, SignalQuery):
+                shared = signals.find(query.engine, query.signal).shared
+                assert dict(query.labels)["namespace"] == ("gateways" if shared else "evil")
 
 
 SHARED = {"endpoints": {
@@ -92,7 +92,7 @@ def test_an_endpoint_for_some_namespaces_is_refused_to_all_others(namespace, all
         (gateways, {"gatewayEndpoint": "team"}),
     ):
         settings = read_settings({**SHARED, "defaults": defaults}, "s", {}, {}).defaults
-        trigger = parse_trigger(Request(namespace, "w", tuple(sorted(metadata.items()))))
+        trigger = parse_trigger(TriggerRef(namespace, "w", tuple(sorted(metadata.items()))))
         if allowed:
             assert "team" in bind(None, trigger, settings).endpoints
             continue
@@ -110,7 +110,7 @@ def test_a_namespace_that_has_no_endpoint_is_told_so():
         {},
         {},
     )
-    trigger = parse_trigger(Request("evil", "w", (("expression", "waiting"), ("target", "1"))))
+    trigger = parse_trigger(TriggerRef("evil", "w", (("expression", "waiting"), ("target", "1"))))
     with pytest.raises(ConfigError, match="no endpoint for this namespace"):
         bind(None, trigger, settings.defaults)
 
@@ -122,11 +122,11 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_the_queries_of_formula_files_select_the_triggers_namespace_where_the_endpoint_asks_for_it(query):
-    tree = {"name": "own", "metrics": {"own": {"prometheus": query}}, "formula": "own", "target": 1}
+@pytest.mark.parametrize("written", QUERIES)
+def test_the_queries_of_formula_files_select_the_triggers_namespace_where_the_endpoint_asks_for_it(written):
+    tree = {"name": "own", "metrics": {"own": {"prometheus": written}}, "formula": "own", "target": 1}
     file = parse_file(tree, "own.yaml", "own")
-    trigger = parse_trigger(Request("demo", "w", (("formula", "own"),)))
+    trigger = parse_trigger(TriggerRef("demo", "w", (("formula", "own"),)))
     for own, matcher in (
         ({}, None),
         ({"labels": {"namespace": "ns"}}, 'ns="demo"'),
@@ -134,8 +134,8 @@ def test_the_queries_of_formula_files_select_the_triggers_namespace_where_the_en
     ):
         endpoint = {"url": "http://p", "enforceNamespace": matcher is not None, **own}
         settings = read_settings({"endpoints": {"default": endpoint}}, "s", {}, {}).defaults
-        [ask] = [one for one in bind(file, trigger, settings).asks() if isinstance(one, QueryAsk)]
-        assert ask.text.count(matcher or "demo") == (query.count("errors") + query.count("{") if matcher else 0)
+        [query] = [one for one in bind(file, trigger, settings).queries() if isinstance(one, PromqlQuery)]
+        assert query.text.count(matcher or "demo") == (written.count("errors") + written.count("{") if matcher else 0)
 
 
 def test_pages_have_no_promql_to_enforce_anything_in():

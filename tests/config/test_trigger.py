@@ -2,11 +2,11 @@ import pytest
 
 from scaler.config.trigger import metric_name, parse_trigger
 from scaler.model.errors import ConfigError, UnsupportedError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
 
 def trigger(namespace="team", name="llama", **metadata):
-    return parse_trigger(Request(namespace, name, tuple(sorted(metadata.items()))))
+    return parse_trigger(TriggerRef(namespace, name, tuple(sorted(metadata.items()))))
 
 
 def test_a_trigger_is_sorted_into_what_it_says():

@@ -13,7 +13,7 @@ from scaler.config.schema import formula_schema
 from scaler.config.trigger import parse_trigger
 from scaler.config.variants import MixRules, Offer
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
 TREE = {
     "name": "mix",
@@ -43,7 +43,7 @@ def changed(path, value):
 
 
 def spec_of(tree=TREE, **metadata):
-    request = Request("demo", "llama", tuple({"formula": "mix", **metadata}.items()))
+    request = TriggerRef("demo", "llama", tuple({"formula": "mix", **metadata}.items()))
     return bind(parse_file(tree, "mix.yaml"), parse_trigger(request), Defaults())
 
 

@@ -4,20 +4,20 @@ from dataclasses import replace
 
 from support.timelines import FILE, workload
 
-from scaler.model.measurement import Failure, HistoryAsk, Reading, Replicas, SignalAsk
+from scaler.model.measurement import Failure, HistoryProbe, Reading, SignalQuery, TargetStatus
 from scaler.model.objects import Scaled, TargetView
 
 
 def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():
     spec = workload(FILE, model="m")
-    assert [guard.ask.signal for guard in spec.activity_signals] == ["waiting", "running"]
-    assert HistoryAsk("default", 120) in spec.asks()
-    assert {ask.signal for ask in spec.asks() if isinstance(ask, SignalAsk)} == {
+    assert [guard.query.signal for guard in spec.activity_signals] == ["waiting", "running"]
+    assert HistoryProbe("default", 120) in spec.queries()
+    assert {query.signal for query in spec.queries() if isinstance(query, SignalQuery)} == {
         "waiting", "running", "current_replicas", "ready_replicas", "min_replicas", "max_replicas",
     }  # fmt: skip
     assert (
-        SignalAsk("default", "kubernetes", "current_replicas", (("namespace", "team"), ("hpa", "keda-hpa-llama")))
-        in spec.asks()
+        SignalQuery("default", "kubernetes", "current_replicas", (("namespace", "team"), ("hpa", "keda-hpa-llama")))
+        in spec.queries()
     )
 
 
@@ -29,29 +29,29 @@ def test_the_answers_are_sorted_into_inputs():
     spec = workload(FILE, model="m")
     facts = {"current": 3.0, "ready": 2.0, "minimum": 0.0}
     answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in facts.items()}
-    answers[spec.inputs[0].ask] = Reading(5.0, 0.0)
-    answers[HistoryAsk("default", 120)] = Reading(1.0, 0.0)
+    answers[spec.inputs[0].query] = Reading(5.0, 0.0)
+    answers[HistoryProbe("default", 120)] = Reading(1.0, 0.0)
     inputs = spec.inputs_of(answers)
     assert inputs.readings["waiting"] == inputs.activity_signals["waiting"] == Reading(5.0, 0.0)
     assert isinstance(inputs.readings["drift"], Failure)
-    assert inputs.replicas == Replicas(3, 2, 1, 0, None, "kube-state-metrics")
-    assert inputs.young == frozenset()
+    assert inputs.target_status == TargetStatus(3, 2, 1, 0, None, "kube-state-metrics")
+    assert inputs.recently_started == frozenset()
 
 
 def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
     spec = workload(FILE, model="m")
     answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in {"current": 3.0, "ready": 2.0}.items()}
     scaled = Scaled("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
-    assert spec.inputs_of(answers, TargetView(scaled, "old")).replicas == Replicas(
-        3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", doubt="old"
+    assert spec.inputs_of(answers, TargetView(scaled, "old")).target_status == TargetStatus(
+        3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", stale_reason="old"
     )
-    assert spec.inputs_of(answers, TargetView(replace(scaled, replicas=5))).replicas.current == 5
+    assert spec.inputs_of(answers, TargetView(replace(scaled, replicas=5))).target_status.current == 5
 
 
 def test_an_endpoint_that_shows_no_past_is_young():
     spec = workload(FILE, model="m")
-    assert spec.inputs_of({HistoryAsk("default", 120): Reading(None, 0.0)}).young == {"default"}
-    assert spec.inputs_of({}).replicas == Replicas()
+    assert spec.inputs_of({HistoryProbe("default", 120): Reading(None, 0.0)}).recently_started == {"default"}
+    assert spec.inputs_of({}).target_status == TargetStatus()
 
 
 def test_what_was_not_measured_is_a_failure_of_no_time():
@@ -63,7 +63,7 @@ def test_of_the_counters_those_are_told_that_were_asked_for():
     spec = workload(FILE, model="m")
     assert spec.inputs_of({}).counted == {}
     item = spec.progress[0]
-    assert spec.inputs_of({item.ask: Reading(3.0, 0.0)}).counted == {item.name: Reading(3.0, 0.0)}
+    assert spec.inputs_of({item.query: Reading(3.0, 0.0)}).counted == {item.name: Reading(3.0, 0.0)}
 
 
 def test_what_piles_up_waits_for_replicas_and_no_job_does():

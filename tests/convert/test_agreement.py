@@ -15,7 +15,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.convert import of_trees
 from scaler.convert.write import document
-from scaler.model.measurement import HistoryAsk, QueryAsk, Reading
+from scaler.model.measurement import HistoryProbe, PromqlQuery, Reading
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.backtest.replay import FormulaTrigger, Timing, replay
 from scaler.sim.backtest.subject import read_subject
@@ -50,7 +50,7 @@ def converted(original):
 
 def asked(subject):
     """All that a replay of an object needs to have been measured."""
-    return {ask for one in subject.triggers if isinstance(one, FormulaTrigger) for ask in one.spec.asks()}
+    return {query for one in subject.triggers if isinstance(one, FormulaTrigger) for query in one.spec.queries()}
 
 
 def replayed(original, replicas):
@@ -58,9 +58,11 @@ def replayed(original, replicas):
     before, after = read_subject(original, binding()), converted(original)
     past = record(a_day(), replicas=replicas, step=STEP, query=QUERY)
     idle = {
-        ask: [Reading(1.0 if isinstance(ask, HistoryAsk) else 0.0, past.start + tick * STEP) for tick in range(DAY)]
-        for ask in asked(after)
-        if not isinstance(ask, QueryAsk)
+        query: [
+            Reading(1.0 if isinstance(query, HistoryProbe) else 0.0, past.start + tick * STEP) for tick in range(DAY)
+        ]
+        for query in asked(after)
+        if not isinstance(query, PromqlQuery)
     }
     past = replace(past, series={**past.series, **idle})
     return [replay(subject, past, Timing()) for subject in (before, after)]

@@ -18,7 +18,7 @@ from scaler.convert import READERS, of_trees, read
 from scaler.convert.write import document
 from scaler.decision.schedule import scheduled
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 from scaler.wiring.behavior import behavior_for
 
@@ -45,7 +45,7 @@ def spec_of(plan):
     [trigger] = [one for one in scaled["spec"]["triggers"] if one["type"] == "external"]
     assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA wants text"
     meta = scaled["metadata"]
-    request = Request(meta["namespace"], meta["name"], tuple(sorted(trigger["metadata"].items())))
+    request = TriggerRef(meta["namespace"], meta["name"], tuple(sorted(trigger["metadata"].items())))
     return bind(file, parse_trigger(request), Defaults(endpoints=()))
 
 
@@ -189,7 +189,7 @@ def test_kthena_new_form_with_roles():
     assert [plan.name for plan in (prefill, decode)] == ["llama-pd-prefill", "llama-pd-decode"]
     assert (spec_of(prefill).target, spec_of(prefill).metric_type) == (4, "AverageValue")
     assert (prefill.engine, decode.engine) == ("sglang", "vllm")
-    assert {item.ask.engine for item in spec_of(prefill).inputs if item.of_target} == {"sglang"}
+    assert {item.query.engine for item in spec_of(prefill).inputs if item.of_target} == {"sglang"}
     assert (spec_of(decode).target, spec_of(decode).metric_type) == (pytest.approx(0.8), "Value")
 
 
@@ -359,10 +359,10 @@ def test_triggers_of_other_types_that_a_formula_reads_are_there_to_be_filled_in(
 
 def test_a_query_of_several_lines_is_one():
     [plan] = plans("keda-vllm.yaml")
-    assert spec_of(plan).inputs[0].ask.text == 'sum(vllm:num_requests_waiting{namespace="llm", model_name="m"})'
+    assert spec_of(plan).inputs[0].query.text == 'sum(vllm:num_requests_waiting{namespace="llm", model_name="m"})'
     assert [one["type"] for one in plan.beside] == ["cron"]
 
 
 def test_googles_names_of_metrics_are_those_of_prometheus():
     [plan] = plans("hpa-google.yaml")
-    assert spec_of(plan).inputs[0].ask.text == 'sum({__name__="vllm:num_requests_waiting",model_name="m"})'
+    assert spec_of(plan).inputs[0].query.text == 'sum({__name__="vllm:num_requests_waiting",model_name="m"})'

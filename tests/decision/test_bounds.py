@@ -7,7 +7,7 @@ from support.timelines import START, fold, row, workload
 
 from scaler.decision.decide import decide
 from scaler.decision.state import MAX_MISSED_TICKS, State, expire, inherited
-from scaler.model.measurement import MAX_VALUE, Reading, Replicas
+from scaler.model.measurement import MAX_VALUE, Reading, TargetStatus
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\nholdFor: 60s\n"
 
@@ -117,7 +117,7 @@ def test_of_each_replica_the_load_is_shared_and_no_surge_pod_raises_it():
     text = LOAD + "metricType: Value\n"
 
     def asked(load, current, ready):
-        return decided(text, load=load, replicas=Replicas(current, ready, 0)).desired
+        return decided(text, load=load, replicas=TargetStatus(current, ready, 0)).desired
 
     assert asked(2.0, 3, 3) == 6
     assert asked(1.0, 3, 4) == 3, "at its target, with a pod more for a rollout"
@@ -153,12 +153,12 @@ def test_what_fails_and_would_count_as_zero_is_left_out_so_that_the_rest_may_rai
 
 def test_of_the_scale_target_what_is_not_known_is_named():
     text = LOAD.replace("formula: load", "formula: load * replicas / ready")
-    [problem] = decided(text, load=4, replicas=Replicas(3, None, 0)).problems
+    [problem] = decided(text, load=4, replicas=TargetStatus(3, None, 0)).problems
     assert problem == "`ready` not known: that needs access to Kubernetes, or kube-state-metrics in the endpoint"
 
 
 def test_a_policy_is_told_that_a_value_is_of_each_replica():
     tiers = "policy: {kind: step, tiers: [{at: 10, percent: 50}, {at: 100, percent: 100}]}\n"
-    known = Replicas(6, 6, 0, maximum=10)
+    known = TargetStatus(6, 6, 0, maximum=10)
     assert decided(LOAD + tiers + "metricType: Value\n", load=0.5, replicas=known).desired == 5
     assert decided(LOAD + tiers, load=3, replicas=known).desired == 10

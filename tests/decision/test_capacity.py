@@ -11,7 +11,7 @@ from scaler.cluster.hpa import replicas_for_average_value
 from scaler.decision.capacity import capacity
 from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import Behavior, Rules
-from scaler.model.measurement import Inputs, Replicas
+from scaler.model.measurement import Inputs, TargetStatus
 from scaler.model.nodes import PodRequirements, ReplicaTemplate
 from scaler.model.objects import Hpa, Pod, Scaled, TargetView
 
@@ -39,7 +39,7 @@ def target(*, ready=0, starting=0, pending=(), current=None, kind="ScaledObject"
         else Hpa("h", None, None, None, None, behavior=Behavior(up=Rules((), 0.0, tolerance=tolerance)))
     )
     scaled = Scaled(kind, "team", "llama", "1", 1, (), (), "Deployment llama", 0, 99, pods=tuple(pods), hpa=hpa)
-    known = Replicas(current=current, ready=ready, starting=starting, pending=len(pending), serving=ready)
+    known = TargetStatus(current=current, ready=ready, starting=starting, pending=len(pending), ever_ready=ready)
     return {"scaled": scaled, "replicas": known}
 
 
@@ -117,7 +117,7 @@ def test_a_job_of_several_pods_is_one_replica():
     of = target(ready=8, current=2, kind="ScaledJob")
     shape = PodRequirements((("nvidia.com/gpu", 1), ("pods", 1)))
     scaled = replace(of["scaled"], template=ReplicaTemplate(((shape, 4),)))
-    inputs = Inputs({}, replicas=of["replicas"], target=TargetView(scaled, available=available(1, 0)))
+    inputs = Inputs({}, target_status=of["replicas"], target=TargetView(scaled, available=available(1, 0)))
     found = capacity("clamp", inputs, START)
     assert (found.bound, found.replicas, found.most) == (2, 3, 4)
 
@@ -178,13 +178,13 @@ def test_an_upper_bound_limits_since_there_is_no_more():
 
 def test_old_news_limits_nothing():
     told = target(ready=3)
-    told["replicas"] = Replicas(3, 3, 0, pending=0, doubt="Kubernetes was last heard 50s ago")
+    told["replicas"] = TargetStatus(3, 3, 0, pending=0, stale_reason="Kubernetes was last heard 50s ago")
     _, decisions = fold(workload(CLAMP), [{"load": 120, "available": available(0, 0), **told}])
     assert decisions[0].replicas == 12
 
 
 def test_pods_that_are_not_known_limit_nothing():
-    of = {"replicas": Replicas(current=3), "available": available(0, 0)}
+    of = {"replicas": TargetStatus(current=3), "available": available(0, 0)}
     assert fold(workload(CLAMP), [{"load": 120, **of}])[1][0].replicas == 12
 
 

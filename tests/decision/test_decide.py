@@ -11,7 +11,7 @@ from scaler.decision.decide import decide
 from scaler.decision.decision import Answer
 from scaler.decision.state import State
 from scaler.model.errors import NoAnswer
-from scaler.model.measurement import MAX_VALUE, Failure, Reading, Replicas
+from scaler.model.measurement import MAX_VALUE, Failure, Reading, TargetStatus
 from scaler.model.objects import Job, Scaled
 
 LOAD = """
@@ -61,14 +61,14 @@ def test_the_noise_of_a_division_is_not_load():
 
 def test_the_ready_replicas_multiply_a_value_that_is_per_replica():
     spec = workload(LOAD + "metricType: Value\n")
-    _, decisions = fold(spec, [load(15, replicas=Replicas(current=4, ready=3))])
+    _, decisions = fold(spec, [load(15, replicas=TargetStatus(current=4, ready=3))])
     assert said(decisions) == [(5, True)]
     assert decisions[0].reason == "5 replicas: 3 ready x 15 / 10"
 
 
 def test_a_load_that_no_float_holds_asks_for_nothing_where_nothing_is_ready():
     spec = workload(LOAD.replace("target: 10", "target: 1e-320") + "metricType: Value\n")
-    _, decisions = fold(spec, [load(15, replicas=Replicas(current=2, ready=ready)) for ready in (0, 1)])
+    _, decisions = fold(spec, [load(15, replicas=TargetStatus(current=2, ready=ready)) for ready in (0, 1)])
     assert [decision.desired for decision in decisions] == [0, None]
     assert "more than 1,000,000 replicas" in decisions[1].reason
 
@@ -84,7 +84,7 @@ def test_a_value_that_is_per_replica_is_uncertain_where_the_ready_replicas_are_n
 
 def test_the_names_of_the_scale_target_can_be_used():
     spec = workload(LOAD.replace("formula: load", "formula: load * (replicas + ready + starting)"))
-    _, [decision] = fold(spec, [load(10, replicas=Replicas(current=3, ready=2, starting=1))])
+    _, [decision] = fold(spec, [load(10, replicas=TargetStatus(current=3, ready=2, starting=1))])
     assert decision.replicas == 6
 
 
@@ -145,7 +145,7 @@ def test_absence_is_not_zero_on_an_endpoint_that_was_just_born():
 @pytest.mark.parametrize("on_missing", ["zero", "7", "last"])
 def test_absence_means_nothing_while_the_answer_is_partial(on_missing):
     spec = workload(LOAD.replace("prometheus: load", f"prometheus: load, onMissing: {on_missing}"))
-    _, decisions = fold(spec, [load(40), load(Reading(None, START, partial="2 of 2 pods cannot be scraped"))])
+    _, decisions = fold(spec, [load(40), load(Reading(None, START, incomplete_reason="2 of 2 pods cannot be scraped"))])
     assert said(decisions)[1] == (4, True)
     assert "absence means nothing while 2 of 2 pods cannot be scraped" in decisions[1].reason
 
@@ -212,7 +212,7 @@ def test_incomplete_data_can_raise_and_not_lower():
 @pytest.mark.parametrize(
     ("reading", "problem"),
     [
-        (Reading(5, START, partial="the newest sample is 130 s old"), "the newest sample is 130 s old"),
+        (Reading(5, START, incomplete_reason="the newest sample is 130 s old"), "the newest sample is 130 s old"),
         (Reading(5, START, answered=2, expected=3), "2 of 3 pods answered"),
     ],
 )
@@ -267,7 +267,7 @@ def test_an_absurd_number_of_replicas_is_an_error():
 
 
 def test_a_question_that_is_wrong_is_not_held():
-    final = Failure("bad query", START, final=True)
+    final = Failure("bad query", START, config_error=True)
     _, decisions = fold(workload(LOAD), [load(40), load(final)])
     assert decisions[1].replicas is None
     with pytest.raises(NoAnswer, match="no answer: load: bad query") as raised:
@@ -309,7 +309,7 @@ def test_a_fresh_process_that_knows_no_replicas_says_nothing_before_it_has_seen_
 
 
 def test_incomplete_samples_are_not_kept_in_the_window():
-    partly = Reading(1000, START, partial="warning")
+    partly = Reading(1000, START, incomplete_reason="warning")
     _, decisions = fold(workload(WINDOW), [load(20)] * 6 + [load(partly), load(20)])
     assert [decision.value for decision in decisions[-2:]] == [pytest.approx(183.33, abs=0.01), 20]
 
@@ -339,7 +339,7 @@ policy: {kind: hysteresis, metric: tokens, above: 100, below: 50, overlap: 0s, m
 """)
     rows = [
         {"load": 20, "tokens": 200},
-        {"load": 20, "tokens": Reading(10, START, partial="warning")},
+        {"load": 20, "tokens": Reading(10, START, incomplete_reason="warning")},
         {"load": 20, "tokens": 80},
         {"load": 20, "tokens": None},
     ]
@@ -386,7 +386,9 @@ def drift(value, free=4, scaled=TRAIN):
 def test_jobs_are_started_on_certain_data_alone():
     """A queue of which some is unread may bring replicas; a Job that was started cannot be taken back."""
     spec = workload(LOAD, kind="ScaledJob")
-    _, decisions = fold(spec, [DOWN, load(40), load(Reading(80, START, partial="warning")), DOWN, load(0), load(5)])
+    _, decisions = fold(
+        spec, [DOWN, load(40), load(Reading(80, START, incomplete_reason="warning")), DOWN, load(0), load(5)]
+    )
     assert said(decisions) == [(None, None), (4, True), (0, False), (0, False), (0, False), (1, True)]
     assert decisions[2].reason == (
         "0 jobs, since nothing is started on uncertain data, for 5s of at most 1m: load: warning"
@@ -479,7 +481,7 @@ def test_inactive_is_said_only_after_a_quiet_time_without_a_gap():
     assert decisions[7].reason == "0 replicas: load = 0, at 10 a replica, inactive"
 
 
-@pytest.mark.parametrize("gap", [DOWN, load(None), load(Reading(0, START, partial="warning")), load(1)])
+@pytest.mark.parametrize("gap", [DOWN, load(None), load(Reading(0, START, incomplete_reason="warning")), load(1)])
 def test_a_gap_or_a_breath_of_load_restarts_the_clock(gap):
     _, decisions = fold(workload(LOAD), [load(40)] + [load(0)] * 5 + [gap] + [load(0)] * 7)
     assert [active for _, active in said(decisions)] == [True] * 13 + [False]
@@ -548,7 +550,7 @@ def test_what_is_wrong_with_one_source_is_said_once():
 
 
 def test_a_long_generation_is_not_ended_where_the_formula_looks_at_the_gateway_alone():
-    spec, there = workload(expression="queued", target="4", model="m"), Replicas(1, 1, 0)
+    spec, there = workload(expression="queued", target="4", model="m"), TargetStatus(1, 1, 0)
     long = [{"queued": 0, "replicas": there, "guards": {"waiting": 0, "running": 1}}] * 340  # 28 minutes
     _, decisions = fold(spec, [{**long[0], "queued": 3}, *long])
     assert {decision.active for decision in decisions} == {True}
@@ -566,7 +568,7 @@ def test_a_guard_that_cannot_be_read_stands_against_inactive(unread):
 
 
 def test_replicas_that_start_stand_against_inactive():
-    known = Replicas(current=2, ready=1, starting=1)
+    known = TargetStatus(current=2, ready=1, starting=1)
     rows = [{"waiting": 0, "guards": {"waiting": 0, "running": 0}, "replicas": known}] * 5
     _, decisions = fold(workload(ENGINE), rows)
     assert all(decision.active for decision in decisions)
@@ -583,9 +585,9 @@ def test_at_zero_replicas_the_engines_series_are_zero_and_not_missing():
 @pytest.mark.parametrize(
     "known",
     [
-        Replicas(current=0, doubt="Kubernetes was last heard 50s ago"),
-        Replicas(current=0, ready=0, serving=1),
-        Replicas(current=0, ready=0, serving=1, doubt="Kubernetes was last heard 50s ago"),
+        TargetStatus(current=0, stale_reason="Kubernetes was last heard 50s ago"),
+        TargetStatus(current=0, ready=0, ever_ready=1),
+        TargetStatus(current=0, ready=0, ever_ready=1, stale_reason="Kubernetes was last heard 50s ago"),
     ],
 )
 def test_no_replicas_on_an_old_word_or_beside_a_pod_that_may_hold_load_are_no_zero(known):
@@ -598,11 +600,11 @@ def test_no_replicas_on_an_old_word_or_beside_a_pod_that_may_hold_load_are_no_ze
 def test_pods_that_are_ready_and_did_not_answer_are_missed():
     reading = Reading(5, START, answered=2)
     _, decisions = fold(
-        workload(ENGINE), [{"waiting": reading, "guards": {}, "replicas": Replicas(current=3, ready=3)}]
+        workload(ENGINE), [{"waiting": reading, "guards": {}, "replicas": TargetStatus(current=3, ready=3)}]
     )
     assert decisions[0].problems == ("waiting: 2 of 3 pods answered",)
     _, decisions = fold(
-        workload(ENGINE), [{"waiting": reading, "guards": {}, "replicas": Replicas(current=2, ready=2)}]
+        workload(ENGINE), [{"waiting": reading, "guards": {}, "replicas": TargetStatus(current=2, ready=2)}]
     )
     assert decisions[0].problems == ()
 
@@ -638,7 +640,7 @@ measurements = st.one_of(
     st.floats(0, 1000),
     st.none(),
     st.just("down"),
-    st.floats(0, 1000).map(lambda value: Reading(value, START, partial="partial")),
+    st.floats(0, 1000).map(lambda value: Reading(value, START, incomplete_reason="partial")),
 )
 rows = st.lists(
     st.fixed_dictionaries({"load": measurements, "replicas": st.one_of(st.none(), st.integers(0, 20))}), max_size=40
@@ -689,7 +691,7 @@ def test_the_epoch_is_a_time_like_any_other():
 
 def test_what_no_replica_can_say_is_left_to_on_missing():
     text = "name: slo\nmetrics: {ttft: {signal: time_to_first_token}}\nformula: ttft\ntarget: 1\nmetricType: Value\n"
-    row = {"ttft": None, "guards": {"waiting": None, "running": None}, "replicas": Replicas(0, 0, 0)}
+    row = {"ttft": None, "guards": {"waiting": None, "running": None}, "replicas": TargetStatus(0, 0, 0)}
     _, [decision] = fold(workload(text), [row])
     assert decision.problems == ("ttft: no series",)
     text = text.replace("token}", "token, onMissing: zero}")
@@ -702,7 +704,7 @@ def test_what_no_replica_can_say_is_left_to_on_missing():
 
 def test_min_and_max_are_the_bounds_of_the_scaled_object_and_functions_too():
     spec = workload(LOAD.replace("formula: load", "formula: 'max(10 * min, load > 50 ? 10 * max : min(load, 40))'"))
-    known = Replicas(1, 1, 0, 2, 12)
+    known = TargetStatus(1, 1, 0, 2, 12)
     _, decisions = fold(spec, [load(value, replicas=known) for value in (0, 45, 51)])
     assert [decision.replicas for decision in decisions] == [2, 4, 12]
 
@@ -718,4 +720,4 @@ def test_bounds_that_are_not_known_are_nil():
 def test_a_parameter_named_like_a_bound_is_the_parameter():
     text = LOAD + "parameters: {max: {type: number, default: 7}}\n"
     spec = workload(text.replace("formula: load", "formula: 10 * max(load, max)"))
-    assert fold(spec, [load(1, replicas=Replicas(1, 1, 0, 0, 100))])[1][0].replicas == 7
+    assert fold(spec, [load(1, replicas=TargetStatus(1, 1, 0, 0, 100))])[1][0].replicas == 7

@@ -11,7 +11,7 @@ from scaler.decision.render import number_text
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled, TargetView
 
 QUEUE = """
@@ -49,7 +49,7 @@ def queue_rows(count=2, **more):
         "running": waiting(16),
         "queued": None,
         "guards": {"waiting": waiting(30), "running": waiting(16)},
-        "replicas": Replicas(5, 4, 1, 0, 20, "kube-state-metrics"),
+        "replicas": TargetStatus(5, 4, 1, 0, 20, "kube-state-metrics"),
     }
     return [{**row, **more}] * count
 
@@ -115,7 +115,7 @@ def test_a_series_that_is_not_there_is_said_by_its_names():
 
 
 def test_a_workload_that_knows_too_little_says_what_it_waits_for():
-    row = queue_rows(1, replicas=Replicas())
+    row = queue_rows(1, replicas=TargetStatus())
     text = as_text(as_data(decide_last(workload(QUEUE), *row)))
     assert text.startswith("team/llama  no answer  (unknown, ")
     assert "seen 5s of the 10s that the formula remembers: the answer may rise, and not fall" in text
@@ -137,7 +137,7 @@ def test_guards_that_the_formula_does_not_read_are_shown_apart():
 def test_what_does_not_see_requests_while_they_run_says_so():
     def warns(expression, least=0, guards=None, **metadata):
         spec = workload(expression=expression, target="4", model="m", **metadata)
-        row = {item.name: 0 for item in spec.inputs} | {"replicas": Replicas(1, 1, 0, least, 20), "guards": guards}
+        row = {item.name: 0 for item in spec.inputs} | {"replicas": TargetStatus(1, 1, 0, least, 20), "guards": guards}
         text = as_text(as_data(decide_last(spec, row)))
         return "nothing that is read sees a request while it runs: one that takes longer than 1m may be ended" in text
 
@@ -150,7 +150,7 @@ def test_what_does_not_see_requests_while_they_run_says_so():
 
 
 def test_quiet_is_counted():
-    quiet = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(1, 1, 0)}
+    quiet = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": TargetStatus(1, 1, 0)}
     text = as_text(as_data(decide_last(workload(QUEUE), *queue_rows(3, **quiet))))
     assert "queued + waiting + running > 0 is false\n    kept active: quiet for 10s of 1m\n" in text
 
@@ -158,7 +158,7 @@ def test_quiet_is_counted():
 def test_a_model_that_is_mistyped_is_no_load_of_0():
     """Nothing was measured, so nothing is shown as 0, and who reads "active" reads why."""
     row = {"waiting": None, "running": None, "queued": None, "guards": {"waiting": None, "running": None}}
-    data = as_data(decide_last(workload(QUEUE), {**row, "replicas": Replicas(3, 3, 0)}))
+    data = as_data(decide_last(workload(QUEUE), {**row, "replicas": TargetStatus(3, 3, 0)}))
     text = as_text(data)
     assert (data["value"], data["desiredReplicas"], data["activation"]["value"]) == (None, None, None)
     assert "3 replicas, active  (held" in text
@@ -182,7 +182,7 @@ GATEWAY = "name: g\nmetrics: {queued: {signal: queued, onMissing: zero}}\nformul
 
 def test_what_is_not_there_is_a_number_nowhere_and_its_stand_in_is_told_apart():
     spec = workload(GATEWAY, model="m")
-    data = as_data(decide_last(spec, {"queued": Reading(None, START, shown=True), "replicas": Replicas(2, 2, 0)}))
+    data = as_data(decide_last(spec, {"queued": Reading(None, START, shown=True), "replicas": TargetStatus(2, 2, 0)}))
     (queued,) = data["inputs"]
     assert (queued["value"], queued["newest"], queued["countsAs"]) == (None, None, 0)
     assert (data["value"], data["desiredReplicas"]) == (None, None)
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_a_number_nowhere_and_its_stand_in_is_told_apart():
 
 
 def test_a_gateway_of_which_nothing_is_to_be_seen_is_named_and_no_zero_where_nothing_else_was_measured():
-    unseen = {"queued": Reading(None, START, shown=False), "replicas": Replicas(2, 2, 0)}
+    unseen = {"queued": Reading(None, START, shown=False), "replicas": TargetStatus(2, 2, 0)}
     decision = decide_last(workload(GATEWAY, model="m"), unseen)
     assert decision.problems == (
         "queued: default has no series of llm-d of any model, and nothing else was measured: that is not 0",
@@ -208,28 +208,28 @@ def test_a_mistyped_model_is_no_certain_zero_whatever_on_missing_says():
     text = "name: w\nmetrics: {waiting: {signal: waiting, onMissing: zero}}\nformula: waiting\ntarget: 8\n"
     spec = workload(text, model="lama")
     nothing = {"waiting": None, "guards": {"waiting": None, "running": None}}
-    ready = decide_last(spec, {**nothing, "replicas": Replicas(3, 3, 0)})
+    ready = decide_last(spec, {**nothing, "replicas": TargetStatus(3, 3, 0)})
     assert (ready.replicas, ready.certainty) == (3, "held")
     assert ready.problems == (
         "waiting: no series, and nothing else was measured, though 3 replicas are ready: that is not 0",
     )
-    seen = {**nothing, "guards": {"waiting": None, "running": 0}, "replicas": Replicas(3, 3, 0)}
+    seen = {**nothing, "guards": {"waiting": None, "running": 0}, "replicas": TargetStatus(3, 3, 0)}
     assert decide_last(spec, seen).certainty == "certain", "its running shows that the model is right"
-    assert decide_last(spec, {**nothing, "replicas": Replicas(0, 0, 0)}).replicas == 0
+    assert decide_last(spec, {**nothing, "replicas": TargetStatus(0, 0, 0)}).replicas == 0
 
 
 def test_free_gpus_do_not_show_that_the_model_is_right():
     metrics = "metrics: {waiting: {signal: waiting, onMissing: zero}, free: {gpus: free}}\n"
     spec = workload(f"name: w\n{metrics}formula: waiting + free * 0\ntarget: 8\n", model="lama")
     nothing = {"waiting": None, "free": 5, "guards": {"waiting": None, "running": None}}
-    decision = decide_last(spec, {**nothing, "replicas": Replicas(3, 3, 0)})
+    decision = decide_last(spec, {**nothing, "replicas": TargetStatus(3, 3, 0)})
     assert decision.certainty == "held"
     assert "nothing else was measured" in decision.problems[0]
 
 
 def test_the_last_value_is_taken_where_the_file_says_so():
     spec = workload("name: w\nmetrics: {waiting: {signal: waiting, onMissing: last}}\nformula: waiting\ntarget: 8\n")
-    nothing = {"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": Replicas(3, 3, 0)}
+    nothing = {"waiting": None, "guards": {"waiting": None, "running": None}, "replicas": TargetStatus(3, 3, 0)}
     decision = decide_last(spec, {**nothing, "waiting": 16}, nothing)
     assert (decision.replicas, decision.certainty, decision.problems) == (2, "certain", ())
 
@@ -238,12 +238,12 @@ def test_the_last_value_is_taken_where_the_file_says_so():
 def test_how_many_are_ready_though_nothing_was_measured_is_told(ready, pods):
     text = "name: w\nmetrics: {waiting: {signal: waiting, onMissing: zero}}\nformula: waiting\ntarget: 8\n"
     nothing = {"waiting": None, "guards": {"waiting": None, "running": None}}
-    decision = decide_last(workload(text, model="lama"), {**nothing, "replicas": Replicas(ready, ready, 0)})
+    decision = decide_last(workload(text, model="lama"), {**nothing, "replicas": TargetStatus(ready, ready, 0)})
     assert decision.problems == (f"waiting: no series, and nothing else was measured, though {pods}: that is not 0",)
 
 
 def test_a_word_that_the_activation_does_not_explain_is_explained():
-    asleep = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(0, 0, 0)}
+    asleep = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": TargetStatus(0, 0, 0)}
     rows = [*queue_rows(3, **asleep), {**asleep, "queued": "refused"}]
     text = as_text(as_data(decide_last(workload(QUEUE, idleFor="5s"), *rows)))
     assert "0 replicas, inactive  (held" in text
@@ -253,11 +253,11 @@ def test_a_word_that_the_activation_does_not_explain_is_explained():
 @pytest.mark.parametrize(
     ("known", "rows"),
     [
-        (Replicas(10), [(10, 6, "6 / 10 = 0.6")]),
-        (Replicas(6), [(6, 6, "6 / 6 = 1, within the tolerance: no change")]),
-        (Replicas(2, maximum=4), [(2, 4, "6 / 2 = 3; maxReplicaCount is 4")]),
-        (Replicas(8, minimum=7), [(8, 7, "6 / 8 = 0.75; at least 7")]),
-        (Replicas(0, minimum=2), [(0, 2, "KEDA: active, so 2 first")]),
+        (TargetStatus(10), [(10, 6, "6 / 10 = 0.6")]),
+        (TargetStatus(6), [(6, 6, "6 / 6 = 1, within the tolerance: no change")]),
+        (TargetStatus(2, maximum=4), [(2, 4, "6 / 2 = 3; maxReplicaCount is 4")]),
+        (TargetStatus(8, minimum=7), [(8, 7, "6 / 8 = 0.75; at least 7")]),
+        (TargetStatus(0, minimum=2), [(0, 2, "KEDA: active, so 2 first")]),
     ],
 )  # fmt: skip
 def test_the_hpas_arithmetic(known, rows):
@@ -323,14 +323,14 @@ formula: most - now
 target: 1
 """
     data = as_data(decide_last(workload(text), {"now": 1, "most": 3}))
-    assert [one["ask"].partition(" of ")[2] for one in data["inputs"]] == [
+    assert [one["measures"].partition(" of ")[2] for one in data["inputs"]] == [
         "namespace=team, workload=llama",
         "namespace=team, workload=llama, max over 1d",
     ]
 
 
 def test_the_hpas_arithmetic_is_a_table_where_the_current_replicas_are_not_known():
-    hpa = as_data(decide_last(workload(QUEUE), *queue_rows(3, replicas=Replicas())))["hpa"]
+    hpa = as_data(decide_last(workload(QUEUE), *queue_rows(3, replicas=TargetStatus())))["hpa"]
     assert [(row["current"], row["desired"]) for row in hpa["rows"]] == [
         (0, 1),
         (1, 6),
@@ -342,18 +342,18 @@ def test_the_hpas_arithmetic_is_a_table_where_the_current_replicas_are_not_known
 
 
 def test_one_replica_more_or_less_drowns_in_the_tolerance_from_ten_on():
-    many = queue_rows(3, waiting=waiting(72), replicas=Replicas(12))  # asks for 11
+    many = queue_rows(3, waiting=waiting(72), replicas=TargetStatus(12))  # asks for 11
     [row] = as_data(decide_last(workload(QUEUE), *many))["hpa"]["rows"]
     assert (row["desired"], row["why"]) == (12, "11 / 12 = 0.917, within the tolerance: no change")
 
 
 def test_an_inactive_workload_is_kedas_to_take_to_zero():
-    idle = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": Replicas(2, 2, 0)}
+    idle = {"waiting": 0, "running": 0, "guards": {"waiting": 0, "running": 0}, "replicas": TargetStatus(2, 2, 0)}
     spec = workload(QUEUE, idleFor="5s")
     [row] = as_data(decide_last(spec, *queue_rows(3, **idle)))["hpa"]["rows"]
     assert row["desired"] == 1
     assert row["why"].endswith("; inactive: KEDA takes it to 0 after cooldownPeriod, unless minReplicaCount is above 0")
-    gone = {**idle, "replicas": Replicas(0, 0, 0)}
+    gone = {**idle, "replicas": TargetStatus(0, 0, 0)}
     [row] = as_data(decide_last(spec, *queue_rows(3, **gone)))["hpa"]["rows"]
     assert (row["desired"], row["why"]) == (0, "KEDA: inactive, so it stays 0")
 
@@ -373,7 +373,7 @@ def test_a_ratio_shows_the_ready_replicas_and_an_activation_target_its_rule():
     spec = workload(
         "name: r\nmetrics: {kv: {prometheus: kv}}\nformula: kv\ntarget: 0.5\nmetricType: Value\nactivationTarget: 0.2\n"
     )
-    text = as_text(as_data(decide_last(spec, {"kv": 0.75, "replicas": Replicas(4, 4, 0)})))
+    text = as_text(as_data(decide_last(spec, {"kv": 0.75, "replicas": TargetStatus(4, 4, 0)})))
     assert "    4 ready x 0.75 / 0.5 rounded up: 6\n" in text
     assert "    value > 0.2 is true\n" in text
     assert "      kv\n" in text
@@ -432,8 +432,8 @@ SCALED = Scaled(
 
 def told_by_kubernetes(scaled=SCALED, unknown=None, **more):
     spec = workload(QUEUE)
-    known = replace(Replicas(6, 1, 0, 0, 6, "Kubernetes"), **more)
-    inputs = replace(row(START, **queue_rows(1)[0]), target=TargetView(scaled), replicas=known)
+    known = replace(TargetStatus(6, 1, 0, 0, 6, "Kubernetes"), **more)
+    inputs = replace(row(START, **queue_rows(1)[0]), target=TargetView(scaled), target_status=known)
     return as_data(decide(spec, State(), inputs, START)[1], unknown=unknown)
 
 
@@ -520,7 +520,7 @@ def had(mode, schedulable, provisionable):
     available = Availability(
         "2 nvidia.com/gpu", schedulable, BoundedCount(3), BoundedCount(4), provisionable, BoundedCount(4)
     )
-    row = {"load": 90, "replicas": Replicas(3, 1, 1, pending=1), "scaled": told, "available": available}
+    row = {"load": 90, "replicas": TargetStatus(3, 1, 1, pending=1), "scaled": told, "available": available}
     return as_data(decide_last(workload(LOAD, capacity=mode, startup="0s"), row))
 
 
@@ -577,7 +577,7 @@ def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
         Pod("c", "starting", START - 500),
     )
     told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
-    row = {"load": 90, "replicas": Replicas(3, 1, 2, pending=0, serving=1), "scaled": told}
+    row = {"load": 90, "replicas": TargetStatus(3, 1, 2, pending=0, ever_ready=1), "scaled": told}
     data = as_data(decide_last(workload(LOAD), row))
     assert (data["answeredReplicas"], data["desiredReplicas"], data["limitedReplicas"]) == (7, 9, 7)
     assert data["starting"] | {"message": ""} == {
@@ -603,10 +603,12 @@ def test_a_surge_of_a_rollout_is_what_the_hpa_counts_and_keeps():
         scaled = replace(
             SCALED, replicas=20, pods=running, maximum=40, hpa=replace(SCALED.hpa, maximum=40, behavior=behavior)
         )
-        known = Replicas(20, 21, 0, 0, 40, "Kubernetes", serving=21)
+        known = TargetStatus(20, 21, 0, 0, 40, "Kubernetes", ever_ready=21)
         rows = queue_rows(1, waiting=waiting(144))
         return as_data(
-            decide(spec, State(), replace(row(START, **rows[0]), target=TargetView(scaled), replicas=known), START)[1]
+            decide(
+                spec, State(), replace(row(START, **rows[0]), target=TargetView(scaled), target_status=known), START
+            )[1]
         )
 
     data = told(None)

@@ -8,9 +8,9 @@ from support.timelines import FILE, fold, workload
 
 from scaler.decision.explain import explain
 from scaler.decision.explanation import VERSION, camel, from_json, to_json
-from scaler.model.measurement import Replicas
+from scaler.model.measurement import TargetStatus
 
-ROW = {"waiting": 20, "drift": None, "replicas": Replicas(2, 2, 0, 1, 9), "guards": {"waiting": 20, "running": 4}}
+ROW = {"waiting": 20, "drift": None, "replicas": TargetStatus(2, 2, 0, 1, 9), "guards": {"waiting": 20, "running": 4}}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.decision import Answer
 from scaler.decision.groups import decide_groups
 from scaler.decision.schedule import Held, Scheduled
-from scaler.model.measurement import Replicas, Request
+from scaler.model.measurement import TargetStatus, TriggerRef
 
 NAMES = ("encode", "prefill", "decode")
 TREE = {
@@ -28,7 +28,7 @@ TREE = {
 
 
 def requests():
-    return {name: Request("team", name, (("formula", "three"), ("output", name))) for name in NAMES}
+    return {name: TriggerRef("team", name, (("formula", "three"), ("output", name))) for name in NAMES}
 
 
 def moment(rows, bounds=(0, 1000)):
@@ -36,7 +36,7 @@ def moment(rows, bounds=(0, 1000)):
     decided = {}
     plain, specs = prepared()
     for name, (certainty, said, has) in rows.items():
-        known = Replicas(has, has, 0, *bounds)
+        known = TargetStatus(has, has, 0, *bounds)
         answer = None if said is None else Answer(*said, plain.at)
         decided[requests()[name]] = replace(
             plain, spec=specs[name], certainty=certainty, answer=answer, minimum_answer=has, target_status=known
@@ -131,7 +131,7 @@ def test_a_member_whose_ticks_fail_counts_as_one_that_says_nothing():
 def test_groups_of_different_names_do_not_know_each_other():
     rows = dict.fromkeys(NAMES, ("certain", (2, True), 2))
     decided = {
-        Request("team", f"{request.name}-{group}", ()): replace(
+        TriggerRef("team", f"{request.name}-{group}", ()): replace(
             decision,
             spec=replace(
                 decision.spec,
@@ -240,7 +240,7 @@ def test_ratios_that_what_is_held_breaks_are_named_and_no_others():
 
 def test_without_an_order_nobody_asks_who_is_ready():
     decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
-    decided = changed(decided, "encode", target_status=Replicas(2, None, 0, 0, 1000))
+    decided = changed(decided, "encode", target_status=TargetStatus(2, None, 0, 0, 1000))
     assert [one.group.reasons for one in decide_groups(decided).values()] == [(), (), ()]
 
 
@@ -248,7 +248,7 @@ def test_two_objects_that_are_one_output_are_named():
     decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
     decode = decided[requests()["decode"]]
     twin = replace(decode, spec=replace(decode.spec, key=replace(decode.spec.key, name="twin")))
-    decided[Request("team", "twin", (("formula", "three"), ("output", "decode")))] = twin
+    decided[TriggerRef("team", "twin", (("formula", "three"), ("output", "decode")))] = twin
     assert "decode and twin are each its decode" in decide_groups(decided)[requests()["prefill"]].reason
 
 

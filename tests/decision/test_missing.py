@@ -19,7 +19,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Failure, Inputs, Reading, Replicas, SignalAsk
+from scaler.model.measurement import Failure, Inputs, Reading, SignalQuery, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy import POLICIES
 from scaler.server.metrics import Page, Seen
@@ -52,8 +52,10 @@ WAYS = ("failed", "no series of silent pods", "some pods are silent")  # in whic
 
 def whole(item, number):
     """What is measured of an input: up to 300 requests, tokens or GPUs, up to 1 of what is a share."""
-    ask = item.ask
-    share = isinstance(ask, SignalAsk) and (ask.signal in SHARES or ask.at_most is not None or ask.quantile is not None)
+    query = item.query
+    share = isinstance(query, SignalQuery) and (
+        query.signal in SHARES or query.at_most is not None or query.quantile is not None
+    )
     return Reading(number / 300 if share else float(number), START)
 
 
@@ -62,7 +64,7 @@ def missing(reading, way):
     if way == "failed":
         return Failure("nobody answers", START)
     value = None if way.startswith("no series") else reading.value / 2
-    return replace(reading, value=value, partial="1 of 2 pods did not answer")
+    return replace(reading, value=value, incomplete_reason="1 of 2 pods did not answer")
 
 
 def inputs(spec, numbers, lacking=MappingProxyType({}), replicas=None):
@@ -75,7 +77,7 @@ def inputs(spec, numbers, lacking=MappingProxyType({}), replicas=None):
     return Inputs(
         {item.name: one for item, one in zip(spec.inputs, own, strict=True)},
         {item.name: one for item, one in zip(spec.activity_signals, guards, strict=True)},
-        replicas=Replicas(replicas, replicas, 0 if replicas is not None else None, 0, 200),
+        target_status=TargetStatus(replicas, replicas, 0 if replicas is not None else None, 0, 200),
     )
 
 

@@ -14,7 +14,7 @@ from scaler.decision.decision import Answer
 from scaler.decision.groups import decide_groups
 from scaler.decision.mix import InMix
 from scaler.model.availability import Availability, BoundedCount
-from scaler.model.measurement import Replicas, Request
+from scaler.model.measurement import TargetStatus, TriggerRef
 
 NAMES = ("a10g", "a100")
 TREE = {
@@ -32,7 +32,7 @@ MELANGE = {"ss": 6.0, "sl": 3.0, "ls": 15.0, "ll": 6.0}
 
 
 def requests():
-    return {name: Request("team", name, (("formula", "melange"), ("output", name))) for name in NAMES}
+    return {name: TriggerRef("team", name, (("formula", "melange"), ("output", name))) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def moment(plain, load, has=(0, 0), ready=None, had=(None, None), certainty="cer
             capacity = Capacity("report", NOTHING, count, limit, "the pool is full", limit, 0, None)
         decided[requests()[name]] = replace(
             template, spec=specs[name], certainty=certainty, answer=Answer(9, True, template.at), scope=load,
-            minimum_answer=count, target_status=Replicas(count, up, 0, 0, maximum), capacity=capacity, pace=None,
+            minimum_answer=count, target_status=TargetStatus(count, up, 0, 0, maximum), capacity=capacity, pace=None,
         )  # fmt: skip
     return decided
 

@@ -28,7 +28,9 @@ def test_it_is_used_where_it_is_measured():
     assert (decision.value, decision.certainty) == (12, "certain")
 
 
-@pytest.mark.parametrize("missing", ["timed out", None, Reading(None, START, partial="no pod has made two samples")])
+@pytest.mark.parametrize(
+    "missing", ["timed out", None, Reading(None, START, incomplete_reason="no pod has made two samples")]
+)
 def test_while_it_is_not_measured_it_is_nil_and_nothing_is_less_certain(missing):
     [decision] = told(missing)
     assert (decision.value, decision.certainty, decision.problems) == (105, "certain", ())

@@ -13,7 +13,7 @@ from scaler.config.defaults import Defaults, ScaleDown
 from scaler.decision.decide import decide
 from scaler.decision.state import State, inherited
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.model.objects import Pod, Scaled
 
 LOAD = """
@@ -153,7 +153,7 @@ def test_what_partial_data_has_raised_is_let_go_at_the_pace_too():
 def with_pods(load, took, replicas=10):
     pods = tuple(Pod(f"p{i}", "ready", START - 9000, ready=START - 9000 + took) for i in range(replicas))
     scaled = Scaled("ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 20, replicas, pods=pods)
-    return {"load": load, "scaled": scaled, "replicas": Replicas(replicas, replicas, 0, serving=replicas)}
+    return {"load": load, "scaled": scaled, "replicas": TargetStatus(replicas, replicas, 0, ever_ready=replicas)}
 
 
 @pytest.mark.parametrize(("took", "window"), [(10, 120), (300, 300), (880, 880)])
@@ -176,7 +176,7 @@ def test_at_zero_replicas_there_is_nothing_to_let_go():
 
 
 def test_it_falls_from_what_the_scaled_object_can_have():
-    rows = [{"load": load, "replicas": Replicas(10, 10, 0, 0, 10)} for load in [200] * 20 + [2] * 20]
+    rows = [{"load": load, "replicas": TargetStatus(10, 10, 0, 0, 10)} for load in [200] * 20 + [2] * 20]
     said = answers(paced(), rows)
     assert said[20:32] == [10] * 12, "not below what there is, for as long as the window"
     assert said[32] == 9
@@ -207,7 +207,7 @@ def test_it_is_explained_in_plain_words():
 
 measurements = st.one_of(
     st.integers(1, 200),
-    st.integers(1, 200).map(lambda value: Reading(value, START, partial="partial")),
+    st.integers(1, 200).map(lambda value: Reading(value, START, incomplete_reason="partial")),
     st.just("timed out"),
     st.none(),
 )

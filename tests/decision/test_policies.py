@@ -7,7 +7,7 @@ from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Failure, Inputs, Reading, Replicas
+from scaler.model.measurement import Failure, Inputs, Reading, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 
 TOTAL = """
@@ -38,7 +38,7 @@ def workload(kind, extra=""):
 
 def inputs(value, replicas):
     reading = Failure("nobody answers", 0.0) if value is None else Reading(value, 0.0)
-    return Inputs({"load": reading}, replicas=Replicas(replicas, replicas, 0, 0, 20, source="Kubernetes"))
+    return Inputs({"load": reading}, target_status=TargetStatus(replicas, replicas, 0, 0, 20, source="Kubernetes"))
 
 
 def play(spec, *spans, replicas):
@@ -79,8 +79,8 @@ def test_one_silent_pod_of_four_lowers_nothing(kind):
     state, now, answers = State(), 0.0, []
     while now < 1500:
         silent = now > 900
-        reading = Reading(30.0 if silent else 40.0, 0.0, partial="3 of 4 pods answered" if silent else "")
-        known = Inputs({"load": reading}, replicas=Replicas(4, 4, 0, 0, 20))
+        reading = Reading(30.0 if silent else 40.0, 0.0, incomplete_reason="3 of 4 pods answered" if silent else "")
+        known = Inputs({"load": reading}, target_status=TargetStatus(4, 4, 0, 0, 20))
         state, decision = decide(spec, state, known, now)
         if silent:
             answers.append(decision.replicas)

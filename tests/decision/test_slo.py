@@ -5,7 +5,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Failure, Inputs, Reading, Replicas
+from scaler.model.measurement import Failure, Inputs, Reading, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 
 FILE = shipped_formulas() / "slo.yaml"
@@ -31,8 +31,8 @@ def fold(values, ticks, state=None, start=0.0, replicas=4):
             for name, value in values.items()
         }
         guards = {name: readings[name] for name in ("waiting", "running")}
-        known = Replicas(replicas, replicas, 0, 0, 20, source="Kubernetes", serving=replicas)
-        state, decision = decide(SPEC, state, Inputs(readings, guards, replicas=known), now)
+        known = TargetStatus(replicas, replicas, 0, 0, 20, source="Kubernetes", ever_ready=replicas)
+        state, decision = decide(SPEC, state, Inputs(readings, guards, target_status=known), now)
     return state, decision
 
 

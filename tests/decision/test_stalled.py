@@ -140,9 +140,9 @@ def test_an_engine_that_counts_its_tokens_when_a_request_ends_is_given_half_an_h
 
 
 def test_counters_are_asked_for_of_a_suspicious_load_alone(vllm):
-    extra = vllm.asks(suspicious=True) - vllm.asks()
-    assert {ask.signal for ask in extra} == set(NOTHING)
-    assert all(ask.window for ask in extra)
+    extra = vllm.queries(suspicious=True) - vllm.queries()
+    assert {query.signal for query in extra} == set(NOTHING)
+    assert all(query.window for query in extra)
 
 
 def test_time_that_nobody_has_seen_does_not_count(vllm):

@@ -12,7 +12,7 @@ from scaler.decision.decide import decide
 from scaler.decision.starting import DRAIN_SECONDS, starting_credit
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount
-from scaler.model.measurement import Replicas
+from scaler.model.measurement import TargetStatus
 from scaler.model.objects import Pod, Scaled
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\n"
@@ -28,13 +28,13 @@ def pods(ready=0, starting=(), pending=(), took=60.0):
 
 def told(own, current=None, doubt=""):
     count = lambda *states: sum(pod.state in states for pod in own)  # noqa: E731
-    known = Replicas(
+    known = TargetStatus(
         current=len(own) if current is None else current,
         ready=count("ready"),
         starting=count("starting"),
         pending=count("pending"),
-        serving=count("ready", "unready"),
-        doubt=doubt,
+        ever_ready=count("ready", "unready"),
+        stale_reason=doubt,
     )
     scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 999, pods=tuple(own))
     return {"replicas": known, "scaled": scaled}
@@ -92,7 +92,7 @@ def test_where_it_is_not_known_or_not_wanted_nothing_is_left_out(more):
 
 
 def test_pods_that_are_not_known_leave_nothing_out():
-    assert fold(workload(LOAD), [{"load": 200, "replicas": Replicas(4, 2, 2)}])[1][0].replicas == 20
+    assert fold(workload(LOAD), [{"load": 200, "replicas": TargetStatus(4, 2, 2)}])[1][0].replicas == 20
 
 
 @pytest.mark.parametrize(

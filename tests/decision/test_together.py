@@ -7,7 +7,7 @@ from support.timelines import fold, said, sharing, workload
 from scaler.config.defaults import Defaults
 from scaler.decision.state import State
 from scaler.decision.together import STEPS, Step, carried, touched
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
 LOAD = "name: mine\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\n"
 
@@ -16,7 +16,7 @@ def alone(**loads):
     """What workloads of these loads come to by themselves."""
     spec = workload(LOAD)
     return {
-        Request("team", name, ()): fold(replace(spec, key=replace(spec.key, name=name)), [{"load": load}])[1][0]
+        TriggerRef("team", name, ()): fold(replace(spec, key=replace(spec.key, name=name)), [{"load": load}])[1][0]
         for name, load in loads.items()
     }
 
@@ -52,14 +52,14 @@ def test_a_step_takes_what_the_one_before_it_left():
 
 
 def test_whom_a_step_forgets_keeps_what_it_came_to_and_whom_it_makes_up_is_nobody():
-    forgetful = Step("forgetful", lambda _spec: True, lambda decided: {Request("team", "c", ()): None})
+    forgetful = Step("forgetful", lambda _spec: True, lambda decided: {TriggerRef("team", "c", ()): None})
     assert told(decide_together(alone(a=6, b=6), [forgetful, sharing(8)])) == {"a": 4, "b": 4}
 
 
 def test_what_was_told_is_what_uncertain_data_does_not_lower():
     spec = workload(LOAD)
     state, [decision] = fold(spec, [{"load": 6}])
-    lowered = decide_together({Request("team", "a", ()): decision}, [sharing(4)])
+    lowered = decide_together({TriggerRef("team", "a", ()): decision}, [sharing(4)])
     state = carried(state, next(iter(lowered.values())))
     assert said(fold(spec, [{"load": "gone"}], state, start=10_000.0 + spec.interval)[1]) == [(4, True)]
 
@@ -73,12 +73,12 @@ def test_no_answer_leaves_the_state_as_it_is():
 def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():
     spec = workload(LOAD)
     specs = {
-        Request(namespace, name, ()): replace(spec, key=replace(spec.key, namespace=namespace, name=name))
+        TriggerRef(namespace, name, ()): replace(spec, key=replace(spec.key, namespace=namespace, name=name))
         for namespace, name in ("xa", "xb", "yb", "zc")
     }
     by_namespace = Step("one", lambda _spec: True, dict, lambda spec: spec.key.namespace)
     by_name = Step("two", lambda _spec: True, dict, lambda spec: spec.key.name)
-    new = [Request("x", "a", ())]
+    new = [TriggerRef("x", "a", ())]
 
     def found(*steps):
         return {request.namespace + request.name for request in touched(steps, new, specs)}

@@ -14,7 +14,7 @@ from scaler.engine.engine import LONGEST_REST, Engine
 from scaler.engine.limits import Limits
 from scaler.engine.schedule import CALM
 from scaler.model.errors import ConfigError, NoAnswer, Overloaded, UnknownFormula
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
+from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, SignalQuery, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 
 START = 100_000.0
@@ -28,14 +28,14 @@ class Timeline:
         self.load = load
         self.questions = []
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        self.questions.append((set(asks), list(times)))
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        self.questions.append((set(queries), list(times)))
+        return {query: [self.measure(query, at) for at in times] for query in queries}
 
-    def measure(self, ask, at):
-        if isinstance(ask, HistoryAsk):
+    def measure(self, query, at):
+        if isinstance(query, HistoryProbe):
             return Reading(1.0, at)
-        if not isinstance(ask, QueryAsk):
+        if not isinstance(query, PromqlQuery):
             return Reading(None, at)
         value = self.load(at)
         return Failure(value, at) if isinstance(value, str) else Reading(value, at)
@@ -58,7 +58,7 @@ def formula(name, target):
 
 
 def request(name="llama", formula="load", **metadata):
-    return Request("team", name, tuple(sorted({"formula": formula, **metadata}.items())))
+    return TriggerRef("team", name, tuple(sorted({"formula": formula, **metadata}.items())))
 
 
 def engine_of(load=lambda _at: 40.0, clock=None, limits=None, sources=None, **more):
@@ -122,8 +122,8 @@ def test_calls_are_answered_while_a_long_past_is_folded():
     class Telling(Timeline):
         answered = False
 
-        def fetch(self, asks, times, whose=NOBODYS):
-            answers = super().fetch(asks, times, whose)
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+            answers = super().fetch(queries, times, namespaces)
             self.answered = True
             return answers
 
@@ -176,7 +176,7 @@ def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_ab
             await engine.tick(START + CALM)
         assert {decision.at for decision in engine.decisions()} == {START}
         questions = engine._collector._sources["default"].questions
-        asked = [(sum(isinstance(ask, SignalAsk) for ask in asks), len(times)) for asks, times in questions]
+        asked = [(sum(isinstance(query, SignalQuery) for query in queries), len(times)) for queries, times in questions]
         assert asked == [(1000, 1), (400, 7), (400, 7), (200, 7)], "four facts of each HPA"
         await engine.tick(START + CALM)
         assert len(questions) == 4
@@ -225,9 +225,9 @@ def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
     release = threading.Event()
 
     class Slow(Timeline):
-        def fetch(self, asks, times, whose=NOBODYS):
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
             release.wait(20)
-            return super().fetch(asks, times, whose)
+            return super().fetch(queries, times, namespaces)
 
     async def scenario():
         slow = Slow(lambda _at: 40.0)
@@ -247,7 +247,7 @@ def test_questions_for_new_workloads_grow_while_an_endpoint_still_answers_two():
         await asyncio.gather(*ticks)
         await engine.tick(START)
         assert [(await one).replicas for one in waiting] == [4] * 9
-        sizes = [sum(isinstance(ask, SignalAsk) for ask in asks) / 4 for asks, _ in slow.questions]
+        sizes = [sum(isinstance(query, SignalQuery) for query in queries) / 4 for queries, _ in slow.questions]
         assert sizes == [1, 1, 7]
         await engine.close()
 
@@ -268,11 +268,11 @@ def test_whom_a_first_look_cannot_answer_is_answered_from_its_past():
 
 def test_a_first_look_lowers_nothing_that_is_there():
     class Idle(Timeline):
-        def measure(self, ask, at):
+        def measure(self, query, at):
             known = {"current_replicas": 9.0, "ready_replicas": 9.0}
-            if isinstance(ask, SignalAsk) and ask.signal in known:
-                return Reading(known[ask.signal], at)
-            return super().measure(ask, at)
+            if isinstance(query, SignalQuery) and query.signal in known:
+                return Reading(known[query.signal], at)
+            return super().measure(query, at)
 
     async def scenario():
         sources = {"default": Idle(lambda _at: 20.0)}
@@ -295,9 +295,9 @@ def test_a_tick_asks_every_source_once_and_a_grid_time_is_folded_once():
         await engine.tick(START + 3)  # still the same grid time
         assert source.questions == []
         await engine.tick(START + 5)
-        [(asks, times)] = source.questions
+        [(queries, times)] = source.questions
         assert times == [START + 5 - Limits().evaluation_delay]  # the grid time less the evaluation delay
-        assert sum(isinstance(ask, QueryAsk) for ask in asks) == 1, "equal asks are one ask"
+        assert sum(isinstance(query, PromqlQuery) for query in queries) == 1, "equal asks are one ask"
         await engine.close()
 
     play(scenario())
@@ -330,10 +330,10 @@ def test_ticks_fall_just_before_the_looks_of_the_hpa_and_are_no_more_than_before
 
 def test_who_came_first_is_asked_about_first():
     class Ordered(Timeline):
-        def fetch(self, asks, times, whose=NOBODYS):
-            self.models = [dict(ask.labels).get("model") for ask in asks if isinstance(ask, SignalAsk)]
-            self.whose = set(whose.values())
-            return super().fetch(asks, times, whose)
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+            self.models = [dict(query.labels).get("model") for query in queries if isinstance(query, SignalQuery)]
+            self.whose = set(namespaces.values())
+            return super().fetch(queries, times, namespaces)
 
     async def scenario():
         source = Ordered(lambda _at: 40.0)
@@ -341,7 +341,7 @@ def test_who_came_first_is_asked_about_first():
         models = [f"m{number}" for number in (7, 3, 9, 1, 5)]
         for model in models:
             metadata = (("expression", "waiting"), ("model", model), ("target", "1"))
-            engine.registry.asked(Request(f"team-{model}", model, metadata), START)
+            engine.registry.asked(TriggerRef(f"team-{model}", model, metadata), START)
         await engine.tick(START)
         assert source.whose == {f"team-{model}" for model in models}
         assert [model for model in dict.fromkeys(source.models) if model] == models
@@ -421,7 +421,7 @@ def test_a_server_that_stopped_deciding_says_so():
 
 def test_a_source_that_raises_harms_only_its_own_asks(caplog):
     class Broken:
-        def fetch(self, asks, times, whose=NOBODYS):
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
             raise RuntimeError("boom")
 
     async def scenario():
@@ -442,10 +442,10 @@ def test_a_source_that_raises_harms_only_its_own_asks(caplog):
 
 def test_a_source_that_raises_at_one_question_answers_the_others(caplog):
     class Touchy(Timeline):
-        def fetch(self, asks, times, whose=NOBODYS):
-            if any("odd" in str(ask) for ask in asks):
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+            if any("odd" in str(query) for query in queries):
                 raise OverflowError("cannot convert float infinity to integer")
-            return super().fetch(asks, times, whose)
+            return super().fetch(queries, times, namespaces)
 
     async def scenario():
         engine = engine_of(sources={"default": Touchy(lambda _at: 40.0)})
@@ -454,7 +454,7 @@ def test_a_source_that_raises_at_one_question_answers_the_others(caplog):
             with pytest.raises(
                 NoAnswer, match=r"default gave an answer that llm-scaler cannot read \(OverflowError: cannot"
             ):
-                await first(engine, Request("odd", "culprit", (("formula", "load"),)))
+                await first(engine, TriggerRef("odd", "culprit", (("formula", "load"),)))
         assert [(await one).replicas for one in honest] == [4] * 9
         assert [(await one).certainty for one in honest] == ["certain"] * 9
         await engine.close()
@@ -487,10 +487,10 @@ def test_a_source_that_hangs_delays_nobody_else_and_is_not_piled_up_on():
     release = threading.Event()
 
     class Hung(Timeline):
-        def fetch(self, asks, times, whose=NOBODYS):
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
             self.questions.append(times)
             release.wait(20)
-            return super().fetch(asks, times, whose)
+            return super().fetch(queries, times, namespaces)
 
     async def scenario():
         clock = Clock()
@@ -551,7 +551,7 @@ def test_a_flood_of_newcomers_keeps_nobody_waiting_who_is_known_and_comes_in_tur
     async def scenario():
         engine = engine_of(limits=Limits(budget=0.5))
         await first(engine)
-        flood = [Request("evil", f"made-up-{number}", (("formula", "load"),)) for number in range(200)]
+        flood = [TriggerRef("evil", f"made-up-{number}", (("formula", "load"),)) for number in range(200)]
         coming = [asyncio.ensure_future(engine.read(one)) for one in flood]
         honest = asyncio.ensure_future(engine.read(request()))
         newcomer = asyncio.ensure_future(engine.read(request("newcomer")))
@@ -578,7 +578,7 @@ def test_a_flood_above_the_limit_forgets_its_own():
             await first(engine, request(name))
         for number in range(100):
             clock.now += 1
-            engine.registry.asked(Request("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
+            engine.registry.asked(TriggerRef("evil", f"made-up-{number}", (("formula", "load"),)), clock.now)
         assert {request(name) for name in names} <= engine.registry.workloads.keys()
         assert len(engine.registry.workloads) == 20
         await engine.close()
@@ -590,15 +590,15 @@ def test_one_object_more_than_a_namespace_may_have_is_refused_and_no_other_names
     async def scenario():
         engine = engine_of(limits=Limits(objects_per_namespace=2))
         for name in ("one", "two"):
-            await first(engine, Request("greedy", name, (("formula", "load"),)))
+            await first(engine, TriggerRef("greedy", name, (("formula", "load"),)))
         with pytest.raises(Overloaded, match=r"allowed: 2 \(limits.objectsPerNamespace"):
-            await engine.read(Request("greedy", "three", (("formula", "load"),)))
+            await engine.read(TriggerRef("greedy", "three", (("formula", "load"),)))
         await first(
-            engine, Request("greedy", "two", (("formula", "load"), ("target", "7")))
+            engine, TriggerRef("greedy", "two", (("formula", "load"), ("target", "7")))
         )  # an edit is no object more
         await first(engine, request("calm"))
-        engine.registry._forget(Request("greedy", "one", (("formula", "load"),)))
-        await first(engine, Request("greedy", "three", (("formula", "load"),)))  # there is room again
+        engine.registry._forget(TriggerRef("greedy", "one", (("formula", "load"),)))
+        await first(engine, TriggerRef("greedy", "three", (("formula", "load"),)))  # there is room again
         await engine.close()
 
     play(scenario())
@@ -612,7 +612,7 @@ def dear(target=10):
 
 def test_formulas_that_cost_more_than_a_namespace_may_are_refused_and_no_other_namespace_feels_it():
     def asked(namespace, name, **metadata):
-        return Request(namespace, name, tuple(sorted({"formula": "load", **metadata}.items())))
+        return TriggerRef(namespace, name, tuple(sorted({"formula": "load", **metadata}.items())))
 
     async def scenario():
         engine = engine_of(limits=Limits(formula_steps=2500, forget_after=100.0))

@@ -1,4 +1,4 @@
-"""The engine where Kubernetes tells it who asks, which pods are whose, and how many: timelines of pods that carry load."""
+"""The engine where Kubernetes tells it who asks, which pods are namespaces, and how many: timelines of pods that carry load."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.engine.registry import LISTED_AT_ONCE
 from scaler.model.errors import ConfigError, NoAnswer
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request, SignalAsk
+from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, SignalQuery, TriggerRef
 from scaler.model.objects import Cluster, Hpa, Job, Pod, Scaled
 from scaler.model.strict_yaml import parse_yaml
 
@@ -64,29 +64,29 @@ class World:
         sources = dict.fromkeys(names, self)
         self.engine = Engine(sources, catalog(), defaults, lambda: self.now, limits)
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        self.asked |= set(asks)
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        self.asked |= set(queries)
         self.fetched.append(self.now - START)
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+        return {query: [self.measure(query, at) for at in times] for query in queries}
 
-    def measure(self, ask, at):
-        if isinstance(ask, HistoryAsk):
+    def measure(self, query, at):
+        if isinstance(query, HistoryProbe):
             return Reading(self.old, at)
-        if isinstance(ask, QueryAsk):
-            return self.query(ask.text, at)
-        if ask.signal == "queued":
+        if isinstance(query, PromqlQuery):
+            return self.query(query.text, at)
+        if query.signal == "queued":
             return Reading(self.queued, at)
-        if ask.signal not in {"waiting", "running"}:
-            return Reading(self.current if ask.signal == "current_replicas" else None, at)
-        own = {pod for pod in self.load if ask.own is None or pod in ask.own.names}
-        silent = ask.own.ready - own if ask.own else ()
+        if query.signal not in {"waiting", "running"}:
+            return Reading(self.current if query.signal == "current_replicas" else None, at)
+        own = {pod for pod in self.load if query.target_pods is None or pod in query.target_pods.names}
+        silent = query.target_pods.ready - own if query.target_pods else ()
         value = sum(self.load[pod] for pod in own) if own else None
         return Reading(
-            0.0 if own and ask.signal == "waiting" else value,
+            0.0 if own and query.signal == "waiting" else value,
             at,
             answered=len(own),
             expected=len(own) + len(silent),
-            partial=f"{len(silent)} pods do not answer" if silent else "",
+            incomplete_reason=f"{len(silent)} pods do not answer" if silent else "",
         )
 
     def query(self, text, at):
@@ -113,7 +113,7 @@ def trigger(**metadata):
 
 def scaled(name="llama", replicas=1, own=(), *, kind="ScaledObject", uid="1", triggers=None, **more):
     triggers = (trigger(),) if triggers is None else triggers
-    known = {"minimum": 0, "maximum": 20, "past": f"{name}-.*", **more}
+    known = {"minimum": 0, "maximum": 20, "pod_name_pattern": f"{name}-.*", **more}
     return Scaled(kind, "team", name, uid, 1, triggers, (), f"Deployment {name}", replicas=replicas, pods=own, **known)
 
 
@@ -127,7 +127,7 @@ def cluster(*objects, heard=None, now=START, **more):
 
 
 def request(name="llama", **metadata):
-    return Request("team", name, trigger(**metadata))
+    return TriggerRef("team", name, trigger(**metadata))
 
 
 def play(scenario):
@@ -371,8 +371,8 @@ def test_two_variants_of_one_model_do_not_see_each_others_load():
         decided = await world.at(0, both)
         assert decided["ScaledObject llama"].replicas == 2
         assert decided["ScaledObject canary"].replicas == 5
-        [gateway] = {ask for ask in world.asked if getattr(ask, "signal", "") == "queued"}
-        assert gateway.own is None, "the gateway is the whole model's"
+        [gateway] = {query for query in world.asked if getattr(query, "signal", "") == "queued"}
+        assert gateway.target_pods is None, "the gateway is the whole model's"
 
     play(scenario)
 
@@ -566,9 +566,9 @@ def test_an_unchanged_picture_costs_nothing():
         for at in (0, 5):  # the first asks about the past
             await world.at(at, told)
         item = world.engine.registry.workloads[request()]
-        asks = item.plan.asks
+        queries = item.plan.queries
         await world.at(10, replace(told, heard=START + 10))
-        assert item.plan.asks is asks
+        assert item.plan.queries is queries
         assert world.engine.cluster.heard == START + 10
 
     play(scenario)
@@ -615,7 +615,9 @@ def test_no_source_is_asked_for_replicas_that_kubernetes_counts():
         for at, replicas in ((0, 1), (5, 1), (10, None), (15, 1)):
             world.asked.clear()
             await world.at(at, cluster(scaled(replicas=replicas, own=pods("a")), now=START + at))
-            asked.append(any(ask.signal == "current_replicas" for ask in world.asked if isinstance(ask, SignalAsk)))
+            asked.append(
+                any(query.signal == "current_replicas" for query in world.asked if isinstance(query, SignalQuery))
+            )
         assert asked == [True, False, True, False], "of the past, and of what it does not know, others may know"
 
     play(scenario)
@@ -675,7 +677,7 @@ def test_beside_a_prometheus_the_gateways_own_page_is_read_every_second():
             world.asked.clear()
             world.queued = 4.0 if second >= 7 else 0.0
             decided = (await world.at(second))["ScaledObject llama"]
-            asked.append(len({ask.endpoint for ask in world.asked}))
+            asked.append(len({query.endpoint for query in world.asked}))
             assert decided.certainty == "certain"
             assert decided.value == world.queued
         assert asked == [2, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1], "after its past, the Prometheus in its own time"
@@ -691,7 +693,7 @@ def test_a_prometheus_is_asked_every_second_of_gateways_alone_and_once_for_all()
         for second in range(1, 7):
             world.asked.clear()
             await world.at(second)
-            asked.append(sorted({getattr(ask, "signal", "") for ask in world.asked}))
+            asked.append(sorted({getattr(query, "signal", "") for query in world.asked}))
         assert asked[1:4] == [["queued"]] * 3
         assert len(asked[4]) > 1, "its own tick"
         assert world.fetched.count(3) == 1

@@ -11,7 +11,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, GpuAsk, HistoryAsk, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, CapacityQuery, HistoryProbe, Reading, TriggerRef
 from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Cluster
 from scaler.model.strict_yaml import parse_yaml
@@ -30,7 +30,7 @@ target: 10
 WINDOW = COUNTS.replace("load: {prometheus: load}", "load: {prometheus: load, over: 30s, reduce: max}")
 SUM = "min(load, 10 * (own + places)) = {}, at 10 a replica"
 CLAMP = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\ncapacity: clamp\n"
-REQUEST = Request("team", "llama", (("formula", "load"), ("scalerAddress", "llm-scaler.keda:6000")))
+REQUEST = TriggerRef("team", "llama", (("formula", "load"), ("scalerAddress", "llm-scaler.keda:6000")))
 
 
 class World:
@@ -43,15 +43,15 @@ class World:
             {"default": self}, catalog, Defaults(scale_down=None), lambda: self.now, Limits(budget=0.01)
         )
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        self.asked |= set(asks)
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        self.asked |= set(queries)
         return {
-            ask: [Reading(1.0 if isinstance(ask, HistoryAsk) else self.value(ask, at), at) for at in times]
-            for ask in asks
+            query: [Reading(1.0 if isinstance(query, HistoryProbe) else self.value(query, at), at) for at in times]
+            for query in queries
         }
 
-    def value(self, ask, at):
-        return self.load(at - START) if getattr(ask, "text", "") == "load" else None
+    def value(self, query, at):
+        return self.load(at - START) if getattr(query, "text", "") == "load" else None
 
     async def at(self, seconds, cluster=None):
         self.now = START + seconds
@@ -90,7 +90,7 @@ def test_a_formula_reads_what_gpus_there_are_and_no_source_is_asked_for_them():
         decision = await world.at(0, cluster(gpus=4, pods=2))
         assert {fact.name: fact.value for fact in decision.input_values} == {"load": 80, "places": 2, "own": 2}
         assert (decision.replicas, decision.certainty) == (4, "certain")
-        assert not any(isinstance(ask, GpuAsk) for ask in world.asked)
+        assert not any(isinstance(query, CapacityQuery) for query in world.asked)
         assert (await world.at(5, cluster(gpus=6, pods=2))).replicas == 6, "a new picture, a new count"
 
     play(scenario)

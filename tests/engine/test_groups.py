@@ -7,7 +7,7 @@ from support.together import START, Together, play, told
 
 from scaler.decision.explain import explain
 from scaler.decision.render import as_text
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 
 LEAST, MOST = 1, 3  # replicas of decode for each of prefill
 FILE = """
@@ -162,7 +162,7 @@ def test_two_objects_that_are_one_output_are_two_groups_only_where_their_trigger
         world = World(load={"prompts": 2, "tokens": 6}, seen=False, more=more)
         for name in ("prefill", "decode"):
             world.engine.registry.asked(world.request(name), START)
-        other = Request("team", "other", (("formula", "disaggregated"), ("output", "decode")))
+        other = TriggerRef("team", "other", (("formula", "disaggregated"), ("output", "decode")))
         world.engine.registry.asked(other, START)
         decided = await world.at(0)
         assert ("decode and other are each its decode" in decided["prefill"].reason) is said
@@ -219,7 +219,7 @@ def test_each_member_explains_its_group():
 def test_the_same_file_in_another_namespace_is_another_group():
     async def scenario():
         world = World(load={"prompts": 2, "tokens": 6}, seen=False)
-        other = Request("other", "prefill", world.request("prefill").metadata)
+        other = TriggerRef("other", "prefill", world.request("prefill").metadata)
         for request in (world.request("prefill"), world.request("decode"), other):
             world.engine.registry.asked(request, START)
         await world.at(0)

@@ -11,12 +11,12 @@ from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.errors import NoAnswer
-from scaler.model.measurement import NOBODYS, Failure, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, Failure, Reading, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 
 START, TICK, TICKS = 100_000.0, 5.0, 120
 FORMULA = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\nidleFor: 30s\n"
-WORKLOADS = [Request("team", f"w{number}", (("formula", "load"),)) for number in range(3)]
+WORKLOADS = [TriggerRef("team", f"w{number}", (("formula", "load"),)) for number in range(3)]
 MORE = 50_000  # bytes that may come and go
 BEGUN = 8  # threads that a pool may begin late; one left behind by each tick would be many more
 
@@ -26,9 +26,9 @@ class Source:
 
     hangs = False
 
-    def fetch(self, asks, times, whose=NOBODYS):
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
         told = "gives no answer within 2s"
-        return {ask: [Failure(told, at) if self.hangs else Reading(40.0, at) for at in times] for ask in asks}
+        return {query: [Failure(told, at) if self.hangs else Reading(40.0, at) for at in times] for query in queries}
 
 
 def held():

@@ -10,13 +10,13 @@ from scaler.config.formula_file import parse_file
 from scaler.decision.together import Step
 from scaler.engine.engine import Engine
 from scaler.engine.publish import Publisher
-from scaler.model.measurement import NOBODYS, HistoryAsk, QueryAsk, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, HistoryProbe, PromqlQuery, Reading, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 
 START = 100_000.0
 LOAD = "name: load\nmetrics: {load: {prometheus: 'load{namespace=\"$namespace\"}'}}\nformula: load\ntarget: 1\n"
-A, B, OTHER = (Request(name, "llama", (("formula", "load"), ("interval", "5s"))) for name in ("a", "b", "other"))
-SLOW = Request("b", "llama", (("formula", "load"), ("interval", "10s")))
+A, B, OTHER = (TriggerRef(name, "llama", (("formula", "load"), ("interval", "5s"))) for name in ("a", "b", "other"))
+SLOW = TriggerRef("b", "llama", (("formula", "load"), ("interval", "10s")))
 
 
 class Loads:
@@ -25,14 +25,15 @@ class Loads:
     def __init__(self, **loads):
         self.loads = loads
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        return {ask: [Reading(self.measure(ask), at) for at in times] for ask in asks}
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        return {query: [Reading(self.measure(query), at) for at in times] for query in queries}
 
-    def measure(self, ask):
-        if isinstance(ask, HistoryAsk):
+    def measure(self, query):
+        if isinstance(query, HistoryProbe):
             return 1.0
         return next(
-            (self.loads[name] for name in self.loads if isinstance(ask, QueryAsk) and f'"{name}"' in ask.text), None
+            (self.loads[name] for name in self.loads if isinstance(query, PromqlQuery) and f'"{name}"' in query.text),
+            None,
         )
 
 

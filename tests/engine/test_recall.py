@@ -13,7 +13,7 @@ from scaler.engine import recall
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.engine.recall import RETRY
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, Reading, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy.recall import DAYS, PIECE
 from scaler.sources.prometheus.source import PrometheusSource
@@ -36,19 +36,19 @@ class World:
         self.days = []
         self.broken = False
 
-    def fetch(self, asks, times, whose=NOBODYS):
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
         long_ago = len(times) > 1 and times[1] - times[0] == PIECE
         if long_ago:
-            self.days.append((len(asks), times[-1]))
+            self.days.append((len(queries), times[-1]))
         if long_ago and self.broken:
-            return {ask: [Failure("out of memory", at) for at in times] for ask in asks}
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+            return {query: [Failure("out of memory", at) for at in times] for query in queries}
+        return {query: [self.measure(query, at) for at in times] for query in queries}
 
     @staticmethod
-    def measure(ask, at):
-        if isinstance(ask, HistoryAsk):
+    def measure(query, at):
+        if isinstance(query, HistoryProbe):
             return Reading(1.0, at)
-        signal = getattr(ask, "signal", "")
+        signal = getattr(query, "signal", "")
         if not signal:
             return Reading(6.0, at)
         value = SIGNALS.get(signal, 0.0)
@@ -63,7 +63,7 @@ def catalog():
 
 def request(name):
     metadata = {"formula": "slo", "model": name, "interval": "15s"}
-    return Request("team", name, tuple(sorted(metadata.items())))
+    return TriggerRef("team", name, tuple(sorted(metadata.items())))
 
 
 def play(scenario):

@@ -16,7 +16,7 @@ from sources.web import Web
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import Signal, find, names
-from scaler.model.measurement import Reading, SignalAsk
+from scaler.model.measurement import Reading, SignalQuery
 from scaler.sources.pages.source import ScrapeSource
 
 PAGES = Path(__file__).with_name("pages")
@@ -42,20 +42,20 @@ class Recorded:
         """Read a page, a second after the last one unless the clock was set on."""
         self.now += 1.0
         self._web.paths["/metrics"] = self.text(moment)
-        asks = {name: self._ask(self.signals[name], window) for name in signals}
-        found = self._source.fetch(asks.values(), [self.now])
-        return {name: found[ask][-1] for name, ask in asks.items()}
+        queries = {name: self._ask(self.signals[name], window) for name in signals}
+        found = self._source.fetch(queries.values(), [self.now])
+        return {name: found[query][-1] for name, query in queries.items()}
 
     def close(self) -> None:
         self._source.close()
 
-    def _ask(self, signal: Signal, window: float | None) -> SignalAsk:
+    def _ask(self, signal: Signal, window: float | None) -> SignalQuery:
         known = {"namespace": "demo", **self.load["labels"]}
         labels = tuple((label, known[label]) for label in signal.labels if label in known)
-        ask = SignalAsk("pages", signal.engine, signal.name, labels)
+        query = SignalQuery("pages", signal.engine, signal.name, labels)
         if not signal.takes_window:
-            return ask
-        return replace(ask, window=window, quantile=0.95 if signal.takes_quantile else None)
+            return query
+        return replace(query, window=window, quantile=0.95 if signal.takes_quantile else None)
 
 
 @pytest.fixture(params=RECORDED)
@@ -84,7 +84,7 @@ def test_what_is_in_flight_is_read_while_it_is_and_not_any_more_when_it_is_answe
         assert {name: reading.value for name, reading in idle.items()} == dict.fromkeys(asked, recorded.load[left]), (
             moment
         )
-        assert {reading.partial for reading in idle.values()} <= {""}
+        assert {reading.incomplete_reason for reading in idle.values()} <= {""}
 
 
 def test_before_the_first_request_nothing_is_in_flight_or_nothing_is_said_of_it(recorded):

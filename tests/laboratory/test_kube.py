@@ -106,7 +106,7 @@ def test_the_api_server_gone_for_a_while(lab: Lab, watching: Watching):
     lab.wait(lambda: kube.snapshot().problems == {}, 60, "nothing is the matter any more")
     lab.pause("apiserver")
     began = time.monotonic()
-    lab.wait(lambda: kube.snapshot().doubt(time.time()), 90, "its silence is noticed")
+    lab.wait(lambda: kube.snapshot().stale_reason(time.time()), 90, "its silence is noticed")
     lab.resume("apiserver")
     lab.say(f"API server frozen: doubted after {time.monotonic() - began:.0f} s")
 

@@ -71,4 +71,4 @@ def test_any_of_its_triggers_may_be_meant():
     [(None, ""), (1000.0 - OLD, ""), (1000.0 - OLD - 10, f"Kubernetes was last heard {OLD + 10:.0f}s ago")],
 )
 def test_old_news_is_doubted(heard, doubt):
-    assert cluster(heard=heard).doubt(1000.0) == doubt
+    assert cluster(heard=heard).stale_reason(1000.0) == doubt

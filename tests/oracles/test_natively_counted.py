@@ -11,7 +11,7 @@ from oracles.otlp import Receiver, classic, gauge, moments, native
 
 from scaler.config import signals
 from scaler.config.settings import read_settings
-from scaler.model.measurement import OwnPods, QueryAsk, SignalAsk
+from scaler.model.measurement import PromqlQuery, SignalQuery, TargetPods
 from scaler.sources.prometheus.source import PrometheusSource
 
 pytestmark = pytest.mark.timeout(1200)  # the first run builds
@@ -68,11 +68,11 @@ def used(kind):
     return {"gen_ai.request.model": "m", "gen_ai.token.type": kind}
 
 
-def ask(engine, signal, namespace, pods=(), **labels):
+def query(engine, signal, namespace, pods=(), **labels):
     found = signals.find(engine, signal)
-    own = OwnPods(frozenset(pods), frozenset(pods)) if pods else None
+    own = TargetPods(frozenset(pods), frozenset(pods)) if pods else None
     pairs = (("namespace", namespace), *labels.items())
-    return SignalAsk("default", engine, signal, pairs, window=found.window, quantile=found.quantile, own=own)
+    return SignalQuery("default", engine, signal, pairs, window=found.window, quantile=found.quantile, target_pods=own)
 
 
 def reading(world, asked):
@@ -80,41 +80,41 @@ def reading(world, asked):
 
 
 def tokens(world, namespace, pods=()):
-    return reading(world, ask("tgi", "generation_tokens_per_second", namespace, pods))
+    return reading(world, query("tgi", "generation_tokens_per_second", namespace, pods))
 
 
 @pytest.mark.parametrize("by_pod", [False, True], ids=["by labels", "by pods"])
 def test_a_counter_of_a_native_histogram_is_its_sum(world, by_pod):
     found = tokens(world, "native", "ab" if by_pod else ())
-    assert (found.value, found.answered, found.partial) == (pytest.approx(20.0, rel=0.1), 2, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (pytest.approx(20.0, rel=0.1), 2, "")
 
 
 @pytest.mark.parametrize("by_pod", [False, True], ids=["by labels", "by pods"])
 def test_where_both_kinds_are_stored_it_counts_once(world, by_pod):
     found = tokens(world, "both", "a" if by_pod else ())
-    assert (found.value, found.answered, found.partial) == (pytest.approx(1.0, rel=0.1), 1, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (pytest.approx(1.0, rel=0.1), 1, "")
 
 
 @pytest.mark.parametrize("by_pod", [False, True], ids=["by labels", "by pods"])
 def test_pods_of_either_kind_add_up(world, by_pod):
     found = tokens(world, "mixed", "ab" if by_pod else ())
-    assert (found.value, found.answered, found.partial) == (pytest.approx(10.0 + 1 / 15, rel=0.1), 2, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (pytest.approx(10.0 + 1 / 15, rel=0.1), 2, "")
 
 
 @pytest.mark.parametrize("by_pod", [False, True], ids=["by labels", "by pods"])
 def test_a_change_in_the_middle_of_the_window_is_not_certain(world, by_pod):
     found = tokens(world, "changing", "a" if by_pod else ())
     told = "1 of 1 pods changed from one kind of histogram to the other within its window, so not all that was counted is in it"
-    assert (found.answered, found.partial) == (1, told)
+    assert (found.answered, found.incomplete_reason) == (1, told)
 
 
 def test_a_pod_that_made_no_histogram_yet_is_idle(world):
     found = tokens(world, "fresh")
-    assert (found.value, found.answered, found.partial) == (0.0, 1, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (0.0, 1, "")
 
 
 def test_several_times_are_read_likewise(world):
-    asked = ask("tgi", "generation_tokens_per_second", "native", "ab")
+    asked = query("tgi", "generation_tokens_per_second", "native", "ab")
     now = time.time()
     past = world.source.fetch([asked], [now - 30, now - 15, now])[asked]
     assert [one.value for one in past] == [pytest.approx(20.0, rel=0.2)] * 3
@@ -127,26 +127,26 @@ def test_several_times_are_read_likewise(world):
     ("gen-ai", "requests_per_second", 1.0),
 ])  # fmt: skip
 def test_names_of_open_telemetry_are_read_as_a_pipeline_spells_them(world, kind, engine, signal, value):
-    found = reading(world, ask(engine, signal, f"gateway-{kind}", model="m"))
+    found = reading(world, query(engine, signal, f"gateway-{kind}", model="m"))
     grows = 30 / 15 if kind == "native" else 1 / 15  # of the classic one the sum grows by 1 each time
     assert found.value == pytest.approx(grows if value is None else value, rel=0.1)
-    assert (found.answered, found.partial, found.shown) == (1, "", True)
+    assert (found.answered, found.incomplete_reason, found.shown) == (1, "", True)
 
 
 @pytest.mark.parametrize("kind", ["native", "classic"])
 def test_so_are_their_quantiles(world, kind):
-    found = reading(world, ask("gen-ai", "end_to_end_latency", f"gateway-{kind}", model="m"))
+    found = reading(world, query("gen-ai", "end_to_end_latency", f"gateway-{kind}", model="m"))
     assert found.value == pytest.approx(1.1 if kind == "native" else 0.2, rel=0.1)
 
 
 def test_a_model_that_is_not_there_is_named_beside_those_that_are(world):
-    found = reading(world, ask("gen-ai", "requests_per_second", "gateway-classic", model="n"))
+    found = reading(world, query("gen-ai", "requests_per_second", "gateway-classic", model="n"))
     assert found.value is None
-    assert "'m', and not 'n'" in found.instead
+    assert "'m', and not 'n'" in found.found_instead
 
 
 def test_the_activator_s_queue_wakes_whatever_its_names_look_like(world):
-    found = reading(world, ask("knative", "queued", "knative", route="r-1"))
+    found = reading(world, query("knative", "queued", "knative", route="r-1"))
     assert (found.value, found.shown) == (4.0, True)
 
 
@@ -154,5 +154,5 @@ def test_a_user_s_own_query_may_quote_its_names(world):
     if not world.dots:
         pytest.skip("there are none with dots")
     series = f'{{"gen_ai.client.operation.duration{world.unit}_count","{world.namespace}"="gateway-classic"}}'
-    found = reading(world, QueryAsk("default", f'sum by ("gen_ai.request.model") ({series})'))
+    found = reading(world, PromqlQuery("default", f'sum by ("gen_ai.request.model") ({series})'))
     assert found.value == 300.0

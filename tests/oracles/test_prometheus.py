@@ -10,7 +10,7 @@ from oracles.otlp import Receiver, classic, counter, gauge, moments, native
 
 from scaler.config import signals
 from scaler.config.settings import read_settings
-from scaler.model.measurement import OwnPods, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import PromqlQuery, Reading, SignalQuery, TargetPods
 from scaler.sources.prometheus.source import PrometheusSource
 
 pytestmark = pytest.mark.timeout(1200)  # the first run builds
@@ -59,12 +59,14 @@ def server(request, tmp_path_factory):
     receiver.kill()
 
 
-def ask(signal, namespace, pods=(), model="m", **more):
+def query(signal, namespace, pods=(), model="m", **more):
     found = signals.find("vllm", signal)
-    own = OwnPods(frozenset(pods), frozenset(pods)) if pods else None
+    own = TargetPods(frozenset(pods), frozenset(pods)) if pods else None
     labels = (("namespace", namespace), ("model", model))
     quantile = None if "at_most" in more else found.quantile
-    return SignalAsk("default", "vllm", signal, labels, window=found.window, quantile=quantile, own=own, **more)
+    return SignalQuery(
+        "default", "vllm", signal, labels, window=found.window, quantile=quantile, target_pods=own, **more
+    )
 
 
 def reading(source, asked):
@@ -74,8 +76,8 @@ def reading(source, asked):
 @pytest.mark.parametrize("pods", [(), ("a", "b")], ids=["by labels", "by pods"])
 @pytest.mark.parametrize(("signal", "value"), [("running", 7.0), ("generation_tokens_per_second", 20.0)])
 def test_names_as_open_telemetry_writes_them(signal, value, pods, server):
-    found = reading(server, ask(signal, "demo", pods))
-    assert (found.value, found.answered, found.partial) == (pytest.approx(value, rel=0.1), 2, "")
+    found = reading(server, query(signal, "demo", pods))
+    assert (found.value, found.answered, found.incomplete_reason) == (pytest.approx(value, rel=0.1), 2, "")
 
 
 @pytest.mark.parametrize("pods", [False, True], ids=["by labels", "by pods"])
@@ -84,45 +86,45 @@ def test_names_as_open_telemetry_writes_them(signal, value, pods, server):
     [("classic", "a", 0.19, 0.2), ("native", "ab", 1.0, 1.1), ("both", "a", 0.19, 0.2)],
 )
 def test_a_histogram_is_read_as_it_is_stored(namespace, names, low, high, pods, server):
-    found = reading(server, ask("time_to_first_token", namespace, names if pods else ()))
+    found = reading(server, query("time_to_first_token", namespace, names if pods else ()))
     assert low < found.value <= high
-    assert (found.answered, found.partial) == (len(names), "")
+    assert (found.answered, found.incomplete_reason) == (len(names), "")
 
 
 def test_where_some_pods_are_stored_so_and_some_otherwise_nothing_is_certain(server):
-    found = reading(server, ask("time_to_first_token", "mixed"))
+    found = reading(server, query("time_to_first_token", "mixed"))
     assert 0.19 < found.value <= 0.2
-    assert found.partial == "1 of 2 pods have native histograms alone, which are not in it"
+    assert found.incomplete_reason == "1 of 2 pods have native histograms alone, which are not in it"
 
 
 def test_a_histogram_that_changes_in_the_middle_of_its_window_is_not_certain(server):
-    found = reading(server, ask("time_to_first_token", "changing"))
+    found = reading(server, query("time_to_first_token", "changing"))
     assert isinstance(found, Reading)
-    assert found.value is None or found.partial
+    assert found.value is None or found.incomplete_reason
 
 
 def test_a_share_is_not_known_of_native_histograms(server):
-    assert reading(server, ask("time_to_first_token", "classic", at_most=0.2)).value == pytest.approx(1.0)
-    found = reading(server, ask("time_to_first_token", "native", at_most=0.2))
+    assert reading(server, query("time_to_first_token", "classic", at_most=0.2)).value == pytest.approx(1.0)
+    found = reading(server, query("time_to_first_token", "native", at_most=0.2))
     assert found.value is None
-    assert found.partial == "2 of 2 pods have native histograms alone, which are not in it"
+    assert found.incomplete_reason == "2 of 2 pods have native histograms alone, which are not in it"
 
 
 def test_a_stranger_s_histogram_under_an_engine_s_name_is_the_stranger_s_affair(server):
-    asked = {name: ask("running", name) for name in ("demo", "stranger")}
+    asked = {name: query("running", name) for name in ("demo", "stranger")}
     found = server.fetch(list(asked.values()), [time.time()])
-    assert (found[asked["demo"]][0].value, found[asked["demo"]][0].partial) == (7.0, "")
+    assert (found[asked["demo"]][0].value, found[asked["demo"]][0].incomplete_reason) == (7.0, "")
     assert found[asked["stranger"]][0].value is None
     past = server.fetch(list(asked.values()), [time.time() - 60, time.time()])
     assert [one.value for one in past[asked["demo"]]] == [7.0, 7.0]
 
 
 def test_a_query_that_gives_a_histogram_is_told_so(server):
-    query = QueryAsk("default", 'sum({__name__=~"vllm.time_to_first_token_seconds",job="llm"})')
+    query = PromqlQuery("default", 'sum({__name__=~"vllm.time_to_first_token_seconds",job="llm"})')
     for found in server.fetch([query], [time.time() - 15, time.time()])[query]:
         assert found.reason.startswith("the query gave a native histogram; make a number of it")
-    assert server.fetch([query], [time.time()])[query][0].final
+    assert server.fetch([query], [time.time()])[query][0].config_error
 
 
 def test_what_is_there_instead_is_named_by_the_names_that_there_are(server):
-    assert "model_name 'm', and not 'n'" in reading(server, ask("running", "demo", model="n")).instead
+    assert "model_name 'm', and not 'n'" in reading(server, query("running", "demo", model="n")).found_instead

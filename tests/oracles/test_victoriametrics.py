@@ -15,12 +15,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from sources.test_same_values import AT, EXPECTED, PAGES, ask_of, lines
+from sources.test_same_values import AT, EXPECTED, PAGES, lines, query_of
 from support.prometheus_server import REPO, Prometheus, free_port, until
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
-from scaler.model.measurement import Failure, QueryAsk, SignalAsk
+from scaler.model.measurement import Failure, PromqlQuery, SignalQuery
 from scaler.sources.prometheus.source import PrometheusSource
 
 HERE = Path(__file__).parent / "victoriametrics"
@@ -100,17 +100,19 @@ def source(program, tmp_path_factory):
 
 @pytest.mark.parametrize("engine", PAGES)
 def test_every_signal_of_an_engine_is_the_same(engine, source):
-    asks = {ask_of(signals.find(engine, name), engine): value for name_of, name, value in EXPECTED if name_of == engine}
-    found = source.fetch(list(asks), [AT])
-    for ask, value in asks.items():
-        reading = found[ask][0]
-        assert not isinstance(reading, Failure), (ask.signal, reading)
-        assert reading.value == pytest.approx(value), ask.signal
-        assert (reading.answered, reading.partial) == (2, ""), ask.signal
+    queries = {
+        query_of(signals.find(engine, name), engine): value for name_of, name, value in EXPECTED if name_of == engine
+    }
+    found = source.fetch(list(queries), [AT])
+    for query, value in queries.items():
+        reading = found[query][0]
+        assert not isinstance(reading, Failure), (query.signal, reading)
+        assert reading.value == pytest.approx(value), query.signal
+        assert (reading.answered, reading.incomplete_reason) == (2, ""), query.signal
 
 
 def test_what_is_no_query_is_refused_for_good(source):
-    (refused,) = source.fetch([ask := QueryAsk("default", "sum(up")], [AT])[ask]
+    (refused,) = source.fetch([query := PromqlQuery("default", "sum(up")], [AT])[query]
     assert isinstance(refused, Failure)
 
 
@@ -119,7 +121,7 @@ def test_what_is_newest_is_asked_for_and_its_age_is_true(pages, tmp_path):
         return f'{WAITING}{{model_name="m",engine="0"}} {waiting}\n'
 
     def reading():
-        return source.fetch([ask], [time.time()])[ask][0]
+        return source.fetch([query], [time.time()])[query][0]
 
     pages.pages["a"] = page(3)
     server = VictoriaMetrics(tmp_path / "victoriametrics")
@@ -127,14 +129,14 @@ def test_what_is_newest_is_asked_for_and_its_age_is_true(pages, tmp_path):
     server.scrape([{"job_name": "llm", "metrics_path": "/a/metrics", "static_configs": [target]}])
     server.start()
     source = PrometheusSource(Endpoint("default", server.url, timeout=5))
-    ask = SignalAsk("default", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+    query = SignalQuery("default", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
     try:
         until(lambda: reading().value == 3)
         pages.pages["a"] = page(50)
         until(lambda: (now := reading()).value == 50 and now.age < 30)
         assert server.plainly(WAITING) != [50.0], "by itself it answers as of half a minute ago"
         del pages.pages["a"]
-        until(lambda: reading().partial == "1 of 1 pods cannot be scraped")
+        until(lambda: reading().incomplete_reason == "1 of 1 pods cannot be scraped")
     finally:
         source.close()
         server.kill()

@@ -15,7 +15,7 @@ from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.formula import parse
-from scaler.model.measurement import Inputs, Reading, Replicas, SignalAsk
+from scaler.model.measurement import Inputs, Reading, SignalQuery, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy.variants import Variant, cheapest
 from scaler.sources.pages.aggregate import PageResult, measure
@@ -67,9 +67,9 @@ def test_kthenas_missing_pods_never_lower():
     state, answers = State(), []
     for tick in range(60):
         whole = tick * spec.interval < 200
-        reading = Reading(10.0, 0.0) if whole else Reading(8 * 0.5, 0.0, partial="8 of 10 pods answered")
-        known = Replicas(10, 10, 0, 1, 20, source="Kubernetes")
-        state, decision = decide(spec, state, Inputs({"load": reading}, replicas=known), tick * spec.interval)
+        reading = Reading(10.0, 0.0) if whole else Reading(8 * 0.5, 0.0, incomplete_reason="8 of 10 pods answered")
+        known = TargetStatus(10, 10, 0, 1, 20, source="Kubernetes")
+        state, decision = decide(spec, state, Inputs({"load": reading}, target_status=known), tick * spec.interval)
         answers.append((whole, decision.replicas))
     assert {replicas for _, replicas in answers if replicas is not None} == {10}
     assert answers[-1] == (False, 10)
@@ -85,8 +85,8 @@ def visit(pod, line):
 
 
 def read(signal, pages):
-    ask = SignalAsk("pages", "vllm", signal, (("namespace", "demo"), ("model", "m")))
-    return measure([ask], pages, Endpoint("pages").dialect, 50.0, 50.0, "pages")[ask].value
+    query = SignalQuery("pages", "vllm", signal, (("namespace", "demo"), ("model", "m")))
+    return measure([query], pages, Endpoint("pages").dialect, 50.0, 50.0, "pages")[query].value
 
 
 def test_kthenas_backends_of_several_kinds_are_weighed_by_their_replicas_and_queues_add_up():

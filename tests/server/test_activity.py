@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import timelines
 
 from scaler.decision.decision import Answer
-from scaler.model.measurement import Replicas
+from scaler.model.measurement import TargetStatus
 from scaler.server.activity import PATIENCE, REPEAT, Said, speak
 
 BASE = timelines.fold(timelines.workload(expression="waiting", target="1"), [{"waiting": 0.0}])[1][0]
@@ -23,7 +23,7 @@ def words(states, replicas, interval=5.0):
         at = 1000.0 + index * interval
         answer = None if active is None else Answer(1, active, at)
         said, word = speak(
-            said, replace(BASE, at=at, answer=answer, activate_now=wake, target_status=Replicas(current=known))
+            said, replace(BASE, at=at, answer=answer, activate_now=wake, target_status=TargetStatus(current=known))
         )
         sent.append(word)
     return sent

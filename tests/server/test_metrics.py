@@ -10,7 +10,7 @@ from support.timelines import START, fold, workload
 
 from scaler.config.catalog import Catalog
 from scaler.engine.limits import Limits
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.server import metrics
 
 CHAT = {"namespace": "models", "scaled_object": "chat", "formula": "queue"}
@@ -168,7 +168,7 @@ async def test_many_workloads_do_not_hold_up_the_loop_while_the_page_is_written(
 OWN = "name: own\nmetrics: {running: {signal: running}, queued: {signal: queued, onMissing: zero}}\n" + (
     "formula: running + queued\ntarget: 8\nactivation: running > 0\n"
 )
-THREE = Replicas(3, 3, 0, 0, 10, "Kubernetes")
+THREE = TargetStatus(3, 3, 0, 0, 10, "Kubernetes")
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ THREE = Replicas(3, 3, 0, 0, 10, "Kubernetes")
         (Reading(9, START, answered=3, expected=3), THREE, 0),
         (Reading(9, START, answered=2, expected=3), THREE, 1),
         (Reading(9, START, answered=1, expected=2), THREE, 2),  # Kubernetes knows one more that is ready
-        (Reading(9, START, answered=3, expected=None), Replicas(3), None),
+        (Reading(9, START, answered=3, expected=None), TargetStatus(3), None),
         (Reading(9, START, answered=4, expected=3), THREE, 0),  # one that is going away answers still
         (None, THREE, 3),
-        (None, Replicas(0, 0, 0, 0, 10, "Kubernetes"), None),
+        (None, TargetStatus(0, 0, 0, 0, 10, "Kubernetes"), None),
         ("endpoint `default` cannot be reached", THREE, None),  # the source's fault, which is told elsewhere
         (Reading(9, START), THREE, None),  # nobody counts pods there
     ],

@@ -14,7 +14,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, Reading
+from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, Reading
 from scaler.server import metrics
 from scaler.server.listen import Listen, Server
 from scaler.server.pb import externalscaler_pb2 as pb
@@ -50,16 +50,16 @@ class Timeline:
     values: Mapping[str, float | None] = field(default_factory=dict)
     fetches: int = 0
 
-    def fetch(self, asks, times, whose=NOBODYS):
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
         self.fetches += 1
-        return {ask: [self._measure(ask, time) for time in times] for ask in asks}
+        return {query: [self._measure(query, time) for time in times] for query in queries}
 
-    def _measure(self, ask, time):
-        if isinstance(ask, HistoryAsk):
+    def _measure(self, query, time):
+        if isinstance(query, HistoryProbe):
             return Reading(1.0, time)
-        if ask.signal not in self.values:
-            return Failure(f"{ask.signal} could not be had", time)
-        return Reading(self.values[ask.signal], time, source="timeline")
+        if query.signal not in self.values:
+            return Failure(f"{query.signal} could not be had", time)
+        return Reading(self.values[query.signal], time, source="timeline")
 
 
 @dataclass

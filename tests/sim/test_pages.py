@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scaler.cluster.keda import ScaledObject
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import engines
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sim import pages
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
@@ -39,7 +39,7 @@ def test_a_real_parser_reads_them(texts):
 
 
 def test_every_gauge_of_the_catalogue_says_what_the_fleet_says(seen, texts):
-    asks = {
+    queries = {
         ("vllm", "waiting"): seen.waiting,
         ("vllm", "running"): seen.running,
         ("vllm", "kv_cache_usage"): pytest.approx(sum(one.kv_usage for one in seen.replicas) / 2),
@@ -49,17 +49,17 @@ def test_every_gauge_of_the_catalogue_says_what_the_fleet_says(seen, texts):
         ("kubernetes", "min_replicas"): 1,
         ("kubernetes", "max_replicas"): 7,
     }
-    names = wanted(engines()[engine][signal] for engine, signal in asks)
+    names = wanted(engines()[engine][signal] for engine, signal in queries)
     visits = []
     for place, text in enumerate(texts):
         samples = {}
         for sample in scan(text.encode(), names):
             samples.setdefault(sample.name, []).append(sample)
         visits.append(PageResult(Page(f"http://127.0.0.1:{place}/metrics"), samples, lambda _window: {}))
-    for (engine, signal), expected in asks.items():
-        ask = SignalAsk("pages", engine, signal, OBJECT if engine == "kubernetes" else MODEL)
-        found = measure([ask], visits, Endpoint("pages").dialect, 0.0, 0.0, "pages")
-        assert found[ask].value == expected, signal
+    for (engine, signal), expected in queries.items():
+        query = SignalQuery("pages", engine, signal, OBJECT if engine == "kubernetes" else MODEL)
+        found = measure([query], visits, Endpoint("pages").dialect, 0.0, 0.0, "pages")
+        assert found[query].value == expected, signal
     assert seen.running > 0
 
 

@@ -8,7 +8,7 @@ from support.prometheus_server import series
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint, Page
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -65,11 +65,11 @@ def namespace_of(case):
     return f"case-{list(CASES).index(case)}"
 
 
-def ask_of(case):
+def query_of(case):
     gateway, signal, *_ = CASES[case]
     known = {"namespace": namespace_of(case), "model": "m", "route": "mine"}
     found = signals.find(gateway, signal)
-    return SignalAsk("default", gateway, signal, tuple((label, known[label]) for label in found.labels))
+    return SignalQuery("default", gateway, signal, tuple((label, known[label]) for label in found.labels))
 
 
 def lines(case):
@@ -90,7 +90,7 @@ def prometheus(start_prometheus):
 @pytest.mark.real
 @pytest.mark.parametrize("case", CASES)
 def test_through_prometheus(case, prometheus):
-    reading = prometheus.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    reading = prometheus.fetch([query_of(case)], [AT])[query_of(case)][0]
     assert (reading.value, reading.shown) == CASES[case][3:]
 
 
@@ -100,7 +100,7 @@ def test_read_directly(case):
     web.paths = {"/fe": "".join(f"{line}\n" for line in CASES[case][2])}
     page = Page(web.url("/fe"), {"namespace": namespace_of(case), "pod": "fe"})
     source = ScrapeSource(Endpoint("default", pages=(page,)), lambda: AT)
-    reading = source.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    reading = source.fetch([query_of(case)], [AT])[query_of(case)][0]
     source.close()
     web.close()
     assert (reading.value, reading.shown) == CASES[case][3:]
@@ -108,5 +108,5 @@ def test_read_directly(case):
 
 @pytest.mark.real
 def test_a_gateway_of_another_namespace_is_not_this_one(prometheus):
-    ask = SignalAsk("default", "llm-d", "queued", (("namespace", "elsewhere"), ("model", "m")))
-    assert prometheus.fetch([ask], [AT])[ask][0].shown is False
+    query = SignalQuery("default", "llm-d", "queued", (("namespace", "elsewhere"), ("model", "m")))
+    assert prometheus.fetch([query], [AT])[query][0].shown is False

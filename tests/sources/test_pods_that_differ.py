@@ -11,7 +11,7 @@ from support.prometheus_server import series, values_of
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint, PodPages
 from scaler.config.metrics import BY_POD
-from scaler.model.measurement import OwnPods, PodPlace, SignalAsk
+from scaler.model.measurement import PodAddress, SignalQuery, TargetPods
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -106,16 +106,16 @@ CASES = {  # name: engine, signal, the page of each pod, the value, the pods beh
 }
 
 
-def ask_of(engine, signal, namespace, pods=()):
+def query_of(engine, signal, namespace, pods=()):
     found = signals.find(engine, signal)
     known = {"namespace": namespace, "model": "m"}
     labels = tuple((label, known[label]) for label in found.labels)
-    own = OwnPods(frozenset(pods), frozenset(), places=frozenset(places(namespace, pods))) if pods else None
-    return SignalAsk("default", engine, signal, labels, window=found.window, own=own)
+    own = TargetPods(frozenset(pods), frozenset(), addresses=frozenset(places(namespace, pods))) if pods else None
+    return SignalQuery("default", engine, signal, labels, window=found.window, target_pods=own)
 
 
 def places(namespace, pods):
-    return [PodPlace(namespace, pod, "127.0.0.1", (("path", f"/{namespace}/{pod}"),)) for pod in pods]
+    return [PodAddress(namespace, pod, "127.0.0.1", (("path", f"/{namespace}/{pod}"),)) for pod in pods]
 
 
 def namespace_of(case):
@@ -143,27 +143,27 @@ def prometheus(start_prometheus):
 @pytest.mark.parametrize("known", [False, True], ids=["by labels", "by pods"])
 def test_through_prometheus(case, known, prometheus):
     engine, signal, pages, value, answered = CASES[case]
-    ask = ask_of(engine, signal, namespace_of(case), pages if known else ())
-    reading = prometheus.fetch([ask], [AT])[ask][0]
-    assert (reading.value, reading.answered, reading.partial) == (pytest.approx(value), answered, "")
+    query = query_of(engine, signal, namespace_of(case), pages if known else ())
+    reading = prometheus.fetch([query], [AT])[query][0]
+    assert (reading.value, reading.answered, reading.incomplete_reason) == (pytest.approx(value), answered, "")
     assert whole(reading) == (pytest.approx(value) if known and signal in BY_POD else None)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_read_directly(case):
     engine, signal, pages, value, answered = CASES[case]
-    ask, web, now = ask_of(engine, signal, namespace_of(case), pages), Web(), [0.0]
+    query, web, now = query_of(engine, signal, namespace_of(case), pages), Web(), [0.0]
     source = ScrapeSource(
         Endpoint("default", pods=PodPages(web.port), networks=(ip_network("127.0.0.0/8"),)), lambda: now[0]
     )
     for step in range(20, 41, 4):
         now[0] = START + 15.0 * step
-        for place in ask.own.places:
+        for place in query.target_pods.addresses:
             web.paths[f"/{namespace_of(case)}/{place.name}"] = page_at(pages[place.name], step)
-        reading = source.fetch([ask], now)[ask][0]
+        reading = source.fetch([query], now)[query][0]
     source.close()
     web.close()
-    assert (reading.value, reading.answered, reading.partial) == (pytest.approx(value), answered, "")
+    assert (reading.value, reading.answered, reading.incomplete_reason) == (pytest.approx(value), answered, "")
     assert whole(reading) == (pytest.approx(value) if signal in BY_POD else None)
 
 
@@ -181,14 +181,14 @@ def page_at(page, step):
 def test_a_replica_that_is_idle_is_one_that_answered():
     """Otherwise a fresh replica would forbid every fall until it has had a request."""
     engine, signal, pages, *_ = CASES["a replica of TGI before its first request"]
-    ask = ask_of(engine, signal, "team", pages)
-    ask = replace(ask, own=replace(ask.own, ready=frozenset(pages)))
+    query = query_of(engine, signal, "team", pages)
+    query = replace(query, target_pods=replace(query.target_pods, ready=frozenset(pages)))
     web = Web()
     web.paths = {f"/team/{pod}": page_at(page, 0) for pod, page in pages.items()}
     source = ScrapeSource(
         Endpoint("default", pods=PodPages(web.port), networks=(ip_network("127.0.0.0/8"),)), lambda: START
     )
-    reading = source.fetch([ask], [START])[ask][0]
+    reading = source.fetch([query], [START])[query][0]
     source.close()
     web.close()
-    assert (reading.value, reading.answered, reading.expected, reading.partial) == (2.0, 2, 2, "")
+    assert (reading.value, reading.answered, reading.expected, reading.incomplete_reason) == (2.0, 2, 2, "")

@@ -8,7 +8,7 @@ from sources.web import Web
 from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
-from scaler.model.measurement import Failure, SignalAsk
+from scaler.model.measurement import Failure, SignalQuery
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -23,8 +23,8 @@ def web():
     server.close()
 
 
-def ask(engine="vllm", signal="waiting", **labels):
-    return SignalAsk("p", engine, signal, (("namespace", "demo"), *(labels or {"model": "m"}).items()))
+def query(engine="vllm", signal="waiting", **labels):
+    return SignalQuery("p", engine, signal, (("namespace", "demo"), *(labels or {"model": "m"}).items()))
 
 
 def directly(web, page, asked):
@@ -40,8 +40,8 @@ def directly(web, page, asked):
 def test_a_gauge_that_was_counted_down_too_often_lowers_nobody_s_load(web):
     """Aborts that are counted twice leave a gauge below zero; the load of the other pod of it is what it is."""
     page = f'{WAITING}{{model_name="m",engine="0"}} 5\n{WAITING}{{model_name="m",engine="1"}} -3\n'
-    found = directly(web, page, ask())
-    assert (found.value, found.partial) == (5.0, "1 of 1 pods say less than 0, which no load can be")
+    found = directly(web, page, query())
+    assert (found.value, found.incomplete_reason) == (5.0, "1 of 1 pods say less than 0, which no load can be")
 
 
 @pytest.mark.real
@@ -54,11 +54,13 @@ def test_through_prometheus_it_is_the_same(start_prometheus):
     written += series("kserve_" + WAITING, {"model_name": "n", "namespace": "kserve", "pod": "a"}, "1x40", AT - 600)
     source_url = start_prometheus(written).url
     source = PrometheusSource(Endpoint("p", source_url, timeout=20))
-    [found] = source.fetch([ask()], [AT])[ask()]
-    assert (found.value, found.partial) == (5.0, "1 of 2 pods say less than 0, which no load can be")
-    renamed = SignalAsk("p", "vllm", "waiting", (("namespace", "kserve"), ("model", "n")))
+    [found] = source.fetch([query()], [AT])[query()]
+    assert (found.value, found.incomplete_reason) == (5.0, "1 of 2 pods say less than 0, which no load can be")
+    renamed = SignalQuery("p", "vllm", "waiting", (("namespace", "kserve"), ("model", "n")))
     [found] = source.fetch([renamed], [AT])[renamed]
-    assert found.instead.startswith(f"there is kserve_{WAITING}: whoever scrapes it writes kserve_ before its name")
+    assert found.found_instead.startswith(
+        f"there is kserve_{WAITING}: whoever scrapes it writes kserve_ before its name"
+    )
     source.close()
     prefixed = PrometheusSource(Endpoint("p", source_url, timeout=20, metric_name_prefix="kserve_"))
     [found] = prefixed.fetch([renamed], [AT])[renamed]
@@ -67,37 +69,37 @@ def test_through_prometheus_it_is_the_same(start_prometheus):
 
 
 def test_a_prefix_that_an_operator_s_monitor_adds_is_named(web):
-    found = directly(web, f'kserve_{WAITING}{{model_name="m"}} 3\n', ask())
+    found = directly(web, f'kserve_{WAITING}{{model_name="m"}} 3\n', query())
     assert found.value is None
-    assert found.instead == (
+    assert found.found_instead == (
         f"there is kserve_{WAITING}: whoever scrapes it writes kserve_ before its name; keep {WAITING} too, "
         "or set metricNamePrefix: kserve_ for this endpoint"
     )
 
 
 def test_another_engine_s_name_that_ends_alike_is_the_other_engine_s(web):
-    found = directly(web, f'{WAITING}{{model_name="m"}} 3\n', ask("nim"))
-    assert "as " in found.instead
-    assert "vllm" in found.instead
-    assert "whoever scrapes" not in found.instead
+    found = directly(web, f'{WAITING}{{model_name="m"}} 3\n', query("nim"))
+    assert "as " in found.found_instead
+    assert "vllm" in found.found_instead
+    assert "whoever scrapes" not in found.found_instead
 
 
 def test_a_proxy_that_writes_underscores_for_colons_is_understood(web):
     page = "".join(f'sglang_num_queue_reqs{{model_name="m",worker_addr="grpc://{one}"}} {one}\n' for one in (3, 4))
-    assert directly(web, page, ask("sglang")).value == 7.0
+    assert directly(web, page, query("sglang")).value == 7.0
 
 
 def test_where_both_spellings_are_there_one_counts(web):
     page = f'{WAITING}{{model_name="m"}} 3\nvllm_num_requests_waiting{{model_name="m"}} 3\n'
-    assert directly(web, page, ask()).value == 3.0
+    assert directly(web, page, query()).value == 3.0
 
 
 def test_an_engine_that_keeps_no_statistics_is_told_from_one_that_is_idle(web):
     page = 'python_gc_objects_collected_total{generation="0"} 9178\nprocess_virtual_memory_bytes 3\n'
-    found = directly(web, page, ask())
+    found = directly(web, page, query())
     assert found.value is None
-    assert "nothing of vllm" in found.instead
-    assert "python_gc_objects_collected_total" in found.instead
+    assert "nothing of vllm" in found.found_instead
+    assert "python_gc_objects_collected_total" in found.found_instead
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,6 @@ def test_an_engine_that_keeps_no_statistics_is_told_from_one_that_is_idle(web):
     [("<!doctype html><html><body>login</body></html>", "HTML"), ('[{"iter": 1, "numActiveRequests": 3}]', "JSON"), ('{"detail":"Not Found"}', "JSON")],
 )  # fmt: skip
 def test_what_is_no_page_of_metrics_is_no_page_without_load(web, body, kind):
-    found = directly(web, body, ask())
+    found = directly(web, body, query())
     assert isinstance(found, Failure)
     assert f"answers with {kind}, which is no page of metrics: is it another port or path?" in found.reason

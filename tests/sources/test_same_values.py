@@ -16,7 +16,7 @@ from scaler.config.endpoint import Endpoint, Page, PodPages
 from scaler.config.formula_file import bind, parse_file
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
-from scaler.model.measurement import OwnPods, PodPlace, Request, SignalAsk
+from scaler.model.measurement import PodAddress, SignalQuery, TargetPods, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
@@ -86,16 +86,16 @@ def source(start_prometheus):
     return PrometheusSource(Endpoint("default", server.url, timeout=20))
 
 
-def ask_of(signal, namespace, own=None):
+def query_of(signal, namespace, own=None):
     known = {"namespace": namespace, **LABELS}
     labels = tuple((label, known[label]) for label in signal.labels)
-    ask = SignalAsk("default", signal.engine, signal.name, labels, window=signal.window, quantile=signal.quantile)
-    return replace(ask, own=own) if signal.scope == "target" else ask
+    query = SignalQuery("default", signal.engine, signal.name, labels, window=signal.window, quantile=signal.quantile)
+    return replace(query, target_pods=own) if signal.scope == "target" else query
 
 
 def read(source, signal, namespace):
-    ask = ask_of(signal, namespace)
-    return source.fetch([ask], [AT])[ask][0]
+    query = query_of(signal, namespace)
+    return source.fetch([query], [AT])[query][0]
 
 
 @pytest.mark.real
@@ -103,7 +103,7 @@ def read(source, signal, namespace):
 def test_a_signal_of_an_engine(engine, name, value, source):
     reading = read(source, signals.find(engine, name), engine)
     assert reading.value == pytest.approx(value)
-    assert (reading.answered, reading.expected, reading.partial) == (2, 2, "")
+    assert (reading.answered, reading.expected, reading.incomplete_reason) == (2, 2, "")
 
 
 @pytest.mark.real
@@ -140,7 +140,7 @@ def web():
 
 def directly(web, engine, page):
     """All signals of an engine, as its two pods say them within ten minutes, of which the last half is read."""
-    signed = {name: ask_of(signals.find(engine, name), engine, own(engine)) for name in PAGES[engine]["expect"]}
+    signed = {name: query_of(signals.find(engine, name), engine, own(engine)) for name in PAGES[engine]["expect"]}
     listed = tuple(Page(web.url(f"/{engine}/{pod}"), {"namespace": engine, "pod": pod}) for pod in PODS)
     endpoint = Endpoint("default", pages=listed, pods=PodPages(web.port), networks=(ip_network("127.0.0.0/8"),))
     now = [0.0]
@@ -150,12 +150,12 @@ def directly(web, engine, page):
         web.paths |= {f"/{engine}/{pod}": text(engine, page, step) for pod in PODS}
         found = source.fetch(list(signed.values()), now)
     source.close()
-    return {name: found[ask][0] for name, ask in signed.items()}
+    return {name: found[query][0] for name, query in signed.items()}
 
 
 def own(engine):
-    places = [PodPlace(engine, pod, "127.0.0.1", (("path", f"/{engine}/{pod}"),)) for pod in PODS]
-    return OwnPods(frozenset(PODS), frozenset(PODS), places=frozenset(places))
+    places = [PodAddress(engine, pod, "127.0.0.1", (("path", f"/{engine}/{pod}"),)) for pod in PODS]
+    return TargetPods(frozenset(PODS), frozenset(PODS), addresses=frozenset(places))
 
 
 @pytest.mark.parametrize("engine", PAGES)
@@ -169,7 +169,9 @@ def test_the_signals_of_an_engine_read_directly_are_those_of_prometheus(engine, 
             if page is versions[0] or signals.find(engine, name).metrics[0].name in renamed(engine)
         }
         assert {name: read[name].value for name in wanted} == pytest.approx(wanted)
-        assert {(read[name].answered, read[name].expected, read[name].partial) for name in wanted} == {(2, 2, "")}
+        assert {(read[name].answered, read[name].expected, read[name].incomplete_reason) for name in wanted} == {
+            (2, 2, "")
+        }
 
 
 # ---- whole ----------------------------------------------------------------------------------------------------------------
@@ -194,10 +196,12 @@ def test_the_trigger_of_the_readme_reads_the_page(engine, source):
     assert all(isinstance(value, str) for value in written.values()), "KEDA wants text"
     assert len(written) <= 6, "a ScaledObject with it has ten lines more"
     here = {**written, **{key: value for key, value in LABELS.items() if key in written}}
-    trigger = parse_trigger(Request(engine, "llm", tuple(sorted(here.items()))))
+    trigger = parse_trigger(TriggerRef(engine, "llm", tuple(sorted(here.items()))))
     spec = bind(formula(trigger.formula), trigger, read_settings({"prometheus": "http://p"}, "s", {}, {}).defaults)
-    answers = {ask: readings[0] for ask, readings in source.fetch([item.ask for item in spec.inputs], [AT]).items()}
-    values = {item.name: number(answers[item.ask], item) for item in spec.inputs}
+    answers = {
+        query: readings[0] for query, readings in source.fetch([item.query for item in spec.inputs], [AT]).items()
+    }
+    values = {item.name: number(answers[item.query], item) for item in spec.inputs}
     assert spec.program.evaluate({**values, **spec.parameters}) == pytest.approx(PAGES[engine]["load"])
 
 

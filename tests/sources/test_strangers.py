@@ -16,7 +16,7 @@ from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, OwnPods, Reading, Replicas
+from scaler.model.measurement import Inputs, Reading, TargetPods, TargetStatus
 from scaler.sources.pages.aggregate import PageResult, measure, wanted
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
@@ -36,10 +36,10 @@ target: 8
     model="m",
 )
 PODS = frozenset({"llama-0", "llama-1"})
-OWN = OwnPods(PODS, PODS)
-LATENCY = replace(SPEC.inputs[0].ask, signal="time_to_first_token", window=60.0, quantile=0.9)
-ASKS = [*dict.fromkeys(item.ask for item in (*SPEC.inputs, *SPEC.activity_signals)), LATENCY]
-SIGNALS = [find(ask.engine, ask.signal) for ask in ASKS]
+OWN = TargetPods(PODS, PODS)
+LATENCY = replace(SPEC.inputs[0].query, signal="time_to_first_token", window=60.0, quantile=0.9)
+QUERIES = [*dict.fromkeys(item.query for item in (*SPEC.inputs, *SPEC.activity_signals)), LATENCY]
+SIGNALS = [find(query.engine, query.signal) for query in QUERIES]
 NAMES = sorted(name for name in wanted(SIGNALS) if not name.endswith("*"))
 DIALECT = Endpoint("default").dialect
 
@@ -62,19 +62,22 @@ odd_labels = st.fixed_dictionaries(
 )
 
 
-def own_asks(*, own):
+def own_queries(*, own):
     """What the honest workload asks: of its own pods as Kubernetes names them, or of whoever has its labels."""
-    scoped = [find(ask.engine, ask.signal).scope == "target" for ask in ASKS]
-    return [replace(ask, own=OWN) if own and targets else ask for ask, targets in zip(ASKS, scoped, strict=True)]
+    scoped = [find(query.engine, query.signal).scope == "target" for query in QUERIES]
+    return [
+        replace(query, target_pods=OWN) if own and targets else query
+        for query, targets in zip(QUERIES, scoped, strict=True)
+    ]
 
 
-def answer(measured, asks):
+def answer(measured, queries):
     """What the fold makes of readings, said as far as a user sees it."""
-    by_ask = dict(zip(ASKS, (measured[ask] for ask in asks), strict=True))
+    by_query = dict(zip(QUERIES, (measured[query] for query in queries), strict=True))
     inputs = Inputs(
-        {item.name: by_ask[item.ask] for item in SPEC.inputs},
-        {item.name: by_ask[item.ask] for item in SPEC.activity_signals},
-        replicas=Replicas(current=2, ready=2, starting=0),
+        {item.name: by_query[item.query] for item in SPEC.inputs},
+        {item.name: by_query[item.query] for item in SPEC.activity_signals},
+        target_status=TargetStatus(current=2, ready=2, starting=0),
     )
     decision = decide(SPEC, State(), inputs, START)[1]
     return decision.replicas, decision.active, decision.certainty, decision.problems
@@ -82,7 +85,7 @@ def answer(measured, asks):
 
 def bare(measured):
     """Readings without the sentence on how many pages or rows there were in all."""
-    return {ask: replace(one, source="") for ask, one in measured.items()}
+    return {query: replace(one, source="") for query, one in measured.items()}
 
 
 # ---- pages ---------------------------------------------------------------------------------------------------------------
@@ -152,13 +155,13 @@ def test_no_page_of_a_stranger_changes_what_is_read_or_answered(strangers, silen
         visit(f"http://10.1.0.{at}:8000/metrics", "".join(text), labels={"namespace": space, "pod": pod}, **more)
         for at, ((space, pod), text, more) in enumerate(strangers)
     ]
-    asks = own_asks(own=True)
-    alone = measure(asks, mine, DIALECT, START, START, "default")
+    queries = own_queries(own=True)
+    alone = measure(queries, mine, DIALECT, START, START, "default")
     together = [*mine, *others]
     chance.shuffle(together)
-    beside = measure(asks, together, DIALECT, START, START, "default")
+    beside = measure(queries, together, DIALECT, START, START, "default")
     assert bare(beside) == bare(alone)
-    assert answer(beside, asks) == answer(alone, asks)
+    assert answer(beside, queries) == answer(alone, queries)
 
 
 # ---- answers of Prometheus -----------------------------------------------------------------------------------------------
@@ -167,7 +170,7 @@ def test_no_page_of_a_stranger_changes_what_is_read_or_answered(strangers, silen
 def honest_rows(grouped, *, silent):
     """The rows of a query that the honest workload has: a value of each of its pods that answers."""
     pods = sorted(PODS - silent) if grouped.pod else [""]
-    for key, pod in ((key, pod) for key in sorted(set(grouped.asks.values())) for pod in pods):
+    for key, pod in ((key, pod) for key in sorted(set(grouped.queries.values())) for pod in pods):
         labels = dict(zip(grouped.by, key, strict=True)) | ({grouped.pod: pod} if pod else {})
         numbers = {"value": 3.0, "per": 2.0, "answered": 1.0 if pod else 2.0, "oldest": START - 5}
         yield from (Row({**labels, "stat": stat}, {0: value}) for stat, value in numbers.items())
@@ -175,7 +178,7 @@ def honest_rows(grouped, *, silent):
 
 def strange_row(grouped, where, stat, labels, value, histogram):
     """A row of another namespace, or of another pod where rows are of pods."""
-    [honest, *_] = grouped.asks.values()
+    [honest, *_] = grouped.queries.values()
     mine = dict(zip(grouped.by, honest, strict=True))
     if where == "pod" and grouped.pod:
         return Row({**labels, **mine, grouped.pod: "neighbour-0", "stat": stat}, {0: value}, histogram)
@@ -194,27 +197,27 @@ strange_rows = st.lists(
 @given(strange_rows, st.booleans(), st.sets(st.sampled_from(sorted(PODS))), st.randoms())
 @settings(max_examples=60)
 def test_no_row_of_a_stranger_changes_what_is_read_or_answered(strangers, own, silent, chance):
-    asks = own_asks(own=own)
+    queries = own_queries(own=own)
     alone, beside = {}, {}
-    for grouped in group(asks, DIALECT):
+    for grouped in group(queries, DIALECT):
         mine = list(honest_rows(grouped, silent=silent))
         others = [strange_row(grouped, *one) for one in strangers]
         together = [*mine, *others]
         chance.shuffle(together)
         for read, rows, unclear in ((alone, mine, ()), (beside, together, others)):
             found = read_grouped(grouped, Answer(rows, [START], "p"), Answer(unclear, [START], "p"), stale_after=60)
-            read.update((ask, one) for ask, [one] in found.items())
+            read.update((query, one) for query, [one] in found.items())
     assert beside == alone
-    assert answer(beside, asks) == answer(alone, asks)
+    assert answer(beside, queries) == answer(alone, queries)
 
 
 def test_the_honest_workload_is_certain_as_long_as_it_is_whole():
     """The laws would hold of a reader that reads nothing, too."""
-    asks = own_asks(own=True)
+    queries = own_queries(own=True)
     mine = [honest_page(pod, silent=False) for pod in sorted(PODS)]
-    measured = measure(asks, mine, DIALECT, START, START, "default")
-    waiting = next(one for ask, one in measured.items() if ask.signal == "waiting" and ask.engine == "vllm")
+    measured = measure(queries, mine, DIALECT, START, START, "default")
+    waiting = next(one for query, one in measured.items() if query.signal == "waiting" and query.engine == "vllm")
     assert isinstance(waiting, Reading)
-    assert (waiting.value, waiting.answered, waiting.partial) == (6.0, 2, "")
-    assert answer(measured, asks)[2] == "certain"
-    assert measured[asks[-1]].value == pytest.approx(0.5)
+    assert (waiting.value, waiting.answered, waiting.incomplete_reason) == (6.0, 2, "")
+    assert answer(measured, queries)[2] == "certain"
+    assert measured[queries[-1]].value == pytest.approx(0.5)

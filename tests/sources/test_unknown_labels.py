@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.aggregate import PageResult, measure
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
@@ -23,7 +23,7 @@ from scaler.sources.prometheus.source import PrometheusSource
 START = 1_790_000_000.0
 AT = START + 600
 NAME = "vllm:num_requests_waiting"
-ASK = SignalAsk("p", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+QUERY = SignalQuery("p", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
 UNKNOWN = ("shard", "lane", "tenant", "zone_of_it", "dp_group")
 WORLDS = 60  # that a real Prometheus is asked about
 
@@ -84,7 +84,7 @@ def visited(page):
 
 
 def directly(visits):
-    return measure([ASK], visits, Endpoint("p").dialect, AT, AT, "p")[ASK]
+    return measure([QUERY], visits, Endpoint("p").dialect, AT, AT, "p")[QUERY]
 
 
 @given(st.randoms(use_true_random=False))
@@ -95,7 +95,7 @@ def test_on_pages_load_is_the_sum_and_the_same_page_again_counts_once(chance):
     again = [*visits, *chance.choices(visits, k=2)]
     chance.shuffle(again)
     for reading in (directly(visits), directly(again)):
-        assert (reading.value, reading.partial) == (truth(pages), "")
+        assert (reading.value, reading.incomplete_reason) == (truth(pages), "")
         assert reading.answered == len({page.pod for page in pages})
 
 
@@ -125,10 +125,10 @@ def test_through_prometheus_it_is_the_same_or_the_sentence_names_the_labels(star
     doubtful = 0
     for number, (pages, _) in enumerate(worlds):
         source = PrometheusSource(Endpoint("p", server.url, timeout=20, matchers={"world": str(number)}))
-        [reading] = source.fetch([ASK], [AT])[ASK]
+        [reading] = source.fetch([QUERY], [AT])[QUERY]
         source.close()
         assert (reading.value, reading.answered) == (truth(pages), directly(list(map(visited, pages))).answered), pages
-        told = reading.partial
+        told = reading.incomplete_reason
         assert bool(told) == bool(unclear(pages)), (pages, told)
         if told:
             doubtful += 1

@@ -12,7 +12,7 @@ from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
-from scaler.model.measurement import OwnPods, SignalAsk
+from scaler.model.measurement import SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import PageResult, measure
 from scaler.sources.pages.counters import JUMPS_WITHIN, Counters
 from scaler.sources.pages.exposition import scan
@@ -206,10 +206,10 @@ def signal_of(world):
     return find(*world.signal.split("/"))
 
 
-def ask_of(world):
+def query_of(world):
     signal = signal_of(world)
     known = {"namespace": "demo", "model": "m"}
-    return SignalAsk(
+    return SignalQuery(
         "p", signal.engine, signal.name, tuple((label, known[label]) for label in signal.labels), window=signal.window
     )
 
@@ -240,14 +240,14 @@ def source_of(world, server):
 @pytest.mark.real
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_through_prometheus(world, server):
-    ask, source = ask_of(world), source_of(world, server)
-    own = OwnPods(frozenset({"pod-0", "b"}), frozenset())
-    asks = [ask, replace(ask, own=own)] if signal_of(world).scope == "target" else [ask]
-    found = source.fetch(asks, [AT])
+    query, source = query_of(world), source_of(world, server)
+    own = TargetPods(frozenset({"pod-0", "b"}), frozenset())
+    queries = [query, replace(query, target_pods=own)] if signal_of(world).scope == "target" else [query]
+    found = source.fetch(queries, [AT])
     source.close()
-    for one in asks:
+    for one in queries:
         [reading] = found[one]
-        assert (reading.value, reading.partial) == (pytest.approx(world.value), world.doubt)
+        assert (reading.value, reading.incomplete_reason) == (pytest.approx(world.value), world.doubt)
         assert reading.answered == len({scrape.target.get("pod", "") for scrape in world.scrapes})
 
 
@@ -256,8 +256,8 @@ def test_through_prometheus(world, server):
 def test_a_doubt_about_one_pod_is_none_of_another_workload(world, server):
     """The query for pages that may be one engine twice is asked for all, and told to those concerned."""
     source = source_of(world, server)
-    others = replace(ask_of(world), own=OwnPods(frozenset({"pod-9"}), frozenset()))
-    assert source.fetch([ask_of(world), others], [AT])[others][0].partial == ""
+    others = replace(query_of(world), own=TargetPods(frozenset({"pod-9"}), frozenset()))
+    assert source.fetch([query_of(world), others], [AT])[others][0].incomplete_reason == ""
     source.close()
 
 
@@ -274,14 +274,14 @@ def visit(scrape, signal):
 
 @pytest.mark.parametrize("world", [world for world in WORLDS if world.directly], ids=lambda world: world.name)
 def test_on_the_pages_themselves(world):
-    ask, signal = ask_of(world), signal_of(world)
+    query, signal = query_of(world), signal_of(world)
     pages = dict.fromkeys((scrape.pod, scrape.port) for scrape in world.scrapes)
     first = {place: next(one for one in world.scrapes if (one.pod, one.port) == place) for place in pages}
     visits = [visit(scrape, signal) for scrape in first.values()]
     if len({scrape.pod for scrape in first.values()}) > 1:  # each at an address of its own
         visits = list(starmap(moved, enumerate(visits)))
-    reading = measure([ask], visits, Endpoint("p").dialect, AT, AT, "p")[ask]
-    assert (reading.value, reading.partial) == (pytest.approx(world.value), "")
+    reading = measure([query], visits, Endpoint("p").dialect, AT, AT, "p")[query]
+    assert (reading.value, reading.incomplete_reason) == (pytest.approx(world.value), "")
 
 
 def moved(number, visit):
@@ -289,10 +289,10 @@ def moved(number, visit):
 
 
 def test_one_address_listed_in_two_ways_is_one_page():
-    signal, ask = find("vllm", "waiting"), ask_of(WORLDS[0])
+    signal, query = find("vllm", "waiting"), query_of(WORLDS[0])
     listed = visit(Scrape((both(4),)), signal)
     behind_a_name = replace(listed, page=Page("http://llm.demo:8000/metrics", listed.page.labels, ip="10.0.0.7"))
-    reading = measure([ask], [listed, behind_a_name], Endpoint("p").dialect, AT, AT, "p")[ask]
+    reading = measure([query], [listed, behind_a_name], Endpoint("p").dialect, AT, AT, "p")[query]
     assert reading.value == 4
 
 
@@ -302,10 +302,10 @@ def test_a_label_that_only_some_targets_have_is_the_engine_s(server):
     worlds = {world.name: world for world in WORLDS}
     names = "a-pair-called-replica|the-engine-s-own-replicas"
     endpoint = Endpoint("p", server.url, timeout=20, up_selector=f'up{{world=~"{names}"}}')
-    ask = ask_of(worlds["the-engine-s-own-replicas"])
+    query = query_of(worlds["the-engine-s-own-replicas"])
     narrowed = replace(endpoint, matchers={"namespace": "demo"}, labels={"pod": "world"})
     source = PrometheusSource(narrowed)
-    own = replace(ask, own=OwnPods(frozenset({"the-engine-s-own-replicas"}), frozenset()))
+    own = replace(query, target_pods=TargetPods(frozenset({"the-engine-s-own-replicas"}), frozenset()))
     assert source.fetch([own], [AT])[own][0].value == 7
     source.close()
 
@@ -313,7 +313,7 @@ def test_a_label_that_only_some_targets_have_is_the_engine_s(server):
 # ---- counters of several processes behind one port ------------------------------------------------------------------------
 
 TOTAL = "litellm_proxy_total_requests_metric_total"
-LITELLM = SignalAsk("p", "litellm", "requests_per_second", (("namespace", "demo"), ("model", "m")), window=120.0)
+LITELLM = SignalQuery("p", "litellm", "requests_per_second", (("namespace", "demo"), ("model", "m")), window=120.0)
 COUNTS = {  # what readings find, one each 15 s
     "several-workers": [1000.0 + at if at % 2 else 40.0 + at for at in range(41)],
     "restarted-once": [*map(float, range(1000, 1030)), *map(float, range(11))],
@@ -360,7 +360,7 @@ def test_a_counter_that_falls_again_and_again_is_not_believed(name, counting):
     if name == "several-workers":
         assert (through.reason, directly.reason) == (JUMPS, JUMPS)
     else:
-        assert (through.partial, directly.partial) == ("", "")
+        assert (through.incomplete_reason, directly.incomplete_reason) == ("", "")
         assert through.value == pytest.approx(directly.value, rel=0.2)
 
 

@@ -11,7 +11,7 @@ from scaler.config import signals
 from scaler.config.endpoint import Endpoint, Page
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Inputs, SignalAsk
+from scaler.model.measurement import Inputs, SignalQuery
 from scaler.sources.hints import nearest_first
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import HINT_FOR, MAX_HINTS, PrometheusSource
@@ -58,10 +58,10 @@ def namespace_of(case):
     return f"case-{list(CASES).index(case)}"
 
 
-def ask_of(engine, namespace, model="lama"):
+def query_of(engine, namespace, model="lama"):
     known = {"namespace": namespace, "model": model}
     labels = tuple((label, known[label]) for label in signals.find(engine, "waiting").labels)
-    return SignalAsk("default", engine, "waiting", labels)
+    return SignalQuery("default", engine, "waiting", labels)
 
 
 def lines(namespace, page, **scrape):
@@ -84,9 +84,9 @@ def server(start_prometheus):
     return start_prometheus(written)
 
 
-def through(server, ask):
+def through(server, query):
     source = PrometheusSource(Endpoint("default", server.url, timeout=20))
-    reading = source.fetch([ask], [AT])[ask][0]
+    reading = source.fetch([query], [AT])[query][0]
     source.close()
     return reading
 
@@ -95,10 +95,10 @@ def through(server, ask):
 @pytest.mark.parametrize("case", CASES)
 def test_through_prometheus(case, server):
     engine, _, told = CASES[case]
-    reading = through(server, ask_of(engine, namespace_of(case)))
+    reading = through(server, query_of(engine, namespace_of(case)))
     assert reading.value is None
-    assert told in reading.instead
-    assert bool(told) == bool(reading.instead)
+    assert told in reading.found_instead
+    assert bool(told) == bool(reading.found_instead)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -108,40 +108,42 @@ def test_read_directly(case):
     web.paths = {"/llm": "".join(f"{line}\n" for line in page)}
     listed = Page(web.url("/llm"), {"namespace": namespace_of(case), "pod": "llm-0"})
     source = ScrapeSource(Endpoint("default", pages=(listed,)), lambda: AT)
-    ask = ask_of(engine, namespace_of(case))
-    reading = source.fetch([ask], [AT])[ask][0]
+    query = query_of(engine, namespace_of(case))
+    reading = source.fetch([query], [AT])[query][0]
     source.close()
     web.close()
-    assert (told or "there is nothing of vllm, but go_goroutines") in reading.instead  # a page is all that is there
+    assert (
+        told or "there is nothing of vllm, but go_goroutines"
+    ) in reading.found_instead  # a page is all that is there
 
 
 @pytest.mark.real
 def test_what_only_a_scrape_can_lack_is_said(server):
-    assert "its series have no label pod (they have" in through(server, ask_of("vllm", "without-pods")).instead
-    exported = through(server, ask_of("vllm", "exported")).instead
+    assert "its series have no label pod (they have" in through(server, query_of("vllm", "without-pods")).found_instead
+    exported = through(server, query_of("vllm", "exported")).found_instead
     assert "its series have this namespace as exported_namespace: scrape with honorLabels" in exported
 
 
 @pytest.mark.real
 def test_nothing_of_another_namespace_is_told(server):
-    assert through(server, ask_of("vllm", "elsewhere")).instead == ""
+    assert through(server, query_of("vllm", "elsewhere")).found_instead == ""
 
 
 @pytest.mark.real
 def test_a_few_are_asked_about_at_a_time_and_what_was_said_stays_for_a_minute(server):
     source = PrometheusSource(Endpoint("default", server.url, timeout=20))
-    asks = [ask_of("vllm", namespace_of("another model"), f"lama-{number}") for number in range(3 * MAX_HINTS)]
+    queries = [query_of("vllm", namespace_of("another model"), f"lama-{number}") for number in range(3 * MAX_HINTS)]
     later = HINT_FOR + 20.0
     for after, told in ((0.0, MAX_HINTS), (5.0, 2 * MAX_HINTS), (10.0, 3 * MAX_HINTS), (later, MAX_HINTS)):
-        readings = source.fetch(asks, [AT + after])
-        assert sum(bool(readings[ask][0].instead) for ask in asks) == told
+        readings = source.fetch(queries, [AT + after])
+        assert sum(bool(readings[query][0].found_instead) for query in queries) == told
     source.close()
 
 
 @pytest.mark.real
 def test_the_answer_says_it(server):
     spec = workload(expression="waiting", target="8", model="lama")
-    reading = through(server, ask_of("vllm", namespace_of("another model")))
+    reading = through(server, query_of("vllm", namespace_of("another model")))
     _, decision = decide(spec, State(), Inputs({"waiting": reading}), AT)
     assert "waiting: no series: vllm:num_requests_waiting: its series have model_name 'llama'" in decision.reason
 
@@ -163,7 +165,7 @@ MODELS = [("Qwen/Qwen3-0.6B", 3.0), ("qwen/qwen3-0.6b", 3.0), ("Qwen/Qwen3-0.8B"
 
 
 def queued(model):
-    return SignalAsk("default", "dynamo", "queued", (("namespace", "lower"), ("model", model)))
+    return SignalQuery("default", "dynamo", "queued", (("namespace", "lower"), ("model", model)))
 
 
 @pytest.mark.real

@@ -13,12 +13,12 @@ from scaler.cluster.view import own_pods
 from scaler.config.endpoint import Endpoint, PodPages
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Failure, OwnPods, PodPlace, Reading, SignalAsk
+from scaler.model.measurement import Failure, PodAddress, Reading, SignalQuery, TargetPods
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.sources.pages.source import UNASKED, ScrapeSource
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
-WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+WAITING = SignalQuery("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
 
 
 def page(waiting, rank=0):
@@ -48,12 +48,12 @@ def reading(web):
     """Gives a function that reads the pods of a target; time passes as it is told."""
     clock, sources = [1000.0], []
 
-    def read(own, ask=WAITING, passed=0.0, port=None, **changes):
+    def read(own, query=WAITING, passed=0.0, port=None, **changes):
         clock[0] += passed
         if not sources:
             endpoint = Endpoint("pages", pods=PodPages(port or web.port), networks=LOOPBACK, **changes)
             sources.append(ScrapeSource(endpoint, lambda: clock[0]))
-        return sources[0].fetch([replace(ask, own=own)], [clock[0]])[replace(ask, own=own)][0]
+        return sources[0].fetch([replace(query, target_pods=own)], [clock[0]])[replace(query, target_pods=own)][0]
 
     yield read
     for source in sources:
@@ -70,26 +70,28 @@ def other():
 def test_each_port_of_a_pod_has_a_page_and_they_add_up(web, other, reading):
     web.paths, other.paths = {"/a": page(2)}, {"/a": page(3)}
     found = reading(target(pod("a", port=f"{web.port},{other.port}")))
-    assert (found.value, found.answered, found.expected, found.partial) == (5, 1, 1, "")
+    assert (found.value, found.answered, found.expected, found.incomplete_reason) == (5, 1, 1, "")
 
 
 def test_ports_may_be_named_as_the_container_names_them(web, other, reading):
     web.paths, other.paths = {"/a": page(2)}, {"/a": page(3, rank=1)}
     found = reading(target(pod("a", ports=(("first", web.port), ("second", other.port)))), port="first,second")
-    assert (found.value, found.partial) == (5, "")
+    assert (found.value, found.incomplete_reason) == (5, "")
 
 
 def test_a_port_that_does_not_answer_is_missed_though_its_pod_answers_at_another(web, other, reading):
     web.paths, other.paths = {"/a": page(2)}, {}
     found = reading(target(pod("a", port=f"{web.port},{other.port}")))
     assert found.value == 2
-    assert found.partial == (f"a page of a did not answer: a at 127.0.0.1:{other.port}/a answers 404 Not Found")
+    assert found.incomplete_reason == (
+        f"a page of a did not answer: a at 127.0.0.1:{other.port}/a answers 404 Not Found"
+    )
 
 
 def test_a_pod_whose_annotation_says_no_need_not_answer_and_is_not_asked(web, reading):
     web.paths = {"/lead": page(4)}
     found = reading(target(pod("lead"), pod("other", scrape="false")))
-    assert (found.value, found.answered, found.expected, found.partial) == (4, 1, 1, "")
+    assert (found.value, found.answered, found.expected, found.incomplete_reason) == (4, 1, 1, "")
     assert {path for path, _ in web.asked} == {"/lead"}
 
 
@@ -103,26 +105,26 @@ def test_where_all_that_are_ready_say_no_nobody_is_left_out(unready, reading):
 def test_pods_that_the_trigger_does_not_mean_need_not_answer(web, reading):
     web.paths = {"/llm-lead": page(4)}
     own = target(pod("llm-lead"), pod("llm-other"))
-    assert reading(own).partial == (
+    assert reading(own).incomplete_reason == (
         f"1 of 2 pods did not answer: llm-other at 127.0.0.1:{web.port}/llm-other answers 404 Not Found"
     )
-    found = reading(own, ask=replace(WAITING, pods=".*-lead"))
-    assert (found.value, found.answered, found.expected, found.partial) == (4, 1, 1, "")
+    found = reading(own, query=replace(WAITING, pods=".*-lead"))
+    assert (found.value, found.answered, found.expected, found.incomplete_reason) == (4, 1, 1, "")
 
 
 def test_workers_of_a_group_that_serve_add_up_and_those_that_do_not_are_not_missed(web, reading):
     web.paths = {"/g-0": page(2), "/g-0-1": page(30, rank=1)}
     found = reading(target(pod("g-0"), workers=(pod("g-0-1"), pod("g-0-2"))))
-    assert (found.value, found.answered, found.expected, found.partial) == (32, 2, 2, "")
+    assert (found.value, found.answered, found.expected, found.incomplete_reason) == (32, 2, 2, "")
 
 
 def test_a_worker_that_has_answered_once_is_missed_afterwards(web, reading):
     web.paths = {"/g-0": page(2), "/g-0-1": page(30, rank=1)}
     own = target(pod("g-0"), workers=(pod("g-0-1"),))
-    assert reading(own).partial == ""
+    assert reading(own).incomplete_reason == ""
     del web.paths["/g-0-1"]
     found = reading(own, passed=5)
-    assert (found.value, found.partial.partition(":")[0]) == (2, "1 of 2 pods did not answer")
+    assert (found.value, found.incomplete_reason.partition(":")[0]) == (2, "1 of 2 pods did not answer")
 
 
 @pytest.mark.parametrize("said", [{"scrape": "true"}, {"port": "1"}])
@@ -155,8 +157,8 @@ def test_a_page_that_takes_longer_than_a_tick_waits_serves_a_later_one(web, read
         send(handler, page(waiting[0]).encode())
 
     web.paths = {"/a": answer}
-    own = OwnPods(
-        frozenset("a"), frozenset("a"), places=frozenset({PodPlace("demo", "a", "127.0.0.1", (("path", "/a"),))})
+    own = TargetPods(
+        frozenset("a"), frozenset("a"), addresses=frozenset({PodAddress("demo", "a", "127.0.0.1", (("path", "/a"),))})
     )
     first = reading(own, timeout=10.0)
     assert first.reason.endswith("has not answered yet, and may take 10s")
@@ -168,7 +170,7 @@ def test_a_page_that_takes_longer_than_a_tick_waits_serves_a_later_one(web, read
     slow.clear()
     waiting[0] = 9
     later = reading(own, passed=5)
-    assert (later.value, later.age, later.partial) == (3, 5.0, "")
+    assert (later.value, later.age, later.incomplete_reason) == (3, 5.0, "")
     slow.set()
     until(lambda: reading(own, passed=0.01).value == 9)
 
@@ -195,9 +197,9 @@ def declared(*webs):
 def test_a_rank_at_a_port_that_the_annotation_does_not_name_adds_up(web, other, reading):
     web.paths, other.paths = {"/a": page(10)}, {"/a": page(15, rank=1)}
     own = target(pod("a", ports=declared(web, other), port=str(web.port)))
-    assert (reading(own).value, reading(own).partial) == (25, "")
+    assert (reading(own).value, reading(own).incomplete_reason) == (25, "")
     del other.paths["/a"]
-    assert reading(own, passed=5).partial == (
+    assert reading(own, passed=5).incomplete_reason == (
         f"a page of a did not answer: a at 127.0.0.1:{other.port}/a answers 404 Not Found"
     )
 
@@ -205,21 +207,21 @@ def test_a_rank_at_a_port_that_the_annotation_does_not_name_adds_up(web, other, 
 def test_another_engine_at_such_a_port_adds_up_where_its_process_is_another(web, other, reading):
     web.paths, other.paths = {"/a": page(3) + process(1.5)}, {"/a": page(4) + process(2.5)}
     found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
-    assert (found.value, found.partial) == (7, "")
+    assert (found.value, found.incomplete_reason) == (7, "")
 
 
 @pytest.mark.parametrize("again", [page(4) + process(1.5), page(3)], ids=["of the same process", "the same numbers"])
 def test_the_same_page_at_another_port_counts_once(again, web, other, reading):
     web.paths, other.paths = {"/a": page(3) + (process(1.5) if "process" in again else "")}, {"/a": again}
     found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
-    assert (found.value, found.answered, found.partial) == (3, 1, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (3, 1, "")
 
 
 def test_where_nobody_knows_whether_it_is_the_same_page_nothing_is_certain(web, other, reading):
     web.paths, other.paths = {"/a": page(3)}, {"/a": page(9)}
     found = reading(target(pod("a", ports=declared(web, other), port=str(web.port))))
     assert found.value == 3
-    assert found.partial == (
+    assert found.incomplete_reason == (
         f"127.0.0.1:{web.port}/a and 127.0.0.1:{other.port}/a have the same series with other numbers: one engine "
         "twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
     )
@@ -231,7 +233,7 @@ def test_a_port_without_the_engine_s_series_is_no_matter_and_is_seldom_asked(the
     own = target(pod("a", ports=declared(web, other), port=str(web.port)))
     for _ in range(4):
         found = reading(own, passed=5.0)
-        assert (found.value, found.partial) == (3, "")
+        assert (found.value, found.incomplete_reason) == (3, "")
     assert len(other.asked) == 1
     other.paths = {"/a": page(5, rank=1)}
     until(lambda: reading(own, passed=UNASKED).value == 8)  # no tick waits for what was in vain before
@@ -250,8 +252,8 @@ def test_the_settings_end_the_search_for_other_ports(web, other):
     web.paths, other.paths = {"/a": page(3)}, {"/a": page(9, rank=1)}
     pages = PodPages(web.port, other_ports="ignore")
     source = ScrapeSource(Endpoint("pods", pods=pages, networks=LOOPBACK), lambda: 1000.0)
-    ask = replace(WAITING, own=target(pod("a", ports=declared(web, other))))
-    assert source.fetch([ask], [1000.0])[ask][0].value == 3
+    query = replace(WAITING, target_pods=target(pod("a", ports=declared(web, other))))
+    assert source.fetch([query], [1000.0])[query][0].value == 3
     assert other.asked == []
     source.close()
 
@@ -267,7 +269,7 @@ def group(*pods, replicas=1, kind="RayCluster"):
 def test_pods_of_a_group_that_serve_no_page_need_not_answer(web, reading):
     web.paths = {"/ldr-0": page(4)}
     found = reading(group(pod("ldr-0"), pod("wkr-0"), pod("wkr-1")))
-    assert (found.value, found.answered, found.partial) == (4, 1, "")
+    assert (found.value, found.answered, found.incomplete_reason) == (4, 1, "")
 
 
 def test_a_target_whose_worker_pods_serve_no_page_is_decided_for_certain(web, reading):
@@ -275,8 +277,11 @@ def test_a_target_whose_worker_pods_serve_no_page_is_decided_for_certain(web, re
     empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), "DynamoGraphDeploymentScalingAdapter llm", 0, 9)
     scaled = replace(empty, pods=(pod("ldr-0"), pod("wkr-0")), replicas=1)
     spec = workload(expression="waiting", target="8", model="m")
-    asks = spec.asks(counted=True)
-    found = {ask: reading(own_pods(scaled)) if isinstance(ask, SignalAsk) else Reading(1.0, 1000.0) for ask in asks}
+    queries = spec.queries(counted=True)
+    found = {
+        query: reading(own_pods(scaled)) if isinstance(query, SignalQuery) else Reading(1.0, 1000.0)
+        for query in queries
+    }
     _, decision = decide(spec, State(), spec.inputs_of(found, TargetView(scaled)), 1000.0)
     assert (decision.problems, decision.replicas) == ((), 1)
 
@@ -285,17 +290,17 @@ def test_of_each_replica_a_pod_has_to_answer(web, reading):
     web.paths = {"/ldr-0": page(4)}
     found = reading(group(pod("ldr-0"), pod("wkr-0"), pod("ldr-1"), pod("wkr-1"), replicas=2))
     assert found.value == 4
-    assert "3 of 4 pods did not answer" in found.partial
+    assert "3 of 4 pods did not answer" in found.incomplete_reason
 
 
 def test_a_pod_of_a_group_that_has_answered_once_is_missed_afterwards(web, reading):
     web.paths = {"/ldr-0": page(4), "/wkr-0": page(5, rank=1)}
     own = group(pod("ldr-0"), pod("wkr-0"))
-    assert (reading(own).value, reading(own).partial) == (9, "")
+    assert (reading(own).value, reading(own).incomplete_reason) == (9, "")
     del web.paths["/wkr-0"]
-    assert "wkr-0" in reading(own, passed=5).partial
+    assert "wkr-0" in reading(own, passed=5).incomplete_reason
 
 
 def test_a_rollout_s_surge_is_no_group(web, reading):
     web.paths = {"/a": page(4)}
-    assert "1 of 2 pods did not answer" in reading(group(pod("a"), pod("b"), kind="Deployment")).partial
+    assert "1 of 2 pods did not answer" in reading(group(pod("a"), pod("b"), kind="Deployment")).incomplete_reason

@@ -2,7 +2,7 @@
 
 from scaler.config.catalog import load
 from scaler.config.defaults import Defaults
-from scaler.model.measurement import QueryAsk, Reading
+from scaler.model.measurement import PromqlQuery, Reading
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.subject import Context, read_subject
 
@@ -54,4 +54,6 @@ def record(values, replicas=(), ready=(), step=15.0, query="load"):
         Reading(value, START + tick * step) if value is None or isinstance(value, int | float) else value
         for tick, value in enumerate(values)
     ]
-    return Record("demo", "llama", START, step, len(values), {}, replicas, ready, {QueryAsk("default", query): series})
+    return Record(
+        "demo", "llama", START, step, len(values), {}, replicas, ready, {PromqlQuery("default", query): series}
+    )

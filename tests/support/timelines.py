@@ -8,7 +8,7 @@ from scaler.config.formula_file import parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.decision.together import Step
-from scaler.model.measurement import Failure, Inputs, Reading, Replicas, Request
+from scaler.model.measurement import Failure, Inputs, Reading, TargetStatus, TriggerRef
 from scaler.model.objects import TargetView
 from scaler.model.strict_yaml import parse_yaml
 
@@ -35,7 +35,7 @@ def workload(text=None, defaults=None, **metadata):
         file = parse_file(parse_yaml(text, "test.yaml"), "test.yaml")
         formulas[file.name] = file
         metadata["formula"] = file.name
-    request = Request("team", "llama", tuple(sorted(metadata.items())))
+    request = TriggerRef("team", "llama", tuple(sorted(metadata.items())))
     return Catalog(formulas).bind(request, defaults or Defaults(scale_down=None)).spec
 
 
@@ -47,12 +47,12 @@ def measured(value, at):
 
 def row(at, replicas=None, young=False, guards=None, available=None, scaled=None, **readings):
     """What one tick was told: numbers, None for no series, a text for a source that failed."""
-    known = replicas if isinstance(replicas, Replicas) else Replicas(current=replicas)
+    known = replicas if isinstance(replicas, TargetStatus) else TargetStatus(current=replicas)
     return Inputs(
         readings={name: measured(value, at) for name, value in readings.items()},
         activity_signals={name: measured(value, at) for name, value in (guards or {}).items()},
-        replicas=known,
-        young=frozenset({"default"} if young else ()),
+        target_status=known,
+        recently_started=frozenset({"default"} if young else ()),
         target=TargetView(scaled, available=available),
     )
 

@@ -9,7 +9,7 @@ from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
-from scaler.model.measurement import NOBODYS, Failure, HistoryAsk, QueryAsk, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, TriggerRef
 from scaler.model.objects import Cluster, Pod, Scaled
 from scaler.model.strict_yaml import parse_yaml
 
@@ -36,20 +36,20 @@ class Together:
         catalog = Catalog({name: parse_file(parse_yaml(text, name), name) for name, text in self.files.items()})
         self.engine = Engine({"default": self}, catalog, Defaults(), lambda: self.now, Limits(budget=0.01))
 
-    def fetch(self, asks, times, whose=NOBODYS):
-        return {ask: [self.measure(ask, at) for at in times] for ask in asks}
+    def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+        return {query: [self.measure(query, at) for at in times] for query in queries}
 
-    def measure(self, ask, at):
-        if isinstance(ask, HistoryAsk):
+    def measure(self, query, at):
+        if isinstance(query, HistoryProbe):
             return Reading(1.0, at)
-        if not isinstance(ask, QueryAsk):
-            return Reading(0.0 if ask.signal in {"waiting", "running"} else None, at)
-        value = self.load[ask.text]
+        if not isinstance(query, PromqlQuery):
+            return Reading(0.0 if query.signal in {"waiting", "running"} else None, at)
+        value = self.load[query.text]
         return Failure(value, at) if isinstance(value, str) else Reading(float(value), at)
 
     def request(self, name):
         metadata = {"scalerAddress": "s:6000", "formula": self.formula, "output": name, **self.more.get(name, {})}
-        return Request("team", name, tuple(sorted(metadata.items())))
+        return TriggerRef("team", name, tuple(sorted(metadata.items())))
 
     def cluster(self):
         objects = {("team", name): (self.scaled(name),) for name in self.names}
@@ -62,7 +62,7 @@ class Together:
         bounds = {"minimum": self.minimum, "maximum": 100}
         return Scaled(
             "ScaledObject", "team", name, name, 1, (trigger,), (), f"Deployment {name}", replicas=count,
-            pods=tuple(pods), past=f"{name}-.*", **bounds,
+            pods=tuple(pods), pod_name_pattern=f"{name}-.*", **bounds,
         )  # fmt: skip
 
     async def at(self, seconds):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from support.explained import as_data
 from support.timelines import START, fold, workload
 
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.wiring.picture import Picture
 from scaler.wiring.rules import examine
 
@@ -78,7 +78,7 @@ def decisions(text=QUEUE, rows=None, kind="ScaledObject", **given):
         "waiting": Reading(0, START, answered=3, expected=3, age=4.0),
         "running": Reading(24, START, answered=3, expected=3, age=4.0),
         "queued": None,
-        "replicas": Replicas(3, 3, 0, 0, 10, "Kubernetes"),
+        "replicas": TargetStatus(3, 3, 0, 0, 10, "Kubernetes"),
         "guards": {"waiting": 0, "running": 24},
     }
     if text is KPA:

@@ -3,7 +3,7 @@
 import pytest
 from wiring.setups import Setup, ago, condition, decisions, pod
 
-from scaler.model.measurement import Replicas
+from scaler.model.measurement import TargetStatus
 from scaler.wiring.rules import hpa, keda, pods, scaled_object
 
 
@@ -55,7 +55,7 @@ def test_a_step_within_ten_percent_is_swallowed_and_no_step_is_none(current, loa
     setup = Setup()
     setup.hpa["spec"].pop("behavior", None)
     setup.hpa["status"]["currentReplicas"] = current
-    known = Replicas(current, current, 0, 0, 100, "Kubernetes")
+    known = TargetStatus(current, current, 0, 0, 100, "Kubernetes")
     setup.decisions = decisions(waiting=0, running=load, guards={"waiting": 0, "running": load}, replicas=known)
     said = hpa.swallowed(setup.picture())
     assert (said is not None) is swallowed

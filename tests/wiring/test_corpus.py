@@ -7,7 +7,7 @@ import pytest
 from wiring.setups import KPA, PAGE, Setup, ago, condition, decisions, meta, pod
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.model.objects import Hpa, Scaled
 from scaler.wiring.picture import Picture
 from scaler.wiring.rules import RULES, examine
@@ -525,7 +525,7 @@ def it_sleeps_and_nothing_can_wake_it(s):
     s.target["spec"]["replicas"] = 0
     s.objects["targetpods"], s.pages = [], {}
     text = "name: queue-depth\nmetrics: {running: {signal: running}}\nformula: running\ntarget: 8\n"
-    zero = Replicas(0, 0, 0, 0, 10, "Kubernetes")
+    zero = TargetStatus(0, 0, 0, 0, 10, "Kubernetes")
     s.decisions = decisions(text, running=0, replicas=zero, guards={}, waiting=0, queued=0)
 
 
@@ -562,7 +562,9 @@ def the_hpa_swallows_a_step(s):
     s.spec["maxReplicaCount"] = 20
     s.hpa["spec"]["behavior"] = {}
     s.hpa["status"]["currentReplicas"] = 10
-    s.decisions = decisions(running=Reading(88, 10_000), waiting=0, replicas=Replicas(10, 10, 0, 0, 20, "Kubernetes"))
+    s.decisions = decisions(
+        running=Reading(88, 10_000), waiting=0, replicas=TargetStatus(10, 10, 0, 0, 20, "Kubernetes")
+    )
 
 
 @spoilt("policy-waits-twice")
@@ -724,7 +726,7 @@ def as_it_should_be(s):
 
 @sound
 def asleep_at_zero(s):
-    zero = Replicas(0, 0, 0, 0, 10, "Kubernetes")
+    zero = TargetStatus(0, 0, 0, 0, 10, "Kubernetes")
     s.decisions = decisions(
         waiting=None, running=None, queued=0, replicas=zero, guards={"waiting": None, "running": None}
     )
@@ -871,7 +873,7 @@ def a_replica_that_loads(s):
     s.pods.append(pod("llama-5d8f-d", ready=False, created=90))
     s.target["spec"]["replicas"] = 4
     s.decisions = decisions(
-        replicas=Replicas(4, 3, 1, 0, 10, "Kubernetes"), running=Reading(30, 10_000, answered=3, expected=3)
+        replicas=TargetStatus(4, 3, 1, 0, 10, "Kubernetes"), running=Reading(30, 10_000, answered=3, expected=3)
     )
 
 

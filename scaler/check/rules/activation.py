@@ -5,7 +5,7 @@ import re
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import Sample
 from scaler.decision.render import number_text
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 
 _RUNNING = re.compile(r"running|in_?flight|processing|ongoing", re.IGNORECASE)
 
@@ -29,8 +29,8 @@ def never_active(evidence: Evidence) -> Found:
 def _running(evidence: Evidence) -> str | None:
     """The metric that counts running requests of the workload: the engine's, or a query that is named so."""
     for item in evidence.spec.inputs:
-        if isinstance(item.ask, SignalAsk):
-            found = item.of_target and item.ask.signal == "running"
+        if isinstance(item.query, SignalQuery):
+            found = item.of_target and item.query.signal == "running"
         else:
             found = bool(_RUNNING.search(item.name))
         if found:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
 from scaler.check.probe import LOAD, REPLICAS, Point, Sample
-from scaler.model.measurement import GpuAsk
+from scaler.model.measurement import CapacityQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def cancels_itself(evidence: Evidence) -> Found:
 
 def _once_held(evidence: Evidence, name: str, one: Sample, other: Sample) -> Sample:
     """The moment before, but that the room is gone because there are more of its own replicas, which have taken it."""
-    own = [item.name for item in evidence.spec.inputs if item.ask == GpuAsk("own")]
+    own = [item.name for item in evidence.spec.inputs if item.query == CapacityQuery("own")]
     taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)
     held = {metric: (one.point.values[metric] or 0.0) + taken for metric in own}
     return evidence.prober.probe(Point({**one.point.values, **held}, one.point.ready + round(taken)))

@@ -2,7 +2,7 @@
 
 from scaler.check.evidence import Evidence, Found
 from scaler.config import signals
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 
 
 def wrong_kind(evidence: Evidence) -> Found:
@@ -12,9 +12,9 @@ def wrong_kind(evidence: Evidence) -> Found:
     """
     text = evidence.spec.program.text.strip()
     item = next((one for one in evidence.spec.inputs if one.name == text), None)
-    if item is None or not isinstance(item.ask, SignalAsk):
+    if item is None or not isinstance(item.query, SignalQuery):
         return
-    signal = signals.offered(item.ask.engine, item.ask.signal)
+    signal = signals.offered(item.query.engine, item.query.signal)
     if signal is None:
         return
     adds_up, as_total = signal.adds == "sum", evidence.spec.metric_type == "AverageValue"

@@ -10,7 +10,7 @@ from scaler.check.evidence import Evidence, Found
 from scaler.config import signals
 from scaler.config.promql import quoted_name
 from scaler.config.signals import Signal
-from scaler.model.measurement import QueryAsk
+from scaler.model.measurement import PromqlQuery
 
 _UNSURE = ("invalid promql query", "unexpected character inside brackets")  # also said of what is newer than the parser
 _NAME = re.compile(r"[A-Za-z_:][\w:]*")
@@ -34,8 +34,8 @@ def _known() -> Mapping[str, Signal]:
 def known_signal(evidence: Evidence) -> Found:
     """A query that names what is a signal."""
     for item in evidence.spec.inputs:
-        if isinstance(item.ask, QueryAsk):
-            words = _NAME.findall(item.ask.text)
+        if isinstance(item.query, PromqlQuery):
+            words = _NAME.findall(item.query.text)
             names = (name for word in words for name in (word, re.sub(r"_(bucket|sum|count)$", "", word)))
             for name in dict.fromkeys(name for name in names if name in _known()):
                 signal = _known()[name]
@@ -60,9 +60,9 @@ def perhaps_not_promql(evidence: Evidence) -> Found:
 def _refused(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """Name of a metric, and what the parser says of its query."""
     for item in evidence.spec.inputs:
-        if isinstance(item.ask, QueryAsk):
+        if isinstance(item.query, PromqlQuery):
             try:
-                promql_parser.parse(item.ask.text)
+                promql_parser.parse(item.query.text)
             except ValueError as error:
-                dot = item.ask.text.find(".") if "'.'" in str(error) else -1
-                yield item.name, f"{error}{quoted_name(item.ask.text, dot)}"
+                dot = item.query.text.find(".") if "'.'" in str(error) else -1
+                yield item.name, f"{error}{quoted_name(item.query.text, dot)}"

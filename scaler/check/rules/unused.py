@@ -7,7 +7,7 @@ from scaler.config.formula_file import REFERENCE
 from scaler.config.metrics import GUARDS
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 
 
 def _programs(spec: WorkloadSpec) -> Iterator[Program]:
@@ -33,7 +33,7 @@ def unused_parameter(evidence: Evidence) -> Found:
     """Settable, and without effect."""
     written = f"{evidence.file.body} {evidence.file.output}"  # the ratios of an output may read it too
     used = _names(evidence.spec) | set(REFERENCE.findall(written))
-    if any(isinstance(item.ask, SignalAsk) for item in evidence.spec.inputs):
+    if any(isinstance(item.query, SignalQuery) for item in evidence.spec.inputs):
         used |= {"engine", "model", "pods"}
     for parameter in evidence.file.parameters:
         if parameter.name not in used:

@@ -17,7 +17,16 @@ from scaler.config.metrics import MetricContext, read_metric
 from scaler.config.settings import Settings
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError, SourceError
-from scaler.model.measurement import Ask, Failure, GpuAsk, Measured, OwnPods, Reading, SignalAsk, WorkloadKey
+from scaler.model.measurement import (
+    CapacityQuery,
+    Failure,
+    Measurement,
+    Query,
+    Reading,
+    SignalQuery,
+    TargetPods,
+    WorkloadKey,
+)
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.backtest.arrivals import COUNTED, WITHIN
 from scaler.sim.backtest.record import Record
@@ -75,19 +84,19 @@ def object_in_cluster(kubeconfig: Path | None, namespace: str, name: str) -> dic
 # ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def replica_asks(subject: Subject, endpoint: str) -> dict[str, Ask]:
+def replica_queries(subject: Subject, endpoint: str) -> dict[str, Query]:
     """List the queries for the replicas that there were: of the scale target, and of its HPA."""
     namespace = ("namespace", subject.namespace)
     hpa = f"keda-hpa-{subject.name}" if subject.has_keda else subject.name
     return {
-        "replicas": SignalAsk(endpoint, "kubernetes", "spec_replicas", (namespace, ("workload", subject.target))),
-        "ready": SignalAsk(endpoint, "kubernetes", "ready_replicas", (namespace, ("hpa", hpa))),
+        "replicas": SignalQuery(endpoint, "kubernetes", "spec_replicas", (namespace, ("workload", subject.target))),
+        "ready": SignalQuery(endpoint, "kubernetes", "ready_replicas", (namespace, ("hpa", hpa))),
     }
 
 
-def load_asks(
+def load_queries(
     subject: Subject, defaults: Defaults, engine: str | None, model: str | None, window: float
-) -> dict[str, Ask]:
+) -> dict[str, Query]:
     """List the queries for the requests that came, by the signal's name; none where nobody says which model it is.
 
     Args:
@@ -98,10 +107,10 @@ def load_asks(
         window: seconds over which rates are taken.
     """
     own = [one.spec for one in subject.triggers if isinstance(one, FormulaTrigger)]
-    measured = (item.ask for spec in own for item in (*spec.activity_signals, *spec.inputs) if item.of_target)
-    ask = next((ask for ask in measured if isinstance(ask, SignalAsk)), None)
-    if ask is not None:
-        engine, model = engine or ask.engine, model or dict(ask.labels).get("model")
+    measured = (item.query for spec in own for item in (*spec.activity_signals, *spec.inputs) if item.of_target)
+    query = next((query for query in measured if isinstance(query, SignalQuery)), None)
+    if query is not None:
+        engine, model = engine or query.engine, model or dict(query.labels).get("model")
     if model is None:
         return {}
     engine = engine or defaults.engine
@@ -109,29 +118,29 @@ def load_asks(
     scope = MetricContext(
         WorkloadKey(subject.namespace, subject.name, "ScaledObject", ""), values, defaults, defaults.endpoint
     )
-    asks: dict[str, Ask] = {}
+    queries: dict[str, Query] = {}
     for name in (*COUNTED, *WITHIN):
         known = name in signals.names(engine) or name in signals.names_at_gateway(defaults.gateway)
         if not known:
             continue
         looks_back = {"window": window} if name in COUNTED else {}
         item = read_metric("backtest", name, {"signal": name, **looks_back}, scope)
-        if item is not None and not isinstance(item.ask, GpuAsk):
-            asks[name] = item.ask
-    return asks if asks.keys() >= set(COUNTED) else {}
+        if item is not None and not isinstance(item.query, CapacityQuery):
+            queries[name] = item.query
+    return queries if queries.keys() >= set(COUNTED) else {}
 
 
-def as_recorded(asks: Mapping[str, Ask], record: Record) -> dict[str, Ask]:
+def as_recorded(queries: Mapping[str, Query], record: Record) -> dict[str, Query]:
     """Find the same queries in a record, whose rates may be of another window; leave out those it does not have."""
-    kept = {_but_window(ask): ask for ask in record.series}
-    return {name: kept[_but_window(ask)] for name, ask in asks.items() if _but_window(ask) in kept}
+    kept = {_but_window(query): query for query in record.series}
+    return {name: kept[_but_window(query)] for name, query in queries.items() if _but_window(query) in kept}
 
 
-def _but_window(ask: Ask) -> Ask:
-    return replace(ask, window=None) if isinstance(ask, SignalAsk) else ask
+def _but_window(query: Query) -> Query:
+    return replace(query, window=None) if isinstance(query, SignalQuery) else query
 
 
-def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float) -> dict[str, Ask]:
+def latency_queries(load: Mapping[str, Query], ttft: float, tpot: float, step: float) -> dict[str, Query]:
     """List the queries for the share of requests that met the SLO, of the pods and the model that `load` is of.
 
     Args:
@@ -141,7 +150,7 @@ def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float)
         step: seconds between ticks.
     """
     base = load.get(COUNTED[0])
-    if not isinstance(base, SignalAsk):
+    if not isinstance(base, SignalQuery):
         return {}
     limits = zip(LATENCIES, (ttft, tpot), strict=True)
     window = max(step, 60.0)
@@ -156,28 +165,32 @@ def latency_asks(load: Mapping[str, Ask], ttft: float, tpot: float, step: float)
 
 
 def collect(
-    settings: Settings, subject: Subject, asks: Collection[Ask], asks_of_load: Collection[Ask], times: Sequence[float]
+    settings: Settings,
+    subject: Subject,
+    queries: Collection[Query],
+    load_queries: Collection[Query],
+    times: Sequence[float],
 ) -> Record:
     """Measure all of it at all of these times, in batches, with a bar on a terminal.
 
     Args:
         settings: the endpoints.
         subject: the object as it is, by whose pods the signals are told from others' of the same model.
-        asks: of the object and of candidates.
-        asks_of_load: the requests that came.
+        queries: of the object and of candidates.
+        load_queries: the requests that came.
         times: two or more, evenly spaced.
 
     Raises:
         ConfigError: an endpoint is read page by page, and pages have no past.
         SourceError: nothing at all could be measured.
     """
-    counts = replica_asks(subject, settings.defaults.endpoint)
+    counts = replica_queries(subject, settings.defaults.endpoint)
     # What KEDA asks itself it asks as of the moment; llm-scaler waits for scrapes that are late.
     at_once = {*subject.asked_by_keda, *counts.values()}
-    by_endpoint: dict[str, dict[Ask, Ask]] = {}  # what is asked in an ask's place -> the ask
-    for ask in {*asks, *asks_of_load, *counts.values()}:
-        by_endpoint.setdefault(ask.endpoint, {})[_of_own_pods(ask, subject, asks_of_load)] = ask
-    series: dict[Ask, list[Measured]] = {ask: [] for own in by_endpoint.values() for ask in own.values()}
+    by_endpoint: dict[str, dict[Query, Query]] = {}  # what is asked in a query's place -> the query
+    for query in {*queries, *load_queries, *counts.values()}:
+        by_endpoint.setdefault(query.endpoint, {})[_of_own_pods(query, subject, load_queries)] = query
+    series: dict[Query, list[Measurement]] = {query: [] for own in by_endpoint.values() for query in own.values()}
     step_ = times[1] - times[0]
     batches = [times[first : first + BATCH] for first in range(0, len(times), BATCH)]
     delay = settings.evaluation_delay
@@ -188,7 +201,7 @@ def collect(
                 asked = [*batch, batch[-1] + step_]
                 own = by_endpoint[name]
                 for by_keda, late in ((True, 0.0), (False, delay)):
-                    these = [stands for stands, ask in own.items() if (ask in at_once) is by_keda]
+                    these = [stands for stands, query in own.items() if (query in at_once) is by_keda]
                     then = [at - late for at in asked]
                     measured = source.fetch(these, then) if these else {}
                     for stands, told in measured.items():
@@ -196,7 +209,7 @@ def collect(
                 step()
     _refuse_nothing(series)
     replicas, ready = (_counts(series[counts[name]]) for name in ("replicas", "ready"))
-    kept = {ask: measured for ask, measured in series.items() if ask not in counts.values()}
+    kept = {query: measured for query, measured in series.items() if query not in counts.values()}
     return Record(
         namespace=subject.namespace,
         name=subject.name,
@@ -210,20 +223,25 @@ def collect(
     )
 
 
-def _of_own_pods(ask: Ask, subject: Subject, load: Collection[Ask]) -> Ask:
+def _of_own_pods(query: Query, subject: Subject, load: Collection[Query]) -> Query:
     """Narrow a query to the pods that the target ever had, where these are known by their names."""
-    own = ask in subject.own_asks or ask in load
-    if not own or not subject.pods or not isinstance(ask, SignalAsk) or find(ask.engine, ask.signal).scope != "target":
-        return ask
-    return replace(ask, own=OwnPods(frozenset(), frozenset(), subject.pods))
+    own = query in subject.own_queries or query in load
+    if (
+        not own
+        or not subject.pods
+        or not isinstance(query, SignalQuery)
+        or find(query.engine, query.signal).scope != "target"
+    ):
+        return query
+    return replace(query, target_pods=TargetPods(frozenset(), frozenset(), subject.pods))
 
 
-def _counts(measured: Sequence[Measured]) -> list[int | None]:
+def _counts(measured: Sequence[Measurement]) -> list[int | None]:
     values = (one.value if isinstance(one, Reading) else None for one in measured)
     return [None if value is None else round(value) for value in values]
 
 
-def _refuse_nothing(series: Mapping[Ask, Sequence[Measured]]) -> None:
+def _refuse_nothing(series: Mapping[Query, Sequence[Measurement]]) -> None:
     """Say why nothing could be measured, where that is so."""
     newest = [measured[-1] for measured in series.values()]
     reasons = [one.reason for one in newest if isinstance(one, Failure)]

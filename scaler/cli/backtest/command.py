@@ -27,7 +27,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program, parse
 from scaler.model.errors import ConfigError, EvaluationError, FormulaSyntaxError, ScalerError, UnknownFormula
 from scaler.model.fields import duration
-from scaler.model.measurement import Ask, HistoryAsk, Request
+from scaler.model.measurement import HistoryProbe, Query, TriggerRef
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim import trace as traces
 from scaler.sim.backtest import record as records
@@ -149,7 +149,7 @@ class _Task:
         self._now = now
         self._settings = _settings(arguments)
         self._catalog = load(self._settings.formulas)
-        self._queries = dict(pair(word, str) for word in arguments.query)
+        self._given_queries = dict(pair(word, str) for word in arguments.query)
         namespace, name = namespace_and_name(arguments.workload)
         given = _read(arguments.read)
         self._manifest = self._object(namespace, name, given)
@@ -209,9 +209,9 @@ class _Task:
 
     def _subject(self, manifest: Mapping[str, Any], where: str) -> Subject:
         endpoint = self._settings.defaults.endpoint
-        return read_subject(manifest, Context(where, self._bind, endpoint, self._queries))
+        return read_subject(manifest, Context(where, self._bind, endpoint, self._given_queries))
 
-    def _bind(self, request: Request) -> WorkloadSpec:
+    def _bind(self, request: TriggerRef) -> WorkloadSpec:
         try:
             return self._catalog.bind(request, self._settings.defaults).spec
         except UnknownFormula as error:
@@ -269,7 +269,7 @@ class _Task:
                 step=self.subject.interval,
             )
             if arguments.record:
-                self._keep(recorded(self.subject, world, timing, self._asks(world.step)))
+                self._keep(recorded(self.subject, world, timing, self._queries(world.step)))
             return Plan(None, world, timing, costs)
         served = collect.as_recorded({**self._load(record.step), **self._latencies(record.step)}, record)
         self._check_record(record)
@@ -280,8 +280,8 @@ class _Task:
 
     def _world(self, world: World, record: Record) -> World:
         """Make the world of a fleet under the requests that the record shows."""
-        asks = collect.as_recorded(self._load(record.step), record)
-        if not all(name in asks for name in COUNTED):
+        queries = collect.as_recorded(self._load(record.step), record)
+        if not all(name in queries for name in COUNTED):
             problem = "needs the requests that came, and nothing says of which model"
             raise ConfigError(
                 "argument", "--hardware", problem, "--model NAME (and --engine NAME) when the past is read"
@@ -289,7 +289,7 @@ class _Task:
         first = next((count for count in record.replicas if count is not None), 0)
         return replace(
             world,
-            trace=arrivals(record, asks, world.seed, spread=SPREAD * world.scrape),
+            trace=arrivals(record, queries, world.seed, spread=SPREAD * world.scrape),
             start=record.start,
             span=record.span,
             step=record.step,
@@ -297,15 +297,15 @@ class _Task:
             held=record.replicas,
         )
 
-    def _load(self, step: float) -> dict[str, Ask]:
+    def _load(self, step: float) -> dict[str, Query]:
         arguments = self._arguments
         window = max(step, SCRAPES * _span(arguments.scrape, "--scrape"))
-        return collect.load_asks(self.subject, self._settings.defaults, arguments.engine, arguments.model, window)
+        return collect.load_queries(self.subject, self._settings.defaults, arguments.engine, arguments.model, window)
 
-    def _latencies(self, step: float) -> dict[str, Ask]:
+    def _latencies(self, step: float) -> dict[str, Query]:
         arguments = self._arguments
         ttft, tpot = _span(arguments.ttft, "--ttft"), _span(arguments.tpot, "--tpot")
-        return collect.latency_asks(self._load(step), ttft, tpot, step)
+        return collect.latency_queries(self._load(step), ttft, tpot, step)
 
     def _recorded(self) -> Record:
         """Read the past, and keep it where that is wanted."""
@@ -316,7 +316,7 @@ class _Task:
         first = start - start % step
         times = [first + step * tick for tick in range(max(int((end - first) // step), 2))]
         load = [*self._load(step).values(), *self._latencies(step).values()]
-        record = collect.collect(self._settings, self.subject, self._asks(step), load, times)
+        record = collect.collect(self._settings, self.subject, self._queries(step), load, times)
         if self._arguments.record:
             self._keep(record)
         return replace(record, manifest=self._manifest)
@@ -325,20 +325,24 @@ class _Task:
         whole = replace(record, manifest=self._manifest)
         _write(self._arguments.record, lambda path: records.write(whole, path))
 
-    def _asks(self, step: float) -> set[Ask]:
+    def _queries(self, step: float) -> set[Query]:
         """List the queries of all that the objects measure and of the requests; the replicas are kept apart."""
-        asks = {*self._load(step).values(), *self._latencies(step).values()}
+        queries = {*self._load(step).values(), *self._latencies(step).values()}
         for candidate in self._candidates:
-            asks |= {ask for ask in candidate.subject.asks if not isinstance(ask, HistoryAsk) and not of_target(ask)}
-        return asks
+            queries |= {
+                query
+                for query in candidate.subject.queries
+                if not isinstance(query, HistoryProbe) and not of_target(query)
+            }
+        return queries
 
     def _check_record(self, record: Record) -> None:
         """Refuse a candidate that asks for what the record does not hold, while that can still be mended."""
         for candidate in self._candidates:
-            for ask in candidate.subject.asks:
-                known = isinstance(ask, HistoryAsk) or of_target(ask) or ask in record.series
+            for query in candidate.subject.queries:
+                known = isinstance(query, HistoryProbe) or of_target(query) or query in record.series
                 if not known and not self._arguments.hardware:
-                    what = getattr(ask, "signal", None) or getattr(ask, "text", "")
+                    what = getattr(query, "signal", None) or getattr(query, "text", "")
                     problem = f"asks for {what}, which the record does not hold"
                     raise ConfigError(
                         candidate.name, "", problem, "a record made with the same candidates, or --hardware ROW"

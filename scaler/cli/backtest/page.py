@@ -8,7 +8,7 @@ from html import escape
 from scaler.cli.backtest.table import HEADINGS, cells
 from scaler.cli.style import STYLE
 from scaler.model.fields import seconds
-from scaler.model.measurement import Reading, SignalAsk
+from scaler.model.measurement import Reading, SignalQuery
 from scaler.sim.backtest.compare import Comparison, Plan
 from scaler.sim.backtest.record import Record
 
@@ -79,7 +79,7 @@ def _replicas(comparison: Comparison, plan: Plan) -> str:
 def _load(plan: Plan) -> Iterator[str]:
     """Draw the load: as it was measured, or the requests of a trace."""
     if plan.record is not None:
-        signals = [(ask.signal, points) for ask, points in _signals(plan.record)]
+        signals = [(query.signal, points) for query, points in _signals(plan.record)]
         for names, title in (
             (("queued", "waiting", "running"), "Requests"),
             (("requests_per_second",), "Requests a second"),
@@ -97,15 +97,15 @@ def _load(plan: Plan) -> Iterator[str]:
         yield _plot("Requests a second", [("arrivals", "blue", points)], plan.world.start, steps=False)
 
 
-def _signals(record: Record) -> Iterator[tuple[SignalAsk, Line]]:
+def _signals(record: Record) -> Iterator[tuple[SignalQuery, Line]]:
     """Yield each signal once, as it was measured."""
     seen: set[str] = set()
-    for ask, measured in record.series.items():
-        if isinstance(ask, SignalAsk) and ask.signal not in seen and ask.reduce is None:
-            seen.add(ask.signal)
+    for query, measured in record.series.items():
+        if isinstance(query, SignalQuery) and query.signal not in seen and query.reduce is None:
+            seen.add(query.signal)
             values = enumerate(measured)
             known = ((tick, one.value) for tick, one in values if isinstance(one, Reading) and one.value is not None)
-            yield ask, [(tick * record.step, value) for tick, value in known]
+            yield query, [(tick * record.step, value) for tick, value in known]
 
 
 # ---- a plot ----------------------------------------------------------------------------------------------------------

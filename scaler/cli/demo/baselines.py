@@ -13,7 +13,7 @@ from scaler.cli.demo.scenario import HOLD_FOR, IDLE_FOR
 from scaler.cluster.keda import Answer, Trigger
 from scaler.config.catalog import load
 from scaler.config.defaults import Defaults
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.sim.backtest import fleet as backtest
 from scaler.sim.backtest.replay import Timing
 from scaler.sim.backtest.subject import FormulaTrigger, Subject
@@ -96,7 +96,7 @@ def _by_slo(live: Live, ours: Timeline, span: float) -> Timeline:
     plan = live.scenario
     said = {"formula": "slo", "model": "llama", "ttft": f"{plan.slo.ttft:g}s", "itl": f"{plan.slo.tpot * 1000:g}ms"}
     waits = {"interval": f"{span:g}s", "holdFor": f"{HOLD_FOR:g}s", "idleFor": f"{IDLE_FOR:g}s"}
-    request = Request("demo", "llama", tuple(sorted({**said, **waits}.items())))
+    request = TriggerRef("demo", "llama", tuple(sorted({**said, **waits}.items())))
     spec = load().bind(request, Defaults()).spec
     scaled = replace(plan.scaled, triggers=(Trigger(),), push=True)
     subject = Subject("demo", "llama", "llama", scaled, (FormulaTrigger(spec, push=True),))

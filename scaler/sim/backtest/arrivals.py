@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
-from scaler.model.measurement import Ask, Measured, Reading
+from scaler.model.measurement import Measurement, Query, Reading
 from scaler.sim.backtest.record import Record
 from scaler.sim.trace import Arrival, Trace, ordered
 
@@ -21,18 +21,18 @@ WITHIN = ("queued", "waiting", "running")  # of the system
 SMOOTH = 300.0  # seconds over which the mean lengths are taken
 
 
-def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0, spread: float = 0.0) -> Trace:
+def arrivals(record: Record, queries: Mapping[str, Query], seed: int = 0, spread: float = 0.0) -> Trace:
     """Make a trace of a record; its times begin at the record's start.
 
     Args:
         record: it holds the signals of COUNTED and WITHIN; what a gateway does not say counts as 0.
-        asks: how these signals were asked for, by their names.
+        queries: how these signals were asked for, by their names.
         seed: of times and lengths.
         spread: seconds over which what came is spread at least. Ticks that lie closer together than scrapes see nothing
             and then all of it at once, which would be a burst that never was.
     """
-    finished, prompt, output = (_values(record.series[asks[name]]) for name in COUNTED)
-    inside = _inside(record, asks)
+    finished, prompt, output = (_values(record.series[queries[name]]) for name in COUNTED)
+    inside = _inside(record, queries)
     chance = random.Random(seed)
     window = max(round(SMOOTH / record.step), 1)
     found: list[Arrival] = []
@@ -54,15 +54,15 @@ def arrivals(record: Record, asks: Mapping[str, Ask], seed: int = 0, spread: flo
     return ordered(found)
 
 
-def _inside(record: Record, asks: Mapping[str, Ask]) -> list[float]:
+def _inside(record: Record, queries: Mapping[str, Query]) -> list[float]:
     """List the requests in the system at every tick."""
-    series = [_values(record.series[asks[name]]) for name in WITHIN if asks.get(name) in record.series]
+    series = [_values(record.series[queries[name]]) for name in WITHIN if queries.get(name) in record.series]
     if not series:
         return [0.0] * record.ticks
     return [sum(values) for values in zip(*series, strict=True)]
 
 
-def _values(measured: Sequence[Measured]) -> list[float]:
+def _values(measured: Sequence[Measurement]) -> list[float]:
     """List the values; where one could not be had, the last one stands, and where nothing was there, 0."""
     found: list[float] = []
     for one in measured:

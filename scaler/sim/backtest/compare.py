@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scaler.model.errors import ScalerError
-from scaler.model.measurement import Ask
+from scaler.model.measurement import Query
 from scaler.sim.backtest import fleet
 from scaler.sim.backtest import looks as lookout
 from scaler.sim.backtest.fleet import World, simulate
@@ -30,7 +30,7 @@ class Plan:
     world: World | None  # None: the load stays as it was measured, whatever the replicas
     timing: Timing
     prices: Prices
-    served: Mapping[str, Ask] = field(default_factory=dict)  # how the record's latencies were asked for, by signal
+    served: Mapping[str, Query] = field(default_factory=dict)  # how the record's latencies were asked for, by signal
 
 
 @dataclass(frozen=True, slots=True)

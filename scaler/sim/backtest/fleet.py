@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from scaler.cluster.keda import Answer, Refusal
 from scaler.config.metrics import REDUCTIONS
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Ask, Failure, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import Failure, Measurement, PromqlQuery, Query, Reading, SignalQuery
 from scaler.model.objects import Scaled
 from scaler.sim.backtest import promql
 from scaler.sim.backtest.record import Counts, Record
@@ -85,19 +85,19 @@ def check(subject: Subject) -> None:
     """
     for trigger in subject.triggers:
         if isinstance(trigger, QueryTrigger):
-            promql.check(trigger.ask.text)
+            promql.check(trigger.query.text)
         elif isinstance(trigger, FormulaTrigger):
             for item in trigger.spec.inputs:
-                if isinstance(item.ask, QueryAsk):
-                    promql.check(item.ask.text)
-                elif isinstance(item.ask, SignalAsk) and not _known(item.ask) and not item.optional:
+                if isinstance(item.query, PromqlQuery):
+                    promql.check(item.query.text)
+                elif isinstance(item.query, SignalQuery) and not _known(item.query) and not item.optional:
                     known = ", ".join(sorted(_ALL))
-                    problem = f"reads {item.ask.signal}, which a simulated fleet does not have"
+                    problem = f"reads {item.query.signal}, which a simulated fleet does not have"
                     raise ConfigError(trigger.spec.where, f"metrics.{item.name}", problem, known)
 
 
-def _known(ask: SignalAsk) -> bool:
-    return ask.signal in _ALL or of_target(ask)
+def _known(query: SignalQuery) -> bool:
+    return query.signal in _ALL or of_target(query)
 
 
 def played(subject: Subject, world: World, timing: Timing) -> Timeline:
@@ -115,10 +115,10 @@ def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score
     return run, score(timeline, world.fleet, world.slo, player.warmup)
 
 
-def recorded(subject: Subject, world: World, timing: Timing, asks: Collection[Ask]) -> Record:
+def recorded(subject: Subject, world: World, timing: Timing, queries: Collection[Query]) -> Record:
     """Play an object on a fleet, and keep what was measured at each of its ticks, as a real past would be kept."""
     world = replace(world, step=subject.interval)
-    player = _play(subject, world, timing, asks)
+    player = _play(subject, world, timing, queries)
     return Record(
         namespace=subject.namespace,
         name=subject.name,
@@ -132,12 +132,12 @@ def recorded(subject: Subject, world: World, timing: Timing, asks: Collection[As
     )
 
 
-def _play(subject: Subject, world: World, timing: Timing, asks: Collection[Ask] = ()) -> "_Player":
+def _play(subject: Subject, world: World, timing: Timing, queries: Collection[Query] = ()) -> "_Player":
     """Let everything happen, in the order of time."""
     warmup = timing.warmup
     if warmup is None:  # without a past to hold it to, nothing was there before
         warmup = min(warmup_of(subject), world.end / 4) if world.held else 0.0
-    player = _Player(subject, world, warmup, asks)
+    player = _Player(subject, world, warmup, queries)
     acts: Mapping[str, tuple[Iterator[float], Callable[[], None]]] = {  # in the order within one moment
         "point": (itertools.count(0.0, world.step), player.point),
         "scrape": (itertools.count(0.0, world.scrape), player.scrape),
@@ -159,13 +159,13 @@ def _play(subject: Subject, world: World, timing: Timing, asks: Collection[Ask] 
 class _Player:
     """An object on a fleet while it is played."""
 
-    def __init__(self, subject: Subject, world: World, warmup: float, asks: Collection[Ask]) -> None:
+    def __init__(self, subject: Subject, world: World, warmup: float, queries: Collection[Query]) -> None:
         self.play = Play(
             world.fleet, subject.scaled, world.trace, world.incidents, seed=world.seed, ready=world.replicas
         )
         self.points: list[int] = []
         self.ready: list[int] = []
-        self.kept: dict[Ask, list[Measured]] = {ask: [] for ask in asks}
+        self.kept: dict[Query, list[Measurement]] = {query: [] for query in queries}
         self.looks: list[float] = []
         self.warmup = warmup
         self._subject = subject
@@ -174,7 +174,7 @@ class _Player:
         self._pushing: frozenset[int] = frozenset()
         self._history: list[Snapshot] = []
         self._pods: dict[int, tuple[float, float | None]] = {}  # by serial: when it was ordered, and seen ready
-        self._window = max([_WINDOW, *(_window_of(ask) for ask in (*subject.asks, *asks))])
+        self._window = max([_WINDOW, *(_window_of(query) for query in (*subject.queries, *queries))])
 
     @property
     def _now(self) -> float:
@@ -200,8 +200,8 @@ class _Player:
 
     def tick(self) -> None:
         """Let the triggers see the newest scrape; one that pushes says at once that it has become active."""
-        for ask, kept in self.kept.items():
-            kept.append(self._measured(ask))
+        for query, kept in self.kept.items():
+            kept.append(self._measured(query))
         sight = Sight(self._now, self._measured, self._scaled())
         for scaler in self._scalers:
             scaler.observe(sight)
@@ -235,47 +235,51 @@ class _Player:
         ready_first = sorted((ordered, math.inf if up is None else up) for ordered, up in pods)
         return scaled_of(self._subject, ready_first, sum(up is not None for _, up in pods), self._now)
 
-    def _measured(self, ask: Ask) -> Measured:
+    def _measured(self, query: Query) -> Measurement:
         """Return what Prometheus would answer now, by the scrapes so far."""
-        if self.play.dark and not of_target(ask):
+        if self.play.dark and not of_target(query):
             return Failure("the metrics are away", self._now)
-        if isinstance(ask, QueryAsk):
-            return Reading(promql.value(ask.text, self._history), self._now)
-        if not isinstance(ask, SignalAsk) or of_target(ask):
+        if isinstance(query, PromqlQuery):
+            return Reading(promql.value(query.text, self._history), self._now)
+        if not isinstance(query, SignalQuery) or of_target(query):
             return Reading(None, self._now)
-        if not _known(ask):
+        if not _known(query):
             return Failure("a simulated fleet does not have it", self._now)
-        return Reading(_signal(ask, self._history), self._now)
+        return Reading(_signal(query, self._history), self._now)
 
 
-def _window_of(ask: Ask) -> float:
+def _window_of(query: Query) -> float:
     """Return the seconds for which a query looks back."""
-    if isinstance(ask, SignalAsk):
-        return ask.window or 0.0
-    return promql.longest_window(ask.text) if isinstance(ask, QueryAsk) else 0.0
+    if isinstance(query, SignalQuery):
+        return query.window or 0.0
+    return promql.longest_window(query.text) if isinstance(query, PromqlQuery) else 0.0
 
 
-def _signal(ask: SignalAsk, history: Sequence[Snapshot]) -> float | None:
+def _signal(query: SignalQuery, history: Sequence[Snapshot]) -> float | None:
     """Return a signal of the catalogue, of the fleet; None where no pod says it."""
     if not history:
         return None
     newest = history[-1]
-    if ask.signal not in _AT_GATEWAY and not newest.ready:
+    if query.signal not in _AT_GATEWAY and not newest.ready:
         return None
-    if ask.signal == "kv_cache_usage":
+    if query.signal == "kv_cache_usage":
         return _kv_cache_usage(newest)
-    since = newest.at - (ask.window or _WINDOW)
+    since = newest.at - (query.window or _WINDOW)
     window = [seen for seen in history if seen.at > since]
-    if ask.signal in _COUNTERS:
-        count = _COUNTERS[ask.signal]
+    if query.signal in _COUNTERS:
+        count = _COUNTERS[query.signal]
         span = window[-1].at - window[0].at
         return (count(window[-1]) - count(window[0])) / span if span else None
-    if ask.signal in _LATENCIES:
-        observed = _observed(_LATENCIES[ask.signal], window)
-        return _share(observed, ask.at_most) if ask.at_most is not None else _quantile(observed, ask.quantile or 0.95)
-    gauge = _GAUGES[ask.signal]
-    if ask.reduce:
-        return REDUCTIONS[ask.reduce]([gauge(seen) for seen in window])
+    if query.signal in _LATENCIES:
+        observed = _observed(_LATENCIES[query.signal], window)
+        return (
+            _share(observed, query.at_most)
+            if query.at_most is not None
+            else _quantile(observed, query.quantile or 0.95)
+        )
+    gauge = _GAUGES[query.signal]
+    if query.reduce:
+        return REDUCTIONS[query.reduce]([gauge(seen) for seen in window])
     return gauge(newest)
 
 

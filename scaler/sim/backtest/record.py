@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import Failure, HistoryProbe, Measurement, PromqlQuery, Query, Reading, SignalQuery
 
 FORMAT = "llm-scaler record 1"
 MAX_TICKS = 1_000_000
@@ -34,7 +34,7 @@ class Record:
     manifest: Mapping[str, Any]  # the object as it is written
     replicas: Counts = ()  # asked of the scale target
     ready: Counts = ()
-    series: Mapping[Ask, Sequence[Measured]] = field(default_factory=dict)
+    series: Mapping[Query, Sequence[Measurement]] = field(default_factory=dict)
 
     def at(self, tick: int) -> float:
         """Return the time of a tick."""
@@ -116,7 +116,7 @@ def as_tree(record: Record) -> dict[str, Any]:
         "object": dict(record.manifest),
         "replicas": list(record.replicas),
         "ready": list(record.ready),
-        "series": [{"of": _ask_tree(ask), **_series_tree(measured)} for ask, measured in record.series.items()],
+        "series": [{"of": _query_tree(query), **_series_tree(measured)} for query, measured in record.series.items()],
     }
 
 
@@ -128,7 +128,7 @@ def from_tree(tree: Mapping[str, Any]) -> Record:
     if not (0 < ticks <= MAX_TICKS and 0 < step <= 3600):
         raise ValueError(f"{ticks} ticks of {step:g} s")
     times = [start + tick * step for tick in range(ticks)]
-    series = {_ask(one["of"]): _measured(one, times) for one in tree["series"]}
+    series = {_query(one["of"]): _measured(one, times) for one in tree["series"]}
     counts = {name: _counts(tree[name]) for name in ("replicas", "ready")}
     for name, values in counts.items():
         if len(values) not in {0, ticks}:
@@ -146,10 +146,10 @@ def from_tree(tree: Mapping[str, Any]) -> Record:
     )
 
 
-_KINDS: Mapping[str, type[SignalAsk | QueryAsk | HistoryAsk]] = {
-    "signal": SignalAsk,
-    "query": QueryAsk,
-    "history": HistoryAsk,
+_KINDS: Mapping[str, type[SignalQuery | PromqlQuery | HistoryProbe]] = {
+    "signal": SignalQuery,
+    "query": PromqlQuery,
+    "history": HistoryProbe,
 }
 
 
@@ -157,20 +157,20 @@ def _counts(values: Iterable[float | None]) -> list[int | None]:
     return [None if count is None else int(count) for count in values]
 
 
-def _ask_tree(ask: Ask) -> dict[str, Any]:
-    kind = next(name for name, type_ in _KINDS.items() if isinstance(ask, type_))
-    return {"kind": kind, **{key: value for key, value in asdict(ask).items() if value is not None}}
+def _query_tree(query: Query) -> dict[str, Any]:
+    kind = next(name for name, type_ in _KINDS.items() if isinstance(query, type_))
+    return {"kind": kind, **{key: value for key, value in asdict(query).items() if value is not None}}
 
 
-def _ask(tree: Mapping[str, Any]) -> Ask:
-    given = {key: value for key, value in tree.items() if key not in {"kind", "own"}}
+def _query(tree: Mapping[str, Any]) -> Query:
+    given = {key: value for key, value in tree.items() if key not in {"kind", "target_pods"}}
     if "labels" in given:
         given["labels"] = tuple((str(label), str(value)) for label, value in given["labels"])
-    ask: Ask = _KINDS[tree["kind"]](**given)
-    return ask
+    query: Query = _KINDS[tree["kind"]](**given)
+    return query
 
 
-def _series_tree(measured: Sequence[Measured]) -> dict[str, Any]:
+def _series_tree(measured: Sequence[Measurement]) -> dict[str, Any]:
     """Return values by tick; why one failed or may be too low is said once for each run of ticks."""
     tree: dict[str, Any] = {"values": [one.value if isinstance(one, Reading) else None for one in measured]}
     for name in ("answered", "expected"):
@@ -178,7 +178,7 @@ def _series_tree(measured: Sequence[Measured]) -> dict[str, Any]:
         if any(count is not None for count in counts):
             tree[name] = counts
     for name, words in (("failed", [getattr(one, "reason", "") for one in measured]),
-                        ("partial", [getattr(one, "partial", "") for one in measured])):  # fmt: skip
+                        ("partial", [getattr(one, "incomplete_reason", "") for one in measured])):  # fmt: skip
         runs = list(_runs(words))
         if runs:
             tree[name] = runs
@@ -193,7 +193,7 @@ def _runs(words: Sequence[str]) -> Iterator[list[Any]]:
             yield [places[0], places[-1], word]
 
 
-def _measured(tree: Mapping[str, Any], times: Sequence[float]) -> list[Measured]:
+def _measured(tree: Mapping[str, Any], times: Sequence[float]) -> list[Measurement]:
     values, none = tree["values"], [None] * len(times)
     if len(values) != len(times):
         raise ValueError(f"a series has {len(values)} values, not {len(times)}")
@@ -207,7 +207,7 @@ def _measured(tree: Mapping[str, Any], times: Sequence[float]) -> list[Measured]
             at,
             answered=answered[tick],
             expected=expected[tick],
-            partial=partial.get(tick, ""),
+            incomplete_reason=partial.get(tick, ""),
         )
         for tick, at in enumerate(times)
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from scaler.cluster import keda
 from scaler.cluster.hpa import SYNC_PERIOD
 from scaler.cluster.keda import Answer, Event, KedaState, Refusal
-from scaler.model.measurement import Ask, Failure, Measured, Reading
+from scaler.model.measurement import Failure, Measurement, Query, Reading
 from scaler.model.objects import Pod, Scaled
 from scaler.sim.backtest.looks import Scrapes
 from scaler.sim.backtest.record import Record
@@ -206,7 +206,7 @@ class _Player:
 
     def _said(self, at: float) -> list[Answer | Refusal]:
         nearest = min(round((at - self._record.start) / self._record.step), self._record.ticks - 1)
-        return answers_of(self._scalers, at, lambda ask: self._measured(ask, nearest))
+        return answers_of(self._scalers, at, lambda query: self._measured(query, nearest))
 
     def _alike(self) -> bool:
         """Tell whether there are as many replicas as there were."""
@@ -217,15 +217,15 @@ class _Player:
         was = self._was(self._record.ready)
         return min(was, self._replicas) if was is not None and self._alike() else self._target.ready(now)
 
-    def _measured(self, ask: Ask, tick: int | None = None) -> Measured:
+    def _measured(self, query: Query, tick: int | None = None) -> Measurement:
         """Return the answer to a query at a tick; at the present one unless another is said."""
-        series = self._record.series.get(ask)
+        series = self._record.series.get(query)
         place = self._tick if tick is None else tick
         now = self._record.at(place)
-        if of_target(ask):
+        if of_target(query):
             return Reading(None, now)
         if series is None:
-            return Failure("the record does not hold it", now, final=True)
+            return Failure("the record does not hold it", now, config_error=True)
         measured = series[place]
         if isinstance(measured, Reading) and measured.answered is not None and not self._alike():
             return replace(measured, answered=None, expected=None)  # how many answered is of the pods that there were

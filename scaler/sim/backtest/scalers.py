@@ -13,7 +13,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
 from scaler.decision.state import State
-from scaler.model.measurement import Ask, Failure, HistoryAsk, Measured, Reading, SignalAsk
+from scaler.model.measurement import Failure, HistoryProbe, Measurement, Query, Reading, SignalQuery
 from scaler.model.objects import Scaled, TargetView
 from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, Subject
 
@@ -25,7 +25,7 @@ class Sight:
     """The measurements and replicas that can be seen at one tick."""
 
     at: float
-    measured: Callable[[Ask], Measured]
+    measured: Callable[[Query], Measurement]
     scaled: Scaled  # the scale target, as Kubernetes tells of it
 
 
@@ -46,15 +46,15 @@ class FormulaScaler:
 
     def __init__(self, spec: WorkloadSpec) -> None:
         self._spec = spec
-        self._asks = spec.asks(counted=True)
+        self._queries = spec.queries(counted=True)
         self._state = State()
         self.decision: Decision | None = None
 
     def observe(self, sight: Sight) -> None:
         """Fold one tick."""
-        answers: dict[Ask, Measured] = {}
-        for ask in self._asks:
-            answers[ask] = Reading(1.0, sight.at) if isinstance(ask, HistoryAsk) else sight.measured(ask)
+        answers: dict[Query, Measurement] = {}
+        for query in self._queries:
+            answers[query] = Reading(1.0, sight.at) if isinstance(query, HistoryProbe) else sight.measured(query)
         inputs = self._spec.inputs_of(answers, TargetView(sight.scaled))
         self._state, self.decision = decide(self._spec, self._state, inputs, sight.at)
 
@@ -70,15 +70,15 @@ class QueryScaler:
 
     def __init__(self, trigger: QueryTrigger) -> None:
         self._trigger = trigger
-        self._newest: Measured = Failure("was not measured yet", 0.0)
+        self._newest: Measurement = Failure("was not measured yet", 0.0)
 
     def observe(self, sight: Sight) -> None:
         """Keep what the query said."""
         self.ask(sight.measured)
 
-    def ask(self, measured: Callable[[Ask], Measured]) -> None:
+    def ask(self, measured: Callable[[Query], Measurement]) -> None:
         """Ask the query."""
-        self._newest = measured(self._trigger.ask)
+        self._newest = measured(self._trigger.query)
 
     def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - it was asked just now
         """Return its value; an absent one is 0, unless the trigger says otherwise."""
@@ -119,7 +119,9 @@ def scalers_of(subject: Subject) -> list[Scaler]:
     return found
 
 
-def answers_of(scalers: Sequence[Scaler], now: float, measured: Callable[[Ask], Measured]) -> list[Answer | Refusal]:
+def answers_of(
+    scalers: Sequence[Scaler], now: float, measured: Callable[[Query], Measurement]
+) -> list[Answer | Refusal]:
     """List KEDA's answers of every trigger: llm-scaler's newest decision, or a query's value at that moment."""
     for scaler in scalers:
         if isinstance(scaler, QueryScaler):
@@ -141,6 +143,6 @@ def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozense
     return frozenset(found)
 
 
-def of_target(ask: Ask) -> bool:
+def of_target(query: Query) -> bool:
     """Tell whether a query is one for the scale target's own numbers, which a replay makes itself."""
-    return isinstance(ask, SignalAsk) and ask.engine == "kubernetes" and ask.signal in _REPLICAS
+    return isinstance(query, SignalQuery) and query.engine == "kubernetes" and query.signal in _REPLICAS

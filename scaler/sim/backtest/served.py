@@ -8,29 +8,31 @@ so the share is the larger of the two: what was is at least so bad.
 
 from collections.abc import Mapping
 
-from scaler.model.measurement import Ask, Reading
+from scaler.model.measurement import Query, Reading
 from scaler.sim.backtest.record import Record
 
 LATENCIES = ("time_to_first_token", "time_per_output_token")
 
 
-def misses(record: Record, asks: Mapping[str, Ask], first: int) -> float | None:
+def misses(record: Record, queries: Mapping[str, Query], first: int) -> float | None:
     """Return the least share of requests that missed the SLO.
 
     Args:
-        record: it holds the share of observations within the SLO, and the requests a second, as far as `asks` says.
-        asks: how these were asked for, by the signal's name.
+        record: it holds the share of observations within the SLO, and the requests a second, as far as `queries` says.
+        queries: how these were asked for, by the signal's name.
         first: the first tick that is judged.
 
     Returns:
         The share from 0 to 1; None where nothing is known.
     """
-    found = [_late(record, asks[name], asks.get("requests_per_second"), first) for name in LATENCIES if name in asks]
+    found = [
+        _late(record, queries[name], queries.get("requests_per_second"), first) for name in LATENCIES if name in queries
+    ]
     known = [share for share in found if share is not None]
     return max(known, default=None)
 
 
-def _late(record: Record, within: Ask, requests: Ask | None, first: int) -> float | None:
+def _late(record: Record, within: Query, requests: Query | None, first: int) -> float | None:
     """Return the share of observations that were too late; each tick counts by its requests."""
     series, weights = record.series.get(within), record.series.get(requests) if requests else None
     late = total = 0.0

@@ -15,7 +15,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.formula import parse
 from scaler.model.errors import ConfigError, FormulaSyntaxError
 from scaler.model.fields import Fields, boolean, choice, listed, number, show, text, whole
-from scaler.model.measurement import Ask, GpuAsk, QueryAsk, Request
+from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, TriggerRef
 from scaler.sim.backtest.schedule import Window
 from scaler.sources.kubernetes.read_objects import names_of_pods, read_behavior
 
@@ -30,7 +30,7 @@ class Context:
     """The context that an object alone does not tell."""
 
     where: str  # the file or the cluster, for messages
-    bind: Callable[[Request], WorkloadSpec]  # what a trigger that asks llm-scaler comes to; raises ScalerError
+    bind: Callable[[TriggerRef], WorkloadSpec]  # what a trigger that asks llm-scaler comes to; raises ScalerError
     endpoint: str = "default"  # where queries are asked
     queries: Mapping[str, str] = field(default_factory=dict)  # PromQL for values that no trigger of ours or KEDA's says
 
@@ -47,7 +47,7 @@ class FormulaTrigger:
 class QueryTrigger:
     """A trigger whose value is a query: KEDA's `prometheus`, or any other of which a query is known."""
 
-    ask: QueryAsk
+    query: PromqlQuery
     activation: float = 0.0  # active above it
     absent_is_zero: bool = True  # ignoreNullValues
     wakes: bool = True
@@ -78,29 +78,29 @@ class Subject:
     notes: tuple[str, ...] = ()  # what is played otherwise than it is written
 
     @property
-    def asks(self) -> frozenset[Ask]:
+    def queries(self) -> frozenset[Query]:
         """All that its triggers measure."""
-        asks: set[Ask] = set()
+        queries: set[Query] = set()
         for trigger in self.triggers:
             if isinstance(trigger, FormulaTrigger):
-                asks |= trigger.spec.asks()
+                queries |= trigger.spec.queries()
             elif isinstance(trigger, QueryTrigger):
-                asks.add(trigger.ask)
-        return frozenset(asks)
+                queries.add(trigger.query)
+        return frozenset(queries)
 
     @property
-    def asked_by_keda(self) -> frozenset[Ask]:
+    def asked_by_keda(self) -> frozenset[Query]:
         """Of these, what KEDA asks itself, and so as of the very moment."""
-        return frozenset(one.ask for one in self.triggers if isinstance(one, QueryTrigger)) - {
-            ask for one in self.triggers if isinstance(one, FormulaTrigger) for ask in one.spec.asks()
+        return frozenset(one.query for one in self.triggers if isinstance(one, QueryTrigger)) - {
+            query for one in self.triggers if isinstance(one, FormulaTrigger) for query in one.spec.queries()
         }
 
     @property
-    def own_asks(self) -> frozenset[Ask]:
+    def own_queries(self) -> frozenset[Query]:
         """Of these, what is measured on the target's own pods."""
         specs = [one.spec for one in self.triggers if isinstance(one, FormulaTrigger)]
         items = (item for spec in specs for item in (*spec.inputs, *spec.activity_signals) if item.of_target)
-        return frozenset(item.ask for item in items if not isinstance(item.ask, GpuAsk))
+        return frozenset(item.query for item in items if not isinstance(item.query, CapacityQuery))
 
     @property
     def interval(self) -> float:
@@ -187,7 +187,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
     metric: Target = "AverageValue" if written == "AverageValue" else "Value"  # a utilization is a ratio for each pod
     how: Asking
     if kind in {"external", "external-push"}:
-        spec = context.bind(Request(*owner, tuple(sorted(metadata.items()))))
+        spec = context.bind(TriggerRef(*owner, tuple(sorted(metadata.items()))))
         if metric != "AverageValue":
             raise fields.error(
                 "metricType", "is not AverageValue, and llm-scaler refuses such a trigger", "AverageValue"
@@ -200,7 +200,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
     if kind == "prometheus":
         query = context.queries.get(name) or inner.take("query", text)
         how = QueryTrigger(
-            QueryAsk(context.endpoint, query),
+            PromqlQuery(context.endpoint, query),
             inner.take("activationThreshold", number(), 0.0),
             inner.take("ignoreNullValues", boolean, True),
         )
@@ -212,7 +212,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
     key = next((key for key in TARGET_KEYS if key in metadata), TARGET_KEYS[0])
     activation = next((key for key in ACTIVATION_KEYS if key in metadata), ACTIVATION_KEYS[0])
     how = QueryTrigger(
-        QueryAsk(context.endpoint, context.queries[name]),
+        PromqlQuery(context.endpoint, context.queries[name]),
         inner.take(activation, number(), 0.0),
         wakes=kind not in RESOURCES,
     )
@@ -298,7 +298,7 @@ def _metric(fields: Fields, context: Context) -> tuple[Trigger, QueryTrigger]:
     metric: Target = "AverageValue" if keys[key] == "AverageValue" else "Value"
     goal = target.take(key, _quantity)
     return Trigger(name, goal, metric), QueryTrigger(
-        QueryAsk(context.endpoint, context.queries[name]), absent_is_zero=False
+        PromqlQuery(context.endpoint, context.queries[name]), absent_is_zero=False
     )
 
 
@@ -316,7 +316,7 @@ def unmeasured(subject: Subject) -> str:
     """Say what of its formulas a replay cannot know: what GPUs there were; empty: nothing."""
     for trigger in subject.triggers:
         if isinstance(trigger, FormulaTrigger):
-            counts = [item.name for item in trigger.spec.inputs if isinstance(item.ask, GpuAsk)]
+            counts = [item.name for item in trigger.spec.inputs if isinstance(item.query, CapacityQuery)]
             if counts:
                 return f"`{counts[0]}` counts GPUs, and how many there were is nowhere recorded"
     return ""

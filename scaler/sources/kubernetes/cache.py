@@ -164,7 +164,7 @@ class ClusterCache:
             found = frozenset(address for one in slices for address in one)
         if reflector.table is None or reflector.heard is None:
             return found, reflector.problem or "Kubernetes was not heard yet"
-        return found, Cluster(heard=reflector.heard).doubt(self._clock())
+        return found, Cluster(heard=reflector.heard).stale_reason(self._clock())
 
     def _problems(self) -> dict[str, str]:
         problems = {str(one.resource): one.problem for one in self._reflectors if one.problem}

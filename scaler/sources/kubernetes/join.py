@@ -140,7 +140,7 @@ def _together(
         template=template,
         held=_held(record, tables, selected),
         barred=_barred(record, placed, template),
-        doubt=tables.unread.get(record.scaled.namespace, ""),
+        stale_reason=tables.unread.get(record.scaled.namespace, ""),
     )
 
 
@@ -190,7 +190,7 @@ def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | Non
             return None
         there = (pods for owner, pods in tables.pods.items() if owner[0] == record.target[0])
         return [one for pods in there for one in pods if wanted(one.labels)]
-    return tuple(tables.pods.get(record.target, ())) if record.scaled.past else None
+    return tuple(tables.pods.get(record.target, ())) if record.scaled.pod_name_pattern else None
 
 
 def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> tuple[Pod, ...]:

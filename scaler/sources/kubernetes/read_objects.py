@@ -135,7 +135,7 @@ class Reader:
             paused=_paused(meta.get("annotations") or {}),
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
-            past=names_of_pods(target),
+            pod_name_pattern=names_of_pods(target),
             template=self._job_template(raw, spec.get("jobTargetRef")) if kind == "ScaledJob" else None,
         )
         if kind == "ScaledJob":

@@ -26,7 +26,7 @@ from scaler.config.naming import Naming, check
 from scaler.config.signals import InfoJoin, Metric, Pairs, Signal, find, plain_name
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Failure, Measured, Reading, SignalAsk
+from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Reading, SignalQuery
 from scaler.sources.hints import emptied, of_engines
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 from scaler.sources.pages.exposition import Sample
@@ -119,27 +119,27 @@ def _suffixed(signal: Signal, metric: Metric) -> str:
 
 
 def measure(
-    asks: Collection[SignalAsk], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
-) -> dict[SignalAsk, Measured]:
-    """Answer every ask from the pages.
+    queries: Collection[SignalQuery], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
+) -> dict[SignalQuery, Measurement]:
+    """Answer every query from the pages.
 
     Args:
-        asks: of one endpoint.
+        queries: of one endpoint.
         visits: all its pages.
         dialect: what labels are called, and for how long an old sample is believed.
         at: the time that was asked about.
         now: when the pages were read.
         source: the endpoint's name, for the explanation.
     """
-    shapes: dict[object, list[SignalAsk]] = {}
-    measured: dict[SignalAsk, Measured] = {}
-    for ask in asks:
+    shapes: dict[object, list[SignalQuery]] = {}
+    measured: dict[SignalQuery, Measurement] = {}
+    for query in queries:
         try:
-            check(ask)
-            pods_matcher(ask.pods)
-            shapes.setdefault(_shape(ask), []).append(ask)
+            check(query)
+            pods_matcher(query.pods)
+            shapes.setdefault(_shape(query), []).append(query)
         except ConfigError as error:
-            measured[ask] = Failure(str(error), at, final=True, source=source)
+            measured[query] = Failure(str(error), at, config_error=True, source=source)
     for members in shapes.values():
         try:
             measured |= _shared(members, visits, dialect, at, now, source)
@@ -150,43 +150,43 @@ def measure(
 
 
 def _shared(
-    members: Sequence[SignalAsk], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
-) -> dict[SignalAsk, Measured]:
-    """Answer asks of one shape."""
+    members: Sequence[SignalQuery], visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
+) -> dict[SignalQuery, Measurement]:
+    """Answer queries of one shape."""
     table = _Table(members[0], visits, dialect, at, now, source)
-    return {ask: table.read(ask) for ask in members}
+    return {query: table.read(query) for query in members}
 
 
 def _alone(
-    members: Sequence[SignalAsk],
+    members: Sequence[SignalQuery],
     visits: Sequence[PageResult],
     dialect: Naming,
     at: float,
     now: float,
     source: str,
     error: Exception,
-) -> dict[SignalAsk, Measured]:
+) -> dict[SignalQuery, Measurement]:
     """Answer each of them from the pages of its own namespace, and of those that do not say whose they are."""
-    measured: dict[SignalAsk, Measured] = {}
+    measured: dict[SignalQuery, Measurement] = {}
     label = dialect.name("namespace")
-    for ask in members:
-        namespace = dict(ask.labels).get("namespace", "")
+    for query in members:
+        namespace = dict(query.labels).get("namespace", "")
         near = [visit for visit in visits if visit.page.labels.get(label, namespace) == namespace]
         try:
-            measured |= _shared([ask], near, dialect, at, now, source)
+            measured |= _shared([query], near, dialect, at, now, source)
         except Exception:  # noqa: BLE001 - it was logged with the error of all
             told = f"{source} gives numbers that cannot be read ({type(error).__name__}: {error})"[:_SHOWN]
-            measured[ask] = Failure(told, at, source=source)
+            measured[query] = Failure(told, at, source=source)
     return measured
 
 
-def _shape(ask: SignalAsk) -> object:
-    """What asks that are measured together have in common: all but the values of their labels, and their own pods."""
-    signal = find(ask.engine, ask.signal)
-    renamed = any(signal.also_called(*pair) for pair in ask.labels)
-    alone = ask.labels if renamed else None
-    labels = (label for label, _ in ask.labels)
-    return ask.engine, ask.signal, ask.pods, ask.window, ask.quantile, ask.at_most, alone, *labels
+def _shape(query: SignalQuery) -> object:
+    """Return what queries that are measured together share: all but the values of their labels, and their pods."""
+    signal = find(query.engine, query.signal)
+    renamed = any(signal.also_called(*pair) for pair in query.labels)
+    alone = query.labels if renamed else None
+    labels = (label for label, _ in query.labels)
+    return query.engine, query.signal, query.pods, query.window, query.quantile, query.at_most, alone, *labels
 
 
 @lru_cache(maxsize=1024)
@@ -207,23 +207,23 @@ def pods_matcher(pattern: str | None) -> Callable[[str], object]:
 
 
 class _Table:
-    """The pods of one shape of ask, by workload."""
+    """The pods that queries of one shape are measured on, by workload."""
 
     def __init__(
-        self, ask: SignalAsk, visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
+        self, query: SignalQuery, visits: Sequence[PageResult], dialect: Naming, at: float, now: float, source: str
     ) -> None:
-        self._shape = ask
-        self._signal = find(ask.engine, ask.signal)
+        self._shape = query
+        self._signal = find(query.engine, query.signal)
         self._dialect = dialect
         self._at = at
         self._now = now
-        self._by = tuple(dialect.label_of(self._signal, label) for label, _ in ask.labels)
+        self._by = tuple(dialect.label_of(self._signal, label) for label, _ in query.labels)
         self._pod = dialect.name("pod")
         self._repeats = frozenset(map(dialect.name, self._signal.repeats))
-        instead = [self._signal.also_called(*pair) for pair in ask.labels]
-        written = [value for _, value in ask.labels]
+        instead = [self._signal.also_called(*pair) for pair in query.labels]
+        written = [value for _, value in query.labels]
         self._renamed = (written, instead) if any(instead) else None
-        self._meant = pods_matcher(ask.pods)
+        self._meant = pods_matcher(query.pods)
         here = [visit for visit in visits if not visit.problem and not visit.unclear]
         gone = [visit for visit in visits if visit.problem or visit.unclear]
         self._found = self._gather(_plain(self._signal.metrics), here)
@@ -239,18 +239,18 @@ class _Table:
         self._source = f"{source}: {names}"
         self._pages = f"{len(here)} of {len(visits)} pages"
 
-    def read(self, ask: SignalAsk) -> Measured:
-        """Answer one ask."""
-        pods = self._of(self._found, ask)
-        lost = self._lost_pods(ask)
-        missing = (lost | self._must(ask, pods)) - pods.keys()
-        value = self._value(pods, self._of(self._per, ask))
+    def read(self, query: SignalQuery) -> Measurement:
+        """Answer one query."""
+        pods = self._of(self._found, query)
+        lost = self._lost_pods(query)
+        missing = (lost | self._must(query, pods)) - pods.keys()
+        value = self._value(pods, self._of(self._per, query))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
-        doubts = "; ".join(self._doubts(ask, pods, missing, lost & pods.keys(), age))
+        doubts = "; ".join(self._doubts(query, pods, missing, lost & pods.keys(), age))
         expected = len(pods) + len(missing)
-        where = f"{len(pods)} of {expected} own pods" if ask.own else self._pages
+        where = f"{len(pods)} of {expected} own pods" if query.target_pods else self._pages
         source = f"{self._source} on {where}"
-        instead = self._instead(ask) if value is None and not pods else ""
+        instead = self._instead(query) if value is None and not pods else ""
         if value is None and missing:
             return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
         if jumping := sum(pod.jumping for pod in pods.values()):
@@ -264,31 +264,31 @@ class _Table:
             age=max(age, 0.0) if pods else None,
             answered=len(pods) if counted else None,
             expected=expected if counted else None,
-            partial=doubts,
+            incomplete_reason=doubts,
             source=source,
             by_pod=_by_pod(pods) if self._signal.name in BY_POD else (),
-            instead=instead,
-            shown=self._shown(ask) if self._signal.scope == "gateway" else None,
+            found_instead=instead,
+            shown=self._shown(query) if self._signal.scope == "gateway" else None,
         )
 
-    def _instead(self, ask: SignalAsk) -> str:
+    def _instead(self, query: SignalQuery) -> str:
         """Say what there is where there is no such series, on pages that may be the workload's."""
-        near = [visit for visit in self._visits if self._may_be(visit.page, ask)]
+        near = [visit for visit in self._visits if self._may_be(visit.page, query)]
         for metric in _plain(self._signal.metrics):
             name = _suffixed(self._signal, metric)
             series = [
                 {**sample.labels, **visit.page.labels} for visit in near for sample in visit.samples.get(name, ())
             ]
             if series:
-                asked = [(ours, by, value) for by, (ours, value) in zip(self._by, ask.labels, strict=True)]
+                asked = [(ours, by, value) for by, (ours, value) in zip(self._by, query.labels, strict=True)]
                 why = emptied(self._signal, asked[1:], self._pod, series)
                 return f"{name}: {why}" if why else ""
         return of_engines(self._signal, {name for visit in near for name in visit.names})
 
-    def _shown(self, ask: SignalAsk) -> bool:
+    def _shown(self, query: SignalQuery) -> bool:
         """Whether a page has a series of the signal or of its gateway's family, whatever model it is of."""
         scraped = dict(self._signal.label_names)["namespace"] == "namespace"
-        mine = {"", dict(ask.labels).get("namespace", "")} if scraped else None
+        mine = {"", dict(query.labels).get("namespace", "")} if scraped else None
         for visit in self._visits:
             for name, samples in visit.samples.items():
                 if not any(_is_of(name, member) for member in self._signal.shown_by):
@@ -297,27 +297,33 @@ class _Table:
                     return True
         return False
 
-    def _lost_pods(self, ask: SignalAsk) -> set[str]:
+    def _lost_pods(self, query: SignalQuery) -> set[str]:
         """List the pods with a page that should have answered, and did not."""
-        strangers = (visit.page for visit in self._strangers if self._may_be(visit.page, ask))
-        return {*self._of(self._lost, ask), *(page.labels.get(self._pod) or page.address for page in strangers)}
+        strangers = (visit.page for visit in self._strangers if self._may_be(visit.page, query))
+        return {*self._of(self._lost, query), *(page.labels.get(self._pod) or page.address for page in strangers)}
 
-    def _must(self, ask: SignalAsk, pods: Collection[str]) -> set[str]:
+    def _must(self, query: SignalQuery, pods: Collection[str]) -> set[str]:
         """List the pods that Kubernetes says should answer; none where pages do not say whose they are."""
         nameless = any(":" in name for name in pods)
-        if ask.own is None or nameless:
+        if query.target_pods is None or nameless:
             return set()
-        ready = set(filter(self._meant, ask.own.ready))
-        enough = ask.own.least is not None and len(ready & set(pods)) >= ask.own.least
+        ready = set(filter(self._meant, query.target_pods.ready))
+        enough = (
+            query.target_pods.min_answering is not None and len(ready & set(pods)) >= query.target_pods.min_answering
+        )
         return set() if enough else ready
 
-    def _may_be(self, page: Page, ask: SignalAsk) -> bool:
+    def _may_be(self, page: Page, query: SignalQuery) -> bool:
         """Whether a page that never answered may be one of the workload's."""
         agrees = all(
-            page.labels.get(name, value) == value for name, (_, value) in zip(self._by, ask.labels, strict=True)
+            page.labels.get(name, value) == value for name, (_, value) in zip(self._by, query.labels, strict=True)
         )
         name = page.labels.get(self._pod) or page.address
-        must = ask.own is None or (name in ask.own.ready and ask.own.least is None) or ":" in name
+        must = (
+            query.target_pods is None
+            or (name in query.target_pods.ready and query.target_pods.min_answering is None)
+            or ":" in name
+        )
         return agrees and bool(self._meant(name)) and must
 
     # ---- series to pods ----
@@ -448,16 +454,16 @@ class _Table:
 
     # ---- pods to answers ----
 
-    def _of(self, table: Pods, ask: SignalAsk) -> dict[str, _Pod]:
+    def _of(self, table: Pods, query: SignalQuery) -> dict[str, _Pod]:
         """A workload's own pods, and those of pages that do not say their namespace."""
         if not table:
             return {}
-        unsaid = tuple("" if label == "namespace" else value for label, value in ask.labels)
-        keys = dict.fromkeys((tuple(value for _, value in ask.labels), unsaid))
+        unsaid = tuple("" if label == "namespace" else value for label, value in query.labels)
+        keys = dict.fromkeys((tuple(value for _, value in query.labels), unsaid))
         found = [table[key] for key in keys if key in table]
         pods: Pods = {}
         for some in found:
-            _merge(pods, {(): {name: pod for name, pod in some.items() if _own(ask, name)}})
+            _merge(pods, {(): {name: pod for name, pod in some.items() if _own(query, name)}})
         return pods.get((), {})
 
     def _value(self, pods: Mapping[str, _Pod], per: Mapping[str, _Pod]) -> float | None:
@@ -475,19 +481,27 @@ class _Table:
         return page.labels.get(self._dialect.name("namespace"), ""), page.labels.get(self._pod) or page.address
 
     def _doubts(
-        self, ask: SignalAsk, pods: Mapping[str, _Pod], missing: Collection[str], partly: Collection[str], age: float
+        self,
+        query: SignalQuery,
+        pods: Mapping[str, _Pod],
+        missing: Collection[str],
+        partly: Collection[str],
+        age: float,
     ) -> Iterator[str]:
         """Why the value may be too low or too old."""
-        silent, total = {name for name in missing if not self._answered & _places(ask, name)}, len(pods) + len(missing)
+        silent, total = (
+            {name for name in missing if not self._answered & _places(query, name)},
+            len(pods) + len(missing),
+        )
         if silent:
-            why = sorted(filter(None, (_told(self._why, ask, name) for name in silent)))
+            why = sorted(filter(None, (_told(self._why, query, name) for name in silent)))
             reason = f": {why[0]}" if why else ""
             yield f"{len(silent)} of {total} pods did not answer{reason}"
         if len(silent) < len(missing):
             yield f"{len(missing) - len(silent)} of {total} pods answered, without such a series"
         for name in sorted(partly)[:1]:
-            did_not_answer = f"a page of {name} did not answer: {_told(self._why, ask, name)}"
-            yield _told(self._unclear, ask, name) or did_not_answer
+            did_not_answer = f"a page of {name} did not answer: {_told(self._why, query, name)}"
+            yield _told(self._unclear, query, name) or did_not_answer
         latencies = pods.values() if self._signal.takes_quantile else ()
         if bare := sum(map(_without_buckets, latencies)):
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
@@ -516,19 +530,19 @@ def _values(visit: PageResult, sample: Sample, labels: Iterable[str]) -> Key:
     return tuple(visit.label(sample, label) for label in labels)
 
 
-def _places(ask: SignalAsk, name: str) -> set[Place]:
+def _places(query: SignalQuery, name: str) -> set[Place]:
     """Where a workload's pod of this name may be: in its namespace, or on a page that says none."""
-    return {(dict(ask.labels).get("namespace", ""), name), ("", name)}
+    return {(dict(query.labels).get("namespace", ""), name), ("", name)}
 
 
-def _told(told: Mapping[Place, str], ask: SignalAsk, name: str) -> str:
+def _told(told: Mapping[Place, str], query: SignalQuery, name: str) -> str:
     """What is told of a workload's pod; an empty text if nothing is."""
-    return next((told[place] for place in sorted(_places(ask, name)) if told.get(place)), "")
+    return next((told[place] for place in sorted(_places(query, name)) if told.get(place)), "")
 
 
-def _own(ask: SignalAsk, name: str) -> bool:
+def _own(query: SignalQuery, name: str) -> bool:
     """Whether a pod is the target's own; a page that is known by its address alone can be told by nobody."""
-    return ask.own is None or name in ask.own.names or ":" in name
+    return query.target_pods is None or name in query.target_pods.names or ":" in name
 
 
 def _merge(table: Pods, found: Pods) -> None:

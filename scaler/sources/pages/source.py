@@ -25,16 +25,16 @@ from scaler.config.signals import Signal, find, offered
 from scaler.model.errors import SourceError
 from scaler.model.fields import seconds
 from scaler.model.measurement import (
-    NOBODYS,
-    Ask,
+    NO_NAMESPACES,
     Failure,
-    HistoryAsk,
-    Measured,
-    OwnPods,
-    PodPlace,
-    QueryAsk,
+    HistoryProbe,
+    Measurement,
+    PodAddress,
+    PromqlQuery,
+    Query,
     Reading,
-    SignalAsk,
+    SignalQuery,
+    TargetPods,
 )
 from scaler.sources.credentials import authorization
 from scaler.sources.fair_share import share_text, shared
@@ -86,28 +86,28 @@ class ScrapeSource:
         self._began: float | None = None  # since when there is nothing to read that was never read
 
     def fetch(
-        self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS
-    ) -> Mapping[Ask, Sequence[Measured]]:
-        """Measure every ask now, for the newest of the times; see `model.Source.fetch`."""
-        signals = [ask for ask in asks if isinstance(ask, SignalAsk) and ask.reduce is None]
+        self, queries: Collection[Query], times: Sequence[float], namespaces: Mapping[Query, str] = NO_NAMESPACES
+    ) -> Mapping[Query, Sequence[Measurement]]:
+        """Measure every query now, for the newest of the times; see `model.Source.fetch`."""
+        signals = [query for query in queries if isinstance(query, SignalQuery) and query.reduce is None]
         at, name = times[-1], self._endpoint.name
-        look = self._loop.run(self._look(signals, whose))
+        look = self._loop.run(self._look(signals, namespaces))
         measured = self._signals(signals, look, at)
-        for ask in asks:
-            if isinstance(ask, QueryAsk):
+        for query in queries:
+            if isinstance(query, PromqlQuery):
                 problem = "reads metrics pages, which know no PromQL; use a signal, or an endpoint with a Prometheus"
-                measured[ask] = Failure(f"endpoint `{name}` {problem}", at, final=True, source=name)
-            elif isinstance(ask, SignalAsk) and ask.reduce:
+                measured[query] = Failure(f"endpoint `{name}` {problem}", at, config_error=True, source=name)
+            elif isinstance(query, SignalQuery) and query.reduce:
                 problem = "reads metrics pages, which know a gauge as it is now; use `over` instead of `window`"
-                measured[ask] = Failure(
+                measured[query] = Failure(
                     f"endpoint `{name}` {problem}, or an endpoint with a Prometheus", at, True, name
                 )
-            elif isinstance(ask, HistoryAsk):
-                old = look.began is not None and look.began <= look.at - ask.seconds
-                measured[ask] = Reading(1.0 if old else None, at, source=name)
+            elif isinstance(query, HistoryProbe):
+                old = look.began is not None and look.began <= look.at - query.seconds
+                measured[query] = Reading(1.0 if old else None, at, source=name)
         past = f"endpoint `{name}` reads metrics pages, which know nothing of the past"
         before = [Failure(past, time, source=name) for time in times[:-1]]
-        return {ask: [*before, one] for ask, one in measured.items()}
+        return {query: [*before, one] for query, one in measured.items()}
 
     def trouble(self, now: float) -> str:
         """Return why pages cannot be read as the settings want it; empty when they can, as far as files tell.
@@ -135,39 +135,41 @@ class ScrapeSource:
 
     # ---- what was read, to signals ----
 
-    def _signals(self, asks: Collection[SignalAsk], look: "_Look", at: float) -> dict[Ask, Measured]:
+    def _signals(self, queries: Collection[SignalQuery], look: "_Look", at: float) -> dict[Query, Measurement]:
         name, dialect = self._endpoint.name, self._endpoint.dialect
-        own: list[SignalAsk] = []
-        others: list[SignalAsk] = []
-        for ask in asks:
-            (own if self._on_pods(ask) else others).append(ask)
-        measured: dict[Ask, Measured] = {}
+        own: list[SignalQuery] = []
+        others: list[SignalQuery] = []
+        for query in queries:
+            (own if self._on_pods(query) else others).append(query)
+        measured: dict[Query, Measurement] = {}
         measured.update(measure(others, look.listed, dialect, at, look.at, name).items())
         if look.doubt:
-            measured = {ask: _doubted(one, look.doubt) for ask, one in measured.items()}
-        measured.update(measure([ask for ask in own if ask.own], look.pods, dialect, at, look.at, name).items())
+            measured = {query: _doubted(one, look.doubt) for query, one in measured.items()}
+        measured.update(
+            measure([query for query in own if query.target_pods], look.pods, dialect, at, look.at, name).items()
+        )
         unknown = "Kubernetes has not said which these are; or it is another's model"
         nobody = Failure(f"endpoint `{name}` reads the target's own pods, and {unknown}", at, source=name)
-        measured.update((ask, nobody) for ask in own if not ask.own)
+        measured.update((query, nobody) for query in own if not query.target_pods)
         of_each = share_text(look.windows)
         limit = f"endpoint `{name}` keeps no more than {MAX_WINDOWS} windows of different length, {of_each}"
         full = Failure(limit, at, source=name)
-        measured.update((ask, full) for ask in asks if ask.window and ask.window not in look.windows)
+        measured.update((query, full) for query in queries if query.window and query.window not in look.windows)
         return measured
 
-    def _on_pods(self, ask: SignalAsk) -> bool:
+    def _on_pods(self, query: SignalQuery) -> bool:
         """Whether it is measured on the target's own pods, and not on what is listed."""
-        signal = _signal(ask)
+        signal = _signal(query)
         return self._endpoint.pods is not None and signal is not None and signal.scope == "target"
 
     # ---- pages ----
 
-    async def _look(self, asks: Sequence[SignalAsk], whose: Mapping[Ask, str]) -> "_Look":
+    async def _look(self, queries: Sequence[SignalQuery], namespaces: Mapping[Query, str]) -> "_Look":
         """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
         now = self._clock()
         listed = await self._lists.pages(now)
-        own = [ask for ask in asks if ask.own and self._on_pods(ask)]
-        self._interest.note(asks, whose, now)
+        own = [query for query in queries if query.target_pods and self._on_pods(query)]
+        self._interest.note(queries, namespaces, now)
         pages, problems = self._own_pages(own)
         on_list, on_pods = self._keep(listed.pages, pages, now)
         self._require(on_pods, own)
@@ -183,11 +185,16 @@ class ScrapeSource:
             doubt=listed.doubt,
         )
 
-    def _own_pages(self, asks: Iterable[SignalAsk]) -> tuple[list[Page], list[PageResult]]:
+    def _own_pages(self, queries: Iterable[SignalQuery]) -> tuple[list[Page], list[PageResult]]:
         """The pages of the pods that are asked about, and what is wrong with the others."""
         wishes: list[tuple[str, Page]] = []
         problems: list[PageResult] = []
-        places = {(place, find(ask.engine, ask.signal).page) for ask in asks if ask.own for place in ask.own.places}
+        places = {
+            (place, find(query.engine, query.signal).page)
+            for query in queries
+            if query.target_pods
+            for place in query.target_pods.addresses
+        }
         for place, usual in sorted(places, key=lambda pair: (pair[0].namespace, pair[0].name)):
             pages, problem = self._pages_of(place, usual)
             if problem:
@@ -214,10 +221,15 @@ class ScrapeSource:
         on_list = [self._listed.setdefault(page, _Reader(page, self._endpoint)) for page in listed]
         return on_list, [self._pods[page] for page in dict.fromkeys(pods)]
 
-    def _require(self, readers: Iterable["_Reader"], asks: Iterable[SignalAsk]) -> None:
+    def _require(self, readers: Iterable["_Reader"], queries: Iterable[SignalQuery]) -> None:
         """Note which of the pods' pages have to be there."""
         namespace, pod = (self._endpoint.dialect.name(label) for label in ("namespace", "pod"))
-        must = {(place.namespace, place.name) for ask in asks if ask.own for place in _ready(ask.own)}
+        must = {
+            (place.namespace, place.name)
+            for query in queries
+            if query.target_pods
+            for place in _ready(query.target_pods)
+        }
         for reader in readers:
             ready = (reader.page.labels[namespace], reader.page.labels[pod]) in must
             reader.required = ready and not reader.page.tried
@@ -428,9 +440,11 @@ class _Interest:
         self._apart = apart
         self._asked: dict[tuple[Signal, float | None, str], float] = {}  # the oldest first
 
-    def note(self, asks: Collection[SignalAsk], whose: Mapping[Ask, str], now: float) -> None:
+    def note(self, queries: Collection[SignalQuery], namespaces: Mapping[Query, str], now: float) -> None:
         """Note what is asked for, and by whom."""
-        fresh = {(signal, ask.window, whose.get(ask, "")): now for ask in asks if (signal := _signal(ask))}
+        fresh = {
+            (signal, query.window, namespaces.get(query, "")): now for query in queries if (signal := _signal(query))
+        }
         self._asked = {what: at for what, at in self._asked.items() if now - at < FORGOTTEN} | fresh
         self.windows = shared(((owner, window) for _, window, owner in self._asked if window), MAX_WINDOWS)
         kept = frozenset(self.windows)
@@ -448,14 +462,14 @@ def _of_pods(readers: Sequence[_Reader]) -> list[PageResult]:
     return with_other_ports(listed, [reader.visit() for reader in readers if reader.page.tried and reader.useful])
 
 
-def _ready(own: OwnPods) -> list[PodPlace]:
+def _ready(own: TargetPods) -> list[PodAddress]:
     """Where the pods are that must answer."""
-    return [place for place in own.places if place.name in own.ready]
+    return [place for place in own.addresses if place.name in own.ready]
 
 
-def _signal(ask: SignalAsk) -> Signal | None:
+def _signal(query: SignalQuery) -> Signal | None:
     """The signal that is asked for, if there is one; `measure` says why not."""
-    return offered(ask.engine, ask.signal)
+    return offered(query.engine, query.signal)
 
 
 def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
@@ -467,10 +481,10 @@ def _unread(page: Page, problem: str) -> PageResult:
     return PageResult(page, {}, lambda _window: {}, problem, known=False)
 
 
-def _doubted(measured: Measured, doubt: str) -> Measured:
+def _doubted(measured: Measurement, doubt: str) -> Measurement:
     """What was measured on a list of pages that may be another by now."""
     if not doubt or isinstance(measured, Failure):
         return measured
     if measured.value is None:
         return Failure(doubt, measured.at, source=measured.source)
-    return replace(measured, partial="; ".join(filter(None, (doubt, measured.partial))))
+    return replace(measured, incomplete_reason="; ".join(filter(None, (doubt, measured.incomplete_reason))))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from scaler.config.endpoint import PAGE_PATH, DiscoveredPages, Endpoint, Network, Page, PodPages, host_and_port
 from scaler.config.signals import DefaultEndpoint
-from scaler.model.measurement import PodPlace
+from scaler.model.measurement import PodAddress
 from scaler.model.objects import FALSE_WORDS, TRUE_WORDS
 
 # Of metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle, and Azure's WireServer.
@@ -56,7 +56,7 @@ def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
     return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
 
 
-def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint) -> tuple[tuple[Page, ...], str]:
+def pod_pages(place: PodAddress, usual: DefaultEndpoint | None, endpoint: Endpoint) -> tuple[tuple[Page, ...], str]:
     """Find the pages of one of the target's own pods, one at each port, and why they are not read.
 
     `prometheus.io/port` may be one port or several, with commas between them: a number, a range such as 8000-8003, or
@@ -69,7 +69,11 @@ def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint
     """
     name = endpoint.dialect.name
     labels = MappingProxyType({name("namespace"): place.namespace, name("pod"): place.name})
-    given, own, usual = dict(place.scrape), endpoint.pods or PodPages(), usual or DefaultEndpoint(0, "/metrics")
+    given, own, usual = (
+        dict(place.prometheus_annotations),
+        endpoint.pods or PodPages(),
+        usual or DefaultEndpoint(0, "/metrics"),
+    )
     path = given.get("path") or own.path or usual.path
     scheme = given.get("scheme", "").lower() or own.scheme
     named = {port_name: port for port_name, port in place.ports if port_name}
@@ -88,7 +92,7 @@ def pod_pages(place: PodPlace, usual: DefaultEndpoint | None, endpoint: Endpoint
     return tuple(Page(f"{scheme}://{host}{path}", labels, place.ip, of_pod=True) for host in hosts), ""
 
 
-def other_pages(place: PodPlace, listed: Collection[Page], endpoint: Endpoint) -> tuple[Page, ...]:
+def other_pages(place: PodAddress, listed: Collection[Page], endpoint: Endpoint) -> tuple[Page, ...]:
     """Name the pages to try at the other ports that a pod's containers declare, where a single port is listed.
 
     Args:

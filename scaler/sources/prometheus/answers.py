@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Ask, Failure, Measured, OwnPods, Reading, SignalAsk
+from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters, pods_matcher
 from scaler.sources.prometheus.batch_query import BatchQuery
 
@@ -44,17 +44,17 @@ def together(answers: Sequence[Answer]) -> Answer:
     return replace(answers[0], rows=rows, warning=warning)
 
 
-def read_one(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
+def read_one(query: Query, answer: Answer) -> Mapping[Query, Sequence[Measurement]]:
     """Read the answer to a query that gives one number or nothing."""
-    return {ask: [_one(answer, index, at) for index, at in enumerate(answer.times)]}
+    return {query: [_one(answer, index, at) for index, at in enumerate(answer.times)]}
 
 
-def read_history(ask: Ask, answer: Answer) -> Mapping[Ask, Sequence[Measured]]:
+def read_history(query: Query, answer: Answer) -> Mapping[Query, Sequence[Measurement]]:
     """Read whether there was anything at all."""
     seen = {index for row in answer.rows for index in row.values}
     return {
-        ask: [
-            Reading(1.0 if index in seen else None, at, partial=answer.warning, source=answer.source)
+        query: [
+            Reading(1.0 if index in seen else None, at, incomplete_reason=answer.warning, source=answer.source)
             for index, at in enumerate(answer.times)
         ]
     }
@@ -75,7 +75,7 @@ def is_crowded(grouped: BatchQuery, answer: Answer) -> bool:
 
 def read_grouped(
     grouped: BatchQuery, answer: Answer, unclear: Answer | None = None, *, stale_after: float
-) -> Mapping[Ask, Sequence[Measured]]:
+) -> Mapping[Query, Sequence[Measurement]]:
     """Read the answer to a grouped query: for each workload its stats at each time.
 
     Args:
@@ -91,23 +91,23 @@ def read_grouped(
         for index, value in row.values.items():
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
     several = _several(grouped, unclear.rows if unclear else ())
-    read: dict[Ask, Sequence[Measured]] = {}
-    for ask, key in grouped.asks.items():
-        pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), ask.own)
-        if ask.own and grouped.pod:
-            readings = _own_readings(_meant(ask.own, ask.pods), pods, grouped, answer, stale_after, doubt)
-            read[ask] = _told_by_pod(readings, pods, ask) if ask.signal in BY_POD else readings
+    read: dict[Query, Sequence[Measurement]] = {}
+    for query, key in grouped.queries.items():
+        pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), query.target_pods)
+        if query.target_pods and grouped.pod:
+            readings = _own_readings(_meant(query.target_pods, query.pods), pods, grouped, answer, stale_after, doubt)
+            read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
-            read[ask] = [
+            read[query] = [
                 _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt)
                 for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
 
 
-def _meant(own: OwnPods, pattern: str | None) -> OwnPods:
+def _meant(own: TargetPods, pattern: str | None) -> TargetPods:
     """The same pods, of which only those must answer that the trigger's `pods` means; all, if it takes too long."""
     if pattern is None:
         return own
@@ -137,7 +137,7 @@ def _several(grouped: BatchQuery, rows: Iterable[Row]) -> Mapping[tuple[str, ...
     return told
 
 
-def _first_doubt(doubts: Mapping[str, str], own: OwnPods | None) -> str:
+def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None) -> str:
     """The doubt about the first pod of a workload."""
     return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
 
@@ -156,17 +156,17 @@ def _shown(table: Table, key: tuple[str, ...]) -> Mapping[int, Mapping[str, floa
 
 
 def _own_readings(
-    own: OwnPods,
+    own: TargetPods,
     pods: Mapping[str, Mapping[int, Mapping[str, float]]],
     grouped: BatchQuery,
     answer: Answer,
     stale_after: float,
     *said: str,
-) -> Sequence[Measured]:
+) -> Sequence[Measurement]:
     """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
-    past = re.compile(own.past) if own.past else None
+    past = re.compile(own.name_pattern) if own.name_pattern else None
     ever = {name for name in pods if name in own.names or (past and past.fullmatch(name))}
-    readings: list[Measured] = []
+    readings: list[Measurement] = []
     for index, at in enumerate(answer.times):
         present = index == len(answer.times) - 1
         names = own.names & pods.keys() if present else ever
@@ -175,7 +175,7 @@ def _own_readings(
         failing = {name for name, row in rows.items() if row.get("missing")}
         answered = {name for name, row in rows.items() if row.get("answered")} - failing
         silent = own.ready - answered if present else failing
-        if present and own.least is not None and len(own.ready & answered) >= own.least:
+        if present and own.min_answering is not None and len(own.ready & answered) >= own.min_answering:
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
@@ -186,13 +186,15 @@ def _own_readings(
 
 
 def _told_by_pod(
-    readings: Sequence[Measured], pods: Mapping[str, Mapping[int, Mapping[str, float]]], ask: SignalAsk
-) -> Sequence[Measured]:
+    readings: Sequence[Measurement], pods: Mapping[str, Mapping[int, Mapping[str, float]]], query: SignalQuery
+) -> Sequence[Measurement]:
     """Add to the newest reading what of it is each pod's."""
     newest, at = readings[-1], len(readings) - 1
-    if not isinstance(newest, Reading) or ask.own is None:
+    if not isinstance(newest, Reading) or query.target_pods is None:
         return readings
-    values = ((name, _number(pods[name].get(at, {}).get("value"))) for name in sorted(ask.own.names & pods.keys()))
+    values = (
+        (name, _number(pods[name].get(at, {}).get("value"))) for name in sorted(query.target_pods.names & pods.keys())
+    )
     told = tuple((name, value) for name, value in values if value is not None)
     return [*readings[:-1], replace(newest, by_pod=told)]
 
@@ -211,15 +213,17 @@ def _numbers(rows: Iterable[Mapping[str, float]], stat: str) -> list[float]:
     return [value for row in rows if (value := _number(row.get(stat))) is not None]
 
 
-def _one(answer: Answer, index: int, at: float) -> Measured:
+def _one(answer: Answer, index: int, at: float) -> Measurement:
     values = [row.values[index] for row in answer.rows if index in row.values]
     if len(values) > 1:
         problem = f"the query gave {len(values)} series; aggregate them to one, such as with sum or max"
-        return Failure(problem, at, final=True, source=answer.source)
+        return Failure(problem, at, config_error=True, source=answer.source)
     if any(row.histogram and index in row.values for row in answer.rows):
         problem = "the query gave a native histogram; make a number of it, such as with histogram_quantile"
-        return Failure(problem, at, final=True, source=answer.source)
-    return _checked(Reading(_number(values[0] if values else None), at, partial=answer.warning, source=answer.source))
+        return Failure(problem, at, config_error=True, source=answer.source)
+    return _checked(
+        Reading(_number(values[0] if values else None), at, incomplete_reason=answer.warning, source=answer.source)
+    )
 
 
 def _some(names: Collection[str]) -> str:
@@ -235,7 +239,7 @@ def _no_number(grouped: BatchQuery, rows: Iterable[Mapping[str, float]]) -> str:
 
 def _reading(
     stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: BatchQuery, *said: str
-) -> Measured:
+) -> Measurement:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):
         return Failure(jumping_counters(int(stats["jumping"]), answered), at, source=answer.source)
@@ -256,7 +260,7 @@ def _reading(
         age=None if age is None else max(0.0, age),
         answered=answered if grouped.counted else None,
         expected=answered + missing if grouped.counted else None,
-        partial="; ".join(doubts),
+        incomplete_reason="; ".join(doubts),
         source=answer.source,
         shown="shown" in stats if grouped.gateway else None,
     )
@@ -268,7 +272,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _checked(reading: Reading) -> Measured:
+def _checked(reading: Reading) -> Measurement:
     if reading.value is not None and abs(reading.value) > MAX_VALUE:
         return Failure(f"the value is {reading.value:g}, which no load can be", reading.at, source=reading.source)
     return reading

@@ -1,7 +1,7 @@
 """One PromQL query that measures a signal of the catalogue for many workloads at once.
 
-Asks that differ only in the values of their labels have one shape, and one query serves them all. Its answer has a row
-for each workload and `stat`:
+Queries that differ only in the values of their labels have one shape, and one batch query serves them all. Its answer
+has a row for each workload and `stat`:
 
     value      the signal
     answered   pods behind it, and as many times CROWDED those that are scraped more than once
@@ -66,7 +66,7 @@ from types import MappingProxyType
 from scaler.config.naming import AMBIGUOUS_LABELS, Naming
 from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 
 STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below")
@@ -92,7 +92,7 @@ class BatchQuery:
 
     parts: tuple[str, ...]  # it is asked in these; each has other rows
     by: tuple[str, ...]  # labels of a row that say whose it is
-    asks: Mapping[SignalAsk, tuple[str, ...]]  # the values of these labels
+    queries: Mapping[SignalQuery, tuple[str, ...]]  # the values of these labels
     counted: bool  # whether it says how many pods answered
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
     adds: str = "sum"  # how rows of single pods become one: sum, mean, max
@@ -108,32 +108,34 @@ class BatchQuery:
         return joined(self.parts)
 
 
-def group(asks: Iterable[SignalAsk], dialect: Naming, size: int = 100_000, *, exact: bool = False) -> list[BatchQuery]:
-    """Write one query for each shape of ask.
+def group(
+    queries: Iterable[SignalQuery], dialect: Naming, size: int = 100_000, *, exact: bool = False
+) -> list[BatchQuery]:
+    """Write one batch query for each shape among the queries.
 
     Args:
-        asks: of one endpoint; each was checked.
+        queries: of one endpoint; each was checked.
         dialect: what the endpoint calls things.
-        size: how many asks, or own pods of theirs, share a query at most.
+        size: how many queries, or own pods of theirs, share a batch query at most.
         exact: name the workloads in the query also where that is long; for answers that hold many times.
     """
-    shapes: dict[tuple[object, ...], list[SignalAsk]] = {}
-    for ask in asks:
-        shapes.setdefault(shape(ask), []).append(ask)
+    shapes: dict[tuple[object, ...], list[SignalQuery]] = {}
+    for query in queries:
+        shapes.setdefault(shape(query), []).append(query)
     limit = WIDE if exact else NARROW
     return [_grouped(part, dialect, limit) for members in shapes.values() for part in _parts(members, size)]
 
 
-def _parts(members: list[SignalAsk], size: int) -> Iterator[list[SignalAsk]]:
+def _parts(members: list[SignalQuery], size: int) -> Iterator[list[SignalQuery]]:
     """Cut where the rows of an answer would be more than `size`."""
-    part: list[SignalAsk] = []
+    part: list[SignalQuery] = []
     rows = 0
-    for ask in members:
-        more = max(len(ask.own.names), 1) if ask.own else 1
+    for query in members:
+        more = max(len(query.target_pods.names), 1) if query.target_pods else 1
         if part and rows + more > size:
             yield part
             part, rows = [], 0
-        part.append(ask)
+        part.append(query)
         rows += more
     yield part
 
@@ -175,52 +177,52 @@ def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, st
     return {what: enforce(text, matchers) for what, text in texts.items()}
 
 
-def shape(ask: SignalAsk) -> tuple[object, ...]:
-    """What asks that share a query have in common."""
-    labels = tuple(label for label, _ in ask.labels)
-    own = ask.own is not None if _adds_up(ask) else ask.own
-    signal = offered(ask.engine, ask.signal)
+def shape(query: SignalQuery) -> tuple[object, ...]:
+    """Return what queries that share a batch query have in common."""
+    labels = tuple(label for label, _ in query.labels)
+    own = query.target_pods is not None if _adds_up(query) else query.target_pods
+    signal = offered(query.engine, query.signal)
     # A series that may be anybody's, or is called otherwise: that is written into the query.
-    renamed = signal is not None and any(signal.also_called(*pair) for pair in ask.labels)
-    alone = ask.labels if renamed else None
-    over_time = ask.window, ask.quantile, ask.at_most, ask.reduce
-    return ask.engine, ask.signal, labels, ask.pods, *over_time, own, alone
+    renamed = signal is not None and any(signal.also_called(*pair) for pair in query.labels)
+    alone = query.labels if renamed else None
+    over_time = query.window, query.quantile, query.at_most, query.reduce
+    return query.engine, query.signal, labels, query.pods, *over_time, own, alone
 
 
-def _adds_up(ask: SignalAsk) -> bool:
+def _adds_up(query: SignalQuery) -> bool:
     """Whether the answer for several pods can be made of the answers for each."""
-    return ask.quantile is None and ask.at_most is None and ask.reduce is None
+    return query.quantile is None and query.at_most is None and query.reduce is None
 
 
-def _values(ask: SignalAsk) -> tuple[str, ...]:
-    return tuple(value for _, value in ask.labels)
+def _values(query: SignalQuery) -> tuple[str, ...]:
+    return tuple(value for _, value in query.labels)
 
 
-def _grouped(members: list[SignalAsk], dialect: Naming, limit: int) -> BatchQuery:
-    ask = members[0]
-    signal = find(ask.engine, ask.signal)
+def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQuery:
+    query = members[0]
+    signal = find(query.engine, query.signal)
     if signal.scope == "object":  # what the cluster's exporters say is renamed by nobody
         dialect = replace(dialect, prefix="")
-    by = tuple(dialect.label_of(signal, label) for label, _ in ask.labels)
+    by = tuple(dialect.label_of(signal, label) for label, _ in query.labels)
     keys = {member: _values(member) for member in members}
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
-    pod = dialect.name("pod") if ask.own and _adds_up(ask) else ""
+    pod = dialect.name("pod") if query.target_pods and _adds_up(query) else ""
     adds = "sum" if signal.per else signal.adds
-    query = _Query(signal, ask, (*by, pod) if pod else by, named, dialect)
+    promql = _Promql(signal, query, (*by, pod) if pod else by, named, dialect)
     plain = signal.type == "gauge" and not signal.per
     return BatchQuery(
-        parts=tuple(_packed(query.stats())),
+        parts=tuple(_packed(promql.stats())),
         by=by,
-        asks=MappingProxyType(keys),
+        queries=MappingProxyType(keys),
         counted=signal.scope != "object",
         pod=pod,
         adds=adds,
         gateway=signal.scope == "gateway",
         changes=signal.type == "counter",
         plain=plain,
-        unclear=query.unclear(),
-        scrape=(dialect.name("pod"), dialect.name("instance"), query.job),
+        unclear=promql.unclear(),
+        scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
     )
 
 
@@ -273,11 +275,11 @@ def _span(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
+class _Promql:
     """The text, from the whole to its parts."""
 
     signal: Signal
-    ask: SignalAsk
+    query: SignalQuery
     by: tuple[str, ...]  # the labels of a row
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Naming
@@ -312,21 +314,21 @@ class _Query:
 
     def value(self) -> str:
         """The signal itself, or what it comes to over a window."""
-        if self.ask.reduce is None:
+        if self.query.reduce is None:
             return self.now()
-        window = self.ask.window or 0.0
+        window = self.query.window or 0.0
         step = min(max(math.ceil(window / STEPS), _STEP[0]), _STEP[1])
-        past = f"{_OVER_TIME[self.ask.reduce]}(({self.now()})[{_span(window)}:{_span(step)}])"
+        past = f"{_OVER_TIME[self.query.reduce]}(({self.now()})[{_span(window)}:{_span(step)}])"
         return f"{past} and {self.now()}"
 
     def now(self) -> str:
         """The signal at one time."""
-        if self.ask.at_most is not None:
-            return self.share(self.ask.at_most / self.signal.scale)
+        if self.query.at_most is not None:
+            return self.share(self.query.at_most / self.signal.scale)
         text = self.total(self.signal.metrics)
         if self.signal.takes_quantile:
-            of_buckets = f"histogram_quantile({self.ask.quantile!r}, {text})"
-            text = f"({of_buckets} or histogram_quantile({self.ask.quantile!r}, {self.native_total()}))"
+            of_buckets = f"histogram_quantile({self.query.quantile!r}, {text})"
+            text = f"({of_buckets} or histogram_quantile({self.query.quantile!r}, {self.native_total()}))"
         if self.signal.per and not self.numerator_and_denominator:
             text = f"{text} / {self.total(self.signal.per)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
@@ -334,7 +336,7 @@ class _Query:
     def share(self, bound: float) -> str:
         """The share of observations in the largest bucket that ends at a bound or below it; buckets are cumulative."""
         some = replace(self, bucket=(("le", f"=~{quote(numbers_up_to(bound))}"),))
-        within, all_of_them = (query.total(self.signal.metrics) for query in (some, self))
+        within, all_of_them = (promql.total(self.signal.metrics) for promql in (some, self))
         by = _list(self.by)
         return f"max by ({by}) ({within}) / max by ({by}) ({all_of_them})"
 
@@ -356,7 +358,7 @@ class _Query:
 
     def native_total(self) -> str:
         """The native histograms of all pods, added up."""
-        window, same = _span(self.ask.window or 0), _list(dict.fromkeys((*self.pod, *self.target)))
+        window, same = _span(self.query.window or 0), _list(dict.fromkeys((*self.pod, *self.target)))
         rates = self.newest(
             self.signal.metrics, lambda one: f"(rate({self.select(one)}[{window}]) and on ({same}) {self.select(one)})"
         )
@@ -375,7 +377,7 @@ class _Query:
         """The series of one metric as they are added up: a gauge, or the rate of a counter that is there."""
         if self.signal.type == "gauge":
             return f"clamp_min({self.select(metric)}, 0)"
-        window = _span(self.ask.window or 0)
+        window = _span(self.query.window or 0)
         if self.signal.type == "counter":
             counted = f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
             return f"({counted} or {self.counted_natively(metric)})" if self.native_of(metric) else counted
@@ -392,7 +394,7 @@ class _Query:
         """The rate of a counter, made of the native histogram that keeps it."""
         histogram = self.select(replace(metric, name=metric.histogram))
         function = "histogram_sum" if metric.name.endswith("_sum") else "histogram_count"
-        rate = f"{function}(rate({histogram}[{_span(self.ask.window or 0)}]) and {histogram})"
+        rate = f"{function}(rate({histogram}[{_span(self.query.window or 0)}]) and {histogram})"
         return f'label_replace({rate}, "{_KIND}", "native", "", "")'
 
     def reporting(self, form: str) -> str:
@@ -469,7 +471,7 @@ class _Query:
         """What labels that are asked for say instead; then a query is of one workload."""
         return tuple(
             (label, value)
-            for ours, asked in self.ask.labels
+            for ours, asked in self.query.labels
             for value in self.signal.also_called(ours, asked)
             if (label := self.dialect.label_of(self.signal, ours)) in self.named
         )
@@ -515,7 +517,7 @@ class _Query:
     def count_unlike(self) -> str:
         """How many pods have native histograms alone, where the value is not of these; nothing where there are none."""
         alone = self.count_pods(f"({self.native('{}')}) unless on ({_list(self.pod)}) ({self.classic('{}')})")
-        if self.ask.at_most is not None:
+        if self.query.at_most is not None:
             return alone
         return f"({alone} and on ({_list(self.by)}) group by ({_list(self.by)}) ({self.classic('{}')}))"
 
@@ -524,7 +526,7 @@ class _Query:
 
         A store that does not end a series with its scrape has both for a while, but not as of one time.
         """
-        on, window = f"on ({_list(self.pod)})", _span(self.ask.window or 0)
+        on, window = f"on ({_list(self.pod)})", _span(self.query.window or 0)
         before = f"present_over_time({{}}[{window}])"
         classic, native = self.kept_classic("{}"), self.kept_natively("{}")
         changed = f"({native} unless {on} {classic}) and {on} {self.kept_classic(before)}"
@@ -568,12 +570,12 @@ class _Query:
     @property
     def pods(self) -> tuple[str, ...]:
         """Operators and values of the matchers of an engine's pods; a series must have one."""
-        given = '!=""' if self.ask.pods is None else f"=~{quote(self.ask.pods)}"
-        own = self.ask.own
-        if own is None or _adds_up(self.ask):
+        given = '!=""' if self.query.pods is None else f"=~{quote(self.query.pods)}"
+        own = self.query.target_pods
+        if own is None or _adds_up(self.query):
             return (given,)
         names = [quote_regex(name) for name in sorted(own.names)]
-        any_of = "|".join([*names, own.past] if own.past else names)
+        any_of = "|".join([*names, own.name_pattern] if own.name_pattern else names)
         return given, f"=~{quote(any_of)}"
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from scaler.config.naming import Naming
 from scaler.config.promql import label_name, quote, quote_regex, series_name
 from scaler.config.signals import Signal, find, plain_name
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.hints import beginnings, emptied, of_engines
 
 MAX_ROWS = 100  # of one part of the answer
@@ -21,10 +21,10 @@ _ABOUT = "about"
 _EXPORTED = "exported_namespace"
 
 
-def question_about(ask: SignalAsk, dialect: Naming) -> str:
+def question_about(query: SignalQuery, dialect: Naming) -> str:
     """Write the query: the metric's series in the namespace, or with that under another label; the engines' names."""
-    signal = find(ask.engine, ask.signal)
-    namespace, here = dialect.label_of(signal, "namespace"), dict(ask.labels)["namespace"]
+    signal = find(query.engine, query.signal)
+    namespace, here = dialect.label_of(signal, "namespace"), dict(query.labels)["namespace"]
     own = _one_of(_names(signal, dialect))
     starts = "|".join(f"{quote_regex(dialect.metric(word))}.*" for word in sorted(beginnings()))
     parts = {
@@ -36,18 +36,18 @@ def question_about(ask: SignalAsk, dialect: Naming) -> str:
     return "\nor ".join(f'label_replace({text}, "{_ABOUT}", "{about}", "", "")' for about, text in parts.items())
 
 
-def what_there_is(ask: SignalAsk, dialect: Naming, rows: Sequence[Mapping[str, str]]) -> str:
+def what_there_is(query: SignalQuery, dialect: Naming, rows: Sequence[Mapping[str, str]]) -> str:
     """Say what there is; empty where there is nothing that helps.
 
     Args:
-        ask: what was asked for and is not there.
+        query: what was asked for and is not there.
         dialect: what the endpoint calls things.
         rows: the labels of the rows of the answer to `question_about`.
     """
-    signal = find(ask.engine, ask.signal)
+    signal = find(query.engine, query.signal)
     series = [_spelled(row) for row in rows if row.get(_ABOUT) == "series"]
     if series:
-        asked = [(label, dialect.label_of(signal, label), value) for label, value in ask.labels[1:]]
+        asked = [(label, dialect.label_of(signal, label), value) for label, value in query.labels[1:]]
         why = emptied(signal, asked, dialect.name("pod"), series)
         return f"{series[0].get('__name__', '')}: {why}" if why else ""
     if any(row.get(_ABOUT) == "exported" for row in rows):

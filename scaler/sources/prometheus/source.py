@@ -22,7 +22,16 @@ from scaler.config.promql import enforce, insert
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError, QueryError, ScalerError
 from scaler.model.fields import seconds
-from scaler.model.measurement import NOBODYS, Ask, Failure, HistoryAsk, Measured, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import (
+    NO_NAMESPACES,
+    Failure,
+    HistoryProbe,
+    Measurement,
+    PromqlQuery,
+    Query,
+    Reading,
+    SignalQuery,
+)
 from scaler.sources.fair_share import share_text, shared
 from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
@@ -67,7 +76,7 @@ _SHOWN = 300  # characters of what went wrong that are shown
 
 _SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
-Measurements = Mapping[Ask, Sequence[Measured]]
+Measurements = Mapping[Query, Sequence[Measurement]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +84,8 @@ class _Question:
     """One query, and how its answer is read."""
 
     parts: Sequence[str]  # it is asked in these, one after the other, where it is too long for some servers
-    asks: Sequence[Ask]
-    read: Callable[[Answer, Sequence[Ask], Answer | None], Measurements]  # what it says of some of them
+    queries: Sequence[Query]
+    read: Callable[[Answer, Sequence[Query], Answer | None], Measurements]  # what it says of some of them
     second: Callable[[Answer], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
 
     @property
@@ -90,7 +99,7 @@ class _Tick:
     """One fetch while it is under way; its questions are asked from several threads."""
 
     times: Sequence[float]
-    measured: dict[Ask, Sequence[Measured]] = field(default_factory=dict)
+    measured: dict[Query, Sequence[Measurement]] = field(default_factory=dict)
     running: dict[_Question, "Connection"] = field(default_factory=dict)
     halvings: int = 0  # questions that were asked again in halves
     answered: bool = False  # whether the server has said anything
@@ -115,64 +124,76 @@ class PrometheusSource:
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
         self._apart = Apart()
-        self._hints: dict[SignalAsk, tuple[float, str]] = {}  # when it was asked what there is, and what was said
+        self._hints: dict[SignalQuery, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
         self._language: dict[str, bool] = {}  # what PromQL the server was found to know or not, by field of Naming
         self._looked_at: float | None = None  # when that was asked
 
-    def fetch(self, asks: Collection[Ask], times: Sequence[float], whose: Mapping[Ask, str] = NOBODYS) -> Measurements:
-        """Measure every ask at every time; see `model.Source.fetch`."""
+    def fetch(
+        self, queries: Collection[Query], times: Sequence[float], namespaces: Mapping[Query, str] = NO_NAMESPACES
+    ) -> Measurements:
+        """Measure every query at every time; see `model.Source.fetch`."""
         if len(times) > MAX_TIMES:
-            parts = [self.fetch(asks, times[at : at + MAX_TIMES], whose) for at in range(0, len(times), MAX_TIMES)]
-            whole: dict[Ask, Sequence[Measured]] = {}
-            for ask in asks:
-                whole[ask] = [one for part in parts for one in part[ask]]
+            parts = [
+                self.fetch(queries, times[at : at + MAX_TIMES], namespaces) for at in range(0, len(times), MAX_TIMES)
+            ]
+            whole: dict[Query, Sequence[Measurement]] = {}
+            for query in queries:
+                whole[query] = [one for part in parts for one in part[query]]
             return whole
-        queries = {ask: shape(ask) if isinstance(ask, SignalAsk) else ask for ask in asks}  # a shape is one
-        granted = shared(((whose.get(ask, ""), query) for ask, query in queries.items()), MAX_QUERIES)
-        measured = self._refused([ask for ask, query in queries.items() if query not in granted], granted, times)
+        shapes = {
+            query: shape(query) if isinstance(query, SignalQuery) else query for query in queries
+        }  # a shape is one
+        granted = shared(((namespaces.get(query, ""), shape_) for query, shape_ in shapes.items()), MAX_QUERIES)
+        measured = self._refused([query for query, shape_ in shapes.items() if shape_ not in granted], granted, times)
         questions: list[_Question] = []
-        for ask in [ask for ask in queries if ask not in measured]:
+        for query in [query for query in shapes if query not in measured]:
             try:
-                if isinstance(ask, SignalAsk):
-                    check(ask)
+                if isinstance(query, SignalQuery):
+                    check(query)
                 else:
-                    questions.append(self._single(ask))
+                    questions.append(self._single(query))
             except ConfigError as error:
-                measured[ask] = [Failure(str(error), at, final=True, source=self._endpoint.name) for at in times]
-        signals = [ask for ask in queries if isinstance(ask, SignalAsk) and ask not in measured]
+                measured[query] = [
+                    Failure(str(error), at, config_error=True, source=self._endpoint.name) for at in times
+                ]
+        signals = [query for query in shapes if isinstance(query, SignalQuery) and query not in measured]
         if signals:
             self._look_at_targets(times[-1])
         questions += self._grouped(signals, times)
-        turns = {query: turn for turn, query in enumerate(granted)}  # time may be too short for the last ones
-        questions.sort(key=lambda one: (self._apart.blamed(one.asks), turns[queries[one.asks[0]]]))
+        turns = {shape_: turn for turn, shape_ in enumerate(granted)}  # time may be too short for the last ones
+        questions.sort(key=lambda one: (self._apart.blamed(one.queries), turns[shapes[one.queries[0]]]))
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
-        first = next((one for one in questions if isinstance(one.asks[0], HistoryAsk)), None)
+        first = next((one for one in questions if isinstance(one.queries[0], HistoryProbe)), None)
         questions.sort(key=lambda one: one is not first)
         measured |= self._answers(questions, times)
         return measured if len(times) > 1 else measured | self._with_hints(measured, times[0])
 
-    def _with_hints(self, measured: Mapping[Ask, Sequence[Measured]], at: float) -> dict[Ask, Sequence[Measured]]:
+    def _with_hints(
+        self, measured: Mapping[Query, Sequence[Measurement]], at: float
+    ) -> dict[Query, Sequence[Measurement]]:
         """Say of what is missing what there is instead; a few are asked about at a time, and not again for a while."""
-        missing = [ask for ask, told in measured.items() if isinstance(ask, SignalAsk) and _is_missing(ask, told[0])]
-        keys = {ask: replace(ask, own=None) for ask in missing}
+        missing = [
+            query for query, told in measured.items() if isinstance(query, SignalQuery) and _is_missing(query, told[0])
+        ]
+        keys = {query: replace(query, target_pods=None) for query in missing}
         self._hints = {key: hint for key, hint in self._hints.items() if 0 <= at - hint[0] < HINT_FOR}
         new = [key for key in dict.fromkeys(keys.values()) if key not in self._hints][:MAX_HINTS]
         self._hints.update((key, (at, "")) for key in new)  # whatever comes of it
         wait([self._pool.submit(self._hint, key, at) for key in new], timeout=self._endpoint.timeout / 2)
-        hinted: dict[Ask, Sequence[Measured]] = {}
-        for ask, key in keys.items():
-            reading, (_, hint) = measured[ask][0], self._hints.get(key, (at, ""))
+        hinted: dict[Query, Sequence[Measurement]] = {}
+        for query, key in keys.items():
+            reading, (_, hint) = measured[query][0], self._hints.get(key, (at, ""))
             if hint and isinstance(reading, Reading):
-                hinted[ask] = [replace(reading, instead=hint)]
+                hinted[query] = [replace(reading, found_instead=hint)]
         return hinted
 
-    def _hint(self, ask: SignalAsk, at: float) -> None:
+    def _hint(self, query: SignalQuery, at: float) -> None:
         """Ask what there is, in a thread; a failure is no matter."""
         connection = self._idle.get()
         try:
-            found = connection.ask(question_about(ask, self._endpoint.dialect), [at], self._endpoint.name)
-            self._hints[ask] = at, what_there_is(ask, self._endpoint.dialect, [row.labels for row in found.rows])
+            found = connection.ask(question_about(query, self._endpoint.dialect), [at], self._endpoint.name)
+            self._hints[query] = at, what_there_is(query, self._endpoint.dialect, [row.labels for row in found.rows])
         except ScalerError:
             logger.debug("what there is instead cannot be asked for", extra={"endpoint": self._endpoint.name})
         finally:
@@ -180,8 +201,8 @@ class PrometheusSource:
 
     def trouble(self, now: float) -> str:
         """Ask for a number, and return why there is none, such as a wrong port; empty when all is well."""
-        ask = QueryAsk(self._endpoint.name, "vector(1)")
-        (measured,) = self.fetch([ask], [now])[ask]
+        query = PromqlQuery(self._endpoint.name, "vector(1)")
+        (measured,) = self.fetch([query], [now])[query]
         return measured.reason if isinstance(measured, Failure) else ""
 
     def close(self) -> None:
@@ -191,28 +212,28 @@ class PrometheusSource:
             self._idle.get().close()
 
     def _refused(
-        self, asks: Collection[Ask], granted: Mapping[Any, str], times: Sequence[float]
-    ) -> dict[Ask, Sequence[Measured]]:
+        self, queries: Collection[Query], granted: Mapping[Any, str], times: Sequence[float]
+    ) -> dict[Query, Sequence[Measurement]]:
         """Say of these that they were too many."""
         limit = f"endpoint `{self._endpoint.name}` is asked no more than {MAX_QUERIES} different queries at a time"
-        told = f"{limit}, {share_text(granted)}; workloads that share a query cost less" if asks else ""
+        told = f"{limit}, {share_text(granted)}; workloads that share a query cost less" if queries else ""
         failures = [Failure(told, at) for at in times]
-        return dict.fromkeys(asks, failures)
+        return dict.fromkeys(queries, failures)
 
-    def _single(self, ask: QueryAsk | HistoryAsk) -> _Question:
-        """The query of one ask; raises ConfigError where it cannot be read."""
+    def _single(self, query: PromqlQuery | HistoryProbe) -> _Question:
+        """Write the PromQL of one query; raises ConfigError where it cannot be read."""
         read: Callable[[Any, Answer], Measurements]
-        if isinstance(ask, QueryAsk):
-            text, read = ask.text, read_one
+        if isinstance(query, PromqlQuery):
+            text, read = query.text, read_one
         else:
-            text, read = f"count({self._endpoint.up_selector} offset {ask.seconds:.0f}s)", read_history
+            text, read = f"count({self._endpoint.up_selector} offset {query.seconds:.0f}s)", read_history
         text = enforce(text, self._endpoint.matchers)
-        return _Question((text,), (ask,), lambda answer, _asks, _more: read(ask, answer))
+        return _Question((text,), (query,), lambda answer, _queries, _more: read(query, answer))
 
-    def _grouped(self, asks: Sequence[SignalAsk], times: Sequence[float]) -> Iterator[_Question]:
+    def _grouped(self, queries: Sequence[SignalQuery], times: Sequence[float]) -> Iterator[_Question]:
         """The queries of all signals, each small enough to be answered within half of what is allowed."""
-        ask_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
-        size = max(1, min(self._endpoint.max_bytes // (2 * ask_bytes), self._endpoint.max_series // (2 * len(STATS))))
+        query_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
+        size = max(1, min(self._endpoint.max_bytes // (2 * query_bytes), self._endpoint.max_series // (2 * len(STATS))))
         dialect = self._endpoint.dialect
         dialect = replace(
             dialect,
@@ -220,20 +241,20 @@ class PrometheusSource:
             knows_natives=self._language.get("knows_natives", True),
             knows_dots=self._language.get("knows_dots", True),
         )
-        for place, some in self._apart.parts(asks, times[-1]).items():
+        for place, some in self._apart.parts(queries, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
             for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
                 yield self._question(grouped)
 
     def _question(self, grouped: BatchQuery) -> _Question:
-        def read(answer: Answer, asks: Sequence[Ask], second: Answer | None) -> Measurements:
-            some = {ask: key for ask, key in grouped.asks.items() if ask in asks}
-            return read_grouped(replace(grouped, asks=some), answer, second, stale_after=self._endpoint.stale_after)
+        def read(answer: Answer, queries: Sequence[Query], second: Answer | None) -> Measurements:
+            some = {query: key for query, key in grouped.queries.items() if query in queries}
+            return read_grouped(replace(grouped, queries=some), answer, second, stale_after=self._endpoint.stale_after)
 
         def second(answer: Answer) -> str:
             return grouped.unclear if is_crowded(grouped, answer) else ""
 
-        return _Question(grouped.parts, tuple(grouped.asks), read, second)
+        return _Question(grouped.parts, tuple(grouped.queries), read, second)
 
     def _look_at_targets(self, now: float) -> None:
         """Ask every minute which labels all targets have, and what PromQL the server knows.
@@ -258,7 +279,7 @@ class PrometheusSource:
         finally:
             self._idle.put(connection)
 
-    def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Ask, Sequence[Measured]]:
+    def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
         """Ask all at once; what is not there in time is cut off."""
         self._open()
         tick = _Tick(times)
@@ -273,8 +294,8 @@ class PrometheusSource:
         measured = dict(tick.measured)
         told = f"gives no answer within {seconds(self._endpoint.timeout)}"
         for question in (asked[future] for future in late):
-            missing = [ask for ask in question.asks if ask not in measured]
-            measured |= self._failed(question, told, times, asks=missing)
+            missing = [query for query in question.queries if query not in measured]
+            measured |= self._failed(question, told, times, queries=missing)
         if tick.answered:  # so it is the question that takes long, and not the server
             for question in slow:
                 self._apart.halve(_shared(question, but=tick.measured), told, times[-1])
@@ -313,25 +334,25 @@ class PrometheusSource:
 
     def _halves(self, question: _Question, tick: _Tick, problem: str) -> list[_Question]:
         """The same in two questions, each of which names whom it is about; none where it cannot be cut any further."""
-        asks = _shared(question)
-        if tick.over or tick.halvings >= MAX_HALVINGS or not self._apart.halve(asks, problem, tick.times[-1]):
+        queries = _shared(question)
+        if tick.over or tick.halvings >= MAX_HALVINGS or not self._apart.halve(queries, problem, tick.times[-1]):
             return []
         tick.halvings += 1
-        return list(self._grouped(asks, tick.times))
+        return list(self._grouped(queries, tick.times))
 
     def _read(self, question: _Question, answer: Answer, second: Answer | None) -> Measurements:
         """Read an answer; what is odd in it fails for those whom it is about."""
         try:
-            return question.read(answer, question.asks, second)
+            return question.read(answer, question.queries, second)
         except Exception as error:
             logger.warning("an answer is odd", exc_info=error, extra={"endpoint": self._endpoint.name})
-        measured: dict[Ask, Sequence[Measured]] = {}
-        for ask in question.asks:
+        measured: dict[Query, Sequence[Measurement]] = {}
+        for query in question.queries:
             try:
-                measured |= question.read(answer, (ask,), second)
+                measured |= question.read(answer, (query,), second)
             except Exception as error:  # noqa: BLE001 - numbers and labels of strangers may be anything
                 told = f"answers with series that cannot be read ({type(error).__name__}: {error})"[:_SHOWN]
-                measured |= self._failed(question, told, answer.times, asks=(ask,))
+                measured |= self._failed(question, told, answer.times, queries=(query,))
         return measured
 
     def _failed(
@@ -341,11 +362,11 @@ class PrometheusSource:
         times: Sequence[float],
         *,
         final: bool = False,
-        asks: Sequence[Ask] | None = None,
-    ) -> dict[Ask, Sequence[Measured]]:
+        queries: Sequence[Query] | None = None,
+    ) -> dict[Query, Sequence[Measurement]]:
         told = f"endpoint `{self._endpoint.name}` ({self._endpoint.address}) {reason}"
         failures = [Failure(told, at, final, f"{self._endpoint.name}: {question.text}") for at in times]
-        return dict.fromkeys(question.asks if asks is None else asks, failures)
+        return dict.fromkeys(question.queries if queries is None else queries, failures)
 
     def _open(self) -> None:
         with IMPORTING:
@@ -366,13 +387,13 @@ def _is_understood(connection: "Connection", text: str, now: float) -> bool:
     return True
 
 
-def _is_missing(ask: SignalAsk, reading: Measured) -> bool:
+def _is_missing(query: SignalQuery, reading: Measurement) -> bool:
     """Whether there is no such series, and it would help to know what there is instead."""
-    nobody = ask.own is not None and not ask.own.ready
+    nobody = query.target_pods is not None and not query.target_pods.ready
     absent = isinstance(reading, Reading) and reading.value is None and not reading.answered
-    return absent and not nobody and find(ask.engine, ask.signal).scope != "object"
+    return absent and not nobody and find(query.engine, query.signal).scope != "object"
 
 
-def _shared(question: _Question, but: Collection[Ask] = ()) -> list[SignalAsk]:
+def _shared(question: _Question, but: Collection[Query] = ()) -> list[SignalQuery]:
     """The asks of the catalogue that share a question."""
-    return [ask for ask in question.asks if isinstance(ask, SignalAsk) and ask not in but]
+    return [query for query in question.queries if isinstance(query, SignalQuery) and query not in but]

@@ -149,7 +149,7 @@ def no_series(picture: Picture) -> Found | None:
     looked = f"; looked for {', '.join(fact['lookedFor'])}" if fact["lookedFor"] else ""
     return Found(
         f"{fact['name']} is not measured",
-        f"{fact['problem']} ({fact['ask']}){looked}",
+        f"{fact['problem']} ({fact['measures']}){looked}",
         f"llm-scaler explain {picture.namespace}/{picture.name} --queries shows the query; try it in Prometheus",
     )
 

@@ -19,7 +19,7 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
-from scaler.model.measurement import Inputs, Replicas, Request
+from scaler.model.measurement import Inputs, TargetStatus, TriggerRef
 from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Pod, Scaled, TargetView
 from scaler.model.strict_yaml import parse_yaml
@@ -63,7 +63,7 @@ class Ours:
         tree = parse_yaml(text, "benchmark.yaml")
         file = parse_file(tree, "benchmark.yaml")
         given = {"formula": file.name, "model": "llama", **metadata}
-        request = Request("team", "llama", tuple(sorted(given.items())))
+        request = TriggerRef("team", "llama", tuple(sorted(given.items())))
         self.spec = bind(file, parse_trigger(request), Defaults())
         self.spec = replace(self.spec, interval=15.0)
         self.state, self.decision = State(), None
@@ -88,11 +88,11 @@ class Ours:
         )
         scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, MOST, pods=pods)
         scaled = replace(scaled, template=self.template)
-        known = Replicas(seen.desired, seen.ready, seen.starting, 1, MOST, pending=0, serving=seen.ready)
-        readings = {item.name: self.scrapes.read(item.ask) for item in self.spec.inputs}
-        guards = {item.name: self.scrapes.read(item.ask) for item in self.spec.activity_signals}
+        known = TargetStatus(seen.desired, seen.ready, seen.starting, 1, MOST, pending=0, ever_ready=seen.ready)
+        readings = {item.name: self.scrapes.read(item.query) for item in self.spec.inputs}
+        guards = {item.name: self.scrapes.read(item.query) for item in self.spec.activity_signals}
         self.state, self.decision = decide(
-            self.spec, self.state, Inputs(readings, guards, replicas=known, target=TargetView(scaled)), seen.at
+            self.spec, self.state, Inputs(readings, guards, target_status=known, target=TargetView(scaled)), seen.at
         )
 
     def answer(self, now):

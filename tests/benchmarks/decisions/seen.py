@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from scaler.model.measurement import Failure, Reading, SignalAsk
+from scaler.model.measurement import Failure, Reading, SignalQuery
 
 LONGEST = 600.0  # seconds of scrapes that are kept
 COUNTERS = {
@@ -48,21 +48,21 @@ class Scrapes:
         self._kept = [kept for kept in self._kept if kept[0] > seen.at - LONGEST] + [(seen.at, pages)]
         self.seen = seen
 
-    def read(self, ask):
-        """The reading of one ask at the newest scrape."""
+    def read(self, query):
+        """The reading of one query at the newest scrape."""
         at = self.seen.at
-        if not isinstance(ask, SignalAsk):
+        if not isinstance(query, SignalQuery):
             return Failure("is not simulated", at)
-        if ask.signal == "kv_cache_usage" and not self._tells_cache:
+        if query.signal == "kv_cache_usage" and not self._tells_cache:
             return Reading(None, at)
-        if ask.signal in GAUGES:
-            return Reading(GAUGES[ask.signal](self.seen), at)
-        if ask.signal in COUNTERS:
-            counts = [self._increase(serial, COUNTERS[ask.signal], ask.window) for serial in self._kept[-1][1]]
+        if query.signal in GAUGES:
+            return Reading(GAUGES[query.signal](self.seen), at)
+        if query.signal in COUNTERS:
+            counts = [self._increase(serial, COUNTERS[query.signal], query.window) for serial in self._kept[-1][1]]
             known = [count for count in counts if count is not None]
             return Reading(sum(known) if known else None, at)
-        if ask.signal in HISTOGRAMS:
-            return Reading(self._share(ask), at)
+        if query.signal in HISTOGRAMS:
+            return Reading(self._share(query), at)
         return Reading(None, at)
 
     def _window(self, window):
@@ -74,14 +74,14 @@ class Scrapes:
         (first, before), (last, after) = values[0], values[-1]
         return None if last == first else (after - before) / (last - first)
 
-    def _share(self, ask):
+    def _share(self, query):
         """The share of observations at most as large as the bound."""
-        read, within, total = HISTOGRAMS[ask.signal], 0, 0
-        window = self._window(ask.window)
+        read, within, total = HISTOGRAMS[query.signal], 0, 0
+        window = self._window(query.window)
         for serial, page in self._kept[-1][1].items():
             first = next(pages[serial] for _, pages in window if serial in pages)
             last, before = read(page), read(first)
-            place = bisect_right(last.bounds, ask.at_most) - 1
+            place = bisect_right(last.bounds, query.at_most) - 1
             total += last.count - before.count
             within += last.cumulative[place] - before.cumulative[place] if place >= 0 else 0
         return within / total if total else None

@@ -9,7 +9,7 @@ from support.backtests import prometheus, scaled_object
 
 from scaler.cli.backtest import command
 from scaler.cli.main import main
-from scaler.model.measurement import QueryAsk, Reading
+from scaler.model.measurement import PromqlQuery, Reading
 from scaler.sim.backtest import record as records
 from scaler.sim.backtest.record import Record
 
@@ -19,7 +19,7 @@ START = 1_800_000_000.0
 @pytest.fixture
 def kept(tmp_path):
     values = [5.0 + 10 * (tick // 20 % 3) for tick in range(200)]
-    series = {QueryAsk("default", "load"): [Reading(value, START + 15 * at) for at, value in enumerate(values)]}
+    series = {PromqlQuery("default", "load"): [Reading(value, START + 15 * at) for at, value in enumerate(values)]}
     tree = scaled_object(prometheus())
     (tmp_path / "llama.yaml").write_text(yaml.safe_dump(tree))
     path = tmp_path / "past.json"

@@ -12,7 +12,7 @@ from support.backtests import START, ours, prometheus, scaled_object, subject
 from support.prometheus_server import series
 
 from scaler.cli.main import main
-from scaler.model.measurement import QueryAsk
+from scaler.model.measurement import PromqlQuery
 from scaler.sim import trace as traces
 from scaler.sim.backtest import fleet
 from scaler.sim.backtest.fleet import World
@@ -93,7 +93,7 @@ def scraped(player):
 @pytest.fixture(scope="module")
 def past(start_prometheus):
     """The fleet of OURS, and the Prometheus that scraped it."""
-    kept = QueryAsk("default", "sum(max_over_time(vllm:num_requests_waiting[3h]))")  # so that no scrape is forgotten
+    kept = PromqlQuery("default", "sum(max_over_time(vllm:num_requests_waiting[3h]))")  # so that no scrape is forgotten
     spec = subject(TRIGGER, advanced=UP_ONLY)
     world = World(
         LOAD, FleetSpec(hardware("a100-8b-bf16"), startup=45.0), Slo(), start=START, span=SPAN, step=15.0, replicas=1

@@ -31,7 +31,7 @@ from scaler.config.formula_file import bind
 from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Request
+from scaler.model.measurement import TriggerRef
 from scaler.sources.kubernetes.resources import DEVICES, LEADER_WORKER_SETS, RESOURCES, SCALES, SLICES, named
 
 PROMETHEUS = {"settings": {"endpoints": {"default": {"url": "http://prometheus.monitoring:9090"}}}}
@@ -466,7 +466,9 @@ def test_the_values_of_the_page_on_argo_cd_and_flux_are_rendered(kind: str):
 def takes(metadata):
     """Whether llm-scaler itself takes a trigger, with the settings that the chart renders."""
     settings = settings_of(render(PROMETHEUS))
-    request = Request("default", "asked", tuple(sorted({"scalerAddress": "llm-scaler.keda:6000", **metadata}.items())))
+    request = TriggerRef(
+        "default", "asked", tuple(sorted({"scalerAddress": "llm-scaler.keda:6000", **metadata}.items()))
+    )
     try:
         trigger = parse_trigger(request)
         file = read_formula(shipped_formulas() / f"{trigger.formula}.yaml") if trigger.formula else None

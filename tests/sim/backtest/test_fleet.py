@@ -30,19 +30,19 @@ OURS = subject(ours(target="20"), advanced=AT_ONCE)
 KEDAS = subject(prometheus(QUEUE, "20"), advanced=AT_ONCE, pollingInterval=5)
 
 
-def load_asks():
+def load_queries():
     scope = MetricContext(
         WorkloadKey("demo", "llama", "ScaledObject", ""), {"engine": "vllm", "model": "llama"}, DEFAULTS, "default"
     )
     return {
-        name: read_metric("test", name, {"signal": name, **({"window": "30s"} if name in COUNTED else {})}, scope).ask
+        name: read_metric("test", name, {"signal": name, **({"window": "30s"} if name in COUNTED else {})}, scope).query
         for name in (*COUNTED, *WITHIN)
     }
 
 
 @pytest.mark.parametrize("played", [OURS, KEDAS], ids=["llm-scaler", "keda's prometheus"])
 def test_a_replay_of_what_a_fleet_measured_is_what_happened_on_it(played):
-    past = recorded(played, WORLD, Timing(), played.asks)
+    past = recorded(played, WORLD, Timing(), played.queries)
     assert max(past.replicas) >= 3
     found = agreement(past, replay(played, past, Timing(warmup=60.0)), 30.0)
     assert found.equal >= 0.99
@@ -51,9 +51,9 @@ def test_a_replay_of_what_a_fleet_measured_is_what_happened_on_it(played):
 
 def test_another_setting_is_foretold_from_the_record_alone():
     """Recorded under one trigger, played with the requests that its counters show, and compared with the true requests."""
-    asks = load_asks()
-    past = recorded(OURS, WORLD, Timing(), {*OURS.asks, *asks.values()})
-    shown = replace(WORLD, trace=arrivals(past, asks), span=WORLD.end)
+    queries = load_queries()
+    past = recorded(OURS, WORLD, Timing(), {*OURS.queries, *queries.values()})
+    shown = replace(WORLD, trace=arrivals(past, queries), span=WORLD.end)
     (foretold, foretold_score), (true, true_score) = (simulate(KEDAS, one, Timing()) for one in (shown, WORLD))
     assert sum(foretold.replicas) == pytest.approx(sum(true.replicas), rel=0.05)
     assert foretold_score.attainment == pytest.approx(true_score.attainment, abs=0.05)
@@ -122,15 +122,15 @@ def test_what_a_fleet_does_not_have_is_refused(played, words):
 def test_the_share_of_late_first_tokens_is_what_the_requests_had():
     """One replica for a load that it cannot carry; the engine's histogram says what its own requests waited."""
     alone = subject(prometheus("vector(1)", "1"), maxReplicaCount=1)
-    ask = replace(load_asks()["requests_per_second"], signal="time_to_first_token", window=5000.0, at_most=1.0)
+    query = replace(load_queries()["requests_per_second"], signal="time_to_first_token", window=5000.0, at_most=1.0)
     heavy = replace(WORLD, trace=traces.ramp(0, 300, first=2, last=20, prompt=900, output=200, seed=1), span=900.0)
-    past = recorded(alone, heavy, Timing(), {*alone.asks, ask})
+    past = recorded(alone, heavy, Timing(), {*alone.queries, query})
     _, score = simulate(alone, replace(heavy, slo=Slo(ttft=1.0, tpot=10.0)), Timing())
     assert 0.1 < score.attainment < 0.9
-    assert past.series[ask][-1].value == pytest.approx(score.attainment, abs=0.01)
+    assert past.series[query][-1].value == pytest.approx(score.attainment, abs=0.01)
 
 
 def test_a_quantile_lies_in_its_bucket():
-    ask = replace(load_asks()["requests_per_second"], signal="time_to_first_token", window=5000.0, quantile=0.95)
-    past = recorded(KEDAS, WORLD, Timing(), {*KEDAS.asks, ask})
-    assert 0.01 < past.series[ask][-1].value < 1.0
+    query = replace(load_queries()["requests_per_second"], signal="time_to_first_token", window=5000.0, quantile=0.95)
+    past = recorded(KEDAS, WORLD, Timing(), {*KEDAS.queries, query})
+    assert 0.01 < past.series[query][-1].value < 1.0

@@ -7,22 +7,22 @@ import pytest
 from support.backtests import START, ours, record, subject
 
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import Failure, HistoryAsk, Reading, SignalAsk
+from scaler.model.measurement import Failure, HistoryProbe, Reading, SignalQuery
 from scaler.sim.backtest import record as records
 from scaler.sim.backtest.record import Record
 
-SIGNAL = SignalAsk("default", "vllm", "waiting", (("namespace", "demo"), ("model", "llama")), pods="a.*")
+SIGNAL = SignalQuery("default", "vllm", "waiting", (("namespace", "demo"), ("model", "llama")), pods="a.*")
 
 
 def full():
     values = [
-        Reading(1.5, START, answered=2, expected=3, partial="1 of 3 did not answer"),
-        Reading(None, START + 5, partial="1 of 3 did not answer"),
+        Reading(1.5, START, answered=2, expected=3, incomplete_reason="1 of 3 did not answer"),
+        Reading(None, START + 5, incomplete_reason="1 of 3 did not answer"),
         Failure("cannot be reached", START + 10),
         Failure("cannot be reached", START + 15),
     ]
     whole = [Reading(1.0, START + 5 * tick) for tick in range(4)]
-    series = {SIGNAL: values, HistoryAsk("default", 120.0): whole}
+    series = {SIGNAL: values, HistoryProbe("default", 120.0): whole}
     return Record("demo", "llama", START, 5.0, 4, {"kind": "ScaledObject"}, [2, None, 3, 3], [2, 2, 2, 3], series)
 
 
@@ -36,10 +36,10 @@ def test_what_is_written_is_read_again(tmp_path, name):
 
 
 def test_every_ask_of_a_formula_can_be_kept(tmp_path):
-    asks = subject(ours(formula="token-latency", target="")).asks
-    kept = Record("demo", "llama", START, 5.0, 1, {}, [1], [1], {ask: [Reading(1.0, START)] for ask in asks})
+    queries = subject(ours(formula="token-latency", target="")).queries
+    kept = Record("demo", "llama", START, 5.0, 1, {}, [1], [1], {query: [Reading(1.0, START)] for query in queries})
     records.write(kept, tmp_path / "a.json")
-    assert set(records.read(tmp_path / "a.json").series) == set(asks)
+    assert set(records.read(tmp_path / "a.json").series) == set(queries)
 
 
 def test_a_problem_is_written_once_for_its_run():

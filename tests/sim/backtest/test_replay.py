@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from support.backtests import START, cron, ours, prometheus, record, subject
 
-from scaler.model.measurement import Failure, QueryAsk, Reading
+from scaler.model.measurement import Failure, PromqlQuery, Reading
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.replay import SHORTEST_WARMUP, Target, Timing, replay, warmup_of
 
@@ -98,11 +98,13 @@ def test_our_trigger_is_the_fold_that_serves():
     read = subject(ours(scaleDown="off"), advanced=AT_ONCE)
     times = [START + 5.0 * tick for tick in range(24)]
     series = {}
-    for ask in read.asks:
-        name = getattr(ask, "signal", "")
+    for query in read.queries:
+        name = getattr(query, "signal", "")
         load = [0.0 if at < START + 30 else 32.0 for at in times]
         zero = [Reading(0.0, at) for at in times]
-        series[ask] = [Reading(value, at) for value, at in zip(load, times, strict=True)] if name == "running" else zero
+        series[query] = (
+            [Reading(value, at) for value, at in zip(load, times, strict=True)] if name == "running" else zero
+        )
     past = Record("demo", "llama", START, 5.0, 24, {}, [1] * 24, [], series)
     run = replay(read, past, replace(NOW, startup=0.0))
     assert run.replicas[0] == 1
@@ -121,11 +123,11 @@ def test_how_many_pods_answered_is_of_the_pods_that_there_were():
     times = [START + 5.0 * tick for tick in range(60)]
     load = [24.0 if tick < 20 else 0.0 for tick in range(60)]
     series = {
-        ask: [
-            Reading(value if getattr(ask, "signal", "") == "running" else 0.0, at, answered=1)
+        query: [
+            Reading(value if getattr(query, "signal", "") == "running" else 0.0, at, answered=1)
             for at, value in zip(times, load, strict=True)
         ]
-        for ask in read.asks
+        for query in read.queries
     }
     run = replay(read, Record("demo", "llama", START, 5.0, 60, {}, [1] * 60, [], series), replace(NOW, startup=0.0))
     assert max(run.replicas) == 3
@@ -139,4 +141,4 @@ def test_replicas_are_ready_after_their_start_up_and_the_newest_goes_first():
     assert [target.ready(at) for at in (100.0, 159.0, 160.0)] == [1, 1, 3]
     target.scale(2, 200.0)
     assert target.pods == [(0.0, 0.0), (100.0, 160.0)]
-    assert QueryAsk("default", "load") in record([1.0]).series
+    assert PromqlQuery("default", "load") in record([1.0]).series

@@ -8,7 +8,7 @@ from support.backtests import binding, cron, ours, prometheus, scaled_object, su
 from scaler.cluster.keda import Fallback, Trigger
 from scaler.model.behavior import RatePolicy
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import QueryAsk
+from scaler.model.measurement import PromqlQuery
 from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, read_subject, unmeasured
 
 
@@ -38,7 +38,7 @@ def test_a_scaled_object_with_everything():
     assert scaled.triggers == (Trigger("s0"), Trigger("queue", 5.0), Trigger("office"))
     formula, query, clock = read.triggers
     assert isinstance(formula, FormulaTrigger)
-    assert query == QueryTrigger(QueryAsk("default", "sum(x)"), 2.0, absent_is_zero=False)
+    assert query == QueryTrigger(PromqlQuery("default", "sum(x)"), 2.0, absent_is_zero=False)
     assert isinstance(clock, CronTrigger)
     assert read.interval == 5.0
 
@@ -69,7 +69,7 @@ def test_other_triggers_take_a_query_for_their_value():
     read = subject(kafka, queries={"lag": "sum(lag)"})
     assert (read.scaled.triggers, read.triggers) == (
         (Trigger("lag", 10.0),),
-        (QueryTrigger(QueryAsk("default", "sum(lag)")),),
+        (QueryTrigger(PromqlQuery("default", "sum(lag)")),),
     )
     cpu = {"type": "cpu", "metadata": {"value": "60"}}
     read = subject(ours(), cpu, queries={"s1": "utilization"})

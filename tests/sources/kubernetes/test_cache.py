@@ -275,7 +275,7 @@ def test_machines_that_may_not_be_read_are_not_known_and_the_verb_is_told(server
     assert snapshot.problems["nodes"] == "which machines there are: list and watch nodes: 403: no"
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
     clock.now += 100
-    until(lambda: kube.snapshot().doubt(clock.now) == "")
+    until(lambda: kube.snapshot().stale_reason(clock.now) == "")
 
 
 def test_of_events_only_those_about_machines_that_could_not_be_had_are_asked_for(server, start):
@@ -368,7 +368,7 @@ def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start
     until(lambda: len(away()) == len(WATCHED))
     clock.now += 300
     snapshot = kube.snapshot()
-    assert (snapshot.heard, snapshot.doubt(clock.now)) == (heard, "Kubernetes was last heard 300s ago")
+    assert (snapshot.heard, snapshot.stale_reason(clock.now)) == (heard, "Kubernetes was last heard 300s ago")
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
     assert snapshot.problems["pods"].startswith(
         "which pods are whose: list and watch pods: the API server cannot be reach"
@@ -459,11 +459,11 @@ def test_an_odd_pod_is_a_doubt_in_its_own_namespace_alone(server, start):
     server.put("scaledobjects", other)
     server.put("pods", odd)
     kube = start()
-    assert one(kube).doubt == "pods llama-5d8f-odd cannot be read, and may be one of its own"
+    assert one(kube).stale_reason == "pods llama-5d8f-odd cannot be read, and may be one of its own"
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
-    assert kube.snapshot().objects["other", "llama"][0].doubt == ""
+    assert kube.snapshot().objects["other", "llama"][0].stale_reason == ""
     server.delete("pods", odd)
-    until(lambda: one(kube).doubt == "")
+    until(lambda: one(kube).stale_reason == "")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
-from scaler.model.measurement import NOBODYS, Reading, Request
+from scaler.model.measurement import NO_NAMESPACES, Reading, TriggerRef
 from scaler.model.nodes import Quota
 from scaler.sources.kubernetes.cache import ClusterCache
 from scaler.sources.kubernetes.reflector import Backoff
@@ -213,7 +213,7 @@ def known(cluster):
     """What is known of the sound workload, but for what depends on machines that everybody shares."""
     [scaled] = cluster.objects["team", "llama"]
     pods = [(one.name, one.state) for one in scaled.pods]
-    return scaled.replicas, pods, scaled.hpa, scaled.doubt, scaled.triggers
+    return scaled.replicas, pods, scaled.hpa, scaled.stale_reason, scaled.triggers
 
 
 def sound_threads(kube):
@@ -255,8 +255,8 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
     until(lambda: kube.wait_for_sync(0.0))
 
     class Numbers:
-        def fetch(self, asks, times, whose=NOBODYS):
-            return {ask: [Reading(4.0, time) for time in times] for ask in asks}
+        def fetch(self, queries, times, namespaces=NO_NAMESPACES):
+            return {query: [Reading(4.0, time) for time in times] for query in queries}
 
     clock = Clock()
     metrics = {"waiting": {"signal": "waiting"}, "places": {"gpus": "schedulable_replicas"}}
@@ -266,7 +266,7 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
     for _ in range(3):
         await engine.tick(clock.now)
         clock.now += 5
-    honest = Request("team", "llama", engine.cluster.objects["team", "llama"][0].triggers[0])
+    honest = TriggerRef("team", "llama", engine.cluster.objects["team", "llama"][0].triggers[0])
     decision = await engine.read(honest)
     assert (decision.replicas, decision.active) == (2, True)
     assert decision.target_status.current == 2

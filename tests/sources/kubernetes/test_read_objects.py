@@ -173,7 +173,7 @@ def test_other_triggers_are_not_ours(trigger):
 )
 def test_replicas_of_unwatched_kinds_are_asked_of_their_scale(target, known, path, past):
     record = read(scaled_object(target=target, status={"scaleTargetGVKR": known} if known else {}))
-    assert (record.scale_path, record.scaled.past) == (path, past)
+    assert (record.scale_path, record.scaled.pod_name_pattern) == (path, past)
 
 
 # ---- pods --------------------------------------------------------------------------------------------------------------

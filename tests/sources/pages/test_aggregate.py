@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import MAX_VALUE, Failure, OwnPods, QueryAsk, SignalAsk
+from scaler.model.measurement import MAX_VALUE, Failure, PromqlQuery, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import PageResult, histogram_quantile, measure, pods_matcher, share_of, wanted
 from scaler.sources.pages.exposition import scan
 from scaler.sources.prometheus.source import PrometheusSource
 
 INF = math.inf
-WAITING = SignalAsk("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+WAITING = SignalQuery("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
 NAME = "vllm:num_requests_waiting"
 
 
@@ -43,15 +43,15 @@ def test_a_quantile_is_linear_within_its_bucket(quantile, buckets, expected):
 @pytest.mark.real
 def test_a_real_prometheus_has_the_same_quantiles(start_prometheus):
     source = PrometheusSource(Endpoint("prometheus", start_prometheus().url))
-    asks = {
-        QueryAsk("prometheus", f"histogram_quantile({quantile}, {promql(buckets)})"): expected
+    queries = {
+        PromqlQuery("prometheus", f"histogram_quantile({quantile}, {promql(buckets)})"): expected
         for quantile, buckets, expected in QUANTILES
         if buckets
     }
-    found = source.fetch(list(asks), [1000.0])
+    found = source.fetch(list(queries), [1000.0])
     source.close()
-    assert {ask: found[ask][0].value for ask in asks} == {
-        ask: None if expected is None else pytest.approx(expected) for ask, expected in asks.items()
+    assert {query: found[query][0].value for query in queries} == {
+        query: None if expected is None else pytest.approx(expected) for query, expected in queries.items()
     }
 
 
@@ -93,8 +93,8 @@ def visit(url, text, problem="", known=True, **labels):
     return PageResult(Page(url, labels), samples, lambda _window: {}, problem, known)
 
 
-def read(visits, ask=WAITING):
-    return measure([ask], visits, Endpoint("pages").dialect, 50.0, 50.0, "pages")[ask]
+def read(visits, query=WAITING):
+    return measure([query], visits, Endpoint("pages").dialect, 50.0, 50.0, "pages")[query]
 
 
 def test_two_pages_of_one_pod_add_up():
@@ -107,9 +107,9 @@ def test_models_that_a_gateway_writes_in_lower_case_are_each_found_by_their_own_
     samples = list(scan(f'{name}{{model="llama"}} 3\n{name}{{model="qwen"}} 5\n'.encode(), {name}))
     page = PageResult(Page("http://f:1/", {}), {name: samples}, lambda _window: {}, "", known=True)
     models = {"Llama": 3.0, "llama": 3.0, "Qwen": 5.0, "QWEN": 5.0, "other": None}
-    asks = {one: SignalAsk("pages", "dynamo", "queued", (("namespace", "demo"), ("model", one))) for one in models}
-    found = measure(list(asks.values()), [page], Endpoint("pages").dialect, 50.0, 50.0, "pages")
-    assert {one: found[ask].value for one, ask in asks.items()} == models
+    queries = {one: SignalQuery("pages", "dynamo", "queued", (("namespace", "demo"), ("model", one))) for one in models}
+    found = measure(list(queries.values()), [page], Endpoint("pages").dialect, 50.0, 50.0, "pages")
+    assert {one: found[query].value for one, query in queries.items()} == models
 
 
 def test_the_list_s_labels_stand_over_the_page_s_own():
@@ -119,17 +119,20 @@ def test_the_list_s_labels_stand_over_the_page_s_own():
 
 def test_only_the_target_s_own_pods_count_and_its_ready_ones_must_answer():
     pages = [visit(f"http://{pod}:1/", f'{NAME}{{model_name="m"}} 7', pod=pod) for pod in ("a", "b", "stranger")]
-    own = OwnPods(frozenset({"a", "b", "c"}), frozenset({"a", "c"}))
-    found = read(pages, replace(WAITING, own=own))
+    own = TargetPods(frozenset({"a", "b", "c"}), frozenset({"a", "c"}))
+    found = read(pages, replace(WAITING, target_pods=own))
     assert (found.value, found.answered, found.expected) == (14.0, 2, 3)
-    assert found.partial == "1 of 3 pods did not answer"
+    assert found.incomplete_reason == "1 of 3 pods did not answer"
 
 
 def test_a_pod_that_answers_without_the_series_is_no_silent_one():
     pages = [visit("http://a:1/", f'{NAME}{{model_name="m"}} 7', pod="a"), visit("http://b:1/", "", pod="b")]
-    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
-    assert read(pages, replace(WAITING, own=own)).partial == "1 of 2 pods answered, without such a series"
-    assert read(pages[1:], replace(WAITING, own=own)).reason == (
+    own = TargetPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    assert (
+        read(pages, replace(WAITING, target_pods=own)).incomplete_reason
+        == "1 of 2 pods answered, without such a series"
+    )
+    assert read(pages[1:], replace(WAITING, target_pods=own)).reason == (
         "1 of 2 pods did not answer; 1 of 2 pods answered, without such a series"
     )
 
@@ -154,8 +157,8 @@ def test_no_number_on_a_page_is_an_error_of_the_reader(name, pages):
         samples = {one: [sample for sample in scan(text.encode(), names) if sample.name == one] for one in names}
         rates = {sample.key: sample.value for some in samples.values() for sample in some}
         visits.append(PageResult(Page(f"http://p:{at}/", {}), samples, lambda _window, rates=rates: rates))
-    ask = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
-    found = read(visits, ask)
+    query = replace(WAITING, signal=name, window=signal.window, quantile=signal.quantile)
+    found = read(visits, query)
     if isinstance(found, Failure):
         assert "cannot be read" not in found.reason
     else:
@@ -173,17 +176,17 @@ def test_what_breaks_one_signal_leaves_the_others_alone(caplog):
 
 def test_pages_that_do_not_say_whose_they_are_are_not_held_against_the_pods_that_kubernetes_names():
     pages = [visit(f"http://10.0.0.{at}:1/", f'{NAME}{{model_name="m"}} 7') for at in (1, 2)]
-    own = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
-    found = read(pages, replace(WAITING, own=own))
-    assert (found.value, found.answered, found.expected, found.partial) == (14.0, 2, 2, "")
+    own = TargetPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+    found = read(pages, replace(WAITING, target_pods=own))
+    assert (found.value, found.answered, found.expected, found.incomplete_reason) == (14.0, 2, 2, "")
 
 
 def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
     gone = visit("http://p:1/", "", "p:1 is away", known=False, namespace="demo", pod="b-0")
     here = visit("http://p:2/", f'{NAME}{{model_name="m"}} 7', pod="a-0")
-    assert read([here, gone]).partial == "1 of 2 pods did not answer: p:1 is away"
-    assert read([here, gone], replace(WAITING, pods="a-.*")).partial == ""
-    assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).partial == ""
+    assert read([here, gone]).incomplete_reason == "1 of 2 pods did not answer: p:1 is away"
+    assert read([here, gone], replace(WAITING, pods="a-.*")).incomplete_reason == ""
+    assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).incomplete_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_a_histogram_of_which_a_page_shows_no_bucket_is_not_certain():
     rates = {sample.key: 1.0 for sample in samples[ttft]}
     page = PageResult(Page("http://p:1/", {}), samples, lambda _window: rates)
     signal = find("vllm", "time_to_first_token")
-    ask = replace(WAITING, signal=signal.name, window=signal.window, quantile=signal.quantile)
-    found = read([page], ask)
+    query = replace(WAITING, signal=signal.name, window=signal.window, quantile=signal.quantile)
+    found = read([page], query)
     assert found.value is None
-    assert found.partial == "1 of 1 pods show a histogram without buckets, as text shows a native one"
+    assert found.incomplete_reason == "1 of 1 pods show a histogram without buckets, as text shows a native one"

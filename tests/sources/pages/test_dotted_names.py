@@ -4,7 +4,7 @@ import pytest
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
-from scaler.model.measurement import SignalAsk
+from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.aggregate import PageResult, measure, wanted
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.exposition import scan
@@ -33,18 +33,18 @@ def rate(signal, before, after):
     by_name = {one.name: [own for own in samples if own.name == one.name] for one in samples}
     page = Page("http://10.0.0.1:8080/metrics", {"namespace": "demo"})
     visit = PageResult(page, by_name, lambda window: counters.rates(window, AT))
-    ask = SignalAsk("p", "gen-ai", signal, (("namespace", "demo"), ("model", "m")), window=entry.window)
-    return measure([ask], [visit], Endpoint("p").dialect, AT, AT, "p")[ask]
+    query = SignalQuery("p", "gen-ai", signal, (("namespace", "demo"), ("model", "m")), window=entry.window)
+    return measure([query], [visit], Endpoint("p").dialect, AT, AT, "p")[query]
 
 
 @pytest.mark.parametrize("series", SPELLED)
 def test_tokens_are_counted_by_their_type(series):
     before = f"{series % 'input'} 10\n{series % 'output'} 10\n"
     found = rate("generation_tokens_per_second", before, f"{series % 'input'} 1000\n{series % 'output'} 130\n")
-    assert (found.value, found.shown, found.partial) == (2.0, True, "")
+    assert (found.value, found.shown, found.incomplete_reason) == (2.0, True, "")
 
 
 @pytest.mark.parametrize("series", COUNTED)
 def test_requests_are_counted_whatever_a_pipeline_made_of_the_name(series):
     found = rate("requests_per_second", f"{series} 0\n", f"{series} 90\n")
-    assert (found.value, found.shown, found.partial) == (1.5, True, "")
+    assert (found.value, found.shown, found.incomplete_reason) == (1.5, True, "")

@@ -16,24 +16,24 @@ from sources.web import Web, send, zipped
 from support.prometheus_server import until
 
 from scaler.config.endpoint import DiscoveredPages, Endpoint, Page, PodPages
-from scaler.model.measurement import Failure, HistoryAsk, OwnPods, PodPlace, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import Failure, HistoryProbe, PodAddress, PromqlQuery, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.source import MAX_WINDOWS, READERS, SHARED, ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 LABELS = (("namespace", "demo"), ("model", "m"))
 HPA = (("namespace", "demo"), ("hpa", "keda-hpa-llama"))
-WAITING = SignalAsk("pages", "vllm", "waiting", LABELS)
-RUNNING = SignalAsk("pages", "vllm", "running", LABELS)
-CACHE = SignalAsk("pages", "vllm", "kv_cache_usage", LABELS)
-TOKENS = SignalAsk("pages", "vllm", "generation_tokens_per_second", LABELS, window=60.0)
-TTFT = SignalAsk("pages", "vllm", "time_to_first_token", LABELS, window=60.0, quantile=0.5)
-QUEUED = SignalAsk("pages", "llm-d", "queued", LABELS)
-READY = SignalAsk("pages", "kubernetes", "ready_replicas", HPA)
-CURRENT = SignalAsk("pages", "kubernetes", "current_replicas", HPA)
+WAITING = SignalQuery("pages", "vllm", "waiting", LABELS)
+RUNNING = SignalQuery("pages", "vllm", "running", LABELS)
+CACHE = SignalQuery("pages", "vllm", "kv_cache_usage", LABELS)
+TOKENS = SignalQuery("pages", "vllm", "generation_tokens_per_second", LABELS, window=60.0)
+TTFT = SignalQuery("pages", "vllm", "time_to_first_token", LABELS, window=60.0, quantile=0.5)
+QUEUED = SignalQuery("pages", "llm-d", "queued", LABELS)
+READY = SignalQuery("pages", "kubernetes", "ready_replicas", HPA)
+CURRENT = SignalQuery("pages", "kubernetes", "current_replicas", HPA)
 LARGE = replace(READY, labels=(("namespace", "demo"), ("hpa", "keda-hpa-large")))
 SPEC = {
-    SignalAsk("pages", "kubernetes", "spec_replicas", (("namespace", "demo"), ("workload", name))): replicas
+    SignalQuery("pages", "kubernetes", "spec_replicas", (("namespace", "demo"), ("workload", name))): replicas
     for name, replicas in {"router": 4.0, "large": 6.0, "llama": 3.0}.items()  # of the last only its HPA speaks
 }
 
@@ -105,17 +105,23 @@ def scraping(web):
         source.close()
 
 
-def one(source, ask, at=1000.0):
-    return source.fetch([ask], [at])[ask][0]
+def one(source, query, at=1000.0):
+    return source.fetch([query], [at])[query][0]
 
 
 def test_gauges_count_every_rank_once_and_no_router(web, scraping):
     web.paths = {"/a": vllm(waiting=1, running=5), "/b": vllm(waiting=2, running=7, cache="vllm:gpu_cache_usage_perc")}
     source = scraping(["/a", "/b"])
     found = source.fetch([WAITING, RUNNING, CACHE], [1000.0])
-    assert [found[ask][0].value for ask in (WAITING, RUNNING, CACHE)] == [6.0, 24.0, pytest.approx(0.15)]
+    assert [found[query][0].value for query in (WAITING, RUNNING, CACHE)] == [6.0, 24.0, pytest.approx(0.15)]
     reading = found[WAITING][0]
-    assert (reading.answered, reading.expected, reading.partial, reading.age, reading.at) == (2, 2, "", 0.0, 1000.0)
+    assert (reading.answered, reading.expected, reading.incomplete_reason, reading.age, reading.at) == (
+        2,
+        2,
+        "",
+        0.0,
+        1000.0,
+    )
     assert reading.source == "pages: vllm:num_requests_waiting on 2 of 2 pages"
 
 
@@ -123,8 +129,8 @@ def test_the_gateway_is_read_by_its_newest_name_and_the_target_through_its_hpa(w
     web.paths = {"/gateway": GATEWAY, "/cluster": KUBERNETES}
     pages = (Page(web.url("/gateway"), {"namespace": "demo"}), Page(web.url("/cluster")))
     found = scraping(pages=pages).fetch([QUEUED, READY, CURRENT, WAITING, LARGE, *SPEC], [1000.0])
-    assert [found[ask][0].value for ask in (QUEUED, READY, CURRENT, WAITING)] == [7.0, 2.0, 3.0, None]
-    assert {ask: found[ask][0].value for ask in (LARGE, *SPEC)} == {LARGE: 5.0, **SPEC}
+    assert [found[query][0].value for query in (QUEUED, READY, CURRENT, WAITING)] == [7.0, 2.0, 3.0, None]
+    assert {query: found[query][0].value for query in (LARGE, *SPEC)} == {LARGE: 5.0, **SPEC}
     assert (found[READY][0].answered, found[READY][0].expected) == (None, None)
     assert (found[WAITING][0].answered, found[WAITING][0].expected) == (0, 0)
 
@@ -151,31 +157,31 @@ def test_a_real_prometheus_that_scrapes_the_same_pages_says_the_same(web, scrapi
     ]
     server = start_prometheus(jobs=jobs)
     prometheus = PrometheusSource(Endpoint("pages", server.url))
-    asks = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, LARGE, *SPEC, replace(WAITING, pods="a|c")]
+    queries = [WAITING, RUNNING, CACHE, QUEUED, READY, CURRENT, LARGE, *SPEC, replace(WAITING, pods="a|c")]
     until(lambda: one(prometheus, CACHE, time.time()).answered == 2)
-    until(lambda: all(one(prometheus, ask, time.time()).value for ask in (QUEUED, READY, CURRENT)))
+    until(lambda: all(one(prometheus, query, time.time()).value for query in (QUEUED, READY, CURRENT)))
     pages = [
         Page(web.url(path), {"namespace": "demo", "pod": path[1:]} if path != "/cluster" else {}) for path in web.paths
     ]
-    ours = facts(scraping(pages=tuple(pages)), asks, 1000.0)
-    until(lambda: facts(prometheus, asks, time.time()) == ours)  # a busy machine may need a second look
+    ours = facts(scraping(pages=tuple(pages)), queries, 1000.0)
+    until(lambda: facts(prometheus, queries, time.time()) == ours)  # a busy machine may need a second look
     prometheus.close()
 
 
-def facts(source, asks, at):
-    """What is measured of every ask, or why it is not."""
-    found = {ask: measured[0] for ask, measured in source.fetch(asks, [at]).items()}
+def facts(source, queries, at):
+    """What is measured of every query, or why it is not."""
+    found = {query: measured[0] for query, measured in source.fetch(queries, [at]).items()}
     return {
-        ask: (one.value, one.answered, one.expected) if isinstance(one, Reading) else one.reason
-        for ask, one in found.items()
+        query: (one.value, one.answered, one.expected) if isinstance(one, Reading) else one.reason
+        for query, one in found.items()
     }
 
 
 def test_a_pod_that_says_nan_says_nothing(web, scraping):
     web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2, running=math.nan)}
     source = scraping(["/a", "/b"])
-    assert one(source, WAITING).partial == ""
-    assert one(source, RUNNING).partial == "1 of 2 pods say NaN"
+    assert one(source, WAITING).incomplete_reason == ""
+    assert one(source, RUNNING).incomplete_reason == "1 of 2 pods say NaN"
 
 
 def test_rates_and_quantiles_are_over_what_was_read_within_their_window(web, scraping):
@@ -209,17 +215,20 @@ def test_a_pod_that_was_read_once_makes_the_rate_partial(web, scraping):
     clock.now += 10
     web.paths |= {"/a": vllm(tokens=100), "/b": vllm(tokens=5000)}
     reading = one(source, TOKENS)
-    assert (reading.value, reading.partial) == (20.0, "1 of 2 pods were read only once, so their rate is not known")
+    assert (reading.value, reading.incomplete_reason) == (
+        20.0,
+        "1 of 2 pods were read only once, so their rate is not known",
+    )
 
 
 def test_a_rate_after_an_outage_longer_than_its_window_is_not_known_and_no_absence(web, scraping):
     clock = Clock()
     source = scraping(["/a"], clock)
-    ask = replace(TOKENS, window=30.0)
+    query = replace(TOKENS, window=30.0)
     for tokens, value in ((0, None), (100, 20.0), (5000, None), (5100, 20.0)):
         web.paths["/a"] = vllm(tokens=tokens)
-        reading = one(source, ask)
-        assert (reading.value, "their rate is not known" in reading.partial) == (value, value is None)
+        reading = one(source, query)
+        assert (reading.value, "their rate is not known" in reading.incomplete_reason) == (value, value is None)
         clock.now += 90 if tokens == 100 else 10
 
 
@@ -233,8 +242,11 @@ def test_a_listed_page_that_does_not_answer_is_missing_for_its_own_workload_alon
     web.paths["/b"] = lambda handler: send(handler, b"", 503)
     reading = one(source, WAITING)
     assert (reading.value, reading.answered, reading.expected) == (2.0, 1, 2)
-    assert reading.partial == f"1 of 2 pods did not answer: 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
-    assert one(source, other).partial == ""
+    assert (
+        reading.incomplete_reason
+        == f"1 of 2 pods did not answer: 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
+    )
+    assert one(source, other).incomplete_reason == ""
 
 
 def test_without_any_page_there_is_a_failure_and_no_zero(web, scraping):
@@ -245,7 +257,7 @@ def test_without_any_page_there_is_a_failure_and_no_zero(web, scraping):
     clock.now += 1
     del web.paths["/a"]
     failure = one(source, WAITING)
-    assert (failure.final, failure.reason) == (
+    assert (failure.config_error, failure.reason) == (
         False,
         f"1 of 1 pods did not answer: 127.0.0.1:{web.port}/a answers 404 Not Found",
     )
@@ -266,7 +278,7 @@ def test_a_page_that_cannot_be_read_is_missing_with_its_line(web, scraping):
     web.paths = {"/a": vllm(waiting=1), "/b": 'vllm:num_requests_waiting{model_name="m"} many\n'}
     reading = one(scraping(["/a", "/b"]), WAITING)
     assert reading.value == 2.0
-    assert "line 1 cannot be read" in reading.partial
+    assert "line 1 cannot be read" in reading.incomplete_reason
 
 
 @pytest.mark.parametrize(
@@ -319,53 +331,53 @@ def test_a_list_that_turns_bad_leaves_the_last_one_and_nothing_whole(web, scrapi
     file = tmp_path / "pages.yaml"
     file.write_text(f"[{web.url('/a')}]")
     source = scraping(clock=clock, pages_file=file)
-    assert one(source, WAITING).partial == ""
+    assert one(source, WAITING).incomplete_reason == ""
     file.write_text(written)
     for _ in range(2):
         clock.now += 1
         reading = one(source, WAITING)
         assert reading.value == 2.0
-        assert reading.partial.startswith("the list of pages cannot be read")
+        assert reading.incomplete_reason.startswith("the list of pages cannot be read")
     os.utime(file)
     file.write_text(f"[{web.url('/a')}]  # good again")
     clock.now += 1
-    assert one(source, WAITING).partial == ""
+    assert one(source, WAITING).incomplete_reason == ""
 
 
 def test_the_past_that_was_not_seen_is_a_failure_and_history_is_how_long_it_has_read(web, scraping):
     clock = Clock()
     web.paths["/a"] = vllm()
     source = scraping(["/a"], clock)
-    ask = HistoryAsk("pages", 30.0)
-    found = source.fetch([WAITING, ask], [990.0, 995.0, 1000.0])
-    assert [type(one) for one in found[WAITING]] == [type(one) for one in found[ask]] == [Failure, Failure, Reading]
-    assert found[ask][-1].value is None
+    query = HistoryProbe("pages", 30.0)
+    found = source.fetch([WAITING, query], [990.0, 995.0, 1000.0])
+    assert [type(one) for one in found[WAITING]] == [type(one) for one in found[query]] == [Failure, Failure, Reading]
+    assert found[query][-1].value is None
     for now, expected in ((1029.0, None), (1030.0, 1.0)):
         clock.now = now
-        assert one(source, ask).value == expected
+        assert one(source, query).value == expected
 
 
 def test_history_begins_with_the_first_page_that_answers(scraping, web):
     clock = Clock()
     source = scraping(["/a"], clock)
-    assert one(source, HistoryAsk("pages", 0.0)).value is None
+    assert one(source, HistoryProbe("pages", 0.0)).value is None
     web.paths["/a"] = vllm()
     clock.now += 1
-    assert one(source, HistoryAsk("pages", 0.0)).value == 1.0
+    assert one(source, HistoryProbe("pages", 0.0)).value == 1.0
 
 
 def test_questions_that_pages_cannot_answer_are_refused_for_good(web, scraping):
     web.paths["/a"] = vllm()
-    asks = {
-        QueryAsk("pages", "up"): "endpoint `pages` reads metrics pages, which know no PromQL; use a signal",
+    queries = {
+        PromqlQuery("pages", "up"): "endpoint `pages` reads metrics pages, which know no PromQL; use a signal",
         replace(WAITING, window=60.0, reduce="max"): "know a gauge as it is now; use `over` instead of `window`",
         replace(WAITING, pods="(a+)+b"): "repeats a group",
         replace(WAITING, signal="wating"): "did you mean waiting?",
     }
-    found = scraping(["/a"]).fetch(list(asks), [1000.0])
-    for ask, reason in asks.items():
-        assert found[ask][0].final
-        assert reason in found[ask][0].reason
+    found = scraping(["/a"]).fetch(list(queries), [1000.0])
+    for query, reason in queries.items():
+        assert found[query][0].config_error
+        assert reason in found[query][0].reason
 
 
 def test_ticks_that_come_together_share_one_reading(web, scraping):
@@ -383,8 +395,8 @@ def test_ticks_that_come_together_share_one_reading(web, scraping):
 
 def test_windows_are_bounded(web, scraping):
     web.paths["/a"] = vllm()
-    asks = [replace(TOKENS, window=60.0 + at) for at in range(MAX_WINDOWS + 1)]
-    found = scraping(["/a"]).fetch(asks, [1000.0])
+    queries = [replace(TOKENS, window=60.0 + at) for at in range(MAX_WINDOWS + 1)]
+    found = scraping(["/a"]).fetch(queries, [1000.0])
     (refused,) = (one[0].reason for one in found.values() if isinstance(one[0], Failure))
     assert (
         refused
@@ -402,9 +414,9 @@ def test_a_namespace_with_many_windows_takes_none_from_others(web, scraping):
     for clock.now in (1001.0, 1002.0):
         found = source.fetch([late, *flood], [clock.now], dict.fromkeys(flood, "noisy") | {late: "quiet"})
     assert isinstance(found[late][0], Reading)
-    refused = [ask for ask in flood if isinstance(found[ask][0], Failure)]
+    refused = [query for query in flood if isinstance(found[query][0], Failure)]
     assert refused == flood[MAX_WINDOWS - 1 :], "who came late takes the newest of who has most"
-    assert {found[ask][0].reason for ask in refused} == {
+    assert {found[query][0].reason for query in refused} == {
         f"endpoint `pages` keeps no more than {MAX_WINDOWS} windows of different length, one of each namespace in turn "
         f"(noisy {MAX_WINDOWS - 1}, quiet 1)"
     }
@@ -432,7 +444,7 @@ def test_an_impossible_value_is_a_failure(web, scraping):
 def test_samples_with_old_times_are_doubted(web, scraping):
     web.paths["/a"] = 'vllm:num_requests_waiting{model_name="m"} 5 880000\n'
     reading = one(scraping(["/a"]), WAITING)
-    assert (reading.value, reading.age, reading.partial) == (5.0, 120.0, "its oldest sample is 2m old")
+    assert (reading.value, reading.age, reading.incomplete_reason) == (5.0, 120.0, "its oldest sample is 2m old")
 
 
 # ---- the target's own pods ---------------------------------------------------------------------------------------------
@@ -452,11 +464,11 @@ def pods(web, scraping):
 def own(*names, ready=None, silent=(), **annotations):
     """The pods of a target: those of `silent` do not say where they are."""
     places = [
-        PodPlace("demo", name, "127.0.0.1", tuple(sorted({"path": f"/{name}", **annotations}.items())))
+        PodAddress("demo", name, "127.0.0.1", tuple(sorted({"path": f"/{name}", **annotations}.items())))
         for name in names
         if name not in silent
     ]
-    return OwnPods(frozenset(names), frozenset(names if ready is None else ready), places=frozenset(places))
+    return TargetPods(frozenset(names), frozenset(names if ready is None else ready), addresses=frozenset(places))
 
 
 def counts(measured):
@@ -466,9 +478,12 @@ def counts(measured):
 def test_a_target_is_measured_on_its_own_pods_and_on_no_others(web, pods):
     web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2), "/c": vllm(waiting=50)}
     source = pods()
-    asks = {replace(WAITING, own=own("a", "b")): (6.0, 2, 2), replace(WAITING, own=own("c")): (100.0, 1, 1)}
-    found = source.fetch(list(asks), [1000.0])
-    assert {ask: counts(one[0]) for ask, one in found.items()} == asks
+    queries = {
+        replace(WAITING, target_pods=own("a", "b")): (6.0, 2, 2),
+        replace(WAITING, target_pods=own("c")): (100.0, 1, 1),
+    }
+    found = source.fetch(list(queries), [1000.0])
+    assert {query: counts(one[0]) for query, one in found.items()} == queries
     assert sorted(path for path, _ in web.asked) == ["/a", "/b", "/c"]
 
 
@@ -476,39 +491,46 @@ def test_pods_that_are_too_many_to_read_are_shared_among_namespaces(web, pods, m
     monkeypatch.setattr("scaler.sources.pages.source.MAX_PODS", 3)
     web.paths = {f"/{name}": vllm(waiting=1) for name in "abcdz"}
     there = own("z")
-    moved = replace(there, places=frozenset(replace(place, namespace="quiet") for place in there.places))
-    noisy = replace(WAITING, own=own(*"abcd"))
-    quiet = replace(WAITING, own=moved, labels=(("namespace", "quiet"), ("model", "m")))
+    moved = replace(there, addresses=frozenset(replace(place, namespace="quiet") for place in there.addresses))
+    noisy = replace(WAITING, target_pods=own(*"abcd"))
+    quiet = replace(WAITING, target_pods=moved, labels=(("namespace", "quiet"), ("model", "m")))
     found = pods().fetch([noisy, quiet], [1000.0])
     assert counts(found[quiet][0]) == (2.0, 1, 1)
     assert counts(found[noisy][0]) == (4.0, 2, 4)
     limit = "endpoint `pages` reads no more than 3 pages of pods, one of each namespace in turn (demo 2, quiet 1)"
-    assert limit in found[noisy][0].partial
+    assert limit in found[noisy][0].incomplete_reason
 
 
 def test_every_ready_pod_must_answer_and_no_other(web, pods):
     web.paths = {"/a": vllm(waiting=1), "/b": lambda handler: send(handler, b"", 503)}
     source = pods()
-    assert counts(one(source, replace(WAITING, own=own("a", "b")))) == (2.0, 1, 2)
-    reading = one(source, replace(WAITING, own=own("a", "b")))
-    assert reading.partial == f"1 of 2 pods did not answer: b at 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
-    assert counts(one(source, replace(WAITING, own=own("a", "b", ready=["a"])))) == (2.0, 1, 1), "it was never ready"
-    assert counts(one(source, replace(WAITING, own=own("a", "c", silent=["c"])))) == (2.0, 1, 2), "it has no address"
+    assert counts(one(source, replace(WAITING, target_pods=own("a", "b")))) == (2.0, 1, 2)
+    reading = one(source, replace(WAITING, target_pods=own("a", "b")))
+    assert (
+        reading.incomplete_reason
+        == f"1 of 2 pods did not answer: b at 127.0.0.1:{web.port}/b answers 503 Service Unavailable"
+    )
+    assert counts(one(source, replace(WAITING, target_pods=own("a", "b", ready=["a"])))) == (2.0, 1, 1), (
+        "it was never ready"
+    )
+    assert counts(one(source, replace(WAITING, target_pods=own("a", "c", silent=["c"])))) == (2.0, 1, 2), (
+        "it has no address"
+    )
 
 
 def test_a_pod_that_held_load_and_is_silent_is_missing_until_kubernetes_says_that_it_is_gone(web, pods):
     clock = Clock()
     source = pods(clock)
     web.paths = {"/a": vllm(waiting=1), "/b": vllm(waiting=2)}
-    assert counts(one(source, replace(WAITING, own=own("a", "b")))) == (6.0, 2, 2)
+    assert counts(one(source, replace(WAITING, target_pods=own("a", "b")))) == (6.0, 2, 2)
     del web.paths["/b"]
     clock.now += 5
-    assert counts(one(source, replace(WAITING, own=own("a", "b", ready=["a"])))) == (2.0, 1, 2)
-    assert counts(one(source, replace(WAITING, own=own("a")))) == (2.0, 1, 1)
+    assert counts(one(source, replace(WAITING, target_pods=own("a", "b", ready=["a"])))) == (2.0, 1, 2)
+    assert counts(one(source, replace(WAITING, target_pods=own("a")))) == (2.0, 1, 1)
 
 
 def test_without_any_pod_there_is_no_value_and_nobody_is_missing(pods):
-    assert counts(one(pods(), replace(WAITING, own=own()))) == (None, 0, 0)
+    assert counts(one(pods(), replace(WAITING, target_pods=own()))) == (None, 0, 0)
 
 
 def test_pods_that_nobody_knows_are_a_failure_and_no_zero(web, pods):
@@ -519,17 +541,22 @@ def test_an_annotation_that_is_refused_makes_the_pod_a_missing_one(web, pods):
     web.paths = {"/a": vllm(waiting=1)}
     both = own("a")
     evil = own("b", path="//evil.com/")
-    ask = replace(WAITING, own=OwnPods(both.names | evil.names, both.ready | evil.ready, "", both.places | evil.places))
-    reading = one(pods(), ask)
+    query = replace(
+        WAITING,
+        target_pods=TargetPods(both.names | evil.names, both.ready | evil.ready, "", both.addresses | evil.addresses),
+    )
+    reading = one(pods(), query)
     assert counts(reading) == (2.0, 1, 2)
     told = "1 of 2 pods did not answer: b says '//evil.com/' in prometheus.io/path, where a path, such as /metrics?model=m, may stand"
-    assert reading.partial == told
+    assert reading.incomplete_reason == told
     assert [path for path, _ in web.asked] == ["/a"]
 
 
 def test_a_pod_on_loopback_is_not_read_unless_the_settings_name_it(web, pods):
     web.paths["/a"] = vllm(waiting=1)
-    assert "is at 127.0.0.1, a loopback address" in counts(one(pods(networks=()), replace(WAITING, own=own("a"))))
+    assert "is at 127.0.0.1, a loopback address" in counts(
+        one(pods(networks=()), replace(WAITING, target_pods=own("a")))
+    )
     assert web.asked == []
 
 
@@ -540,7 +567,7 @@ def test_pods_get_no_credentials_and_the_gateway_does(web, pods, tmp_path):
     gateway = DiscoveredPages("service", f"http://epp.demo:{web.port}/gateway", {"namespace": "demo"})
     secret = {"bearer_token_file": token, "headers": {"X-Scope-OrgID": "team"}}
     source = pods(named=(gateway,), addresses=lambda *_: (frozenset({"127.0.0.1"}), ""), **secret)
-    waiting = replace(WAITING, own=own("a"))
+    waiting = replace(WAITING, target_pods=own("a"))
     found = source.fetch([waiting, QUEUED], [1000.0])
     assert (found[waiting][0].value, found[QUEUED][0].value) == (2.0, 7.0)
     sent = {path: headers.get("Authorization", headers.get("X-Scope-OrgID")) for path, headers in web.asked}
@@ -561,17 +588,17 @@ def test_where_no_gateway_is_named_there_is_none_and_history_begins_at_once(pods
     source = pods(clock)
     assert one(source, QUEUED).value is None
     clock.now += 60
-    assert one(source, HistoryAsk("pages", 60.0)).value == 1.0
+    assert one(source, HistoryProbe("pages", 60.0)).value == 1.0
 
 
 def test_only_who_asks_has_its_pods_read(web, pods):
     clock = Clock()
     web.paths = {"/a": vllm(), "/b": vllm(), "/gateway": GATEWAY}
     source = pods(clock, pages=(Page(web.url("/gateway"), {"namespace": "demo"}),))
-    source.fetch([replace(WAITING, own=own("a")), replace(WAITING, own=own("b"))], [1000.0])
+    source.fetch([replace(WAITING, target_pods=own("a")), replace(WAITING, target_pods=own("b"))], [1000.0])
     for _ in range(4):  # seconds of one that has no pod
         clock.now += 1
-        source.fetch([QUEUED, replace(WAITING, own=own())], [clock.now])
+        source.fetch([QUEUED, replace(WAITING, target_pods=own())], [clock.now])
     asked = [path for path, _ in web.asked]
     assert (asked.count("/a"), asked.count("/b"), asked.count("/gateway")) == (1, 1, 5)
 
@@ -581,10 +608,10 @@ def test_pods_that_hang_delay_the_others_once(web, pods):
     hanging = [f"h{number}" for number in range(READERS)]
     web.paths = {"/z": vllm(waiting=1)} | {f"/{name}": lambda handler: web.over.wait(20) for name in hanging}
     source = pods(clock, timeout=0.3)
-    ask = replace(WAITING, own=own(*hanging, "z"))
-    one(source, ask)
+    query = replace(WAITING, target_pods=own(*hanging, "z"))
+    one(source, query)
     clock.now += 5
-    assert counts(one(source, ask)) == (2.0, 1, READERS + 1)
+    assert counts(one(source, query)) == (2.0, 1, READERS + 1)
     web.over.set()
 
 
@@ -600,7 +627,7 @@ def test_so_many_pages_are_read_at_once_and_no_more(web, pods):
 
     names = [f"p{number}" for number in range(3 * READERS)]
     web.paths = {f"/{name}": counted for name in names}
-    reading = one(pods(timeout=4.0), replace(WAITING, own=own(*names)))
+    reading = one(pods(timeout=4.0), replace(WAITING, target_pods=own(*names)))
     assert counts(reading) == (6.0 * READERS, 3 * READERS, 3 * READERS)
     assert max(most) == READERS
 
@@ -632,13 +659,13 @@ def test_hostile_pages_cost_their_own_pods_alone(web, pods):
     }
     names = [path.strip("/") for path in web.paths if path != "/secret"]
     source = pods(timeout=0.5, max_series=10_000, max_bytes=1_000_000)
-    assert counts(one(source, replace(WAITING, own=own(*names)))) == (2.0, 1, len(names))
+    assert counts(one(source, replace(WAITING, target_pods=own(*names)))) == (2.0, 1, len(names))
     assert "/secret" not in {path for path, _ in web.asked}
     patient = pods(timeout=30, max_series=10_000, max_bytes=1_000_000)  # the machine may be busy
     reasons = {}
     for name in names[1:]:
         asked = source if name == "dripping" else patient
-        reasons[name] = one(asked, replace(WAITING, own=own(name))).reason.partition(f"{web.port}/{name}")[2]
+        reasons[name] = one(asked, replace(WAITING, target_pods=own(name))).reason.partition(f"{web.port}/{name}")[2]
     assert reasons == {
         "endless": " is longer than 1000000 bytes",
         "dripping": " gives no answer within 500ms",

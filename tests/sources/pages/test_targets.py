@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scaler.config.endpoint import DiscoveredPages, Endpoint, PodPages
 from scaler.config.signals import DefaultEndpoint
-from scaler.model.measurement import PodPlace
+from scaler.model.measurement import PodAddress
 from scaler.sources.pages.targets import MAX_PORTS, named_pages, pod_pages, refused_address
 
 VLLM = DefaultEndpoint(8000, "/metrics")
@@ -19,7 +19,7 @@ LOOPBACK = (ip_network("127.64.0.0/16"),)
 def page(ip="10.0.0.7", usual=VLLM, pods=ENDPOINT.pods, networks=(), **annotations):
     """The URL of a pod's page, or why there is none."""
     ports = (("rank-0", 7000), ("rank-1", 7001))
-    place = PodPlace("demo", "llama-0", ip, tuple(sorted(annotations.items())), ports)
+    place = PodAddress("demo", "llama-0", ip, tuple(sorted(annotations.items())), ports)
     found, problem = pod_pages(place, usual, Endpoint("pods", pods=pods, networks=networks))
     return problem or " ".join(one.url for one in found)
 

@@ -2,12 +2,12 @@ import math
 
 import pytest
 
-from scaler.model.measurement import OwnPods, SignalAsk
+from scaler.model.measurement import SignalQuery, TargetPods
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
 from scaler.sources.prometheus.batch_query import BatchQuery
 
 LABELS = (("namespace", "demo"),)
-OWN = OwnPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
+OWN = TargetPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
 
 
 def rows(**values):
@@ -19,12 +19,12 @@ def rows(**values):
 @pytest.mark.parametrize("own", [OWN, None])
 @pytest.mark.parametrize(("plain", "partial"), [(True, "a series says NaN"), (False, "")])
 def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
-    ask = SignalAsk("default", "vllm", "waiting", LABELS, own=own)
-    grouped = BatchQuery("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod" if own else "", plain=plain)
+    query = SignalQuery("default", "vllm", "waiting", LABELS, target_pods=own)
+    grouped = BatchQuery("", ("namespace",), {query: ("demo",)}, counted=True, pod="pod" if own else "", plain=plain)
     given = rows(a=math.nan, b=3.0) if own else [Row({"namespace": "demo", "stat": "value"}, {0: math.nan})]
-    [reading] = read_grouped(grouped, Answer(given, [1000.0], "default"), stale_after=60.0)[ask]
+    [reading] = read_grouped(grouped, Answer(given, [1000.0], "default"), stale_after=60.0)[query]
     assert reading.value == (3.0 if own else None)
-    assert reading.partial == partial
+    assert reading.incomplete_reason == partial
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
     ids=["every pod is a replica", "one of a replica's three", "that reported before", "too few of two replicas"],
 )
 def test_of_a_replica_of_several_pods_one_has_to_answer_and_those_that_did_before(least, failing, partial):
-    own = OwnPods(frozenset("abc"), frozenset("abc"), least=least)
-    ask = SignalAsk("default", "vllm", "waiting", LABELS, own=own)
-    grouped = BatchQuery("", ("namespace",), {ask: ("demo",)}, counted=True, pod="pod")
+    own = TargetPods(frozenset("abc"), frozenset("abc"), min_answering=least)
+    query = SignalQuery("default", "vllm", "waiting", LABELS, target_pods=own)
+    grouped = BatchQuery("", ("namespace",), {query: ("demo",)}, counted=True, pod="pod")
     stats = [("a", "value", 3.0), ("a", "answered", 1.0), *((name, "missing", 1.0) for name in failing)]
     given = [Row({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
-    (reading,) = read_grouped(grouped, Answer(given, [100.0], "default"), stale_after=90.0)[ask]
-    assert (reading.value, reading.partial) == (3.0, partial)
+    (reading,) = read_grouped(grouped, Answer(given, [100.0], "default"), stale_after=90.0)[query]
+    assert (reading.value, reading.incomplete_reason) == (3.0, partial)
     assert reading.by_pod == (("a", 3.0),)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.measurement import Failure, QueryAsk, Reading, SignalAsk
+from scaler.model.measurement import Failure, PromqlQuery, Reading, SignalQuery
 from scaler.sources.prometheus.source import PrometheusSource
 
-ASK = QueryAsk("prom", "sum(up)")
+QUERY = PromqlQuery("prom", "sum(up)")
 GOOD = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1000, "7"]}]}}
 
 
@@ -62,10 +62,10 @@ def wire():
     wire.close()
 
 
-def fetch(url, ask=ASK, times=(1000.0,), **more):
+def fetch(url, query=QUERY, times=(1000.0,), **more):
     source = PrometheusSource(Endpoint("prom", url, **more))
     try:
-        return source.fetch([ask], times)[ask][0]
+        return source.fetch([query], times)[query][0]
     finally:
         source.close()
 
@@ -120,7 +120,7 @@ def test_what_is_not_an_answer_is_a_failure_that_says_why(wire, status, body, re
     failure = fetch(wire.url)
     assert isinstance(failure, Failure)
     assert failure.reason.startswith(f"endpoint `prom` ({wire.url}) {reason}")
-    assert (failure.final, failure.at, failure.source) == (final, 1000.0, "prom: sum(up)")
+    assert (failure.config_error, failure.at, failure.source) == (final, 1000.0, "prom: sum(up)")
     assert len(failure.reason) < 500
     assert "abc" not in failure.reason
     assert len(wire.asked) == 1  # neither tried again nor followed
@@ -154,9 +154,9 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(wire):
 def test_points_at_times_that_nobody_asked_about(wire):
     wire.says(result("matrix", [{"metric": {}, "values": [[1001.2, "5"], [5000, "6"]]}]))
     source = PrometheusSource(Endpoint("prom", wire.url))
-    assert [one.value for one in source.fetch([ASK], [1000.0, 1001.0])[ASK]] == [None, 5]
+    assert [one.value for one in source.fetch([QUERY], [1000.0, 1001.0])[QUERY]] == [None, 5]
     wire.says(result("matrix", [{"metric": {}, "values": [[1e400, "5"]]}]))
-    assert isinstance(source.fetch([ASK], [1000.0, 1001.0])[ASK][1], Failure)
+    assert isinstance(source.fetch([QUERY], [1000.0, 1001.0])[QUERY][1], Failure)
     source.close()
 
 
@@ -178,7 +178,7 @@ def test_an_answer_of_too_many_series_is_a_failure(wire):
 )
 def test_a_partial_answer_says_so(wire, more, partial):
     wire.says({**GOOD, **more})
-    assert fetch(wire.url) == Reading(7.0, 1000.0, partial=partial, source="prom: sum(up)")
+    assert fetch(wire.url) == Reading(7.0, 1000.0, incomplete_reason=partial, source="prom: sum(up)")
 
 
 def test_counts_that_no_server_should_give(wire):
@@ -186,18 +186,18 @@ def test_counts_that_no_server_should_give(wire):
     rows = [{"metric": {"namespace": ["odd"], "stat": "value"}, "value": [1, "1"]}]
     rows += [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
     wire.says(result("vector", rows))
-    reading = fetch(wire.url, SignalAsk("prom", "tgi", "waiting", (("namespace", "n"),)))
+    reading = fetch(wire.url, SignalQuery("prom", "tgi", "waiting", (("namespace", "n"),)))
     assert (reading.value, reading.answered, reading.age) == (None, 0, None)
-    assert reading.partial
+    assert reading.incomplete_reason
 
 
 def test_doubts_about_a_signal_are_told_together(wire):
     stats = {"value": "7", "answered": "2", "missing": "1", "oldest": "799.5"}
     rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
     wire.says({**result("vector", rows), "warnings": ["store-2 is down"]})
-    reading = fetch(wire.url, SignalAsk("prom", "tgi", "waiting", (("namespace", "n"),)))
+    reading = fetch(wire.url, SignalQuery("prom", "tgi", "waiting", (("namespace", "n"),)))
     assert (reading.value, reading.answered, reading.expected, reading.age) == (7, 2, 3, 200.5)
-    assert reading.partial == "store-2 is down; 1 of 3 pods cannot be scraped; its oldest sample is 3m20s old"
+    assert reading.incomplete_reason == "store-2 is down; 1 of 3 pods cannot be scraped; its oldest sample is 3m20s old"
 
 
 def test_credentials_are_read_from_their_files_at_each_use(wire, tmp_path):
@@ -205,15 +205,15 @@ def test_credentials_are_read_from_their_files_at_each_use(wire, tmp_path):
     source = PrometheusSource(Endpoint("prom", wire.url, bearer_token_file=token, headers={"X-Scope-OrgID": "tenant"}))
     for secret in ("first\n", "second"):
         token.write_text(secret)
-        assert isinstance(source.fetch([ASK], [1.0])[ASK][0], Reading)
+        assert isinstance(source.fetch([QUERY], [1.0])[QUERY][0], Reading)
     assert [headers["Authorization"] for _, _, headers in wire.asked] == ["Bearer first", "Bearer second"]
     assert wire.asked[0][2]["X-Scope-OrgID"] == "tenant"
     token.unlink()
-    assert source.fetch([ASK], [1.0])[ASK][0].reason == (
+    assert source.fetch([QUERY], [1.0])[QUERY][0].reason == (
         f"endpoint `prom` ({wire.url}) the secret in {token} cannot be read: No such file or directory"
     )
     token.write_text("two\nlines")
-    assert "holds characters that no header can" in source.fetch([ASK], [1.0])[ASK][0].reason
+    assert "holds characters that no header can" in source.fetch([QUERY], [1.0])[QUERY][0].reason
     assert len(wire.asked) == 2
     source.close()
 
@@ -233,7 +233,7 @@ def test_the_environment_changes_nothing(wire, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     wire.says(GOOD, Set_Cookie="session=1")
     source = PrometheusSource(Endpoint("prom", wire.url))
-    assert all(isinstance(source.fetch([ASK], [1.0])[ASK][0], Reading) for _ in range(2))
+    assert all(isinstance(source.fetch([QUERY], [1.0])[QUERY][0], Reading) for _ in range(2))
     assert all(not {"Authorization", "Cookie"} & set(headers) for _, _, headers in wire.asked)
     source.close()
 
@@ -282,7 +282,7 @@ def test_a_connection_that_breaks(sent, reason):
         failure = fetch(f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread.join()
     assert re.search(reason, failure.reason)
-    assert not failure.final
+    assert not failure.config_error
 
 
 def test_an_answer_that_never_ends_is_cut_off():
@@ -304,7 +304,7 @@ def test_an_answer_that_never_ends_is_cut_off():
         thread = threading.Thread(target=drip)
         thread.start()
         source = PrometheusSource(Endpoint("prom", f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.3))
-        failure = source.fetch([ASK], [1.0])[ASK][0]
+        failure = source.fetch([QUERY], [1.0])[QUERY][0]
         assert failure.reason.endswith("gives no answer within 300ms")
         assert ended.wait(10)  # the connection was closed, so its thread is free again
         thread.join()

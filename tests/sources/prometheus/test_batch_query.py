@@ -13,7 +13,7 @@ from scaler.config import signals
 from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Naming, check
 from scaler.model.errors import ConfigError
-from scaler.model.measurement import OwnPods, SignalAsk
+from scaler.model.measurement import SignalQuery, TargetPods
 from scaler.sources.prometheus.batch_query import LONGEST, NARROW, group, numbers_up_to
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -40,7 +40,7 @@ class Case:
     window: float | None = None  # of a gauge, for which it is reduced
     reduce: str | None = None
     about: float = 1e-6  # relative error allowed
-    labels: dict[str, str] = field(default_factory=dict)  # of the ask, besides the namespace
+    labels: dict[str, str] = field(default_factory=dict)  # of the query, besides the namespace
 
 
 def case(name, engine, signal, given, value, answered, **more):
@@ -518,10 +518,10 @@ def lines(case):
     return written
 
 
-def ask_of(case):
+def query_of(case):
     signal = signals.find(case.engine, case.signal)
     known = {"namespace": case.name, "model": "m", "hpa": "h", "workload": "llm", **case.labels}
-    return SignalAsk(
+    return SignalQuery(
         endpoint="prometheus",
         engine=case.engine,
         signal=case.signal,
@@ -552,10 +552,10 @@ def source(server):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_reading(case, source):
-    reading = source.fetch([ask_of(case)], [AT])[ask_of(case)][0]
+    reading = source.fetch([query_of(case)], [AT])[query_of(case)][0]
     assert reading.value == (None if case.value is None else pytest.approx(case.value, rel=case.about))
     assert (reading.answered, reading.expected) == (case.answered, case.answered)
-    assert (reading.age, reading.partial) == (case.age, case.partial)
+    assert (reading.age, reading.incomplete_reason) == (case.age, case.partial)
 
 
 def test_every_signal_of_an_object_is_executed():
@@ -566,25 +566,27 @@ def test_every_signal_of_an_object_is_executed():
 
 
 def test_one_query_for_many_workloads_gives_what_each_alone_gives(source):
-    asks = [ask_of(case) for case in CASES]
-    together = source.fetch(asks, [AT])
-    for ask in asks:
-        alone = source.fetch([ask], [AT])[ask]
-        assert [replace(one, source="") for one in together[ask]] == [replace(one, source="") for one in alone]
-    shapes = {(ask.engine, ask.signal, ask.pods, ask.quantile, ask.at_most, ask.reduce) for ask in asks}
-    assert len({one.source for ask in asks for one in together[ask]}) == len(shapes) < len(asks)
+    queries = [query_of(case) for case in CASES]
+    together = source.fetch(queries, [AT])
+    for query in queries:
+        alone = source.fetch([query], [AT])[query]
+        assert [replace(one, source="") for one in together[query]] == [replace(one, source="") for one in alone]
+    shapes = {
+        (query.engine, query.signal, query.pods, query.quantile, query.at_most, query.reduce) for query in queries
+    }
+    assert len({one.source for query in queries for one in together[query]}) == len(shapes) < len(queries)
 
 
 def test_history_gives_at_each_time_what_an_instant_gives(source):
-    asks = [ask_of(case) for case in CASES]
+    queries = [query_of(case) for case in CASES]
     times = [AT - 300 + 20 * step for step in range(16)]
-    history = source.fetch(asks, times)
+    history = source.fetch(queries, times)
     for at, time in enumerate(times):
-        instant = source.fetch(asks, [time])
-        for ask in asks:
-            then = history[ask][at]
-            assert then.value == (None if instant[ask][0].value is None else pytest.approx(instant[ask][0].value))
-            assert replace(then, value=0, source="") == replace(instant[ask][0], value=0, source="")
+        instant = source.fetch(queries, [time])
+        for query in queries:
+            then = history[query][at]
+            assert then.value == (None if instant[query][0].value is None else pytest.approx(instant[query][0].value))
+            assert replace(then, value=0, source="") == replace(instant[query][0], value=0, source="")
 
 
 def test_labels_that_a_cluster_calls_otherwise(server):
@@ -595,13 +597,13 @@ def test_labels_that_a_cluster_calls_otherwise(server):
         labels={"namespace": "exported_namespace", "pod": "kubernetes_pod_name"},
         matchers={"cluster": ""},
     )
-    ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "relabelled"), ("model", "m")))
-    replicas = SignalAsk(
+    query = SignalQuery("prometheus", "vllm", "waiting", (("namespace", "relabelled"), ("model", "m")))
+    replicas = SignalQuery(
         "prometheus", "kubernetes", "spec_replicas", (("namespace", "relabelled"), ("workload", "llm"))
     )
     least = replace(replicas, window=600.0, reduce="min")
-    found = PrometheusSource(endpoint).fetch([ask, replicas, least], [AT])
-    assert (found[ask][0].value, found[ask][0].answered) == (3, 1)
+    found = PrometheusSource(endpoint).fetch([query, replicas, least], [AT])
+    assert (found[query][0].value, found[query][0].answered) == (3, 1)
     assert (found[replicas][0].value, found[least][0].value) == (4, 2)
 
 
@@ -609,36 +611,38 @@ def test_names_without_colons_are_those_of_a_pipeline_that_has_none(start_promet
     scrape = {"job": "llm", "instance": "a", "pod": "a", "namespace": "n", "model_name": "m"}
     written = [*series("vllm_num_requests_waiting", scrape, "3x40", START), *series("up", scrape, "1x40", START)]
     endpoint = Endpoint("p", start_prometheus(written).url, timeout=20, metric_name_colons=False)
-    ask = SignalAsk("p", "vllm", "waiting", (("namespace", "n"), ("model", "m")))
-    assert PrometheusSource(endpoint).fetch([ask], [AT])[ask][0].value == 3
+    query = SignalQuery("p", "vllm", "waiting", (("namespace", "n"), ("model", "m")))
+    assert PrometheusSource(endpoint).fetch([query], [AT])[query][0].value == 3
 
 
 def test_a_namespace_that_a_gateway_writes_itself_is_not_the_one_of_its_scrape():
-    ask = SignalAsk("p", "keda-http-add-on", "in_flight", (("namespace", "team"), ("route", "llm")))
-    (grouped,) = group([ask], Naming(labels={"namespace": "exported_namespace", "route": "exported_route"}))
+    query = SignalQuery("p", "keda-http-add-on", "in_flight", (("namespace", "team"), ("route", "llm")))
+    (grouped,) = group([query], Naming(labels={"namespace": "exported_namespace", "route": "exported_route"}))
     assert grouped.by == ("route_namespace", "exported_route")
     assert 'interceptor_request_concurrency{route_namespace="team",exported_route="llm"}' in grouped.text
 
 
 def test_an_ask_without_a_model_takes_all_models(source):
-    ask = SignalAsk("prometheus", "vllm", "waiting", (("namespace", "other-models"),))
-    assert source.fetch([ask], [AT])[ask][0].value == 12
+    query = SignalQuery("prometheus", "vllm", "waiting", (("namespace", "other-models"),))
+    assert source.fetch([query], [AT])[query][0].value == 12
 
 
 def test_a_long_list_of_workloads_is_left_out_of_the_query():
-    asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "ns"), ("model", f"model-{at}"))) for at in range(300)]
-    (instant,) = group(asks, Naming())
+    queries = [
+        SignalQuery("p", "vllm", "waiting", (("namespace", "ns"), ("model", f"model-{at}"))) for at in range(300)
+    ]
+    (instant,) = group(queries, Naming())
     assert 'namespace="ns"' in instant.text
     assert "model-7" not in instant.text
     assert len(instant.text) < 2 * NARROW
-    (history,) = group(asks, Naming(), exact=True)
+    (history,) = group(queries, Naming(), exact=True)
     assert "model-7" in history.text
-    assert [len(part.asks) for part in group(asks, Naming(), 200)] == [200, 100]
+    assert [len(part.queries) for part in group(queries, Naming(), 200)] == [200, 100]
 
 
 def test_no_question_is_longer_than_servers_take():
-    asks = [SignalAsk("p", "gen-ai", "requests_per_second", (("namespace", "ns"), ("model", "m")), window=120.0)]
-    (grouped,) = group(asks, Naming(knows_natives=True, knows_dots=True))
+    queries = [SignalQuery("p", "gen-ai", "requests_per_second", (("namespace", "ns"), ("model", "m")), window=120.0)]
+    (grouped,) = group(queries, Naming(knows_natives=True, knows_dots=True))
     assert len(grouped.text) > LONGEST
     assert len(grouped.parts) > 1
     assert max(map(len, grouped.parts)) <= LONGEST
@@ -648,12 +652,12 @@ def test_no_question_is_longer_than_servers_take():
 
 def test_in_parts_it_reads_the_same(source, monkeypatch):
     labels = (("namespace", "vllm-waiting"), ("model", "m"))
-    asks = [SignalAsk("prometheus", "vllm", name, labels) for name in ("waiting", "running")]
-    whole = source.fetch(asks, [AT])
-    assert whole[asks[0]][0].value == 7
+    queries = [SignalQuery("prometheus", "vllm", name, labels) for name in ("waiting", "running")]
+    whole = source.fetch(queries, [AT])
+    assert whole[queries[0]][0].value == 7
     monkeypatch.setattr("scaler.sources.prometheus.batch_query.LONGEST", 1)
-    assert len(group(asks[:1], Naming())[0].parts) > 3
-    assert source.fetch(asks, [AT]) == whole
+    assert len(group(queries[:1], Naming())[0].parts) > 3
+    assert source.fetch(queries, [AT]) == whole
 
 
 NASTY = st.text(st.sampled_from("\"'`\\{}[]()$#\n\t\r,=~|.*+?^-x é"), min_size=1, max_size=12)
@@ -662,8 +666,8 @@ NASTY = st.text(st.sampled_from("\"'`\\{}[]()$#\n\t\r,=~|.*+?^-x é"), min_size=
 @given(st.lists(NASTY, min_size=1, max_size=3, unique=True))
 def test_a_model_is_compared_with_itself_whatever_it_is_called(models):
     """What a trigger names goes into the query of a signal; promql_parser is the judge of what that makes."""
-    asks = [SignalAsk("p", "vllm", "waiting", (("namespace", "team"), ("model", model))) for model in models]
-    (grouped,) = group(asks, Naming(), exact=True)
+    queries = [SignalQuery("p", "vllm", "waiting", (("namespace", "team"), ("model", model))) for model in models]
+    (grouped,) = group(queries, Naming(), exact=True)
     found = [
         {(one.name, str(one.op)): one.value for one in selector.matchers.matchers}
         for selector in _selectors(promql_parser.parse(grouped.text))
@@ -689,30 +693,30 @@ def _selectors(node):
 
 
 def test_what_differs_in_more_than_label_values_is_asked_apart():
-    ask = SignalAsk("p", "vllm", "time_to_first_token", (("namespace", "a"),), None, 300.0, 0.9)
+    query = SignalQuery("p", "vllm", "time_to_first_token", (("namespace", "a"),), None, 300.0, 0.9)
     others = [
-        replace(ask, window=60.0),
-        replace(ask, quantile=0.5),
-        replace(ask, reduce="max"),
-        replace(ask, pods="x.*"),
-        replace(ask, labels=(("namespace", "a"), ("model", "m"))),
-        replace(ask, signal="inter_token_latency"),
+        replace(query, window=60.0),
+        replace(query, quantile=0.5),
+        replace(query, reduce="max"),
+        replace(query, pods="x.*"),
+        replace(query, labels=(("namespace", "a"), ("model", "m"))),
+        replace(query, signal="inter_token_latency"),
     ]
-    assert len(group([ask, *others], Naming())) == 7
-    assert len(group([ask, replace(ask, labels=(("namespace", "b"),))], Naming())) == 1
+    assert len(group([query, *others], Naming())) == 7
+    assert len(group([query, replace(query, labels=(("namespace", "b"),))], Naming())) == 1
 
 
 def test_an_ask_for_what_no_engine_has_is_refused():
     with pytest.raises(ConfigError, match="tgi has no label 'model'; allowed: namespace"):
-        check(SignalAsk("p", "tgi", "waiting", (("namespace", "a"), ("model", "m"))))
+        check(SignalQuery("p", "tgi", "waiting", (("namespace", "a"), ("model", "m"))))
 
 
 # ---- a target's own pods ---------------------------------------------------------------------------------------------------
 
 
-def owning(ask, *names, ready=None, past=""):
+def owning(query, *names, ready=None, past=""):
     """The same ask of these pods alone."""
-    return replace(ask, own=OwnPods(frozenset(names), frozenset(names if ready is None else ready), past))
+    return replace(query, target_pods=TargetPods(frozenset(names), frozenset(names if ready is None else ready), past))
 
 
 def on_target(case):
@@ -722,11 +726,11 @@ def on_target(case):
 @pytest.mark.parametrize("case", [case for case in CASES if on_target(case)], ids=lambda case: case.name)
 def test_own_pods_that_are_all_pods_change_no_reading(case, source):
     """Added up here or by the server, of one pod or many, it is the same number."""
-    ask = ask_of(case)
+    query = query_of(case)
     names = {pod for _, pod, _, labels in case.series for pod in [labels.get("pod", pod)] if pod}
-    own = owning(ask, *names, ready=())
+    own = owning(query, *names, ready=())
     times = [AT - 40, AT - 20, AT]
-    together, apart = source.fetch([ask], times)[ask], source.fetch([own], times)[own]
+    together, apart = source.fetch([query], times)[query], source.fetch([own], times)[own]
     for whole, added in zip(together, apart, strict=True):
         assert added.value == (None if whole.value is None else pytest.approx(whole.value))
         assert (added.answered, added.age) == (whole.answered, whole.age)
@@ -770,7 +774,7 @@ def variants(start_prometheus):
 def asked(signal, **more):
     labels = (("namespace", "two"), ("model", "m"))
     window = signals.find("vllm", signal).window
-    return SignalAsk("prometheus", "vllm", signal, labels, window=window, **more)
+    return SignalQuery("prometheus", "vllm", signal, labels, window=window, **more)
 
 
 @pytest.mark.parametrize(
@@ -786,72 +790,74 @@ def test_variants_that_share_a_model_do_not_see_each_others_load(variants, signa
     both = asked(signal, quantile=0.5 if of_both is None else None)
     llama, canary = (owning(both, *pods) for pods in VARIANTS.values())
     readings = variants.fetch([both, llama, canary], [AT])
-    for ask, value in {llama: of_llama, canary: of_canary, both: of_both}.items():
-        assert value is None or readings[ask][0].value == pytest.approx(value)
-    assert [readings[ask][0].expected for ask in (llama, canary)] == [2, 1]
-    sources = {readings[ask][0].source for ask in (llama, canary)}
+    for query, value in {llama: of_llama, canary: of_canary, both: of_both}.items():
+        assert value is None or readings[query][0].value == pytest.approx(value)
+    assert [readings[query][0].expected for query in (llama, canary)] == [2, 1]
+    sources = {readings[query][0].source for query in (llama, canary)}
     assert len(sources) == (1 if both.quantile is None else 2), "one query for what can be added up"
 
 
 def test_a_ready_pod_that_does_not_answer_makes_the_reading_partial(variants):
-    ask = owning(asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", "llama-5d8f-x", "llama-5d8f-y", "llama-5d8f-z")
-    [reading] = variants.fetch([ask], [AT])[ask]
+    query = owning(
+        asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", "llama-5d8f-x", "llama-5d8f-y", "llama-5d8f-z"
+    )
+    [reading] = variants.fetch([query], [AT])[query]
     assert (reading.value, reading.answered) == (3, 2)
     told = "4 of its 6 pods do not answer: llama-5d8f-new, llama-5d8f-x, llama-5d8f-y, ..."
-    assert reading.partial == told
+    assert reading.incomplete_reason == told
 
 
 def test_a_pod_whose_scrape_fails_does_not_answer_though_its_last_sample_is_still_there(variants):
     labels = (("namespace", "restarted"), ("model", "m"))
-    ask = owning(SignalAsk("prometheus", "vllm", "waiting", labels), "fine", "stuck")
-    [reading] = variants.fetch([ask], [AT])[ask]
-    assert (reading.answered, reading.partial) == (1, "1 of its 2 pods do not answer: stuck")
+    query = owning(SignalQuery("prometheus", "vllm", "waiting", labels), "fine", "stuck")
+    [reading] = variants.fetch([query], [AT])[query]
+    assert (reading.answered, reading.incomplete_reason) == (1, "1 of its 2 pods do not answer: stuck")
 
 
 def test_a_pod_that_is_not_ready_need_not_answer(variants):
-    ask = owning(asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", ready=VARIANTS["llama"])
-    [reading] = variants.fetch([ask], [AT])[ask]
-    assert (reading.value, reading.answered, reading.expected, reading.partial) == (3, 2, 2, "")
+    query = owning(asked("waiting"), *VARIANTS["llama"], "llama-5d8f-new", ready=VARIANTS["llama"])
+    [reading] = variants.fetch([query], [AT])[query]
+    assert (reading.value, reading.answered, reading.expected, reading.incomplete_reason) == (3, 2, 2, "")
 
 
 def test_a_target_without_pods_has_no_value(variants):
-    ask = owning(asked("waiting"))
-    [reading] = variants.fetch([ask], [AT])[ask]
+    query = owning(asked("waiting"))
+    [reading] = variants.fetch([query], [AT])[query]
     assert (reading.value, reading.answered, reading.expected) == (None, 0, 0)
 
 
 @pytest.mark.parametrize(("past", "then"), [(PAST, 53), ("", 3)])
 def test_pods_of_the_past_are_known_by_their_names(variants, past, then):
-    ask = owning(asked("waiting"), *VARIANTS["llama"], past=past)
-    before, now = variants.fetch([ask], [AT - 400, AT])[ask]
+    query = owning(asked("waiting"), *VARIANTS["llama"], past=past)
+    before, now = variants.fetch([query], [AT - 400, AT])[query]
     assert (before.value, now.value) == (then, 3)
-    assert now.partial == ""
+    assert now.incomplete_reason == ""
 
 
 def test_the_most_of_a_window_is_asked_of_a_targets_own_pods_together(variants):
     most = replace(asked("waiting"), window=600.0, reduce="max")
     llama, canary = (owning(most, *pods, past=past) for pods, past in zip(VARIANTS.values(), (PAST, ""), strict=True))
     readings = variants.fetch([most, llama, canary], [AT])
-    assert [readings[ask][0].value for ask in (most, llama, canary)] == [153, 53, 100], "with the pod that is gone"
-    assert len({readings[ask][0].source for ask in (llama, canary)}) == 2
+    assert [readings[query][0].value for query in (most, llama, canary)] == [153, 53, 100], "with the pod that is gone"
+    assert len({readings[query][0].source for query in (llama, canary)}) == 2
 
 
 @pytest.mark.parametrize(("window", "step"), [(20.0, "1s"), (600.0, "3s"), (3600.0, "15s"), (86400.0, "60s")])
 def test_a_window_is_looked_at_in_steps(window, step):
     labels = (("namespace", "n"), ("workload", "llm"))
-    ask = SignalAsk("p", "kubernetes", "spec_replicas", labels, window=window, reduce="max")
-    [grouped] = group([ask], Naming())
+    query = SignalQuery("p", "kubernetes", "spec_replicas", labels, window=window, reduce="max")
+    [grouped] = group([query], Naming())
     assert f":{step}]) and max by (namespace, workload) (" in grouped.text
 
 
 def test_own_pods_and_a_given_pattern_both_hold(variants):
-    ask = owning(asked("waiting", pods=".*-aaaaa"), *VARIANTS["llama"], ready=())
-    assert variants.fetch([ask], [AT])[ask][0].value == 1
+    query = owning(asked("waiting", pods=".*-aaaaa"), *VARIANTS["llama"], ready=())
+    assert variants.fetch([query], [AT])[query][0].value == 1
 
 
 def test_rows_of_single_pods_count_against_the_size_of_a_query():
-    asks = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
-    assert [len(part.asks) for part in group(asks, Naming(), 130)] == [2, 1]
+    queries = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
+    assert [len(part.queries) for part in group(queries, Naming(), 130)] == [2, 1]
 
 
 @given(st.decimals(0, 400, places=4), st.decimals(0, 400, places=4), st.sampled_from([1, 10, 1000]))

@@ -10,21 +10,21 @@ import pytest
 
 from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Naming
-from scaler.model.measurement import Failure, Reading, SignalAsk
+from scaler.model.measurement import Failure, Reading, SignalQuery
 from scaler.sources.prometheus.batch_query import group
 from scaler.sources.prometheus.source import CONNECTIONS, PrometheusSource
 
-HONEST = SignalAsk("p", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+HONEST = SignalQuery("p", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
 
 
 @pytest.mark.parametrize("namespaces", [1, 500])
 def test_ten_thousand_made_up_workloads_share_the_query_of_the_honest_one(namespaces):
     flood = [
-        SignalAsk("p", "vllm", "waiting", (("namespace", f"n{number % namespaces}"), ("model", f"m{number}")))
+        SignalQuery("p", "vllm", "waiting", (("namespace", f"n{number % namespaces}"), ("model", f"m{number}")))
         for number in range(10_000)
     ]
     [grouped] = group([*flood, HONEST], Naming())
-    assert len(grouped.asks) == 10_001
+    assert len(grouped.queries) == 10_001
     assert len(grouped.text) < 20_000, "names that are too many are not written"
 
 

@@ -15,7 +15,7 @@ from support.prometheus_server import until
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
-from scaler.model.measurement import Failure, OwnPods, Reading, SignalAsk
+from scaler.model.measurement import Failure, Reading, SignalQuery, TargetPods
 from scaler.sources.prometheus.apart import MAX_PLACES, REMEMBERED, Apart
 from scaler.sources.prometheus.source import PrometheusSource
 
@@ -54,7 +54,7 @@ def source(prometheus, request):
 
 
 def waiting(namespace, model, **more):
-    return SignalAsk("default", "vllm", "waiting", (("namespace", namespace), ("model", model)), **more)
+    return SignalQuery("default", "vllm", "waiting", (("namespace", namespace), ("model", model)), **more)
 
 
 HONEST = waiting("demo", "llama")
@@ -68,12 +68,12 @@ def exported(prometheus, query):
     return float(result[0]["value"][1]) if result else 0.0
 
 
-def scraped(source, ask, value):
-    return lambda: getattr(source.fetch([ask], [time.time() - 0.5])[ask][0], "value", None) == value
+def scraped(source, query, value):
+    return lambda: getattr(source.fetch([query], [time.time() - 0.5])[query][0], "value", None) == value
 
 
 def whole(measured, value=3.0):
-    return isinstance(measured, Reading) and measured.value == value and not measured.partial
+    return isinstance(measured, Reading) and measured.value == value and not measured.incomplete_reason
 
 
 # ---- what is written into a trigger ------------------------------------------------------------------------------------
@@ -140,19 +140,19 @@ def page(hostile):
     return "\n".join(f"{text}{value}" for text, value in ordered) + "\n"
 
 
-def asks_of_both():
-    """Of every shape of ask in the catalogue, that of the honest workload, and the stranger's that shares its query."""
+def queries_of_both():
+    """Of every shape of query in the catalogue, that of the honest workload, and the stranger's that shares its query."""
     for signal in (one for own in signals.engines().values() for one in own.values()):
         for pods in (False, True) if signal.scope == "target" and signal.quantile is None else (False,):
             yield tuple(
-                SignalAsk(
+                SignalQuery(
                     "default",
                     signal.engine,
                     signal.name,
                     tuple((key, space if key == "namespace" else NAMED[key]) for key in signal.labels),
                     window=signal.window,
                     quantile=signal.quantile,
-                    own=OwnPods(frozenset({pod}), frozenset({pod})) if pods else None,
+                    target_pods=TargetPods(frozenset({pod}), frozenset({pod})) if pods else None,
                 )
                 for space, pod in (("demo", "d-0"), ("evil", "e-0"))
             )
@@ -163,15 +163,15 @@ def told(measured, signal):
     if isinstance(measured, Failure):
         return measured.reason
     rate = signal.endswith("_per_second") or measured.value is None
-    return measured.value is None, None if rate else measured.value, measured.partial
+    return measured.value is None, None if rate else measured.value, measured.incomplete_reason
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("source", [{"timeout": 30.0}], indirect=True)
 def test_nothing_that_one_exports_changes_what_another_reads(prometheus, source, pages):
     pages.pages |= {"d-0": page(hostile=False), "e-0": page(hostile=False)}
-    pairs = list(asks_of_both())
-    everything = [ask for pair in pairs for ask in pair]
+    pairs = list(queries_of_both())
+    everything = [query for pair in pairs for query in pair]
     until(scraped(source, waiting("evil", "llama"), 3.0))
     time.sleep(3)  # until every rate has a second sample
 
@@ -183,7 +183,7 @@ def test_nothing_that_one_exports_changes_what_another_reads(prometheus, source,
     pages.pages["e-0"] = page(hostile=True)
     until(lambda: exported(prometheus, 'count({namespace="evil",odd="yes"})') > 1000)
     after = measure()
-    spoilt = {ask: (before[ask], after[ask]) for ask in before if before[ask] != after[ask]}
+    spoilt = {query: (before[query], after[query]) for query in before if before[query] != after[query]}
     assert not spoilt
     assert sum(isinstance(one, tuple) and not one[0] for one in before.values()) > 60, "there was something to spoil"
     pages.pages |= {"d-0": GOOD.format(model="llama", waiting=3), "e-0": GOOD.format(model="mine", waiting=1)}
@@ -202,7 +202,7 @@ def test_a_query_that_the_server_refuses_is_refused_for_the_culprit_alone(start_
     for _ in range(3):
         measured = source.fetch([culprit, *others, HONEST], [time.time() - 0.5])
         assert whole(measured[HONEST][0]), measured[HONEST]
-        assert all(isinstance(measured[ask][0], Reading) for ask in others)
+        assert all(isinstance(measured[query][0], Reading) for query in others)
     said = [record for record in caplog.records if "a shared query is broken" in record.message]
     assert {record.labels["namespace"] for record in said} <= {"evil"}
     source.close()
@@ -226,54 +226,56 @@ def test_too_many_series_of_one_are_too_many_for_it_alone(source, pages):
 # ---- who is asked about apart ------------------------------------------------------------------------------------------
 
 
-def cut_until_alone(apart, asks, culprit, at=0.0):
+def cut_until_alone(apart, queries, culprit, at=0.0):
     """As the source does it: every part that holds the culprit fails."""
     rounds = 0
     while True:
-        failing = next(part for part in apart.parts(asks, at).values() if culprit in part)
+        failing = next(part for part in apart.parts(queries, at).values() if culprit in part)
         if not apart.halve(failing, "odd", at):
-            return rounds, apart.parts(asks, at)
+            return rounds, apart.parts(queries, at)
         rounds += 1
 
 
 @pytest.mark.parametrize("count", [2, 3, 17, 500])
 def test_the_culprit_is_alone_after_as_many_cuts_as_halves_take(count, caplog):
-    asks = [waiting(f"n{number % 50:02}", f"m{number}") for number in range(count)]
-    apart, culprit = Apart(), asks[count // 2]
-    rounds, parts = cut_until_alone(apart, asks, culprit)
+    queries = [waiting(f"n{number % 50:02}", f"m{number}") for number in range(count)]
+    apart, culprit = Apart(), queries[count // 2]
+    rounds, parts = cut_until_alone(apart, queries, culprit)
     assert rounds <= count.bit_length()
     assert [culprit] in parts.values()
-    assert sorted(ask.labels for part in parts.values() for ask in part) == sorted(ask.labels for ask in asks)
+    assert sorted(query.labels for part in parts.values() for query in part) == sorted(
+        query.labels for query in queries
+    )
     assert apart.blamed([culprit])
-    assert sum(apart.blamed([ask]) for ask in asks) == 1
+    assert sum(apart.blamed([query]) for query in queries) == 1
     [said] = caplog.records
     assert said.labels == dict(culprit.labels)
 
 
 def test_the_cuts_are_forgotten_after_a_while_and_when_the_clock_is_set():
-    asks = [waiting("a", "m"), waiting("b", "m")]
+    queries = [waiting("a", "m"), waiting("b", "m")]
     for later in (REMEMBERED + 1, -3600):
         apart = Apart()
-        cut_until_alone(apart, asks, asks[0])
-        assert len(apart.parts(asks, 0.0)) == 2
-        assert list(apart.parts(asks, REMEMBERED + later)) == [""]
+        cut_until_alone(apart, queries, queries[0])
+        assert len(apart.parts(queries, 0.0)) == 2
+        assert list(apart.parts(queries, REMEMBERED + later)) == [""]
 
 
 def test_pods_that_come_and_go_leave_an_ask_in_its_part():
-    asks = [waiting("a", "m"), waiting("b", "m")]
+    queries = [waiting("a", "m"), waiting("b", "m")]
     apart = Apart()
-    cut_until_alone(apart, asks, asks[0])
-    moved = [dataclasses.replace(ask, own=OwnPods(frozenset({"p"}), frozenset())) for ask in asks]
+    cut_until_alone(apart, queries, queries[0])
+    moved = [dataclasses.replace(query, target_pods=TargetPods(frozenset({"p"}), frozenset())) for query in queries]
     assert sorted(len(part) for part in apart.parts(moved, 0.0).values()) == [1, 1]
 
 
 def test_there_are_never_more_parts_than_a_few_hundred():
-    asks = [waiting(f"n{number}", "m") for number in range(2 * MAX_PLACES)]
+    queries = [waiting(f"n{number}", "m") for number in range(2 * MAX_PLACES)]
     apart = Apart()
     for _ in range(20):
-        for part in apart.parts(asks, 0.0).values():
+        for part in apart.parts(queries, 0.0).values():
             apart.halve(part, "all fail", 0.0)
-    assert len(apart.parts(asks, 0.0)) <= MAX_PLACES + 1
+    assert len(apart.parts(queries, 0.0)) <= MAX_PLACES + 1
 
 
 # ---- a server that hangs -----------------------------------------------------------------------------------------------
@@ -288,13 +290,13 @@ def test_a_server_that_hangs_and_comes_back_again_and_again_leaves_nothing_behin
     pages.pages["d-0"] = GOOD.format(model="llama", waiting=3)
     server = start_prometheus(jobs=[job(pages, "d-0", "demo")])
     source = PrometheusSource(Endpoint("default", server.url, timeout=0.5))
-    asks = [HONEST, *(waiting("demo", "llama", pods=f"d-{number}") for number in range(8))]
+    queries = [HONEST, *(waiting("demo", "llama", pods=f"d-{number}") for number in range(8))]
     until(scraped(source, HONEST, 3.0))
 
     def hang_and_come_back():
         server.pause()
         for _ in range(2):
-            told = source.fetch(asks, [time.time()])
+            told = source.fetch(queries, [time.time()])
             assert all(isinstance(one, Failure) for (one,) in told.values())
         server.resume()
         until(scraped(source, HONEST, 3.0))
