@@ -10,7 +10,7 @@ import pytest
 from wiring.setups import Setup, ago, condition, decisions, meta
 from wiring.test_corpus import EMPTY, SPOILT
 
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.wiring.picture import Picture
 from scaler.wiring.report import as_text
 
@@ -510,7 +510,7 @@ def a_statefulset_has_the_usual_grace(s):
 
 @edge("disruption-budget")
 def a_budget_for_pods_that_are_not_there_yet(s):
-    asleep = Replicas(0, 0, 0, 0, 10, "Kubernetes")
+    asleep = TargetStatus(0, 0, 0, 0, 10, "Kubernetes")
     nothing = {"waiting": None, "running": None}
     s.decisions = decisions(waiting=None, running=None, queued=0, replicas=asleep, guards=nothing)
     s.objects["targetpods"], s.target["spec"]["replicas"] = [], 0
