@@ -20,8 +20,6 @@ Pure and total: no clock, no I/O, no exception for anything that can be measured
 `check`, a backtest and the tests all fold this one function.
 """
 
-from dataclasses import replace
-
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.capacity import Capacity, capacity
 from scaler.decision.certainty import Confidence, active_or_not, certainty_of, confidence_in, idle_time, replicas_to_say
@@ -101,14 +99,21 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         cannot_wake="" if needed else cannot_wake(spec, inputs),
         apart_since=tick.state.apart_since,
     )
-    mixed = spec.member is not None and spec.member.mix is not None  # what it is told comes from the mix: together.py
-    if spec.scale_down and not mixed:
-        counted = at_most(due, inputs.target_status), at_most(decision.replicas, inputs.target_status)
-        past = following(spec.scale_down, past, *counted, inputs.target_status.current, now)
-    left = _state_after(tick, evaluation, confidence, decision, owed, past)
-    if mixed:  # what it would need if it carried all alone was never answered
-        left = replace(left, minimum_answer=tick.state.minimum_answer)
-    return left, decision
+    return _state_after(tick, evaluation, confidence, decision, owed, _past_after(tick, past, due, decision)), decision
+
+
+def _is_mixed(spec: WorkloadSpec) -> bool:
+    """Tell whether the answer comes from the mix of its variants (together.py), and not from the workload alone."""
+    return spec.member is not None and spec.member.mix is not None
+
+
+def _past_after(tick: Tick, past: Past, due: int | None, decision: Decision) -> Past:
+    """Add what was due and what was answered to the past, by which the pace of the next tick goes."""
+    spec, known = tick.spec, tick.inputs.target_status
+    if spec.scale_down is None or _is_mixed(spec):
+        return past
+    answered = at_most(decision.replicas, known)
+    return following(spec.scale_down, past, at_most(due, known), answered, known.current, tick.now)
 
 
 def _state_after(
@@ -121,13 +126,14 @@ def _state_after(
 ) -> State:
     """Keep what the next tick needs of this one."""
     state, now, said, idle = tick.state, tick.now, decision.answer, decision.idle
+    alone = not _is_mixed(tick.spec)  # what it would need if it carried all alone is never answered
     return State(
         started=now if state.started is None else state.started,
         at=now,
         complete_since=confidence.complete_since,
         last_complete_at=now if confidence.certain else state.last_complete_at,
         certain=said if confidence.certain and said else state.certain,
-        minimum_answer=said.replicas if said else state.minimum_answer,
+        minimum_answer=said.replicas if said and alone else state.minimum_answer,
         active=said.active if said else state.active,
         idle_since=now - idle.seen if idle.quiet else None,
         windows=windows_after(tick, evaluation.input_values),

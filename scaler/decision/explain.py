@@ -52,7 +52,7 @@ from scaler.formula import Program, Step
 from scaler.model.availability import BoundedCount
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
 from scaler.model.fields import seconds
-from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, SignalQuery
+from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, SignalQuery, TargetStatus
 from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled
 
 NAMED = 3  # Jobs that are named
@@ -68,8 +68,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         notice: why an edit of the formula is not in force, if so.
         unknown: what Kubernetes does not tell, and why.
     """
-    spec, known = decision.spec, decision.target_status
-    activation = spec.activation
+    spec = decision.spec
     return Explanation(
         version=VERSION,
         workload=WorkloadName(decision.key.namespace, decision.key.name, decision.key.kind, decision.key.trigger),
@@ -99,37 +98,50 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         capacity=_capacity(decision.capacity),
         policy=_policy(decision),
         group=_group(decision),
-        activation=ActivationRow(
-            text=f"value > {activation:g}" if isinstance(activation, float) else activation.text,
-            value=decision.activation,
-            steps=() if isinstance(activation, float) else _steps(activation, decision),
-            message="" if spec.for_jobs else activity(decision),
-        ),
-        idle=IdleRow(
-            quiet=decision.idle.quiet,
-            blocked_by=(*decision.idle.busy, *decision.idle.unread),
-            seconds=decision.idle.seen,
-            needed=decision.idle.needed,
-            no_in_flight_signal=_blind(decision),
-        ),
+        activation=_activation(decision),
+        idle=_idle(decision),
         stalled=decision.stalled,
         cannot_wake=decision.cannot_wake,
         hold=HoldRow(decision.uncertain_for, spec.hold_for, decision.minimum_answer),
         memory=MemoryRow(decision.memory_seen, spec.memory),
         problems=decision.problems,
-        scale_target=ScaleTargetRow(
-            current=known.current,
-            ready=known.ready,
-            starting=known.starting,
-            minimum=known.minimum,
-            maximum=known.maximum,
-            pending=known.pending,
-            source=known.source,
-            doubt=known.stale_reason,
-        ),
+        scale_target=_scale_target(decision.target_status),
         kubernetes=_kubernetes(decision.scaled, decision.at),
         unknown=dict(unknown or {}),
         hpa=_hpa(decision),
+    )
+
+
+def _activation(decision: Decision) -> ActivationRow:
+    spec, activation = decision.spec, decision.spec.activation
+    return ActivationRow(
+        text=f"value > {activation:g}" if isinstance(activation, float) else activation.text,
+        value=decision.activation,
+        steps=() if isinstance(activation, float) else _steps(activation, decision),
+        message="" if spec.for_jobs else activity(decision),
+    )
+
+
+def _idle(decision: Decision) -> IdleRow:
+    return IdleRow(
+        quiet=decision.idle.quiet,
+        blocked_by=(*decision.idle.busy, *decision.idle.unread),
+        seconds=decision.idle.seen,
+        needed=decision.idle.needed,
+        no_in_flight_signal=_blind(decision),
+    )
+
+
+def _scale_target(known: TargetStatus) -> ScaleTargetRow:
+    return ScaleTargetRow(
+        current=known.current,
+        ready=known.ready,
+        starting=known.starting,
+        minimum=known.minimum,
+        maximum=known.maximum,
+        pending=known.pending,
+        source=known.source,
+        doubt=known.stale_reason,
     )
 
 
