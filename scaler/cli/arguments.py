@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scaler.model.errors import ConfigError, unreadable
+from scaler.model.fields import duration
 
 T = TypeVar("T")
 
@@ -77,3 +78,17 @@ def namespace_and_name(written: str) -> tuple[str, str]:
     if not namespace or not name or "/" in name:
         raise ConfigError("argument", written, "is not NAMESPACE/NAME", "such as demo/llama")
     return namespace, name
+
+
+def span_or_none(written: str | None, option: str) -> float | None:
+    """Read the seconds of a span such as 5m, of at most a day; None: the option was not given.
+
+    Raises:
+        ConfigError: it is no span.
+    """
+    if written is None:
+        return None
+    try:
+        return float(duration(0, 86400)(written))
+    except ValueError as error:
+        raise ConfigError("argument", option, f"{written!r} is no span", str(error)) from error

@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 
 from scaler.cli import take_picture
-from scaler.cli.arguments import namespace_and_name
+from scaler.cli.arguments import namespace_and_name, span_or_none
 from scaler.cli.ask import Tls
 from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
 from scaler.config.settings import SERVER
-from scaler.model.errors import ConfigError
-from scaler.model.fields import duration
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.finding import Finding
 from scaler.wiring.picture import Picture
@@ -47,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
     server = ApiServer(kubeconfig_of(arguments.kubeconfig))
     tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
-    longest = _span(arguments.longest_generation)
+    longest = span_or_none(arguments.longest_generation, "--longest-generation")
     inside = IN_POD in os.environ
     admin = _admin(arguments.server)
     who = authorization(admin, arguments.token_file, server.token())
@@ -74,15 +72,6 @@ def _print(judged: list[tuple[Picture, list[Finding]]], output: str) -> None:
 
 def _key(text: str) -> tuple[str, str]:
     return namespace_and_name(text)
-
-
-def _span(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return float(duration(0, 86400)(text))
-    except ValueError as error:
-        raise ConfigError("argument", "--longest-generation", f"{text!r} is no span", str(error)) from error
 
 
 def _admin(given: str | None) -> str:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from scaler.cli import take_picture
-from scaler.cli.arguments import pair
+from scaler.cli.arguments import pair, span_or_none
 from scaler.cli.doctor import kubeconfig_of
 from scaler.config.catalog import Catalog, load
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError, SourceError
-from scaler.model.fields import duration
 from scaler.model.measurement import TriggerRef
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.scaled_object import Wanted, written
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         address=arguments.scaler_address,
         push=not arguments.poll and arguments.min == 0,
         with_policy=_has_policy(catalog, arguments.namespace, name, metadata),
-        startup=_span(arguments.startup) or startup,
+        startup=span_or_none(arguments.startup, "--startup") or startup,
         authentication=arguments.tls,
         why=why,
         role=arguments.role,
@@ -131,12 +130,3 @@ def _seen(arguments: argparse.Namespace, kind: Kind, name: str) -> tuple[Kind, s
         print(f"# {seen.problem}", file=sys.stderr)
     engine, model = engine_and_model(seen.manifest)
     return replace(kind, version=seen.version or kind.version), engine, model, seen.startup
-
-
-def _span(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return float(duration(0, 86400)(text))
-    except ValueError as error:
-        raise ConfigError("argument", "--startup", f"{text!r} is no span", str(error)) from error

@@ -258,17 +258,15 @@ def _networks(raw: object) -> tuple[Network, ...]:
         raise ValueError("a list of networks, such as [10.0.0.0/8]") from None
 
 
-def read_pages(tree: object, where: str, path: str = "") -> tuple[Page, ...]:
+def read_pages(tree: object, where: str) -> tuple[Page, ...]:
     """Read a list of metrics pages: addresses, or mappings of `url` and labels such as `namespace` and `pod`.
 
     Raises:
         ConfigError: naming the item that is wrong.
     """
-    pages, named = _listed(tree, where, path)
+    pages, named = _listed(tree, where, "")
     if named:
-        raise ConfigError(
-            where, path, f"{named[0].url} is no page but a name of many", "pages, where a file lists them"
-        )
+        raise ConfigError(where, "", f"{named[0].url} is no page but a name of many", "pages, where a file lists them")
     return pages
 
 

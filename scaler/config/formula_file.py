@@ -135,7 +135,7 @@ def _parted(file: FormulaFile) -> FormulaFile:
     return replace(file, outputs=of_each)
 
 
-def output_of(file: FormulaFile, given: Mapping[str, str], where: str = TRIGGER) -> FormulaFile:
+def output_of(file: FormulaFile, given: Mapping[str, str]) -> FormulaFile:
     """Return the part of a formula file that `output` names; the file itself where it has no outputs.
 
     Raises:
@@ -146,10 +146,10 @@ def output_of(file: FormulaFile, given: Mapping[str, str], where: str = TRIGGER)
         return file
     allowed = ", ".join(file.outputs)
     if named is None:
-        raise ConfigError(where, "output", f"is missing: {file.name} has several outputs", allowed)
+        raise ConfigError(TRIGGER, "output", f"is missing: {file.name} has several outputs", allowed)
     if named not in file.outputs:
         problem = f"{show(named)} is not an output of {file.name}{nearest(named, file.outputs)}"
-        raise ConfigError(where, "output", problem, allowed)
+        raise ConfigError(TRIGGER, "output", problem, allowed)
     return file.outputs[named]
 
 

@@ -87,11 +87,6 @@ def cut(trace: Trace, start: float, end: float) -> Trace:
     return tuple(replace(arrival, at=arrival.at - start) for arrival in trace if start <= arrival.at < end)
 
 
-def stretch(trace: Trace, factor: float) -> Trace:
-    """Stretch the same requests over `factor` times the time: 0.5 doubles the rate."""
-    return tuple(replace(arrival, at=arrival.at * factor) for arrival in trace)
-
-
 def multiply(trace: Trace, factor: float, seed: int = 0, jitter: float = 30.0) -> Trace:
     """`factor` times the load with the shape of the trace: copies laid over each other, each arrival moved a little.
 

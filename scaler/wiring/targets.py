@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.model.errors import ConfigError, nearest
-from scaler.wiring.picture import Manifest, at, mapping, sequence
+from scaler.wiring.picture import Manifest, at, sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,3 @@ def _model(words: list[str], container: Manifest) -> str:
     variables = {str(one.get("name")): str(one.get("value") or "") for one in sequence(container, "env")}
     found = variables.get("SERVED_MODEL_NAME") or variables.get("MODEL_ID") or ""
     return "" if re.search(r"\$[({]", found) else found
-
-
-def replicas_of(manifest: Manifest) -> int | None:
-    """Replicas that a manifest asks for; None where it does not say."""
-    replicas = mapping(manifest, "spec").get("replicas")
-    return replicas if isinstance(replicas, int) else None

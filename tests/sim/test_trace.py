@@ -62,9 +62,8 @@ def test_the_slice_in_the_package():
     assert Path(trace.__file__).with_name("azure23_conv_slice.csv").stat().st_size < 20_000
 
 
-def test_cut_and_stretch():
+def test_cut():
     assert trace.cut(THREE, 60, 120) == (Arrival(0.0, 20, 2),)
-    assert [arrival.at for arrival in trace.stretch(THREE, 0.5)] == [0, 30, 60]
 
 
 @pytest.mark.parametrize(("factor", "count"), [(0, 0), (1, 600), (3, 1800)])

@@ -130,7 +130,6 @@ class _Player:
     def __init__(self, subject: Subject, record: Record, timing: Timing, warmup: float) -> None:
         self._subject = subject
         self._record = record
-        self._timing = timing
         self._forced_until = record.start + warmup
         self._scalers: Sequence[Scaler] = scalers_of(subject)
         self._target = Target(timing.startup)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 MILLISECONDS = 0.001  # the unit of a time in the text format; OpenMetrics writes seconds
 LATEST = 1e12  # seconds since the epoch; a later time, an infinite one and NaN are none
 LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write these
+MOST_NAMED = 1000  # series of a page whose names are told
 
 _ANY = "[a-zA-Z0-9_:]*"  # the rest of a name
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -131,9 +132,9 @@ def _plain_name(name: bytes) -> bytes:
     return re.sub(rb"[^a-zA-Z0-9_:]", b"_", name)
 
 
-def metric_names(page: bytes, most: int = 1000) -> frozenset[str]:
-    """Return the names of the samples on a page, of its first `most` series."""
-    found = (match[1].decode() for match in islice(_ANY_NAME.finditer(b"\n" + page), most))
+def metric_names(page: bytes) -> frozenset[str]:
+    """Return the names of the samples on a page, of its first 1,000 series."""
+    found = (match[1].decode() for match in islice(_ANY_NAME.finditer(b"\n" + page), MOST_NAMED))
     return frozenset(found)
 
 

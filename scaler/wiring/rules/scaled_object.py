@@ -1,7 +1,7 @@
 """What the ScaledObject says: whom it scales, within which bounds, and what happens when nobody answers."""
 
 from scaler.wiring.finding import Found, warn
-from scaler.wiring.picture import Picture, at, mapping, name_of, sequence, whole
+from scaler.wiring.picture import Picture, mapping, name_of, sequence, whole
 
 PAUSES = "autoscaling.keda.sh/"
 LONG_POLL = 60  # seconds between two polls, above which the first request waits long
@@ -196,15 +196,3 @@ def not_ready(picture: Picture) -> Found | None:
         "; ".join([f"{ready.get('reason')}: {ready.get('message')}", *told]),
         f"kubectl -n {picture.namespace} describe scaledobject {picture.name}",
     )
-
-
-def target_of(picture: Picture) -> str:
-    """Kind and name of the scale target, for commands: deployment/llama."""
-    _, kind, name = picture.target
-    return f"{kind.lower()}/{name}"
-
-
-def replicas_of(picture: Picture) -> int | None:
-    """Replicas that the scale target is asked for; None where that is not known."""
-    replicas = at(picture.target_manifest, "spec", "replicas")
-    return replicas if isinstance(replicas, int) else None

@@ -9,7 +9,7 @@ import math
 import random
 from pathlib import Path
 
-from scaler.sim.trace import Trace, azure_slice, cut, merge, multiply, ramp, read, stretch
+from scaler.sim.trace import Trace, azure_slice, cut, merge, multiply, ramp, read
 
 HOUR = 3600.0
 
@@ -153,7 +153,7 @@ MADE = {
     "symmetrical": shape(1000, 1000, 9.0),
     "decode-heavy": shape(1000, 4000, 2.5),
     "azure slice": lambda seed: merge(
-        *(multiply(stretch(shifted(azure_slice(), 180.0 * i), 1.0), 3.0 + (i % 7), seed) for i in range(20))
+        *(multiply(shifted(azure_slice(), 180.0 * i), 3.0 + (i % 7), seed) for i in range(20))
     ),
 }
 PAST = {  # of a trace -> the days before it, of a seed
