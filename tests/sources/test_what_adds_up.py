@@ -75,6 +75,7 @@ FLOWS = tuple(
     f'llm_d_epp_flow_control_queue_size{{fairness_id="{name}",target_model_name="m"}} {size}'
     for name, size in (("x", 5), ("y", 1))
 )
+OLDER = ('inference_extension_flow_control_queue_size{fairness_id="x",target_model_name="m"} 4',)
 TWO_JOBS = (
     'pod-0 is scraped at instance="pod-0:8000" of job="engines" and instance="pod-0:8001" of job="others": '
     "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
@@ -198,6 +199,14 @@ WORLDS = [
         4,
         directly=False,
     ),
+    World("two-releases-in-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(OLDER, port=8001)), 10),
+    World(
+        "two-releases-of-a-gateway-without-a-pod",
+        "llm-d/queued",
+        (Scrape(FLOWS, port=1, labels={"pod": ""}), Scrape(OLDER, port=2, labels={"pod": ""})),
+        10,
+    ),
+    World("both-names-on-one-page", "llm-d/queued", (Scrape((*FLOWS, *OLDER)),), 6),
     World("two-gateways-without-a-pod", "llm-d/queued", tuple(Scrape(FLOWS, port=port, labels={"pod": ""}) for port in (1, 2)), 12),
 ]  # fmt: skip
 

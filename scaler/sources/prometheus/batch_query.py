@@ -14,7 +14,7 @@ has a row for each workload and `stat`:
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
-What must be right is made right inside the aggregation, since outside it is too late: of each pod the newest name of a
+What must be right is made right inside the aggregation, since outside it is too late: of each page the newest name of a
 metric is read and no other, so that a rolling upgrade counts every pod once; a rate ends with its pod, where `rate`
 alone would fade out over its whole window; an engine's series without a pod are left out, since nothing would tell them
 from a double scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an
@@ -439,9 +439,9 @@ class _Promql:
         return f"count by ({_list(by)}) ({self.selector('', (*self.any_of(self.signal.shown_by), *_any(named)))})"
 
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
-        """Of each pod, the series of the first metric that it has."""
+        """Of each page, the series of the first metric that it has: a pod may have engines of several releases."""
         known = [metric for metric in metrics if self.dialect.knows_dots or not metric.is_dotted]
-        return f" or on ({_list(self.pod)}) ".join(self.with_labels(metric, series(metric)) for metric in known)
+        return f" or on ({_list(self.page)}) ".join(self.with_labels(metric, series(metric)) for metric in known)
 
     def with_labels(self, metric: Metric, series: str) -> str:
         """The same series under the signal's labels, and those of the object that points at them."""
