@@ -124,7 +124,10 @@ class PageClient:
         ) as response:
             packed = _refuse_unless_good(response)
             body = await self._body(response)
-        return _content_type(response), await self._unpacked(body) if packed else body
+        kind, page = _content_type(response), await self._unpacked(body) if packed else body
+        if _may_be_cut(response, kind, page):
+            raise SourceError("breaks off before its end")
+        return kind, page
 
     def _prepare(self, page: Page) -> _Request:
         """Say how a page is asked for.
@@ -242,6 +245,16 @@ def _refuse_unless_good(response: aiohttp.ClientResponse) -> bool:
 def _content_type(response: aiohttp.ClientResponse) -> str:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind if kind.count("/") == 1 else "text/plain"
+
+
+def _may_be_cut(response: aiohttp.ClientResponse, kind: str, page: bytes) -> bool:
+    """Whether a page lacks the end that its format wants, and nothing in HTTP has told where it ends either.
+
+    A number that breaks off after its first digit is a lower number. Text ends with a line feed, OpenMetrics with EOF.
+    """
+    if "Content-Length" in response.headers or "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+        return False
+    return not page.rstrip().endswith(b"# EOF") if kind == OPEN_METRICS else not page.endswith(b"\n")
 
 
 def unpack(packed: bytes, most: int) -> bytes:

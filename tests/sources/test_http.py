@@ -113,6 +113,34 @@ def test_a_page_that_breaks_off_is_no_page(web, header):
         read(web.url("/"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "whole"),
+    [
+        ("text/plain", b"x 1\nx 23\n", True),
+        ("text/plain", b"x 1\nx 2", False),
+        ("application/openmetrics-text", b"x 1\nx 23\n# EOF\n", True),
+        ("application/openmetrics-text", b"x 1\nx 23\n", False),
+    ],
+)
+def test_a_page_that_ends_with_its_connection_has_the_end_that_its_format_wants(web, kind, body, whole):
+    """Else 23 would be read as 2 where the other side dies while it writes."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+
+    web.paths["/"] = answer
+    if whole:
+        assert read(web.url("/"))[1] == body
+    else:
+        with pytest.raises(SourceError, match="breaks off before its end"):
+            read(web.url("/"))
+
+
 def test_a_packed_page_that_is_not_whole_is_no_page(web):
     web.paths["/"] = lambda handler: send(handler, gzip.compress(b"x 1\n" * 500)[:-12], Content_Encoding="gzip")
     with pytest.raises(SourceError, match="breaks off before its end"):

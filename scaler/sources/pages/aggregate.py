@@ -1,7 +1,7 @@
 """What pages that were read directly say about signals: the same answers that batch_query.py's queries give. Pure.
 
-As there, what must be right is made right per page: the newest name of a metric and no other, and the same rule for what
-adds up. What is on one page adds up, whatever labels tell it apart, unless they are known to repeat one thing
+As there, what must be right is made right per page: the newest name of a metric and no other, and the same rule for
+what adds up. What is on one page adds up, whatever labels tell it apart, unless they are known to repeat one thing
 (`repeatedBy`); pages of one pod add up, each at an address of its own; the same address again is the same page. A pod
 is called after its label `pod`, or else its page's address.
 

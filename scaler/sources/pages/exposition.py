@@ -28,7 +28,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _LABELS = rf"[ \t]*+(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*+"  # no blank is given back: many would take their square
 _REST = re.compile(rf"{_LABELS}([^ \t#]+)(?:[ \t]+([^ \t#]+))?[ \t]*(?:#.*)?")
 _SERIES = re.compile(rf"({_NAME.pattern}){_LABELS}")
-_LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*({_QUOTED})[ \t]*(,|$)")
+_LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*|{_QUOTED})[ \t]*=[ \t]*({_QUOTED})[ \t]*(,|$)")
 _ESCAPE = re.compile(r'\\([\\n"])')
 
 
@@ -187,9 +187,10 @@ def _labels(braced: str | None) -> Mapping[str, str]:
     place = 0
     while place < len(written):
         label = _LABEL.match(written, place)
-        if label is None or label[1] in labels:
+        name = re.sub(r"[^a-zA-Z0-9_]", "_", label[1].strip('"')) if label else ""
+        if label is None or name in labels:
             raise ValueError
-        labels[label[1]] = _ESCAPE.sub(_unescape, label[2][1:-1])
+        labels[name] = _ESCAPE.sub(_unescape, label[2][1:-1])
         place = label.end()
     return MappingProxyType(labels)
 

@@ -176,6 +176,24 @@ def test_quoted_names_are_read_as_older_releases_write_them():
     ]
 
 
+@pytest.mark.parametrize(
+    ("labels", "read"),
+    [
+        ('"model_name"="m"', {"model_name": "m"}),
+        ('model_name="m","k8s.pod.name"="p"', {"model_name": "m", "k8s_pod_name": "p"}),
+        ('"a}b" = "{c}" , ', {"a_b": "{c}"}),
+    ],
+)
+def test_a_quoted_label_may_follow_a_plain_name(labels, read):
+    (found,) = scan(f"x{{{labels}}} 3\n".encode(), {"x"})
+    assert (dict(found.labels), found.value) == (read, 3.0)
+
+
+def test_two_labels_that_are_spelled_alike_cannot_be_read():
+    with pytest.raises(ValueError, match="^line 1 cannot be read$"):
+        scan(b'x{a_b="1","a.b"="2"} 3\n', {"x"})
+
+
 def test_a_line_with_a_quoted_name_that_cannot_be_read_is_told_by_its_number():
     with pytest.raises(ValueError, match="^line 2 cannot be read$"):
         scan(b'x 1\n{"x",secret} 1\n', {"x"})
