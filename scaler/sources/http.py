@@ -124,10 +124,10 @@ class PageClient:
         ) as response:
             packed = _refuse_unless_good(response)
             body = await self._body(response)
-        kind, page = _content_type(response), await self._unpacked(body) if packed else body
-        if _may_be_cut(response, kind, page):
+        kind, text = _content_type(response), await self._unpacked(body) if packed else body
+        if _may_be_cut(response, kind, text):
             raise SourceError("breaks off before its end")
-        return kind, page
+        return kind, text
 
     def _prepare(self, page: Page) -> _Request:
         """Say how a page is asked for.
@@ -247,14 +247,14 @@ def _content_type(response: aiohttp.ClientResponse) -> str:
     return kind if kind.count("/") == 1 else "text/plain"
 
 
-def _may_be_cut(response: aiohttp.ClientResponse, kind: str, page: bytes) -> bool:
+def _may_be_cut(response: aiohttp.ClientResponse, kind: str, text: bytes) -> bool:
     """Whether a page lacks the end that its format wants, and nothing in HTTP has told where it ends either.
 
     A number that breaks off after its first digit is a lower number. Text ends with a line feed, OpenMetrics with EOF.
     """
     if "Content-Length" in response.headers or "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         return False
-    return not page.rstrip().endswith(b"# EOF") if kind == OPEN_METRICS else not page.endswith(b"\n")
+    return not text.rstrip().endswith(b"# EOF") if kind == OPEN_METRICS else not text.endswith(b"\n")
 
 
 def unpack(packed: bytes, most: int) -> bytes:

@@ -265,7 +265,7 @@ def test_through_prometheus(world, server):
 def test_a_doubt_about_one_pod_is_none_of_another_workload(world, server):
     """The query for pages that may be one engine twice is asked for all, and told to those concerned."""
     source = source_of(world, server)
-    others = replace(query_of(world), own=TargetPods(frozenset({"pod-9"}), frozenset()))
+    others = replace(query_of(world), target_pods=TargetPods(frozenset({"pod-9"}), frozenset()))
     assert source.fetch([query_of(world), others], [AT])[others][0].incomplete_reason == ""
     source.close()
 
