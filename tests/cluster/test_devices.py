@@ -458,3 +458,20 @@ def test_devices_that_stand_for_a_resource_of_one_pod_of_a_group_are_counted_too
     group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 2)))
     found = availability(cluster, dataclasses.replace(scaled, template=group))
     assert (found.schedulable.value, found.free.value) == (2, 4)
+
+
+def test_of_a_group_one_pod_of_which_claims_devices_these_are_own():
+    claim = template(exactly())
+    known = Devices(
+        slices=(read_slice(resource_slice("a", *FOUR)),),
+        classes={"gpu": read_class({"spec": {"selectors": [{"cel": {"expression": IS_GPU}}]}})},
+        templates={("team", "claim"): read_claim_template(claim)},
+        allocations=(read_allocation(allocated("d0", pod="mine")),),
+    )
+    mine = on("mine", "a", CLAIMING, owner=("ReplicaSet", "llama-5d8f"))
+    cluster = picture([node("a", None)], [mine], {"llama": CLAIMING}, devices=known)
+    [scaled] = cluster
+    [(worker, _)] = scaled.template.pods
+    leader = PodRequirements((("cpu", 1000), ("pods", 1)))
+    group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 1)))
+    assert availability(cluster, dataclasses.replace(scaled, template=group)).own.value == 1

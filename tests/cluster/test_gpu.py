@@ -757,3 +757,21 @@ def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other)
     ):
         hardware = NodeSnapshot(nodes, {}, index_pending([waiting]), quotas={})
         assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)
+
+
+def test_one_pod_of_lower_priority_is_enough_whatever_the_others_have():
+    pods = [on("low", "n", spec(2, priority=0)), on("high", "n", spec(2, priority=100))]
+    found = asked([node()], pods, spec(1, priority=5)).schedulable
+    assert (found.value, found.bound, found.most) == (4, "lower", 6)
+
+
+def test_of_a_group_those_without_a_priority_get_the_one_that_all_get():
+    """A leader with a priority of its own, and workers whose priority is the cluster's default: both are known."""
+    default = {"metadata": {"name": "usual"}, "value": 1000, "globalDefault": True}
+    low = on("web", "n", spec(6, priority=0))
+    cluster = picture([node()], [low], {"llama": spec(2)}, priorities=[default])
+    [scaled] = cluster
+    leader = PodRequirements((("cpu", 1000), ("pods", 1)), priority=5)
+    worker = PodRequirements(((GPU, 2), ("pods", 1)))
+    found = availability(cluster, with_template(scaled, ReplicaTemplate(((leader, 1), (worker, 1))))).schedulable
+    assert (found.value, found.most) == (1, 4)

@@ -283,3 +283,8 @@ def test_bounds_direction_and_memory(asked, current, behavior):
 def test_average_value_is_the_ceiling_to_a_thousandth(total, target, current):
     answer, within = replicas_for_average_value(total, target, current)
     assert answer == current if within else answer == min(math.ceil(milli(total) / milli(target)), MAX_REPLICAS)
+
+
+def test_where_one_metric_fails_the_largest_of_the_others_may_raise_whatever_the_rest_ask_for():
+    metrics = [Metric("a", 1, None), Metric("b", 1, 2), Metric("c", 1, 7)]
+    assert step(HpaSpec(), HpaState(), metrics, 5, 0)[1].replicas == 7

@@ -624,3 +624,38 @@ def test_a_group_comes_on_ordered_machines_as_often_as_the_rarest_of_its_pods():
     [scaled] = cluster
     group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 2)))
     assert availability(cluster, dataclasses.replace(scaled, template=group)).provisionable.value == 1
+
+
+def test_an_order_of_another_pool_tells_the_size_of_a_type_that_this_one_buys():
+    ordered = claim(initialized="True", labels={"karpenter.sh/nodepool": "other"})
+    limited = pool(limits={"nodes": "2"}, used={}, requirements=PINNED)
+    assert bought([limited], claims=[ordered]).value == 8
+
+
+def test_an_order_that_tells_no_gpus_tells_not_how_they_are_shared():
+    whole = node("a", 8, labels={**G5, "karpenter.sh/nodepool": "gpu"}) | {"spec": {"providerID": "aws:///i-1"}}
+    for known in ({"machine": "aws:///i-1"}, {"on_node": "a"}):
+        silent = claim("gpu-a", initialized="True", **known)
+        del silent["status"]["capacity"][GPU]
+        assert bought([pool(limits={GPU: "16"}, used={GPU: "8"})], nodes=[whole], claims=[silent]).value == 4
+
+
+def quota(**hard):
+    status = {"hard": hard, "used": {}}
+    return {"metadata": {"name": "q", "namespace": "team"}, "spec": {}, "status": status}
+
+
+def test_of_a_quota_what_is_schedulable_is_taken_first_and_the_rest_is_bought():
+    """A quota of six pods, four of which fit on the machine that is there: two may be bought, and not the four of the pool."""
+    limited = pool(limits={GPU: "8"})
+    found = bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="6")])
+    assert (found.value, found.reason) == (2, "ResourceQuota q: pods 6")
+    assert bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="8")]).value == 4
+    assert bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="4")]).value == 0
+
+
+def test_where_so_many_may_not_be_schedulable_a_quota_is_used_up_at_most():
+    fresh = on("new", "", spec(2))
+    found = bought([pool(limits={GPU: "8"})], nodes=[node("a", 8)], pods=[fresh], quotas=[quota(pods="3")])
+    told = "ResourceQuota q: pods 3, which the 3 use up that are schedulable, if so many are"
+    assert found == BoundedCount(0, "upper", told)

@@ -1,6 +1,8 @@
 """What the queue leaves that a template's pods wait in: objects of Kueue as it writes them, and what may be admitted."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.cluster import GPU, node, on, picture, spec
 
 from scaler.cluster.availability import availability
@@ -148,3 +150,75 @@ def test_what_a_flavor_adds_to_pods_is_known_before_there_are_any():
     assert counted(cluster_queue("gpus", flavor("a", gpu=100)), nodes=tainted, flavors=added).value == 4
     two = cluster_queue("gpus", flavor("a", gpu=100), flavor("b", gpu=100))
     assert counted(two, nodes=tainted, flavors={**added, "b": {}}).value == 8, "which of them it gets is not known"
+
+
+# ---- any tree of cohorts, one GPU after another ---------------------------------------------------------------------------
+
+QUOTAS = st.tuples(st.integers(0, 6), st.none() | st.integers(0, 3), st.none() | st.integers(0, 4))
+COHORTS = ("", "a", "b", "c")  # of each the parents that it may have are those before it
+
+
+@st.composite
+def trees(draw):
+    """Queues in cohorts, by name: (cohort, quota, used), of which none uses more than its own; and cohorts: (parent, quota)."""
+    cohorts = {
+        name: (draw(st.sampled_from(COHORTS[:place])), draw(QUOTAS)) for place, name in enumerate(COHORTS) if place
+    }
+    queues = {}
+    for name in ("gpus", "one", "two"):
+        quota = draw(QUOTAS)
+        queues[name] = draw(st.sampled_from(COHORTS)), quota, draw(st.integers(0, quota[0]))
+    return queues, cohorts
+
+
+def admits(queues, cohorts, more):
+    """Whether so many more fit: no queue and no cohort has more of its parent's than it may borrow, and the root has them."""
+
+    def children(name):
+        below = [(quota, whole(queue), used(queue)) for queue, (cohort, quota, _) in queues.items() if cohort == name]
+        return below + [(quota, whole(one), used(one)) for one, (parent, quota) in cohorts.items() if parent == name]
+
+    def kept(quota, has):
+        return 0 if quota[2] is None else max(has - quota[2], 0)
+
+    def whole(name):
+        if name in queues:
+            return queues[name][1][0]
+        return cohorts[name][1][0] + sum(has - kept(quota, has) for quota, has, _ in children(name))
+
+    def used(name):
+        if name in queues:
+            return queues[name][2] + (more if name == "gpus" else 0)
+        return sum(max(uses - kept(quota, has), 0) for quota, has, uses in children(name))
+
+    name = "gpus"
+    while name:
+        parent, quota = queues[name][:2] if name in queues else cohorts[name]
+        limit = 0 if not parent else None if quota[1] is None else quota[1]
+        if limit is not None and used(name) > whole(name) + limit:
+            return False
+        name = parent
+    return True
+
+
+@given(trees())
+@settings(max_examples=150, deadline=None)
+def test_of_any_tree_of_cohorts_as_much_is_left_as_can_be_taken_one_after_another(tree):
+    queues, cohorts = tree
+    made = [
+        cluster_queue(name, flavor("f", gpu=quota), cohort=cohort, used=[("f", used)])
+        for name, (cohort, quota, used) in queues.items()
+    ]
+    above = {
+        name: {"parentName": parent, "resourceGroups": [{"flavors": [flavor("f", gpu=quota)]}]}
+        for name, (parent, quota) in cohorts.items()
+    }
+    room = max((more for more in range(60) if admits(queues, cohorts, more)), default=0)
+    assert counted(*made, pod=spec(1), cohorts=above, nodes=[node("a", 64)]).value == room
+
+
+def test_of_what_is_nobodys_in_a_group_the_first_resource_that_binds_is_named():
+    groups = [{"coveredResources": ["cpu", GPU], "flavors": [flavor("f", cpu=2, gpu=4)]}]
+    pod = {"containers": [{"name": "e", "resources": {"requests": {"cpu": "1"}, "limits": {GPU: "1"}}}]}
+    found = counted(cluster_queue("gpus", groups=groups), pod=pod)
+    assert (found.value, "what its quota of cpu leaves" in found.reason) == (2, True)

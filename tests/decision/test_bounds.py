@@ -56,6 +56,18 @@ def test_a_sample_leaves_its_window_as_soon_as_it_is_as_old():
     text = LOAD.replace("{prometheus: load}", "{prometheus: load, over: 30s, reduce: max}")
     _, decisions = fold(workload(text), [{"load": 9}, *[{"load": 1}] * 7])
     assert [decision.value for decision in decisions] == [9, 9, 9, 9, 9, 9, 1, 1]
+    state, _ = fold(workload(text), [{"load": 9}, *[{"load": 1}] * 7])
+    assert len(state.windows["load"]) == 6, "and is not kept any longer"
+
+
+def test_no_series_that_counts_as_zero_is_a_zero_in_its_window():
+    text = LOAD.replace("{prometheus: load}", "{prometheus: load, over: 30s, reduce: max, onMissing: zero}")
+    assert [decision.value for decision in fold(workload(text), [{"load": None}] * 3)[1]] == [0, 0, 0]
+
+
+def test_before_anything_was_certain_nothing_of_its_memory_was_seen():
+    text = LOAD.replace("{prometheus: load}", "{prometheus: load, over: 30s, reduce: max}")
+    assert decided(text, load="refused").memory_seen == 0.0
 
 
 def test_it_may_lower_as_soon_as_all_that_it_remembers_was_seen():

@@ -289,3 +289,45 @@ def test_who_has_nothing_takes_nothing_of_the_budget():
     }
     answers = {request.name: decision.replicas for request, decision in decide_groups(decided).items()}
     assert answers == {"encode": 1, "prefill": 1, "decode": 2}, "1 + 1 + 2 x 2 GPUs are six"
+
+
+def test_where_one_has_work_and_none_asks_for_a_replica_each_gets_one():
+    decided = told(
+        {
+            "encode": ("certain", (0, True), 0),
+            "prefill": ("certain", (0, False), 0),
+            "decode": ("certain", (0, False), 0),
+        }
+    )
+    assert [(decided[name].replicas, decided[name].active) for name in NAMES] == [(1, True)] * 3
+
+
+def test_who_has_the_work_is_named_to_those_that_are_woken_for_it():
+    rows = {
+        "encode": ("certain", (1, False), 1),
+        "prefill": ("certain", (1, True), 1),
+        "decode": ("certain", (1, False), 1),
+    }
+    reasons = {name: decision.reason for name, decision in told(rows).items()}
+    assert reasons["encode"].startswith("1 replica, active, for its group (prefill has work); by itself ")
+    assert "has work" not in reasons["prefill"]
+
+
+def in_order(rows):
+    file = parse_file({**TREE, "order": ["encode", "prefill", "decode"]}, "three.yaml")
+    decided = {
+        request: replace(decision, spec=bind(file, parse_trigger(request), Defaults()))
+        for request, decision in moment(rows).items()
+    }
+    told_now = {request.name: decision for request, decision in decide_groups(decided).items()}
+    return [(told_now[name].replicas, told_now[name].active) for name in NAMES]
+
+
+def test_in_an_order_who_waits_at_zero_rests_until_those_before_it_are_ready():
+    asleep, wanted = ("certain", (2, True), 0), ("certain", (4, True), 0)
+    assert in_order({"encode": asleep, "prefill": asleep, "decode": wanted}) == [(2, True), (0, False), (0, False)]
+    ready = ("certain", (2, True), 2)
+    assert in_order({"encode": ready, "prefill": asleep, "decode": wanted}) == [(2, True), (2, True), (0, False)]
+    assert in_order({"encode": ready, "prefill": ready, "decode": wanted}) == [(2, True), (2, True), (4, True)]
+    one = ("certain", (2, True), 1)
+    assert in_order({"encode": one, "prefill": one, "decode": ("certain", (4, True), 1)})[2][1], "it has one, and works"

@@ -92,3 +92,9 @@ def test_an_engine_that_has_none_does_without():
 def test_what_cannot_be_done_without_is_not_optional(old, new, problem):
     with pytest.raises(ConfigError, match=problem.replace("?", r"\?")):
         workload(TEXT.replace(old, new))
+
+
+def test_a_process_that_knows_no_past_holds_for_as_long_as_hold_for_less_a_tick():
+    """At 5 s each the ticks 0 to 11 are held, where replicas run: what was there a minute ago is not known before."""
+    rows = [{"waiting": 5, "finished": "timed out", "replicas": 3}] * 14
+    assert [one.certainty for one in fold(workload(TEXT), rows)[1]] == ["held"] * 12 + ["certain"] * 2

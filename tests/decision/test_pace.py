@@ -248,3 +248,16 @@ def test_it_is_never_below_what_it_would_be_at_once_and_comes_down_in_the_end(lo
 def test_without_a_window_the_last_replica_is_let_go_too():
     spec = paced(LOAD + "scaleDown: {percent: 10, window: 0s}\n")
     assert answers(spec, needs(1, 1, 0))[-1] == 0
+
+
+def test_where_there_are_more_than_the_maximum_it_falls_from_those_that_there_are():
+    """maxReplicaCount was lowered to 10 while 15 ran: what there is may be let go at its pace."""
+    rows = [{"load": load, "replicas": Replicas(15, 15, 0, 0, 10)} for load in [200] * 20 + [2] * 26]
+    said = answers(paced(), rows)
+    assert said[20:32] == [15] * 12
+    assert said[32] == 14
+
+
+def test_after_an_edit_the_longest_start_up_that_was_learnt_counts():
+    states = [fold(paced(), [with_pods(10, took)])[0] for took in (300, 500, 400)]
+    assert inherited(states).pace.took == 500

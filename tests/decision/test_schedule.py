@@ -242,3 +242,8 @@ def test_a_window_is_named_only_where_its_bound_is_the_answer(rows, memory):
         for decision in fold(spec, taken, start=at(start))[1]:
             assert not decision.bounded_by or decision.replicas == bound
             assert bound == 4 or "at least" not in decision.bounded_by
+
+
+def test_of_several_ceilings_the_lowest_counts():
+    bounds = scheduled(schedule([{"timezone": "UTC", "max": count} for count in (9, 5, 7)]), 0.0)
+    assert (bounds.within(12), bounds.within(5)) == (5, 5)

@@ -178,3 +178,8 @@ def test_three_pods_are_named_and_the_others_counted(vllm, pods, more):
 def test_the_counters_are_seen_for_as_long_as_they_were_asked_for(vllm, stood, silent, doubted):
     """They are asked for after a minute, and known a tick later or two: 300 - 60 - 2 x 5."""
     assert Still((1.0,), START - stood, START - silent).doubted(vllm, START) is doubted
+
+
+def test_one_load_that_stands_still_is_enough_where_nothing_waits(vllm):
+    decisions = play(vllm, 6, load=lambda _minute: {"waiting": 0.0, "running": 106.0})
+    assert "running 106 have not changed" in decisions[-1].reason

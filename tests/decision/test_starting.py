@@ -56,6 +56,7 @@ def test_what_waits_for_replicas_on_their_way_is_not_ordered_again():
     ("own", "replicas"),
     [
         (pods(ready=4), 20),  # nothing is on its way
+        (pods(ready=2, starting=[-30, -30]), 20),  # by a clock that is ahead of ours
         (pods(ready=2, starting=[0, 0]), 20),  # it has only just been ordered: so far nobody waits for it
         (pods(ready=2, starting=[60], pending=[60]), 16),  # without a node, and on its way
         (pods(starting=[400]), 20 - 13),  # nobody is ready, so nobody knows how long it takes

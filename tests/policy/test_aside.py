@@ -45,3 +45,9 @@ def test_the_narrowest_policy_counts_where_the_least_is_chosen():
 def test_a_direction_that_is_forbidden():
     found = in_the_way(None, scaled(Behavior(CLEAR, Rules((ALL,), window=0.0, select="Disabled", tolerance=0.0))))
     assert found == ("the HPA's scaleDown.selectPolicy Disabled forbids that direction",)
+
+
+def test_any_tolerance_is_in_the_way_and_none_is_not():
+    for share, told in ((0.0, ()), (0.05, ("scaleUp.tolerance", "(0.05)")), (1.5, ("scaleUp.tolerance", "(1.5)"))):
+        found = in_the_way(None, scaled(Behavior(Rules((ALL,), window=0.0, tolerance=share), CLEAR)))
+        assert tuple(found[0].split()[2:4] if found else ()) == told

@@ -126,3 +126,13 @@ def test_ongoing_requests_are_weighted_by_how_long_they_were():
         total = sum([value for since, value in one if since <= at][-1] for one in series)
         samples = added(samples, at, total, 60.0)
     assert AGGREGATIONS["mean"](within(samples, 1.99, 60.0)) == pytest.approx(23.4 / 1.7)
+
+
+def test_after_it_was_woken_a_further_rise_waits_as_any_rise():
+    """From 0 to 1 at once; that 3 are wanted is first seen 10 s later, and waits its 30 s from then on."""
+    settings = spec(look_back_period_s=10, upscale_delay_s=30)
+    state, answers = ray.INITIAL, []
+    for tick in range(5):
+        state, outcome = ray.step(settings, state, PolicyInput(3.0, 3.0), tick * 10.0)
+        answers.append(outcome.replicas)
+    assert answers == [1, 1, 1, 1, 3]

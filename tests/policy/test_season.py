@@ -120,6 +120,9 @@ def test_ticks_fill_the_pieces_and_a_gap_stays_unknown():
     later = season.ticked(state, 99.0, LEAD, 1_000_200.0 + 39 * 60.0 + 3 * PIECE)
     assert math.isnan(later.loads[-2])
     assert later.loads[-3] == pytest.approx(sum(range(45, 50)) / 5)
+    kept = season.ticked(state, 99.0, LEAD, 1_000_200.0 + 7 * PIECE + season.KEPT * PIECE)
+    assert kept.loads[0] == pytest.approx(sum(range(45, 50)) / 5), "the piece under way is the oldest that is kept"
+    assert np.isnan(kept.loads[1:]).all()
     away = season.ticked(state, 99.0, LEAD, 1_000_200.0 + 30 * A_DAY)
     assert (~np.isnan(away.loads)).sum() == 0
 
@@ -131,6 +134,22 @@ def test_days_that_come_later_fill_only_what_is_not_known():
     assert state.loads[-1] == 7.0
     assert state.use is not None
     assert season.recalled(state, [(A_DAY * -20, 5.0), (A_DAY * 20, 5.0)], LEAD, 6 * A_DAY + PIECE).use == state.use
+
+
+def test_the_oldest_piece_that_is_kept_is_filled_in_and_the_one_before_it_is_not():
+    newest = 20 * A_DAY
+    state = season.recalled(None, [(newest, 3.0), (newest - (season.KEPT - 1) * PIECE, 1.0)], LEAD, newest)
+    assert (state.loads[-1], state.loads[0]) == (3.0, 1.0)
+    before = season.recalled(None, [(newest - season.KEPT * PIECE, 2.0), (newest + PIECE, 2.0)], LEAD, newest)
+    assert np.isnan(before.loads).all()
+
+
+def test_next_to_nothing_counts_as_a_fiftieth_of_the_mean():
+    """From 0 at night to 10 by day, of 20 hours each: a fiftieth of the mean, and no ratio to nothing."""
+    state = known(lambda at: 0.0 if at % A_DAY < 4 * HOUR else 12.0, 5, noise=0.0)
+    assert state.least == pytest.approx(0.02 * 10.0)
+    empty = known(lambda _at: 0.0, 5, noise=0.0)
+    assert empty.least == 1e-9
 
 
 def test_less_than_a_day_says_nothing():

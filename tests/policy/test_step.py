@@ -99,3 +99,23 @@ def test_it_says_where_it_is():
 def test_what_is_wrong_is_refused(key, wrong):
     with pytest.raises(ConfigError, match=rf"policy\.{key}"):
         spec(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "hysteresis", "taken"),
+    [
+        ([{"at": 1e6, "percent": 100}], 1e6, True),
+        ([{"at": 1e6, "percent": 100}], 1e6 + 1, False),
+        ([{"at": 1e6 + 1, "percent": 1}], 0, False),
+        ([{"at": 0, "percent": 1}], 0, False),
+        ([{"at": 1, "percent": 0}], 0, False),
+        ([{"at": 1, "percent": 101}], 0, False),
+    ],
+)
+def test_tiers_are_above_nothing_and_of_all_at_most(tiers, hysteresis, taken):
+    tree = {"tiers": tiers, "hysteresis": hysteresis}
+    if taken:
+        step.parse(Fields("f.yaml", tree, "policy"))
+    else:
+        with pytest.raises(ConfigError):
+            step.parse(Fields("f.yaml", tree, "policy"))

@@ -103,3 +103,13 @@ def test_of_what_cannot_be_met_as_little_as_possible_is_left(seed):
 def _share(variants, demand, where, place):
     """Of a replica, by what kinds are there."""
     return sum(demand[kind] / variants[place].carries[kind] for kind in range(4) if where[kind] == place)
+
+
+def test_a_change_costs_its_share_of_each_new_replica_and_no_less():
+    old, new = Variant("old", 1.0, (1,), 10, current=4), Variant("new", 0.9, (1,), 10)
+    assert cheapest([old, new], [4], switching=0.10).replicas == {"old": 0, "new": 4}, "3.60 and 0.36 for the change"
+    assert cheapest([old, new], [4], switching=0.12).replicas == {"old": 4, "new": 0}, "and 0.43 is more than is won"
+
+
+def test_of_the_parts_that_nobody_carries_the_requests_are_told():
+    assert cheapest([Variant("small", 1, (1,), 1)], [2], slices=4).unmet == {0: 1.0}
