@@ -252,7 +252,7 @@ def test_without_a_window_the_last_replica_is_let_go_too():
 
 def test_where_there_are_more_than_the_maximum_it_falls_from_those_that_there_are():
     """maxReplicaCount was lowered to 10 while 15 ran: what there is may be let go at its pace."""
-    rows = [{"load": load, "replicas": Replicas(15, 15, 0, 0, 10)} for load in [200] * 20 + [2] * 26]
+    rows = [{"load": load, "replicas": TargetStatus(15, 15, 0, 0, 10)} for load in [200] * 20 + [2] * 26]
     said = answers(paced(), rows)
     assert said[20:32] == [15] * 12
     assert said[32] == 14

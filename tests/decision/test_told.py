@@ -14,7 +14,7 @@ from scaler.config.defaults import Defaults
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount
-from scaler.model.measurement import Reading, Replicas
+from scaler.model.measurement import Reading, TargetStatus
 from scaler.model.objects import Job, Pod, Scaled
 
 TOLD = Path(__file__).with_name("told.txt")
@@ -54,7 +54,7 @@ def several(*pairs):
 
 
 def known(current, ready=None, maximum=10, **more):
-    return Replicas(current, current if ready is None else ready, 0, 0, maximum, "Kubernetes", **more)
+    return TargetStatus(current, current if ready is None else ready, 0, 0, maximum, "Kubernetes", **more)
 
 
 def partly(value, answered, expected):
@@ -69,7 +69,7 @@ def pods(ready, starting=(), pending=()):
     scaled = Scaled(
         "ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 20, len(own), pods=tuple(own)
     )
-    count = Replicas(len(own), ready, len(starting), 0, 20, "Kubernetes", pending=len(pending), serving=ready)
+    count = TargetStatus(len(own), ready, len(starting), 0, 20, "Kubernetes", pending=len(pending), ever_ready=ready)
     return {"scaled": scaled, "replicas": count}
 
 
@@ -83,7 +83,7 @@ def jobs(*known_jobs):
     scaled = Scaled(
         "ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, failed_kept=9, jobs=known_jobs
     )
-    return {"scaled": scaled, "replicas": Replicas(sum(job.state == "unfinished" for job in known_jobs))}
+    return {"scaled": scaled, "replicas": TargetStatus(sum(job.state == "unfinished" for job in known_jobs))}
 
 
 TIMELINES = {
