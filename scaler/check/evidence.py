@@ -14,7 +14,7 @@ Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the rules look at."""
+    """The moments that the rules look at."""
 
     file: FormulaFile
     spec: WorkloadSpec
@@ -23,19 +23,19 @@ class Evidence:
     sweeps: tuple[Sweep, ...]
 
     def probes(self) -> Iterator[Sample]:
-        """Every moment that was tried."""
+        """Yield every moment that was tried."""
         yield from self.idle
         for sweep in self.sweeps:
             yield from sweep.probes
 
     def pairs(self, name: str) -> Iterator[tuple[Sample, Sample]]:
-        """Neighbours in all sweeps that move `name`."""
+        """Yield neighbours in all sweeps that move `name`."""
         for sweep in self.sweeps:
             if sweep.moved == name:
                 yield from sweep.pairs()
 
     def at(self, probe: Sample, without: str = "") -> str:
-        """A moment in words: what the formula and the activation read."""
+        """Write a moment: what the formula and the activation read."""
         read = self.prober.names - {without}
         values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.input_values if fact.name in read]
         ready = probe.point.ready
@@ -43,7 +43,7 @@ class Evidence:
         return ", ".join([*values, *([replicas_text(ready)] if matters else [])]) or "whatever is measured"
 
     def pair(self, one: Sample, other: Sample) -> str:
-        """Two moments and what they ask for."""
+        """Write two moments and the replicas that they ask for."""
         return "; ".join(f"{self.at(probe)}: {replicas_text(probe.replicas)}" for probe in (one, other))
 
 
@@ -55,6 +55,6 @@ def gather(file: FormulaFile, spec: WorkloadSpec) -> Evidence:
 
 
 def replicas_text(count: int) -> str:
-    """1 replica, 2 replicas."""
+    """Write a count: 1 replica, 2 replicas."""
     noun = "replica" if count == 1 else "replicas"
     return f"{count} {noun}"

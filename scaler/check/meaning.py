@@ -47,7 +47,7 @@ _ROLE_GRIDS: dict[Role, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What one metric stands for."""
+    """The meaning of one metric."""
 
     role: Role
     known: bool  # the catalogue says so, of this workload; otherwise it is a guess
@@ -59,16 +59,16 @@ class Meaning:
 
     @property
     def load(self) -> bool:
-        """Whether it rises with load."""
+        """Tell whether it rises with load."""
         return self.role in ("demand", "throughput")
 
     @property
     def endless(self) -> bool:
-        """Whether it grows on when the replicas are full."""
+        """Tell whether it goes on growing when the replicas are full."""
         return self.role == "demand" and self.bound is None and not self.bounded_by
 
     def within(self, value: float) -> float:
-        """The value, or the largest possible one."""
+        """Return the value, or the largest possible one."""
         return value if self.bound is None else min(value, self.bound)
 
 
@@ -107,13 +107,13 @@ def meaning_of(item: Input) -> Meaning:
 
 
 def _counts_requests(item: Input, words: Collection[str]) -> bool:
-    """Whether a query is named like a count of requests, and nothing in it makes fractions of whole numbers."""
+    """Tell whether a query is named like a count of requests, and nothing in it makes fractions of whole numbers."""
     text = item.query.text if isinstance(item.query, PromqlQuery) else ""
     return bool(_COUNTED.intersection(words)) and not _FRACTIONS.search(text) and not item.over
 
 
 def gate(values: Collection[float]) -> Meaning:
-    """What a metric stands for that a formula only compares for equality: one of these values, or none."""
+    """Return the meaning of a metric that a formula only compares for equality: one of these values, or none."""
     grid = tuple(sorted({0.0, *values}))
     return Meaning("size", False, grid if len(grid) > 1 else (0.0, 1.0), grid[0], grid[0], None, "")
 

@@ -64,7 +64,7 @@ class Sample:
 
     @property
     def broken(self) -> str:
-        """Why there is no value, or an empty text. To ask for a million replicas is not broken, only large."""
+        """Say why there is no value, or return an empty text. A million replicas are not broken, only large."""
         spec = self.decision.spec
         replicas = self.value / spec.target * (self.point.ready if spec.metric_type == "Value" else 1)
         return "" if replicas > MAX_REPLICAS else "; ".join(self.decision.problems)
@@ -78,7 +78,7 @@ class Sweep:
     probes: tuple[Sample, ...]
 
     def pairs(self) -> Iterator[tuple[Sample, Sample]]:
-        """Neighbours that both ask for a number of replicas."""
+        """Yield neighbours that both ask for a number of replicas."""
         asking = [probe for probe in self.probes if probe.asked is not None]
         yield from pairwise(asking)
 
@@ -112,23 +112,23 @@ class Sampler:
         return Sample(point, decide(self.spec, self._past(), _inputs(point), 0.0)[1])
 
     def _past(self) -> State:
-        """A workload that was there for long: its memory is full, and everything was measured once."""
+        """Make the state of a workload that was there for long: its memory is full, and all was measured once."""
         last = {name: (-1.0, meaning.grid[-2]) for name, meaning in self.meanings.items()}
         return State(complete_since=-self.spec.memory, last=last)
 
     # ---- moments ----
 
     def idle(self, replicas: int) -> Point:
-        """Nothing to do."""
+        """Make a moment with nothing to do."""
         values = {name: item.idle if replicas else item.empty for name, item in self.meanings.items()}
         return Point(values, replicas)
 
     def only(self, values: Mapping[str, float]) -> Point:
-        """Nothing but these values, on one replica."""
+        """Make a moment with nothing but these values, on one replica."""
         return Point({**{name: item.grid[0] for name, item in self.meanings.items()}, **values}, 1)
 
     def moments(self) -> Iterator[Point]:
-        """Where sweeps start."""
+        """Yield the moments where sweeps start."""
         for height in MOMENTS:
             for ready in (1, 8):
                 yield Point(
@@ -168,7 +168,7 @@ class Sampler:
         return [self.spec.program.text, "" if isinstance(activation, float) else activation.text]
 
     def _constants(self) -> tuple[float, ...]:
-        """Numbers in the formula, and a bit above each: where something may change between two points of a grid."""
+        """Collect the numbers in the formula, and a bit above each: something may change there between two points."""
         written = [float(number) for text in self._texts() for number in _CONSTANT.findall(text)]
         used = [value for name, value in self.spec.parameters.items() if name in self.names]
         positive = sorted({value for value in (*written, *used) if 0 < value <= 1e9})[:8]
@@ -178,7 +178,7 @@ class Sampler:
 
 
 def _compared(name: str, texts: Collection[str]) -> tuple[float, ...]:
-    """The numbers that a metric is compared with for equality, where that is all that is done with it.
+    """Collect the numbers that a metric is compared with for equality, where nothing else is done with it.
 
     `readiness_gate == 1 && waiting > 10` compares readiness_gate with 1; waiting with nothing.
     """
@@ -190,7 +190,7 @@ def _compared(name: str, texts: Collection[str]) -> tuple[float, ...]:
 
 
 def moved(point: Point, name: str, value: float) -> Point:
-    """The same moment with one metric elsewhere."""
+    """Move one metric of a moment elsewhere."""
     return Point({**point.values, name: value}, point.ready)
 
 

@@ -15,7 +15,7 @@ MAX_STEPS = 12  # of a formula, shown below a test that failed
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in one formula file."""
+    """The findings in one formula file."""
 
     file: str
     tests: int  # that were run
@@ -25,7 +25,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong: warnings and notes are allowed."""
+        """Tell whether nothing is wrong: warnings and notes are allowed."""
         return not (self.problems or self.failures or any(item.severity == "error" for item in self.findings))
 
 
@@ -74,7 +74,7 @@ def _shown(value: object) -> str:
 
 
 def _given(decision: Decision) -> Iterator[str]:
-    """What was measured at that time, and how it was taken."""
+    """Yield what was measured at that time, and how it was taken."""
     inputs = {fact.name for fact in decision.input_values}
     for fact in (*decision.input_values, *(guard for guard in decision.activity_signals if guard.name not in inputs)):
         yield f"{fact.name} {_fact(fact)}"
@@ -92,7 +92,7 @@ def _fact(fact: InputValue) -> str:
 
 
 def _steps(decision: Decision, words: set[str]) -> list[str]:
-    """The steps of the formula, or of the activation where only that came out otherwise; names alone left out."""
+    """List the steps of the formula, or of the activation where only that came out otherwise; names alone left out."""
     activation = decision.spec.activation
     program = activation if words == {"active"} and not isinstance(activation, float) else decision.spec.program
     steps = [step for step in steps_of(program, decision.scope) if step.text not in decision.scope]

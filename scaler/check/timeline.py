@@ -90,7 +90,7 @@ WORDS: Mapping[str, Word] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What one moment of a test has to show."""
+    """The expectations of one moment of a test."""
 
     at: float  # seconds after the first tick
     wanted: Mapping[str, Any]  # word -> value
@@ -110,11 +110,11 @@ class Timeline:
 
     @property
     def ticks(self) -> int:
-        """How many ticks it takes to reach the last expectation."""
+        """The number of ticks up to the last expectation."""
         return int(self.expect[-1].at // self.spec.interval) + 1
 
     def inputs(self, now: float) -> Inputs:
-        """What is measured `now` seconds after the first tick."""
+        """Return what is measured `now` seconds after the first tick."""
         by_query = {item.query: self.given[item.name] for item in self.spec.inputs if item.name in self.given}
         activity_signals = {
             item.name: by_query.get(item.query, self.given.get(item.name, (0.0,)))
@@ -128,7 +128,7 @@ class Timeline:
         )
 
     def _scaled(self, now: float) -> Scaled:
-        """A ScaledJob with the Jobs that there are by then."""
+        """Make a ScaledJob with the Jobs that there are by then."""
         key = self.spec.key
         jobs = tuple(
             job if job.ended is None or job.ended <= now else replace(job, state="unfinished", ended=None)
@@ -142,7 +142,7 @@ class Timeline:
         return Reading(self._sample(series, now), self.start + now)
 
     def _sample(self, series: Series, now: float) -> float | None:
-        """The sample that stands at that time; a series of one sample has it at all times that are asked about."""
+        """Return the sample that stands at that time; a series of one sample has it at all times asked about."""
         return series[min(int(now / self.interval + 1e-9), len(series) - 1)]
 
     def _replicas(self, now: float) -> TargetStatus:
@@ -183,7 +183,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
 
 
 def _part(file: FormulaFile, fields: Fields) -> FormulaFile:
-    """The output that a test is about: of a file with several a test names one."""
+    """Return the output that a test is about: of a file with several a test names one."""
     named = fields.take("output", text, None) if file.outputs else None
     try:
         return output_of(file, {} if named is None else {"output": named})
@@ -265,7 +265,7 @@ def _job(fields: Fields, name: str) -> Job:
 
 
 def _check_ends(timeline: Timeline, where: str, path: str) -> None:
-    """No expectation later than the end of a series: whoever means absence says so with `_`."""
+    """Refuse an expectation later than the end of a series: whoever means absence says so with `_`."""
     last = timeline.expect[-1].at
     for name, series in timeline.given.items():
         end = (len(series) - 1) * timeline.interval

@@ -93,7 +93,7 @@ def of_trees(trees: list[Tree]) -> list[Plan]:
 
 
 def _documents(source: str, where: str) -> list[Tree]:
-    """The mappings of a YAML stream; lists of Kubernetes (kind: List) are opened."""
+    """List the mappings of a YAML stream; lists of Kubernetes (kind: List) are opened."""
     found: list[Tree] = []
     try:
         for tree in yaml.safe_load_all(source):

@@ -49,7 +49,7 @@ DAY = 24 * 60  # minutes
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is a PodAutoscaler of AIBrix."""
+    """Tell whether it is a PodAutoscaler of AIBrix."""
     return text(tree, "kind") == "PodAutoscaler" and "aibrix" in text(tree, "apiVersion")
 
 
@@ -116,7 +116,7 @@ def _term(source: Tree, where: str, taken: list[Term]) -> tuple[Term, list[str]]
 
 
 def _of_hpa(source: Tree, where: str) -> Tree:
-    """KEDA's trigger for a resource of the HPA that AIBrix makes: CPU in percent of the request, memory in MiB."""
+    """Make KEDA's trigger for a resource of the HPA that AIBrix makes: CPU in percent of the request, memory in MiB."""
     metric, wanted = text(source, "targetMetric"), number(source.get("targetValue", 1), where, "targetValue")
     if metric == "cpu":
         return resource_trigger("cpu", "Utilization", str(math.ceil(wanted)))
@@ -133,7 +133,7 @@ def _resource(metric: str, wanted: float, taken: list[Term]) -> tuple[Term, list
 
 
 def _policy(spec: Tree, annotations: Tree) -> tuple[tuple[Line, ...], list[str]]:
-    """The policy of its strategy, and what of the annotations is read by nobody."""
+    """Return the policy of its strategy, and what of the annotations is read by nobody."""
     strategy = text(spec, "scalingStrategy") or "HPA"
     given = {key.removeprefix(PREFIX): str(value) for key, value in annotations.items() if "aibrix.ai/" in key}
     left: list[str] = []
@@ -167,7 +167,7 @@ class _Hours:
 
 
 def _scheduled(spec: Tree, minimum: Line, maximum: Line, where: str) -> tuple[Line, Line, tuple[Line, ...]]:
-    """The bounds of its schedules as `schedule`, and the widest of all as those of the ScaledObject.
+    """Return the bounds of its schedules as `schedule`, and the widest of all as those of the ScaledObject.
 
     1 to 10, and 3 to 12 on Mon from 9 to 18:  1 to 12; on Mon from 9 to 18 at least 3; at any other time at most 10.
     """
@@ -205,7 +205,7 @@ def _hours(one: Tree, usual: tuple[int, int], where: str) -> _Hours:
 
 
 def _gaps(hours: Sequence[_Hours]) -> list[tuple[tuple[str, ...], int, int]]:
-    """Where no schedule holds: days, from and to, in minutes since midnight."""
+    """List when no schedule holds: days, from and to, in minutes since midnight."""
     found: dict[tuple[int, int], list[str]] = {}
     for day in DAYS:
         taken = sorted((one.start, one.end) for one in hours if day in one.days)
@@ -218,7 +218,7 @@ def _gaps(hours: Sequence[_Hours]) -> list[tuple[tuple[str, ...], int, int]]:
 
 
 def _window(one: _Hours, least: int, most: int) -> Tree | None:
-    """One window of `schedule`; None where it bounds nothing that the ScaledObject does not."""
+    """Make one window of `schedule`; None where it bounds nothing that the ScaledObject does not."""
     bounds: dict[str, object] = {}
     if one.minimum > least:
         bounds["min"] = one.minimum

@@ -24,7 +24,7 @@ ONLY_RESOURCES = (
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is an HPA."""
+    """Tell whether it is an HPA."""
     return text(tree, "kind") == "HorizontalPodAutoscaler"
 
 
@@ -67,7 +67,7 @@ def _plan(tree: Tree) -> Plan:
 
 
 def _term(metric: Tree, kind: str, where: str, taken: list[Term]) -> tuple[Term | None, list[str]]:
-    """A metric of pods, of another object or from outside."""
+    """Read a metric of pods, of another object or from outside."""
     place = {"Pods": "pods", "Object": "object", "External": "external"}.get(kind)
     if place is None:
         return None, [f"a metric of type {kind} is not read by llm-scaler"]
@@ -94,7 +94,7 @@ def _term(metric: Tree, kind: str, where: str, taken: list[Term]) -> tuple[Term 
 
 
 def plain_name(name: str) -> str:
-    """The name in Prometheus of a metric that Google's adapter renames.
+    """Return the name in Prometheus of a metric that Google's adapter renames.
 
     >>> plain_name("prometheus.googleapis.com|vllm:num_requests_waiting|gauge")
     'vllm:num_requests_waiting'
@@ -112,6 +112,6 @@ def _resource(metric: Tree, kind: str) -> Tree:
 
 
 def resource_trigger(kind: str, metric_type: str, value: str, container: str = "") -> Tree:
-    """KEDA's own trigger for CPU or memory."""
+    """Make KEDA's own trigger for CPU or memory."""
     metadata = {"value": value, **({"containerName": container} if container else {})}
     return {"type": kind, "metricType": metric_type, "metadata": metadata}

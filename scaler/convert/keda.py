@@ -19,7 +19,7 @@ KEPT = ("pollingInterval", "cooldownPeriod", "initialCooldownPeriod", "idleRepli
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is a ScaledObject."""
+    """Tell whether it is a ScaledObject."""
     return text(tree, "kind") == "ScaledObject"
 
 
@@ -70,7 +70,7 @@ def _plan(tree: Tree) -> Plan:
 
 
 def _term(trigger: Tree, where: str, taken: list[Term], *, named: bool) -> tuple[Term, float, list[str]]:
-    """One prometheus trigger: what it measures, its activationThreshold, and what is different."""
+    """Read one prometheus trigger: what it measures, its activationThreshold, and what is different."""
     metadata = mapping(trigger, "metadata")
     given = text(trigger, "name") or text(metadata, "metricName") or "value"
     others = [one.name for one in taken]
@@ -93,7 +93,7 @@ def _term(trigger: Tree, where: str, taken: list[Term], *, named: bool) -> tuple
 
 
 def _largest(terms: list[Term], thresholds: list[tuple[str, float]]) -> tuple[Line, ...]:
-    """As KEDA and the HPA take several triggers: the one that wants most counts, and any one activates."""
+    """Combine several triggers as KEDA and the HPA do: the one that wants most counts, and any one activates."""
     metrics = tuple(Line(term.name, term.tree, term.why) for term in terms)
     activation = " || ".join(f"{name} > {threshold:g}" for name, threshold in thresholds)
     if len(terms) == 1:

@@ -39,7 +39,7 @@ KSERVE: Mapping[str, str] = {  # fields of a predictor, as the annotations that 
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is a Knative Service or Revision, or KServe's InferenceService."""
+    """Tell whether it is a Knative Service or Revision, or KServe's InferenceService."""
     return text(tree, "apiVersion").startswith("serving.knative.dev/") or _of_kserve(tree)
 
 
@@ -105,7 +105,7 @@ def _plan(tree: Tree) -> Plan:
 def _formula(
     given: dict[str, str], where: str, hard: float, *, rps: bool, by_hpa: bool
 ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    """The formula, and the policy; with an HPA for its class, the requests that wait and no policy."""
+    """Write the formula and the policy; with an HPA for its class, the requests that wait and no policy."""
     if by_hpa:
         waiting = requests_that_wait("not read there: what waits at the engines")
         off = Line("scaleDown", "off", "the HPA alone says how fast")
@@ -115,7 +115,7 @@ def _formula(
 
 
 def _resource(given: dict[str, str], metric: str) -> Tree:
-    """KEDA's trigger for what the class hpa scales on: CPU in percent, or memory in MiB."""
+    """Make KEDA's trigger for what the class hpa scales on: CPU in percent, or memory in MiB."""
     if metric == "memory":
         return resource_trigger("memory", "AverageValue", f"{given.pop('target', '80')}Mi")
     return resource_trigger("cpu", "Utilization", given.pop("target", "80"))
@@ -127,7 +127,7 @@ def _annotations(tree: Tree) -> dict[str, str]:
 
 
 def _target(given: dict[str, str], where: str, hard: float, *, rps: bool) -> Line:
-    """The share of a replica's limit that is aimed at."""
+    """Return the share of a replica's limit that is aimed at."""
     older = given.pop("target-utilization", "70")
     share = number(given.pop("target-utilization-percentage", older), where, "target-utilization-percentage")
     if "target" in given:

@@ -10,7 +10,7 @@ DIRECTIONS = {"instances", "percent", "period", "selectPolicy", "stabilizationWi
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is a policy or a binding."""
+    """Tell whether it is a policy or a binding."""
     return text(tree, "kind") in KINDS
 
 
@@ -26,7 +26,7 @@ def read(trees: list[Tree]) -> list[Plan]:
 
 
 def _plans(tree: Tree, policy: Tree) -> list[Plan]:
-    """One plan for a homogeneous target, one for each variant or role of the others."""
+    """Make one plan for a homogeneous target, one for each variant or role of the others."""
     name, namespace = name_of(tree, text(tree, "kind"))
     spec, settings = mapping(tree, "spec"), mapping(policy, "spec")
     where = f"Kthena {text(tree, 'kind')} {name}"
@@ -61,7 +61,7 @@ def _role_name(role: Tree) -> str:
 
 
 def _ratio(shared: Tree, roles: Sequence[Tree], where: str) -> list[str]:
-    """How the ratio between two roles is kept here; nothing where there is none."""
+    """Say how the ratio between two roles is kept here; nothing where there is none."""
     ratio = mapping(shared, "ratioRange") or mapping(shared, "ratio")
     if not ratio or len(roles) != 2:
         return []
@@ -73,7 +73,7 @@ def _ratio(shared: Tree, roles: Sequence[Tree], where: str) -> list[str]:
 
 
 def _sources(target: Tree, metrics: Sequence[Tree]) -> list[Tree]:
-    """Metrics with where the target says they are measured: under the name that a page has, or by a query."""
+    """List metrics with where the target says they are measured: under the name that a page has, or by a query."""
     places = mapping(target, "metricSources") or mapping(target, "target", "metricSources")
     found: list[Tree] = []
     for metric in metrics:
@@ -126,7 +126,7 @@ def _plan(where: str, name: str, namespace: str, target: Tree, settings: Tree) -
 
 
 def _term(metric: Tree, where: str, taken: list[Term]) -> tuple[Term, list[str]]:
-    """A metric of pods is one instance's own there; one from Prometheus is a total."""
+    """Read a metric: of pods it is one instance's own there; from Prometheus it is a total."""
     name = text(metric, "metricName") or text(metric, "name")
     wanted = number(metric.get("targetValue", 1), where, "targetValue")
     query = (
@@ -148,7 +148,7 @@ def _term(metric: Tree, where: str, taken: list[Term]) -> tuple[Term, list[str]]
 
 
 def _behavior(given: Tree) -> tuple[dict[str, object], list[str]]:
-    """What of a behavior the policy knows, and what it does not."""
+    """Return what of a behavior the policy knows, and what it does not."""
     kept: dict[str, object] = {}
     left: list[str] = []
     up = mapping(given, "scaleUp")

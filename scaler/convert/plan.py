@@ -23,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is scaled."""
+    """The target that is scaled."""
 
     name: str
     kind: str = "Deployment"
@@ -67,11 +67,11 @@ class Plan:
 
     @property
     def with_policy(self) -> bool:
-        """Whether the formula has a policy, so that the HPA has to stand aside."""
+        """Tell whether the formula has a policy, so that the HPA has to stand aside."""
         return any(line.key == "policy" for line in self.formula)
 
     def leaving(self, *sentences: str) -> "Plan":
-        """The same, with more that could not be carried over."""
+        """Add sentences about what could not be carried over."""
         return replace(self, left=(*self.left, *sentences))
 
 
@@ -114,7 +114,7 @@ ACTIVITY: tuple[tuple[str, Tree, str], ...] = (
 
 
 def load_lines(target: Line | None) -> tuple[Line, ...]:
-    """A formula over all requests that wait or run, which is what most originals call concurrency or ongoing."""
+    """Write a formula over all requests that wait or run, which most originals call concurrency or ongoing."""
     metrics = tuple(Line(name, tree, why) for name, tree, why in ACTIVITY)
     return (
         Line("metrics", metrics),
@@ -126,7 +126,7 @@ def load_lines(target: Line | None) -> tuple[Line, ...]:
 
 
 def term_lines(terms: Sequence[Term], *, declared: bool) -> tuple[Line, ...]:
-    """A formula over some metrics, of which the one that wants most replicas counts.
+    """Write a formula over some metrics, of which the one that wants most replicas counts.
 
     Two totals of targets 10 and 5: `max(a / 10, b / 5)`, in replicas, at a target of 1. What is each replica's own is
     multiplied by the ready ones.

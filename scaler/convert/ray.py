@@ -28,7 +28,7 @@ LEFT: Mapping[str, str] = {
 
 
 def reads(tree: Tree) -> bool:
-    """Whether there is an autoscaling_config in it."""
+    """Tell whether there is an autoscaling_config in it."""
     return any(True for _ in _deployments(tree))
 
 
@@ -38,7 +38,7 @@ def read(trees: list[Tree]) -> list[Plan]:
 
 
 def _deployments(tree: object, name: str = "") -> Iterator[tuple[str, Tree]]:
-    """Every autoscaling_config below, with the name of what it stands in."""
+    """Yield every autoscaling_config below, with the name of what it stands in."""
     if isinstance(tree, list):
         for item in tree:
             yield from _deployments(item, name)
@@ -90,6 +90,6 @@ def _plan(tree: Tree, name: str, config: Tree) -> Plan:
 
 
 def _plain(name: str) -> str:
-    """A name that Kubernetes takes: LLMServer:qwen/Qwen2-7B -> llmserver-qwen-qwen2-7b."""
+    """Make a name that Kubernetes takes: LLMServer:qwen/Qwen2-7B -> llmserver-qwen-qwen2-7b."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
     return plain[:63].strip("-") or "model"

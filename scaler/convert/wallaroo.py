@@ -13,7 +13,7 @@ CALLS = {*KEYS, *CPU, "replica_autoscale_min_max", "replica_count"}
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it has Wallaroo's triggers."""
+    """Tell whether it has Wallaroo's triggers."""
     return any(True for _ in _settings(tree))
 
 
@@ -50,7 +50,7 @@ def _built(module: ast.Module) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _arguments(name: str, call: ast.Call) -> dict[str, object]:
-    """The arguments of one call of the builder, by the names that its configuration has."""
+    """Return the arguments of one call of the builder, by the names that its configuration has."""
     values = [one.value for one in call.args if isinstance(one, ast.Constant)]
     named = {one.arg: one.value.value for one in call.keywords if one.arg and isinstance(one.value, ast.Constant)}
     if name == "replica_autoscale_min_max":
@@ -61,7 +61,7 @@ def _arguments(name: str, call: ast.Call) -> dict[str, object]:
 
 
 def _settings(tree: object, name: str = "deployment") -> Iterator[tuple[str, Tree]]:
-    """Every mapping with Wallaroo's words, with the key that it stands under."""
+    """Yield every mapping with Wallaroo's words, with the key that it stands under."""
     if not isinstance(tree, Mapping):
         return
     if set(tree) & {*KEYS, *CPU} or ({"replica_max", "maximum"} & set(tree) and not mapping(tree, "metadata")):

@@ -32,14 +32,14 @@ _PREFIX = re.compile(r"^(vllm|sglang|kthena|aibrix|trtllm)[:_]")
 
 
 def mapping(tree: object, *path: str) -> Tree:
-    """The mapping at a path; empty where there is none."""
+    """Return the mapping at a path; empty where there is none."""
     for key in path:
         tree = tree.get(key) if isinstance(tree, Mapping) else None
     return tree if isinstance(tree, Mapping) else {}
 
 
 def sequence(tree: object, *path: str) -> Sequence[Tree]:
-    """The mappings of the list at a path; empty where there is none."""
+    """Return the mappings of the list at a path; empty where there is none."""
     inner = mapping(tree, *path[:-1]).get(path[-1])
     if not isinstance(inner, list):
         return []
@@ -47,13 +47,13 @@ def sequence(tree: object, *path: str) -> Sequence[Tree]:
 
 
 def text(tree: object, *path: str) -> str:
-    """The text at a path; empty where there is none."""
+    """Return the text at a path; empty where there is none."""
     value = mapping(tree, *path[:-1]).get(path[-1])
     return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
 
 
 def value(tree: Tree, where: str, key: str, read: Callable[[object], T], default: T) -> T:
-    """One value of a manifest, or the original's default.
+    """Read one value of a manifest, or return the original's default.
 
     Raises:
         ConfigError: it is out of the range that the original has.
@@ -62,7 +62,7 @@ def value(tree: Tree, where: str, key: str, read: Callable[[object], T], default
 
 
 def name_of(tree: Tree, kind: str) -> tuple[str, str]:
-    """The name and namespace of an object.
+    """Return the name and namespace of an object.
 
     Raises:
         ConfigError: it has no name.
@@ -74,20 +74,20 @@ def name_of(tree: Tree, kind: str) -> tuple[str, str]:
 
 
 def referenced(spec: Tree) -> Target:
-    """The target that scaleTargetRef names."""
+    """Return the target that scaleTargetRef names."""
     reference = mapping(spec, "scaleTargetRef")
     kind, version = text(reference, "kind") or "Deployment", text(reference, "apiVersion") or "apps/v1"
     return Target(text(reference, "name"), kind, version, "scaleTargetRef")
 
 
 def bounds(tree: Tree, where: str, keys: tuple[str, str], usual: tuple[int, int]) -> tuple[Line, Line]:
-    """MinReplicaCount and maxReplicaCount, of the original's keys and defaults."""
+    """Read minReplicaCount and maxReplicaCount, of the original's keys and defaults."""
     least, most = (int(number(tree.get(key, default), where, key)) for key, default in zip(keys, usual, strict=True))
     return Line("minReplicaCount", least, keys[0]), Line("maxReplicaCount", most, keys[1])
 
 
 def planned(tree: Tree, where: str, keys: tuple[str, str], usual: tuple[int, int], terms: Sequence[Term] = ()) -> Plan:
-    """What all originals have in common that name their target in scaleTargetRef; the formula is still empty.
+    """Plan what all originals have in common that name their target in scaleTargetRef; the formula is still empty.
 
     Args:
         tree: the original.
@@ -103,7 +103,7 @@ def planned(tree: Tree, where: str, keys: tuple[str, str], usual: tuple[int, int
 
 
 def identifier(name: str) -> str:
-    """A name that a formula can read: vllm:num_requests_waiting -> num_requests_waiting.
+    """Make a name that a formula can read: vllm:num_requests_waiting -> num_requests_waiting.
 
     >>> identifier("my-metric.p95")
     'my_metric_p95'
@@ -113,7 +113,7 @@ def identifier(name: str) -> str:
 
 
 def signal_of(metric: str) -> tuple[str, str]:
-    """The engine and the signal that a metric is; two empty texts where the catalogue does not know it.
+    """Find the engine and the signal that a metric is; two empty texts where the catalogue does not know it.
 
     >>> signal_of("sglang:num_queue_reqs"), signal_of("num_requests_waiting"), signal_of("up")
     (('sglang', 'waiting'), ('', 'waiting'), ('', ''))
@@ -129,7 +129,7 @@ def signal_of(metric: str) -> tuple[str, str]:
 
 
 def term(metric: str, target: float, *, each: bool, taken: Sequence[Term] = ()) -> Term:
-    """A metric of pods, as a signal of the catalogue where that knows it, else as PromQL.
+    """Make a metric of pods: a signal of the catalogue where that knows it, else PromQL.
 
     A signal that adds up over replicas (waiting) is measured as a total, which is the same: a mean of 5 over 4
     replicas at a target of 10 is a total of 20 at 10 each.
@@ -149,18 +149,18 @@ def requests_that_wait(why: str = "what waits at the engines") -> Term:
 
 
 def engine_of(terms: Sequence[Term]) -> str:
-    """The engine whose metrics they are; empty where nothing says it."""
+    """Find the engine whose metrics they are; empty where nothing says it."""
     return next((term.engine for term in terms if term.engine), "")
 
 
 def unique(name: str, taken: Sequence[str]) -> str:
-    """The name, with a number behind it if it is taken."""
+    """Return the name, with a number behind it if it is taken."""
     candidates = [name, *(f"{name}_{count}" for count in range(2, len(taken) + 3))]
     return next(one for one in candidates if one not in taken)
 
 
 def number(raw: object, where: str, key: str) -> float:
-    """A quantity as Kubernetes writes it: "500m" is 0.5, "1k" is 1000.
+    """Read a quantity as Kubernetes writes it: "500m" is 0.5, "1k" is 1000.
 
     Raises:
         ConfigError: it is none.
@@ -173,7 +173,7 @@ def number(raw: object, where: str, key: str) -> float:
 
 
 def _selector(metric: str) -> str:
-    """A metric of the ScaledObject's own namespace, in PromQL."""
+    """Write a metric of the ScaledObject's own namespace in PromQL."""
     if re.fullmatch(r"[A-Za-z_:][\w:]*", metric):
         return f'{metric}{{namespace="$namespace"}}'
     return f'{{__name__="{metric}",namespace="$namespace"}}'

@@ -107,7 +107,7 @@ def flow(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Whole floats as whole numbers, and any mapping as one that YAML knows."""
+    """Make whole floats whole numbers, and any mapping one that YAML knows."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):

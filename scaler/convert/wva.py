@@ -8,7 +8,7 @@ QUEUE_THRESHOLD, QUEUE_SPARE = 5.0, 3.0
 
 
 def reads(tree: Tree) -> bool:
-    """Whether it is a VariantAutoscaling."""
+    """Tell whether it is a VariantAutoscaling."""
     return text(tree, "kind") == "VariantAutoscaling"
 
 

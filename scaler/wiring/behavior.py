@@ -18,7 +18,7 @@ Block = dict[str, Any]
 
 
 def behavior_for(*, with_policy: bool, most: int) -> Block:
-    """The `behavior` of a ScaledObject's horizontalPodAutoscalerConfig.
+    """Return the `behavior` of a ScaledObject's horizontalPodAutoscalerConfig.
 
     A tolerance of 0 in both: the HPA's own 10 % would swallow a step of one replica from ten replicas on.
 
@@ -60,7 +60,7 @@ def _shown(policies: Sequence[Manifest]) -> str:
 
 
 def tolerance(rules: Manifest) -> float:
-    """The tolerance of one direction, as a share; the cluster's default where it says none."""
+    """Return the tolerance of one direction, as a share; the cluster's default where it says none."""
     given = rules.get("tolerance")
     if given is None:
         return 0.1
@@ -72,6 +72,6 @@ def tolerance(rules: Manifest) -> float:
 
 
 def behavior_of(spec: Manifest) -> Manifest:
-    """The behavior that a ScaledObject's spec asks for; empty where it has none."""
+    """Return the behavior that a ScaledObject's spec asks for; empty where it has none."""
     found = at(spec, "advanced", "horizontalPodAutoscalerConfig", "behavior")
     return found if isinstance(found, Mapping) else {}

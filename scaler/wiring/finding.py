@@ -8,7 +8,7 @@ Severity = Literal["error", "warning"]  # error: it does not scale as it should;
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a rule says."""
+    """The words of a finding."""
 
     what: str
     evidence: str
@@ -18,7 +18,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says, and which rule."""
+    """A finding, and the rule that found it."""
 
     rule: str
     what: str
@@ -28,5 +28,5 @@ class Finding:
 
 
 def warn(what: str, evidence: str, repair: str) -> Found:
-    """Something that does no harm yet."""
+    """Make a finding that does no harm yet."""
     return Found(what, evidence, repair, "warning")

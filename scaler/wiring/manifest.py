@@ -23,7 +23,7 @@ WITHOUT_NAMESPACE = "default"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found in one object.
+    """The findings in one object.
 
     Attributes:
         title: kind and name.
@@ -39,12 +39,12 @@ class Checked:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong; warnings are allowed."""
+        """Tell whether nothing is wrong; warnings are allowed."""
         return not self.problems and all(finding.severity != "error" for finding in self.findings)
 
 
 def scaled_in(document: object) -> Manifest | None:
-    """The ScaledObject or ScaledJob that a document is, or that KServe would make of it; None for any other."""
+    """Return the ScaledObject or ScaledJob that a document is, or that KServe would make of it; None for any other."""
     if not isinstance(document, Mapping):
         return None
     if str(document.get("apiVersion", "")).startswith(KEDA_GROUP) and document.get("kind") in KINDS:
@@ -55,7 +55,7 @@ def scaled_in(document: object) -> Manifest | None:
 
 
 def _of_kserve(document: Manifest) -> Iterator[Manifest]:
-    """What KServe makes of spec.scaling (kserve, llm_inference_service_types.go: ScalingSpec)."""
+    """Yield what KServe makes of spec.scaling (kserve, llm_inference_service_types.go: ScalingSpec)."""
     for scaling in (mapping(document, "spec", "scaling"), mapping(document, "spec", "prefill", "scaling")):
         keda = mapping(scaling, "keda")
         if not keda:

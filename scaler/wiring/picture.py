@@ -49,18 +49,18 @@ class Picture:
     longest_generation: float | None = None
 
     def listed(self, plural: str, namespace: str | None = None) -> Sequence[Manifest] | None:
-        """The objects of a kind, of one namespace or of all; None where they could not be read."""
+        """Return the objects of a kind, of one namespace or of all; None where they could not be read."""
         found = self.objects.get(plural)
         if found is None or namespace is None:
             return found
         return [one for one in found if at(one, "metadata", "namespace") == namespace]
 
     def own(self, plural: str) -> Sequence[Manifest]:
-        """The objects of a kind in the ScaledObject's namespace; none where they could not be read."""
+        """Return the objects of a kind in the ScaledObject's namespace; none where they could not be read."""
         return self.listed(plural, self.namespace) or ()
 
     def is_known(self, plural: str) -> bool:
-        """Whether it is known which objects of a kind there are; where the cluster has no such kind there are none."""
+        """Tell whether all objects of a kind are known; where the cluster has no such kind there are none."""
         return plural in self.objects or self.unread.get(plural, "").startswith("404")
 
     @property
@@ -120,7 +120,7 @@ class Picture:
         return None
 
     def events(self, kind: str, name: str, *reasons: str) -> list[Manifest]:
-        """Recent events about an object, newest first."""
+        """List recent events about an object, newest first."""
         return [
             event
             for event in self.recent(*reasons)
@@ -128,16 +128,16 @@ class Picture:
         ]
 
     def recent(self, *reasons: str) -> list[Manifest]:
-        """Recent events of its namespace with one of some reasons, or of any; newest first."""
+        """List recent events of its namespace with one of some reasons, or of any; newest first."""
         chosen = [event for event in self.own("events") if not reasons or event.get("reason") in reasons]
         return sorted((one for one in chosen if self.now - last_seen(one) < RECENT), key=last_seen, reverse=True)
 
     def condition(self, kind: str) -> Manifest:
-        """A condition of the ScaledObject; empty where there is none."""
+        """Return a condition of the ScaledObject; empty where there is none."""
         return condition(self.scaled, kind)
 
     def age(self, manifest: Manifest) -> float | None:
-        """Seconds since an object was created."""
+        """Return the seconds since an object was created."""
         created = seconds_of(at(manifest, "metadata", "creationTimestamp"))
         return None if created is None else self.now - created
 
@@ -146,7 +146,7 @@ class Picture:
 
 
 def at(manifest: object, *path: str) -> Any:
-    """The value below some keys, or None.
+    """Return the value below some keys, or None.
 
     >>> at({"spec": {"replicas": 2}}, "spec", "replicas")
     2
@@ -159,13 +159,13 @@ def at(manifest: object, *path: str) -> Any:
 
 
 def mapping(manifest: object, *path: str) -> Manifest:
-    """The mapping below some keys; empty where there is none."""
+    """Return the mapping below some keys; empty where there is none."""
     found = at(manifest, *path)
     return found if isinstance(found, Mapping) else {}
 
 
 def sequence(manifest: object, *path: str) -> list[Manifest]:
-    """The mappings in the list below some keys."""
+    """Return the mappings in the list below some keys."""
     found = at(manifest, *path)
     if not isinstance(found, list):
         return []
@@ -173,39 +173,39 @@ def sequence(manifest: object, *path: str) -> list[Manifest]:
 
 
 def named(manifests: Iterable[Manifest], name: str) -> Manifest | None:
-    """The first manifest of that name."""
+    """Return the first manifest of that name."""
     return next((one for one in manifests if name_of(one) == name), None)
 
 
 def name_of(manifest: Manifest) -> str:
-    """The name of an object."""
+    """Return the name of an object."""
     return str(at(manifest, "metadata", "name") or "")
 
 
 def condition(manifest: Manifest, kind: str) -> Manifest:
-    """A condition in the status of an object; empty where there is none."""
+    """Return a condition in the status of an object; empty where there is none."""
     found = sequence(manifest, "status", "conditions")
     return next((one for one in found if one.get("type") == kind), {})
 
 
 def is_ours(trigger: Manifest) -> bool:
-    """Whether a trigger asks us: it is external, and names a formula or an expression."""
+    """Tell whether a trigger asks us: it is external, and names a formula or an expression."""
     keys = {key.removesuffix("FromEnv") for key in mapping(trigger, "metadata")}
     return trigger.get("type") in EXTERNAL and bool(keys & {"formula", "expression"})
 
 
 def scaler_address(trigger: Manifest) -> str:
-    """What a trigger says of where its scaler is."""
+    """Return the address of its scaler that a trigger names."""
     return str(at(trigger, "metadata", "scalerAddress") or "")
 
 
 def containers(pod_spec: Manifest) -> Iterator[Manifest]:
-    """The containers of a pod's spec, without those that run before."""
+    """Yield the containers of a pod's spec, without those that run before."""
     yield from sequence(pod_spec, "containers")
 
 
 def takes(selector: object, labels: Manifest) -> bool:
-    """Whether a label selector (matchLabels, matchExpressions) takes an object's labels; an empty one takes all."""
+    """Tell whether a label selector (matchLabels, matchExpressions) matches an object's labels; an empty one does."""
     if not all(labels.get(key) == value for key, value in mapping(selector, "matchLabels").items()):
         return False
     return all(_meets(one, labels) for one in sequence(selector, "matchExpressions"))
@@ -225,12 +225,12 @@ def _meets(requirement: Manifest, labels: Manifest) -> bool:
 
 
 def labels_of(manifest: Manifest) -> Manifest:
-    """The labels of an object."""
+    """Return the labels of an object."""
     return mapping(manifest, "metadata", "labels")
 
 
 def seconds_of(text: object) -> float | None:
-    """A time as Kubernetes writes it, in seconds since the epoch; None for anything else."""
+    """Read a time as Kubernetes writes it, in seconds since the epoch; None for anything else."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:
@@ -238,12 +238,12 @@ def seconds_of(text: object) -> float | None:
 
 
 def last_seen(event: Manifest) -> float:
-    """When an event happened last; 0 where it does not say."""
+    """Return when an event happened last; 0 where it does not say."""
     series = at(event, "series", "lastObservedTime")
     when = series or event.get("lastTimestamp") or event.get("eventTime") or at(event, "metadata", "creationTimestamp")
     return seconds_of(when) or 0.0
 
 
 def whole(value: object, default: int) -> int:
-    """A number that is to be whole, or what it is when it is not given."""
+    """Return a number that is to be whole, or the default where it is not given."""
     return value if isinstance(value, int) and not isinstance(value, bool) else default

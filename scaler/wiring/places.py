@@ -17,7 +17,7 @@ FIRST: Paths = {"scaledobjects": [SCALED_OBJECTS]}
 
 
 def of_keda() -> Paths:
-    """What is KEDA's own, and the cluster's."""
+    """List the paths of what is KEDA's own, and the cluster's."""
     return {
         "kedadeployments": [f"/apis/apps/v1/deployments?labelSelector={_KEDA}"],
         "kedapods": ["/api/v1/pods?labelSelector=app=keda-operator"],
@@ -31,7 +31,7 @@ def of_keda() -> Paths:
 
 
 def of_workload(picture: Picture) -> Paths:
-    """What is in the workload's namespace, and in that of the Service which its scalerAddress names."""
+    """List the paths of the workload's namespace, and of the one whose Service its scalerAddress names."""
     own = picture.namespace
     service = picture.service
     keda = next((str(at(one, "metadata", "namespace")) for one in picture.listed("kedadeployments") or ()), "keda")
@@ -50,7 +50,7 @@ def of_workload(picture: Picture) -> Paths:
 
 
 def of_secrets(picture: Picture) -> Sequence[str]:
-    """The Secrets that the triggers' TriggerAuthentications name; each alone, since no other concerns anybody."""
+    """List the Secrets that the triggers' TriggerAuthentications name; each alone, since no other concerns anybody."""
     keda = next((str(at(one, "metadata", "namespace")) for one in picture.listed("kedadeployments") or ()), "keda")
     paths = []
     for trigger in picture.triggers:
@@ -66,17 +66,17 @@ def of_secrets(picture: Picture) -> Sequence[str]:
 
 
 def of_group(version: str) -> str:
-    """Where the kinds of an apiVersion are listed."""
+    """Return the path under which the kinds of an apiVersion are listed."""
     return f"/apis/{version}" if "/" in version else f"/api/{version}"
 
 
 def of_target(picture: Picture, plural: str) -> str:
-    """Where the objects of the scale target's kind are."""
+    """Return the path of the objects of the scale target's kind."""
     return f"{of_group(picture.target[0])}/namespaces/{picture.namespace}/{plural}"
 
 
 def pods_selector(picture: Picture, scale: Manifest) -> str:
-    """The label selector of the target's pods: its scale's, by which the HPA goes, or its own matchLabels."""
+    """Return the label selector of the target's pods: its scale's, by which the HPA goes, or its own matchLabels."""
     given = at(scale, "status", "selector")
     if given:
         return str(given)

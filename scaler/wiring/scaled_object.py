@@ -23,7 +23,7 @@ Node = tuple[str, "object", str]  # key, value (a scalar, a mapping in one line,
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the ScaledObject is to say.
+    """The wishes for a ScaledObject.
 
     Attributes:
         kind: of the scale target.
@@ -94,7 +94,7 @@ def _spec(wanted: Wanted) -> list[Node]:
 
 
 def _scaling(wanted: Wanted) -> list[Node]:
-    """What an LLMInferenceService says, of its main pods or of those that prefill."""
+    """Write the scaling of an LLMInferenceService, of its main pods or of those that prefill."""
     idle: list[Node] = []
     if not wanted.minimum:
         idle = [("idleReplicaCount", 0, "it may sleep; KServe wants minReplicas 1 or more, and this for zero")]
@@ -114,7 +114,7 @@ def _scaling(wanted: Wanted) -> list[Node]:
 
 
 def _keda(wanted: Wanted) -> Iterator[Node]:
-    """What is KEDA's to do: polls, the way to zero, and outages."""
+    """Yield what is KEDA's to do: polls, the way to zero, and outages."""
     asks = wanted.push or wanted.minimum > 0
     reason = "the first request waits for a poll"
     if asks:
@@ -158,7 +158,7 @@ def _trigger(wanted: Wanted) -> Sequence[Sequence[Node]]:
 
 
 def cooldown_for(startup: float | None) -> int:
-    """Seconds of quiet before zero: KEDA's own 300, or in whole minutes what a replica takes to start if that is more.
+    """Return the seconds of quiet before zero: KEDA's 300, or in whole minutes what a replica takes to start.
 
     >>> cooldown_for(421.0)
     480
@@ -189,7 +189,7 @@ def _lines(nodes: Sequence[Node], depth: int) -> Iterator[str]:
 
 
 def _items(items: Sequence[Sequence[Node]], indent: str, depth: int) -> Iterator[str]:
-    """A list: the first line of each item has the dash."""
+    """Write a list: the first line of each item has the dash."""
     for item in items:
         first, *rest = _lines(item, depth + 1)
         yield f"{indent}- {first[len(indent) + 2 :]}"

@@ -35,7 +35,7 @@ class Kind:
 
     @property
     def by_kserve(self) -> bool:
-        """Whether KServe makes the ScaledObject, of spec.scaling."""
+        """Tell whether KServe makes the ScaledObject, of spec.scaling."""
         return self.kind == "LLMInferenceService"
 
 
@@ -109,7 +109,7 @@ def kind_of(word: str) -> Kind:
 
 
 def engine_and_model(manifest: Manifest) -> tuple[str, str]:
-    """What a manifest says of its engine and of the model that it serves; empty where it does not."""
+    """Return what a manifest says of its engine and of the model that it serves; empty where it does not."""
     named = str(at(manifest, "spec", "model", "name") or "")  # KServe's
     for container in _containers(manifest):
         words = _words(container)
@@ -119,7 +119,7 @@ def engine_and_model(manifest: Manifest) -> tuple[str, str]:
 
 
 def _containers(tree: object) -> Iterator[Manifest]:
-    """Every container in a manifest, wherever its kind keeps its pods' templates."""
+    """Yield every container in a manifest, wherever its kind keeps its pods' templates."""
     if isinstance(tree, Mapping):
         yield from sequence(tree, "containers")
         for key, value in tree.items():
@@ -131,7 +131,7 @@ def _containers(tree: object) -> Iterator[Manifest]:
 
 
 def _words(container: Manifest) -> list[str]:
-    """Image, command and arguments; a script of a shell is taken apart."""
+    """Return image, command and arguments; a script of a shell is taken apart."""
     given = [*_list(container, "command"), *_list(container, "args")]
     words = [str(container.get("image") or "")]
     for word in given:
@@ -143,7 +143,7 @@ def _words(container: Manifest) -> list[str]:
 
 
 def _engine_in(words: Sequence[str]) -> str:
-    """The engine whose sign is in any of the words; empty where there is none."""
+    """Find the engine whose sign is in any of the words; empty where there is none."""
     for sign, name in ENGINES.items():
         if any(sign in word for word in words):
             return name
@@ -156,7 +156,7 @@ def _list(container: Manifest, key: str) -> list[str]:
 
 
 def _model(words: list[str], container: Manifest) -> str:
-    """The name under which requests ask for it, or else what is loaded, which is then its name."""
+    """Return the name under which requests ask for the model, or else what is loaded, which is then its name."""
     for flags in (_SERVED, _LOADED):
         for index, word in enumerate(words):
             flag, equals, value = word.partition("=")

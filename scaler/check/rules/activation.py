@@ -27,7 +27,7 @@ def never_active(evidence: Evidence) -> Found:
 
 
 def _running(evidence: Evidence) -> str | None:
-    """The metric that counts running requests of the workload: the engine's, or a query that is named so."""
+    """Find the metric that counts running requests of the workload: the engine's, or a query that is named so."""
     for item in evidence.spec.inputs:
         if isinstance(item.query, SignalQuery):
             found = item.of_target and item.query.signal == "running"
@@ -39,7 +39,7 @@ def _running(evidence: Evidence) -> str | None:
 
 
 def _asleep(evidence: Evidence, running: str | None) -> Sample | None:
-    """A moment at which nothing but running requests is seen, and it is not active."""
+    """Find a moment at which nothing but running requests is seen, and it is not active."""
     prober = evidence.prober
     points = [prober.idle(1)]
     if running:

@@ -19,7 +19,7 @@ class _Fall:
 
 
 def _falls(evidence: Evidence) -> tuple[_Fall, ...]:
-    """A fall for each metric of demand; one for the whole load, where no metric alone makes the replicas fall.
+    """List a fall for each metric of demand; one for the whole load, where no metric alone makes the replicas fall.
 
     A formula that goes down while a query's value goes up is wrong whatever the query measures. One that only ends
     there may be a gate, unless the value is known to be this workload's own load.
@@ -41,7 +41,7 @@ def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
 
 
 def _takes_over(name: str, before: Sample, after: Sample) -> bool:
-    """Whether a query counts instead of the others once it is above 0, as an override does: a > 0 ? a : b."""
+    """Tell whether a query counts instead of the others once it is above 0, as an override does: a > 0 ? a : b."""
     return before.point.values.get(name) == 0 and bool(after.asked)
 
 
@@ -75,7 +75,7 @@ def cancels_itself(evidence: Evidence) -> Found:
 
 
 def _once_held(evidence: Evidence, name: str, one: Sample, other: Sample) -> Sample:
-    """The moment before, but that the room is gone because there are more of its own replicas, which have taken it."""
+    """Find the moment before, but with no headroom left, because more of its own replicas have taken it."""
     own = [item.name for item in evidence.spec.inputs if item.query == CapacityQuery("own")]
     taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)
     held = {metric: (one.point.values[metric] or 0.0) + taken for metric in own}

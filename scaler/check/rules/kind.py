@@ -6,7 +6,7 @@ from scaler.model.measurement import SignalQuery
 
 
 def wrong_kind(evidence: Evidence) -> Found:
-    """A formula that is one signal alone, taken for a total where it is each replica's own, or the other way round.
+    """Find a formula of one signal alone that is each replica's own and taken for a total, or the other way round.
 
     kv_cache_usage is a mean over the pods: as a total, 0.9 at a target of 0.5 is 2 replicas, however many there are.
     """

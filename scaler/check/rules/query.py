@@ -32,7 +32,7 @@ def _known() -> Mapping[str, Signal]:
 
 
 def known_signal(evidence: Evidence) -> Found:
-    """A query that names what is a signal."""
+    """Find a query that names what is a signal."""
     for item in evidence.spec.inputs:
         if isinstance(item.query, PromqlQuery):
             words = _NAME.findall(item.query.text)
@@ -44,14 +44,14 @@ def known_signal(evidence: Evidence) -> Found:
 
 
 def not_promql(evidence: Evidence) -> Found:
-    """A query that no Prometheus would take, such as one with an unknown function or a bracket too few."""
+    """Find a query that no Prometheus would take, such as one with an unknown function or a bracket too few."""
     for name, problem in _refused(evidence):
         if not problem.startswith(_UNSURE):
             yield f"{name} is not PromQL: {problem}", ""
 
 
 def perhaps_not_promql(evidence: Evidence) -> Found:
-    """A query that the parser of `check` does not read: most likely a mistake, or else newer than the parser."""
+    """Find a query that the parser of `check` does not read: most likely a mistake, or else newer than the parser."""
     for name, problem in _refused(evidence):
         if problem.startswith(_UNSURE):
             yield f"{name} may not be PromQL ({problem}); try it in Prometheus before you rely on it", ""

@@ -10,7 +10,7 @@ from scaler.decision.render import number_text
 
 
 def _stuck(evidence: Evidence, batch: float) -> tuple[int, Sample] | None:
-    """The smallest fleet that asks for no more than it is although it is full, and when it asks for the most.
+    """Find the smallest fleet that asks for no more than it is although it is full, and when it asks for the most.
 
     Args:
         evidence: of the formula.
@@ -30,7 +30,7 @@ def _stuck(evidence: Evidence, batch: float) -> tuple[int, Sample] | None:
 
 
 def _overloads(prober: Sampler, ready: int, batch: float) -> Iterator[Point]:
-    """Moments of a full fleet: all load at its most, or one metric of it and the others anywhere."""
+    """Yield moments of a full fleet: all load at its most, or one metric of it and the others anywhere."""
 
     def most(item: Meaning) -> float:
         return min(item.within(item.grid[-1] * 100), ready * batch if item.bounded_by else math.inf)
@@ -58,7 +58,7 @@ def bounded(evidence: Evidence) -> Found:
 
 
 def _one_replica(evidence: Evidence, *, switch: bool) -> Sample | None:
-    """The moment that asks for the most, where nothing ever asks for more than one replica."""
+    """Find the moment that asks for the most, where nothing ever asks for more than one replica."""
     stuck = _stuck(evidence, math.inf)
     if stuck is None or stuck[0] > 1 or _bounds(evidence):
         return None
@@ -82,7 +82,7 @@ def switch(evidence: Evidence) -> Found:
 
 
 def batch_limit(evidence: Evidence) -> Found:
-    """As `bounded`, by a limit that the engine's settings decide."""
+    """Judge as `bounded` does, by a limit that the engine's settings decide."""
     stuck = _stuck(evidence, BATCH_LIMIT)
     if stuck is None or _stuck(evidence, math.inf):
         return

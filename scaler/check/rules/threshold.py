@@ -8,7 +8,7 @@ JUMP = 2.0  # times as many replicas on the other side of a line
 
 
 def hard_threshold(evidence: Evidence) -> Found:
-    """A line across which the replicas change by a factor, with nothing that remembers the side."""
+    """Find a line across which the replicas change by a factor, with nothing that remembers the side."""
     if evidence.spec.policy is not None:
         return
     prober = evidence.prober

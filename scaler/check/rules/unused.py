@@ -22,7 +22,7 @@ def _names(spec: WorkloadSpec) -> frozenset[str]:
 
 
 def unused_metric(evidence: Evidence) -> Found:
-    """Measured every tick, and in no formula."""
+    """Find what is measured every tick and used in no formula."""
     for item in evidence.spec.inputs:
         if item.name not in _names(evidence.spec):
             guard = " (running and waiting are watched without it)" if item.name in GUARDS else ""
@@ -30,7 +30,7 @@ def unused_metric(evidence: Evidence) -> Found:
 
 
 def unused_parameter(evidence: Evidence) -> Found:
-    """Settable, and without effect."""
+    """Find parameters that can be set and have no effect."""
     written = f"{evidence.file.body} {evidence.file.output}"  # the ratios of an output may read it too
     used = _names(evidence.spec) | set(REFERENCE.findall(written))
     if any(isinstance(item.query, SignalQuery) for item in evidence.spec.inputs):

@@ -11,7 +11,7 @@ WEEKS = (date(2026, 1, 12), date(2026, 7, 13))  # Mondays of a week in winter an
 
 
 def floor_above_ceiling(evidence: Evidence) -> Found:
-    """A window's floor is above the ceiling of another one at the same time.
+    """Find a window whose floor is above the ceiling of another one at the same time.
 
     Two windows that overlap begin to do so where one of them begins, so only beginnings are looked at.
     """
@@ -32,7 +32,7 @@ def floor_above_ceiling(evidence: Evidence) -> Found:
 
 
 def _beginnings(windows: tuple[Window, ...]) -> Iterator[tuple[float, Scheduled]]:
-    """Every beginning of a window in two weeks of a year, and the bounds that hold then."""
+    """Yield every beginning of a window in two weeks of a year, and the bounds that hold then."""
     days = [monday + timedelta(days=ahead) for monday in WEEKS for ahead in range(7)]
     spans = (span_on(window, day) for window in windows for day in days)
     for start in sorted({span[0] for span in spans if span}):

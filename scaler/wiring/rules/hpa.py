@@ -165,7 +165,7 @@ def flaps(picture: Picture) -> Found | None:
 
 
 def _falls_at_once(decision: Data) -> bool:
-    """Whether a certain answer has no pace, though there are replicas to let go and no policy owns the timing."""
+    """Tell whether a certain answer has no pace, though there are replicas to remove and no policy owns the timing."""
     certain = decision.get("certainty") == "certain" and bool(decision.get("answeredReplicas"))
     return certain and decision.get("policy") is None and decision.get("scaleDown", ()) is None
 
@@ -185,14 +185,14 @@ def short_cooldown(picture: Picture) -> Found | None:
 
 
 def startup_seconds(picture: Picture) -> float | None:
-    """How long a replica took to become ready: as llm-scaler saw it, or the slowest of the ready pods."""
+    """Return the seconds in which a replica became ready: as llm-scaler saw it, or of the slowest of the ready pods."""
     told = [mapping(one, "starting").get("startupSeconds") for one in _decisions(picture)]
     seen = [float(took) for took in told if isinstance(took, (int, float))]
     return max(seen) if seen else max(filter(None, map(_took, picture.ready_pods)), default=None)
 
 
 def _took(pod: Manifest) -> float | None:
-    """Seconds from when a pod had a node until it was ready; a pod that restarted tells of its last start alone."""
+    """Return the seconds from when a pod had a node until it was ready; after a restart, those of its last start."""
     ready = seconds_of(condition(pod, "Ready").get("lastTransitionTime"))
     placed = seconds_of(condition(pod, "PodScheduled").get("lastTransitionTime"))
     restarted = any(one.get("restartCount") for one in at(pod, "status", "containerStatuses") or ())

@@ -149,7 +149,7 @@ def not_seen(picture: Picture) -> Found | None:
 
 
 def keda_version(picture: Picture) -> tuple[int, ...] | None:
-    """Major and minor of KEDA's operator, by its image or its label."""
+    """Return major and minor of KEDA's operator, by its image or its label."""
     for deployment in _deployments(picture, OPERATORS):
         text = f"{_image_of(deployment)} v{labels_of(deployment).get('app.kubernetes.io/version', '')}"
         found = re.search(r"[:v](\d+)\.(\d+)", text)
@@ -167,7 +167,7 @@ def _image_of(deployment: Manifest) -> str:
 
 
 def _deployments(picture: Picture, names: tuple[str, ...]) -> list[Manifest]:
-    """KEDA's own, by name or by the label that its chart gives; none where they could not be read."""
+    """Return KEDA's own Deployments, by name or by its chart's label; none where they could not be read."""
     found = picture.listed("kedadeployments") or ()
     return [one for one in found if name_of(one) in names or labels_of(one).get("app") in names]
 

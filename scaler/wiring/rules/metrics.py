@@ -22,7 +22,7 @@ YOUNG = "holds no data older than"  # as decision/decide.py says it of a source
 
 
 def endpoint_down(picture: Picture) -> Found | None:
-    """What is measured with does not answer."""
+    """The endpoint that is measured with does not answer."""
     for fact in _unmeasured(picture):
         problem = str(fact["problem"])
         if problem.startswith("endpoint `") and "no series" not in problem:
@@ -141,7 +141,7 @@ def monitor_port(picture: Picture) -> Found | None:
 
 
 def no_series(picture: Picture) -> Found | None:
-    """What is looked for has no series; where a condition of ours empties it, that one is named."""
+    """An input has no series; where a condition of ours empties it, that one is named."""
     found = _missing(picture)
     if not found:
         return None
@@ -238,13 +238,13 @@ def _unmeasured(picture: Picture) -> list[Data]:
 
 
 def _missing(picture: Picture) -> list[Data]:
-    """Inputs without any series, as against those whose source fails."""
+    """List the inputs without any series, as against those whose source fails."""
     absent = [fact for fact in _unmeasured(picture) if not str(fact["problem"]).startswith("endpoint `")]
     return [fact for fact in absent if YOUNG not in str(fact["problem"])]  # that ends by itself; see `held`
 
 
 def _reads_pages(picture: Picture) -> bool:
-    """Whether it is measured on pages, without Prometheus."""
+    """Tell whether it is measured on pages, without Prometheus."""
     return any(mapping(one, "metadata").get("endpoint") == "pods" for one in picture.triggers)
 
 
@@ -260,7 +260,7 @@ def _names(engine: str) -> set[str]:
 
 
 def _served(page: str) -> set[str]:
-    """The names of the metrics of a page, without those of every Python or Go program."""
+    """Return the names of the metrics of a page, without those of every Python or Go program."""
     heads = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE ") and len(line.split()) > 3]
     return {name for name in heads if not name.startswith(("python_", "process_", "go_", "http_"))}
 
@@ -317,7 +317,7 @@ def _services_of(pod: Manifest, picture: Picture) -> list[Manifest]:
 
 
 def _ports(monitor: Manifest, pod: Manifest, picture: Picture) -> set[str]:
-    """The names of ports that a monitor may mean: the Service's, or the containers'."""
+    """Return the names of ports that a monitor may mean: the Service's, or the containers'."""
     if _is_for_services(monitor):
         services = [
             one for one in _services_of(pod, picture) if takes(mapping(monitor, "spec", "selector"), labels_of(one))

@@ -46,12 +46,12 @@ def cannot_be_created(picture: Picture) -> Found | None:
 
 
 def _is_of_target(name: str, picture: Picture) -> bool:
-    """Whether it is the target, or of its making: llama-5d8f of llama, and not llama-cpu-5d8f."""
+    """Tell whether it is the target, or of its making: llama-5d8f of llama, and not llama-cpu-5d8f."""
     return re.fullmatch(rf"{re.escape(picture.target[2])}(-[a-z0-9]+)?", name) is not None
 
 
 def _has_all(picture: Picture) -> bool:
-    """Whether the target has as many pods as it is asked for, so that what was refused is long mended."""
+    """Tell whether the target has as many pods as it is asked for, so that what was refused is long mended."""
     asked = at(picture.target_manifest, "spec", "replicas")
     return isinstance(asked, int) and len(picture.pods) >= asked
 
@@ -137,13 +137,13 @@ def quota(picture: Picture) -> Found | None:
 
 
 def _wishes(picture: Picture) -> bool:
-    """Whether more replicas are asked for than there are pods."""
+    """Tell whether more replicas are asked for than there are pods."""
     answers = [decision["answeredReplicas"] for decision in picture.decisions or ()]
     return any(isinstance(asked, int) and asked > len(picture.pods) for asked in answers)
 
 
 def _of_a_pod(resource: str, picture: Picture) -> int | None:
-    """How much of what a quota counts one pod takes: 0 for none; None where that is no whole number."""
+    """Return how much of a quota's resource one pod takes: 0 for none; None where that is no whole number."""
     if resource == "pods":
         return 1
     plain = resource.removeprefix("requests.").removeprefix("limits.")

@@ -32,7 +32,7 @@ TLS_WORDS = {
 
 
 def address(picture: Picture) -> Found | None:
-    """What scalerAddress says is no address of gRPC."""
+    """The scalerAddress is no address of gRPC."""
     for trigger in picture.triggers:
         text = scaler_address(trigger)
         host, colon, port = text.rpartition(":")
@@ -214,7 +214,7 @@ def _is_of_the_way(text: str) -> bool:
 
 
 def _failures(picture: Picture) -> list[str]:
-    """What KEDA said of failed calls lately: its events, and its log where that could be read."""
+    """List what KEDA said of failed calls lately: its events, and its log where that could be read."""
     events = picture.events("ScaledObject", picture.name, "KEDAScalerFailed", "KEDAMetricSourceFailed")
     fresh = [str(event.get("message")) for event in events if picture.now - last_seen(event) < FRESH]
     log = picture.own("kedalog")
@@ -244,7 +244,7 @@ def _service(picture: Picture) -> Manifest | None:
 
 
 def _of_keda(picture: Picture) -> str:
-    """The namespace that KEDA runs in."""
+    """Return the namespace that KEDA runs in."""
     found = picture.listed("kedadeployments") or ()
     return next((str(at(one, "metadata", "namespace")) for one in found), "keda")
 
@@ -269,7 +269,7 @@ def _closes(policy: Manifest, labels: Manifest) -> bool:
 
 
 def _admits(policy: Manifest, pod: Manifest, picture: Picture) -> bool:
-    """Whether an ingress rule takes a pod; one that names addresses may, so it counts as one that does."""
+    """Tell whether an ingress rule admits a pod; one that names addresses may, so it counts as one that does."""
     for rule in sequence(policy, "spec", "ingress"):
         peers = sequence(rule, "from")
         if not peers or any(_is_peer(peer, pod, policy, picture) for peer in peers):

@@ -139,7 +139,7 @@ def scaling_modifiers(picture: Picture) -> Found | None:
 
 
 def fallback(picture: Picture) -> Found | None:
-    """What happens when llm-scaler does not answer takes replicas away, or is not said."""
+    """The fallback takes replicas away when llm-scaler does not answer, or is not set."""
     if not picture.scaled:
         return None
     given = mapping(picture.spec, "fallback")
@@ -179,7 +179,7 @@ def slow_wake(picture: Picture) -> Found | None:
 
 
 def may_be_zero(picture: Picture) -> bool:
-    """Whether KEDA may take it to 0 replicas."""
+    """Tell whether KEDA may take it to 0 replicas."""
     idle = picture.spec.get("idleReplicaCount")
     return idle == 0 or (idle is None and whole(picture.spec.get("minReplicaCount"), 0) == 0)
 
