@@ -33,8 +33,8 @@ from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import PodAddress, Reading, SignalQuery, TargetPods
 from scaler.model.objects import Cluster, Scaled
-from scaler.sources.pages.aggregate import wanted
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.names import wanted
 from scaler.sources.pages.source import ScrapeSource
 
 PODS, SWEEPS = (int(given) for given in (*sys.argv[1:], *("1000", "8")[len(sys.argv) - 1 :]))

@@ -34,7 +34,7 @@ ROOMS = {  # room -> its modules, folders whose tests hold them, and others (or 
     "config": ("*.py", "config docs", "check decision"),
     "decision": ("*.py", "decision", "engine/test_groups.py engine/test_variants.py engine/test_engine.py"),
     "wiring": ("**/*.py", "wiring", ""),
-    "sources": ("pages/aggregate.py", "sources/pages", ""),
+    "sources": ("pages/[ahnp]*.py", "sources/pages", ""),
     "engine": ("turns.py", "engine/test_turns.py", "engine/test_engine.py"),
 }
 MORE = {  # modules of which more are tried

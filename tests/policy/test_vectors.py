@@ -18,8 +18,9 @@ from scaler.formula import parse
 from scaler.model.measurement import Inputs, Reading, SignalQuery, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy.variants import Variant, cheapest
-from scaler.sources.pages.aggregate import PageResult, measure
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.pods import PageResult
 
 TESTS = Path(__file__).parents[1]
 TABLE = (Path(__file__).parent / "VECTORS.md").read_text()

@@ -11,8 +11,10 @@ from scaler.sim import pages
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.trace import ramp
-from scaler.sources.pages.aggregate import PageResult, measure, wanted
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.names import wanted
+from scaler.sources.pages.pods import PageResult
 
 SCALED = ScaledObject(min_replica_count=0, max_replica_count=7)
 MODEL = (("namespace", "demo"), ("model", "llama"))

@@ -17,8 +17,10 @@ from scaler.config.signals import find
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, TargetPods, TargetStatus
-from scaler.sources.pages.aggregate import PageResult, measure, wanted
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.names import wanted
+from scaler.sources.pages.pods import PageResult
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
 from scaler.sources.prometheus.batch_query import STATS, group
 

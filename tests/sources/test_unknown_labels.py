@@ -16,8 +16,9 @@ from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.model.measurement import SignalQuery
-from scaler.sources.pages.aggregate import PageResult, measure
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.pods import PageResult
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0

@@ -13,9 +13,10 @@ from support.prometheus_server import series
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import SignalQuery, TargetPods
-from scaler.sources.pages.aggregate import PageResult, measure
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.counters import JUMPS_WITHIN, Counters
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.pods import PageResult
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0

@@ -17,7 +17,7 @@ and the sentence says what to write. `otherPorts: ignore` of the endpoint ends a
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from scaler.sources.pages.aggregate import PageResult
+from scaler.sources.pages.pods import PageResult
 
 PROCESS = "process_start_time_seconds"
 _ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"

@@ -41,11 +41,13 @@ from scaler.sources.fair_share import share_text, shared
 from scaler.sources.http import OPEN_METRICS, QUICK, PageClient, tls_context
 from scaler.sources.loop import LoopThread
 from scaler.sources.names import Names
-from scaler.sources.pages.aggregate import PageResult, counted, measure, wanted
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
+from scaler.sources.pages.names import counted, wanted
 from scaler.sources.pages.other_ports import PROCESS, with_other_ports
+from scaler.sources.pages.pods import PageResult
 from scaler.sources.pages.targets import other_pages, pod_pages
 
 READERS = 16  # pages that are read at once

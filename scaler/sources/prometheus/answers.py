@@ -9,7 +9,8 @@ from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
-from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters, pods_matcher
+from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters
+from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus.batch_query import BatchQuery
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters

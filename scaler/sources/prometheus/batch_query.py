@@ -20,7 +20,7 @@ alone would fade out over its whole window; an engine's series without a pod are
 from a double scrape. A gateway's count without one too, as of one gateway: what is left out there would read as an
 empty queue.
 
-Which series of a pod add up, and which are the same thing again (`sources/pages/aggregate.py` has the same rule):
+Which series of a pod add up, and which are the same thing again (`sources/pages/pods.py` has the same rule):
 
     page      a pod has one at each address, the `instance` of its scrapes. What is on one page adds up, whatever labels
               tell it apart, known or not: an engine that counts one thing twice says so nowhere, and too high a load is

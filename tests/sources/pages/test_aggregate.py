@@ -1,89 +1,22 @@
-"""Signals of pages, as far as no HTTP is needed: quantiles, expressions for pods, pods with two pages, own pods."""
+"""Signals of pages, as far as no HTTP is needed: pods with two pages, own pods, and which answers are whole."""
 
 import math
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
-from scaler.model.errors import ConfigError
-from scaler.model.measurement import MAX_VALUE, Failure, PromqlQuery, SignalQuery, TargetPods
-from scaler.sources.pages.aggregate import PageResult, histogram_quantile, measure, pods_matcher, share_of, wanted
+from scaler.model.measurement import MAX_VALUE, Failure, SignalQuery, TargetPods
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
-from scaler.sources.prometheus.source import PrometheusSource
+from scaler.sources.pages.names import wanted
+from scaler.sources.pages.pods import PageResult
 
 INF = math.inf
 WAITING = SignalQuery("pages", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
 NAME = "vllm:num_requests_waiting"
-
-
-QUANTILES = [
-    (0.5, {0.1: 5, 0.5: 10, INF: 10}, 0.1),
-    (0.75, {0.1: 5, 0.5: 10, INF: 10}, 0.3),
-    (0.25, {0.1: 5, 0.5: 10, INF: 10}, 0.05),
-    (0.99, {0.1: 0, 0.5: 1, INF: 10}, 0.5),  # beyond the last finite bound
-    (0.5, {-1.0: 5, 0.5: 6, INF: 6}, -1.0),  # no lower bound is known there
-    (0.5, {0.1: 5, 0.5: 4, 1.0: 10, INF: 10}, 0.1),  # a bucket that was read late is not lower than the one below
-    (0.5, {0.1: 0, INF: 0}, None),
-    (0.5, {0.1: 1, 0.5: 2}, None),  # without +Inf
-    (0.5, {INF: 2}, None),
-    (0.5, {}, None),
-]
-
-
-@pytest.mark.parametrize(("quantile", "buckets", "expected"), QUANTILES)
-def test_a_quantile_is_linear_within_its_bucket(quantile, buckets, expected):
-    found = histogram_quantile(quantile, buckets)
-    assert found is expected if expected is None else found == pytest.approx(expected)
-
-
-@pytest.mark.real
-def test_a_real_prometheus_has_the_same_quantiles(start_prometheus):
-    source = PrometheusSource(Endpoint("prometheus", start_prometheus().url))
-    queries = {
-        PromqlQuery("prometheus", f"histogram_quantile({quantile}, {promql(buckets)})"): expected
-        for quantile, buckets, expected in QUANTILES
-        if buckets
-    }
-    found = source.fetch(list(queries), [1000.0])
-    source.close()
-    assert {query: found[query][0].value for query in queries} == {
-        query: None if expected is None else pytest.approx(expected) for query, expected in queries.items()
-    }
-
-
-def promql(buckets):
-    """The buckets as a vector."""
-    bounds = {bound: "+Inf" if bound == INF else repr(bound) for bound in buckets}
-    return " or ".join(f'label_replace(vector({buckets[at]}), "le", "{le}", "", "")' for at, le in bounds.items())
-
-
-@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=50), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
-def test_a_quantile_lies_in_the_bucket_of_the_true_one_and_rises_with_its_rank(values, one, other):
-    bounds = [0.01, 0.1, 1.0, 10.0, 100.0]
-    buckets = {bound: float(sum(value <= bound for value in values)) for bound in (*bounds, INF)}
-    low, high = (histogram_quantile(rank, buckets) for rank in sorted((one, other)))
-    assert 0 <= low <= high <= 100.0
-    true = sorted(values)[max(math.ceil(one * len(values) - 1e-9) - 1, 0)]
-    holding = next(bound for bound in bounds if true <= bound)
-    assert histogram_quantile(one, buckets) <= holding
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "meant"),
-    [(None, "anything", True), (None, "", False), ("a|b", "b", True), ("a|b", "ab", False), (r"a-\d+-x{5}", "a-12-xxxxx", True), ("(?:a|b)-.*", "b-1", True)],
-)  # fmt: skip
-def test_an_expression_for_pods_is_anchored_at_both_ends(pattern, name, meant):
-    assert bool(pods_matcher(pattern)(name)) is meant
-
-
-@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|aa)*b", "a*a*a*a*b", "(a){3}", r"(aa|a|\\)*b", "(a|aa)" * 40])
-def test_an_expression_that_may_take_long_is_refused(pattern):
-    with pytest.raises(ConfigError, match="repeats a group, or has more than 3 repeats and groups"):
-        pods_matcher(pattern)
 
 
 def visit(url, text, problem="", known=True, **labels):
@@ -187,30 +120,6 @@ def test_a_page_that_never_answered_is_missing_for_those_it_may_belong_to():
     assert read([here, gone]).incomplete_reason == "1 of 2 pods did not answer: p:1 is away"
     assert read([here, gone], replace(WAITING, pods="a-.*")).incomplete_reason == ""
     assert read([here, gone], replace(WAITING, labels=(("namespace", "other"), ("model", "m")))).incomplete_reason == ""
-
-
-@pytest.mark.parametrize(
-    ("buckets", "expected"),
-    [
-        ({math.inf: 5.0}, None),
-        ({0.1: 5.0}, None),
-        ({0.1: 5.0, 0.2: 5.0}, None),
-        ({0.1: 4.0, math.inf: 4.0}, 0.05),
-        ({}, None),
-    ],
-)
-def test_a_quantile_needs_a_finite_bound_and_the_infinite_one(buckets, expected):
-    assert histogram_quantile(0.5, buckets) == expected
-
-
-@pytest.mark.parametrize(
-    ("bound", "share"), [(0.05, None), (0.1, 0.25), (0.3, 0.5), (2.5, 0.75), (100.0, 0.75), (math.inf, 1.0)]
-)
-def test_a_share_is_that_of_the_largest_bucket_that_ends_at_the_bound_or_below(bound, share):
-    buckets = {0.1: 15.0, 0.2: 30.0, 2.5: 45.0, math.inf: 60.0, math.nan: 99.0}
-    assert share_of(bound, buckets) == share
-    assert share_of(bound, {}) is None
-    assert share_of(bound, dict.fromkeys(buckets, 0.0)) is None
 
 
 def test_a_histogram_of_which_a_page_shows_no_bucket_is_not_certain():

@@ -5,9 +5,11 @@ import pytest
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import SignalQuery
-from scaler.sources.pages.aggregate import PageResult, measure, wanted
+from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.counters import Counters
 from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.names import wanted
+from scaler.sources.pages.pods import PageResult
 
 AT = 1_790_000_000.0
 SPELLED = [
