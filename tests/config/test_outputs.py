@@ -126,6 +126,15 @@ def test_a_budget_holds_one_of_each(budget, problem):
     assert problem in str(raised.value)
 
 
+def test_bounds_that_are_equal_leave_one_number_and_are_taken():
+    decode = {**TREE["outputs"]["decode"], "ratios": {"prefill": {"least": 2, "most": 2}}}
+    both = {**changed(decode=decode), "budget": {"least": 3, "most": 3}}
+    member = spec_of(both, output="decode").member
+    assert (member.budget.least, member.budget.most) == (3, 3)
+    assert [(band.least, band.most) for band in member.bands] == [(2, 2)]
+    assert spec_of({**TREE, "budget": {"most": 2}}, output="decode").member.budget.most == 2, "one replica of each"
+
+
 @pytest.mark.parametrize(
     ("ratios", "problem"),
     [

@@ -74,3 +74,24 @@ def test_repeats_add_up_to_what_they_stand_for(parts):
 def test_twenty_characters_tell_where_it_cannot_be_read():
     with pytest.raises(TooMuch, match=f"cannot be read from '[)]{'a' * 19}' on"):
         check("b)" + "a" * 40)
+
+
+@pytest.mark.parametrize(("deep", "taken"), [(20, True), (21, False)])
+def test_groups_within_groups_are_twenty_deep_at_most_and_those_beside_one_another_are_none(deep, taken):
+    nested = "(" * deep + "a" + ")" * deep
+    if taken:
+        check(f"{nested}{nested}{'(a)' * 30}")
+    else:
+        with pytest.raises(TooMuch, match="more than 20 deep"):
+            check(nested)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length", "cost"),
+    [
+        ("abc", 3, 0), ("a|bc|d", 4, 0), ("a{3}|b{4}|c", 8, 7), ("(ab|c){5}", 15, 15), ("(a{2}b){3}", 9, 9), ("[a-z]+x?", 2, 2),
+        ("a{0}", 1, 1), ("(ab{4}){2,}", 10, 10), ("(a|b)*", 2, 2), ("a{2,7}?", 7, 7),
+    ],
+)  # fmt: skip
+def test_what_a_pattern_stands_for_is_as_long_as_it_is_written_out_and_repeats_cost_that(pattern, length, cost):
+    assert _Reader(pattern).either() == (length, cost)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from support.timelines import FILE, workload
 
 from scaler.model.measurement import Failure, HistoryProbe, Reading, SignalQuery, TargetStatus
@@ -46,6 +47,17 @@ def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
         3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", stale_reason="old"
     )
     assert spec.inputs_of(answers, TargetView(replace(scaled, replicas=5))).target_status.current == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "starting"),
+    [({"current": 3.0, "ready": 2.0}, 1), ({"current": 2.0, "ready": 3.0}, 0), ({"current": 3.0}, None), ({"ready": 2.0}, None)],
+)  # fmt: skip
+def test_who_starts_is_known_where_all_and_the_ready_ones_are(said, starting):
+    spec = workload(FILE, model="m")
+    known = spec.inputs_of({spec.replicas[fact]: Reading(value, 0.0) for fact, value in said.items()}, TargetView(None))
+    assert known.target_status.starting == starting
+    assert known.target_status.source == ("kube-state-metrics" if "current" in said else "")
 
 
 def test_an_endpoint_that_shows_no_past_is_young():

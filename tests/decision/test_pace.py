@@ -71,6 +71,8 @@ def test_percentage_and_window_are_settings_of_the_formula():
     assert by_the_minute(window, needs(*[9] * 6, *[1] * 7))[5:] == [9] * 6 + [1] * 2
     assert workload(LOAD, Defaults(), scaleDown="20% 5m").scale_down == ScaleDown(20, 300)
     assert workload(LOAD, Defaults(), scaleDown="off").scale_down is None
+    assert workload(LOAD, Defaults(), scaleDown="100% 0s").scale_down == ScaleDown(100, 0)
+    assert workload(LOAD, Defaults(), scaleDown="10% 1h").scale_down == ScaleDown(10, 3600)
 
 
 def test_a_hundred_percent_and_no_window_keep_nothing():

@@ -51,6 +51,7 @@ def test_a_long_line_is_shown_around_the_place():
     *_, line, caret = str(error).split("\n")
     assert len(line) < 130
     assert line[caret.index("^")] == "?"
+    assert (line, caret) == (f"  {'a + ' * 15}?", f"  {' ' * 60}^"), "60 characters before it"
 
 
 def test_the_nearest_word_is_offered_only_when_near():

@@ -29,6 +29,8 @@ def policy(kind, value, period):
         ([policy("Pods", 2, 60)], ""),
         ([policy("Pods", 2, 61)], "at most 2 pods in 61 s"),
         ([policy("Pods", 1, 300)], "at most 1 pods in 300 s"),
+        ([{"type": "Percent", "value": 13}], ""),  # 13 % in 15 s, which is the usual period, are 52 % in a minute
+        ([{"type": "Percent", "value": 12}], "at most 12 % in None s"),
         ([policy("Percent", 50, 60)], ""),
         ([policy("Percent", 50, 61)], "at most 50 % in 61 s"),
         ([policy("Pods", 1, 300), policy("Percent", 10, 60)], "at most 1 pods in 300 s or 10 % in 60 s"),

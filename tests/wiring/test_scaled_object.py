@@ -64,6 +64,13 @@ def test_what_cannot_be_scaled_is_refused_with_what_can(word, write):
     assert "rayclusterfleet/NAME" in said
 
 
+def test_a_kind_that_is_not_known_is_told_with_those_that_are(write):
+    code, _, said = write("daemonset/llama", "--offline", "--model", "m")
+    assert code == 1
+    known = "Deployment, DynamoGraphDeploymentScalingAdapter, LLMInferenceService, LeaderWorkerSet, ModelServing"
+    assert f"is no kind that is known; allowed: {known}, RayClusterFleet, StatefulSet, StormService" in said
+
+
 def test_every_line_that_is_a_choice_says_why(write):
     _, text, _ = write("deployment/llama", "--offline", "--model", "llama-3-8b", "--min", "0", "--startup", "7m")
     silent = {

@@ -12,7 +12,9 @@ from wiring.test_corpus import EMPTY, SPOILT
 
 from scaler.model.measurement import Reading, TargetStatus
 from scaler.wiring.picture import Picture
-from scaler.wiring.report import as_text
+from scaler.wiring.report import as_text, not_looked_at
+from scaler.wiring.scaled_object import Wanted, written
+from scaler.wiring.targets import kind_of
 
 TOLD = Path(__file__).with_name("told.txt")
 EDGES = {}  # what is at the edge -> (the rule that has to come first, or None where all is sound, how)
@@ -45,7 +47,25 @@ def in_words(name, findings):
 
 def all_in_words():
     setups = {name: change for name, (_, change) in (SPOILT | EDGES).items()}
-    return "\n".join(in_words(name, examined(change)) for name, change in setups.items())
+    found = [in_words(name, examined(change)) for name, change in setups.items()]
+    return "\n".join([*found, *(f"{name}\n\n{written(wanted)}" for name, wanted in WANTED.items())])
+
+
+WANTED = {  # what `scaledobject` writes
+    "a deployment that may sleep": Wanted(
+        kind_of("deployment"), "llama", "demo", {"formula": "queue-depth", "model": "llama-3-8b", "note": 'größer "x"'},
+        minimum=0, startup=301.0, why={"model": "as its arguments say"},
+    ),
+    "a statefulset with a policy, polled, by TLS": Wanted(
+        kind_of("sts"), "llama", "demo", {"formula": "kpa"}, minimum=2, maximum=4000, push=False, with_policy=True,
+        authentication="llm-scaler",
+    ),
+    "one that sleeps and is polled": Wanted(kind_of("lws"), "llama", "demo", {"expression": "queued"}, minimum=0, push=False),
+    "an inference service that may sleep": Wanted(
+        kind_of("llmisvc"), "llama", "demo", {"formula": "queue-depth"}, minimum=0, role="prefill", startup=30.0
+    ),
+    "an inference service that is always there": Wanted(kind_of("llmisvc"), "llama", "demo", {"formula": "queue-depth"}, minimum=3),
+}  # fmt: skip
 
 
 def test_what_is_told_is_what_was_read_and_kept():
@@ -85,6 +105,19 @@ def test_a_person_reads_what_is_wrong_then_why_then_the_repair_and_what_was_not_
         "    what llm-scaler decides: it was not asked\n"
     )
     assert as_text(Setup().picture(), []) == "demo/llama  nothing wrong was found\n"
+
+
+@pytest.mark.parametrize(
+    ("unread", "told"),
+    [
+        ({"scaletarget": "404: not found"}, {}),  # that is a finding
+        ({"scaletarget": "403: forbidden"}, {"whether the target is there": "403: forbidden"}),
+        ({"apiservices": "404: not found"}, {"whether the HPA reaches KEDA": "404: not found"}),
+        ({"namespaces": "403: forbidden"}, {}),  # nobody misses it
+    ],
+)
+def test_what_was_not_looked_at_is_told_where_it_is_missed(unread, told):
+    assert not_looked_at(Picture("demo", "llama", 0.0, unread=unread, decisions=())) == told
 
 
 @pytest.mark.parametrize(
@@ -191,6 +224,24 @@ def whether_the_metrics_api_answers_is_unknown_to_the_api_server(s):
     s.objects["apiservices"][0]["status"]["conditions"] = [condition("Available", "Unknown", "Timeout", "no answer")]
 
 
+@edge(None)
+def keda_gave_its_hpa_another_name(s):
+    s.scaled["status"]["hpaName"] = s.hpa["metadata"]["name"] = "mine"
+
+
+@edge("hpa-missing")
+def the_hpa_of_another_name_is_gone(s):
+    s.scaled["status"]["hpaName"] = "mine"
+
+
+@edge(None)
+def keda_failed_for_another_object_and_another_kind_of_that_name(s):
+    s.decisions = None
+    refusal = "code = InvalidArgument desc = trigger: x: y"
+    s.event("ScaledObject", "mistral", "KEDAScalerFailed", refusal)
+    s.event("ScaledJob", "llama", "KEDAScalerFailed", refusal)
+
+
 # ---- the ScaledObject --------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +298,16 @@ def there_is_no_address(s):
 @edge("address")
 def a_url_ends_with_a_slash(s):
     s.metadata["scalerAddress"] = "grpc://llm-scaler.keda:6000/"
+
+
+@edge("address")
+def a_port_alone_is_no_address(s):
+    s.metadata["scalerAddress"] = ":6000"
+
+
+@edge("address")
+def a_port_has_a_number(s):
+    s.metadata["scalerAddress"] = "llm-scaler.keda:grpc"
 
 
 @edge("service-missing")
@@ -338,6 +399,20 @@ def a_policy_for_pods_of_its_own_namespace_lets_no_other_in(s):
 @edge(None)
 def a_policy_lets_pods_of_its_own_namespace_in(s):
     s.objects["networkpolicies"][0]["spec"]["ingress"][0]["from"] = [{"podSelector": {}}]
+
+
+@edge(None)
+def one_of_two_policies_lets_one_of_two_operators_in(s):
+    closed = {"metadata": meta("closed", "keda"), "spec": {"podSelector": {}}}
+    other = {"kind": "Pod", "metadata": meta("keda-operator-2", "keda", labels={"app": "other"})}
+    s.objects["networkpolicies"].insert(0, closed)
+    s.objects["kedapods"].insert(0, other)
+
+
+@edge(None)
+def where_no_operator_is_seen_no_policy_is_blamed(s):
+    s.objects["networkpolicies"][0]["spec"] = {"podSelector": {}}
+    s.objects["kedapods"] = []
 
 
 @edge(None)
@@ -437,6 +512,11 @@ def an_admission_policy_refuses_a_pod(s):
     s.target["spec"]["replicas"] = 4
     s.event("ReplicaSet", "web-5d8f", "FailedCreate", "exceeded quota: cpu")
     s.event("ReplicaSet", "llama-5d8f", "FailedCreate", 'admission webhook "x" denied the request')
+
+
+@edge(None)
+def what_was_refused_is_there_by_now(s):
+    s.event("ReplicaSet", "llama-5d8f", "FailedCreate", "exceeded quota: gpus")
 
 
 @edge("unschedulable")
@@ -540,6 +620,12 @@ def of_many_metrics_of_no_engine_three_are_shown(s):
     s.without_metrics(None)
 
 
+@edge("no-series")
+def a_line_of_a_page_without_a_type_tells_no_metric(s):
+    s.pages = {"llama-5d8f-a": "# TYPE app_total\napp_total 1\n"}
+    s.without_metrics(None)
+
+
 @edge("model")
 def six_models_are_served_and_none_is_asked_for(s):
     s.pages = {"a": "", "b": PAGE_OF_MODELS}
@@ -588,6 +674,20 @@ def a_podmonitor_means_ports_of_containers_and_they_have_none(s):
     s.without_metrics(None)
 
 
+@edge("monitor-port")
+def a_service_has_two_other_ports_and_podmonitors_may_not_be_read(s):
+    s.objects["services"][0]["spec"]["ports"] = [{"name": "web", "port": 80}, {"name": "admin", "port": 81}]
+    s.unread["podmonitors"] = "403: podmonitors is forbidden"
+    del s.objects["podmonitors"]
+    s.without_metrics(None)
+
+
+@edge("not-scraped")
+def a_service_without_a_selector_has_no_pods(s):
+    del s.objects["services"][0]["spec"]["selector"]
+    s.without_metrics(None)
+
+
 @edge("no-series")
 def a_podmonitor_that_names_the_number_of_a_port(s):
     s.objects["servicemonitors"], s.objects["podmonitors"] = [], [pod_monitor(targetPort=8000)]
@@ -626,6 +726,13 @@ def of_what_may_not_be_read_the_first_is_told_with_its_reason(s):
 @edge("hpa-metric")
 def its_hpa_asks_for_nothing(s):
     s.hpa["spec"]["metrics"] = []
+
+
+@edge("cooldown")
+def the_slowest_of_its_pods_tells_how_long_a_start_takes(s):
+    s.spec["cooldownPeriod"] = 130
+    for one, seconds in zip(s.pods, (90, 150, 120), strict=True):
+        one["status"]["conditions"][1]["lastTransitionTime"] = ago(3595 - seconds)
 
 
 @edge("cooldown")
