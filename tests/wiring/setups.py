@@ -6,6 +6,7 @@ is explained by its own fold.
 
 import copy
 from datetime import UTC, datetime
+from functools import cache
 
 from support.explained import as_data
 from support.timelines import START, fold, workload
@@ -88,6 +89,11 @@ def decisions(text=QUEUE, rows=None, kind="ScaledObject", **given):
     return [as_data(fold(spec, [row] * (rows or 60))[1][-1])]
 
 
+@cache
+def _usual():
+    return decisions()
+
+
 def pod(name, *, ready=True, labels=None, node="gpu-1", created=3600, took=100, phase="Running", scheduled=None):
     labels = {"app": "llama", "pod-template-hash": "5d8f", **(labels or {})}
     conditions = [
@@ -120,7 +126,7 @@ class Setup:
     def __init__(self):
         self.objects = copy.deepcopy(_healthy())
         self.unread = {}
-        self.decisions = decisions()
+        self.decisions = copy.deepcopy(_usual())
         self.refused = ""
         self.warnings = []
         self.reached = ""
