@@ -11,7 +11,10 @@ from scaler.model.measurement import SignalQuery
 
 PodPagesMeaning = Literal["sum", "same"]
 
-SCRAPE_LABELS = ("job", "prometheus_replica", "__replica__")  # that no engine writes itself
+SCRAPE_LABELS = (  # that no engine writes itself
+    *("job", "prometheus_replica", "__replica__"),
+    *("receive_replica", "rule_replica", "thanos_replica"),
+)
 AMBIGUOUS_LABELS = ("endpoint", "replica")  # that a scrape, a Prometheus or an engine may write: `up` tells which
 
 
@@ -27,6 +30,8 @@ class Naming:
     prefix: str = ""  # what it writes before the names of engines' and gateways' metrics
     scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
+    has_portless: bool = False  # whether targets have an instance without a port, so that it does not tell pages apart
+    has_copies: bool = False  # whether a job has targets of one pod that differ in more than where its pages are
     knows_natives: bool = True  # whether it has PromQL's functions of native histograms
     knows_dots: bool = True  # whether it takes names in quotes, such as {"a.b"}
 

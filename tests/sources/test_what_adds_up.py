@@ -50,6 +50,7 @@ class World:
     value: float
     doubt: str = ""
     settings: dict[str, object] = field(default_factory=dict)
+    known: bool = True  # whether it is the same where Kubernetes names the pods
     directly: bool = True  # whether the pages themselves are read too; not where the scrape is what matters
 
 
@@ -87,6 +88,33 @@ def at_two_ports(job):
     return (Scrape((both(10),)), Scrape((both(7),), port=8001, job=job))
 
 
+def twins(label, *, port=False):
+    """The same pod with 9 or with 6, as two copies of Prometheus or two clusters have it."""
+    lines = (both(9),) if label != "twin" else FLOWS
+    return tuple(Scrape(lines, port=8000 + port * ord(name), labels={label: name}) for name in "ab")
+
+
+def twins_doubt(label):
+    return (
+        f'pod-0 has targets in job="engines" with {label} "a" and "b": copies of one Prometheus, or several clusters? '
+        f"Say scrapeLabels: [{label}], or matchers with one {label}, for this endpoint"
+    )
+
+
+def portless(*lines, job="engines"):
+    """Two engines of a pod at two ports, whose instance is the pod's name."""
+    first, second = ({"instance": "pod-0", "endpoint": name} for name in ("engine-0", "engine-1"))
+    return Scrape(lines[:1], labels=first), Scrape(lines[1:], labels=second, job=job)
+
+
+PORTLESS = (
+    'pod-0 is scraped at instance="pod-0" of job="engines" and instance="pod-0" of job="others": '
+    "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
+)
+NAMELESS = (
+    "1 of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
+    "the workload's pods by `pods` in its trigger"
+)
 WORLDS = [
     World("a-label-nobody-knows", "vllm/waiting", (Scrape((both(4, shard="0"), both(3, shard="1"))),), 7),
     World("equal-values-of-one-page", "vllm/waiting", (Scrape((both(4, shard="0"), both(4, shard="1"))),), 8),
@@ -200,6 +228,18 @@ WORLDS = [
         4,
         directly=False,
     ),
+    *(
+        World(f"a-pair-called-{label}", "vllm/waiting", tuple(Scrape((both(9),), labels={label: x}) for x in "ab"), 9, directly=False)
+        for label in ("receive_replica", "rule_replica", "thanos_replica")
+    ),
+    World("a-pair-whose-label-nobody-knows", "llm-d/queued", twins("twin"), 12, twins_doubt("twin"), directly=False),
+    World("clusters-that-nobody-tells-apart", "vllm/waiting", twins("cluster", port=True), 18, twins_doubt("cluster"), directly=False),
+    World("one-of-two-clusters", "vllm/waiting", twins("cluster", port=True)[:1], 9, directly=False),
+    World("two-services-of-one-pod", "vllm/waiting", twins("service"), 18, twins_doubt("service"), directly=False),
+    World("ports-that-instance-does-not-tell", "vllm/waiting", portless(both(10), both(7)), 17, directly=False),
+    World("jobs-that-instance-does-not-tell", "vllm/waiting", portless(both(10), both(7), job="others"), 17, PORTLESS, directly=False),
+    World("pods-without-a-pod", "vllm/waiting", (Scrape((both(9),)), Scrape((both(7),), pod="b", labels={"pod": "", "kubernetes_pod_name": "b"})), 9, NAMELESS, known=False, directly=False),
+    World("a-page-scraped-again-without-a-pod", "vllm/waiting", (Scrape((both(9),)), Scrape((both(8),), job="again", labels={"pod": ""})), 9, directly=False),
     World("two-releases-in-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(OLDER, port=8001)), 10),
     World(
         "two-releases-of-a-gateway-without-a-pod",
@@ -252,13 +292,15 @@ def source_of(world, server):
 def test_through_prometheus(world, server):
     query, source = query_of(world), source_of(world, server)
     own = TargetPods(frozenset({"pod-0", "b"}), frozenset())
-    queries = [query, replace(query, target_pods=own)] if signal_of(world).scope == "target" else [query]
+    of_engine = signal_of(world).scope == "target"
+    queries = [query, replace(query, target_pods=own)] if of_engine and world.known else [query]
     found = source.fetch(queries, [AT])
     source.close()
     for one in queries:
         [reading] = found[one]
         assert (reading.value, reading.incomplete_reason) == (pytest.approx(world.value), world.doubt)
-        assert reading.answered == len({scrape.target.get("pod", "") for scrape in world.scrapes})
+        pods = {scrape.target.get("pod", "") for scrape in world.scrapes}
+        assert reading.answered == len(pods - {""} if of_engine else pods)
 
 
 @pytest.mark.real

@@ -11,12 +11,22 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters
 from scaler.sources.pages.pods import pods_matcher
-from scaler.sources.prometheus.batch_query import BatchQuery
+from scaler.sources.prometheus.batch_query import WHERE, BatchQuery
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
     False: "have native histograms alone, which are not in it",
     True: "changed from one kind of histogram to the other within its window, so not all that was counted is in it",
 }
+
+
+_ADVICE = (
+    "copies of one Prometheus, or several clusters? Say scrapeLabels: [{0}], or matchers with one {0}, for this "
+    "endpoint"
+)
+_NAMELESS = (
+    "of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
+    "the workload's pods by `pods` in its trigger"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,11 @@ def is_crowded(grouped: BatchQuery, answer: Answer) -> bool:
     return bool(grouped.unclear) and any(value % 1 for value in counts)
 
 
+def has_copies(answer: Answer) -> bool:
+    """Say whether pods' targets come several times, so that `grouped.copies` has to be asked too."""
+    return any(row.labels.get("stat") == "copied" for row in answer.rows)
+
+
 def read_grouped(
     grouped: BatchQuery, answer: Answer, unclear: Answer | None = None, *, stale_after: float
 ) -> Mapping[Query, Sequence[Measurement]]:
@@ -82,7 +97,7 @@ def read_grouped(
     Args:
         grouped: the query.
         answer: its answer.
-        unclear: the answer to `grouped.unclear`, where that was asked.
+        unclear: the answer to `grouped.unclear` and `grouped.copies`, where these were asked.
         stale_after: seconds; a sample that is older makes a reading doubtful.
     """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
@@ -91,18 +106,22 @@ def read_grouped(
         stats = pods.setdefault(row.labels.get(grouped.pod, ""), {})
         for index, value in row.values.items():
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
-    several = _several(grouped, unclear.rows if unclear else ())
+    more = unclear.rows if unclear else ()
+    several = _several(grouped, [row for row in more if row.labels.get("__name__") is None])
+    copies = _copies(grouped, [row for row in more if row.labels.get("__name__") is not None])
     read: dict[Query, Sequence[Measurement]] = {}
     for query, key in grouped.queries.items():
         pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), query.target_pods)
+        copied = _first_doubt(copies.get(key[:1], {}), query.target_pods)
         if query.target_pods and grouped.pod:
-            readings = _own_readings(_meant(query.target_pods, query.pods), pods, grouped, answer, stale_after, doubt)
+            own = _meant(query.target_pods, query.pods)
+            readings = _own_readings(own, pods, grouped, answer, stale_after, doubt, copied=copied)
             read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
             read[query] = [
-                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt)
+                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt, copied=copied)
                 for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
@@ -138,6 +157,27 @@ def _several(grouped: BatchQuery, rows: Iterable[Row]) -> Mapping[tuple[str, ...
     return told
 
 
+def _copies(grouped: BatchQuery, targets: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+    """Say in which label several targets of one pod and job differ: by namespace and pod, in words."""
+    pod_label, page_label, job_label = grouped.scrape
+    known = {"__name__", "namespace", pod_label, page_label, job_label, *WHERE}
+    found: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
+    for row in targets:
+        place = tuple(row.labels.get(label, "") for label in ("namespace", pod_label, job_label))
+        found.setdefault((place[0], place[1], place[2]), []).append(row.labels)
+    told: dict[tuple[str, ...], dict[str, str]] = {}
+    for (namespace, pod, job), labels in sorted(found.items()):
+        names = sorted({label for one in labels for label in one} - known)
+        values = {name: sorted({one.get(name, "") for one in labels}) for name in names}
+        apart = next((name for name in names if len(values[name]) > 1), "")
+        if apart:
+            some = " and ".join(f'"{value}"' for value in values[apart][:2])
+            told.setdefault((namespace,), {})[pod] = (
+                f'{pod} has targets in {job_label}="{job}" with {apart} {some}: {_ADVICE.format(apart)}'
+            )
+    return told
+
+
 def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None) -> str:
     """The doubt about the first pod of a workload."""
     return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
@@ -163,6 +203,7 @@ def _own_readings(
     answer: Answer,
     stale_after: float,
     *said: str,
+    copied: str,
 ) -> Sequence[Measurement]:
     """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
     past = re.compile(own.name_pattern) if own.name_pattern else None
@@ -180,9 +221,9 @@ def _own_readings(
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
-        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below")}
+        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied")}
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
-        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts))
+        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied))
     return readings
 
 
@@ -239,7 +280,13 @@ def _no_number(grouped: BatchQuery, rows: Iterable[Mapping[str, float]]) -> str:
 
 
 def _reading(
-    stats: Mapping[str, float], at: float, answer: Answer, stale_after: float, grouped: BatchQuery, *said: str
+    stats: Mapping[str, float],
+    at: float,
+    answer: Answer,
+    stale_after: float,
+    grouped: BatchQuery,
+    *said: str,
+    copied: str,
 ) -> Measurement:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):
@@ -255,6 +302,10 @@ def _reading(
         doubts.append(f"{int(stats['below'])} of {answered} pods {BELOW_ZERO}")
     if stats.get("unlike"):
         doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
+    if stats.get("copied"):
+        doubts.append(copied or f"{int(stats['copied'])} of {answered} pods have several targets in one job")
+    if stats.get("nameless"):
+        doubts.append(f"{int(stats['nameless'])} {_NAMELESS}")
     reading = Reading(
         value=_number(stats.get("value")),
         at=at,

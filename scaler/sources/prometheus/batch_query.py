@@ -11,6 +11,8 @@ has a row for each workload and `stat`:
     unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
                by one: pods that had the other kind within the window
     below      of gauges: pods that say less than 0, where there are any: that counts as 0, and nothing is certain
+    copied     pods whose targets come several times in a job, apart in a label that does not say where a page is
+    nameless   instances of an engine's series without a pod that no series with one has, where there are any
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
@@ -29,9 +31,12 @@ Which series of a pod add up, and which are the same thing again (`sources/pages
               pair of Prometheus, and in what else the settings name (`scrapeLabels`). `endpoint` and `replica` may be
               the engine's own too: they are of the scrape where every target's `up` has them, which an engine cannot
               bring about.
+    copies    of a pod's targets that differ in yet another label (`up` tells) are of a copy of Prometheus, whose label
+              nobody knows, or of another cluster: nothing is certain, and a query of its own names the label.
     pages     of one pod add up: engines, or ranks of one, each at a port of its own. Only if no job scrapes all of them
               it may be one engine at two ports, for two jobs; then nothing is certain, unless `podPages` says it. A
-              query of its own looks at that, where pods are scraped more than once.
+              query of its own looks at that, where pods are scraped more than once. An `instance` without a port, such
+              as a pod's name, does not tell pages apart: there `job` and `endpoint` do.
 
     sum by (namespace, model_name) (
       max by (namespace, model_name, pod, instance) (
@@ -63,13 +68,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from scaler.config.naming import AMBIGUOUS_LABELS, Naming
+from scaler.config.naming import AMBIGUOUS_LABELS, SCRAPE_LABELS, Naming
 from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal, find, offered
 from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 
-STATS = ("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below")
+STATS = (
+    *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
+    *("copied", "nameless"),
+)
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 LONGEST = 16_000  # bytes; what is longer is asked in parts: VictoriaMetrics takes 16 KiB (-search.maxQueryLen)
@@ -82,6 +90,8 @@ _JOIN = "\nor "
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
 _WRITTEN_SHORT = 1e-4  # seconds: what is smaller has an exponent in most exporters' bounds
 _ALSO = "also"  # label that tells apart the metrics that add up
+_PLACE = "place_without_port"  # label that tells apart pages whose `instance` does not
+WHERE = ("instance", "endpoint", "container", "port", "metrics_path")  # labels in which pages of one pod differ
 _KIND = "kind_of_histogram"  # label of what is made of native histograms: where a pod has both kinds, they are the same
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
 
@@ -101,6 +111,7 @@ class BatchQuery:
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
+    copies: str = ""  # a query for the targets of pods that are `copied`
 
     @property
     def text(self) -> str:
@@ -168,6 +179,26 @@ def labels_of_targets(dialect: Naming) -> str:
     return joined(rows)
 
 
+def questions_about_the_targets(dialect: Naming) -> Mapping[str, str]:
+    """Write a query for each field of a dialect that says what targets there are; it gives a row where it is true."""
+    up = enforce(dialect.up_selector, dialect.matchers)
+    portless = insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"'])
+    return {"has_portless": f"count({portless})", "has_copies": f"count({_copied_targets(dialect, up)})"}
+
+
+def _copied_targets(dialect: Naming, up: str) -> str:
+    """The pods of a job whose targets differ in more than where their pages are, and in who scraped them."""
+    named = insert(up, [label_name(dialect.name("pod")) + '!=""'])
+    known = dict.fromkeys((*map(dialect.name, (*WHERE, *SCRAPE_LABELS)), *dialect.scrape))
+    apart = f"group without ({_list(label for label in known if label != dialect.name('job'))}) ({named})"
+    return f"count by ({_list(_target_pod(dialect))}) ({apart}) > 1"
+
+
+def _target_pod(dialect: Naming) -> tuple[str, ...]:
+    """The labels of a pod's targets of one job."""
+    return "namespace", dialect.name("pod"), dialect.name("job")
+
+
 def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:
     """Write a query for each field of a dialect that says what PromQL a server knows; one that does not refuses it.
 
@@ -223,6 +254,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         plain=plain,
         unclear=promql.unclear(),
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
+        copies=promql.targets_of_copied() if promql.tells_copies else "",
     )
 
 
@@ -284,6 +316,7 @@ class _Promql:
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
+    podless: bool = False  # whether series without a pod are meant, and no others
 
     def stats(self) -> Iterator[str]:
         """Write each stat, which its rows have as the label `stat`."""
@@ -296,21 +329,31 @@ class _Promql:
             if self.signal.idles:
                 present += f" or on ({_list(self.pod)}) {self.family()}"
                 lately += f" or on ({_list(self.pod)}) {recently.format(self.family())}"
-            if self.signal.type == "counter":
-                stats["jumping"] = self.count_jumping()
-            if self.signal.type == "gauge":
-                stats["below"] = self.count_pods(self.reporting("({} < 0)"))
-            if self.signal.takes_quantile:
-                stats["unlike"] = self.count_unlike()
-            elif any(self.native_of(metric) for metric in self.signal.metrics):
-                stats["unlike"] = self.count_changed()
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(f"({lately}) and on ({_list(self.target)}) {self.dead}")
+            stats |= self.doubts()
         if self.signal.scope == "gateway":
             stats["shown"] = self.shown()
         for stat in STATS:
             if stat in stats:
                 yield f'label_replace({stats[stat]}, "stat", "{stat}", "", "")'
+
+    def doubts(self) -> Mapping[str, str]:
+        """Write the stats of what makes a reading doubtful, beside pods that are missing."""
+        stats = {}
+        if self.signal.type == "counter":
+            stats["jumping"] = self.count_jumping()
+        if self.signal.type == "gauge":
+            stats["below"] = self.count_pods(self.reporting("({} < 0)"))
+        if self.signal.takes_quantile:
+            stats["unlike"] = self.count_unlike()
+        elif any(self.native_of(metric) for metric in self.signal.metrics):
+            stats["unlike"] = self.count_changed()
+        if self.tells_copies:
+            stats["copied"] = self.count_pods(self.copied())
+        if self.misses_nameless:
+            stats["nameless"] = self.count_nameless()
+        return stats
 
     def value(self) -> str:
         """The signal itself, or what it comes to over a window."""
@@ -455,7 +498,13 @@ class _Promql:
             series = _relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
         for label, value in self.also_called:
             series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
-        return series
+        return self.placed(series) if _PLACE in self.page else series
+
+    def placed(self, series: str) -> str:
+        """The same series; those whose instance has no port say besides where their page is."""
+        instance, *others = map(self.dialect.name, ("instance", "job", "endpoint"))
+        sources = ", ".join(f'"{label}"' for label in others)
+        return f'label_replace(label_join({series}, "{_PLACE}", "/", {sources}), "{_PLACE}", "", "{instance}", ".+:.+")'
 
     def named_by(self, metric: Metric) -> Mapping[str, Sequence[str]]:
         """The values of labels, by what the metric calls these."""
@@ -563,6 +612,37 @@ class _Promql:
         return f"{scrapes} and on ({_list(self.pod)}) ({pages} > max by ({_list(self.pod)}) ({of_a_job}))"
 
     @property
+    def tells_copies(self) -> bool:
+        """Whether targets tell that a pod is seen by several copies of Prometheus, or in several clusters."""
+        return self.dialect.has_copies and "namespace" not in self.dialect.labels and self.page != self.pod
+
+    def copied(self) -> str:
+        """The series of pods whose targets come several times."""
+        return f"({self.reporting('{}')}) and on ({_list(_target_pod(self.dialect))}) ({self.copied_targets()})"
+
+    def copied_targets(self) -> str:
+        """The pods, of the workloads' namespaces, whose targets come several times."""
+        return _copied_targets(self.dialect, self.heartbeat)
+
+    def targets_of_copied(self) -> str:
+        """The targets of these pods, with all their labels."""
+        pods = f"({self.copied_targets()}) and on ({_list(_target_pod(self.dialect))}) ({self.reporting('{}')})"
+        return f"{self.heartbeat} and on ({_list(_target_pod(self.dialect))}) ({pods})"
+
+    @property
+    def misses_nameless(self) -> bool:
+        """Whether series without a pod would be missed: where neither Kubernetes nor the trigger names the pods."""
+        named = self.query.target_pods is not None or self.query.pods is not None
+        return self.signal.scope == "target" and self.page != self.pod and not named
+
+    def count_nameless(self) -> str:
+        """How many instances have series without a pod, and none with one; nothing where there are none."""
+        instance = _list(dict.fromkeys((*self.by, self.dialect.name("instance"))))
+        named, nameless = self.reporting("{}"), replace(self, podless=True).reporting("{}")
+        others = f"group by ({instance}) ({nameless}) unless on ({instance}) ({named})"
+        return f"count by ({_list(self.by)}) ({others})"
+
+    @property
     def numerator_and_denominator(self) -> bool:
         """Whether it is a ratio whose halves are added up by the reader."""
         return bool(self.signal.per) and self.dialect.name("pod") in self.by
@@ -570,6 +650,8 @@ class _Promql:
     @property
     def pods(self) -> tuple[str, ...]:
         """Operators and values of the matchers of an engine's pods; a series must have one."""
+        if self.podless:
+            return ('=""',)
         given = '!=""' if self.query.pods is None else f"=~{quote(self.query.pods)}"
         own = self.query.target_pods
         if own is None or _adds_up(self.query):
@@ -590,7 +672,8 @@ class _Promql:
         """The labels of one page."""
         instance = self.dialect.name("instance")
         alone = instance in self.repeats or self.dialect.pod_pages == "same"
-        return self.pod if alone else tuple(dict.fromkeys((*self.pod, instance)))
+        told = (instance, _PLACE) if self.dialect.has_portless and self.signal.scope != "object" else (instance,)
+        return self.pod if alone else tuple(dict.fromkeys((*self.pod, *told)))
 
     @property
     def scrape(self) -> tuple[str, ...]:
@@ -615,12 +698,16 @@ class _Promql:
 
     @property
     def dead(self) -> str:
-        """The targets whose scrape fails; as far as targets have a namespace, only those of the workloads'."""
+        """The targets whose scrape fails."""
+        return f"({self.heartbeat} == 0)"
+
+    @property
+    def heartbeat(self) -> str:
+        """Whether each target could be scraped; as far as targets have a namespace, only those of the workloads'."""
         heartbeat = enforce(self.dialect.up_selector, self.dialect.matchers)
         if "namespace" in self.dialect.labels or "namespace" not in self.named:
-            return f"({heartbeat} == 0)"
-        heartbeat = insert(heartbeat, [f"namespace{_one_of(['', *self.named['namespace']])}"])
-        return f"({heartbeat} == 0)"
+            return heartbeat
+        return insert(heartbeat, [f"namespace{_one_of(['', *self.named['namespace']])}"])
 
     @property
     def target(self) -> tuple[str, str]:

@@ -36,6 +36,7 @@ from scaler.sources.fair_share import share_text, shared
 from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
     Answer,
+    has_copies,
     is_crowded,
     read_grouped,
     read_history,
@@ -51,6 +52,7 @@ from scaler.sources.prometheus.batch_query import (
     joined,
     labels_of_targets,
     questions_about_the_language,
+    questions_about_the_targets,
     shape,
 )
 from scaler.sources.prometheus.missing import question_about, what_there_is
@@ -126,7 +128,7 @@ class PrometheusSource:
         self._apart = Apart()
         self._hints: dict[SignalQuery, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
-        self._language: dict[str, bool] = {}  # what PromQL the server was found to know or not, by field of Naming
+        self._language: dict[str, bool] = {}  # what the server and its targets were found to be, by field of Naming
         self._looked_at: float | None = None  # when that was asked
 
     def fetch(
@@ -238,6 +240,8 @@ class PrometheusSource:
         dialect = replace(
             dialect,
             scrape=(*dialect.scrape, *self._target_labels),
+            has_portless=self._language.get("has_portless", False),
+            has_copies=self._language.get("has_copies", False),
             knows_natives=self._language.get("knows_natives", True),
             knows_dots=self._language.get("knows_dots", True),
         )
@@ -252,7 +256,11 @@ class PrometheusSource:
             return read_grouped(replace(grouped, queries=some), answer, second, stale_after=self._endpoint.stale_after)
 
         def second(answer: Answer) -> str:
-            return grouped.unclear if is_crowded(grouped, answer) else ""
+            more = (
+                grouped.unclear if is_crowded(grouped, answer) else "",
+                grouped.copies if has_copies(answer) else "",
+            )
+            return joined(filter(None, more))
 
         return _Question(grouped.parts, tuple(grouped.queries), read, second)
 
@@ -272,6 +280,9 @@ class PrometheusSource:
         try:
             answer = connection.ask(labels_of_targets(self._endpoint.dialect), [now], "")
             self._target_labels = read_labels_of_targets(answer)
+            dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
+            for what, text in questions_about_the_targets(dialect).items():
+                self._language[what] = bool(connection.ask(text, [now], "").rows)
             for what, text in questions_about_the_language(self._endpoint.matchers).items():
                 self._language[what] = _is_understood(connection, text, now)
         except ScalerError:
