@@ -140,9 +140,8 @@ def _log(known: Season, number: int) -> float | None:
 
 def _shifted(loads: Vector, by: int) -> Vector:
     """Make room for newer pieces."""
-    new = np.full(KEPT, np.nan)
-    if by < KEPT:
-        new[: KEPT - by] = loads[by:]
+    kept, new = loads[by:], np.full(KEPT, np.nan)
+    new[: len(kept)] = kept
     return new
 
 

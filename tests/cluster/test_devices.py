@@ -475,3 +475,18 @@ def test_of_a_group_one_pod_of_which_claims_devices_these_are_own():
     leader = PodRequirements((("cpu", 1000), ("pods", 1)))
     group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 1)))
     assert availability(cluster, dataclasses.replace(scaled, template=group)).own.value == 1
+
+
+def test_of_a_claim_only_devices_of_its_class_that_it_takes_are_its_gpus():
+    """One GPU, two devices of another class beside it, and a look at all of them."""
+    other = {**exactly("any", 2, 'device.driver == "other"'), "name": "o"}
+    look = {**exactly("gpu", 1, adminAccess=True), "name": "l"}
+    assert had([resource_slice("a", *FOUR)], template(exactly(), other, look)).resource == "1 gpu"
+
+
+def test_one_device_of_several_that_claims_may_share_makes_more_than_one_of_them_a_bound():
+    shared = device("d9", allowMultipleAllocations=True, capacity={"memory": {"value": "80Gi"}})
+    two = template(exactly(count=2))
+    assert had([resource_slice("a", *FOUR)], two).schedulable == BoundedCount(2, reason="insufficient gpu on 1 node")
+    found = had([resource_slice("a", *FOUR, shared)], two).schedulable
+    assert (found.value, found.bound) == (2, "upper")

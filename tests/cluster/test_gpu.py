@@ -199,6 +199,17 @@ def test_own_pods_are_known_by_their_names_where_their_owner_is_another():
     assert availability(cluster, scaled).pending == BoundedCount(0)
 
 
+def test_pods_of_its_names_in_another_namespace_are_those_of_others():
+    pods = [on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
+    cluster = picture([node()], pods, {"llama": spec(2)})
+    [waiting] = cluster.hardware.queue.owners.values()
+    elsewhere = [dataclasses.replace(one, owner=("prod", "StatefulSet", "x")) for one in waiting]
+    queue = index_pending(elsewhere)
+    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    [scaled] = cluster
+    assert availability(cluster, scaled).pending == BoundedCount(2)
+
+
 def test_own_pods_are_own_and_never_count_against_their_workload():
     pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     found = asked([node()], pods, spec(2))

@@ -288,3 +288,8 @@ def test_average_value_is_the_ceiling_to_a_thousandth(total, target, current):
 def test_where_one_metric_fails_the_largest_of_the_others_may_raise_whatever_the_rest_ask_for():
     metrics = [Metric("a", 1, None), Metric("b", 1, 2), Metric("c", 1, 7)]
     assert step(HpaSpec(), HpaState(), metrics, 5, 0)[1].replicas == 7
+
+
+def test_at_a_bound_it_may_leave_it_on_the_other_side():
+    spec = HpaSpec(minimum=2, maximum=8, behavior=STANDS_ASIDE)
+    assert [step(spec, HpaState(), wanted(5), current, 0)[1].replicas for current in (2, 8)] == [5, 5]

@@ -650,7 +650,8 @@ def test_of_a_quota_what_is_schedulable_is_taken_first_and_the_rest_is_bought():
     limited = pool(limits={GPU: "8"})
     found = bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="6")])
     assert (found.value, found.reason) == (2, "ResourceQuota q: pods 6")
-    assert bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="8")]).value == 4
+    all_of_it = bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="8")])
+    assert (all_of_it.value, all_of_it.reason) == (4, f"NodePool gpu: limit {GPU} 8"), "the quota has room for all"
     assert bought([limited], nodes=[node("a", 8)], quotas=[quota(pods="4")]).value == 0
 
 

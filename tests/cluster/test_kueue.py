@@ -222,3 +222,9 @@ def test_of_what_is_nobodys_in_a_group_the_first_resource_that_binds_is_named():
     pod = {"containers": [{"name": "e", "resources": {"requests": {"cpu": "1"}, "limits": {GPU: "1"}}}]}
     found = counted(cluster_queue("gpus", groups=groups), pod=pod)
     assert (found.value, "what its quota of cpu leaves" in found.reason) == (2, True)
+
+
+def test_where_a_quota_and_a_queue_leave_the_same_the_quota_is_named():
+    four = {"metadata": {"name": "q", "namespace": "team"}, "spec": {}, "status": {"hard": {"pods": "4"}, "used": {}}}
+    found = counted(cluster_queue("gpus", flavor("a", gpu=8)), quotas=[four])
+    assert (found.value, "ResourceQuota q: pods 4" in found.reason) == (4, True)

@@ -18,6 +18,7 @@ from scaler.cluster.node_fit import (
     node_term_matches,
     pods_that_fit,
     requirement_matches,
+    selector_matches,
     toleration_matches,
     with_pod,
     without_pod,
@@ -187,3 +188,10 @@ def test_of_two_resources_that_bind_alike_the_first_is_named():
         "memory",
     )
     assert pods_that_fit(PodRequirements((("cpu", 40), ("memory", 40))), node, NodeUsage({})) == (0, "cpu")
+
+
+def test_a_selector_takes_pods_of_which_all_of_it_holds():
+    both = (Requirement("app", "In", ("llama",)), Requirement("tier", "In", ("gpu",)))
+    assert selector_matches(both, {"app": "llama", "tier": "gpu"})
+    assert not selector_matches(both, {"app": "llama", "tier": "cpu"})
+    assert selector_matches((), {"app": "x"})

@@ -191,3 +191,14 @@ def test_mistakes_are_said_of_their_output_and_what_one_output_reads_is_no_mista
     named = check_file(parse_file(TREE, "pd.yaml"), Defaults(), {"output": "decode"}).findings
     assert not [one for one in named if one.rule == "unused-parameter"], "the other output reads it"
     assert unused == ["the parameter spare changes nothing: it is read nowhere"]
+
+
+def test_a_file_has_two_outputs_at_least_and_sixteen_at_most():
+    for count, taken in ((1, False), (2, True), (16, True), (17, False)):
+        tree = {"name": "n", "metrics": {"a": {"prometheus": "a"}}}
+        tree["outputs"] = {f"o{number}": {"formula": "a", "target": 1} for number in range(count)}
+        if taken:
+            assert len(parse_file(tree, "n.yaml").outputs) == count
+        else:
+            with pytest.raises(ConfigError, match=f"has {count}; allowed: 2 to 16"):
+                parse_file(tree, "n.yaml")

@@ -83,7 +83,7 @@ def test_groups_within_groups_are_twenty_deep_at_most_and_those_beside_one_anoth
         check(f"{nested}{nested}{'(a)' * 30}")
     else:
         with pytest.raises(TooMuch, match="more than 20 deep"):
-            check(nested)
+            check(f"{'(a)' * 30}{nested}")
 
 
 @pytest.mark.parametrize(

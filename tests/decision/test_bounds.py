@@ -7,7 +7,7 @@ from support.timelines import START, fold, row, workload
 
 from scaler.decision.decide import decide
 from scaler.decision.state import MAX_MISSED_TICKS, State, expire, inherited
-from scaler.model.measurement import MAX_VALUE, Reading, TargetStatus
+from scaler.model.measurement import MAX_VALUE, Failure, Reading, TargetStatus
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\nholdFor: 60s\n"
 
@@ -174,3 +174,15 @@ def test_a_policy_is_told_that_a_value_is_of_each_replica():
     known = TargetStatus(6, 6, 0, maximum=10)
     assert decided(LOAD + tiers + "metricType: Value\n", load=0.5, replicas=known).desired == 5
     assert decided(LOAD + tiers, load=3, replicas=known).desired == 10
+
+
+def test_one_input_whose_question_is_wrong_is_enough_that_nothing_is_held():
+    wrong = Failure("the query cannot be read", START, config_error=True)
+    _, decisions = fold(workload(TWO), [{"a": 2, "b": 1}, {"a": wrong, "b": 1}])
+    assert (decisions[1].final, decisions[1].replicas) == (True, None)
+
+
+def test_who_is_busy_was_not_quiet_for_any_time():
+    text = LOAD + "activation: load > 0\n"
+    _, decisions = fold(workload(text), [{"load": 3}, {"load": 0}, {"load": 0}, {"load": 3}])
+    assert [decision.idle.seen for decision in decisions] == [0.0, 0.0, 5.0, 0.0]

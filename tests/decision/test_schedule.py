@@ -247,3 +247,9 @@ def test_a_window_is_named_only_where_its_bound_is_the_answer(rows, memory):
 def test_of_several_ceilings_the_lowest_counts():
     bounds = scheduled(schedule([{"timezone": "UTC", "max": count} for count in (9, 5, 7)]), 0.0)
     assert (bounds.within(12), bounds.within(5)) == (5, 5)
+
+
+def test_where_the_clock_goes_back_into_a_window_that_has_just_begun_it_holds_until_the_next_day():
+    """From 02:30 to 02:15 of the next day: at 02:45, which comes twice, that of the day before holds still, and the new one."""
+    one = window(hours="02:30-02:15")
+    assert holds_until(one, at("2026-10-25T02:45:00+02:00")) == at("2026-10-26T02:15:00+01:00")

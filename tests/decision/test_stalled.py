@@ -8,7 +8,7 @@ from support.timelines import START, row, workload
 
 from scaler.decision.decide import decide
 from scaler.decision.decision import InputValue
-from scaler.decision.stalled import Standing, Still, doubt, follow
+from scaler.decision.stalled import SUSPICIOUS, Standing, Still, doubt, follow
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, Reading
 
@@ -183,3 +183,12 @@ def test_the_counters_are_seen_for_as_long_as_they_were_asked_for(vllm, stood, s
 def test_one_load_that_stands_still_is_enough_where_nothing_waits(vllm):
     decisions = play(vllm, 6, load=lambda _minute: {"waiting": 0.0, "running": 106.0})
     assert "running 106 have not changed" in decisions[-1].reason
+
+
+def test_a_load_is_suspicious_from_the_first_second_on_that_it_stood_for_so_long():
+    for pods, now, suspicious in (
+        ({"a": Still((1.0,), 0.0)}, SUSPICIOUS, True),
+        ({"a": Still((1.0,), 0.0)}, SUSPICIOUS - 1, False),
+        ({"a": Still((1.0,), 0.0), "b": Still((1.0,), 50.0)}, SUSPICIOUS, True),
+    ):
+        assert Standing(pods).suspicious(now) is suspicious

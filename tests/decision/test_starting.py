@@ -9,7 +9,7 @@ from support.timelines import START, fold, row, said, workload
 
 from scaler.decision.capacity import capacity
 from scaler.decision.decide import decide
-from scaler.decision.starting import DRAIN_SECONDS, starting_credit
+from scaler.decision.starting import DRAIN_SECONDS, learnt, starting_credit
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount
 from scaler.model.measurement import TargetStatus
@@ -227,3 +227,17 @@ def test_it_falls_as_it_would_without(load, starting, ready):
 def test_with_nothing_reckoned_of_machines_all_count():
     inputs = row(START, **told(pods(ready=1, pending=[100])))
     assert starting_credit(900, None, inputs, capacity("off", inputs, START), START)[1].replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("spans", "took"), [([0], 0), ([900], 900), ([901], None), ([-1], None), ([10, 20, 2000], 15), ([], None)]
+)
+def test_a_start_up_that_takes_no_longer_than_is_waited_for_is_learnt(spans, took):
+    assert learnt([Pod(str(span), "ready", START, ready=START + span) for span in spans], 900) == took
+
+
+def test_of_those_that_have_only_just_been_ordered_nothing_waits_and_of_none_nothing_is_old():
+    ahead = decided(200, pods(ready=2, starting=[-30, 0])).starting
+    assert (ahead.replicas, ahead.owed, ahead.oldest) == (2, 0.0, 0.0)
+    nobody = decided(200, pods(ready=2)).starting
+    assert (nobody.replicas, nobody.owed, nobody.oldest) == (0, 0.0, 0.0)

@@ -174,3 +174,14 @@ def test_a_formula_that_is_one_name_comes_to_what_a_walk_over_its_tree_gives(tex
 def test_a_name_that_stands_for_no_number_fails_with_its_name(value):
     with pytest.raises(EvaluationError, match="`a"):
         parse("a ?? 1").evaluate({"a": value})
+
+
+@pytest.mark.parametrize(("place", "value"), [(-4, 9), (-3, 1), (-1, 3), (0, 1), (2, 3), (3, 9)])
+def test_places_count_from_either_end_and_beyond_them_there_is_nothing(place, value):
+    assert parse(f"get([a, b, c], {place}) ?? 9").evaluate({"a": 1, "b": 2, "c": 3}) == value
+
+
+@pytest.mark.parametrize("text", ["#", "sum([a], {#}) + #", "sum([a], {sum([a], {#})}) + #", "sum([a], #) + #"])
+def test_the_element_is_there_in_a_closure_alone(text):
+    with pytest.raises(FormulaSyntaxError):
+        parse(text)

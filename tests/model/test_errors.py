@@ -36,6 +36,7 @@ def test_a_syntax_error_points_at_the_place():
         ("ab", -3, 1, 1, "ab"),
         ("ab", 9, 1, 3, "ab"),
         ("\nab", 0, 1, 1, ""),
+        ("\nab", 1, 2, 1, "ab"),
         ("a\nb", 0, 1, 1, "a"),
     ],
 )

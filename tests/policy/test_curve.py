@@ -238,6 +238,13 @@ def test_what_a_replica_carries_is_where_so_many_miss_with_all_that_may_come(see
     assert load == pytest.approx(first_above(expected, budget) * typical / first_above(misses, budget), rel=1e-6)
 
 
+def test_where_what_may_come_is_too_much_at_any_load_the_margin_is_all_of_it():
+    """At 0.022 all miss, and loads are wrong by a factor of twelve: with any load more miss than may."""
+    known = curve.Curve(np.array([0.0] * 3 + [1.0] * 97), 0.0, 1.0, 1.0, 1.0, curve.curve(seen((1.0, 1.0, 0.0))).shapes)
+    load, typical = curve.carries(known, np.ones(2 * SPAN + 1), 0.01)
+    assert load / typical == pytest.approx(load_of(0) / load_of(2.01))
+
+
 def test_a_replica_at_which_too_many_miss_at_any_load_carries_next_to_nothing():
     always = curve.curve(seen((0.05, 1.0, 0.0)))
     lost = curve.Curve(np.full(STEPS, 0.3), 0.0, 1.0, 1.0, 1.0, always.shapes)

@@ -117,6 +117,14 @@ def test_it_says_what_held_it():
             {"behavior": {"scaleUp": {"policies": [{"type": "Pod", "value": 1, "periodSeconds": 1}]}}},
         ),
         (
+            r"behavior.scaleUp.policies\[0\].value",
+            {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 2**31, "periodSeconds": 1}]}}},
+        ),
+        (
+            r"behavior.scaleUp.policies\[0\].value",
+            {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 0, "periodSeconds": 1}]}}},
+        ),
+        (
             r"behavior.scaleUp.policies\[0\].periodSeconds",
             {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 1801}]}}},
         ),

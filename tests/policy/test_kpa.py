@@ -273,3 +273,8 @@ def test_aibrix_legacy_vector_in_a_panic():
     state = kpa.KpaState(samples=((0.0, 2.0),), panic_since=0.0, panic_seen=0.0, most=2, begun=True)
     _, outcome = kpa.step(settings, state, PolicyInput(4.0, 40, ready=2), 100.0)
     assert outcome.replicas == 4
+
+
+def test_a_fresh_process_with_two_replicas_lowers_nothing_and_with_one_it_may():
+    for ready, replicas in ((2, 2), (1, 0)):
+        assert kpa.step(spec(), kpa.INITIAL, PolicyInput(0.0, 0.0, ready=ready), 0.0)[1].replicas == replicas

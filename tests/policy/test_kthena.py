@@ -171,3 +171,11 @@ def test_what_kthena_refuses_is_refused(key, behavior):
 def test_the_tolerance_has_a_range():
     with pytest.raises(ConfigError, match="from 0 to 100"):
         spec(101)
+
+
+def test_a_panic_begins_at_its_threshold_and_not_a_hundredth_before_it():
+    """Of 67 replicas one and a half times as many are 100.5: 100 are none, and 101 are a panic."""
+    settings = spec(scaleUp={"panicPolicy": {"period": "15s", "panicThresholdPercent": 150}})
+    for load, panics in ((100.0, False), (101.0, True)):
+        state, _ = kthena.step(settings, kthena.INITIAL, PolicyInput(load, load, current=67, ready=67), 0.0)
+        assert (state.panic_since is not None) is panics

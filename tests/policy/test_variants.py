@@ -113,3 +113,8 @@ def test_a_change_costs_its_share_of_each_new_replica_and_no_less():
 
 def test_of_the_parts_that_nobody_carries_the_requests_are_told():
     assert cheapest([Variant("small", 1, (1,), 1)], [2], slices=4).unmet == {0: 1.0}
+
+
+def test_of_what_cannot_be_met_requests_count_and_not_kinds():
+    """One replica is full with five requests a second of one kind, or with two of each of two: four are left, and not five."""
+    assert cheapest([Variant("one", 1, (5, 4, 4), 1)], [5, 2, 2]).unmet == {1: 2, 2: 2}
