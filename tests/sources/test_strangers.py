@@ -22,7 +22,8 @@ from scaler.sources.pages.exposition import scan
 from scaler.sources.pages.names import wanted
 from scaler.sources.pages.pods import PageResult
 from scaler.sources.prometheus.answers import Answer, Row, read_grouped
-from scaler.sources.prometheus.batch_query import STATS, group
+from scaler.sources.prometheus.batch_query import group
+from scaler.sources.prometheus.signal_promql import STATS
 
 SPEC = workload(
     """

@@ -11,7 +11,8 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters
 from scaler.sources.pages.pods import pods_matcher
-from scaler.sources.prometheus.batch_query import WHERE, BatchQuery
+from scaler.sources.prometheus.batch_query import BatchQuery
+from scaler.sources.prometheus.capabilities import WHERE
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
     False: "have native histograms alone, which are not in it",

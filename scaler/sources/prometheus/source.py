@@ -45,17 +45,15 @@ from scaler.sources.prometheus.answers import (
     together,
 )
 from scaler.sources.prometheus.apart import Apart
-from scaler.sources.prometheus.batch_query import (
-    STATS,
-    BatchQuery,
-    group,
-    joined,
+from scaler.sources.prometheus.batch_query import BatchQuery, group, shape
+from scaler.sources.prometheus.capabilities import (
     labels_of_targets,
     questions_about_the_language,
     questions_about_the_targets,
-    shape,
 )
 from scaler.sources.prometheus.missing import question_about, what_there_is
+from scaler.sources.prometheus.selectors import joined
+from scaler.sources.prometheus.signal_promql import STATS
 
 if TYPE_CHECKING:
     from scaler.sources.prometheus.api import Connection

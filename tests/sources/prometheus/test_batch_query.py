@@ -14,7 +14,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Naming, check
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import SignalQuery, TargetPods
-from scaler.sources.prometheus.batch_query import LONGEST, NARROW, group, numbers_up_to
+from scaler.sources.prometheus.batch_query import LONGEST, NARROW, group
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
@@ -868,12 +868,3 @@ def test_own_pods_and_a_given_pattern_both_hold(variants):
 def test_rows_of_single_pods_count_against_the_size_of_a_query():
     queries = [owning(replace(asked("waiting"), endpoint=str(at)), *map(str, range(60))) for at in range(3)]
     assert [len(part.queries) for part in group(queries, Naming(), 130)] == [2, 1]
-
-
-@given(st.decimals(0, 400, places=4), st.decimals(0, 400, places=4), st.sampled_from([1, 10, 1000]))
-def test_the_expression_for_numbers_up_to_a_bound_takes_these_and_no_others(bound, number, coarse):
-    number = round(float(number) * coarse) / coarse
-    for written in {repr(number), f"{number:g}"}:
-        assert bool(re.fullmatch(numbers_up_to(float(bound)), written)) == (float(written) <= float(bound))
-    assert re.fullmatch(numbers_up_to(number), f"{number:g}")
-    assert not re.fullmatch(numbers_up_to(float(bound)), "+Inf")

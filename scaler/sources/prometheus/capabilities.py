@@ -1,0 +1,52 @@
+"""What is asked of a server itself, before any signal: what PromQL it knows, and which labels its targets carry. Pure.
+
+Worked example: `count({"up","a.b"="c"})` is refused by a server that takes no names in quotes.
+"""
+
+from collections.abc import Mapping
+
+from scaler.config.naming import AMBIGUOUS_LABELS, SCRAPE_LABELS, Naming
+from scaler.config.promql import enforce, insert, label_name
+from scaler.sources.prometheus.selectors import joined, listed
+
+WHERE = ("instance", "endpoint", "container", "port", "metrics_path")  # labels in which pages of one pod differ
+
+
+def labels_of_targets(dialect: Naming) -> str:
+    """Write the query that says how many targets have each label of AMBIGUOUS_LABELS, and how many have it not."""
+    up = enforce(dialect.up_selector, dialect.matchers)
+    rows = (
+        f'label_replace(count({insert(up, [label + matcher])}), "{has}", "{label}", "", "")'
+        for label in AMBIGUOUS_LABELS
+        for has, matcher in (("has", '!=""'), ("lacks", '=""'))
+    )
+    return joined(rows)
+
+
+def questions_about_the_targets(dialect: Naming) -> Mapping[str, str]:
+    """Write a query for each field of a dialect that says what targets there are; it gives a row where it is true."""
+    up = enforce(dialect.up_selector, dialect.matchers)
+    portless = insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"'])
+    return {"has_portless": f"count({portless})", "has_copies": f"count({copied_targets(dialect, up)})"}
+
+
+def copied_targets(dialect: Naming, up: str) -> str:
+    """Write a query for pods of a job whose targets differ in more than where pages are and who scraped them."""
+    named = insert(up, [label_name(dialect.name("pod")) + '!=""'])
+    known = dict.fromkeys((*map(dialect.name, (*WHERE, *SCRAPE_LABELS)), *dialect.scrape))
+    apart = f"group without ({listed(label for label in known if label != dialect.name('job'))}) ({named})"
+    return f"count by ({listed(target_pod(dialect))}) ({apart}) > 1"
+
+
+def target_pod(dialect: Naming) -> tuple[str, ...]:
+    """List the labels of a pod's targets of one job."""
+    return "namespace", dialect.name("pod"), dialect.name("job")
+
+
+def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:
+    """Write a query for each field of a dialect that says what PromQL a server knows; one that does not refuses it.
+
+    Functions of native histograms came with Prometheus 2.40, names in quotes with 3.0; others have them or not.
+    """
+    texts = {"knows_natives": "count(histogram_count(up))", "knows_dots": 'count({"up","a.b"="c"})'}
+    return {what: enforce(text, matchers) for what, text in texts.items()}

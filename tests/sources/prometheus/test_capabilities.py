@@ -1,0 +1,23 @@
+"""What a server is asked of itself: every question is PromQL, or is what only some servers know."""
+
+import promql_parser
+
+from scaler.config.naming import AMBIGUOUS_LABELS, Naming
+from scaler.sources.prometheus.capabilities import labels_of_targets, questions_about_the_language
+
+
+def test_targets_are_counted_that_have_each_ambiguous_label_and_that_have_it_not_within_the_endpoints_own():
+    text = labels_of_targets(Naming(up_selector='up{job="vllm"}', matchers={"cluster": "a"}))
+    promql_parser.parse(text)
+    for label in AMBIGUOUS_LABELS:
+        for has, matcher in (("has", '!=""'), ("lacks", '=""')):
+            assert f'"{has}", "{label}", "", "")' in text
+            assert f"{label}{matcher}" in text
+    assert text.count('cluster="a"') == text.count('job="vllm"') == 2 * len(AMBIGUOUS_LABELS)
+
+
+def test_each_question_is_a_field_of_what_an_endpoint_calls_things_and_keeps_to_its_own_series():
+    questions = questions_about_the_language({"cluster": "a"})
+    assert all(hasattr(Naming(), what) for what in questions)
+    assert all('cluster="a"' in text for text in questions.values())
+    promql_parser.parse(questions["knows_natives"])
