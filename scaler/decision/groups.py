@@ -123,7 +123,8 @@ def _reason(decision: Decision, own: Answer, answer: Answer, group: Group) -> st
     word = "active" if answer.active else "inactive"
     whys = [*filter(None, [group.mix]), *group.reasons[:SHOWN]]
     if answer.active and not own.active and others:
-        whys.append(f"{' and '.join(others)} {'has' if len(others) == 1 else 'have'} work")
+        verb = "has" if len(others) == 1 else "have"
+        whys.append(f"{' and '.join(others)} {verb} work")
     why = "; ".join(whys)
     if (answer.replicas, answer.active) == (own.replicas, own.active):
         return f"{decision.reason}; its group: {why}" if why else decision.reason

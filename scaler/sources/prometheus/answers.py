@@ -169,7 +169,7 @@ def _copies(grouped: BatchQuery, targets: Iterable[Row]) -> Mapping[tuple[str, .
     told: dict[tuple[str, ...], dict[str, str]] = {}
     for (namespace, pod, job), labels in sorted(found.items()):
         names = sorted({label for one in labels for label in one} - known)
-        values = {name: sorted({one.get(name, "") for one in labels}) for name in names}
+        values = {name: _values_of(name, labels) for name in names}
         apart = next((name for name in names if len(values[name]) > 1), "")
         if apart:
             some = " and ".join(f'"{value}"' for value in values[apart][:2])
@@ -179,8 +179,13 @@ def _copies(grouped: BatchQuery, targets: Iterable[Row]) -> Mapping[tuple[str, .
     return told
 
 
+def _values_of(name: str, labels: Iterable[Mapping[str, str]]) -> list[str]:
+    """List the values that a label has, and an empty one where it is not there."""
+    return sorted({one.get(name, "") for one in labels})
+
+
 def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None) -> str:
-    """The doubt about the first pod of a workload."""
+    """Return the doubt about the first pod of a workload."""
     return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
 
 
