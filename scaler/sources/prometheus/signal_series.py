@@ -7,7 +7,7 @@ Worked example, of two models in one namespace:
     by        namespace, model_name                   the labels of a row
     pod       namespace, model_name, pod              those of a pod
     page      namespace, model_name, pod, instance    those of a page of it
-    scrape    job, prometheus_replica, __replica__    those by which scrapes of one page differ
+    scrape    job, prometheus_replica, ...            those by which scrapes of one page differ
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

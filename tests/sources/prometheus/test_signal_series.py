@@ -5,7 +5,7 @@ from dataclasses import replace
 import promql_parser
 import pytest
 
-from scaler.config.naming import Naming
+from scaler.config.naming import SCRAPE_LABELS, Naming
 from scaler.config.signals import find
 from scaler.model.measurement import SignalQuery, TargetPods
 from scaler.sources.prometheus.signal_series import SignalSeries, adds_up
@@ -35,8 +35,8 @@ def test_the_endpoints_own_matchers_and_names_are_in_every_selector():
 @pytest.mark.parametrize(
     ("naming", "page", "scrape"),
     [
-        (Naming(), ("instance",), ("job", "prometheus_replica", "__replica__")),
-        (Naming(pod_pages="same"), (), ("job", "prometheus_replica", "__replica__", "instance")),
+        (Naming(), ("instance",), SCRAPE_LABELS),
+        (Naming(pod_pages="same"), (), (*SCRAPE_LABELS, "instance")),
     ],
 )
 def test_what_tells_pods_pages_and_scrapes_apart(naming, page, scrape):
