@@ -416,7 +416,7 @@ def _read(
         metric_type=_metric_type(fields, policy_kind, policy),
         inputs=inputs,
         activity_signals=(watched := activity_signals(inputs, scope)),
-        progress=progress(watched),
+        progress=progress(watched, inputs),
         replicas=replica_queries(scope),
         parameters=parameters,
         policy_kind=policy_kind,

@@ -246,18 +246,31 @@ COUNTED = ("generation_tokens_per_second", "prompt_tokens_per_second")  # that m
 BY_POD = frozenset((*GUARDS, *COUNTED))  # signals that are told of each pod too, so that one that hangs is seen
 
 
-def progress(activity_signals: tuple[Input, ...]) -> tuple[Input, ...]:
-    """Give what the engine counts while it works: asked for once the load has not changed for long."""
-    running = next((item.query for item in activity_signals if item.name == "running"), None)
-    if not isinstance(running, SignalQuery):
+def progress(activity_signals: tuple[Input, ...], inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+    """Give what the engine counts while it works: asked for once the load has not changed for long.
+
+    Where only a gateway is read, it is what that counts.
+    """
+    running = (item for item in activity_signals if item.name == "running")
+    item = next(running, None) or next((item for item in inputs if is_gateway_gauge(item)), None)
+    if item is None or not isinstance(item.query, SignalQuery):
         return ()
     found = []
     for name in COUNTED:
-        signal = signals.offered(running.engine, name)
+        signal = signals.offered(item.query.engine, name)
         if signal is not None:
-            query = replace(running, signal=name, window=signal.window)
-            found.append(Input(name, query, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+            query = replace(item.query, signal=name, window=signal.window)
+            found.append(
+                Input(name, query, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=item.of_target)
+            )
     return tuple(found)
+
+
+def is_gateway_gauge(item: Input) -> bool:
+    """Tell whether an input is a gateway's count of requests."""
+    query = item.query
+    signal = signals.offered(query.engine, query.signal) if isinstance(query, SignalQuery) else None
+    return signal is not None and signal.scope == "gateway" and signal.type == "gauge"
 
 
 def _sees_no_work(inputs: Collection[Input]) -> bool:

@@ -27,7 +27,7 @@ from scaler.decision.decision import Answer, Decision, Partial
 from scaler.decision.evaluate import Evaluation, evaluate, past_of
 from scaler.decision.pace import Pace, Past, following, pace
 from scaler.decision.schedule import Scheduled, scheduled
-from scaler.decision.stalled import doubt
+from scaler.decision.stalled import at_gateway, doubt
 from scaler.decision.starting import StartingReplicas, StartingState, starting_credit
 from scaler.decision.state import State, Tick, expire, last_after, windows_after
 from scaler.decision.wake import cannot_wake
@@ -51,7 +51,8 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     evaluation = evaluate(tick, past.took)
     room = capacity(spec.capacity, inputs, now)
     owed, on_the_way = starting_credit(spec.patience, tick.state.owed, inputs, room, now)
-    stalled = doubt(spec, evaluation.standing, evaluation.activity_signals, now)
+    at_the_gateway = at_gateway(spec, evaluation.input_values)
+    stalled = doubt(spec, evaluation.standing, evaluation.activity_signals, at_the_gateway, now)
     confidence = confidence_in(tick, evaluation, stalled=bool(stalled))
     slow = _slow(tick, past, confidence)
     due = _clamp(evaluation.desired, on_the_way)

@@ -14,7 +14,7 @@ from scaler.decision.decision import InputValue
 from scaler.decision.nothing_seen import doubt_unmeasured
 from scaler.decision.pace import LONGEST, Past
 from scaler.decision.resolve import resolve_input
-from scaler.decision.stalled import Standing, follow
+from scaler.decision.stalled import Standing, at_gateway, follow
 from scaler.decision.starting import learnt
 from scaler.decision.state import Tick
 from scaler.decision.wake import doubted
@@ -50,7 +50,9 @@ def evaluate(tick: Tick, took: float | None) -> Evaluation:
     activity_signals = tuple(
         resolve_input(tick, item, inputs.activity_signals.get(item.name)) for item in spec.activity_signals
     )
-    standing = follow(state.standing, activity_signals, inputs.activity_signals, inputs.counted, now)
+    standing = follow(
+        state.standing, activity_signals, inputs.activity_signals, inputs.counted, at_gateway(spec, facts), now
+    )
     facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), activity_signals, inputs)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.target_status), **stand_ins}

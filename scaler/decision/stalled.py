@@ -10,12 +10,14 @@ certain: it may rise, and does not fall. Whether the load is there only somebody
     minute 9        one token: certain again
 
 Each pod is followed by itself where the source tells them apart, so that one that hangs is not hidden by others that
-work. Where it does not, the workload is followed as a whole: then the name of the pod is empty.
+work. Where it does not, the workload is followed as a whole: then the name of the pod is empty. What a gateway says is
+followed beside them, since it may lose count of its requests too: 3 in flight for minutes, and no engine makes a token.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scaler.config.metrics import is_gateway_gauge
 from scaler.config.signals import offered
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
@@ -51,10 +53,11 @@ class Standing:
     """The loads that stand still."""
 
     pods: Mapping[str, Still]
+    gateway: Still | None = None
 
     def suspicious(self, now: float) -> bool:
         """Tell whether an engine's counters have to be looked at."""
-        return any(now - still.since >= SUSPICIOUS for still in self.pods.values())
+        return any(now - still.since >= SUSPICIOUS for still in (*self.pods.values(), self.gateway) if still)
 
 
 def follow(
@@ -62,6 +65,7 @@ def follow(
     activity_signals: tuple[InputValue, ...],
     watched: Mapping[str, Measurement],
     counted: Mapping[str, Measurement],
+    at_gateway: tuple[InputValue, ...],
     now: float,
 ) -> Standing | None:
     """Go on from the last tick.
@@ -71,6 +75,7 @@ def follow(
         activity_signals: what waits and runs.
         watched: what was read of that, by name, where it may be told by pods.
         counted: what was read of the engine's counters, by name; empty while nobody has asked.
+        at_gateway: what a gateway says.
         now: the tick's time.
 
     Returns:
@@ -79,7 +84,18 @@ def follow(
     known = before.pods if before else {}
     loads = _by_pod(activity_signals, watched) or _of_all(activity_signals)
     pods = {pod: _still(known.get(pod), load, _counts(counted, pod), now) for pod, load in loads.items() if any(load)}
-    return Standing(pods) if pods else None
+    queue = _of_all(at_gateway).get("", ())
+    gateway = _still(before.gateway if before else None, queue, _counts(counted, ""), now) if any(queue) else None
+    return Standing(pods, gateway) if pods or gateway else None
+
+
+def at_gateway(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> tuple[InputValue, ...]:
+    """Return those of a workload's inputs that are a gateway's count of requests, each once."""
+    found: dict[object, InputValue] = {}
+    for item, fact in zip(spec.inputs, facts, strict=True):
+        if is_gateway_gauge(item):
+            found.setdefault(item.query, fact)
+    return tuple(found.values())
 
 
 def _of_all(activity_signals: tuple[InputValue, ...]) -> Loads:
@@ -124,15 +140,26 @@ def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | 
     return Still(load, before.since, now if before.silent_since is None else before.silent_since)
 
 
-def doubt(spec: WorkloadSpec, standing: Standing | None, activity_signals: tuple[InputValue, ...], now: float) -> str:
+def doubt(
+    spec: WorkloadSpec,
+    standing: Standing | None,
+    activity_signals: tuple[InputValue, ...],
+    at_gateway: tuple[InputValue, ...],
+    now: float,
+) -> str:
     """Say why the load is in doubt, and of which pods; empty where it is not."""
     pods = standing.pods if standing else {}
     doubted = {pod: still for pod, still in pods.items() if still.doubted(spec, now)}
-    if not doubted:
-        return ""
+    gateway = standing.gateway if standing else None
     names = [fact.name for fact in activity_signals]
     shown = [_shown(pod, still, names) for pod, still in list(doubted.items())[:NAMED]]
-    more = f", and of {len(doubted) - NAMED} more pods," if len(doubted) > NAMED else ""
+    if gateway and gateway.doubted(spec, now):
+        shown.append(f"{_load(gateway, [fact.name for fact in at_gateway])} at the gateway")
+        doubted["at the gateway"] = gateway
+    if not doubted:
+        return ""
+    others = len(doubted) - len(shown)
+    more = f", and of {others} more pods," if others else ""
     since = max(still.since for still in doubted.values())
     still_for = f"{'; '.join(shown)}{more} have not changed for {seconds(now - since)}"
     return (
@@ -142,8 +169,11 @@ def doubt(spec: WorkloadSpec, standing: Standing | None, activity_signals: tuple
 
 
 def _shown(pod: str, still: Still, names: list[str]) -> str:
-    load = ", ".join(f"{name} {value:g}" for name, value in zip(names, still.load, strict=True))
-    return f"{load} of {pod}" if pod else load
+    return f"{_load(still, names)} of {pod}" if pod else _load(still, names)
+
+
+def _load(still: Still, names: list[str]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, still.load, strict=True))
 
 
 def patience(spec: WorkloadSpec) -> float:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from scaler.config import signals
-from scaler.config.naming import Naming
+from scaler.config.naming import SCRAPE_LABELS, Naming
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import SignalQuery
 from scaler.sources.prometheus.batch_query import group
@@ -157,8 +157,8 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     query = SignalQuery("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([query], Naming(recent=45))
-    value, answered, missing, oldest, _jumping = grouped.text.split("\nor ")
-    scrape = "namespace, pod, instance, job, prometheus_replica, __replica__"
+    value, answered, missing, oldest, _jumping, nameless = grouped.text.split("\nor ")
+    scrape = f"namespace, pod, instance, {', '.join(SCRAPE_LABELS)}"
     once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"
     us = '(rate(us{namespace="n",pod!=""}[7500ms]) and us{namespace="n",pod!=""})'
     all_ = '(rate(all{namespace="n",pod!="",kind="a\\"b"}[7500ms]) and all{namespace="n",pod!="",kind="a\\"b"})'
@@ -169,3 +169,4 @@ def test_a_new_engine_is_data_alone(monkeypatch):
         '(last_over_time(us{namespace="n",pod!=""}[45s])) and on (job, instance) (up{namespace=~"|n"} == 0)' in missing
     )
     assert 'min by (namespace) (timestamp(us{namespace="n",pod!=""}))' in oldest
+    assert 'group by (namespace, instance) (us{namespace="n",pod=""}) unless on (namespace, instance)' in nameless

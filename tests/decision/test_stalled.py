@@ -157,6 +157,67 @@ def test_time_that_nobody_has_seen_does_not_count(vllm):
     assert not after_a_gap.stalled
 
 
+# ---- what a gateway says ---------------------------------------------------------------------------------------------
+
+IDLE = {"waiting": 0.0, "running": 0.0}
+
+
+@pytest.fixture
+def gateway():
+    return workload(expression="queued", gateway="dynamo", engine="vllm", target="8", model="m")
+
+
+def play_gateway(spec, minutes, queued=lambda _minute: 3.0, counted=lambda _minute: NOTHING):
+    """Fold so many minutes of a gateway, and of its engine that says nothing waits or runs."""
+    return play(spec, minutes, load=lambda minute: IDLE | {"queued": queued(minute)}, counted=counted, replicas=1)
+
+
+def test_requests_that_a_gateway_has_lost_count_of_are_in_doubt(gateway):
+    """Three clients went away, and the gateway still counts them: its engines do nothing."""
+    decisions = play_gateway(gateway, 10)
+    assert [at(decisions, minute).certainty for minute in (0, 4)] == ["certain", "certain"]
+    doubted = at(decisions, 5.2)
+    assert (doubted.replicas, doubted.active, doubted.certainty) == (1, True, "raising")
+    assert "queued 3 at the gateway have not changed for 5m" in doubted.reason
+
+
+@pytest.mark.parametrize(
+    "play_on",
+    [
+        {"counted": lambda _minute: {**NOTHING, "generation_tokens_per_second": 40.0}},
+        {"counted": lambda _minute: dict.fromkeys(NOTHING, None)},
+        {"queued": lambda minute: 3.0 + int(minute) % 2},
+        {"queued": lambda _minute: 0.0},
+    ],
+    ids=["tokens are made", "no engine is there yet", "it moves", "nothing waits"],
+)
+def test_what_a_gateway_counts_is_in_no_doubt_otherwise(gateway, play_on):
+    assert not any(decision.stalled for decision in play_gateway(gateway, 10, **play_on))
+
+
+def test_where_only_a_gateway_is_read_its_own_tokens_tell():
+    """It counts them when a request ends, and so is given half an hour."""
+    spec = workload(expression="in_flight", gateway="dynamo", target="8", model="m")
+    assert {item.query.engine for item in spec.progress} == {"dynamo"}
+    decisions = play(spec, 31, load=lambda _minute: {"in_flight": 3.0}, replicas=1)
+    assert [bool(at(decisions, minute).stalled) for minute in (20, 30.2)] == [False, True]
+
+
+def test_a_gateway_that_counts_no_tokens_is_in_no_doubt():
+    spec = workload(expression="in_flight", gateway="vllm-router", target="8")
+    assert spec.progress == ()
+
+
+def test_one_question_of_a_gateway_is_told_once():
+    spec = workload(
+        "name: q\nmetrics: {queued: {signal: queued}, lately: {signal: queued, over: 30s}}\nformula: queued + lately * 0\n"
+        "target: 8\n",
+        model="m",
+    )
+    decisions = play(spec, 6, load=lambda _minute: IDLE | {"queued": 2.0, "lately": 2.0}, replicas=1)
+    assert "not lowered: queued 2 at the gateway have not changed" in decisions[-1].reason
+
+
 # ---- the bounds --------------------------------------------------------------------------------------------------------
 
 GUARDS = (InputValue("waiting", 1.0, 1.0), InputValue("running", 2.0, 2.0))
@@ -164,13 +225,13 @@ GUARDS = (InputValue("waiting", 1.0, 1.0), InputValue("running", 2.0, 2.0))
 
 def test_a_pod_that_says_but_a_part_of_its_load_is_not_followed():
     watched = {"waiting": by_pod(START, a=1.0, b=2.0), "running": by_pod(START, b=3.0, c=4.0)}
-    assert follow(None, GUARDS, watched, {}, START) == Standing({"b": Still((2.0, 3.0), START)})
+    assert follow(None, GUARDS, watched, {}, (), START) == Standing({"b": Still((2.0, 3.0), START)})
 
 
 @pytest.mark.parametrize(("pods", "more"), [(3, ""), (4, ", and of 1 more pods,"), (5, ", and of 2 more pods,")])
 def test_three_pods_are_named_and_the_others_counted(vllm, pods, more):
     still = Still((1.0, 2.0), START, START)
-    told = doubt(vllm, Standing({f"p{number}": still for number in range(pods)}), GUARDS, START + 600)
+    told = doubt(vllm, Standing({f"p{number}": still for number in range(pods)}), GUARDS, (), START + 600)
     assert f"waiting 1, running 2 of p2{more} have not changed for 10m" in told
 
 
