@@ -9,8 +9,7 @@ import time
 import urllib.parse
 from typing import Any
 
-import requests
-
+from scaler.cli import admin_pages
 from scaler.cli.arguments import namespace_and_name, positive
 from scaler.cli.bearer import OWN_TOKEN, authorization
 from scaler.config.settings import SERVER
@@ -101,17 +100,12 @@ def _explanations(decisions: Any) -> list[Explanation]:
 
 
 def _get(url: str, arguments: argparse.Namespace) -> Any:
-    """The decisions that the server explains.
+    """Ask for the decisions that the server explains.
 
     Raises:
         ScalerError: it did not answer, or is something else than the admin address of an llm-scaler.
     """
-    try:
-        answer = requests.get(url, headers=authorization(url, arguments.token_file), timeout=TIMEOUT)
-    except requests.Timeout as error:
-        raise ScalerError(f"{url} did not answer within {TIMEOUT:.0f}s") from error
-    except requests.RequestException as error:
-        raise ScalerError(f"{url} did not answer: {_reason(error)}") from error
+    answer = admin_pages.get(url, authorization(url, arguments.token_file), TIMEOUT)
     try:
         told = answer.json()
         if answer.ok:
@@ -121,17 +115,3 @@ def _get(url: str, arguments: argparse.Namespace) -> Any:
         problem = f"{url} answers {answer.status_code}, and not as the admin address of llm-scaler does (port 8080)"
         raise ScalerError(problem) from error
     raise ScalerError(problem)
-
-
-def _reason(error: requests.RequestException) -> str:
-    """What went wrong, in words that a person uses."""
-    text = str(error)
-    known = {
-        "Connection refused": "nothing listens there; is `--server` the admin address (port 8080)?",
-        "Name or service not known": "the host is not known",
-        "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority that is trusted here",
-        "WRONG_VERSION_NUMBER": "it does not speak HTTPS there",
-        "BadStatusLine": "it does not speak HTTP there; is it the gRPC port? explain asks the admin port (8080)",
-        "Connection aborted": "it does not speak HTTP there; is it the gRPC port? explain asks the admin port (8080)",
-    }
-    return next((reason for sign, reason in known.items() if sign in text), "the connection failed")

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import grpc
-import requests
 
+from scaler.cli import admin_pages
 from scaler.cli.ask import Tls
 from scaler.config.signals import engines
-from scaler.model.errors import SourceError
+from scaler.model.errors import ScalerError, SourceError
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.sources.kubernetes.api import ApiServer
@@ -237,9 +237,9 @@ def _namespace(picture: Picture) -> str:
 
 def _get(url: str, headers: Mapping[str, str]) -> tuple[int, str]:
     try:
-        answer = requests.get(url, headers=headers, timeout=TIMEOUT)
-    except requests.RequestException as error:
-        return 0, f"{url} did not answer: {type(error).__name__}"
+        answer = admin_pages.get(url, headers, TIMEOUT)
+    except ScalerError as error:
+        return 0, str(error)
     return answer.status_code, answer.text
 
 

@@ -211,7 +211,7 @@ def test_explain_at_the_grpc_port_or_at_no_url_is_one_clear_error(run, tmp_path)
     with serving(tmp_path, "http://127.0.0.1:1") as server:
         code, _, err = run("explain", "a/b", "--server", f"http://{server.grpc}")
         assert (code, len(err.splitlines())) == (2, 1)
-        assert "is it the gRPC port? explain asks the admin port (8080)" in err
+        assert "is it the gRPC port? The admin port is 8080" in err
 
 
 @pytest.mark.parametrize(
