@@ -331,3 +331,14 @@ def test_in_an_order_who_waits_at_zero_rests_until_those_before_it_are_ready():
     assert in_order({"encode": ready, "prefill": ready, "decode": wanted}) == [(2, True), (2, True), (4, True)]
     one = ("certain", (2, True), 1)
     assert in_order({"encode": one, "prefill": one, "decode": ("certain", (4, True), 1)})[2][1], "it has one, and works"
+
+
+def test_one_object_that_is_two_outputs_is_named():
+    decided = moment(dict.fromkeys(NAMES, ("certain", (2, True), 2)))
+    key = decided[requests()["encode"]].spec.key
+    decode = decided[requests()["decode"]]
+    decided[requests()["decode"]] = replace(
+        decode, spec=replace(decode.spec, key=replace(decode.spec.key, name=key.name))
+    )
+    told_now = decide_groups(decided)[requests()["prefill"]].reason
+    assert "encode is more than one of its outputs: its trigger was edited, or it has two triggers" in told_now

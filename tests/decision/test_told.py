@@ -41,6 +41,16 @@ LATCH = (
     "name: train\nmetrics: {drift: {prometheus: drift}}\nformula: drift\nactivation: drift > 0.3\n"
     "policy: {kind: latch, resetBelow: 0.2, retryAfter: 60s}\ninterval: 15s\nholdFor: 60s\n"
 )
+THREE = LOAD.replace(
+    "{load: {prometheus: load}}", "{a: {prometheus: a}, b: {prometheus: b, onMissing: 2}, c: {prometheus: c}}"
+).replace("formula: load", "formula: a + b + (c ?? 3)")
+GATE = (
+    "name: gate\nmetrics: {load: {prometheus: load}, tokens: {prometheus: tokens}}\nformula: load\ntarget: 10\ninterval: 15s\n"
+    "policy: {kind: hysteresis, metric: tokens / 2, above: 100, below: 50, memory: 0s, overlap: 0s}\n"
+)
+UNKNOWN = Availability(
+    "1 nvidia.com/gpu", *[BoundedCount(None, reason="it cannot be read, since " + "so it is " * 60)] * 5
+)
 HOURS = [  # START is at 02:46:40 UTC
     {"name": "early", "hours": "02:47-02:49", "timezone": "UTC", "min": 3},
     {"name": "late", "hours": "02:48-02:50", "timezone": "UTC", "max": 5},
@@ -145,6 +155,18 @@ TIMELINES = {
         several((1, {"drift": 0.1, **jobs()}), (1, {"drift": 0.4, **jobs()}), (1, {"drift": 0.4, **jobs(Job("t", START + 20, "unfinished"))}),
                 (1, {"drift": 0.4, **jobs(Job("t", START + 20, "failed", START + 40))}), (4, {"drift": 0.4, **jobs(Job("t", START + 20, "failed", START + 40))}),
                 (1, {"drift": "down", **jobs(Job("t", START + 20, "succeeded", START + 40))})),
+    ),
+    "one part of a sum is measured in part, and one not at all": (
+        THREE, {}, several((1, {"a": 5, "b": 7, "c": 1}), (1, {"a": partly(4, 1, 2), "b": None, "c": "down"})),
+    ),
+    "quiet, and not for long enough": (
+        LOAD, {}, several((3, {"load": 20, "replicas": known(2)}), (2, {"load": 0, "replicas": known(2)})),
+    ),
+    "what can be had is not known, and why takes many words": (
+        LOAD + "capacity: clamp\n", {}, several((1, {"load": 50, "available": UNKNOWN, **pods(2)})),
+    ),
+    "a policy that looks at a formula of its own": (
+        GATE, {}, several((1, {"load": 30, "tokens": 90}), (1, {"load": 30, "tokens": 210}), (1, {"load": 30, "tokens": 90})),
     ),
     "the source is young": (LOAD, {}, several((2, {"load": 30, "young": True, "replicas": known(5)}), (2, {"load": 30, "replicas": known(5)}))),
     "no load at all": (LOAD, {}, several((1, {"load": -1}), (1, {"load": float("nan")}), (1, {"load": 1e300}), (1, {"load": 20_000_000}))),

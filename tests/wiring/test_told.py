@@ -273,6 +273,24 @@ def an_hpa_for_the_same_statefulset(s):
     s.objects["horizontalpodautoscalers"].append({"metadata": meta("old"), "spec": {"scaleTargetRef": ref}})
 
 
+def hpa_of(s, kind, name):
+    """An HPA for the same target, which has such an owner."""
+    owners = [{"kind": kind, "name": name, "controller": True}]
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama"}
+    hpa = {"metadata": meta("other", ownerReferences=owners), "spec": {"scaleTargetRef": ref}}
+    s.objects["horizontalpodautoscalers"].append(hpa)
+
+
+@edge("two-owners")
+def an_hpa_that_another_scaledobject_owns(s):
+    hpa_of(s, "ScaledObject", "mistral")
+
+
+@edge("two-owners")
+def an_hpa_that_something_else_of_that_name_owns(s):
+    hpa_of(s, "InferenceService", "llama")
+
+
 @edge(None)
 def an_hpa_for_a_statefulset_of_the_same_name(s):
     ref = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "llama"}
@@ -426,10 +444,13 @@ def a_policy_for_other_pods_closes_nothing(s):
 
 
 @edge(None)
-def a_policy_that_takes_all_or_names_addresses_may_take_the_operator(s):
+def a_policy_that_names_addresses_may_take_the_operator(s):
     s.objects["networkpolicies"][0]["spec"]["ingress"] = [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
-    open_to_all = {"metadata": meta("open", "keda"), "spec": {"podSelector": {}, "ingress": [{}]}}
-    s.objects["networkpolicies"].append(open_to_all)
+
+
+@edge(None)
+def a_policy_that_takes_all_takes_the_operator(s):
+    s.objects["networkpolicies"][0]["spec"]["ingress"] = [{"from": [{"podSelector": {"matchLabels": {"x": "y"}}}]}, {}]
 
 
 @edge(None)
