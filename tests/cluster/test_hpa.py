@@ -11,6 +11,7 @@ from scaler.cluster.hpa import (
     MAX_REPLICAS,
     HpaSpec,
     Metric,
+    Reason,
     Rule,
     milli,
     replicas_for_average_value,
@@ -293,3 +294,7 @@ def test_where_one_metric_fails_the_largest_of_the_others_may_raise_whatever_the
 def test_at_a_bound_it_may_leave_it_on_the_other_side():
     spec = HpaSpec(minimum=2, maximum=8, behavior=STANDS_ASIDE)
     assert [step(spec, HpaState(), wanted(5), current, 0)[1].replicas for current in (2, 8)] == [5, 5]
+
+
+def test_an_hpa_that_is_switched_off_says_so_of_no_replica():
+    assert step(HpaSpec(), HpaState(), wanted(9), 0, 0)[1].reasons == (Reason(Rule.DISABLED, 0),)

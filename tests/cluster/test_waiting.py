@@ -70,6 +70,8 @@ def test_they_are_put_where_they_cost_us_least():
     taken = with_nominated(hardware, LARGE, [pod("x")])
     assert taken == {"b": with_pod(EMPTY, SMALL)}, "a fifth GPU is of no use to us"
     assert set(with_nominated(hardware, LARGE, [pod("x"), pod("y")])) == {"a", "b"}
+    alike = NodeSnapshot({one.name: one for one in (node("c", 4), node("a", 4), node("b", 4))}, {})
+    assert set(with_nominated(alike, LARGE, [pod("x")])) == {"c"}, "of nodes that cost alike the first"
     assert with_nominated(hardware, LARGE, [pod("huge", PodRequirements((("gpu", 9),)))]) == {}
     assert set(with_nominated(hardware, LARGE, [pod("x", nominated="a")])) == {"a"}
     assert set(with_nominated(hardware, LARGE, [pod("x", nominated="gone")])) == {"b"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from scaler.config.promql import LENGTH_LIMIT, enforce, insert, quote, quote_regex, substitute
+from scaler.config.promql import LENGTH_LIMIT, enforce, insert, quote, quote_regex, series_name, substitute
 from scaler.model.errors import ConfigError
 
 VALUE = re.compile(r'value: "(?:[^"\\]|\\.)*"|Regex\(\s*"(?:[^"\\]|\\.)*",?\s*\)', re.DOTALL)
@@ -316,3 +316,15 @@ def test_prometheus_takes_a_quoted_expression_for_itself_alone(start_prometheus)
 )
 def test_names_that_older_releases_do_not_know_stand_in_quotes(text, enforced):
     assert enforce(text, {"k8s.cluster.name": "eu"}) == enforced
+
+
+def test_a_name_that_older_releases_do_not_know_stands_in_quotes():
+    assert series_name("vllm:running", ['a="b"', 'c="d"']) == 'vllm:running{a="b",c="d"}'
+    assert series_name("vllm.running", ['a="b"']) == '{"vllm.running",a="b"}'
+    assert series_name("", ['a="b"']) == '{a="b"}'
+
+
+def test_of_a_long_query_twenty_characters_before_and_after_a_fault_are_shown():
+    with pytest.raises(ConfigError) as raised:
+        enforce("abcdefghij + klmnopqrst + ) + uvwxyzabcd + efghijklmn", {"namespace": "team"})
+    assert "(at 26, near 'ghij + klmnopqrst + ) + uvwxyzabcd + efg')" in str(raised.value)

@@ -84,3 +84,8 @@ def test_what_piles_up_waits_for_replicas_and_no_job_does():
     assert workload(queue, model="m", kind="ScaledJob").patience == 0.0
     share = queue.replace("signal: waiting", "signal: kv_cache_usage")
     assert workload(share, model="m").patience == 0.0
+
+
+def test_a_formula_that_measures_nothing_remembers_nothing():
+    spec = workload("name: n\nformula: 3\ntarget: 1\n")
+    assert (spec.inputs, spec.window, spec.memory) == ((), 0.0, 0.0)

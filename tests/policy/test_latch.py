@@ -98,6 +98,11 @@ def test_a_value_between_the_thresholds_is_neither_a_rise_nor_a_fall():
     assert answer(between, seen(0.25)) == (0.0, reason)
 
 
+def test_a_value_at_the_threshold_is_no_fall_yet():
+    assert answer(after(0.4, 0.2), seen(0.4, succeeded(-HOUR, -MINUTE)))[0] == 0.0
+    assert answer(INITIAL, seen(0.2, activated=True))[0] == 1.0
+
+
 def test_a_fall_before_the_job_started_is_the_rise_it_was_started_for():
     assert answer(after(0.1, 0.4), seen(0.4, succeeded(-30, 0)))[0] == 0.0
 
@@ -227,6 +232,13 @@ def test_failures_of_an_earlier_rise_do_not_count():
     before = [failed(-HOUR * at, -HOUR * at, f"train-{at}") for at in (5, 6, 7)]
     past = replace(after(0.4), low=-4 * HOUR)
     assert answer(past, seen(0.4, failed(-3 * HOUR, -2 * HOUR), *before))[0] == 1.0
+
+
+def test_a_job_that_failed_when_the_value_was_last_low_is_of_the_rise_before():
+    """Three failed since then would be one too many; of these the first was started in the very tick that was low."""
+    jobs = [failed(-HOUR, -HOUR, "c"), failed(-2 * HOUR, -2 * HOUR, "b"), failed(-3 * HOUR, -3 * HOUR, "a")]
+    assert answer(replace(after(0.4), low=-3 * HOUR), seen(0.4, *jobs))[0] == 1.0
+    assert answer(replace(after(0.4), low=-4 * HOUR), seen(0.4, *jobs))[0] == 0.0
 
 
 def test_a_success_ends_the_retries():

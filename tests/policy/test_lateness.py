@@ -34,6 +34,8 @@ def test_a_third_that_was_late_per_token_is_as_the_worked_example_has_it():
     [
         (-1.0, -1.0, 10.0, None),
         (0.9, -1.0, 10.0, 0.1),
+        (0.0, -1.0, 10.0, 1.0),
+        (-1.0, 0.0, 1e9, 1.0),
         (-1.0, 0.9, 1e9, 0.1),
         (-1.0, 0.9, 0.0, 0.0),  # an answer of no time has no 32 tokens
         (1.0, 1.0, 10.0, 0.0),

@@ -13,6 +13,7 @@ from scaler.model.fields import Fields
 from scaler.model.nodes import ReplicaTemplate
 from scaler.model.objects import Pod, Scaled
 from scaler.policy import curve, slo
+from scaler.policy.lateness import NO_FAULT
 from scaler.policy.outcome import PolicyInput
 
 PROMPT, OUTPUT = 1000.0, 200.0  # tokens of a request, of which one a second slows the others down by 5.33 tokens/s
@@ -328,3 +329,22 @@ def test_while_little_is_seen_the_reason_names_the_configuration():
     _, late = ticks(slo.INITIAL, 20.0, 6, 60, 0.0, known)
     assert "little is seen of it yet, and it works on 64 requests at once (its arguments say)" in early.reason
     assert "little is seen" not in late.reason
+
+
+def test_requests_that_miss_are_the_fault_of_a_load_that_is_over_only_where_they_queued_or_are_long():
+    """In a minute of short answers those that miss miss now; of long ones that all met the SLO nothing is anybody's fault."""
+    for shown, blamed in (
+        ({"ttftMet ?? -1": 0.5}, False),
+        ({"running": 2000.0}, False),
+        ({"running": 2000.0, "ttftMet ?? -1": 0.5}, True),
+    ):
+        state = slo.INITIAL
+        for tick in range(8):
+            state, _ = slo.step(spec(), state, seen(20.0, 8, **shown), tick * 15.0)
+        assert (state.fault != NO_FAULT) is blamed
+
+
+def test_it_never_says_of_itself_that_nothing_is_wanted():
+    """Whether there is work at all the activation says: also before anything is known, and where nothing runs."""
+    for rates in ([20.0] * 8, [0.0] * 8, [20.0] * 6 + [0.0] * 6):
+        assert all(one.active for one in run(rates, ready=4)[1])
