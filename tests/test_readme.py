@@ -15,9 +15,9 @@ from support.prometheus_server import free_port
 
 from scaler import __version__
 from scaler.check import check_file
+from scaler.config.bind import RESERVED_KEYS, bind, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.endpoint import PodPages
-from scaler.config.formula_file import RESERVED_KEYS, bind, parse_file
 from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import NOT_YET_KEYS, parse_trigger
 from scaler.model.fields import Fields

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scaler.config.bind import OVERRIDES, SIGNAL_PARAMETERS, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import WORKLOAD_KEYS
-from scaler.config.formula_file import OVERRIDES, SIGNAL_PARAMETERS, FormulaFile, Parameter, parse_file
+from scaler.config.formula_file import FormulaFile
 from scaler.config.keys import Key
 from scaler.config.outputs import MEMBER_KEYS
+from scaler.config.parameters import Parameter
 from scaler.config.schema import SCHEMAS, default_text
 from scaler.config.settings import KEYS, flag, read_settings, shown, variable
 from scaler.config.trigger import KEDA_KEYS

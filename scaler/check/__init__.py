@@ -19,9 +19,10 @@ from scaler.check.fold import Difference, Mismatch, mismatches
 from scaler.check.report import Report, render
 from scaler.check.rules import RULES, Finding, findings
 from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
+from scaler.config.bind import bind_example
 from scaler.config.catalog import formula_paths, read_formula
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import FormulaFile, bind_example, output_of
+from scaler.config.formula_file import FormulaFile, output_of
 from scaler.model.errors import ConfigError
 
 __all__ = ["RULES", "Difference", "Finding", "Mismatch", "Report", "check_file", "check_paths", "render"]

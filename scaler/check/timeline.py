@@ -34,8 +34,9 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from scaler.check.series import Series, read_series
+from scaler.config.bind import bind_example
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import FormulaFile, bind_example, output_of
+from scaler.config.formula_file import FormulaFile, output_of
 from scaler.config.metrics import TARGET_NAMES, Input
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Certainty, Decision

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import FormulaFile, bind, parse_file
+from scaler.config.formula_file import FormulaFile
 from scaler.config.trigger import parse_trigger
 from scaler.config.workload import WorkloadSpec
 from scaler.model.errors import ConfigError, UnknownFormula, nearest

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scaler.config import endpoint, formula_file, outputs, signals, variants
+from scaler.config import bind, endpoint, outputs, parameters, read_workload, signals, variants
 from scaler.config.defaults import WORKLOAD_KEYS, Defaults
 from scaler.config.keys import Key
 from scaler.config.metrics import FORMULA_NAME, NAME, MetricContext, read_input
@@ -39,8 +39,8 @@ def formula_schema() -> Schema:
         "parameters": _or_nothing(parameters),
         "metrics": metrics,
         "formula": schema_of(text) | {"description": "what is evaluated, in the language of expr-lang"},
-        "metricType": _templated(schema_of(formula_file.METRIC_TYPE)),
-        "metricKind": _templated(schema_of(formula_file.METRIC_KIND)),
+        "metricType": _templated(schema_of(read_workload.METRIC_TYPE)),
+        "metricKind": _templated(schema_of(read_workload.METRIC_KIND)),
         "policy": {"oneOf": [_policy(kind) for kind in POLICIES]},
         "tests": {"type": "array", "items": {"type": "object"}},
     }
@@ -173,7 +173,7 @@ def _variants(keys: Schema) -> Schema:
 
 
 def _parameter() -> Schema:
-    recorder = _recorded(lambda fields: formula_file.read_parameter(fields, "name"))
+    recorder = _recorded(lambda fields: parameters.read_parameter(fields, "name"))
     return _or_nothing(_object(_keys([recorder], _as_it_is) | {"default": SCALAR, "example": SCALAR}, ()))
 
 
@@ -186,7 +186,7 @@ def _policy(kind: str) -> Schema:
 
 def _metric() -> Schema:
     """Return what a metric may say: of a signal the keys that any signal of the catalogue has."""
-    scope = MetricContext(formula_file.EXAMPLE, {}, Defaults(endpoints=()), "default")
+    scope = MetricContext(bind.EXAMPLE, {}, Defaults(endpoints=()), "default")
     written = [(one.engine, one.name) for own in signals.engines().values() for one in own.values()]
 
     def read(fields: KeyRecorder) -> object:

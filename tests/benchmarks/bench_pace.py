@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.config.bind import bind, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State

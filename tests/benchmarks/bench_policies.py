@@ -9,8 +9,8 @@ formula, policy, rules. CPU time of the process, the least of three; only ratios
 import gc
 import time
 
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, TargetStatus

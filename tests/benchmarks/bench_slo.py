@@ -12,9 +12,9 @@ import statistics
 import time
 
 from scaler.cli.serve import stop_for_no_garbage
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, TargetStatus

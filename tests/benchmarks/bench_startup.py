@@ -5,8 +5,8 @@ asked - pending, and with `startup: 15m`. In virtual time, so that the machine d
 """
 
 from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State

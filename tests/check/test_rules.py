@@ -8,9 +8,9 @@ from support.formula_files import QUEUE, check, read, rules
 from scaler.check import RULES, check_file
 from scaler.check.evidence import gather
 from scaler.check.probe import Sampler
+from scaler.config.bind import bind_example
 from scaler.config.catalog import formula_paths, read_formula, shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example
 from scaler.model.errors import ConfigError
 
 PUBLISHED = Path(__file__).parent.parent / "published"

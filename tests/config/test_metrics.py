@@ -3,9 +3,9 @@
 import pytest
 from support.timelines import FILE, workload
 
+from scaler.config.bind import bind_example
 from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import SignalQuery
 

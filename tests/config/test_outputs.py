@@ -3,8 +3,8 @@
 import pytest
 
 from scaler.check import check_file
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.outputs import Member
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError, FormulaSyntaxError

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import shipped_formulas
-from scaler.config.formula_file import parse_file
 from scaler.config.schema import formula_schema, settings_schema
 from scaler.config.settings import KEYS, read_settings, shown
 from scaler.model.errors import ConfigError

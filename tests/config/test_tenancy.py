@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from scaler.config import signals
+from scaler.config.bind import bind, parse_file
 from scaler.config.catalog import load, shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.naming import Naming
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger

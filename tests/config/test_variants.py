@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 from scaler.check import check_file
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.schema import formula_schema
 from scaler.config.trigger import parse_trigger
 from scaler.config.variants import MixRules, Offer

@@ -10,9 +10,9 @@ from dataclasses import replace
 import yaml
 from support.backtests import binding, prometheus, record, scaled_object
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.convert import of_trees
 from scaler.convert.write import document
 from scaler.model.measurement import HistoryProbe, PromqlQuery, Reading

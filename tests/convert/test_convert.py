@@ -10,8 +10,8 @@ import yaml
 
 from scaler.check import check_file
 from scaler.cli.main import main
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.convert import READERS, of_trees, read

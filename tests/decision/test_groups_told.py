@@ -11,8 +11,8 @@ from pathlib import Path
 
 from support.timelines import fold, workload
 
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.schedule import Window
 from scaler.config.trigger import parse_trigger
 from scaler.decision.capacity import Capacity

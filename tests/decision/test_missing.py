@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from support.explained import as_data
 from support.timelines import START
 
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.catalog import Catalog, shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, Inputs, Reading, SignalQuery, TargetStatus

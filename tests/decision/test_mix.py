@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from support.timelines import fold, workload
 
+from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.trigger import parse_trigger
 from scaler.decision.capacity import Capacity
 from scaler.decision.decision import Answer

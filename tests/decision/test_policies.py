@@ -2,8 +2,8 @@
 
 import pytest
 
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.errors import ConfigError

@@ -1,8 +1,8 @@
 """The shipped formula slo on the fold: what is missing never lowers, and `explain` tells each term."""
 
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, Inputs, Reading, TargetStatus

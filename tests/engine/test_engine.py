@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine import fold as fold_module
 from scaler.engine.engine import LONGEST_REST, Engine
 from scaler.engine.limits import Limits

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.engine.registry import LISTED_AT_ONCE

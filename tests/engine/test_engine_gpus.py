@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from support.cluster import GPU, node, on, picture, spec
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NO_NAMESPACES, CapacityQuery, HistoryProbe, Reading, TriggerRef

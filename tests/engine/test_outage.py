@@ -5,9 +5,9 @@ import gc
 import threading
 import tracemalloc
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.errors import NoAnswer

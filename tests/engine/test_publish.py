@@ -4,9 +4,9 @@ import asyncio
 
 from support.timelines import sharing
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.decision.together import Step
 from scaler.engine.engine import Engine
 from scaler.engine.publish import Publisher

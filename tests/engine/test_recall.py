@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from support.prometheus_server import series
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.config.endpoint import Endpoint
-from scaler.config.formula_file import parse_file
 from scaler.engine import recall
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits

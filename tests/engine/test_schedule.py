@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.engine.schedule import history
 from scaler.model.strict_yaml import parse_yaml
 

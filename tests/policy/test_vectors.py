@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from scaler.cluster.hpa import replicas_for_average_value
+from scaler.config.bind import bind_example, parse_file
 from scaler.config.defaults import Defaults
 from scaler.config.endpoint import Endpoint, Page
-from scaler.config.formula_file import bind_example, parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.formula import parse

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import grpc
 from prometheus_client import CollectorRegistry
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, Reading

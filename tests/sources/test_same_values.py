@@ -11,9 +11,9 @@ from sources.web import Web
 from support.prometheus_server import series, values_of
 
 from scaler.config import signals
+from scaler.config.bind import bind, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.endpoint import Endpoint, Page, PodPages
-from scaler.config.formula_file import bind, parse_file
 from scaler.config.settings import read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.measurement import PodAddress, SignalQuery, TargetPods, TriggerRef

@@ -1,8 +1,8 @@
 """Formula files as text, for the tests of `check`."""
 
 from scaler.check import check_file
+from scaler.config.bind import parse_file
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.model.strict_yaml import parse_yaml
 
 QUEUE = """

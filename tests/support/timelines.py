@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.decision.together import Step

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, TriggerRef

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found
-from scaler.config.formula_file import REFERENCE
 from scaler.config.metrics import GUARDS
+from scaler.config.parameters import REFERENCE
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import Program
 from scaler.model.measurement import SignalQuery

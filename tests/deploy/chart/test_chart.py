@@ -26,8 +26,8 @@ from chart.helm import (
 )
 from chart.triggers import REFUSED, TAKEN
 
+from scaler.config.bind import bind
 from scaler.config.catalog import read_formula, shipped_formulas
-from scaler.config.formula_file import bind
 from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import parse_trigger
 from scaler.model.errors import ConfigError

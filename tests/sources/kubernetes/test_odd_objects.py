@@ -22,9 +22,9 @@ from support.kubernetes_objects import (
 from support.kubernetes_server import Server
 from support.prometheus_server import until
 
+from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.config.formula_file import parse_file
 from scaler.engine.engine import Engine
 from scaler.model.measurement import NO_NAMESPACES, Reading, TriggerRef
 from scaler.model.nodes import Quota
