@@ -96,7 +96,8 @@ class _Reader:
     def _thing(self) -> tuple[int, int] | None:
         """A group, a class or a letter."""
         if self._take("("):
-            self._take("?:")
+            if not self._take("?:") and self._pattern.startswith("?", self.at):
+                raise TooMuch("has (? with no colon behind it, and of these only (?: ) is taken")
             self._depth += 1
             if self._depth > 20:
                 raise TooMuch("has groups within groups, more than 20 deep")

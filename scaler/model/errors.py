@@ -138,5 +138,7 @@ class Overloaded(ScalerError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean X?` for the known word nearest to `word`, or an empty text when none is near."""
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    words = sorted(known)
+    alike = [one for one in words if one.lower() == word.strip().lower()]
+    close = alike or difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f", did you mean {close[0]}?" if close else ""

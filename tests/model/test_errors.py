@@ -58,3 +58,4 @@ def test_a_long_line_is_shown_around_the_place():
 def test_the_nearest_word_is_offered_only_when_near():
     assert errors.nearest("taget", ["target", "model"]) == ", did you mean target?"
     assert errors.nearest("zzz", ["target", "model"]) == ""
+    assert errors.nearest("VLLM ", ["ollama", "vllm"]) == ", did you mean vllm?"

@@ -157,13 +157,13 @@ class SignalSeries:
         """Operators and values of the matchers of an engine's pods; a series must have one."""
         if self.podless:
             return ('=""',)
-        given = '!=""' if self.query.pods is None else f"=~{quote(self.query.pods)}"
+        given = ('!=""',) if self.query.pods is None else ('!=""', f"=~{quote(self.query.pods)}")  # which may take ""
         own = self.query.target_pods
         if own is None or adds_up(self.query):
-            return (given,)
+            return given
         names = [quote_regex(name) for name in sorted(own.names)]
         any_of = "|".join([*names, own.name_pattern] if own.name_pattern else names)
-        return given, f"=~{quote(any_of)}"
+        return *given, f"=~{quote(any_of)}"
 
     @property
     def pod(self) -> tuple[str, ...]:

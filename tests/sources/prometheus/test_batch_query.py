@@ -373,6 +373,15 @@ SITUATIONS = [
         1,
     ),
     case(
+        "without-pod-and-any-pods",  # an expression that takes an empty name means no series without one
+        "vllm",
+        "waiting",
+        [("vllm:num_requests_waiting", "", "3x40", {"pod": ""}), *gauge("vllm:num_requests_waiting", a=2)],
+        2,
+        1,
+        pods=".*",
+    ),
+    case(
         "without-pod",  # cannot be told from a double scrape at another address
         "vllm",
         "waiting",
