@@ -110,21 +110,57 @@ def load(own: Path | None = None, last: Catalog | None = None, in_use: Collectio
         ConfigError: there was no catalogue before, and a folder cannot be listed.
     """
     before = last or Catalog()
+    try:
+        files, problems = _listed(own)
+    except ConfigError as error:
+        if last is None:
+            raise
+        gone = {**before.problems, error.where: f"the folder {error.problem}"}
+        return replace(before, problems=MappingProxyType(gone))
+    formulas, digests, unread = _formulas(files, before)
+    problems |= unread
+    for name in sorted(before.formulas.keys() - files.keys() & set(in_use)):
+        formulas[name] = before.formulas[name]
+        problems[f"{name}.yaml"] = "the file is gone; its last version serves the workloads that use it"
+    same = (problems, digests, formulas.keys()) == (before.problems, before.digests, before.formulas.keys())
+    if last is not None and same:
+        return last
+    replaced = {path.stem for path in files.values() if own and path.parent == own and _is_shipped(path.stem)}
+    return Catalog(
+        MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests), frozenset(replaced)
+    )
+
+
+def _listed(own: Path | None) -> tuple[dict[str, Path], dict[str, str]]:
+    """List the files by the formula's name, the user's own before the shipped ones, and what is wrong with others.
+
+    Raises:
+        ConfigError: a folder cannot be listed.
+    """
     files: dict[str, Path] = {}
     problems: dict[str, str] = {}
-    for folder in (shipped_formulas(), own):
+    for folder in filter(None, (shipped_formulas(), own)):
         try:
-            paths = formula_paths(folder) if folder else []
+            paths = formula_paths(folder)
         except OSError as error:
-            if last is None:
-                raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
-            gone = {**before.problems, str(folder): f"the folder cannot be listed ({error.strerror})"}
-            return replace(before, problems=MappingProxyType(gone))
+            raise ConfigError(str(folder), "", f"cannot be listed ({error.strerror})", "a folder") from error
         found, doubled = _one_of_each_name(paths)
         files |= found
         problems |= doubled
+    return files, problems
+
+
+def _formulas(
+    files: Mapping[str, Path], before: Catalog
+) -> tuple[dict[str, FormulaFile], dict[str, str], dict[str, str]]:
+    """Read the files that have changed; of one that is bad the version before stays.
+
+    Returns:
+        The formulas by name, the digests of the files by path, and what is wrong with a file by its name.
+    """
     formulas: dict[str, FormulaFile] = {}
     digests: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name, path in files.items():
         try:
             content = _read(path)
@@ -139,16 +175,7 @@ def load(own: Path | None = None, last: Catalog | None = None, in_use: Collectio
             problems[path.name] = problem
         if name in before.formulas:
             formulas[name] = before.formulas[name]
-    for name in sorted(before.formulas.keys() - files.keys() & set(in_use)):
-        formulas[name] = before.formulas[name]
-        problems[f"{name}.yaml"] = "the file is gone; its last version serves the workloads that use it"
-    same = (problems, digests, formulas.keys()) == (before.problems, before.digests, before.formulas.keys())
-    if last is not None and same:
-        return last
-    replaced = {path.stem for path in files.values() if own and path.parent == own and _is_shipped(path.stem)}
-    return Catalog(
-        MappingProxyType(formulas), MappingProxyType(problems), MappingProxyType(digests), frozenset(replaced)
-    )
+    return formulas, digests, problems
 
 
 def _one_of_each_name(paths: Iterable[Path]) -> tuple[dict[str, Path], dict[str, str]]:

@@ -177,23 +177,10 @@ def read_endpoint(where: str, name: str, tree: object) -> Endpoint:
 
 def read_place(fields: Fields, name: str) -> Endpoint:
     """Read one endpoint, but for its name."""
-    where, path = fields.where, fields.path
-    basic = fields.inside("basicAuth")
-    username = basic.take("username", text, None)
-    password = basic.take("passwordFile", _file, None)
-    basic.close()
-    if (username is None) != (password is None):
-        raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
-    if sum(fields.has(key) for key in _PLACES) > 1:
-        raise ConfigError(where, path, f"has more than one of {', '.join(_PLACES)}", "one of them")
-    direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
-    if direct and fields.has("url"):
-        raise fields.error("pods", "stands beside url", "one of them")
-    for key in _OF_PROMETHEUS if direct else ("networks",):
-        if fields.has(key):
-            raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
+    username, password = _basic_auth(fields)
+    direct = _is_direct(fields)
     no_pages: object = []
-    pages, named = _listed(fields.take("pages", _pages, no_pages), where, f"{path}.pages")
+    pages, named = _listed(fields.take("pages", _pages, no_pages), fields.where, f"{fields.path}.pages")
     pods = _pods(fields.inside("pods")) if fields.has("pods") else None
     endpoint = Endpoint(
         name=name,
@@ -226,6 +213,30 @@ def read_place(fields: Fields, name: str) -> Endpoint:
     )
     fields.close()
     return endpoint
+
+
+def _basic_auth(fields: Fields) -> tuple[str | None, Path | None]:
+    """Read the user and the file with the password: both, or neither."""
+    basic = fields.inside("basicAuth")
+    username = basic.take("username", text, None)
+    password = basic.take("passwordFile", _file, None)
+    basic.close()
+    if (username is None) != (password is None):
+        raise fields.error("basicAuth", "has only one of username and passwordFile", "both or neither")
+    return username, password
+
+
+def _is_direct(fields: Fields) -> bool:
+    """Tell whether pages are read and not a Prometheus; refuse keys that are of the other, or of two places."""
+    if sum(fields.has(key) for key in _PLACES) > 1:
+        raise ConfigError(fields.where, fields.path, f"has more than one of {', '.join(_PLACES)}", "one of them")
+    direct = any(fields.has(key) for key in ("pages", "pagesFile", "pods"))
+    if direct and fields.has("url"):
+        raise fields.error("pods", "stands beside url", "one of them")
+    for key in _OF_PROMETHEUS if direct else ("networks",):
+        if fields.has(key):
+            raise fields.error(key, "is for a Prometheus, not for pages" if direct else "is for pages")
+    return direct
 
 
 def _pods(fields: Fields) -> PodPages:

@@ -191,21 +191,12 @@ def collect(
     for query in {*queries, *load_queries, *counts.values()}:
         by_endpoint.setdefault(query.endpoint, {})[_of_own_pods(query, subject, load_queries)] = query
     series: dict[Query, list[Measurement]] = {query: [] for own in by_endpoint.values() for query in own.values()}
-    step_ = times[1] - times[0]
     batches = [times[first : first + BATCH] for first in range(0, len(times), BATCH)]
-    delay = settings.evaluation_delay
+    lateness = {query: 0.0 if query in at_once else settings.evaluation_delay for query in series}
     with _sources(settings, by_endpoint) as sources, _bar(len(batches) * len(sources)) as step:
         for name, source in sources.items():
             for batch in batches:
-                # At its last time a source goes by the pods that there are now, so one more is asked and left out.
-                asked = [*batch, batch[-1] + step_]
-                own = by_endpoint[name]
-                for by_keda, late in ((True, 0.0), (False, delay)):
-                    these = [stands for stands, query in own.items() if (query in at_once) is by_keda]
-                    then = [at - late for at in asked]
-                    measured = source.fetch(these, then) if these else {}
-                    for stands, told in measured.items():
-                        series[own[stands]] += told[:-1]
+                _measure(source, by_endpoint[name], batch, times[1] - times[0], lateness, series)
                 step()
     _refuse_nothing(series)
     replicas, ready = (_counts(series[counts[name]]) for name in ("replicas", "ready"))
@@ -214,13 +205,35 @@ def collect(
         namespace=subject.namespace,
         name=subject.name,
         start=times[0],
-        step=step_,
+        step=times[1] - times[0],
         ticks=len(times),
         manifest={},
         replicas=replicas,
         ready=ready,
         series=kept,
     )
+
+
+def _measure(
+    source: PrometheusSource,
+    own: Mapping[Query, Query],
+    batch: Sequence[float],
+    step: float,
+    lateness: Mapping[Query, float],
+    series: Mapping[Query, list[Measurement]],
+) -> None:
+    """Measure at the times of one batch, each query as late as it is asked, and add that to the series.
+
+    At its last time a source goes by the pods that there are now, so one more is asked and left out.
+    """
+    asked = [*batch, batch[-1] + step]
+    for late in sorted(set(lateness.values())):
+        these = [stands for stands, query in own.items() if lateness[query] == late]
+        if not these:
+            continue
+        times = [at - late for at in asked]
+        for stands, told in source.fetch(these, times).items():
+            series[own[stands]] += told[:-1]
 
 
 def _of_own_pods(query: Query, subject: Subject, load: Collection[Query]) -> Query:
