@@ -328,3 +328,9 @@ def test_of_a_long_query_twenty_characters_before_and_after_a_fault_are_shown():
     with pytest.raises(ConfigError) as raised:
         enforce("abcdefghij + klmnopqrst + ) + uvwxyzabcd + efghijklmn", {"namespace": "team"})
     assert "(at 26, near 'ghij + klmnopqrst + ) + uvwxyzabcd + efg')" in str(raised.value)
+
+
+def test_a_value_that_is_repeated_in_an_expression_is_repeated_as_a_whole():
+    assert fill('m{a=~"$x+b"}', x="ab") == 'm{a=~"(?:ab)+b"}'
+    assert fill('m{a=~"$x{2}"}', x="ab") == 'm{a=~"(?:ab){2}"}'
+    assert fill('m{a=~"$x-b+"}', x="ab") == 'm{a=~"ab-b+"}'

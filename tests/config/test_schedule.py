@@ -100,6 +100,12 @@ def test_what_is_no_list_of_windows_is_refused(wrong):
         workload(LOAD, schedule=wrong)
 
 
+def test_fifty_windows_are_taken_and_no_more():
+    assert len(windows("\n- ".join([WORK] * 50))) == 50
+    with pytest.raises(ConfigError, match="a list of 1 to 50 windows"):
+        windows("\n- ".join([WORK] * 51))
+
+
 def test_jobs_have_no_schedule():
     with pytest.raises(ConfigError, match="trigger: schedule: bounds replicas, and a ScaledJob starts Jobs"):
         workload(LOAD, schedule=f"- {WORK}", kind="ScaledJob")

@@ -92,6 +92,8 @@ def test_the_metrics_name_comes_from_the_text_alone_and_never_fails(metadata, na
     [
         ({"x" * 128: "1", "formula": "f"}, ""),
         ({"x" * 129: "1", "formula": "f"}, "a key of 129 characters; allowed: at most 128"),
+        ({"a": "x" * 8192, "b": "x" * 8182, "formula": "f"}, ""),
+        ({"a": "x" * 8192, "b": "x" * 8183, "formula": "f"}, "has 16385 characters; allowed: at most 16384"),
         ({**{f"k{number}": "1" for number in range(63)}, "formula": "f"}, ""),
         ({**{f"k{number}": "1" for number in range(64)}, "formula": "f"}, "has 65 keys; allowed: at most 64"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from support.timelines import START, fold, row, workload
 
 from scaler.decision.decide import decide
+from scaler.decision.resolve import no_serving_pods
 from scaler.decision.state import MAX_MISSED_TICKS, State, expire, inherited
 from scaler.model.measurement import MAX_VALUE, Failure, Reading, TargetStatus
 
@@ -186,3 +187,11 @@ def test_who_is_busy_was_not_quiet_for_any_time():
     text = LOAD + "activation: load > 0\n"
     _, decisions = fold(workload(text), [{"load": 3}, {"load": 0}, {"load": 0}, {"load": 3}])
     assert [decision.idle.seen for decision in decisions] == [0.0, 0.0, 5.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("current", "ever_ready", "told"),
+    [(0, 0, "0 replicas"), (2, 0, "no pod is ready yet"), (2, None, ""), (2, 1, "")],
+)
+def test_what_no_pod_can_hold_is_nothing_and_it_is_said_why(current, ever_ready, told):
+    assert no_serving_pods(TargetStatus(current, ever_ready=ever_ready)) == told

@@ -176,7 +176,10 @@ def test_a_group_that_is_not_whole_is_held_for_as_long_as_hold_for_and_no_longer
         decided = moment(rows)
         at, hold_for = decided[requests()["prefill"]].at, decided[requests()["prefill"]].spec.hold_for
         decided = {one: replace(decision, apart_since=at - hold_for - beyond) for one, decision in decided.items()}
-        assert [decision.answer is not None for decision in decide_groups(decided).values()] == [held, held]
+        decided = {one: replace(decision, activate_now=True) for one, decision in decided.items()}
+        after = decide_groups(decided).values()
+        assert [decision.answer is not None for decision in after] == [held, held]
+        assert [decision.activate_now for decision in after] == [held, held]
 
 
 def test_a_member_counts_for_three_intervals_beyond_hold_for():

@@ -124,6 +124,7 @@ def test_replicas_that_are_there_can_be_had_whatever_the_pool_says(plain):
 def test_without_a_demand_and_without_work_nobody_begins(plain):
     decided = moment(plain, {**MELANGE, "sl": None})
     assert sorted(told(decided).values()) == [1, 1], "each begins with one"
+    assert told(moment(plain, {**MELANGE, "sl": None}, has=(1, 0))) == {"a10g": 1, "a100": 0}, "one is there"
     idle = {request: replace(one, answer=Answer(0, False, one.at)) for request, one in decided.items()}
     assert told(idle) == {"a10g": 0, "a100": 0}
 

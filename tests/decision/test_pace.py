@@ -97,7 +97,7 @@ def test_a_need_that_the_pace_would_meet_too_is_what_is_told():
     assert lowered.pace.reason.startswith("9 were needed 10s ago")
 
 
-@pytest.mark.parametrize("wrong", ["0%", "10", "fast", "10% soon", "101%"])
+@pytest.mark.parametrize("wrong", ["0%", "10", "10% 3601s", "fast", "10% soon", "101%"])
 def test_what_is_no_pace_is_refused(wrong):
     with pytest.raises(ConfigError, match="scaleDown"):
         workload(LOAD, Defaults(), scaleDown=wrong)

@@ -103,3 +103,9 @@ def test_of_a_variant_the_pace_remembers_what_its_mix_needed_and_of_others_what_
     assert carried(state, decision).pace == state.pace
     needed = carried(state, replace(decision, planned=9)).pace.needs
     assert needed[-1] == (decision.at, 9)
+
+
+def test_of_a_variant_without_a_pace_nothing_is_remembered_of_one():
+    spec = workload(LOAD)
+    state, [decision] = fold(spec, [{"load": 6}])
+    assert carried(state, replace(decision, planned=9)).pace == state.pace

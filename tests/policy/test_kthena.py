@@ -179,3 +179,10 @@ def test_a_panic_begins_at_its_threshold_and_not_a_hundredth_before_it():
     for load, panics in ((100.0, False), (101.0, True)):
         state, _ = kthena.step(settings, kthena.INITIAL, PolicyInput(load, load, current=67, ready=67), 0.0)
         assert (state.panic_since is not None) is panics
+
+
+def test_what_was_recommended_just_a_window_ago_does_not_hold_any_more():
+    settings = spec(scaleDown={"stabilizationWindow": "30s", "instances": 10, "period": "1s"})
+    assert play(settings, (0, 6), (10, 2), (29, 2), (30, 2)) == [6, 6, 6, 2]
+    up = spec(scaleUp={"stablePolicy": {"stabilizationWindow": "30s", "instances": 10, "period": "1s"}})
+    assert play(up, (0, 2), (10, 6), (29, 6), (30, 6)) == [2, 2, 2, 6]

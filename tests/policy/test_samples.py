@@ -131,6 +131,8 @@ def test_the_last_minute_tells_how_fast_a_request_was_by_littles_law():
     lately = last_minute(samples, measured(10.0, 40.0), samples[-1].at)
     assert (lately.running, lately.ready, lately.speed) == (40.0, 4.0, 50.0)  # 2,000 tokens/s over 40 requests
     assert (lately.queued, lately.steady) == (False, True)
+    waiting, _ = fold([measured(10.0, 40.0, waiting=7.0)] * 8)
+    assert last_minute(waiting, measured(10.0, 40.0), waiting[-1].at).running == 40.0, "who waits does not run"
     few, _ = fold([measured(0.125, 0.5)] * 8)
     assert last_minute(few, measured(0.125, 0.5), few[-1].at).speed == 50.0, (
         "25 tokens/s, while half of the time one runs"

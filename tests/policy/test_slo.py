@@ -348,3 +348,11 @@ def test_it_never_says_of_itself_that_nothing_is_wanted():
     """Whether there is work at all the activation says: also before anything is known, and where nothing runs."""
     for rates in ([20.0] * 8, [0.0] * 8, [20.0] * 6 + [0.0] * 6):
         assert all(one.active for one in run(rates, ready=4)[1])
+
+
+@pytest.mark.parametrize(("startup", "busiest"), [(60.0, 10.0), (299.0, 10.0), (450.0, 50.0), (3600.0, 50.0)])
+def test_replicas_are_as_many_as_may_have_had_anything_to_do_over_a_start_up_and_five_minutes_at_least(
+    startup, busiest
+):
+    state = slo.SloState(busiest=((100.0, 50.0), (400.0, 10.0)))
+    assert slo._busy(state, 500.0, startup) == 2 * busiest

@@ -112,6 +112,8 @@ def test_a_start_up_is_that_of_the_slowest_pod_that_did_not_restart():
         (1, 1, None, "minReplicaCount and maxReplicaCount are both 1", "2"),
         (3, 4, None, "", ""),
         (None, None, None, "", ""),
+        (None, 1, None, "", ""),
+        (None, 0, None, "maxReplicaCount is below minReplicaCount", "2"),
         (99, None, None, "", ""),
         (100, None, None, "minReplicaCount and maxReplicaCount are both 100", "101"),
         (2, 9, 0, "", ""),

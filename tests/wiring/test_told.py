@@ -61,6 +61,7 @@ WANTED = {  # what `scaledobject` writes
         authentication="llm-scaler",
     ),
     "one that sleeps and is polled": Wanted(kind_of("lws"), "llama", "demo", {"expression": "queued"}, minimum=0, push=False),
+    "one that is polled and never sleeps": Wanted(kind_of("deploy"), "llama", "demo", {"expression": "running"}, push=False),
     "an inference service that may sleep": Wanted(
         kind_of("llmisvc"), "llama", "demo", {"formula": "queue-depth"}, minimum=0, role="prefill", startup=30.0
     ),
@@ -734,6 +735,11 @@ def one_of_two_prometheuses_takes_one_of_two_monitors(s):
 def of_four_problems_three_are_told(s):
     problems = ["one is not known", "two is not known", "three is not known", "four is not known"]
     s.decisions[0] |= {"certainty": "unknown", "problems": problems}
+
+
+@edge("held")
+def all_pods_answer_and_one_of_them_not_whole(s):
+    s.decisions = decisions(running=Reading(16, 10_000, answered=3, expected=3, incomplete_reason="a page is cut off"))
 
 
 @edge("rights")

@@ -133,3 +133,12 @@ def test_a_histogram_of_which_a_page_shows_no_bucket_is_not_certain():
     found = read([page], query)
     assert found.value is None
     assert found.incomplete_reason == "1 of 1 pods show a histogram without buckets, as text shows a native one"
+
+
+def test_of_each_pod_only_what_all_of_its_pages_say_is_told():
+    """Two pages of pod a, and two of pod b, one of which says that it is no number."""
+    pages = [visit(f"http://a:{port}/", f'{NAME}{{model_name="m"}} {port}', pod="a") for port in (1, 2)]
+    pages += [
+        visit(f"http://b:{port}/", f'{NAME}{{model_name="m"}} {said}', pod="b") for port, said in ((1, 5), (2, "NaN"))
+    ]
+    assert read(pages).by_pod == (("a", 3.0),)

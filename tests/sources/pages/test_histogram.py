@@ -17,6 +17,7 @@ QUANTILES = [
     (0.75, {0.1: 5, 0.5: 10, INF: 10}, 0.3),
     (0.25, {0.1: 5, 0.5: 10, INF: 10}, 0.05),
     (0.99, {0.1: 0, 0.5: 1, INF: 10}, 0.5),  # beyond the last finite bound
+    (0.5, {0.1: 0, INF: 5}, 0.1),
     (0.5, {-1.0: 5, 0.5: 6, INF: 6}, -1.0),  # no lower bound is known there
     (0.5, {0.1: 5, 0.5: 4, 1.0: 10, INF: 10}, 0.1),  # a bucket that was read late is not lower than the one below
     (0.5, {0.1: 0, INF: 0}, None),
@@ -86,3 +87,7 @@ def test_a_share_is_that_of_the_largest_bucket_that_ends_at_the_bound_or_below(b
     assert share_of(bound, buckets) == share
     assert share_of(bound, {}) is None
     assert share_of(bound, dict.fromkeys(buckets, 0.0)) is None
+
+
+def test_counts_without_end_have_no_quantile():
+    assert histogram_quantile(0.5, {0.1: 5, INF: INF}) is None
