@@ -22,7 +22,7 @@ from scaler.config.settings import KEYS, read_settings
 from scaler.config.trigger import NOT_YET_KEYS, parse_trigger
 from scaler.model.fields import Fields
 from scaler.model.measurement import TriggerRef
-from scaler.model.objects import Hpa, Scaled
+from scaler.model.objects import HpaStatus, ScaledResource
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy import hpa as hpa_policy
 from scaler.policy.aside import in_the_way
@@ -90,8 +90,8 @@ def test_a_scaled_object_names_a_formula_that_takes_its_trigger(body):
 def test_the_hpa_that_the_pages_show_stands_aside(body):
     config = yaml.safe_load(body)["advanced"]["horizontalPodAutoscalerConfig"]
     behavior = hpa_policy.parse(Fields("docs", config, "policy")).behavior
-    hpa = Hpa("hpa", 1, 1, 1, 100, behavior=behavior)
-    scaled = Scaled("ScaledObject", "demo", "llama", "u", 1, (), (), "Deployment llama", 0, 100, hpa=hpa)
+    hpa = HpaStatus("hpa", 1, 1, 1, 100, behavior=behavior)
+    scaled = ScaledResource("ScaledObject", "demo", "llama", "u", 1, (), (), "Deployment llama", 0, 100, hpa=hpa)
     assert in_the_way(None, scaled) == ()
 
 

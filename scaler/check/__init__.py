@@ -18,7 +18,7 @@ from scaler.check.evidence import gather
 from scaler.check.fold import Difference, Mismatch, mismatches
 from scaler.check.report import Report, render
 from scaler.check.rules import RULES, Finding, findings
-from scaler.check.timeline import MAX_TICKS, Timeline, read_timeline
+from scaler.check.timeline import MAX_TICKS, FormulaTimeline, read_timeline
 from scaler.config.bind import bind_example
 from scaler.config.catalog import formula_paths, read_formula
 from scaler.config.defaults import Defaults
@@ -66,8 +66,8 @@ def _findings(file: FormulaFile, given: Mapping[str, str], defaults: Defaults) -
     yield from (finding for finding in of_each[0] if finding.rule == "unused-parameter" and finding in of_all)
 
 
-def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[Timeline], tuple[str, ...]]:
-    timelines: list[Timeline] = []
+def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[FormulaTimeline], tuple[str, ...]]:
+    timelines: list[FormulaTimeline] = []
     problems = []
     for index in range(len(file.tests)):
         try:

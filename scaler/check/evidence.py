@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaler.check.probe import Sample, Sampler, Sweep
+from scaler.check.probe import Probe, Sampler, Sweep
 from scaler.config.formula_file import FormulaFile
 from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
@@ -19,22 +19,22 @@ class Evidence:
     file: FormulaFile
     spec: WorkloadSpec
     prober: Sampler
-    idle: tuple[Sample, ...]  # nothing to do: with a replica, and without
+    idle: tuple[Probe, ...]  # nothing to do: with a replica, and without
     sweeps: tuple[Sweep, ...]
 
-    def probes(self) -> Iterator[Sample]:
+    def probes(self) -> Iterator[Probe]:
         """Yield every moment that was tried."""
         yield from self.idle
         for sweep in self.sweeps:
             yield from sweep.probes
 
-    def pairs(self, name: str) -> Iterator[tuple[Sample, Sample]]:
+    def pairs(self, name: str) -> Iterator[tuple[Probe, Probe]]:
         """Yield neighbours in all sweeps that move `name`."""
         for sweep in self.sweeps:
             if sweep.moved == name:
                 yield from sweep.pairs()
 
-    def at(self, probe: Sample, without: str = "") -> str:
+    def at(self, probe: Probe, without: str = "") -> str:
         """Write a moment: what the formula and the activation read."""
         read = self.prober.names - {without}
         values = [f"{fact.name} {number_text(fact.value)}" for fact in probe.decision.input_values if fact.name in read]
@@ -42,7 +42,7 @@ class Evidence:
         matters = bool(read & set(TARGET_NAMES)) or self.spec.metric_type == "Value" or not ready
         return ", ".join([*values, *([replicas_text(ready)] if matters else [])]) or "whatever is measured"
 
-    def pair(self, one: Sample, other: Sample) -> str:
+    def pair(self, one: Probe, other: Probe) -> str:
         """Write two moments and the replicas that they ask for."""
         return "; ".join(f"{self.at(probe)}: {replicas_text(probe.replicas)}" for probe in (one, other))
 

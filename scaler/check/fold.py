@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.check.timeline import WORDS, Expectation, Timeline
+from scaler.check.timeline import WORDS, Expectation, FormulaTimeline
 from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
 from scaler.decision.pace import LONGEST, Past
@@ -18,7 +18,7 @@ class Difference:
 
     word: str  # a key of WORDS
     wanted: Any
-    came: Any
+    actual: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Mismatch:
     decision: Decision  # with everything it came from
 
 
-def fold(timeline: Timeline) -> Iterator[tuple[Expectation, Decision]]:
+def fold(timeline: FormulaTimeline) -> Iterator[tuple[Expectation, Decision]]:
     """Yield for every expectation the newest decision at its time."""
     spec, waiting = timeline.spec, list(timeline.expect)
     since = timeline.start - max(spec.memory, LONGEST)
@@ -43,7 +43,7 @@ def fold(timeline: Timeline) -> Iterator[tuple[Expectation, Decision]]:
             yield waiting.pop(0), decision
 
 
-def mismatches(timeline: Timeline) -> Iterator[Mismatch]:
+def mismatches(timeline: FormulaTimeline) -> Iterator[Mismatch]:
     """Fold a test and yield every moment that differs from what is expected."""
     for expectation, decision in fold(timeline):
         differences = tuple(_differences(expectation, decision))
@@ -53,6 +53,6 @@ def mismatches(timeline: Timeline) -> Iterator[Mismatch]:
 
 def _differences(expectation: Expectation, decision: Decision) -> Iterator[Difference]:
     for name, wanted in expectation.wanted.items():
-        came = WORDS[name].came(decision)
+        came = WORDS[name].actual(decision)
         if not WORDS[name].fits(wanted, came):
             yield Difference(name, wanted, came)

@@ -129,6 +129,6 @@ def _of_signal(item: Input, signal: signals.Signal) -> Meaning:
         grid=_GRIDS.get(signal.unit, _ROLE_GRIDS[role]),
         idle=1.0 if role == "size" else idle,
         empty=None if item.of_target else idle,
-        bound=signal.bounded,
-        bounded_by=signal.bounded_by,
+        bound=signal.max,
+        bounded_by=signal.max_reason,
     )

@@ -41,7 +41,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Probe:
     """One moment, and what was said of it."""
 
     point: Point
@@ -75,9 +75,9 @@ class Sweep:
     """Probes in the order of what moves in them."""
 
     moved: str  # a metric, LOAD or REPLICAS
-    probes: tuple[Sample, ...]
+    probes: tuple[Probe, ...]
 
-    def pairs(self) -> Iterator[tuple[Sample, Sample]]:
+    def pairs(self) -> Iterator[tuple[Probe, Probe]]:
         """Yield neighbours that both ask for a number of replicas."""
         asking = [probe for probe in self.probes if probe.asked is not None]
         yield from pairwise(asking)
@@ -107,9 +107,9 @@ class Sampler:
         self.read = {name: meaning for name, meaning in self.meanings.items() if name in self.names}
         self.counted = {name: meaning for name, meaning in self.read.items() if name in spec.program.names}
 
-    def probe(self, point: Point) -> Sample:
+    def probe(self, point: Point) -> Probe:
         """Say what comes of one moment."""
-        return Sample(point, decide(self.spec, self._past(), _inputs(point), 0.0)[1])
+        return Probe(point, decide(self.spec, self._past(), _inputs(point), 0.0)[1])
 
     def _past(self) -> State:
         """Make the state of a workload that was there for long: its memory is full, and all was measured once."""

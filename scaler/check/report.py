@@ -52,7 +52,7 @@ def _block(head: str, text: str) -> list[str]:
 def _failure(failure: Mismatch) -> list[str]:
     decision = failure.decision
     wanted = ", ".join(f"{item.word} {_shown(item.wanted)}" for item in failure.differences)
-    came = ", ".join(f"{item.word} {_shown(item.came)}" for item in failure.differences)
+    came = ", ".join(f"{item.word} {_shown(item.actual)}" for item in failure.differences)
     lines = [
         *_block("failed", f"{failure.test} at {seconds(failure.at)}"),
         *_block("", f"expected  {wanted}"),

@@ -13,7 +13,7 @@ import re
 
 from scaler.model.measurement import MAX_VALUE
 
-Series = tuple[float | None, ...]  # None: the sample is absent
+GivenSeries = tuple[float | None, ...]  # None: the sample is absent
 
 MAX_SAMPLES = 20_000  # of one series; at 15 s that is three days
 NOTATION = "samples in promtool's notation, such as '0 3.5 _ 16x4 1+2x3'"
@@ -25,7 +25,7 @@ _ITEM = re.compile(
 )
 
 
-def read_series(raw: object) -> Series:
+def read_series(raw: object) -> GivenSeries:
     """Read a series; a bare number is one sample.
 
     Raises:

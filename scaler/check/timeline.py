@@ -33,7 +33,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, get_args
 
-from scaler.check.series import Series, read_series
+from scaler.check.series import GivenSeries, read_series
 from scaler.config.bind import bind_example
 from scaler.config.defaults import Defaults
 from scaler.config.formula_file import FormulaFile, output_of
@@ -43,7 +43,7 @@ from scaler.decision.decision import Certainty, Decision
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields, boolean, choice, duration, listed, number, seconds, text, whole
 from scaler.model.measurement import Inputs, Reading, TargetStatus
-from scaler.model.objects import UNSEEN, Job, JobState, Scaled, TargetView
+from scaler.model.objects import UNSEEN, Job, JobState, ScaledResource, TargetView
 
 MAX_TICKS = 20_000  # of all tests of one file; at 5 s that is a day
 MAX_EXPECTATIONS = 1_000  # of one test
@@ -52,11 +52,11 @@ ENDS: tuple[JobState, ...] = ("succeeded", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ExpectationKind:
     """One thing that a test can expect of a decision."""
 
     read: Callable[[object], Any]
-    came: Callable[[Decision], Any]
+    actual: Callable[[Decision], Any]
     fits: Callable[[Any, Any], bool]  # (wanted, came)
 
 
@@ -76,15 +76,15 @@ def _within(wanted: str, came: str) -> bool:
     return wanted in came
 
 
-WORDS: Mapping[str, Word] = MappingProxyType(
+WORDS: Mapping[str, ExpectationKind] = MappingProxyType(
     {
-        "value": Word(number(), lambda decision: decision.value, _close),
-        "replicas": Word(whole(0, 1_000_000), lambda decision: decision.replicas, _same),
-        "active": Word(boolean, lambda decision: decision.active, _same),
-        "answer": Word(choice("given", "none"), lambda decision: _given_or_none(decision.replicas), _same),
-        "certainty": Word(choice(*get_args(Certainty)), lambda decision: decision.certainty, _same),
-        "error": Word(text, lambda decision: "; ".join(decision.problems), _within),
-        "policy": Word(text, lambda decision: decision.policy, _within),
+        "value": ExpectationKind(number(), lambda decision: decision.value, _close),
+        "replicas": ExpectationKind(whole(0, 1_000_000), lambda decision: decision.replicas, _same),
+        "active": ExpectationKind(boolean, lambda decision: decision.active, _same),
+        "answer": ExpectationKind(choice("given", "none"), lambda decision: _given_or_none(decision.replicas), _same),
+        "certainty": ExpectationKind(choice(*get_args(Certainty)), lambda decision: decision.certainty, _same),
+        "error": ExpectationKind(text, lambda decision: "; ".join(decision.problems), _within),
+        "policy": ExpectationKind(text, lambda decision: decision.policy, _within),
     }
 )
 
@@ -98,13 +98,13 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class FormulaTimeline:
     """One test, ready to be folded."""
 
     label: str  # "tests[0]", with the test's name when it has one
     spec: WorkloadSpec
     interval: float  # seconds between samples
-    given: Mapping[str, Series]
+    given: Mapping[str, GivenSeries]
     expect: tuple[Expectation, ...]  # in the order of time
     jobs: tuple[Job, ...] = ()  # the latest first, each as it is in the end
     start: float = 0.0  # of the first tick, in seconds since the epoch
@@ -128,7 +128,7 @@ class Timeline:
             target=TargetView(self._scaled(now)) if self.spec.for_jobs else UNSEEN,
         )
 
-    def _scaled(self, now: float) -> Scaled:
+    def _scaled(self, now: float) -> ScaledResource:
         """Make a ScaledJob with the Jobs that there are by then."""
         key = self.spec.key
         jobs = tuple(
@@ -137,12 +137,14 @@ class Timeline:
             if job.created <= now
         )
         target = f"ScaledJob {key.name}"
-        return Scaled("ScaledJob", key.namespace, key.name, "", 1, ((),), (), target, 0, 1, jobs=jobs, failed_kept=100)
+        return ScaledResource(
+            "ScaledJob", key.namespace, key.name, "", 1, ((),), (), target, 0, 1, jobs=jobs, failed_history_limit=100
+        )
 
-    def _reading(self, series: Series, now: float) -> Reading:
+    def _reading(self, series: GivenSeries, now: float) -> Reading:
         return Reading(self._sample(series, now), self.start + now)
 
-    def _sample(self, series: Series, now: float) -> float | None:
+    def _sample(self, series: GivenSeries, now: float) -> float | None:
         """Return the sample that stands at that time; a series of one sample has it at all times asked about."""
         return series[min(int(now / self.interval + 1e-9), len(series) - 1)]
 
@@ -157,7 +159,7 @@ class Timeline:
         return TargetStatus(current, ready, starting, *bounds, source="the test" if known else "")
 
 
-def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline:
+def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> FormulaTimeline:
     """Read one of the tests of a formula file.
 
     Raises:
@@ -169,7 +171,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> Timeline
     spec = _spec(_part(file, fields), fields.inside("parameters"), defaults)
     start = fields.take("start", start_time, None) if spec.schedule else None
     spec = spec if start is not None else replace(spec, schedule=())
-    timeline = Timeline(
+    timeline = FormulaTimeline(
         label=f"{path} ({name})" if name else path,
         spec=spec,
         interval=fields.take("interval", duration(1, 86400), spec.interval),
@@ -213,7 +215,7 @@ def _spec(file: FormulaFile, parameters: Fields, defaults: Defaults) -> Workload
     return spec if "scaleDown" in {*file.body, *given} else replace(spec, scale_down=None)
 
 
-def _given(fields: Fields, spec: WorkloadSpec) -> Mapping[str, Series]:
+def _given(fields: Fields, spec: WorkloadSpec) -> Mapping[str, GivenSeries]:
     measured = [item.name for item in spec.inputs]
     names = dict.fromkeys((*measured, *(guard.name for guard in spec.activity_signals), *TARGET_NAMES))
     given = {name: fields.take(name, read_series) for name in names if fields.has(name)}
@@ -265,7 +267,7 @@ def _job(fields: Fields, name: str) -> Job:
     return Job(name, started, state, ends.get(state))
 
 
-def _check_ends(timeline: Timeline, where: str, path: str) -> None:
+def _check_ends(timeline: FormulaTimeline, where: str, path: str) -> None:
     """Refuse an expectation later than the end of a series: whoever means absence says so with `_`."""
     last = timeline.expect[-1].at
     for name, series in timeline.given.items():

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the three answers; 1 when one of them is a refusal."""
-    tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     metadata = pairs(arguments.pairs, str)
     lines, good = ask(arguments.address, arguments.namespace, arguments.name, metadata, tls, arguments.timeout)
     print("\n".join(lines))
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class ClientTls:
     """Files for TLS; all None is plain text."""
 
     ca_file: str | None = None
@@ -89,7 +89,7 @@ def _read(file: str) -> bytes:
 
 
 def ask(
-    address: str, namespace: str, name: str, metadata: Mapping[str, str], tls: Tls, timeout: float
+    address: str, namespace: str, name: str, metadata: Mapping[str, str], tls: ClientTls, timeout: float
 ) -> tuple[list[str], bool]:
     """Make the three calls of one poll.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scaler.cli import take_picture
 from scaler.cli.arguments import namespace_and_name, span_or_none
-from scaler.cli.ask import Tls
+from scaler.cli.ask import ClientTls
 from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
 from scaler.config.settings import SERVER
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
     server = ApiServer(kubeconfig_of(arguments.kubeconfig))
-    tls = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     longest = span_or_none(arguments.longest_generation, "--longest-generation")
     inside = IN_POD in os.environ
     admin = _admin(arguments.server)

@@ -13,7 +13,7 @@ from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 Rpc = Literal["GetMetricSpec", "GetMetrics", "IsActive"]
 
 
-class Refused(Exception):
+class CallFailed(Exception):
     """A call that failed; those after it are not made."""
 
     def __init__(self, rpc: Rpc, reason: str) -> None:
@@ -73,5 +73,5 @@ class Poller:
             rpc = "IsActive"
             active = (await self._stub.IsActive(self._ref, timeout=self._timeout)).result
         except grpc.aio.AioRpcError as error:
-            raise Refused(rpc, f"{error.code().name}: {error.details()}") from error
+            raise CallFailed(rpc, f"{error.code().name}: {error.details()}") from error
         return sum(value.metricValueFloat or float(value.metricValue) for value in values), active

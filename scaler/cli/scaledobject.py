@@ -15,7 +15,7 @@ from scaler.model.errors import ConfigError, SourceError
 from scaler.model.measurement import TriggerRef
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.scaled_object import Wanted, written
-from scaler.wiring.targets import Kind, engine_and_model, kind_of
+from scaler.wiring.targets import TargetKind, engine_and_model, kind_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _metadata(
-    arguments: argparse.Namespace, kind: Kind, given: Mapping[str, str], engine: str, model: str
+    arguments: argparse.Namespace, kind: TargetKind, given: Mapping[str, str], engine: str, model: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The trigger's metadata in their order, and why each is as it is."""
     why: dict[str, str] = {}
@@ -116,7 +116,7 @@ def _has_policy(catalog: Catalog, namespace: str, name: str, metadata: Mapping[s
     return binding.spec.policy_kind is not None
 
 
-def _seen(arguments: argparse.Namespace, kind: Kind, name: str) -> tuple[Kind, str, str, float | None]:
+def _seen(arguments: argparse.Namespace, kind: TargetKind, name: str) -> tuple[TargetKind, str, str, float | None]:
     """What the cluster says: the kind's version, engine, model and start-up; what it does not is left open."""
     if arguments.offline:
         return kind, "", "", None

@@ -33,10 +33,10 @@ from scaler.model.objects import Cluster
 from scaler.model.strict_yaml import parse_yaml
 from scaler.server import admin, logs, metrics
 from scaler.server.access import Access
-from scaler.server.listen import Listen, Server
+from scaler.server.listen import GrpcServer, ServerOptions
 from scaler.server.tls import TlsFiles
 from scaler.sources.kubernetes.cache import ClusterCache, reachable
-from scaler.sources.kubernetes.reviews import Reviews
+from scaler.sources.kubernetes.reviews import AccessReviews
 from scaler.sources.pages.discovery import Addresses
 from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
@@ -80,7 +80,7 @@ class Service:
             limits(settings),
             logs.log_decision,
         )
-        self.server = Server(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
+        self.server = GrpcServer(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
         self._pages = admin.Pages(
             self.engine, self.server, registry, settings.admin.max_workloads, access=access_of(settings, timer)
         )
@@ -140,7 +140,7 @@ class Service:
         await self._reach(kube)
         said: Mapping[str, str] = {}
         while True:
-            cluster = await asyncio.to_thread(kube.snapshot)
+            cluster = await asyncio.to_thread(kube.cluster)
             self.engine.update_cluster(cluster)
             self._pictured.set()
             problems = {**cluster.problems, **{f"objects of {name}": said for name, said in cluster.missing().items()}}
@@ -253,7 +253,7 @@ def access_of(settings: Settings, timer: Callable[[], float]) -> Access | None:
     """Who may see decisions on the admin pages; None where that is whoever reaches them."""
     if settings.admin.authorization == "off":
         return None
-    return Access(Reviews(settings.kubernetes.kubeconfig), timer, asyncio.to_thread)
+    return Access(AccessReviews(settings.kubernetes.kubeconfig), timer, asyncio.to_thread)
 
 
 def limits(settings: Settings) -> Limits:
@@ -271,10 +271,10 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def listen(settings: Settings) -> Listen:
+def listen(settings: Settings) -> ServerOptions:
     """How the gRPC server listens."""
     grpc, tls = settings.grpc, settings.grpc.tls
-    return Listen(
+    return ServerOptions(
         address=grpc.address,
         tls=TlsFiles(tls.cert, tls.key, tls.client_ca) if tls.cert and tls.key else None,
         max_connection_age=grpc.max_connection_age,

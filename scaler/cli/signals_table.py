@@ -14,7 +14,7 @@ from rich.table import Table
 
 from scaler.config import signals
 from scaler.config.signals import Metric, Signal
-from scaler.model.fields import seconds
+from scaler.model.fields import camel_case, seconds
 
 INTRODUCTION = """\
 What each engine, gateway and exporter offers, and under which names. Written by `make signals` from
@@ -59,20 +59,19 @@ def chosen(engine: str | None) -> list[Signal]:
 
 
 def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
-    """The entries as JSON-ready data; labels are ours -> the engine's."""
+    """Return the entries as JSON-ready data, under the catalogue's own words; labels are ours -> the engine's."""
     return [_entry(signal) for signal in some]
 
 
 def _entry(signal: Signal) -> dict[str, Any]:
-    known = {key: value for key, value in asdict(signal).items() if key != "label_names"}
+    known = {camel_case(key): value for key, value in asdict(signal).items() if key != "label_names"}
     known |= {"labels": dict(signal.label_names), "where": dict(signal.where)}
-    for key in ("metrics", "plus", "per"):
-        known[key] = [_metric(one) for one in getattr(signal, key)]
-    return known
+    metrics = {"metrics": signal.metrics, "plus": signal.plus, "dividedBy": signal.divided_by}
+    return known | {key: [_metric(one) for one in those] for key, those in metrics.items()}
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    known = {key: value for key, value in asdict(metric).items() if key != "label_names"}
+    known = {camel_case(key): value for key, value in asdict(metric).items() if key != "label_names"}
     return known | {"where": dict(metric.where), "labels": dict(metric.label_names)}
 
 
@@ -109,13 +108,13 @@ def _rows(some: Iterable[Signal]) -> list[tuple[str, ...]]:
 def _measured(signal: Signal) -> str:
     if signal.quantile is not None and signal.window is not None:
         return f"quantile {signal.quantile:g} over {seconds(signal.window)}"
-    how = "ratio of sums" if signal.per else signal.adds
+    how = "ratio of sums" if signal.divided_by else signal.aggregation
     return f"{how} of rates over {seconds(signal.window)}" if signal.window is not None else how
 
 
 def _names(signal: Signal) -> Iterator[tuple[str, Metric, str]]:
     """Yield the metrics of a signal: what is done with them, and the versions that have them."""
-    for sign, metrics in (("", signal.metrics), ("+ ", signal.plus), ("/ ", signal.per)):
+    for sign, metrics in (("", signal.metrics), ("+ ", signal.plus), ("/ ", signal.divided_by)):
         spelled_also = {one.versions for one in metrics if one.respelled}
         for metric in metrics:
             if not metric.respelled:
@@ -146,7 +145,11 @@ def _section(engine: str) -> str:
     lines = [f"## {engine}", "", usual, ""]
     lines += ["| signal | unit | measured as | names and versions | meaning |", "|---|---|---|---|---|"]
     lines += [_row(signal, usual) for signal in offered]
-    pages = {f"Its page is usually `:{signal.page.port}{signal.page.path}`." for signal in offered if signal.page}
+    pages = {
+        f"Its page is usually `:{signal.default_metrics_endpoint.port}{signal.default_metrics_endpoint.path}`."
+        for signal in offered
+        if signal.default_metrics_endpoint
+    }
     lines += ["", *sorted(pages)] if pages else []
     sources = dict.fromkeys(signal.source for signal in offered)
     word = "Sources" if len(sources) > 1 else "Source"
@@ -157,14 +160,14 @@ def _section(engine: str) -> str:
 def _row(signal: Signal, usual: str) -> str:
     names = [f"{sign}`{_selector(metric, signal)}` {versions}" for sign, metric, versions in _names(signal)]
     meaning = [signal.description]
-    if signal.bounded_by:
-        meaning.append(f"Bounded by {signal.bounded_by}.")
+    if signal.max_reason:
+        meaning.append(f"Bounded by {signal.max_reason}.")
     if signal.idles:
         meaning.append("0 of a pod that has not made its series yet.")
-    if signal.withdrawn:
-        meaning.append(f"At 0 replicas it wakes nothing: {signal.withdrawn}.")
-    if signal.without:
-        meaning.append(f"Where there is no such series at 0 replicas, {signal.without}.")
+    if signal.withdrawn_at_zero:
+        meaning.append(f"At 0 replicas it wakes nothing: {signal.withdrawn_at_zero}.")
+    if signal.without_family:
+        meaning.append(f"Where there is no such series at 0 replicas, {signal.without_family}.")
     if _whose(signal) != usual:
         meaning.append(_whose(signal))
     cells = (f"`{signal.name}`", signal.unit, _measured(signal), "<br>".join(names), " ".join(meaning))

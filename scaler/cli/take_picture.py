@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import grpc
 
 from scaler.cli import admin_pages
-from scaler.cli.ask import Tls
+from scaler.cli.ask import ClientTls
 from scaler.config.signals import engines
 from scaler.model.errors import ScalerError, SourceError
 from scaler.server.pb import externalscaler_pb2 as pb
@@ -59,7 +59,7 @@ class Ways:
 
     server: str
     address: str
-    tls: Tls
+    tls: ClientTls
     probe: bool
     inside: bool = False
     longest_generation: float | None = None
@@ -166,7 +166,7 @@ def _ports(pod: Manifest, picture: Picture) -> Sequence[int]:
     annotated = str(mapping(pod, "metadata", "annotations").get("prometheus.io/port", ""))
     named_engine = next((mapping(trigger, "metadata").get("engine") for trigger in picture.triggers), None)
     signals = engines().get(str(named_engine or "vllm"), {})
-    usual = [signal.page.port for signal in signals.values() if signal.page][:1]
+    usual = [signal.default_metrics_endpoint.port for signal in signals.values() if signal.default_metrics_endpoint][:1]
     of_containers = [
         int(port["containerPort"])
         for container in containers(mapping(pod, "spec"))
@@ -282,7 +282,7 @@ def _asks_us(shared: Picture, namespace: str, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TargetLook:
     """What the cluster says of something that is to be scaled.
 
     Attributes:
@@ -298,12 +298,12 @@ class Seen:
     problem: str = ""
 
 
-def of_target(server: ApiServer, namespace: str, kind: str, version: str, name: str) -> Seen:
+def of_target(server: ApiServer, namespace: str, kind: str, version: str, name: str) -> TargetLook:
     """Look at something that is to be scaled."""
     ref = {"apiVersion": version, "kind": kind, "name": name}
     wanted = {"metadata": {"namespace": namespace, "name": name}, "spec": {"scaleTargetRef": ref}}
     picture = _with_target(server, Picture(namespace, name, time.time(), {"scaledobjects": [wanted]}))
     if picture.target_manifest is None:
         why = picture.unread.get("scaletarget") or f"there is no {kind} {name} in {namespace}"
-        return Seen({}, problem=why)
-    return Seen(picture.target_manifest, version, startup_seconds(picture))
+        return TargetLook({}, problem=why)
+    return TargetLook(picture.target_manifest, version, startup_seconds(picture))

@@ -26,9 +26,9 @@ from scaler.cluster.pod_requests import total
 from scaler.model.amounts import as_written
 from scaler.model.nodes import (
     Container,
-    Habit,
     LimitRangeDefaults,
     LimitRule,
+    NamespaceDefaults,
     NodeSnapshot,
     PodRequirements,
     PodResources,
@@ -47,22 +47,22 @@ _SYSTEM = frozenset({"", "system-node-critical", "system-cluster-critical"})  # 
 
 
 def completed(
-    template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None, taints: Collection[Taint]
+    template: ReplicaTemplate, namespace: str, snapshot: NodeSnapshot | None, taints: Collection[Taint]
 ) -> ReplicaTemplate:
     """Complete a template as admission completes its pods, as far as objects tell; `taints` are those of its nodes."""
-    ranked = _ranked(template, hardware.priorities if hardware else None)
-    filled = _filled(ranked, namespace, hardware)
-    running = _with_runtime(filled, hardware.runtimes if hardware else None)
-    habit = ((hardware.habits if hardware else None) or {}).get(namespace)
+    ranked = _ranked(template, snapshot.priorities if snapshot else None)
+    filled = _filled(ranked, namespace, snapshot)
+    running = _with_runtime(filled, snapshot.runtime_classes if snapshot else None)
+    habit = ((snapshot.namespace_defaults if snapshot else None) or {}).get(namespace)
     return tolerating(_by_habit(running, habit, taints) if habit else running, taints)
 
 
-def _by_habit(template: ReplicaTemplate, habit: Habit, taints: Collection[Taint]) -> ReplicaTemplate:
+def _by_habit(template: ReplicaTemplate, habit: NamespaceDefaults, taints: Collection[Taint]) -> ReplicaTemplate:
     """Note what admission may add for the namespace's sake; nothing tells whether it is set up to."""
     fewer = f"its namespace has the node selector {habit.selector}, which admission may add" if habit.selector else ""
     more = "its namespace has tolerations of its own, which admission may add" if habit.tolerations and taints else ""
-    bounds, doubts = (*template.bounds, *filter(None, [fewer])), (*template.doubts, *filter(None, [more]))
-    return replace(template, bounds=bounds, doubts=doubts)
+    bounds, doubts = (*template.caveats, *filter(None, [fewer])), (*template.doubts, *filter(None, [more]))
+    return replace(template, caveats=bounds, doubts=doubts)
 
 
 def is_extended(resource: str) -> bool:
@@ -71,9 +71,9 @@ def is_extended(resource: str) -> bool:
     return "/" in resource and not own and not resource.startswith("requests.")
 
 
-def taints_of(hardware: NodeSnapshot | None) -> frozenset[Taint]:
+def taints_of(snapshot: NodeSnapshot | None) -> frozenset[Taint]:
     """Return the taints of all nodes; they are gathered once for all templates."""
-    nodes = (hardware.nodes or {}) if hardware else {}
+    nodes = (snapshot.nodes or {}) if snapshot else {}
     return frozenset(taint for node in nodes.values() for taint in node.taints)
 
 
@@ -107,7 +107,7 @@ def _ranked(template: ReplicaTemplate, classes: Mapping[str, PriorityClass] | No
     if classes is None:
         named = sorted({shape.priority_class for shape, _ in template.pods if shape.priority is None} - _SYSTEM)
         doubts = tuple(f"whether there is a PriorityClass {name} is not known" for name in named)
-        return replace(template, bounds=(*template.bounds, *doubts))
+        return replace(template, caveats=(*template.caveats, *doubts))
     default = min((one for one in classes.values() if one.default), key=lambda one: one.value, default=PriorityClass(0))
 
     def ranked(shape: PodRequirements) -> PodRequirements:
@@ -124,28 +124,28 @@ def _ranked(template: ReplicaTemplate, classes: Mapping[str, PriorityClass] | No
 
 def _refused(template: ReplicaTemplate, told: Iterable[str]) -> ReplicaTemplate:
     """Note what makes the API server refuse the pods."""
-    return replace(template, refused="; ".join(dict.fromkeys([*filter(None, [template.refused]), *told])))
+    return replace(template, refused_reason="; ".join(dict.fromkeys([*filter(None, [template.refused_reason]), *told])))
 
 
-def _filled(template: ReplicaTemplate, namespace: str, hardware: NodeSnapshot | None) -> ReplicaTemplate:
+def _filled(template: ReplicaTemplate, namespace: str, snapshot: NodeSnapshot | None) -> ReplicaTemplate:
     """Fill in the requests and limits that LimitRanges give to containers that do not say them."""
-    fillings = hardware.fillings if hardware else None
-    if not template.needs:
+    fillings = snapshot.limit_ranges if snapshot else None
+    if not template.resources:
         return template
     if fillings is None:
-        silent = any(_USUAL - dict(one.requests).keys() for needs in template.needs for one in needs.containers)
-        return replace(template, bounds=(*template.bounds, UNFILLED)) if silent else template
+        silent = any(_USUAL - dict(one.requests).keys() for needs in template.resources for one in needs.containers)
+        return replace(template, caveats=(*template.caveats, UNFILLED)) if silent else template
     found = fillings.get(namespace)
     if found is None:
         return template
-    pairs = zip(template.pods, template.needs, strict=True)
+    pairs = zip(template.pods, template.resources, strict=True)
     differ = (f"LimitRanges differ in {name}, and the least is counted" for name in found.unsure)
     filled = replace(
         template,
         pods=tuple((replace(shape, requests=total(needs, found.requests)), count) for (shape, count), needs in pairs),
-        bounds=(*template.bounds, *differ),
+        caveats=(*template.caveats, *differ),
     )
-    return _refused(filled, (told for needs in template.needs for told in _beyond(needs, found)))
+    return _refused(filled, (told for needs in template.resources for told in _beyond(needs, found)))
 
 
 def _beyond(needs: PodResources, filling: LimitRangeDefaults) -> Iterator[str]:
@@ -189,7 +189,7 @@ def _broken(rule: LimitRule, requests: Mapping[str, int], limits: Mapping[str, i
 
 def _with_runtime(template: ReplicaTemplate, classes: Mapping[str, RuntimeClass] | None) -> ReplicaTemplate:
     """Add what the RuntimeClass of the pods adds: overhead, a node selector, tolerations."""
-    named = {shape.runtime for shape, _ in template.pods if shape.runtime}
+    named = {shape.runtime_class for shape, _ in template.pods if shape.runtime_class}
     if not named:
         return template
     if classes is None:
@@ -198,10 +198,10 @@ def _with_runtime(template: ReplicaTemplate, classes: Mapping[str, RuntimeClass]
     unknown = sorted(named - classes.keys())
     told: list[str] = [f"there is no RuntimeClass {name}, so its pods are refused" for name in unknown]
     for shape, _ in template.pods:
-        own, wanted = dict(shape.selector), classes.get(shape.runtime, RuntimeClass()).selector
+        own, wanted = dict(shape.selector), classes.get(shape.runtime_class, RuntimeClass()).selector
         contrary = [f"{key}={value}" for key, value in wanted if own.get(key, value) != value]
-        told.extend(f"RuntimeClass {shape.runtime} wants {label}, so its pods are refused" for label in contrary)
-    pods = tuple((_running(shape, classes.get(shape.runtime)), count) for shape, count in template.pods)
+        told.extend(f"RuntimeClass {shape.runtime_class} wants {label}, so its pods are refused" for label in contrary)
+    pods = tuple((_running(shape, classes.get(shape.runtime_class)), count) for shape, count in template.pods)
     return _refused(replace(template, pods=pods), told)
 
 

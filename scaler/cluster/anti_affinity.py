@@ -19,7 +19,7 @@ class ExcludedNodes:
     """The nodes that are closed for pods with some labels."""
 
     nodes: Mapping[str, int]  # and the highest priority of a pod that closes each
-    unsure: bool  # whether there may be more of them
+    incomplete: bool  # whether there may be more of them
 
 
 def handles(term: Term) -> tuple[Handle, ...]:
@@ -30,18 +30,18 @@ def handles(term: Term) -> tuple[Handle, ...]:
     return (None,)
 
 
-def excluded_nodes(hardware: NodeSnapshot, namespace: str, labels: Labels) -> ExcludedNodes:
+def excluded_nodes(snapshot: NodeSnapshot, namespace: str, labels: Labels) -> ExcludedNodes:
     """Find the nodes that others' pods keep pods with these labels away from."""
     known, unsure = dict(labels), False
     closed: dict[str, int] = {}
     for place in ((space, handle) for space in (namespace, ANY) for handle in (None, *labels)):
-        for apart, pods in hardware.shy.get(place, {}).items():
+        for apart, pods in snapshot.anti_affinity.get(place, {}).items():
             if not selector_matches(apart.term, known):
                 continue
-            if apart.reach == "some":
+            if apart.namespace_scope == "some":
                 unsure = True
                 continue
-            for node, rank in _around(apart.key, pods, hardware.nodes or {}):
+            for node, rank in _around(apart.topology_key, pods, snapshot.nodes or {}):
                 closed[node] = max(rank, closed.get(node, rank))
     return ExcludedNodes(closed, unsure)
 

@@ -27,10 +27,10 @@ from scaler.model.nodes import (
     PendingPod,
     PendingPods,
     PodRequirements,
-    Quota,
     ReplicaTemplate,
+    ResourceQuota,
 )
-from scaler.model.objects import OLD, Cluster, Scaled
+from scaler.model.objects import OLD, Cluster, ScaledResource
 
 PLUGINS = tuple(  # what device plugins call accelerators, the surest name first: a node has those that it lists
     re.compile(name)
@@ -71,26 +71,26 @@ NO_KARPENTER = "there is no NodePool of Karpenter here, and what another provisi
 _UNREAD = re.compile(r"^limits\.|\.deviceclass\.resource\.k8s\.io/devices$")  # what a ResourceQuota may limit as well
 UNBOUNDED = 10**9  # replicas
 NONE: Mapping[str, NodeUsage] = MappingProxyType({})
-_LEDGER = FitCache()  # what was counted last; it makes answers quicker, not different
-FIXED = "no machines are bought here (kubernetes.provisioner: none)"
+_FIT_CACHE = FitCache()  # what was counted last; it makes answers quicker, not different
+NO_PROVISIONER = "no machines are bought here (kubernetes.provisioner: none)"
 
 
-def availability(cluster: Cluster, scaled: Scaled) -> Availability:
+def availability(cluster: Cluster, scaled: ScaledResource) -> Availability:
     """Answer the five questions for one scale target.
 
     `schedulable` counts places: own pods that wait for a node take some of them, and nothing is taken off for these. So
     pods with a node + schedulable + provisionable is what the workload can grow to.
     """
     unknown = _unknown(cluster, scaled)
-    hardware, template = cluster.hardware, scaled.template
-    if unknown or not hardware or not template:
+    snapshot, template = cluster.node_snapshot, scaled.template
+    if unknown or not snapshot or not template:
         missing = BoundedCount(None, reason=unknown)
         return Availability("", missing, missing, missing, missing, missing)
-    case = _case(cluster, hardware, scaled, template)
+    case = _case(cluster, snapshot, scaled, template)
     none = BoundedCount(None, reason="its pods ask for no GPU")
     schedulable = _schedulable(case)
     return Availability(
-        f"{case.asks(template)} {case.gpu}" if case.gpu else "",
+        f"{case.gpus_of(template)} {case.gpu}" if case.gpu else "",
         schedulable=schedulable,
         free=_free(case) if case.gpu else none,
         pending=_pending(case) if case.gpu else none,
@@ -99,29 +99,33 @@ def availability(cluster: Cluster, scaled: Scaled) -> Availability:
     )
 
 
-def _unknown(cluster: Cluster, scaled: Scaled) -> str:
+def _unknown(cluster: Cluster, scaled: ScaledResource) -> str:
     """Say why nothing is known, or return an empty text."""
-    hardware = cluster.hardware
-    if hardware is None:
+    snapshot = cluster.node_snapshot
+    if snapshot is None:
         return cluster.problems.get("kubernetes", "Kubernetes is not watched")
-    if hardware.nodes is None:
+    if snapshot.nodes is None:
         return cluster.problems.get("nodes", "which nodes there are is not known yet")
-    if hardware.loads is None:
+    if snapshot.usage is None:
         return cluster.problems.get("pods", "which pods there are is not known yet")
     if scaled.template is None:
         kind = scaled.target.partition(" ")[0]
         return cluster.problems.get(TEMPLATES.get(kind, ""), f"the pod template of {scaled.target} is not known")
-    if hardware.devices is None and any(shape.claims for shape, _ in scaled.template.pods):
+    if snapshot.devices is None and any(shape.claim_templates for shape, _ in scaled.template.pods):
         problems = (text for name, text in cluster.problems.items() if name.endswith(".resource.k8s.io"))
         return next(problems, "which devices there are is not known yet")
-    if hardware.devices and not hardware.devices.served and any(shape.claims for shape, _ in scaled.template.pods):
+    if (
+        snapshot.devices
+        and not snapshot.devices.served
+        and any(shape.claim_templates for shape, _ in scaled.template.pods)
+    ):
         return "the cluster serves no version of resource.k8s.io that is read here (v1, v1beta2, v1beta1)"
-    age = (cluster.heard or 0.0) - (hardware.heard or 0.0)
+    age = (cluster.last_synced or 0.0) - (snapshot.last_synced or 0.0)
     return f"machines were last heard of {age:.0f}s before all else" if age > OLD else ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _GivenDevices:
     """Devices for pods of one shape."""
 
     claimed: DeviceFit | None  # for those that claim some; None: they claim none
@@ -138,24 +142,24 @@ class _CapacityQuestion:
     """All that the five questions are about."""
 
     cluster: Cluster
-    hardware: NodeSnapshot
-    scaled: Scaled
+    snapshot: NodeSnapshot
+    scaled: ScaledResource
     template: ReplicaTemplate
     gpu: str  # what counts as a GPU: an extended resource, or a class of devices; empty for neither
-    own: tuple[PendingPod, ...]  # its pods without a node
-    barred: ExcludedNodes  # nodes that are closed since pods stay apart, from either side
-    given: tuple[_Given, ...] = ()  # for each shape of the template
+    own_pending: tuple[PendingPod, ...]  # its pods without a node
+    excluded_nodes: ExcludedNodes  # nodes that are closed since pods stay apart, from either side
+    devices: tuple[_GivenDevices, ...] = ()  # for each shape of the template
 
     @property
-    def quotas(self) -> tuple[Quota, ...]:
+    def quotas(self) -> tuple[ResourceQuota, ...]:
         """Those of its namespace, where they are known."""
-        return (self.hardware.quotas or {}).get(self.scaled.namespace, ())
+        return (self.snapshot.quotas or {}).get(self.scaled.namespace, ())
 
     def claims(self, shape: PodRequirements, namespace: str | None = None) -> list[ClaimTemplate]:
         """List the devices that a pod asks for, by each of its claims."""
-        return dra.claimed(self.hardware.devices or Devices(), namespace or self.scaled.namespace, shape)
+        return dra.claimed(self.snapshot.devices or Devices(), namespace or self.scaled.namespace, shape)
 
-    def asks(self, template: ReplicaTemplate, namespace: str | None = None) -> int:
+    def gpus_of(self, template: ReplicaTemplate, namespace: str | None = None) -> int:
         """Count the GPUs that a replica asks for."""
         claimed = (
             count * max(request.count, 1)
@@ -164,21 +168,31 @@ class _CapacityQuestion:
             for request in claim.requests
             if request.device_class == self.gpu and not request.admin
         )
-        return template.asks(self.gpu) + sum(claimed)
+        return template.requested(self.gpu) + sum(claimed)
 
 
-def _case(cluster: Cluster, hardware: NodeSnapshot, scaled: Scaled, template: ReplicaTemplate) -> _CapacityQuestion:
+def _case(
+    cluster: Cluster, snapshot: NodeSnapshot, scaled: ScaledResource, template: ReplicaTemplate
+) -> _CapacityQuestion:
     asked = sorted(name for name in _extended(template) if not _NONE.fullmatch(name.lower()))
     gpu = next((name for known in GPUS for name in asked if known.fullmatch(name.lower())), "")
-    template = kueue.flavored(hardware, scaled.namespace, _listed(hardware, template, gpu))
+    template = kueue.flavored(snapshot, scaled.namespace, _listed(snapshot, template, gpu))
     scaled = replace(scaled, template=template)
     case = _CapacityQuestion(
-        cluster, hardware, scaled, template, gpu, _waiting(hardware.queue, scaled), _barred(hardware, scaled)
+        cluster,
+        snapshot,
+        scaled,
+        template,
+        gpu,
+        _own_pending(snapshot.pending_pods, scaled),
+        _excluded_nodes(snapshot, scaled),
     )
     claims = [claim for shape, _ in template.pods for claim in case.claims(shape)]
     if not gpu:
         case = replace(case, gpu=dra.accelerator(one for claim in claims for one in claim.requests))
-    return replace(case, given=tuple(_Given(_supply(case, shape), _backed(case, shape)) for shape, _ in template.pods))
+    return replace(
+        case, devices=tuple(_GivenDevices(_supply(case, shape), _backed(case, shape)) for shape, _ in template.pods)
+    )
 
 
 def _extended(template: ReplicaTemplate) -> set[str]:
@@ -187,32 +201,32 @@ def _extended(template: ReplicaTemplate) -> set[str]:
     return {resource for resource in requests if admission.is_extended(resource)}
 
 
-def _resources(hardware: NodeSnapshot) -> frozenset[str]:
+def _resources(snapshot: NodeSnapshot) -> frozenset[str]:
     """Return the resources that some node lists."""
-    if hardware.listed is not None:
-        return hardware.listed
-    return frozenset(name for node in (hardware.nodes or {}).values() for name in node.allocatable)
+    if snapshot.listed_resources is not None:
+        return snapshot.listed_resources
+    return frozenset(name for node in (snapshot.nodes or {}).values() for name in node.allocatable)
 
 
-def _listed(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str) -> ReplicaTemplate:
+def _listed(snapshot: NodeSnapshot, template: ReplicaTemplate, gpu: str) -> ReplicaTemplate:
     """Leave out what no node lists beside what some node does: a webhook or a scheduler supplies that.
 
     Such is nvidia.com/gpumem of HAMi, which stands beside nvidia.com/gpu and which its scheduler alone counts.
     """
     asked = _extended(template)
-    listed = _resources(hardware)
+    listed = _resources(snapshot)
     absent = asked - listed - {gpu}
     if not absent or not asked & listed:
         return template
     told = f"no node lists {', '.join(sorted(absent))}, which a webhook or another scheduler may supply"
     pods = tuple((_without(shape, absent), count) for shape, count in template.pods)
-    return replace(template, pods=pods, bounds=(*template.bounds, told))
+    return replace(template, pods=pods, caveats=(*template.caveats, told))
 
 
 def _unlisted(case: "_CapacityQuestion") -> str:
     """Say why nothing is known of a resource that no node lists; empty where a device plugin alone can supply it."""
     named = {shape.scheduler for shape, _ in case.template.pods if shape.scheduler}
-    if "/" not in case.gpu or case.gpu in _resources(case.hardware) or any(given.supplies for given in case.given):
+    if "/" not in case.gpu or case.gpu in _resources(case.snapshot) or any(given.supplies for given in case.devices):
         return ""
     if any(name.endswith(".resource.k8s.io") for name in case.cluster.problems):
         return f"no node lists {case.gpu}, and whether devices are given for it is not known"
@@ -225,22 +239,22 @@ def _unlisted(case: "_CapacityQuestion") -> str:
     return f"no node lists {case.gpu}, which a webhook or another scheduler may supply"
 
 
-def _barred(hardware: NodeSnapshot, scaled: Scaled) -> ExcludedNodes:
-    others = excluded_nodes(hardware, scaled.namespace, scaled.template.labels if scaled.template else ())
+def _excluded_nodes(snapshot: NodeSnapshot, scaled: ScaledResource) -> ExcludedNodes:
+    others = excluded_nodes(snapshot, scaled.namespace, scaled.template.labels if scaled.template else ())
     nodes = dict(others.nodes)
-    for name, rank in scaled.barred:
+    for name, rank in scaled.excluded_nodes:
         nodes[name] = max(rank, nodes.get(name, rank))
     return replace(others, nodes=nodes)
 
 
-def _waiting(queue: PendingPods, scaled: Scaled) -> tuple[PendingPod, ...]:
+def _own_pending(queue: PendingPods, scaled: ScaledResource) -> tuple[PendingPod, ...]:
     """Return the pods of a scale target that wait for a node."""
     kind, _, name = scaled.target.partition(" ")
-    found = queue.owners.get((scaled.namespace, kind, name))
+    found = queue.by_owner.get((scaled.namespace, kind, name))
     if found is not None:
         return tuple(found)
     names = {pod.name for pod in scaled.pods or () if pod.state == "pending"}
-    there = (pods for owner, pods in queue.owners.items() if names and owner[0] == scaled.namespace)
+    there = (pods for owner, pods in queue.by_owner.items() if names and owner[0] == scaled.namespace)
     return tuple(pod for pods in there for pod in pods if pod.name in names)
 
 
@@ -249,19 +263,22 @@ def _waiting(queue: PendingPods, scaled: Scaled) -> tuple[PendingPod, ...]:
 
 def _schedulable(case: _CapacityQuestion) -> BoundedCount:
     template = case.template
-    if template.refused:
-        return BoundedCount(0, reason=template.refused)
-    supplies = [supply for given in case.given for supply in given.supplies]
+    if template.refused_reason:
+        return BoundedCount(0, reason=template.refused_reason)
+    supplies = [supply for given in case.devices for supply in given.supplies]
     unknown = next((supply.unknown for supply in supplies if supply.unknown), _unlisted(case))
     if unknown:
         return BoundedCount(None, reason=unknown)
-    first, untried = pods_ahead(case.hardware.queue, case.own, template.pods[0][0].priority)
-    taken = with_nominated(case.hardware, template.pods[0][0], first)
-    found = [_places(case, shape, given, taken) for (shape, _), given in zip(template.pods, case.given, strict=True)]
+    first, untried = pods_ahead(case.snapshot.pending_pods, case.own_pending, template.pods[0][0].priority)
+    taken = with_nominated(case.snapshot, template.pods[0][0], first)
+    found = [_places(case, shape, given, taken) for (shape, _), given in zip(template.pods, case.devices, strict=True)]
     left, quota = _quota(case)
-    fits = min(_whole(case, shape, places.fits) for places, (shape, _) in zip(found, template.pods, strict=True))
-    most = min(_whole(case, shape, places.most) for places, (shape, _) in zip(found, template.pods, strict=True))
-    full = [places.why() for places in found if places.obstacles]
+    fits = min(_whole(case, shape, places.pods) for places, (shape, _) in zip(found, template.pods, strict=True))
+    most = min(
+        _whole(case, shape, places.pods_with_preemption)
+        for places, (shape, _) in zip(found, template.pods, strict=True)
+    )
+    full = [places.why() for places in found if places.reasons]
     binding = [quota] if left < fits else full
     fits, most = min(fits, left), min(most, left)
     more = [*([_preemption_caveat(case, most)] if most > fits else []), *template.doubts]
@@ -278,7 +295,7 @@ def _whole(case: _CapacityQuestion, shape: PodRequirements, places: int) -> int:
     if scaled.kind == "ScaledJob":
         return (len(there) + places) // count - len(there) // count
     # The workers of a LeaderWorkerSet are called LEADER-NUMBER, and its pods that are known by name are the leaders.
-    lacking = sum(pod.shape == shape and pod.name.rpartition("-")[0] in there for pod in case.own)
+    lacking = sum(pod.shape == shape and pod.name.rpartition("-")[0] in there for pod in case.own_pending)
     return max(places - lacking, 0) // count
 
 
@@ -301,12 +318,12 @@ def _count(
 
 
 def _places(
-    case: _CapacityQuestion, shape: PodRequirements, given: _Given, taken: Mapping[str, NodeUsage] = NONE
+    case: _CapacityQuestion, shape: PodRequirements, given: _GivenDevices, taken: Mapping[str, NodeUsage] = NONE
 ) -> ClusterFit:
     """Fit pods on all nodes, once some nodes are used otherwise."""
-    nodes, loads = case.hardware.nodes or {}, case.hardware.loads or {}
-    found = _LEDGER.fit_on_nodes(shape, case.gpu, nodes, loads)
-    closed_by, backed = case.barred.nodes, given.backed
+    nodes, loads = case.snapshot.nodes or {}, case.snapshot.usage or {}
+    found = _FIT_CACHE.fit_on_nodes(shape, case.gpu, nodes, loads)
+    closed_by, backed = case.excluded_nodes.nodes, given.backed
     special = nodes.keys() if given.supplies else nodes.keys() & (taken.keys() | closed_by.keys())
 
     def now(name: str) -> NodeFit:
@@ -315,22 +332,22 @@ def _places(
         own = _without(shape, {case.gpu}) if stands_in else shape
         one = fit_on_node(own, case.gpu, nodes[name], load)
         if name in closed_by:
-            most = one.most if preemptible(closed_by[name], shape) else 0
-            one = NodeFit(0, one.free, one.obstacle or "pod anti-affinity", most)
+            most = one.pods_with_preemption if preemptible(closed_by[name], shape) else 0
+            one = NodeFit(0, one.free, one.reason or "pod anti-affinity", most)
         devices = backed if stands_in else given.claimed
         if devices is None:
             return one
         there = devices.pods.get(name, 0)  # devices are not taken from a pod so that another has them
-        enough, most = min(one.fits, there), min(one.most, there)
+        enough, most = min(one.pods, there), min(one.pods_with_preemption, there)
         free = 0 if filter_reason(shape, nodes[name]) else devices.free.get(name, 0)
-        return NodeFit(enough, free, one.obstacle or ("" if enough else f"insufficient {case.gpu}"), most)
+        return NodeFit(enough, free, one.reason or ("" if enough else f"insufficient {case.gpu}"), most)
 
     return found.changed((fit_on_node(shape, case.gpu, nodes[name], loads.get(name)), now(name)) for name in special)
 
 
 def _backed(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None:
     """Return the devices that are given for the resource which a pod asks for by number; None: none are."""
-    devices, amount = case.hardware.devices or Devices(), shape.asks(case.gpu) if case.gpu else 0
+    devices, amount = case.snapshot.devices or Devices(), shape.requested(case.gpu) if case.gpu else 0
     device_class = dra.stands_for(devices, case.gpu) if amount else ""
     if not device_class:
         return None
@@ -347,14 +364,14 @@ def _supply(case: _CapacityQuestion, shape: PodRequirements) -> DeviceFit | None
     claims = case.claims(shape)
     if not any(claim.requests for claim in claims):
         return None
-    return dra.supply(case.hardware.devices or Devices(), claims, case.gpu)
+    return dra.supply(case.snapshot.devices or Devices(), claims, case.gpu)
 
 
 def _lower_caveats(case: _CapacityQuestion, supplies: Iterable[DeviceFit], untried: int) -> list[str]:
     """List the reasons for which fewer may fit than are counted."""
-    template, hardware = case.template, case.hardware
-    asked = [*(bound for shape, _ in template.pods for bound in shape.bounds), *template.bounds]
-    claimed = [bound for supply in supplies for bound in supply.bounds]
+    template, snapshot = case.template, case.snapshot
+    asked = [*(bound for shape, _ in template.pods for bound in shape.caveats), *template.caveats]
+    claimed = [bound for supply in supplies for bound in supply.caveats]
     unread = [f"{quota.name}: {name}" for quota in case.quotas for name in quota.hard if _UNREAD.search(name)]
     unsaid = [
         f"{quota.name}: {name}"
@@ -368,10 +385,10 @@ def _lower_caveats(case: _CapacityQuestion, supplies: Iterable[DeviceFit], untri
     doubts = {
         queue: bool(queue),
         f"how {' and '.join(parts)} is divided among the devices of a node is not counted": bool(parts),
-        "some pods stay apart from others, by a selector that may take these": case.barred.unsure,
+        "some pods stay apart from others, by a selector that may take these": case.excluded_nodes.incomplete,
         "pods of several shapes share the nodes": len(template.pods) > 1,
-        hardware.partial: bool(hardware.partial),
-        quotas: hardware.quotas is None,
+        snapshot.incomplete_reason: bool(snapshot.incomplete_reason),
+        quotas: snapshot.quotas is None,
         "quotas that speak of some pods only are not counted": any(quota.scoped for quota in case.quotas),
         f"quotas want pods to say what these do not request ({', '.join(unsaid)})": bool(unsaid),
         f"quotas on limits and on devices are not counted ({', '.join(unread)})": bool(unread),
@@ -392,14 +409,14 @@ def _quota_requires_request(template: ReplicaTemplate, name: str) -> bool:
     Source: Kubernetes 1.35, pkg/quota/v1/evaluator/core/pods.go (podComputeQuotaResources).
     """
     resource = name.removeprefix("requests.")
-    return resource in {"cpu", "memory"} and not all(shape.asks(resource) for shape, _ in template.pods)
+    return resource in {"cpu", "memory"} and not all(shape.requested(resource) for shape, _ in template.pods)
 
 
 def _preemption_caveat(case: _CapacityQuestion, most: int) -> str:
     """Say that more would fit if pods of others were preempted."""
     unknown = case.cluster.problems.get(PRIORITIES, "which PriorityClasses there are is not known yet")
     unranked = [shape.priority_class for shape, _ in case.template.pods if shape.priority is None]
-    if case.hardware.priorities is not None:
+    if case.snapshot.priorities is not None:
         unknown = " and ".join(f"there is no PriorityClass {name}" for name in dict.fromkeys(unranked))
     own = f", and its own is not known ({unknown})" if unranked else ""
     return f"pods of lower priority may give way{own}: {most} at most"
@@ -410,58 +427,58 @@ def _quota(case: _CapacityQuestion) -> tuple[int, str]:
     best, reason, template = UNBOUNDED, "", case.template
     for quota in case.quotas:
         for name, hard in quota.hard.items():
-            asked = template.asks({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
+            asked = template.requested({"count/pods": "pods"}.get(name, name.removeprefix("requests.")))
             if not asked or quota.scoped:
                 continue
             more = max(hard - quota.used.get(name, 0), 0) * template.size // asked
-            if (len(case.own) + more) // template.size < best:
-                best = (len(case.own) + more) // template.size
+            if (len(case.own_pending) + more) // template.size < best:
+                best = (len(case.own_pending) + more) // template.size
                 reason = f"ResourceQuota {quota.name}: {name} {as_written(name, hard)}"
     queue = _queue(case)
-    if queue.replicas is not None and len(case.own) // template.size + queue.replicas < best:
-        return len(case.own) // template.size + queue.replicas, queue.reason
+    if queue.replicas is not None and len(case.own_pending) // template.size + queue.replicas < best:
+        return len(case.own_pending) // template.size + queue.replicas, queue.reason
     return best, reason
 
 
-def _queue(case: _CapacityQuestion) -> kueue.Left:
+def _queue(case: _CapacityQuestion) -> kueue.QuotaLeft:
     """Return what the Kueue queue leaves in which the pods wait."""
     placed = case.scaled.count("ready", "unready", "starting") or 0
-    return kueue.left(case.hardware, case.scaled.namespace, case.template, placed // case.template.size)
+    return kueue.left(case.snapshot, case.scaled.namespace, case.template, placed // case.template.size)
 
 
 def _free(case: _CapacityQuestion) -> BoundedCount:
     template = case.template
-    asking = (index for index, (shape, _) in enumerate(template.pods) if case.asks(ReplicaTemplate(((shape, 1),))))
+    asking = (index for index, (shape, _) in enumerate(template.pods) if case.gpus_of(ReplicaTemplate(((shape, 1),))))
     index = next(asking, 0)
-    given = case.given[index]
+    given = case.devices[index]
     unknown = next((supply.unknown for supply in given.supplies if supply.unknown), _unlisted(case))
     if unknown:
         return BoundedCount(None, reason=unknown)
-    devices = [bound for supply in given.supplies for bound in supply.bounds]
-    fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.hardware.partial])]
+    devices = [bound for supply in given.supplies for bound in supply.caveats]
+    fewer = [*template.assumed, *template.doubts, *devices, *filter(None, [case.snapshot.incomplete_reason])]
     return _count(_places(case, template.pods[index][0], given).free, template.doubts, fewer, ())
 
 
 def _pending(case: _CapacityQuestion) -> BoundedCount:
-    own = Counter(pod.shape for pod in case.own)
+    own = Counter(pod.shape for pod in case.own_pending)
     asked = 0
-    for (namespace, shape), count in case.hardware.queue.shapes.items():
+    for (namespace, shape), count in case.snapshot.pending_pods.shapes.items():
         others = count - (own[shape] if namespace == case.scaled.namespace else 0)
-        asked += others * case.asks(ReplicaTemplate(((shape, 1),)), namespace) if others else 0
-    return BoundedCount(asked, "lower" if case.hardware.partial else "exact", case.hardware.partial)
+        asked += others * case.gpus_of(ReplicaTemplate(((shape, 1),)), namespace) if others else 0
+    return BoundedCount(asked, "lower" if case.snapshot.incomplete_reason else "exact", case.snapshot.incomplete_reason)
 
 
 def _own(case: _CapacityQuestion) -> BoundedCount:
     scaled = case.scaled
-    if scaled.held is None:
+    if scaled.requested_by_own_pods is None:
         return BoundedCount(
             None, reason=case.cluster.problems.get("pods", f"which pods {scaled.target} has is not known")
         )
     names = {pod.name for pod in scaled.pods or ()}
-    claiming = any(shape.claims for shape, _ in case.template.pods)
-    given = case.hardware.devices.allocations if case.hardware.devices and claiming else ()
+    claiming = any(shape.claim_templates for shape, _ in case.template.pods)
+    given = case.snapshot.devices.allocations if case.snapshot.devices and claiming else ()
     claimed = (one for one in given if one.namespace == scaled.namespace and names.intersection(one.pods))
-    return BoundedCount(dict(scaled.held).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
+    return BoundedCount(dict(scaled.requested_by_own_pods).get(case.gpu, 0) + sum(len(one.devices) for one in claimed))
 
 
 # ---- places on machines to come --------------------------------------------------------------------------------------
@@ -469,22 +486,22 @@ def _own(case: _CapacityQuestion) -> BoundedCount:
 
 def _provisionable(case: _CapacityQuestion, schedulable: BoundedCount) -> BoundedCount:
     """Count what fits on nodes to come, beside the replicas on those that are there."""
-    hardware, problems, placed = case.hardware, case.cluster.problems, schedulable.value or 0
-    if hardware.fixed:
-        return BoundedCount(0, reason=FIXED)
-    if case.template.refused:
-        return BoundedCount(0, reason=case.template.refused)
+    snapshot, problems, placed = case.snapshot, case.cluster.problems, schedulable.value or 0
+    if snapshot.no_provisioner:
+        return BoundedCount(0, reason=NO_PROVISIONER)
+    if case.template.refused_reason:
+        return BoundedCount(0, reason=case.template.refused_reason)
     left, quota = _quota(case)
     if left <= placed:
         return _used_up(case, schedulable, quota)
-    if not hardware.pools:
+    if not snapshot.node_pools:
         return BoundedCount(None, reason=problems.get("nodepools.karpenter.sh", NO_KARPENTER))
-    for resource, part in {"nodeclaims.karpenter.sh": hardware.claims, "events": hardware.shortages}.items():
+    for resource, part in {"nodeclaims.karpenter.sh": snapshot.node_claims, "events": snapshot.shortages}.items():
         if part is None:
             return BoundedCount(None, reason=problems.get(resource, f"{resource} are not known yet"))
-    template = admission.tolerating(case.template, karpenter.taints_of(hardware))
-    coming = min(karpenter.on_node_claims(hardware, shape, case.gpu) // count for shape, count in template.pods)
-    offer = karpenter.provisionable(hardware, template, case.gpu, hardware.heard or 0.0)
+    template = admission.tolerating(case.template, karpenter.taints_of(snapshot))
+    coming = min(karpenter.on_node_claims(snapshot, shape, case.gpu) // count for shape, count in template.pods)
+    offer = karpenter.provisionable(snapshot, template, case.gpu, snapshot.last_synced or 0.0)
     if offer.replicas is None:
         return BoundedCount(None, reason=offer.reason)
     total = coming + offer.replicas
@@ -492,9 +509,9 @@ def _provisionable(case: _CapacityQuestion, schedulable: BoundedCount) -> Bounde
         return _bounded(left - placed, template.doubts, [quota])
     ordered = [f"{coming} on machines that are ordered"] if coming else []
     reasons = [*ordered, offer.reason, *(template.assumed if total else ())]
-    more = [*template.doubts, *karpenter.grown_by_others(hardware, template), *offer.more]
+    more = [*template.doubts, *karpenter.grown_by_others(snapshot, template), *offer.more]
     if not more and not offer.lasting:  # it is tried again, as the probe of a clamp does: until then nothing comes
-        return BoundedCount(total, "estimate", "; ".join(reasons), ceiling=total)
+        return BoundedCount(total, "estimate", "; ".join(reasons), upper_bound=total)
     return _bounded(total, more, reasons)
 
 

@@ -22,19 +22,19 @@ from scaler.cluster.node_fit import toleration_matches
 from scaler.model.nodes import (
     ClaimTemplate,
     Device,
+    DeviceCapacity,
     DeviceClass,
     DeviceRequest,
     Devices,
+    DeviceSubRequest,
+    DeviceTaintRule,
     PodRequirements,
     ResourceSlice,
-    Share,
     Taint,
-    TaintRule,
-    Wanted,
 )
 
 Id = tuple[str, str, str]  # driver, pool and name of a device
-Counters = tuple[tuple[str, str, int], ...]
+SharedCounters = tuple[tuple[str, str, int], ...]
 SAME = "how many parts of one device a claim may have is not known"
 MOST = 1_000_000  # claims of one device that takes any number of them
 
@@ -60,14 +60,16 @@ class DeviceFit:
 
     pods: Mapping[str, int] = field(default_factory=dict)  # that they are enough for
     free: Mapping[str, int] = field(default_factory=dict)  # of the class that is counted
-    bounds: tuple[str, ...] = ()  # why there may be fewer
+    caveats: tuple[str, ...] = ()  # why there may be fewer
     unknown: str = ""  # why nothing can be said
 
 
 def claimed(devices: Devices, namespace: str, shape: PodRequirements) -> list[ClaimTemplate]:
     """List what a pod asks for by each of its claims; for a claim without a template, a device that nobody has."""
-    absent = (ClaimTemplate((DeviceRequest(f"of {name}", 1),)) for name in shape.claims)
-    return [devices.templates.get((namespace, name), one) for name, one in zip(shape.claims, absent, strict=True)]
+    absent = (ClaimTemplate((DeviceRequest(f"of {name}", 1),)) for name in shape.claim_templates)
+    return [
+        devices.templates.get((namespace, name), one) for name, one in zip(shape.claim_templates, absent, strict=True)
+    ]
 
 
 def accelerator(requests: Iterable[DeviceRequest]) -> str:
@@ -88,22 +90,22 @@ def supply(devices: Devices, claims: Collection[ClaimTemplate], counted: str) ->
     stock, unready = _Stock(devices, slices), _incomplete(devices.slices)
     pods: dict[str, int] | None = None
     free: Counter[str] = Counter()
-    wanted: list[Wanted] = []
+    wanted: list[DeviceSubRequest] = []
     taken: Counter[Id] = Counter()  # how many requests, or alternatives of one, take a device
     for request, times in _gathered(claims).items():
         enough: Counter[str] = Counter()
-        for choice in (request, *request.instead):
+        for choice in (request, *request.first_available):
             own = _each(choice)
             fitting = _fitting(devices, slices, own)
             if fitting.get(""):
                 return DeviceFit(unknown=f"devices of class {own.device_class} are not each of one node")
-            count = (choice.count or 1) if request.instead else times
+            count = (choice.count or 1) if request.first_available else times
             enough.update(_enough(stock, own, fitting, count, unready))
             if own.device_class == counted and not own.admin:
                 free.update({node: stock.allocations(there, own) for node, there in fitting.items()})
             wanted.append(own)
             taken.update((one.driver, one.pool, part.name) for there in fitting.values() for one, part in there)
-        several = times if request.instead else 1
+        several = times if request.first_available else 1
         fits = {node: often // several for node, often in enough.items()}
         known = fits if pods is None else pods
         pods = {node: min(known.get(node, 0), often) for node, often in fits.items()}
@@ -120,16 +122,16 @@ def _gathered(claims: Iterable[ClaimTemplate]) -> Counter[DeviceRequest]:
     """Gather the requests of all claims: equal ones as one for more devices, or with alternatives, as so many."""
     sums = Counter[DeviceRequest]()
     for request in (request for claim in claims for request in claim.requests):
-        if request.instead:
+        if request.first_available:
             sums[request] += 1
         else:
             sums[replace(request, count=min(request.count, 1))] += request.count or 1
     return sums
 
 
-def _each(wanted: Wanted) -> Wanted:
+def _each(wanted: DeviceSubRequest) -> DeviceSubRequest:
     """Return the request for one device of what is wanted; or for all, where all are."""
-    return Wanted(
+    return DeviceSubRequest(
         wanted.device_class,
         min(wanted.count, 1),
         wanted.selectors,
@@ -140,7 +142,7 @@ def _each(wanted: Wanted) -> Wanted:
 
 
 def _fitting(
-    devices: Devices, slices: Iterable[ResourceSlice], request: Wanted
+    devices: Devices, slices: Iterable[ResourceSlice], request: DeviceSubRequest
 ) -> dict[str, list[tuple[ResourceSlice, Device]]]:
     """List the devices that a request matches, by node, whoever has them."""
     found: dict[str, list[tuple[ResourceSlice, Device]]] = {one.node: [] for one in slices}
@@ -151,7 +153,7 @@ def _fitting(
 
 def _enough(
     stock: "_Stock",
-    request: Wanted,
+    request: DeviceSubRequest,
     fitting: Mapping[str, Sequence[tuple[ResourceSlice, Device]]],
     count: int,
     unready: Collection[str],
@@ -192,10 +194,10 @@ class _Stock:
                     for name, counter, amount in device.counters:
                         self._left[part.driver, part.pool, name, counter] -= amount
 
-    def allocations(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted) -> int:
+    def allocations(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: DeviceSubRequest) -> int:
         """Count how often a node's devices can be allocated to a request, each time to another claim."""
         total = 0
-        groups: dict[tuple[str, str, Counters], int] = {}  # alike in what they take of a pool's counters
+        groups: dict[tuple[str, str, SharedCounters], int] = {}  # alike in what they take of a pool's counters
         for part, device in fitting:
             times = self._times(part, device, request)
             if device.counters:
@@ -213,7 +215,7 @@ class _Stock:
             total += max(min(times, *enough, times), 0)
         return total
 
-    def shown(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: Wanted, count: int) -> bool:
+    def shown(self, fitting: Iterable[tuple[ResourceSlice, Device]], request: DeviceSubRequest, count: int) -> bool:
         """Tell whether a node has as many devices as a request with admin access wants, whoever has them."""
         return sum(self._usable(part, device, request) for part, device in fitting) >= count
 
@@ -221,7 +223,7 @@ class _Stock:
         """Say once why there may be fewer."""
         self.bounds = tuple(dict.fromkeys([*self.bounds, bound]))
 
-    def _usable(self, part: ResourceSlice, device: Device, request: Wanted) -> bool:
+    def _usable(self, part: ResourceSlice, device: Device, request: DeviceSubRequest) -> bool:
         """Tell whether a request tolerates all taints of a device."""
         rules = [rule for rule in self._rules if _meant(rule, (part.driver, part.pool, device.name))]
         if any(rule.unsure and not _tolerated(rule.taint, request) for rule in rules):
@@ -229,7 +231,7 @@ class _Stock:
         taints = [*device.taints, *(rule.taint for rule in rules if not rule.unsure)]
         return all(_tolerated(taint, request) for taint in taints)
 
-    def _times(self, part: ResourceSlice, device: Device, request: Wanted) -> int:
+    def _times(self, part: ResourceSlice, device: Device, request: DeviceSubRequest) -> int:
         """Count how often one device can be allocated."""
         own = (part.driver, part.pool, device.name)
         if not self._usable(part, device, request):
@@ -244,7 +246,7 @@ class _Stock:
         return min((max(share.value - gone, 0) // each for share, each, gone in parts if each), default=MOST)
 
 
-def _part(share: Share, wanted: int | None) -> int:
+def _part(share: DeviceCapacity, wanted: int | None) -> int:
     """Return what a claim takes of a capacity; a claim that asks for more than is allowed takes more than there is.
 
     Source: Kubernetes 1.37.2, resource.k8s.io/v1, CapacityRequestPolicy.
@@ -259,11 +261,11 @@ def _part(share: Share, wanted: int | None) -> int:
     return share.least + -(-above // share.step) * share.step if share.step else max(wanted, share.least)
 
 
-def _meant(rule: TaintRule, device: Id) -> bool:
+def _meant(rule: DeviceTaintRule, device: Id) -> bool:
     return all(not part or part == own for part, own in zip((rule.driver, rule.pool, rule.device), device, strict=True))
 
 
-def _tolerated(taint: Taint, request: Wanted) -> bool:
+def _tolerated(taint: Taint, request: DeviceSubRequest) -> bool:
     return taint.effect not in {"NoSchedule", "NoExecute"} or any(
         toleration_matches(one, taint) for one in request.tolerations
     )
@@ -299,12 +301,12 @@ def _literal(text: str) -> str | int | bool:
     return text[1:-1] if text[0] in "\"'" else int(text)
 
 
-def _takes(devices: Devices, request: Wanted, driver: str, device: Device) -> bool:
+def _takes(devices: Devices, request: DeviceSubRequest, driver: str, device: Device) -> bool:
     known = request.device_class in devices.classes
     return known and all(matches(one, driver, device) is not False for one in _selectors(devices, request))
 
 
-def _selectors(devices: Devices, request: Wanted) -> tuple[str, ...]:
+def _selectors(devices: Devices, request: DeviceSubRequest) -> tuple[str, ...]:
     """List the selectors that a device must match for a request, of its class and its own."""
     own = devices.classes.get(request.device_class, DeviceClass())
     return (*own.selectors, *request.selectors)
@@ -348,7 +350,7 @@ def _is_unclear(selector: str, drivers: Iterable[tuple[str, Device]]) -> bool:
 
 
 def _bounds(
-    devices: Devices, wanted: Iterable[Wanted], slices: list[ResourceSlice], contested: bool
+    devices: Devices, wanted: Iterable[DeviceSubRequest], slices: list[ResourceSlice], contested: bool
 ) -> tuple[str, ...]:
     """List the reasons for which fewer pods may fit than are counted."""
     selectors = {one for request in wanted for one in _selectors(devices, request)}

@@ -25,7 +25,7 @@ from scaler.model.behavior import (
     HpaState,
     Limit,
     RatePolicy,
-    Sample,
+    TimedReplicas,
     changed,
     rate_limits,
     recommended,
@@ -35,7 +35,7 @@ from scaler.model.behavior import (
 MAX_REPLICAS = 2**31 - 1  # int32, which the HPA counts in
 MAX_MILLI = 2**63 - 1  # int64, which the HPA measures in
 
-Target = Literal["AverageValue", "Value"]
+TargetType = Literal["AverageValue", "Value"]
 
 
 SYNC_PERIOD = 15.0  # seconds between two looks of the HPA: --horizontal-pod-autoscaler-sync-period
@@ -60,16 +60,16 @@ class HpaSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ExternalMetric:
     """One external metric as it was read for this step."""
 
     name: str
     target: float
     value: float | None  # None: it could not be read; values that KEDA returns for one name are already summed
-    kind: Target = "AverageValue"
+    kind: TargetType = "AverageValue"
 
 
-class Rule(enum.Enum):
+class HpaRule(enum.Enum):
     """Everything that can move an HPA's answer, in the order in which it is applied."""
 
     DISABLED = "0 replicas: the HPA is switched off"
@@ -90,10 +90,10 @@ class Rule(enum.Enum):
 class Reason:
     """One step of the arithmetic: the rule, and the number of replicas after it."""
 
-    rule: Rule
+    rule: HpaRule
     replicas: int
     metric: str = ""  # of FAILED, PROPOSED and WITHIN_TOLERANCE
-    earlier: Sample | None = None  # of STABILIZED: the recommendation that holds
+    earlier: TimedReplicas | None = None  # of STABILIZED: the recommendation that holds
     policy: RatePolicy | None = None  # of LIMITED; None there: the built-in limit of an HPA without behavior
 
 
@@ -147,7 +147,13 @@ def replicas_for_value(
 
 
 def step(
-    spec: HpaSpec, state: HpaState, metrics: Sequence[Metric], current: int, now: float, *, ready: int | None = None
+    spec: HpaSpec,
+    state: HpaState,
+    metrics: Sequence[ExternalMetric],
+    current: int,
+    now: float,
+    *,
+    ready: int | None = None,
 ) -> tuple[HpaState, Outcome]:
     """Play one sync of the HPA.
 
@@ -163,41 +169,41 @@ def step(
         The next state and the outcome. The state assumes that the answer is carried out.
     """
     if not state.recommendations:
-        state = replace(state, recommendations=(Sample(current, now),))
+        state = replace(state, recommendations=(TimedReplicas(current, now),))
     if current == 0:
-        return state, Outcome(0, (Reason(Rule.DISABLED, 0),))
+        return state, Outcome(0, (Reason(HpaRule.DISABLED, 0),))
     if current > spec.maximum:
-        outcome = Outcome(spec.maximum, (Reason(Rule.ABOVE_MAXIMUM, spec.maximum),))
+        outcome = Outcome(spec.maximum, (Reason(HpaRule.ABOVE_MAXIMUM, spec.maximum),))
     elif current < spec.minimum:
-        outcome = Outcome(spec.minimum, (Reason(Rule.BELOW_MINIMUM, spec.minimum),))
+        outcome = Outcome(spec.minimum, (Reason(HpaRule.BELOW_MINIMUM, spec.minimum),))
     else:
         proposal, reasons = _propose(spec, metrics, current, current if ready is None else ready)
         if proposal is None:
-            return state, Outcome(current, (*reasons, Reason(Rule.HELD, current)))
+            return state, Outcome(current, (*reasons, Reason(HpaRule.HELD, current)))
         state, outcome = _normalize(spec, state, proposal, current, now)
         outcome = replace(outcome, reasons=reasons + outcome.reasons)
     return changed(spec.behavior, state, outcome.replicas - current, now), outcome
 
 
 def _propose(
-    spec: HpaSpec, metrics: Sequence[Metric], current: int, ready: int
+    spec: HpaSpec, metrics: Sequence[ExternalMetric], current: int, ready: int
 ) -> tuple[int | None, tuple[Reason, ...]]:
     """Take the largest proposal of the metrics. None when all failed, or some did and the rest would scale down."""
     reasons = tuple(_ask(spec, metric, current, ready) for metric in metrics)
-    asked = [reason.replicas for reason in reasons if reason.rule is not Rule.FAILED]
+    asked = [reason.replicas for reason in reasons if reason.rule is not HpaRule.FAILED]
     if not asked or (len(asked) < len(reasons) and max(asked) < current):
         return None, reasons
     return max(0, *asked), reasons
 
 
-def _ask(spec: HpaSpec, metric: Metric, current: int, ready: int) -> Reason:
+def _ask(spec: HpaSpec, metric: ExternalMetric, current: int, ready: int) -> Reason:
     if metric.value is None:
-        return Reason(Rule.FAILED, current, metric.name)
+        return Reason(HpaRule.FAILED, current, metric.name)
     if metric.kind == "AverageValue":
         asked, within = replicas_for_average_value(metric.value, metric.target, current, spec.tolerances)
     else:
         asked, within = replicas_for_value(metric.value, metric.target, current, ready, spec.tolerances)
-    return Reason(Rule.WITHIN_TOLERANCE if within else Rule.PROPOSED, asked, metric.name)
+    return Reason(HpaRule.WITHIN_TOLERANCE if within else HpaRule.PROPOSED, asked, metric.name)
 
 
 def _normalize(spec: HpaSpec, state: HpaState, proposal: int, current: int, now: float) -> tuple[HpaState, Outcome]:
@@ -206,7 +212,7 @@ def _normalize(spec: HpaSpec, state: HpaState, proposal: int, current: int, now:
     stable = proposal
     if held := stabilized(spec.behavior, state.recommendations, proposal, current, now):
         stable, earlier = held
-        reasons.append(Reason(Rule.STABILIZED, stable, earlier=earlier))
+        reasons.append(Reason(HpaRule.STABILIZED, stable, earlier=earlier))
     state = recommended(spec.behavior, state, proposal, now)
     if bound := _bound(spec, state, stable, current, now):
         reasons.append(bound)
@@ -216,15 +222,15 @@ def _normalize(spec: HpaSpec, state: HpaState, proposal: int, current: int, now:
 def _bound(spec: HpaSpec, state: HpaState, stable: int, current: int, now: float) -> Reason | None:
     """Say why `stable` replicas are not allowed, with what is allowed instead; None when they are."""
     up, down = rate_limits(spec.behavior, state, current, now)
-    top = _limited(up) if up.replicas < spec.maximum else Reason(Rule.TOO_MANY, spec.maximum)
-    bottom = _limited(down) if down.replicas > spec.minimum else Reason(Rule.TOO_FEW, spec.minimum)
+    top = _limited(up) if up.replicas < spec.maximum else Reason(HpaRule.TOO_MANY, spec.maximum)
+    bottom = _limited(down) if down.replicas > spec.minimum else Reason(HpaRule.TOO_FEW, spec.minimum)
     if stable < bottom.replicas:
         return bottom
     return top if stable > top.replicas else None
 
 
 def _limited(limit: Limit) -> Reason:
-    return Reason(Rule.FORBIDDEN if limit.forbidden else Rule.LIMITED, limit.replicas, policy=limit.policy)
+    return Reason(HpaRule.FORBIDDEN if limit.forbidden else HpaRule.LIMITED, limit.replicas, policy=limit.policy)
 
 
 def _within(ratio: float, tolerance: float | tuple[float, float]) -> bool:

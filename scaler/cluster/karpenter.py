@@ -89,11 +89,11 @@ class PoolCapacity:
     lasting: bool = True  # False: what keeps a pool from buying is taken to last, and may pass
 
 
-def on_node_claims(hardware: NodeSnapshot, shape: PodRequirements, gpu: str) -> int:
+def on_node_claims(snapshot: NodeSnapshot, shape: PodRequirements, gpu: str) -> int:
     """Count pods that fit on ordered nodes that are not complete yet, less those that fit there already."""
-    sharing = shared(hardware, gpu)
-    total, nodes, loads = 0, hardware.nodes or {}, hardware.loads or {}
-    claims = [one for one in hardware.claims or () if not (one.initialized or one.leaving or one.problem)]
+    sharing = shared(snapshot, gpu)
+    total, nodes, loads = 0, snapshot.nodes or {}, snapshot.usage or {}
+    claims = [one for one in snapshot.node_claims or () if not (one.initialized or one.deleting or one.problem)]
     nameless = any(not one.node for one in claims)
     joined = _joined(nodes) if nameless else {}
     for claim in claims:
@@ -101,7 +101,7 @@ def on_node_claims(hardware: NodeSnapshot, shape: PodRequirements, gpu: str) -> 
         room = {"pods": _MOST, **claim.allocatable, gpu: claim.allocatable.get(gpu, 0) * sharing}
         machine = Node(name or claim.name, claim.labels, claim.taints, room)
         whole, now = (fit_on_node(shape, "", node, loads.get(name)) for node in (machine, nodes.get(name)))
-        total += max(whole.fits - now.fits, 0)
+        total += max(whole.pods - now.pods, 0)
     return total
 
 
@@ -110,7 +110,7 @@ def _joined(nodes: Mapping[str, Node]) -> dict[str, str]:
     return {node.provider: node.name for node in nodes.values() if node.provider}
 
 
-def shared(hardware: NodeSnapshot, gpu: str) -> int:
+def shared(snapshot: NodeSnapshot, gpu: str) -> int:
     """Return the most pods among which a device plugin shares a GPU: nodes have so many times what the cloud says.
 
     Karpenter goes by what the cloud says, and its limits count what a node lists once it is whole. So within a limit of
@@ -118,99 +118,99 @@ def shared(hardware: NodeSnapshot, gpu: str) -> int:
     """
     if not gpu:
         return 1
-    told = {claim.node: claim.capacity.get(gpu, 0) for claim in hardware.claims or () if claim.node}
-    told |= {claim.provider: claim.capacity.get(gpu, 0) for claim in hardware.claims or () if claim.provider}
+    told = {claim.node: claim.capacity.get(gpu, 0) for claim in snapshot.node_claims or () if claim.node}
+    told |= {claim.provider: claim.capacity.get(gpu, 0) for claim in snapshot.node_claims or () if claim.provider}
     found = [1]
-    for node in hardware.kinds:
+    for node in snapshot.instance_types:
         real = told.get(node.name) or told.get(node.provider) or 0
         label = node.labels.get(_REPLICAS, "")
         found.append(-(-node.allocatable.get(gpu, 0) // real) if real else int(label) if label.isdecimal() else 1)
     return max(found)
 
 
-def taints_of(hardware: NodeSnapshot) -> frozenset[Taint]:
+def taints_of(snapshot: NodeSnapshot) -> frozenset[Taint]:
     """Return the taints of nodes to come."""
-    pools = (taint for pool in (hardware.pools or {}).values() for taint in pool.taints)
-    return frozenset([*pools, *(taint for claim in hardware.claims or () for taint in claim.taints)])
+    pools = (taint for pool in (snapshot.node_pools or {}).values() for taint in pool.taints)
+    return frozenset([*pools, *(taint for claim in snapshot.node_claims or () for taint in claim.taints)])
 
 
-def provisionable(hardware: NodeSnapshot, template: ReplicaTemplate, gpu: str, now: float) -> PoolCapacity:
+def provisionable(snapshot: NodeSnapshot, template: ReplicaTemplate, gpu: str, now: float) -> PoolCapacity:
     """Count the replicas for which Karpenter may still buy nodes.
 
     Args:
-        hardware: all there is; its pools are known.
+        snapshot: all there is; its pools are known.
         template: of a replica.
         gpu: the GPU resource that it asks for; empty for none.
         now: seconds.
     """
-    pools = _as_ordered(hardware)
-    each = (_offer(hardware, pool, template, gpu, now) for pool in pools)
+    pools = _as_ordered(snapshot)
+    each = (_offer(snapshot, pool, template, gpu, now) for pool in pools)
     offers = [offer for offer in each if offer]
     unknown = [offer.reason for offer in offers if offer.replicas is None]
     if unknown:
         return PoolCapacity(None, "; ".join(unknown))
     reasons = [offer.reason for offer in offers] or ["no NodePool takes its pods"]
     total = sum(offer.replicas or 0 for offer in offers)
-    told = "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(hardware) if total else ())]))
+    told = "; ".join(dict.fromkeys([*reasons, *(_kept_for_others(snapshot) if total else ())]))
     more = tuple(dict.fromkeys(one for offer in offers for one in offer.more))
     return PoolCapacity(total, told, more, lasting=all(offer.lasting for offer in offers))
 
 
-def _kept_for_others(hardware: NodeSnapshot) -> Iterable[str]:
+def _kept_for_others(snapshot: NodeSnapshot) -> Iterable[str]:
     """Say which CapacityBuffers may have a part of what is still to be bought."""
-    for one in hardware.buffers or ():
+    for one in snapshot.capacity_buffers or ():
         yield f"CapacityBuffer {one.namespace}/{one.name} keeps room for {one.pods} pods, which may be among these"
 
 
-def _as_ordered(hardware: NodeSnapshot) -> list[NodePool]:
+def _as_ordered(snapshot: NodeSnapshot) -> list[NodePool]:
     """List the pools with what their orders use: Karpenter writes that down only every 5 s.
 
     Source: sigs.k8s.io/karpenter 1.14.0, pkg/controllers/nodepool/counter/controller.go.
     """
     orders: dict[str, Counter[str]] = {}
-    for claim in hardware.claims or ():
+    for claim in snapshot.node_claims or ():
         if not claim.problem:
             orders.setdefault(claim.pool, Counter()).update({"nodes": 1, **(claim.capacity or claim.allocatable)})
     # The union of two counters is the greater of each count.
     return [
         replace(pool, used=Counter(pool.used) | orders.get(pool.name, Counter()))
-        for pool in (hardware.pools or {}).values()
+        for pool in (snapshot.node_pools or {}).values()
     ]
 
 
 def _offer(
-    hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, gpu: str, now: float
+    snapshot: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, gpu: str, now: float
 ) -> PoolCapacity | None:
     """Count the replicas for which one pool may buy; None for a pool that has nothing to do with these pods."""
     if not all(compatible(shape, pool) for shape, _ in template.pods):
         return None
-    types = _types(hardware, pool)
-    offers = _offers(hardware, pool, types, gpu)
+    types = _types(snapshot, pool)
+    offers = _offers(snapshot, pool, types, gpu)
     if offers is False:
         return None
-    offer = _left(hardware, pool, template, types, gpu, now)
-    if offers is None and offer.replicas != 0 and not any(shape.claims for shape, _ in template.pods):
+    offer = _left(snapshot, pool, template, types, gpu, now)
+    if offers is None and offer.replicas != 0 and not any(shape.claim_templates for shape, _ in template.pods):
         return PoolCapacity(None, f"NodePool {pool.name}: whether it offers {gpu} is not known")
-    return replace(offer, more=(*offer.more, *_unsized(hardware, pool, template, offer.limit)))
+    return replace(offer, more=(*offer.more, *_unsized(snapshot, pool, template, offer.limit)))
 
 
 def _left(
-    hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], gpu: str, now: float
+    snapshot: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, types: Mapping[str, Node], gpu: str, now: float
 ) -> PoolCapacity:
     """Count the replicas for which a pool may buy that has nodes for them."""
     name = f"NodePool {pool.name}"
-    missing = _missing(hardware, pool)
+    missing = _missing(snapshot, pool)
     if missing == 0:
         return PoolCapacity(0, f"{name}: it has all {pool.replicas} machines that it is to have (spec.replicas)")
-    if any(shape.claims for shape, _ in template.pods):
+    if any(shape.claim_templates for shape, _ in template.pods):
         return PoolCapacity(None, f"{name}: Karpenter buys for pods that claim devices only where it is set to")
     if pool.problem:
         return PoolCapacity(0, f"{name}: {pool.problem}")
-    short = _shortage(hardware, pool, now)
+    short = _shortage(snapshot, pool, now)
     if short:
         return PoolCapacity(0, f"{name}: {short}", lasting=False)
     if missing is None:
-        bound = _bound(pool, template, types, (gpu, shared(hardware, gpu)))
+        bound = _bound(pool, template, types, (gpu, shared(snapshot, gpu)))
     else:
         bound = _still(pool, template, types, missing)
     if bound.replicas and _only_reserved(pool, template):
@@ -218,24 +218,26 @@ def _left(
     return bound
 
 
-def _unsized(hardware: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, limit: str) -> Iterable[str]:
+def _unsized(snapshot: NodeSnapshot, pool: NodePool, template: ReplicaTemplate, limit: str) -> Iterable[str]:
     """Say which ordered machines may take more pods than they were ordered for: how large they will be is not known.
 
     Where a limit binds on what the pods themselves ask for, all that such a machine may have is within that limit.
     """
-    if template.asks(limit):
+    if template.requested(limit):
         return
-    for claim in hardware.claims or ():
-        on_its_way = not (claim.initialized or claim.leaving or claim.problem)
+    for claim in snapshot.node_claims or ():
+        on_its_way = not (claim.initialized or claim.deleting or claim.problem)
         if claim.pool == pool.name and on_its_way and not claim.capacity:
             yield f"how large {claim.name} will be, which is ordered, is not known"
 
 
-def _missing(hardware: NodeSnapshot, pool: NodePool) -> int | None:
+def _missing(snapshot: NodeSnapshot, pool: NodePool) -> int | None:
     """Count the nodes that a pool with a fixed number of them still orders; None for one that buys for pods."""
     if pool.replicas is None:
         return None
-    there = sum(claim.pool == pool.name and not claim.leaving and not claim.problem for claim in hardware.claims or ())
+    there = sum(
+        claim.pool == pool.name and not claim.deleting and not claim.problem for claim in snapshot.node_claims or ()
+    )
     return max(min(pool.replicas, pool.limits.get("nodes", pool.replicas)) - there, 0)
 
 
@@ -297,16 +299,16 @@ def _of_provider(key: str, pool: NodePool) -> bool:
     return own or "karpenter" in domain or any(known in key for known in _KNOWN)
 
 
-def _types(hardware: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
+def _types(snapshot: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
     """Map the instance types that were seen and that a pool may buy to an empty, whole node of each.
 
     A node knows it best; the capacity in an order is an estimate (the kwok provider writes what it was ordered for).
     Nodes of other pools tell nothing: device plugins may share or divide the same GPUs there, or not.
     """
     seen: dict[str, Node] = {}
-    own_nodes = [node for node in hardware.kinds if node.labels.get(POOL) == pool.name]
+    own_nodes = [node for node in snapshot.instance_types if node.labels.get(POOL) == pool.name]
     nodes = ((node.labels, node.allocatable) for node in own_nodes)
-    claims = ((claim.labels, claim.capacity) for claim in hardware.claims or ())
+    claims = ((claim.labels, claim.capacity) for claim in snapshot.node_claims or ())
     for labels, capacity in (*nodes, *claims):
         name = labels.get(TYPE, "")
         fits = all(
@@ -318,21 +320,21 @@ def _types(hardware: NodeSnapshot, pool: NodePool) -> dict[str, Node]:
             own = {one.key: one.values[0] for one in pool.requirements if one.operator == "In" and len(one.values) == 1}
             whole = {**labels, **own}
             seen[name] = Node(
-                name, whole, pool.taints, {"nodes": 1, "pods": 110, **_overlaid(hardware, whole), **capacity}
+                name, whole, pool.taints, {"nodes": 1, "pods": 110, **_overlaid(snapshot, whole), **capacity}
             )
     return seen
 
 
-def _overlaid(hardware: NodeSnapshot, labels: Mapping[str, str]) -> dict[str, int]:
+def _overlaid(snapshot: NodeSnapshot, labels: Mapping[str, str]) -> dict[str, int]:
     """Return what NodeOverlays say that a node has; of several the most."""
     found: Counter[str] = Counter()
-    for overlay in hardware.overlays or ():
+    for overlay in snapshot.node_overlays or ():
         if overlay.valid and all(requirement_matches(one, labels.get(one.key)) for one in overlay.requirements):
             found |= Counter(overlay.capacity)
     return dict(found)
 
 
-def kinds(nodes: Iterable[Node]) -> tuple[Node, ...]:
+def instance_types(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """List one whole node of every pool and type, and of every group of nodes that others than Karpenter manage."""
     whole = (node for node in nodes if node.labels.get(INITIALIZED, "true") == "true" and _group(node))
     return tuple({(_group(node), node.labels.get(TYPE)): node for node in whole}.values())
@@ -343,9 +345,9 @@ def _group(node: Node) -> tuple[str, str] | None:
     return next(((key, node.labels[key]) for key in (POOL, *_GROUPS) if key in node.labels), None)
 
 
-def grown_by_others(hardware: NodeSnapshot, template: ReplicaTemplate) -> Iterator[str]:
+def grown_by_others(snapshot: NodeSnapshot, template: ReplicaTemplate) -> Iterator[str]:
     """Say which groups of machines for these pods another autoscaler may let grow, which cannot be read."""
-    for node in hardware.kinds:
+    for node in snapshot.instance_types:
         key, name = _group(node) or ("", "")
         if key in _GROUPS and all(
             not filter_reason(shape, node) and pods_that_fit(shape, node, EMPTY)[0] for shape, _ in template.pods
@@ -353,7 +355,7 @@ def grown_by_others(hardware: NodeSnapshot, template: ReplicaTemplate) -> Iterat
             yield f"another autoscaler may let {name} grow ({key})"
 
 
-def _offers(hardware: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
+def _offers(snapshot: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool | None:
     """Tell whether a pool has nodes with such GPUs; None where nothing tells."""
     if not gpu or gpu in pool.limits or pool.used.get(gpu):
         return True
@@ -362,7 +364,9 @@ def _offers(hardware: NodeSnapshot, pool: NodePool, types: Mapping[str, Node], g
     about = [one for one in pool.requirements if "gpu" in one.key or "accelerator" in one.key]
     if any(one.operator not in {"NotIn", "DoesNotExist", "Lt", "Lte"} for one in about):
         return True
-    if hardware.overlays is None or any(_may_mean(one, pool) for one in hardware.overlays if gpu in one.capacity):
+    if snapshot.node_overlays is None or any(
+        _may_mean(one, pool) for one in snapshot.node_overlays if gpu in one.capacity
+    ):
         return None
     return False if _never(pool, types, gpu) else None
 
@@ -383,12 +387,12 @@ def _never(pool: NodePool, types: Mapping[str, Node], gpu: str) -> bool:
     return any(one.operator == "DoesNotExist" and one.key.endswith(counted) for one in pool.requirements)
 
 
-def _shortage(hardware: NodeSnapshot, pool: NodePool, now: float) -> str:
+def _shortage(snapshot: NodeSnapshot, pool: NodePool, now: float) -> str:
     """Say which order of a pool failed last, if none succeeded since; an empty text otherwise."""
-    claims = [claim for claim in hardware.claims or () if claim.pool == pool.name]
+    claims = [claim for claim in snapshot.node_claims or () if claim.pool == pool.name]
     stuck = next((f"{claim.name}: {claim.problem}" for claim in claims if claim.problem), "")
     got = max((claim.launched for claim in claims if claim.launched is not None), default=0.0)
-    failed = [one for one in hardware.shortages or () if one.pool == pool.name and one.time >= max(got, now - RECENT)]
+    failed = [one for one in snapshot.shortages or () if one.pool == pool.name and one.time >= max(got, now - RECENT)]
     last = max(failed, key=lambda one: one.time, default=None)
     return f"{max(now - last.time, 0.0):.0f}s ago {last.message}" if last else stuck
 
@@ -413,8 +417,8 @@ def _within(
     whole = len(sizes) == 1 and len(template.pods) == 1
     if whole:
         fits = _whole(left, resource, sizes[0], template)
-    elif template.asks(resource):
-        fits = left // template.asks(resource)
+    elif template.requested(resource):
+        fits = left // template.requested(resource)
     else:
         fits = 0 if resource in _EVERYWHERE and not left else None
     if fits is None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scaler.cluster import hpa
-from scaler.cluster.hpa import HpaSpec, Metric, Reason, Target
+from scaler.cluster.hpa import ExternalMetric, HpaSpec, Reason, TargetType
 from scaler.model.behavior import Behavior, HpaState
 from scaler.model.errors import EvaluationError
 
@@ -40,12 +40,12 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
+class KedaTrigger:
     """A trigger, as far as it moves replicas."""
 
     name: str = "s0"  # in the formula of scalingModifiers
     target: float = 1.0  # what GetMetricSpec answers
-    metric_type: Target = "AverageValue"
+    metric_type: TargetType = "AverageValue"
     cached: bool = False  # useCachedMetrics
 
 
@@ -56,7 +56,7 @@ class Modifiers:
     formula: Callable[[Mapping[str, float | None]], float | None]  # of the triggers' values, by name; None: nil
     target: float
     activation_target: float = 0.0
-    metric_type: Target = "AverageValue"
+    metric_type: TargetType = "AverageValue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class ScaledObject:
     initial_cooldown_period: float = 0.0
     fallback: Fallback | None = None
     target: float = 1.0  # of its only trigger; `triggers` says it of several
-    metric_type: Target = "AverageValue"  # likewise
+    metric_type: TargetType = "AverageValue"  # likewise
     behavior: Behavior | None = None  # advanced.horizontalPodAutoscalerConfig.behavior
     tolerance: float = 0.1  # the cluster's
     paused: bool = False  # the annotation autoscaling.keda.sh/paused
-    triggers: tuple[Trigger, ...] = ()  # empty: one with `target` and `metric_type`
+    triggers: tuple[KedaTrigger, ...] = ()  # empty: one with `target` and `metric_type`
     modifiers: Modifiers | None = None
     push: bool = False  # its trigger is an external-push, which streams its GetMetricSpec
 
@@ -85,9 +85,9 @@ class ScaledObject:
         return HpaSpec(max(self.min_replica_count, 1), self.max_replica_count, self.behavior, self.tolerance)
 
     @property
-    def each(self) -> tuple[Trigger, ...]:
+    def each(self) -> tuple[KedaTrigger, ...]:
         """Its triggers, one at least."""
-        return self.triggers or (Trigger(target=self.target, metric_type=self.metric_type),)
+        return self.triggers or (KedaTrigger(target=self.target, metric_type=self.metric_type),)
 
     @property
     def by_hpa_alone(self) -> bool:
@@ -98,7 +98,7 @@ class ScaledObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScalerAnswer:
     """The answers of a scaler: the value of GetMetrics, and IsActive."""
 
     value: float
@@ -113,7 +113,7 @@ class Refusal:
     reason: str
 
 
-Said = Answer | Refusal | Sequence[Answer | Refusal]  # of the only trigger, or of each in turn
+ScalerReplies = ScalerAnswer | Refusal | Sequence[ScalerAnswer | Refusal]  # of the only trigger, or of each in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def polls_ask(spec: ScaledObject, state: KedaState) -> bool:
 def poll(
     spec: ScaledObject,
     state: KedaState,
-    said: Said | None,
+    said: ScalerReplies | None,
     replicas: int,
     now: float,
     *,
@@ -213,7 +213,7 @@ def reads(spec: ScaledObject, replicas: int) -> bool:
 def sync(
     spec: ScaledObject,
     state: KedaState,
-    said: Said | None,
+    said: ScalerReplies | None,
     replicas: int,
     now: float,
     *,
@@ -230,7 +230,7 @@ def sync(
         state, read = _handle(spec, state, _each(said), replicas, replicas if ready is None else ready)
     metrics = _metrics(spec, read)
     remembered, outcome = hpa.step(spec.hpa, state.hpa, metrics, replicas, now, ready=ready)
-    measures = bool(read) and all(reason.rule is not hpa.Rule.HELD for reason in outcome.reasons)
+    measures = bool(read) and all(reason.rule is not hpa.HpaRule.HELD for reason in outcome.reasons)
     state = replace(state, hpa=remembered, observed=read if measures else None)
     if outcome.replicas == replicas:
         return state, replicas, None
@@ -243,19 +243,19 @@ def wire(value: float) -> float:
     return hpa.milli(value) / 1000 if math.isfinite(value) and value > 0 else 0.0
 
 
-def _each(said: Said | None) -> Sequence[Answer | Refusal]:
-    return (said,) if isinstance(said, Answer | Refusal) else said or ()
+def _each(said: ScalerReplies | None) -> Sequence[ScalerAnswer | Refusal]:
+    return (said,) if isinstance(said, ScalerAnswer | Refusal) else said or ()
 
 
 def _handle(
-    spec: ScaledObject, state: KedaState, answers: Sequence[Answer | Refusal], replicas: int, ready: int
+    spec: ScaledObject, state: KedaState, answers: Sequence[ScalerAnswer | Refusal], replicas: int, ready: int
 ) -> tuple[KedaState, tuple[_Read, ...]]:
     """Count failures and fall back. A failing GetMetricSpec is not counted: KEDA gives up before it gets there."""
     failures = (*state.failures, *([0] * len(answers)))[: len(answers)]
     counted: list[int] = []
     reads: list[_Read] = []
     for trigger, answer, before in zip(spec.each, answers, failures, strict=True):
-        if isinstance(answer, Answer):
+        if isinstance(answer, ScalerAnswer):
             counted.append(0)
             reads.append(_Read(wire(answer.value), answer.active))
         elif spec.fallback is None or (answer.rpc == "GetMetricSpec" and not (spec.push and state.streamed)):
@@ -265,13 +265,13 @@ def _handle(
             counted.append(before + 1)
             reads.append(_fall_back(spec, spec.fallback, trigger, before + 1, replicas, ready))
     failed = any(read.failed for read in reads)
-    whole = all(isinstance(answer, Answer) for answer in answers)
+    whole = all(isinstance(answer, ScalerAnswer) for answer in answers)
     streamed = spec.push and not failed and (state.streamed or whole)
     return replace(state, failures=tuple(counted), streamed=streamed), tuple(reads)
 
 
 def _fall_back(
-    spec: ScaledObject, fallback: Fallback, trigger: Trigger, failures: int, replicas: int, ready: int
+    spec: ScaledObject, fallback: Fallback, trigger: KedaTrigger, failures: int, replicas: int, ready: int
 ) -> _Read:
     """Return what stands for a trigger that has failed so many times in a row."""
     metric = spec.modifiers or trigger
@@ -287,14 +287,14 @@ def _fall_back(
     return _Read(int(metric.target * 1000 * wanted) / 1000, active=True, fallback=True)
 
 
-def _metrics(spec: ScaledObject, read: Sequence[_Read]) -> list[Metric]:
+def _metrics(spec: ScaledObject, read: Sequence[_Read]) -> list[ExternalMetric]:
     """List what the HPA gets: one metric for each trigger, or the one that the formula makes of them."""
     if spec.modifiers:
         composite = _composite(spec, spec.modifiers, read) if read else None
-        return [Metric(COMPOSITE, spec.modifiers.target, composite, spec.modifiers.metric_type)]
+        return [ExternalMetric(COMPOSITE, spec.modifiers.target, composite, spec.modifiers.metric_type)]
     values = [one.value for one in read] or [None] * len(spec.each)
     return [
-        Metric(trigger.name, trigger.target, value, trigger.metric_type)
+        ExternalMetric(trigger.name, trigger.target, value, trigger.metric_type)
         for trigger, value in zip(spec.each, values, strict=True)
     ]
 

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from scaler.model.nodes import Node, NodeUsage, PodRequirements, Requirement, Taint, Term, Toleration
 
 Nodes = Mapping[str, Node]  # by name
-Loads = Mapping[str, NodeUsage]  # by the node's name
-State = tuple[Node | None, NodeUsage | None]
-Change = tuple[State, State]  # of one node: before and now
+NodeUsages = Mapping[str, NodeUsage]  # by the node's name
+NodeState = tuple[Node | None, NodeUsage | None]
+NodeChange = tuple[NodeState, NodeState]  # of one node: before and now
 
 CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # put on by a controller, a moment later
@@ -32,10 +32,10 @@ _COMPARES = {"Gt": operator.gt, "Lt": operator.lt, "Gte": operator.ge, "Lte": op
 class NodeFit(NamedTuple):
     """One node, for pods of one shape."""
 
-    fits: int  # pods
+    pods: int  # pods
     free: int  # of one resource, where they may use the node
-    obstacle: str  # why none fits
-    most: int = 0  # pods, where those of a lower priority give way
+    reason: str  # why none fits
+    pods_with_preemption: int = 0  # pods, where those of a lower priority give way
 
 
 NOWHERE = NodeFit(0, 0, "")
@@ -45,24 +45,24 @@ NOWHERE = NodeFit(0, 0, "")
 class ClusterFit:
     """All nodes, for pods of one shape."""
 
-    fits: int = 0  # pods
+    pods: int = 0  # pods
     free: int = 0  # of one resource, on the nodes that they may use
-    obstacles: Mapping[str, int] = field(default_factory=dict)  # on how many nodes none fits, by the reason
-    most: int = 0  # pods, where those of a lower priority give way
+    reasons: Mapping[str, int] = field(default_factory=dict)  # on how many nodes none fits, by the reason
+    pods_with_preemption: int = 0  # pods, where those of a lower priority give way
 
     def why(self) -> str:
         """Say why there are no more, the most frequent reason first."""
-        ranked = sorted(self.obstacles.items(), key=lambda item: (-item[1], item[0]))
+        ranked = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{reason} on {count} node{'s' * (count != 1)}" for reason, count in ranked[:_REASONS])
 
     def changed(self, pairs: Iterable[tuple[NodeFit, NodeFit]]) -> "ClusterFit":
         """Return the same where some nodes are no longer what they were."""
-        fits, free, most, obstacles = self.fits, self.free, self.most, Counter(self.obstacles)
+        fits, free, most, obstacles = self.pods, self.free, self.pods_with_preemption, Counter(self.reasons)
         for before, now in pairs:
-            fits, free = fits + now.fits - before.fits, free + now.free - before.free
-            most += now.most - before.most
-            obstacles[before.obstacle] -= 1
-            obstacles[now.obstacle] += 1
+            fits, free = fits + now.pods - before.pods, free + now.free - before.free
+            most += now.pods_with_preemption - before.pods_with_preemption
+            obstacles[before.reason] -= 1
+            obstacles[now.reason] += 1
         del obstacles[""]
         return ClusterFit(fits, free, +obstacles, most)
 
@@ -86,7 +86,7 @@ def fit_on_node(shape: PodRequirements, resource: str, node: Node | None, load: 
     free = max(node.allocatable.get(resource, 0) - load.requests.get(resource, 0), 0)
     most = (
         pods_that_fit(shape, node, without_preemptible(load, shape))[0]
-        if load.ranks and preemptible(min(load.ranks), shape)
+        if load.by_priority and preemptible(min(load.by_priority), shape)
         else fits
     )
     return NodeFit(fits, free, "" if fits else f"insufficient {binding}", most)
@@ -101,12 +101,12 @@ class FitCache:
     def __init__(self, shapes: int = 5000) -> None:
         """Keep up to so many shapes."""
         self._most = shapes
-        self._at: tuple[Nodes, Loads] = ({}, {})
+        self._at: tuple[Nodes, NodeUsages] = ({}, {})
         self._version = 0
-        self._changed: tuple[Change, ...] = ()  # from the version before to this one
+        self._changed: tuple[NodeChange, ...] = ()  # from the version before to this one
         self._known: dict[tuple[PodRequirements, str], tuple[int, ClusterFit]] = {}
 
-    def fit_on_nodes(self, shape: PodRequirements, resource: str, nodes: Nodes, loads: Loads) -> ClusterFit:
+    def fit_on_nodes(self, shape: PodRequirements, resource: str, nodes: Nodes, loads: NodeUsages) -> ClusterFit:
         """Count what all nodes have for pods of a shape.
 
         Args:
@@ -130,7 +130,7 @@ class FitCache:
             del self._known[next(iter(self._known))]
         return found
 
-    def _see(self, nodes: Nodes, loads: Loads) -> None:
+    def _see(self, nodes: Nodes, loads: NodeUsages) -> None:
         before, held = self._at
         if nodes is before and loads is held:
             return
@@ -156,10 +156,10 @@ def pods_that_fit(shape: PodRequirements, node: Node, load: NodeUsage) -> tuple[
             fits, binding = max(left, 0), resource
             if not fits:
                 return 0, binding
-    if shape.ports:
-        taken = any(_clash(own, other) for own in shape.ports for other in load.ports)
+    if shape.host_ports:
+        taken = any(_clash(own, other) for own in shape.host_ports for other in load.ports)
         return (0, "host ports") if taken else (min(fits, 1), "host ports")
-    return (min(fits, 1), "pod anti-affinity") if shape.alike else (fits, binding)
+    return (min(fits, 1), "pod anti-affinity") if shape.excludes_itself else (fits, binding)
 
 
 def preemptible(rank: int, shape: PodRequirements) -> bool:
@@ -169,7 +169,7 @@ def preemptible(rank: int, shape: PodRequirements) -> bool:
 
 def without_preemptible(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """Return the usage of a node after all pods are preempted that can be."""
-    for rank, held in load.ranks.items():
+    for rank, held in load.by_priority.items():
         if preemptible(rank, shape):
             load = _less(load, held)
     return load
@@ -177,25 +177,27 @@ def without_preemptible(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
 
 def with_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """Return the usage of a node that has one pod more."""
-    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
-    return replace(_more(load, pod), ranks={**load.ranks, rank: _more(load.ranks.get(rank, EMPTY), pod)})
+    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.host_ports)
+    return replace(
+        _more(load, pod), by_priority={**load.by_priority, rank: _more(load.by_priority.get(rank, EMPTY), pod)}
+    )
 
 
 def without_pod(load: NodeUsage, shape: PodRequirements) -> NodeUsage:
     """Return the usage of a node that has one pod less; nothing is left of the last one."""
-    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.ports)
-    ranks = {**load.ranks, rank: _less(load.ranks[rank], pod)}
-    return replace(_less(load, pod), ranks={rank: held for rank, held in ranks.items() if held != EMPTY})
+    rank, pod = shape.priority or 0, NodeUsage(dict(shape.requests), shape.host_ports)
+    ranks = {**load.by_priority, rank: _less(load.by_priority[rank], pod)}
+    return replace(_less(load, pod), by_priority={rank: held for rank, held in ranks.items() if held != EMPTY})
 
 
-def joined(parts: Sequence[Loads]) -> dict[str, NodeUsage]:
+def joined(parts: Sequence[NodeUsages]) -> dict[str, NodeUsage]:
     """Join the usage of nodes whose pods are known in several parts."""
     whole = dict(parts[0]) if parts else {}
     for part in parts[1:]:
         for name, load in part.items():
             before = whole.get(name, EMPTY)
-            ranks = {rank: _more(before.ranks.get(rank, EMPTY), held) for rank, held in load.ranks.items()}
-            whole[name] = replace(_more(before, load), ranks={**before.ranks, **ranks})
+            ranks = {rank: _more(before.by_priority.get(rank, EMPTY), held) for rank, held in load.by_priority.items()}
+            whole[name] = replace(_more(before, load), by_priority={**before.by_priority, **ranks})
     return whole
 
 

@@ -8,10 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from scaler.cluster.node_fit import EMPTY, Loads, Nodes, fit_on_node, with_pod
+from scaler.cluster.node_fit import EMPTY, Nodes, NodeUsages, fit_on_node, with_pod
 from scaler.model.nodes import NodeSnapshot, NodeUsage, Owner, PendingPod, PendingPods, PodRequirements
 
-CROWD = 20  # untried pods of others that are counted
+MAX_UNTRIED = 20  # untried pods of others that are counted
 
 
 def index_pending(pods: Iterable[PendingPod]) -> PendingPods:
@@ -21,9 +21,9 @@ def index_pending(pods: Iterable[PendingPod]) -> PendingPods:
     for pod in ready:
         owners.setdefault(pod.owner, []).append(pod)
     return PendingPods(
-        owners=owners,
+        by_owner=owners,
         shapes=Counter((pod.owner[0], pod.shape) for pod in ready),
-        first=tuple(sorted((pod for pod in ready if pod.nominated or not pod.tried), key=_precedence)),
+        ahead_in_queue=tuple(sorted((pod for pod in ready if pod.nominated or not pod.unschedulable), key=_precedence)),
     )
 
 
@@ -34,24 +34,24 @@ def pods_ahead(queue: PendingPods, own: Iterable[PendingPod], priority: int | No
     pkg/scheduler/framework/runtime/framework.go, addGENominatedPods).
     """
     ours, least = {(pod.owner, pod.name) for pod in own}, -math.inf if priority is None else priority
-    others = [pod for pod in queue.first if (pod.owner, pod.name) not in ours and not _keeps_none(pod, least)]
+    others = [pod for pod in queue.ahead_in_queue if (pod.owner, pod.name) not in ours and not _keeps_none(pod, least)]
     untried = sum(not pod.nominated for pod in others)
-    return others[: len(others) - untried + CROWD], untried
+    return others[: len(others) - untried + MAX_UNTRIED], untried
 
 
 def with_nominated(
-    hardware: NodeSnapshot, shape: PodRequirements, pods: Iterable[PendingPod]
+    snapshot: NodeSnapshot, shape: PodRequirements, pods: Iterable[PendingPod]
 ) -> Mapping[str, NodeUsage]:
     """Return the usage of nodes once these pods are placed: where they must be, or else where they cost us least.
 
     Taking one pod after the other, the largest first, comes close to the cheapest way for all, and is not always it.
 
     Args:
-        hardware: all there is.
+        snapshot: all there is.
         shape: of our pods.
         pods: that come before them.
     """
-    nodes, loads = hardware.nodes or {}, hardware.loads or {}
+    nodes, loads = snapshot.nodes or {}, snapshot.usage or {}
     taken: dict[str, NodeUsage] = {}
     for pod in pods:
         there = {**loads, **taken}
@@ -70,14 +70,14 @@ def _keeps_none(pod: PendingPod, least: float) -> bool:
     return bool(pod.nominated) and (pod.shape.priority or 0) < least
 
 
-def _cheapest(shape: PodRequirements, other: PodRequirements, nodes: Nodes, loads: Loads) -> str:
+def _cheapest(shape: PodRequirements, other: PodRequirements, nodes: Nodes, loads: NodeUsages) -> str:
     """Find the node on which a pod of others costs us the fewest places; empty if it fits on none."""
     best, least = "", -1
     for name, node in nodes.items():
         load = loads.get(name, EMPTY)
-        if not fit_on_node(other, "", node, load).fits:
+        if not fit_on_node(other, "", node, load).pods:
             continue
-        cost = fit_on_node(shape, "", node, load).fits - fit_on_node(shape, "", node, with_pod(load, other)).fits
+        cost = fit_on_node(shape, "", node, load).pods - fit_on_node(shape, "", node, with_pod(load, other)).pods
         if least < 0 or cost < least:
             best, least = name, cost
         if not cost:

@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from scaler.model.availability import GPU_COUNTS
 from scaler.model.measurement import CapacityQuery, Failure, Measurement, PodAddress, Reading, TargetPods, TargetStatus
-from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, Scaled, TargetView
+from scaler.model.objects import FALSE_WORDS, TRUE_WORDS, Pod, PodState, ScaledResource, TargetView
 
 ONE_POD_EACH = frozenset(
     {"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "LeaderWorkerSet", "Rollout", "CloneSet"}
 )  # kinds of scale targets with a pod for each replica, of a group its leader; a rollout may have more for a while
 
 
-def own_pods(scaled: Scaled | None) -> TargetPods | None:
+def own_pods(scaled: ScaledResource | None) -> TargetPods | None:
     """List the pods that a signal of the target is measured on, where they are known, and who of them must answer.
 
     A ready replica must answer, unless its annotation prometheus.io/scrape says no; if all say no, all must, so that
@@ -35,7 +35,7 @@ def own_pods(scaled: Scaled | None) -> TargetPods | None:
     must = [pod for pod in (*replicas, *filter(_says_yes, workers)) if pod.state == "ready"]
     there = [pod for pod in (*replicas, *workers) if pod.state != "pending"]
     places = frozenset(
-        PodAddress(scaled.namespace, pod.name, pod.ip, pod.scrape, pod.ports)
+        PodAddress(scaled.namespace, pod.name, pod.ip, pod.prometheus_annotations, pod.ports)
         for pod in there
         if pod.ip and pod.state != "starting"
     )
@@ -43,7 +43,7 @@ def own_pods(scaled: Scaled | None) -> TargetPods | None:
     return TargetPods(names, frozenset(pod.name for pod in must), scaled.pod_name_pattern, places, _least(scaled, must))
 
 
-def _least(scaled: Scaled, must: Collection[Pod]) -> int | None:
+def _least(scaled: ScaledResource, must: Collection[Pod]) -> int | None:
     """Count the pods that have to answer where a replica may have several; None: all. A rollout's surge is not one."""
     kind, several = scaled.target.partition(" ")[0], len(must) > (scaled.replicas or len(must))
     annotated = any(_says_yes(pod) for pod in must)
@@ -51,11 +51,11 @@ def _least(scaled: Scaled, must: Collection[Pod]) -> int | None:
 
 
 def _says_no(pod: Pod) -> bool:
-    return dict(pod.scrape).get("scrape", "").lower() in FALSE_WORDS
+    return dict(pod.prometheus_annotations).get("scrape", "").lower() in FALSE_WORDS
 
 
 def _says_yes(pod: Pod) -> bool:
-    said = dict(pod.scrape)
+    said = dict(pod.prometheus_annotations)
     return said.get("scrape", "").lower() in TRUE_WORDS or "port" in said
 
 
@@ -66,7 +66,7 @@ def gpu_reading(query: CapacityQuery, target: TargetView) -> Measurement:
     count = GPU_COUNTS[query.count][0](target.available)
     if count.value is None:
         return Failure(count.reason, 0.0)
-    return Reading(float(count.value), 0.0, incomplete_reason=target.stale_reason, caveat=count.note)
+    return Reading(float(count.value), 0.0, incomplete_reason=target.stale_reason, caveat=count.caveat)
 
 
 def status(target: TargetView, known: TargetStatus) -> TargetStatus:
@@ -90,18 +90,18 @@ def status(target: TargetView, known: TargetStatus) -> TargetStatus:
     return replace(known, minimum=scaled.minimum, maximum=scaled.maximum, stale_reason=target.stale_reason)
 
 
-def _ready(scaled: Scaled) -> int:
+def _ready(scaled: ScaledResource) -> int:
     """Count ready replicas; where one has several pods and nobody says how many, no more than there are replicas."""
     ready = _whole(scaled, "ready")
     several = _least(scaled, [pod for pod in scaled.pods or () if pod.state == "ready"])
     return ready if several is None else min(ready, several)
 
 
-def _whole(scaled: Scaled, *states: PodState) -> int:
+def _whole(scaled: ScaledResource, *states: PodState) -> int:
     """Count the replicas all of whose pods are in these states, as far as counting pods tells."""
     return (scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1)
 
 
-def _begun(scaled: Scaled, *states: PodState) -> int:
+def _begun(scaled: ScaledResource, *states: PodState) -> int:
     """Count the replicas some of whose pods are in these states, as far as counting pods tells."""
     return -(-(scaled.count(*states) or 0) // (scaled.template.counted if scaled.template else 1))

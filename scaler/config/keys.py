@@ -9,12 +9,11 @@ So who reads a setting reads a typed field, and the file, the environment, the f
 editors all come from the same line.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from scaler.model.fields import Fields
+from scaler.model.fields import Fields, camel_case
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -65,7 +64,7 @@ def keys_of(section: type, path: str = "") -> Iterator[Key[Any]]:
             yield from keys_of(inner, _join(path, one.name))
         elif _KEY in one.metadata:
             key: Key[Any] = one.metadata[_KEY]
-            yield replace(key, path=_join(path, key.path or _camel_case(one.name)))
+            yield replace(key, path=_join(path, key.path or camel_case(one.name)))
 
 
 def made(section: type[T], values: Mapping[str, Any], path: str = "", **more: object) -> T:
@@ -84,7 +83,7 @@ def made(section: type[T], values: Mapping[str, Any], path: str = "", **more: ob
         if inner:
             given[one.name] = made(inner, values, _join(path, one.name))
         elif _KEY in one.metadata:
-            name = one.metadata[_KEY].path or _camel_case(one.name)
+            name = one.metadata[_KEY].path or camel_case(one.name)
             given[one.name] = values[_join(path, name)]
     return section(**given)
 
@@ -97,7 +96,7 @@ def written(section: object) -> dict[str, Any]:
         if inner:
             tree[one.name] = written(value)
         elif _KEY in one.metadata:
-            tree[one.metadata[_KEY].path or _camel_case(one.name)] = value
+            tree[one.metadata[_KEY].path or camel_case(one.name)] = value
     return tree
 
 
@@ -110,7 +109,3 @@ def _parts(section: type) -> Iterator[tuple[Field[Any], type | None]]:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _camel_case(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)

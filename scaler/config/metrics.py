@@ -44,9 +44,11 @@ class Input:
     over: float = 0.0  # seconds of grid samples to reduce; 0: the newest alone
     reduce: str = "mean"
     unit: str = ""
-    at_zero: float | None = None  # its value when the target is known to have no replica; None: nothing is known then
+    value_at_zero_replicas: float | None = (
+        None  # its value when the target is known to have no replica; None: nothing is known then
+    )
     of_target: bool = False  # measured on the target's own pods
-    piles_up: bool = True  # it may grow for no other reason than that replicas are not ready yet
+    is_backlog: bool = True  # it may grow for no other reason than that replicas are not ready yet
     optional: bool = False  # taken as far as it is measured, and nil otherwise: no answer is less certain for it
 
 
@@ -104,14 +106,16 @@ def read_input(fields: Fields, name: str, scope: MetricContext) -> Input:
     reduce = fields.take("reduce", choice(*REDUCTIONS), "mean")
     if fields.has("gpus"):
         count = fields.take("gpus", choice(*GPU_COUNTS))
-        return Input(name, CapacityQuery(count), "error", over, reduce, GPU_COUNTS[count][1], piles_up=False)
+        return Input(name, CapacityQuery(count), "error", over, reduce, GPU_COUNTS[count][1], is_backlog=False)
     on_missing = fields.take("onMissing", _on_missing, _ERROR)
     given = fields.take("endpoint", endpoint_name(scope.defaults), None)
     if fields.has("prometheus"):
         own = _own_query(given or scope.endpoint, fields.take("prometheus", text), scope)
         return Input(name, own, on_missing, over, reduce, fields.take("unit", text, ""))
     signal, query, of_target = _signal(fields, scope, given, reduce)
-    return Input(name, query, on_missing, over, reduce, signal.unit, signal.at_zero, of_target, signal.piles_up)
+    return Input(
+        name, query, on_missing, over, reduce, signal.unit, signal.value_at_zero_replicas, of_target, signal.is_backlog
+    )
 
 
 def _own_query(endpoint: str, written: str, scope: MetricContext) -> PromqlQuery:
@@ -238,7 +242,16 @@ def activity_signals(inputs: tuple[Input, ...], scope: MetricContext) -> tuple[I
         elif query := next((query for query in queries if name in signals.names(query.engine)), None):
             signal = signals.find(query.engine, name)
             query = replace(query, signal=name, window=signal.window, quantile=None, at_most=None, reduce=None)
-            found.append(Input(name, query, on_missing, unit=signal.unit, at_zero=signal.at_zero, of_target=True))
+            found.append(
+                Input(
+                    name,
+                    query,
+                    on_missing,
+                    unit=signal.unit,
+                    value_at_zero_replicas=signal.value_at_zero_replicas,
+                    of_target=True,
+                )
+            )
     return tuple(found)
 
 
@@ -261,7 +274,14 @@ def progress(activity_signals: tuple[Input, ...], inputs: tuple[Input, ...]) -> 
         if signal is not None:
             query = replace(item.query, signal=name, window=signal.window)
             found.append(
-                Input(name, query, "error", unit=signal.unit, at_zero=signal.at_zero, of_target=item.of_target)
+                Input(
+                    name,
+                    query,
+                    "error",
+                    unit=signal.unit,
+                    value_at_zero_replicas=signal.value_at_zero_replicas,
+                    of_target=item.of_target,
+                )
             )
     return tuple(found)
 

@@ -18,9 +18,9 @@ from scaler.model.strict_yaml import parse_yaml
 
 FILE = "engines.yaml"
 
-Scope = Literal["target", "gateway", "object"]
-Type = Literal["gauge", "counter", "histogram"]
-Adds = Literal["sum", "mean", "max", "quantile"]
+SignalScope = Literal["target", "gateway", "object"]
+SignalType = Literal["gauge", "counter", "histogram"]
+Aggregation = Literal["sum", "mean", "max", "quantile"]
 Pairs = tuple[tuple[str, str], ...]
 
 _metric_name = matching(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "a metric's name")
@@ -87,38 +87,44 @@ class Signal:
     name: str
     description: str
     unit: str
-    type: Type
-    adds: Adds  # across pods
-    scope: Scope
+    type: SignalType
+    aggregation: Aggregation  # across pods
+    scope: SignalScope
     shared: bool  # a gateway that may serve many namespaces, under the one of its own scrape
     labels: tuple[str, ...]  # our names of what identifies a workload: namespace, model, route, hpa, workload
     label_names: Pairs  # our name -> the engine's
     unnamed: Pairs  # our name -> what the label says where the engine does not know it: whoever asks may be meant
     lowercased: tuple[str, ...]  # our names of labels whose values the engine writes in lower case
     where: Pairs  # label -> value, of every selector; each metric has them too
-    parts: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
-    repeats: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
+    sum_within_pod_by: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
+    repeated_by: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
     metrics: tuple[Metric, ...]  # newest name first
     plus: tuple[Metric, ...]  # what adds up with that, of each pod that has it
-    per: tuple[Metric, ...]  # what to divide by; empty: nothing
+    divided_by: tuple[Metric, ...]  # what to divide by; empty: nothing
     scale: float
-    bounded: float | None  # the largest possible value
-    bounded_by: str  # what bounds it, in words; empty: nothing does
-    at_zero: float | None  # the value at 0 replicas; None: there is none
+    max: float | None  # the largest possible value
+    max_reason: str  # what bounds it, in words; empty: nothing does
+    value_at_zero_replicas: float | None  # the value at 0 replicas; None: there is none
     window: float | None  # seconds, the default; None: it is what it is now, unless a window is given
     quantile: float | None  # the default; None: it takes none
     source: str  # where the names were read
-    family: tuple[str, ...]  # names, or with a `*` their beginnings, that show that the engine or gateway is there
-    per_step: bool  # a counter that moves at every step of the engine, and not only when a request ends
-    lazy: bool  # its series are made when first needed: a pod with a name of the family and without them has 0
-    without: str  # of a gateway: why nothing waits there while nothing of the family is to be seen; a sentence's end
-    withdrawn: str  # of a gateway: why it says nothing of a target without replicas; likewise
-    page: DefaultEndpoint | None = None  # None: nothing is usual there
+    family_names: tuple[
+        str, ...
+    ]  # names, or with a `*` their beginnings, that show that the engine or gateway is there
+    counted_per_step: bool  # a counter that moves at every step of the engine, and not only when a request ends
+    created_on_use: (
+        bool  # its series are made when first needed: a pod with a name of the family and without them has 0
+    )
+    without_family: (
+        str  # of a gateway: why nothing waits there while nothing of the family is to be seen; a sentence's end
+    )
+    withdrawn_at_zero: str  # of a gateway: why it says nothing of a target without replicas; likewise
+    default_metrics_endpoint: DefaultEndpoint | None = None  # None: nothing is usual there
 
     @property
-    def piles_up(self) -> bool:
+    def is_backlog(self) -> bool:
         """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
-        return self.type != "counter" and self.bounded is None and not self.bounded_by
+        return self.type != "counter" and self.max is None and not self.max_reason
 
     def also_called(self, label: str, value: str) -> tuple[str, ...]:
         """Return what else a label may say for a value that is asked for: that it is not known, or lower case."""
@@ -128,12 +134,12 @@ class Signal:
     @property
     def idles(self) -> bool:
         """Whether a pod that has nothing but the engine's family counts as one without work."""
-        return self.lazy and not self.per and not self.takes_quantile
+        return self.created_on_use and not self.divided_by and not self.takes_quantile
 
     @property
     def watched_family(self) -> tuple[str, ...]:
         """The names of its family that say something of a signal that is missing; empty: none does."""
-        return self.family if self.idles or self.scope == "gateway" else ()
+        return self.family_names if self.idles or self.scope == "gateway" else ()
 
     @property
     def shown_by(self) -> tuple[str, ...]:
@@ -141,7 +147,7 @@ class Signal:
         suffix = "_bucket" if self.takes_quantile else ""
         own = tuple(metric.name + suffix for metric in self.metrics)
         natively = tuple(metric.histogram for metric in self.metrics if metric.histogram and self.type == "counter")
-        return self.watched_family if self.without else (*own, *natively, *self.watched_family)
+        return self.watched_family if self.without_family else (*own, *natively, *self.watched_family)
 
     @property
     def takes_window(self) -> bool:
@@ -251,11 +257,11 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
     path = f"engines.{engine}.signals.{name}"
     layers = [Fields(FILE, layer, path).rest() for layer in (things.get(name, {}), common, own)]
     fields = Fields(FILE, {key: value for layer in layers for key, value in layer.items()}, path)
-    kind = cast("Type", fields.take("type", choice("gauge", "counter", "histogram")))
+    kind = cast("SignalType", fields.take("type", choice("gauge", "counter", "histogram")))
     label_names, where = _pairs(fields, "labels"), _pairs(fields, "where")
     dotted = {plain_name(name): name for name in fields.take("dottedLabels", listed(_dotted_name), _NO_NAMES)}
     respelled = _Respelled(label_names, where, dotted)
-    scope = cast("Scope", fields.take("scope", choice("target", "gateway", "object")))
+    scope = cast("SignalScope", fields.take("scope", choice("target", "gateway", "object")))
     at_zero = fields.take("valueAtZeroReplicas", number(), None)
     signal = Signal(
         engine=engine,
@@ -263,7 +269,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         description=fields.take("description", text),
         unit=fields.take("unit", text),
         type=kind,
-        adds=cast("Adds", fields.take("aggregation", choice("sum", "mean", "max", "quantile"))),
+        aggregation=cast("Aggregation", fields.take("aggregation", choice("sum", "mean", "max", "quantile"))),
         scope=scope,
         shared=fields.take("shared", boolean, False),
         labels=tuple(ours for ours, _ in label_names),
@@ -271,24 +277,24 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         unnamed=_pairs(fields, "unnamed"),
         lowercased=fields.take("lowercased", listed(_label), _NO_REPEATS),
         where=where,
-        parts=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
-        repeats=fields.take("repeatedBy", listed(_label), _NO_REPEATS),
+        sum_within_pod_by=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
+        repeated_by=fields.take("repeatedBy", listed(_label), _NO_REPEATS),
         metrics=_metrics(fields, "metrics", respelled),
         plus=_metrics(fields, "plusMetrics", respelled),
-        per=_metrics(fields, "dividedBy", respelled),
+        divided_by=_metrics(fields, "dividedBy", respelled),
         scale=fields.take("scale", number(), 1.0),
-        bounded=fields.take("max", number(), None),
-        bounded_by=fields.take("maxReason", text, ""),
-        at_zero=at_zero if scope == "target" else None,
+        max=fields.take("max", number(), None),
+        max_reason=fields.take("maxReason", text, ""),
+        value_at_zero_replicas=at_zero if scope == "target" else None,
         window=fields.take("window", number(1, 86400)) if kind != "gauge" else None,
         quantile=fields.take("quantile", number(0, 1)) if kind == "histogram" else None,
         source=fields.take("source", text),
-        family=fields.take("familyNames", listed(_family_name), _NO_NAMES),
-        per_step=fields.take("countedPerStep", boolean, False),
-        lazy=fields.take("createdOnUse", boolean, False),
-        without=fields.take("withoutFamily", text, ""),
-        withdrawn=fields.take("withdrawnAtZero", text, ""),
-        page=fields.take("defaultMetricsEndpoint", _page, None),
+        family_names=fields.take("familyNames", listed(_family_name), _NO_NAMES),
+        counted_per_step=fields.take("countedPerStep", boolean, False),
+        created_on_use=fields.take("createdOnUse", boolean, False),
+        without_family=fields.take("withoutFamily", text, ""),
+        withdrawn_at_zero=fields.take("withdrawnAtZero", text, ""),
+        default_metrics_endpoint=fields.take("defaultMetricsEndpoint", _page, None),
     )
     fields.close()
     if not signal.metrics:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from scaler.model.errors import ConfigError, UnsupportedError
 from scaler.model.fields import show
 from scaler.model.measurement import TriggerRef, WorkloadKey
-from scaler.model.objects import Scaled, same_trigger
+from scaler.model.objects import ScaledResource, same_trigger
 
 TRIGGER = "trigger"  # how messages name the place that is not a file
 KEDA_KEYS = frozenset({"scalerAddress", "enableTLS", "unsafeSsl"})  # KEDA's own; it sends them along
@@ -116,7 +116,7 @@ def _digest(formula: str | None, expression: str | None, given: Mapping[str, str
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
 
 
-def refuse_by_value(request: TriggerRef, scaled: Scaled | None) -> None:
+def refuse_by_value(request: TriggerRef, scaled: ScaledResource | None) -> None:
     """Refuse a trigger whose metricType makes the HPA multiply our replicas by those that there are.
 
     Of a steady answer of 5 it makes 2 -> 4 -> 8 -> ... -> maxReplicaCount, since what we answer is a number of

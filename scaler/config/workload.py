@@ -92,7 +92,7 @@ class WorkloadSpec:
     @property
     def patience(self) -> float:
         """Seconds for which a replica that is not ready counts as on its way; 0 where nothing can wait for it."""
-        waits = any(item.piles_up and item.name in self.program.names for item in self.inputs)
+        waits = any(item.is_backlog and item.name in self.program.names for item in self.inputs)
         return self.startup if waits and not self.for_jobs else 0.0
 
     @property

@@ -21,7 +21,7 @@ MAX_DOCUMENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class OriginalReader:
     """One original.
 
     Attributes:
@@ -37,15 +37,15 @@ class Reader:
     objects: tuple[tuple[str, str], ...] = ()
 
 
-READERS: tuple[Reader, ...] = (
-    Reader(
+READERS: tuple[OriginalReader, ...] = (
+    OriginalReader(
         "Knative",
         knative.reads,
         knative.read,
         (("serving.knative.dev/v1", "services"), ("serving.kserve.io/v1beta1", "inferenceservices")),
     ),
-    Reader("AIBrix", aibrix.reads, aibrix.read, (("autoscaling.aibrix.ai/v1alpha1", "podautoscalers"),)),
-    Reader(
+    OriginalReader("AIBrix", aibrix.reads, aibrix.read, (("autoscaling.aibrix.ai/v1alpha1", "podautoscalers"),)),
+    OriginalReader(
         "Kthena",
         kthena.reads,
         kthena.read,
@@ -54,11 +54,11 @@ READERS: tuple[Reader, ...] = (
             ("workload.serving.volcano.sh/v1alpha1", "autoscalingpolicies"),
         ),
     ),
-    Reader("KEDA", keda.reads, keda.read, (("keda.sh/v1alpha1", "scaledobjects"),)),
-    Reader("HPA", hpa.reads, hpa.read, (("autoscaling/v2", "horizontalpodautoscalers"),)),
-    Reader("llm-d WVA", wva.reads, wva.read, (("llmd.ai/v1alpha1", "variantautoscalings"),)),
-    Reader("Ray Serve", ray.reads, ray.read, (("ray.io/v1", "rayservices"),)),
-    Reader("Wallaroo", wallaroo.reads, wallaroo.read),
+    OriginalReader("KEDA", keda.reads, keda.read, (("keda.sh/v1alpha1", "scaledobjects"),)),
+    OriginalReader("HPA", hpa.reads, hpa.read, (("autoscaling/v2", "horizontalpodautoscalers"),)),
+    OriginalReader("llm-d WVA", wva.reads, wva.read, (("llmd.ai/v1alpha1", "variantautoscalings"),)),
+    OriginalReader("Ray Serve", ray.reads, ray.read, (("ray.io/v1", "rayservices"),)),
+    OriginalReader("Wallaroo", wallaroo.reads, wallaroo.read),
 )
 
 

@@ -18,7 +18,7 @@ from scaler.config.defaults import Mode
 from scaler.model.availability import WORDS, Availability, BoundedCount
 from scaler.model.fields import seconds
 from scaler.model.measurement import Inputs
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 SHOWN = 200  # characters of what binds, in a sentence; explain shows all
 
@@ -86,7 +86,7 @@ def capacity(mode: Mode, inputs: Inputs, now: float) -> Capacity | None:
     )
 
 
-def _placed(scaled: Scaled) -> int | None:
+def _placed(scaled: ScaledResource) -> int | None:
     """Count the replicas on nodes: pods, or a LeaderWorkerSet's leaders; one of several pods is whole or not there."""
     pods, template = scaled.count("ready", "unready", "starting"), scaled.template
     size = 1 if template is None else template.size if scaled.kind == "ScaledJob" else template.counted
@@ -100,7 +100,7 @@ def _doubt(count: BoundedCount) -> str:
     return f"{WORDS[count.bound]} {count.value}: {count.reason}" if count.most is None else ""
 
 
-def _tolerance(scaled: Scaled | None) -> float:
+def _tolerance(scaled: ScaledResource | None) -> float:
     """Return the share by which an answer must be above the replicas before the HPA acts; a ScaledJob has none."""
     if scaled and scaled.kind == "ScaledJob":
         return 0.0

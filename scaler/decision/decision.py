@@ -12,7 +12,7 @@ from scaler.decision.schedule import Scheduled
 from scaler.decision.starting import StartingReplicas
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import TargetStatus, WorkloadKey
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 Certainty = Literal["certain", "raising", "held", "unknown"]
 
@@ -119,7 +119,7 @@ class Decision:
     minimum_answer: int | None  # the least that may be said on uncertain grounds
     target_status: TargetStatus
     final: bool = False  # the configuration is at fault: no holding
-    scaled: Scaled | None = None  # what Kubernetes says of the object
+    scaled: ScaledResource | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had
     starting: StartingReplicas | None = None  # what is on its way
     pace: Pace | None = None  # how far it may fall

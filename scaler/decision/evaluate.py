@@ -103,7 +103,7 @@ def _stand_ins(spec: WorkloadSpec, facts: tuple[InputValue, ...]) -> Mapping[str
     ]
     if not missing or not any(fact.newest is not None and not fact.substituted for fact in facts):
         return {}
-    zeros = {item.name: 0.0 if item.on_missing == "zero" else item.at_zero for item, _ in missing}
+    zeros = {item.name: 0.0 if item.on_missing == "zero" else item.value_at_zero_replicas for item, _ in missing}
     return {name: zero for name, zero in zeros.items() if zero is not None}
 
 

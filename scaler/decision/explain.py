@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from scaler.cluster.hpa import MAX_REPLICAS, HpaSpec, Metric, Reason, Rule
+from scaler.cluster.hpa import MAX_REPLICAS, ExternalMetric, HpaRule, HpaSpec, Reason
 from scaler.cluster.hpa import step as hpa_step
 from scaler.config.metrics import IN_FLIGHT_SIGNALS, NAME
 from scaler.config.signals import find
@@ -50,10 +50,10 @@ from scaler.decision.reason import activity
 from scaler.decision.starting import StartingReplicas
 from scaler.formula import Program, Step
 from scaler.model.availability import BoundedCount
-from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, Sample
+from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, TimedReplicas
 from scaler.model.fields import seconds
 from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, SignalQuery, TargetStatus
-from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled
+from scaler.model.objects import Condition, HpaStatus, Job, Pod, ScaledResource
 
 NAMED = 3  # Jobs that are named
 # Of an HPA that we cannot see nothing is known but the cluster's tolerance: it may move as far as it likes.
@@ -328,7 +328,7 @@ def _count(count: BoundedCount) -> CountRow:
 # ---- what Kubernetes reports ----------------------------------------------------------------------------------------
 
 
-def _kubernetes(scaled: Scaled | None, at: float) -> KubernetesRow | None:
+def _kubernetes(scaled: ScaledResource | None, at: float) -> KubernetesRow | None:
     if scaled is None:
         return None
     pending = [pod for pod in scaled.pods or () if pod.state == "pending"]
@@ -338,10 +338,10 @@ def _kubernetes(scaled: Scaled | None, at: float) -> KubernetesRow | None:
         target=scaled.target,
         minimum=scaled.minimum,
         maximum=scaled.maximum,
-        idle=scaled.idle,
+        idle=scaled.idle_replicas,
         paused=scaled.paused,
         fallback=scaled.fallback,
-        other_triggers=scaled.others,
+        other_triggers=scaled.other_trigger_types,
         scaling_modifiers=scaled.modifiers,
         conditions=tuple(map(_condition, scaled.conditions)),
         jobs=_jobs(scaled, at),
@@ -356,18 +356,18 @@ def _pending(pod: Pod, at: float) -> PendingPodRow:
     return PendingPodRow(pod.name, since, pod.reason)
 
 
-def _hpa_status(hpa: Hpa) -> HpaStatusRow:
+def _hpa_status(hpa: HpaStatus) -> HpaStatusRow:
     conditions = tuple(map(_condition, hpa.conditions))
     return HpaStatusRow(hpa.name, hpa.current, hpa.desired, hpa.minimum, hpa.maximum, conditions)
 
 
-def _jobs(scaled: Scaled, at: float) -> tuple[JobRow, ...] | None:
+def _jobs(scaled: ScaledResource, at: float) -> tuple[JobRow, ...] | None:
     if scaled.jobs is None:
         return None
     return tuple(_job(job, at) for job in scaled.jobs[:NAMED])
 
 
-def _pods(scaled: Scaled) -> dict[str, str] | None:
+def _pods(scaled: ScaledResource) -> dict[str, str] | None:
     if scaled.pods is None:
         return None
     return {pod.name: pod.state for pod in scaled.pods}
@@ -442,8 +442,8 @@ def _row(asked: int, current: int, spec: HpaSpec, decision: Decision) -> HpaStep
         word = f"KEDA: active, so {spec.minimum} first" if decision.active else "KEDA: inactive, so it stays 0"
         return HpaStepRow(current, spec.minimum if decision.active else 0, word)
     # As if we had always said the same: what it has read from us before it remembers, and we do not.
-    before = HpaState((Sample(asked, decision.at),))
-    _, outcome = hpa_step(spec, before, [Metric("replicas", 1.0, float(asked))], current, decision.at)
+    before = HpaState((TimedReplicas(asked, decision.at),))
+    _, outcome = hpa_step(spec, before, [ExternalMetric("replicas", 1.0, float(asked))], current, decision.at)
     why = f"{asked} / {current} = {asked / current:.3g}{''.join(map(_hpa_rule, outcome.reasons))}"
     if decision.active is False:
         why += "; inactive: KEDA takes it to 0 after cooldownPeriod, unless minReplicaCount is above 0"
@@ -453,16 +453,16 @@ def _row(asked: int, current: int, spec: HpaSpec, decision: Decision) -> HpaStep
 def _hpa_rule(reason: Reason) -> str:
     """Write one rule of the HPA as it goes on in a sentence."""
     match reason.rule:
-        case Rule.PROPOSED:
+        case HpaRule.PROPOSED:
             return ""
-        case Rule.WITHIN_TOLERANCE:
+        case HpaRule.WITHIN_TOLERANCE:
             return ", within the tolerance: no change"
-        case Rule.LIMITED:
+        case HpaRule.LIMITED:
             policy = reason.policy
             allowed = f"{policy.value} {policy.kind.lower()} in {seconds(policy.period)}" if policy else "no behavior"
             return f"; no further than {reason.replicas} in one step ({allowed})"
-        case Rule.TOO_MANY:
+        case HpaRule.TOO_MANY:
             return f"; maxReplicaCount is {reason.replicas}"
-        case Rule.TOO_FEW:
+        case HpaRule.TOO_FEW:
             return f"; at least {reason.replicas}"
     return f"; {reason.rule.value}"

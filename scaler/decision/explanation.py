@@ -7,7 +7,6 @@ The JSON is the tree below, its names in camelCase: `answered_replicas` is `answ
 readers of the JSON would have to know: a key that goes, or means something else. New keys are no new version.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scaler.model.availability import Bound
+from scaler.model.fields import camel_case
 
 VERSION = 1
 
@@ -368,7 +368,7 @@ class Explanation:
 def to_json(value: Any) -> Any:
     """Return an explanation, or a part of it, as JSON-ready data."""
     if is_dataclass(value):
-        return {camel(field.name): to_json(getattr(value, field.name)) for field in fields(value)}
+        return {camel_case(field.name): to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -392,12 +392,6 @@ def from_json(data: Any) -> Explanation:
     return read
 
 
-@cache
-def camel(name: str) -> str:
-    """Return the name of a field as JSON has it: answered_replicas is answeredReplicas."""
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
-
-
 def _read(data: Any, kind: Any) -> Any:
     """Read data as a type: a row, a tuple of rows, a mapping to rows, or any of these or nothing."""
     if data is None or kind is Any:
@@ -410,7 +404,7 @@ def _read(data: Any, kind: Any) -> Any:
     if get_origin(kind) is not None and len(inner) == 2:
         return {key: _read(item, inner[1]) for key, item in data.items()}
     if is_dataclass(kind) and isinstance(kind, type):
-        return kind(**{name: _read(data[camel(name)], of) for name, of in _types(kind).items()})
+        return kind(**{name: _read(data[camel_case(name)], of) for name, of in _types(kind).items()})
     return data
 
 

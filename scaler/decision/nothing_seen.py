@@ -63,7 +63,7 @@ def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bo
     if not isinstance(item.query, SignalQuery) or not fact.substituted or fact.problem or not declared:
         return False
     signal = find(item.query.engine, item.query.signal)
-    return guarded or not (signal.takes_quantile or signal.per)
+    return guarded or not (signal.takes_quantile or signal.divided_by)
 
 
 def _doubted(

@@ -31,7 +31,7 @@ from scaler.model.fields import seconds
 MINUTE = 60.0  # seconds
 SHORTEST, LONGEST = 120.0, 900.0  # seconds: bounds of a window that is learnt
 
-Sample = tuple[float, int]  # (time, replicas)
+TimedCount = tuple[float, int]  # (time, replicas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Past:
     Of both, only those are kept that no later one reaches, since only the largest counts: the first is the largest.
     """
 
-    needs: tuple[Sample, ...] = ()
-    answers: tuple[Sample, ...] = ()
+    needs: tuple[TimedCount, ...] = ()
+    answers: tuple[TimedCount, ...] = ()
     since: float | None = None  # all answers from then on are known
     located: bool = False  # it was known how many replicas there are
     took: float | None = None  # seconds from order to ready, as learnt last
@@ -132,10 +132,10 @@ def _newly_located(past: Past, current: int | None) -> bool:
     return current is not None and not past.located
 
 
-def _kept(samples: tuple[Sample, ...], start: float) -> tuple[Sample, ...]:
+def _kept(samples: tuple[TimedCount, ...], start: float) -> tuple[TimedCount, ...]:
     return tuple(sample for sample in samples if sample[0] >= start)
 
 
-def _with(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
+def _with(samples: tuple[TimedCount, ...], newest: TimedCount) -> tuple[TimedCount, ...]:
     """Add the newest; those that it reaches count no more."""
     return (*(sample for sample in samples if sample[1] > newest[1]), newest)

@@ -225,7 +225,7 @@ def _capacity_lines(explained: Explanation) -> list[str]:
 
 
 def _count_line(name: str, count: CountRow) -> str:
-    notes = BoundedCount(count.value, count.bound, count.reason).note
+    notes = BoundedCount(count.value, count.bound, count.reason).caveat
     shown = "not known" if count.value is None else count.value
     return f"{name:<22} {shown:>10}   {notes}".rstrip()[: 2 * WIDTH]
 

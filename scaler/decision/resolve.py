@@ -116,8 +116,13 @@ def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> Inp
     young = item.query.endpoint in tick.inputs.recently_started
     fact = replace(fact, substituted=True)
     nobody = no_serving_pods(tick.inputs.target_status) if item.of_target else ""
-    if nobody and item.at_zero is not None:
-        return replace(fact, value=item.at_zero, newest=item.at_zero, rule=f"{nobody}, so nothing is there to measure")
+    if nobody and item.value_at_zero_replicas is not None:
+        return replace(
+            fact,
+            value=item.value_at_zero_replicas,
+            newest=item.value_at_zero_replicas,
+            rule=f"{nobody}, so nothing is there to measure",
+        )
     if partial:
         return replace(fact, problem=f"no series, and absence means nothing while {partial}")
     match item.on_missing:

@@ -180,5 +180,5 @@ def patience(spec: WorkloadSpec) -> float:
     """Return the seconds for which any request of the workload's engine may go without a counted token."""
     queries = [item.query for item in spec.progress if isinstance(item.query, SignalQuery)]
     signals = [offered(query.engine, query.signal) for query in queries]
-    at_every_step = any(signal is not None and signal.per_step for signal in signals)
+    at_every_step = any(signal is not None and signal.counted_per_step for signal in signals)
     return TOO_LONG if at_every_step else MUCH_TOO_LONG

@@ -115,7 +115,7 @@ def starting_credit(
 
 def learnt(pods: Iterable[Pod], limit: float) -> float | None:
     """Give the seconds from order to ready: the median of those that took no longer than `limit`; None: unknown."""
-    spans = [pod.ready - pod.since for pod in pods if pod.ready is not None and pod.since is not None]
+    spans = [pod.ready_since - pod.since for pod in pods if pod.ready_since is not None and pod.since is not None]
     believed = [span for span in spans if 0 <= span <= limit]
     return median(believed) if believed else None
 

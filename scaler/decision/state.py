@@ -12,7 +12,7 @@ from scaler.model.measurement import Inputs
 
 MAX_MISSED_TICKS = 2.5  # ticks without a tick that make a gap in what was seen
 
-Sample = tuple[float, float]  # (time, value)
+TimedValue = tuple[float, float]  # (time, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,9 @@ class State:
     )
     active: bool | None = None  # the word of that answer; None: none, or given up
     idle_since: float | None = None
-    windows: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # whole samples for `over`, oldest first
-    last: Mapping[str, Sample] = field(default_factory=dict)  # newest whole sample
+    # whole samples for `over`, oldest first
+    windows: Mapping[str, tuple[TimedValue, ...]] = field(default_factory=dict)
+    last: Mapping[str, TimedValue] = field(default_factory=dict)  # newest whole sample
     policy: object = None
     owed: StartingState | None = None  # load that waits for replicas on their way
     standing: Standing | None = None  # a load that stands still
@@ -89,7 +90,7 @@ def inherited(states: Collection[State]) -> State:
     )
 
 
-def windows_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, tuple[Sample, ...]]:
+def windows_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, tuple[TimedValue, ...]]:
     """Add what was measured whole at this tick, and drop what has left its window."""
     windows = {}
     for item, fact in zip(tick.spec.inputs, facts, strict=True):
@@ -103,7 +104,7 @@ def windows_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, tup
     return windows
 
 
-def last_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, Sample]:
+def last_after(tick: Tick, facts: tuple[InputValue, ...]) -> Mapping[str, TimedValue]:
     """Remember the newest whole sample of every input that was really measured."""
     measured = {
         fact.name: (tick.now, fact.newest)

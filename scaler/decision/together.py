@@ -26,7 +26,7 @@ Decided = Mapping[TriggerRef, Decision]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SharingStep:
     """One rule by which workloads are decided together.
 
     Args:
@@ -56,16 +56,16 @@ def in_a_group(spec: WorkloadSpec) -> bool:
     return spec.member is not None and not spec.for_jobs
 
 
-STEPS: tuple[Step, ...] = (Step("groups", in_a_group, decide_groups, group_of),)
+STEPS: tuple[SharingStep, ...] = (SharingStep("groups", in_a_group, decide_groups, group_of),)
 
 
-def _circles(steps: Sequence[Step], spec: WorkloadSpec) -> set[tuple[str, Hashable]]:
+def _circles(steps: Sequence[SharingStep], spec: WorkloadSpec) -> set[tuple[str, Hashable]]:
     """Return whom a workload shares with: the circle that each step that concerns it has for it."""
     return {(step.name, step.circle(spec)) for step in steps if step.concerns(spec)}
 
 
 def touched(
-    steps: Sequence[Step], new: Collection[TriggerRef], specs: Mapping[TriggerRef, WorkloadSpec]
+    steps: Sequence[SharingStep], new: Collection[TriggerRef], specs: Mapping[TriggerRef, WorkloadSpec]
 ) -> set[TriggerRef]:
     """Return who has to be decided anew: the new ones, and whoever shares a circle with one who has to be.
 

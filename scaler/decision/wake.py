@@ -31,7 +31,7 @@ def cannot_wake(spec: WorkloadSpec, inputs: Inputs) -> str:
     """
     asleep = inputs.target_status.current == 0 and not spec.for_jobs
     scaled = inputs.target.scaled
-    others = scaled is not None and (bool(scaled.others) or scaled.minimum > 0)
+    others = scaled is not None and (bool(scaled.other_trigger_types) or scaled.minimum > 0)
     if not asleep or others:
         return ""
     reasons: list[str] = []
@@ -66,11 +66,11 @@ def _cannot(item: Input, measured: Measurement | None) -> str | None:
     signal = offered(item.query.engine, item.query.signal) if isinstance(item.query, SignalQuery) else None
     if signal is None or signal.scope != "gateway" or not isinstance(measured, Reading) or measured.value:
         return None
-    if signal.withdrawn:
-        return f"{signal.engine} cannot wake it: {signal.withdrawn}"
+    if signal.withdrawn_at_zero:
+        return f"{signal.engine} cannot wake it: {signal.withdrawn_at_zero}"
     return _unseen(signal, item) if measured.shown is False else None
 
 
 def _unseen(signal: Signal, item: Input) -> str:
     seen = f"{item.query.endpoint} has no series of {signal.engine} that says so of any model"
-    return f"{seen}: {signal.without}" if signal.without else f"{seen}, so nothing there can wake it"
+    return f"{seen}: {signal.without_family}" if signal.without_family else f"{seen}, so nothing there can wake it"

@@ -19,14 +19,14 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.config.trigger import refuse_by_value
 from scaler.decision.decision import Decision
-from scaler.decision.together import STEPS, Step
+from scaler.decision.together import STEPS, SharingStep
 from scaler.engine.admission import Admission
 from scaler.engine.collect import Collector, FetchStats
 from scaler.engine.fold import Folded, Folder
 from scaler.engine.limits import Limits
 from scaler.engine.plan import ClusterView, plan
 from scaler.engine.publish import OnDecision, Publisher
-from scaler.engine.recall import Question, keep, next_question
+from scaler.engine.recall import RecallQuestion, keep, next_question
 from scaler.engine.registry import Registry
 from scaler.engine.schedule import Batch, Schedule, nothing_new
 from scaler.engine.workload import Answers, Workload, fault
@@ -66,7 +66,7 @@ class Engine:
         clock: Callable[[], float],
         limits: Limits | None = None,
         on_decision: OnDecision | None = None,
-        steps: Sequence[Step] = STEPS,
+        steps: Sequence[SharingStep] = STEPS,
     ) -> None:
         self._clock = clock
         self._limits = limits or Limits()
@@ -102,7 +102,7 @@ class Engine:
         workload = await self._arrived(request)
         now = self._clock()
         refuse_by_value(request, workload.scaled)
-        workload.cadence = workload.cadence.looked(now, workload.spec.interval, workload.took)
+        workload.cadence = workload.cadence.synced(now, workload.spec.interval, workload.took)
         if workload.decision is not None:
             self._admission.served(now)
         else:
@@ -330,7 +330,7 @@ class Engine:
                 self._tasks.add(self._recalling)
                 self._recalling.add_done_callback(self._tasks.discard)
 
-    async def _recall(self, question: Question, now: float) -> None:
+    async def _recall(self, question: RecallQuestion, now: float) -> None:
         queries = {
             query: item.request.namespace for item, queries in question.queries.items() for query in queries.values()
         }

@@ -33,19 +33,19 @@ class HpaSync:
     """
 
     phase: float = 0.0
-    look: float = -math.inf
+    sync: float = -math.inf
 
     def grid(self, now: float, interval: float) -> float:
         """The newest grid time."""
         return math.floor((now - self.phase) / interval) * interval + self.phase
 
-    def looked(self, now: float, interval: float, took: float) -> "HpaSync":
+    def synced(self, now: float, interval: float, took: float) -> "HpaSync":
         """The cadence after a call at `now`, where a tick takes so many seconds."""
-        since = now - self.look
+        since = now - self.sync
         if 0 <= since < SYNC_PERIOD - JITTER:
             return self  # of the same look, or of a poll
         if not 0 <= since <= SYNC_PERIOD + JITTER or SYNC_PERIOD % interval:
-            return replace(self, look=now)
+            return replace(self, sync=now)
         lead = SPARE + took
         early = (now - self.phase) % interval
         kept = lead <= early < lead + DRIFT

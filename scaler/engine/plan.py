@@ -6,7 +6,7 @@ from scaler.cluster.availability import availability
 from scaler.cluster.view import own_pods
 from scaler.engine.workload import TickPlan, Workload
 from scaler.model.availability import Availability, unknown
-from scaler.model.objects import Cluster, Scaled, TargetView
+from scaler.model.objects import Cluster, ScaledResource, TargetView
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class ClusterView:
         self.cluster = cluster
         self._available: dict[tuple[str, str, str], Availability] = {}  # by object
 
-    def of(self, scaled: Scaled | None, now: float, *, gpus: bool) -> TargetView:
+    def of(self, scaled: ScaledResource | None, now: float, *, gpus: bool) -> TargetView:
         """Look at one scale target.
 
         Args:
@@ -33,7 +33,7 @@ class ClusterView:
         doubt = self.cluster.stale_reason(now) or (scaled.stale_reason if scaled else "")
         return TargetView(scaled, doubt, self._availability_of(scaled) if gpus else None)
 
-    def _availability_of(self, scaled: Scaled | None) -> Availability:
+    def _availability_of(self, scaled: ScaledResource | None) -> Availability:
         if scaled is None:
             return unknown(self.cluster.problems.get("kubernetes", "Kubernetes says nothing of this object"))
         key = scaled.kind, scaled.namespace, scaled.name

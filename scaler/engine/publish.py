@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from scaler.decision.decision import Decision
-from scaler.decision.together import Decided, Step, carried, touched
+from scaler.decision.together import Decided, SharingStep, carried, touched
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
 from scaler.model.measurement import TriggerRef
@@ -32,7 +32,11 @@ class Publisher:
     """
 
     def __init__(
-        self, clock: Callable[[], float], wake: Callable[[], None], on_decision: OnDecision, steps: Sequence[Step]
+        self,
+        clock: Callable[[], float],
+        wake: Callable[[], None],
+        on_decision: OnDecision,
+        steps: Sequence[SharingStep],
     ) -> None:
         self._clock = clock
         self._wake = wake

@@ -19,14 +19,14 @@ RETRY = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RecallQuestion:
     """A day of some workloads of one endpoint."""
 
     batch: Batch
     queries: Mapping[Workload, Mapping[str, Query]]  # by the name of the input
 
 
-def next_question(items: Collection[Workload], direct: Collection[str], now: float) -> Question | None:
+def next_question(items: Collection[Workload], direct: Collection[str], now: float) -> RecallQuestion | None:
     """Return the next day to ask for; None: nothing is wanted.
 
     Args:
@@ -51,7 +51,7 @@ def next_question(items: Collection[Workload], direct: Collection[str], now: flo
             item.days = replace(item.days, asked=DAYS)
         elif its_own == (endpoint or its_own):
             endpoint, chosen[item] = its_own, queries
-    return Question(Batch(endpoint, times), chosen) if chosen else None
+    return RecallQuestion(Batch(endpoint, times), chosen) if chosen else None
 
 
 def _wants_days(item: Workload, now: float) -> bool:
@@ -72,7 +72,7 @@ def _queries(item: Workload, direct: Collection[str]) -> Mapping[str, Query]:
     return pieces if set(pieces) == wanted and len(endpoints) == 1 and endpoints.isdisjoint(direct) else {}
 
 
-def keep(question: Question, answers: Answers, now: float) -> None:
+def keep(question: RecallQuestion, answers: Answers, now: float) -> None:
     """Give each workload its day, to be folded with its next tick."""
     for item, queries in question.queries.items():
         day = []

@@ -22,7 +22,7 @@ from scaler.engine.workload import TickPlan, Workload
 from scaler.formula.program import Program
 from scaler.model.errors import Overloaded, ScalerError
 from scaler.model.measurement import TriggerRef, WorkloadKey
-from scaler.model.objects import Cluster, Scaled, resolved
+from scaler.model.objects import Cluster, ScaledResource, resolved
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class Registry:
         self._listed = deque(sorted(listed - self.workloads.keys(), key=lambda one: (one.namespace, one.name)))
         self.register_listed(now)
         for request, item in list(self.workloads.items()):
-            if item.listed and request not in listed and item.key.kind in self.cluster.listed:
+            if item.listed and request not in listed and item.key.kind in self.cluster.synced_kinds:
                 self._forget(request)
                 continue
             item.last_asked = now if item.listed or request in listed else item.last_asked
@@ -237,10 +237,10 @@ class Registry:
         """How many Kubernetes lists that are not registered yet."""
         return len(self._listed)
 
-    def _scaled(self, request: TriggerRef) -> Scaled | None:
+    def _scaled(self, request: TriggerRef) -> ScaledResource | None:
         return self.cluster.find(request.namespace, request.name, request.metadata, dict(request.metadata).get("kind"))
 
-    def _update_target(self, item: Workload, scaled: Scaled | None) -> None:
+    def _update_target(self, item: Workload, scaled: ScaledResource | None) -> None:
         """Take what Kubernetes says of a workload's object; another object of the same name is another workload."""
         before, item.scaled = item.scaled, scaled
         if before is None and scaled is not None and item.decision is None:

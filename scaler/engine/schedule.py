@@ -156,7 +156,7 @@ def at_zero(item: Workload) -> bool:
 
 def awaits_kubernetes(item: Workload, cluster: Cluster, now: float) -> bool:
     """Tell whether Kubernetes is about to say whose pods are its own: KEDA may ask before our watch has heard of it."""
-    foreign = bool(cluster.listed) and item.scaled is None
+    foreign = bool(cluster.synced_kinds) and item.scaled is None
     return foreign and item.decision is None and now - item.first_asked < KUBERNETES_WAIT
 
 

@@ -14,7 +14,7 @@ from scaler.decision.decision import Decision
 from scaler.decision.state import State
 from scaler.engine.hpa_sync import HpaSync
 from scaler.model.measurement import Measurement, Query, TargetPods, TriggerRef, WorkloadKey
-from scaler.model.objects import UNSEEN, Scaled, TargetView
+from scaler.model.objects import UNSEEN, ScaledResource, TargetView
 from scaler.policy.recall import Past
 
 ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
@@ -59,7 +59,7 @@ class Workload:
     first_asked: float
     last_asked: float
     plan: TickPlan
-    scaled: Scaled | None = None  # what Kubernetes says of it, where it is known
+    scaled: ScaledResource | None = None  # what Kubernetes says of it, where it is known
     listed: bool = False  # known from Kubernetes, whether or not KEDA has asked
     folded: float | None = None  # grid time of the newest fold
     backfilled: bool = False  # its history was measured and folded; until then every tick asks for it again

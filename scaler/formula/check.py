@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scaler.formula.builtins import BUILTINS, FOREIGN
 from scaler.formula.limits import MAX_HEIGHT
-from scaler.formula.signatures import INTEGER, Mismatch
+from scaler.formula.signatures import INTEGER, SignatureMismatch
 from scaler.formula.tree import (
     ANY,
     ANYTHINGS,
@@ -230,7 +230,7 @@ class _Checker:
                 arguments.append(self.visit(argument))
         try:
             result = builtin.signature([argument.type for argument in arguments])
-        except Mismatch as mismatch:
+        except SignatureMismatch as mismatch:
             place = node if mismatch.argument is None else arguments[mismatch.argument]
             raise self._fault(place, f"{node.name} {mismatch}") from None
         return dataclasses.replace(node, arguments=tuple(arguments), type=result)

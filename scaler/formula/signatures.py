@@ -12,7 +12,7 @@ from scaler.formula.tree import ANY, ANYTHINGS, Kind, Type, array_of
 Signature = Callable[[Sequence[Type]], Type]  # or a Mismatch
 
 
-class Mismatch(Exception):
+class SignatureMismatch(Exception):
     """An argument, by its place, or the number of arguments, is not what a function takes."""
 
     def __init__(self, problem: str, argument: int | None = None) -> None:
@@ -41,10 +41,10 @@ def takes(*wants: Want, gives: Type | Signature, optional: int = 0) -> Signature
         if not len(wants) - optional <= len(types) <= len(wants):
             allowed = f"{len(wants) - optional} to {len(wants)}" if optional else str(len(wants))
             noun = "argument" if allowed == "1" else "arguments"
-            raise Mismatch(f"takes {allowed} {noun}, not {len(types)}")
+            raise SignatureMismatch(f"takes {allowed} {noun}, not {len(types)}")
         for place, (want, type_) in enumerate(zip(wants, types, strict=False)):
             if not want.fits(type_):
-                raise Mismatch(f"takes {want.words} here, not {type_}", place)
+                raise SignatureMismatch(f"takes {want.words} here, not {type_}", place)
         return gives if isinstance(gives, Type) else gives(types)
 
     return signature
@@ -57,7 +57,7 @@ def numbers_or_arrays(types: Sequence[Type]) -> Type:
         if ARRAY.fits(type_):
             return ANY
         if not type_.number:
-            raise Mismatch(f"takes numbers and arrays, not {type_}", place)
+            raise SignatureMismatch(f"takes numbers and arrays, not {type_}", place)
     return types[0]
 
 
@@ -66,13 +66,13 @@ def some_arrays(types: Sequence[Type]) -> Type:
     _at_least_one(types)
     for place, type_ in enumerate(types):
         if not ARRAY.fits(type_):
-            raise Mismatch(f"takes arrays, not {type_}", place)
+            raise SignatureMismatch(f"takes arrays, not {type_}", place)
     return ANYTHINGS
 
 
 def _at_least_one(types: Sequence[Type]) -> None:
     if not types:
-        raise Mismatch("takes at least 1 argument, not 0")
+        raise SignatureMismatch("takes at least 1 argument, not 0")
 
 
 def the_same(types: Sequence[Type]) -> Type:

@@ -18,15 +18,15 @@ class BoundedCount:
     value: int | None  # None: not known
     bound: Bound = "exact"
     reason: str = ""  # why it is not known, or only bounded, or what binds it
-    ceiling: int | None = None  # where there may be more: how many at most; None: nobody knows
+    upper_bound: int | None = None  # where there may be more: how many at most; None: nobody knows
 
     @property
     def most(self) -> int | None:
         """There are no more than these; None: nobody knows."""
-        return self.value if self.bound in {"exact", "upper"} else self.ceiling
+        return self.value if self.bound in {"exact", "upper"} else self.upper_bound
 
     @property
-    def note(self) -> str:
+    def caveat(self) -> str:
         """How far it may be believed and why, in words."""
         return ": ".join(part for part in (WORDS[self.bound], self.reason) if part)
 

@@ -49,7 +49,7 @@ class Behavior:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TimedReplicas:
     """A number of replicas at a time: a past recommendation, or the size of a past change."""
 
     replicas: int
@@ -60,9 +60,9 @@ class Sample:
 class HpaState:
     """What an HPA remembers between two steps. A new one, or one whose controller restarted, is empty."""
 
-    recommendations: tuple[Sample, ...] = ()
-    ups: tuple[Sample, ...] = ()
-    downs: tuple[Sample, ...] = ()
+    recommendations: tuple[TimedReplicas, ...] = ()
+    ups: tuple[TimedReplicas, ...] = ()
+    downs: tuple[TimedReplicas, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Limit:
 
 
 def stabilized(
-    behavior: Behavior | None, past: Sequence[Sample], proposal: int, current: int, now: float
-) -> tuple[int, Sample] | None:
+    behavior: Behavior | None, past: Sequence[TimedReplicas], proposal: int, current: int, now: float
+) -> tuple[int, TimedReplicas] | None:
     """Move no further than every recommendation of the window agrees with: the least of them up, the greatest down.
 
     The edge of a window counts without a behavior and does not with one, as in horizontal.go.
@@ -91,7 +91,7 @@ def stabilized(
     Returns:
         The replicas, and the earlier recommendation that holds; None where the proposal stands.
     """
-    asked = Sample(proposal, now)
+    asked = TimedReplicas(proposal, now)
     if behavior is None:
         greatest = _extreme(max, asked, [sample for sample in past if sample.at >= now - NO_BEHAVIOR_WINDOW])
         return None if greatest is asked else (greatest.replicas, greatest)
@@ -132,7 +132,7 @@ def rate_limits(behavior: Behavior | None, state: HpaState, current: int, now: f
 def recommended(behavior: Behavior | None, state: HpaState, proposal: int, now: float) -> HpaState:
     """Remember what was recommended."""
     longest = NO_BEHAVIOR_WINDOW if behavior is None else max(behavior.up.window, behavior.down.window)
-    noted = _remember(state.recommendations, Sample(proposal, now), now - longest)
+    noted = _remember(state.recommendations, TimedReplicas(proposal, now), now - longest)
     return replace(state, recommendations=noted)
 
 
@@ -142,11 +142,13 @@ def changed(behavior: Behavior | None, state: HpaState, change: int, now: float)
         return state
     rules, past = (behavior.up, state.ups) if change > 0 else (behavior.down, state.downs)
     horizon = now - max((policy.period for policy in rules.policies), default=0.0)
-    noted = _remember(past, Sample(abs(change), now), horizon)
+    noted = _remember(past, TimedReplicas(abs(change), now), horizon)
     return replace(state, ups=noted) if change > 0 else replace(state, downs=noted)
 
 
-def _extreme(choose: Callable[..., Sample], asked: Sample, window: Sequence[Sample]) -> Sample:
+def _extreme(
+    choose: Callable[..., TimedReplicas], asked: TimedReplicas, window: Sequence[TimedReplicas]
+) -> TimedReplicas:
     """The sample with the most extreme replicas; on a tie the one that is asked for now, then the earliest."""
     return choose((asked, *window), key=lambda sample: sample.replicas)
 
@@ -161,7 +163,7 @@ def _select(
     return Limit(after(policy), policy)
 
 
-def _remember(past: tuple[Sample, ...], new: Sample, horizon: float) -> tuple[Sample, ...]:
+def _remember(past: tuple[TimedReplicas, ...], new: TimedReplicas, horizon: float) -> tuple[TimedReplicas, ...]:
     """Put `new` in the place of the last sample older than `horizon`, or at the end when none is.
 
     One out, one in, as the controller does it. It matters where a scale-down policy looks further back than the

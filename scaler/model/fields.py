@@ -7,13 +7,13 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from scaler.model.errors import ConfigError, nearest
 
 T = TypeVar("T")
-Reader = TypeVar("Reader", bound=Callable[[object], Any])
+ReadT = TypeVar("ReadT", bound=Callable[[object], Any])
 
 _PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?")
 _DURATION = re.compile(r"\d{1,12}(\.\d{1,6})?|(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)){1,5}")
@@ -22,10 +22,10 @@ _NO_BOUND = 1e12  # of a number: that large is as good as any
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def takes(**schema: object) -> Callable[[Reader], Reader]:
+def takes(**schema: object) -> Callable[[ReadT], ReadT]:
     """Say of a reader, for editors, which values it takes: keywords of JSON Schema."""
 
-    def told(read: Reader) -> Reader:
+    def told(read: ReadT) -> ReadT:
         read.__dict__["schema"] = schema
         return read
 
@@ -253,6 +253,12 @@ def listed(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
         return tuple(read(item) for item in raw)
 
     return read_all
+
+
+@cache
+def camel_case(name: str) -> str:
+    """Return a field's name as JSON and YAML have it: answered_replicas is answeredReplicas."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
 
 
 def seconds(span: float) -> str:

@@ -57,14 +57,14 @@ class AntiAffinityTerm:
     """Pods that a pod shares no place with, such as a node or a zone (required pod anti-affinity)."""
 
     term: Term  # of their labels
-    key: str  # label of nodes, whose value is the place
-    spaces: tuple[str, ...] = ()  # namespaces; empty: its own
-    reach: Reach = "named"
+    topology_key: str  # label of nodes, whose value is the place
+    namespaces: tuple[str, ...] = ()  # namespaces; empty: its own
+    namespace_scope: Reach = "named"
 
     @property
-    def near(self) -> bool:
+    def same_namespace_by_host(self) -> bool:
         """Whether it means pods of its own namespace, on the same node."""
-        return self.key == HOST and not self.spaces and self.reach == "named"
+        return self.topology_key == HOST and not self.namespaces and self.namespace_scope == "named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +75,18 @@ class PodRequirements:
     selector: Labels = ()
     affinity: tuple[Term, ...] | None = None  # required: one of them holds
     tolerations: tuple[Toleration, ...] = ()
-    ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
-    claims: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
-    apart: tuple[AntiAffinityTerm, ...] = ()
-    alike: bool = False  # it stays apart from its like by host, so that no node takes two
+    host_ports: tuple[tuple[str, str, int], ...] = ()  # on the host: protocol, address (empty: all), number
+    claim_templates: tuple[str, ...] = ()  # names of the ResourceClaimTemplates that it has devices from
+    anti_affinity: tuple[AntiAffinityTerm, ...] = ()
+    excludes_itself: bool = False  # it stays apart from its like by host, so that no node takes two
     priority: int | None = None  # None: of a template, not known
     priority_class: str = ""  # that a template names; empty: the cluster's default
     preempts: bool = True  # pods of a lower priority may have to give way to it
-    runtime: str = ""  # the RuntimeClass whose additions are not in here yet
+    runtime_class: str = ""  # the RuntimeClass whose additions are not in here yet
     scheduler: str = ""  # who places it, where that is not the default scheduler
-    bounds: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
+    caveats: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 
-    def asks(self, resource: str) -> int:
+    def requested(self, resource: str) -> int:
         """How much of a resource it asks for."""
         return dict(self.requests).get(resource, 0)
 
@@ -147,13 +147,13 @@ class ReplicaTemplate:
 
     pods: tuple[tuple[PodRequirements, int], ...]  # and how many of each
     labels: Labels = ()  # of the first of them
-    bounds: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
-    needs: tuple[PodResources, ...] = ()  # of these pods, where they are not there yet
+    caveats: tuple[str, ...] = ()  # what else a replica asks for, that can only take places away
+    resources: tuple[PodResources, ...] = ()  # of these pods, where they are not there yet
     assumed: tuple[str, ...] = ()  # what admission is taken to add though it cannot be read; without it there is less
     doubts: tuple[str, ...] = ()  # what is not known of it, that may take places away or give some
     counted: int = 1  # pods of a scale target that stand for one replica; of a LeaderWorkerSet its leader alone
-    refused: str = ""  # why its pods are refused before anybody places them; empty: they are not
-    queue: str = ""  # the LocalQueue of Kueue that it names
+    refused_reason: str = ""  # why its pods are refused before anybody places them; empty: they are not
+    local_queue: str = ""  # the LocalQueue of Kueue that it names
     seats: int | None = None  # requests that a replica works on at once, as its arguments say; None: they do not
 
     @property
@@ -161,9 +161,9 @@ class ReplicaTemplate:
         """Pods of one replica."""
         return sum(count for _, count in self.pods)
 
-    def asks(self, resource: str) -> int:
+    def requested(self, resource: str) -> int:
         """How much of a resource all of them ask for."""
-        return sum(shape.asks(resource) * count for shape, count in self.pods)
+        return sum(shape.requested(resource) * count for shape, count in self.pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class NodeUsage:
 
     requests: Mapping[str, int]
     ports: tuple[tuple[str, str, int], ...] = ()
-    ranks: Mapping[int, "NodeUsage"] = field(default_factory=dict)  # by priority: what its pods hold of all this
+    by_priority: Mapping[int, "NodeUsage"] = field(default_factory=dict)  # by priority: what its pods hold of all this
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class RuntimeClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class NamespaceDefaults:
     """What annotations of a namespace ask admission to add to its pods, where it is set to."""
 
     selector: str = ""  # as it is written
@@ -227,7 +227,7 @@ class PendingPod:
     name: str
     owner: Owner
     shape: PodRequirements
-    tried: bool  # the scheduler found no node for it
+    unschedulable: bool  # the scheduler found no node for it
     gated: bool = False  # somebody holds it back from the scheduler
     nominated: str = ""  # the node that is being made free for it
 
@@ -236,15 +236,17 @@ class PendingPod:
 class PendingPods:
     """All pods without a node, but those that somebody holds back from the scheduler."""
 
-    owners: Mapping[Owner, Sequence[PendingPod]] = field(default_factory=dict)  # by what they belong to
+    by_owner: Mapping[Owner, Sequence[PendingPod]] = field(default_factory=dict)  # by what they belong to
     shapes: Mapping[tuple[str, PodRequirements], int] = field(
         default_factory=dict
     )  # how many of each namespace and shape
-    first: tuple[PendingPod, ...] = ()  # a node is being made free for them, or the scheduler has not tried them yet
+    ahead_in_queue: tuple[
+        PendingPod, ...
+    ] = ()  # a node is being made free for them, or the scheduler has not tried them yet
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class ResourceQuota:
     """A ResourceQuota: what its namespace may still create."""
 
     name: str
@@ -254,12 +256,12 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class FlavorQuota:
     """The quota of one resource of one flavor in Kueue."""
 
     nominal: int = 0
-    borrows: int | None = None  # at most, of its cohort; None: all that is there
-    lends: int | None = None  # at most, to its cohort; None: all
+    borrowing_limit: int | None = None  # at most, of its cohort; None: all that is there
+    lending_limit: int | None = None  # at most, to its cohort; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +278,8 @@ class ClusterQueue:
 
     name: str
     cohort: str = ""
-    groups: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = ()  # of flavors, each with its resources
-    lent: Mapping[tuple[str, str], Lent] = field(default_factory=dict)  # by flavor and resource
+    resource_groups: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = ()  # of flavors, each with its resources
+    quotas: Mapping[tuple[str, str], FlavorQuota] = field(default_factory=dict)  # by flavor and resource
     used: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by flavor and resource
     preempts: bool = False  # others may have to give up what they use
     problem: str = ""  # why it admits nothing
@@ -288,11 +290,11 @@ class Cohort:
     """A Cohort of Kueue, whose queues lend one another what they do not use."""
 
     parent: str = ""
-    lent: Mapping[tuple[str, str], Lent] = field(default_factory=dict)  # its own, by flavor and resource
+    quotas: Mapping[tuple[str, str], FlavorQuota] = field(default_factory=dict)  # its own, by flavor and resource
 
 
 @dataclass(frozen=True, slots=True)
-class Flavor:
+class ResourceFlavor:
     """A ResourceFlavor of Kueue: what it adds to pods that it admits."""
 
     labels: Labels = ()
@@ -305,14 +307,14 @@ class Device:
 
     name: str
     attributes: Mapping[tuple[str, str], str | int | bool] = field(default_factory=dict)  # by domain and name
-    capacity: Mapping[str, "Share"] = field(default_factory=dict)  # by what it is of: memory
+    capacity: Mapping[str, "DeviceCapacity"] = field(default_factory=dict)  # by what it is of: memory
     shared: bool = False  # several claims may have a part of it each
     counters: tuple[tuple[str, str, int], ...] = ()  # what it takes of its pool's: set, counter, amount
     taints: tuple[Taint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class DeviceCapacity:
     """One capacity of a device, and what a claim takes of it."""
 
     value: int
@@ -347,7 +349,7 @@ class DeviceClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeviceSubRequest:
     """So many devices of a class."""
 
     device_class: str
@@ -359,10 +361,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRequest(Wanted):
+class DeviceRequest(DeviceSubRequest):
     """Devices that a claim asks for, and what it takes where these are not to be had."""
 
-    instead: tuple[Wanted, ...] = ()  # in this order
+    first_available: tuple[DeviceSubRequest, ...] = ()  # in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,12 +393,12 @@ class Devices:
     classes: Mapping[str, DeviceClass] = field(default_factory=dict)  # by name
     templates: Mapping[tuple[str, str], ClaimTemplate] = field(default_factory=dict)  # by namespace and name
     allocations: tuple[Allocation, ...] = ()
-    rules: tuple["TaintRule", ...] = ()
+    rules: tuple["DeviceTaintRule", ...] = ()
     served: bool = True  # False: the cluster serves no version of this API that is read
 
 
 @dataclass(frozen=True, slots=True)
-class TaintRule:
+class DeviceTaintRule:
     """A DeviceTaintRule: a taint on the devices that it means; an empty part means any."""
 
     taint: Taint
@@ -453,7 +455,7 @@ class NodeClaim:
     launched: float | None = None  # when it was to be had
     initialized: bool = False  # its node has all that it promised
     problem: str = ""  # why it cannot be had
-    leaving: bool = False
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,27 +472,27 @@ class NodeSnapshot:
     """All machines, and all pods on them; each part may be unknown."""
 
     nodes: Mapping[str, Node] | None = None
-    loads: Mapping[str, NodeUsage] | None = None  # by node; a node without pods is left out
-    queue: PendingPods = field(default_factory=PendingPods)
+    usage: Mapping[str, NodeUsage] | None = None  # by node; a node without pods is left out
+    pending_pods: PendingPods = field(default_factory=PendingPods)
     # By the namespace (ANY: of all) of those who are not wanted, and a label of theirs.
-    shy: Mapping[tuple[str, Handle], AntiAffinityIndex] = field(default_factory=dict)
+    anti_affinity: Mapping[tuple[str, Handle], AntiAffinityIndex] = field(default_factory=dict)
     priorities: Mapping[str, PriorityClass] | None = None  # by name
-    runtimes: Mapping[str, RuntimeClass] | None = None  # by name
-    fillings: Mapping[str, LimitRangeDefaults] | None = None  # by namespace; one without is left out
-    habits: Mapping[str, Habit] | None = None  # by namespace; one without is left out
-    quotas: Mapping[str, tuple[Quota, ...]] | None = None  # by namespace
+    runtime_classes: Mapping[str, RuntimeClass] | None = None  # by name
+    limit_ranges: Mapping[str, LimitRangeDefaults] | None = None  # by namespace; one without is left out
+    namespace_defaults: Mapping[str, NamespaceDefaults] | None = None  # by namespace; one without is left out
+    quotas: Mapping[str, tuple[ResourceQuota, ...]] | None = None  # by namespace
     devices: Devices | None = None
-    pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
-    claims: tuple[NodeClaim, ...] | None = None
-    kinds: tuple[Node, ...] = ()  # one machine of each pool and type
-    listed: frozenset[str] | None = None  # resources that some node lists; None: look at the nodes
+    node_pools: Mapping[str, NodePool] | None = None  # empty: there is no Karpenter, or it has none
+    node_claims: tuple[NodeClaim, ...] | None = None
+    instance_types: tuple[Node, ...] = ()  # one machine of each pool and type
+    listed_resources: frozenset[str] | None = None  # resources that some node lists; None: look at the nodes
     shortages: tuple[InsufficientCapacity, ...] | None = None
-    overlays: tuple[NodeOverlay, ...] | None = ()
-    buffers: tuple[CapacityBuffer, ...] | None = ()
+    node_overlays: tuple[NodeOverlay, ...] | None = ()
+    capacity_buffers: tuple[CapacityBuffer, ...] | None = ()
     local_queues: Mapping[tuple[str, str], LocalQueue] | None = field(default_factory=dict)  # by namespace and name
     cluster_queues: Mapping[str, ClusterQueue] | None = field(default_factory=dict)  # by name
     cohorts: Mapping[str, Cohort] | None = field(default_factory=dict)  # by name
-    flavors: Mapping[str, Flavor] | None = field(default_factory=dict)  # by name
-    fixed: bool = False  # nobody buys machines: those that are there are all
-    partial: str = ""  # why there are pods that are not seen
-    heard: float | None = None  # all of it was true at this time
+    flavors: Mapping[str, ResourceFlavor] | None = field(default_factory=dict)  # by name
+    no_provisioner: bool = False  # nobody buys machines: those that are there are all
+    incomplete_reason: str = ""  # why there are pods that are not seen
+    last_synced: float | None = None  # all of it was true at this time

@@ -30,8 +30,8 @@ class Pod:
     since: float | None = None  # when it was created, or for a pending one when it began to wait for a node
     reason: str = ""  # why it is pending, in the scheduler's words
     ip: str = ""  # empty: it has none yet
-    ready: float | None = None  # since when it is ready, if it is
-    scrape: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
+    ready_since: float | None = None  # since when it is ready, if it is
+    prometheus_annotations: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
     ports: tuple[tuple[str, int], ...] = ()  # that its containers declare; a name may be empty
     revision: str = ""  # of the template that it was made of; empty: not known
     accelerator: str = ""  # what its node says of its GPUs, or of its machine type; empty: not known
@@ -45,7 +45,7 @@ class Job:
     created: float  # by the API server's clock, in whole seconds
     state: JobState = "unfinished"  # also while it is suspended
     ended: float | None = None  # when it succeeded or failed
-    kept: bool = True  # False: Kubernetes deletes it some time after its end (ttlSecondsAfterFinished)
+    has_no_ttl: bool = True  # False: Kubernetes deletes it some time after its end (ttlSecondsAfterFinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Hpa:
+class HpaStatus:
     """The HPA that KEDA made for a ScaledObject, as it reports itself."""
 
     name: str
@@ -72,7 +72,7 @@ class Hpa:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ScaledResource:
     """A ScaledObject or ScaledJob that asks us, and its scale target."""
 
     kind: str  # "ScaledObject" or "ScaledJob"
@@ -81,11 +81,11 @@ class Scaled:
     uid: str
     generation: int
     triggers: tuple[Metadata, ...]  # of those that ask us
-    others: tuple[str, ...]  # types of its other triggers
+    other_trigger_types: tuple[str, ...]  # types of its other triggers
     target: str  # kind and name of what is scaled, such as "Deployment llama"
     minimum: int
     maximum: int
-    idle: int | None = None  # idleReplicaCount
+    idle_replicas: int | None = None  # idleReplicaCount
     by_value: tuple[Metadata, ...] = ()  # of those of `triggers` whose metricType is not AverageValue
     modifiers: str = ""  # the formula of its scalingModifiers; empty: it has none
     paused: str = ""  # the annotation that pauses it, such as "paused-replicas: 3"
@@ -95,16 +95,18 @@ class Scaled:
     pods: tuple[Pod, ...] | None = None
     workers: tuple[Pod, ...] = ()  # of a LeaderWorkerSet: its pods that are no replicas of their own
     pod_name_pattern: str = ""  # RE2 for the names of all pods it ever had; empty: not known
-    hpa: Hpa | None = None
+    hpa: HpaStatus | None = None
     jobs: tuple[Job, ...] | None = None  # the newest Jobs of a ScaledJob, newest first
-    failed_kept: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
-    succeeded_kept: int = 0  # its successfulJobsHistoryLimit
-    strategy: str = "default"  # its scalingStrategy
-    gradual: bool = False  # its rollout: whether an edit leaves the Jobs alone that run
+    failed_history_limit: int = 0  # failedJobsHistoryLimit of a ScaledJob: more failed Jobs than these KEDA deletes
+    successful_history_limit: int = 0  # its successfulJobsHistoryLimit
+    scaling_strategy: str = "default"  # its scalingStrategy
+    gradual_rollout: bool = False  # its rollout: whether an edit leaves the Jobs alone that run
     last_active: float | None = None  # in the status of a ScaledJob: when KEDA last found a trigger active and acted
     template: ReplicaTemplate | None = None  # the pods of one replica
-    held: Amounts | None = None  # by its own pods that have a node
-    barred: tuple[tuple[str, int], ...] = ()  # nodes closed for its own pods, and the highest priority that closes each
+    requested_by_own_pods: Amounts | None = None  # by its own pods that have a node
+    excluded_nodes: tuple[
+        tuple[str, int], ...
+    ] = ()  # nodes closed for its own pods, and the highest priority that closes each
     stale_reason: str = ""  # why nothing is lowered on what is said here
 
     def has_trigger(self, sent: Metadata) -> bool:
@@ -122,7 +124,7 @@ class Scaled:
 class TargetView:
     """What the cluster says of one scale target at one time: one value for all who want to know."""
 
-    scaled: Scaled | None = None  # None: it is not known
+    scaled: ScaledResource | None = None  # None: it is not known
     stale_reason: str = ""  # why that is too old to lower anything on
     available: Availability | None = None  # what can be had for it; None: nobody has looked
 
@@ -144,18 +146,18 @@ UNSEEN = TargetView()  # of times gone by Kubernetes says nothing
 class Cluster:
     """All that is known at one time."""
 
-    objects: Mapping[tuple[str, str], tuple[Scaled, ...]] = field(default_factory=dict)  # by namespace and name
+    objects: Mapping[tuple[str, str], tuple[ScaledResource, ...]] = field(default_factory=dict)  # by namespace and name
     problems: Mapping[str, str] = field(default_factory=dict)  # resource -> why it is not known
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # resource -> odd objects, and what is odd
-    heard: float | None = None  # all of it was true at this time; None: nothing was ever heard
-    listed: frozenset[str] = frozenset()  # kinds of which all objects are here
-    hardware: NodeSnapshot | None = None
+    last_synced: float | None = None  # all of it was true at this time; None: nothing was ever heard
+    synced_kinds: frozenset[str] = frozenset()  # kinds of which all objects are here
+    node_snapshot: NodeSnapshot | None = None
 
-    def __iter__(self) -> Iterator[Scaled]:
+    def __iter__(self) -> Iterator[ScaledResource]:
         """Every scaled object."""
         return (scaled for namesakes in self.objects.values() for scaled in namesakes)
 
-    def find(self, namespace: str, name: str, metadata: Metadata, kind: str | None = None) -> Scaled | None:
+    def find(self, namespace: str, name: str, metadata: Metadata, kind: str | None = None) -> ScaledResource | None:
         """The object that KEDA asks for.
 
         KEDA sends no kind: a ScaledJob and a ScaledObject of one name are told apart by their triggers, or where these
@@ -182,7 +184,7 @@ class Cluster:
 
     def stale_reason(self, now: float) -> str:
         """Why its word is too old to lower anything on, or an empty text."""
-        age = None if self.heard is None else now - self.heard
+        age = None if self.last_synced is None else now - self.last_synced
         return f"Kubernetes was last heard {age:.0f}s ago" if age is not None and age > OLD else ""
 
 

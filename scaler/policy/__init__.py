@@ -34,13 +34,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler.model.fields import Fields
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 from scaler.policy import apa, aside, hpa, hysteresis, kpa, kthena, latch, ray, slo, step, wallaroo
 from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.recall import Recall
 
 
-def _none(_spec: PolicySpec, _scaled: Scaled) -> Sequence[str]:
+def _none(_spec: PolicySpec, _scaled: ScaledResource) -> Sequence[str]:
     return ()
 
 
@@ -58,7 +58,9 @@ class Policy:
     )
     recall: Recall | None = None  # what it wants to know of the days before
     jobs: bool = False  # it starts the Jobs of a ScaledJob, by its own count: the formula's target has no meaning
-    cautions: Callable[[Any, Scaled], Sequence[str]] = _none  # what in the scaled object's settings is in its way
+    cautions: Callable[[Any, ScaledResource], Sequence[str]] = (
+        _none  # what in the scaled object's settings is in its way
+    )
 
 
 _timed = aside.in_the_way

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Rules
 from scaler.model.fields import seconds
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 ADVICE = "tolerance 0, stabilizationWindowSeconds 0 and wide policies in the behavior of the ScaledObject"
 
 
-def in_the_way(_spec: object, scaled: Scaled) -> Sequence[str]:
+def in_the_way(_spec: object, scaled: ScaledResource) -> Sequence[str]:
     """Say what of the HPA delays or limits the policy's answers; empty where it stands aside, or is not known.
 
     Args:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from scaler.model.fields import Fields, duration, number, seconds, whole
-from scaler.model.objects import Job, Scaled
+from scaler.model.objects import Job, ScaledResource
 from scaler.policy.outcome import PolicyInput, PolicyResult, PolicySpec
 
 CLOCK_SKEW = 10.0  # seconds that the API server's clock, which stamps Jobs, may be behind ours
@@ -104,7 +104,7 @@ def step(spec: Latch, past: LatchState, seen: PolicyInput, now: float) -> tuple[
     return replace(past, wish=now if past.wish is None else past.wish), PolicyResult(1.0, True, reason)
 
 
-def warnings(spec: Latch, scaled: Scaled) -> Sequence[str]:
+def warnings(spec: Latch, scaled: ScaledResource) -> Sequence[str]:
     """List the settings of a ScaledJob that may start more Jobs for one rise, or lose count of them.
 
     Source: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go (GetEffectiveMaxScale, cleanUp) and
@@ -112,25 +112,26 @@ def warnings(spec: Latch, scaled: Scaled) -> Sequence[str]:
     """
     if scaled.kind != "ScaledJob":
         return ()
-    kept, retries = scaled.failed_kept, spec.max_retries
-    crowded = scaled.strategy == "custom" or (scaled.strategy != "default" and scaled.maximum > 1)
+    kept, retries = scaled.failed_history_limit, spec.max_retries
+    strategy = scaled.scaling_strategy
+    crowded = strategy == "custom" or (strategy != "default" and scaled.maximum > 1)
     found = {
         "successfulJobsHistoryLimit is 0: the Job that answers a rise is deleted at its end, and may be started again; "
-        "keep 1 or more": scaled.succeeded_kept < 1,
+        "keep 1 or more": scaled.successful_history_limit < 1,
         f"failedJobsHistoryLimit is {kept}: too few failed Jobs are kept to count {retries} retries; keep more than "
         f"{retries}": kept <= retries and retries > 0,
-        f"scalingStrategy {scaled.strategy} may start a second Job while one runs: use default, which never does"
-        + (", or maxReplicaCount: 1" if scaled.strategy != "custom" else ""): crowded,
+        f"scalingStrategy {strategy} may start a second Job while one runs: use default, which never does"
+        + (", or maxReplicaCount: 1" if strategy != "custom" else ""): crowded,
         f"minReplicaCount is {scaled.minimum}: KEDA starts Jobs without any rise": scaled.minimum > 0,
-        "other triggers start Jobs too, and each is taken for the answer to a rise": bool(scaled.others)
+        "other triggers start Jobs too, and each is taken for the answer to a rise": bool(scaled.other_trigger_types)
         or len(scaled.triggers) > 1,
         "rollout.strategy is not gradual: an edit of the ScaledJob deletes the Job that runs, and it is not started "
-        "again": not scaled.gradual,
+        "again": not scaled.gradual_rollout,
     }
     return tuple(text for text, holds in found.items() if holds)
 
 
-def _unknown(scaled: Scaled | None, doubt: str) -> str:
+def _unknown(scaled: ScaledResource | None, doubt: str) -> str:
     """Say why the Jobs are not known, or return an empty text."""
     if scaled is None:
         return "its Jobs are not known, since Kubernetes does not tell of the ScaledJob"
@@ -140,7 +141,7 @@ def _unknown(scaled: Scaled | None, doubt: str) -> str:
 
 
 def _judge(
-    spec: Latch, past: LatchState, seen: PolicyInput, scaled: Scaled, jobs: Sequence[Job], now: float
+    spec: Latch, past: LatchState, seen: PolicyInput, scaled: ScaledResource, jobs: Sequence[Job], now: float
 ) -> tuple[bool, str]:
     """Decide whether another Job may be started at this value, and say why."""
     last = jobs[0] if jobs else None
@@ -163,29 +164,32 @@ def _judge(
     return False, f"has not fallen below {spec.reset_below:g} since {since}{maybe}{_horizon(past, started, now)}"
 
 
-def _started(past: LatchState, scaled: Scaled, last: Job | None) -> float | None:
+def _started(past: LatchState, scaled: ScaledResource, last: Job | None) -> float | None:
     """Return when the last Job started, even if it is gone since; None: never.
 
     KEDA's word counts where nothing but this trigger can have started the Job, and not while our own wish is open: it
     is given for every try, also for one that an admission webhook or a quota refused. After a restart nothing tells a
     Job that was refused from one that is gone, and no second one is started.
     """
-    alone = not scaled.others and len(scaled.triggers) == 1 and scaled.minimum == 0
+    alone = not scaled.other_trigger_types and len(scaled.triggers) == 1 and scaled.minimum == 0
     said = scaled.last_active if alone else None
     if said is not None and past.wish is not None and said >= past.wish - CLOCK_SKEW:
         said = None
     return max((time for time in (said, last.created if last else None) if time is not None), default=None)
 
 
-def _again(spec: Latch, past: LatchState, scaled: Scaled, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
+def _again(spec: Latch, past: LatchState, scaled: ScaledResource, jobs: Sequence[Job], now: float) -> tuple[bool, str]:
     """Decide whether the last Job, which failed, is tried again."""
     last, since = jobs[0], float("-inf") if past.low is None else past.low
     done = len(list(takewhile(lambda job: job.state == "failed" and job.created > since, jobs[1:])))
     most, limit = spec.max_retries, ""
-    if not last.kept:
+    if not last.has_no_ttl:
         most, limit = done, ", since Jobs with ttlSecondsAfterFinished cannot be counted"
-    elif done < most and sum(job.state == "failed" for job in jobs) >= scaled.failed_kept:
-        most, limit = done, f", since more than failedJobsHistoryLimit ({scaled.failed_kept}) cannot be counted"
+    elif done < most and sum(job.state == "failed" for job in jobs) >= scaled.failed_history_limit:
+        most, limit = (
+            done,
+            f", since more than failedJobsHistoryLimit ({scaled.failed_history_limit}) cannot be counted",
+        )
     ended = last.created if last.ended is None else last.ended
     what = f"job {last.name} failed {_ago(ended, now)} ago"
     if done >= most:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 TOTALS = frozenset({"total", "rate"})  # these are divided by the target (metricType AverageValue)
 EACH = frozenset({"mean", "ratio", "quantile"})  # these also multiply by the ready replicas (metricType Value)
@@ -64,7 +64,7 @@ class PolicyInput:
     value: float
     inactive: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    scaled: Scaled | None = None
+    scaled: ScaledResource | None = None
     doubt: str = ""
     current: int | None = None
     ready: int | None = None

@@ -19,7 +19,7 @@ would be asked for without it.
 import math
 from dataclasses import dataclass
 
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 LOW = 1 / 8  # of the seats, and of the load with which they are taken, that is thought to be carried at least
 DOUBT = math.log(1000.0)  # the logarithm of how much less likely it is that less is
@@ -54,7 +54,7 @@ class Seats:
         return f"{self.count:.0f} requests at once ({self.told})"
 
 
-def seats(scaled: Scaled | None, usage: float, running: float, ready: int) -> Seats | None:
+def seats(scaled: ScaledResource | None, usage: float, running: float, ready: int) -> Seats | None:
     """Tell the seats of a replica; None where nothing is known of them.
 
     12 that run on 2 replicas and hold 3 % of the KV cache of each: 200 find room.

@@ -265,7 +265,7 @@ def _speed(known: Speed, samples: Samples, measured: Mapping[str, float], lately
 def _kind(state: SloState, seen: PolicyInput, now: float) -> SloState:
     """Take the curve of the kind that most replicas are of; a new kind begins with a little of the last one's."""
     pods = (seen.scaled.pods if seen.scaled else None) or ()
-    kinds = Counter(f"{one.accelerator} {one.revision}".strip() for one in pods if one.ready is not None)
+    kinds = Counter(f"{one.accelerator} {one.revision}".strip() for one in pods if one.ready_since is not None)
     most = max(kinds, key=kinds.__getitem__, default="")
     if not most or most == state.kind:
         return state

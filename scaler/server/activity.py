@@ -15,7 +15,7 @@ PATIENCE = 60.0  # seconds after which a workload whose replicas are not known c
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PushState:
     """What the stream has said so far."""
 
     active: bool | None = None  # None: nothing yet
@@ -23,7 +23,7 @@ class Said:
     at: float = 0.0  # the newest word
 
 
-def speak(said: Said, decision: Decision) -> tuple[Said, bool | None]:
+def next_push(said: PushState, decision: Decision) -> tuple[PushState, bool | None]:
     """Return what to remember, and the word to send, or None for silence.
 
     An activation that is seen now wakes, also where the rest of the decision is uncertain. What cannot be said changes
@@ -34,15 +34,15 @@ def speak(said: Said, decision: Decision) -> tuple[Said, bool | None]:
     if active is None:
         return said, None
     if not active:
-        return Said(active=False), False if said.active is None else None
+        return PushState(active=False), False if said.active is None else None
     if not said.active:
-        return Said(active=True, since=now, at=now), True
-    if _asleep(said, decision) and not 0 <= now - said.at < REPEAT:
+        return PushState(active=True, since=now, at=now), True
+    if _is_inactive(said, decision) and not 0 <= now - said.at < REPEAT:
         return replace(said, at=now), True
     return said, None
 
 
-def _asleep(said: Said, decision: Decision) -> bool:
+def _is_inactive(said: PushState, decision: Decision) -> bool:
     if decision.known_replicas is None:
         return decision.at - said.since < PATIENCE
     return decision.known_replicas == 0

@@ -24,7 +24,7 @@ def split(address: str, key: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - what was asked for
 
 
-def refusal(address: str, key: str, error: OSError) -> ConfigError:
+def listen_error(address: str, key: str, error: OSError) -> ConfigError:
     """The ConfigError for an address that cannot be listened on."""
     host, port = split(address, key)
     problem, allowed = _REASONS.get(error.errno or 0, (f"cannot listen on {{host}}:{{port}} ({error.strerror})", ""))
@@ -47,4 +47,4 @@ def probe(address: str, key: str) -> None:
     except socket.gaierror as error:
         raise ConfigError("settings", key, f"{host!r} is not a host", "an address of this machine") from error
     except OSError as error:
-        raise refusal(address, key, error) from error
+        raise listen_error(address, key, error) from error

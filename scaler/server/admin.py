@@ -31,14 +31,14 @@ from scaler.model.errors import nearest
 from scaler.model.objects import Cluster
 from scaler.server import metrics
 from scaler.server.access import EVERYWHERE, Access, Denied
-from scaler.server.address import refusal, split
+from scaler.server.address import listen_error, split
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 NAMED = 20  # objects that an answer names when it knows no such object
 IDLE = 75.0  # seconds that a connection may take until its next request is whole; longer than Prometheus' usual minute
 
 
-class Engine(metrics.Engine, Protocol):
+class EngineForPages(metrics.EngineForMetrics, Protocol):
     """What the pages need of the engine."""
 
     @property
@@ -55,7 +55,7 @@ class Engine(metrics.Engine, Protocol):
         ...
 
 
-class Server(metrics.Server, Protocol):
+class ServerForPages(metrics.ServerForMetrics, Protocol):
     """What the pages need of the gRPC server."""
 
     def problem(self) -> str:
@@ -67,8 +67,8 @@ class Server(metrics.Server, Protocol):
 class Pages:
     """What the pages are made of."""
 
-    engine: Engine
-    server: Server
+    engine: EngineForPages
+    server: ServerForPages
     counted: CollectorRegistry
     max_workloads: int = 1000  # workloads with metrics of their own
     endpoints: Mapping[str, str] = field(default_factory=dict)  # name -> why it cannot be read
@@ -91,7 +91,7 @@ class Pages:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""
-        seen = metrics.Seen(
+        seen = metrics.MetricsSnapshot(
             decisions=tuple(self.engine.decisions()),
             fetches={name: (of.answered, of.failed, of.seconds) for name, of in self.engine.fetches.items()},
             catalog=self.engine.catalog,
@@ -103,7 +103,7 @@ class Pages:
             limit=self.max_workloads,
         )
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = await asyncio.to_thread(encode, metrics.Page(seen, self.counted))
+        body = await asyncio.to_thread(encode, metrics.SnapshotCollector(seen, self.counted))
         response = web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
         response.enable_compression()
         return response
@@ -229,5 +229,5 @@ async def serve(pages: Pages, address: str, idle: float = IDLE) -> web.AppRunner
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        raise refusal(address, "admin.address", error) from error
+        raise listen_error(address, "admin.address", error) from error
     return runner

@@ -21,8 +21,8 @@ from grpc_reflection.v1alpha import reflection
 
 from scaler.server.address import probe, split
 from scaler.server.hang_up import hang_up
-from scaler.server.servicer import Engine, ExternalScaler
-from scaler.server.status import SERVICE, Boundary, register
+from scaler.server.servicer import EngineForCalls, ExternalScaler
+from scaler.server.status import SERVICE, ErrorHandler, register
 from scaler.server.streams import Streams
 from scaler.server.tls import Certificates, TlsFiles
 
@@ -35,7 +35,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that to
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ServerOptions:
     """How to listen."""
 
     address: str = "0.0.0.0:6000"
@@ -43,7 +43,7 @@ class Listen:
     max_connection_age: float = 300.0  # seconds; gRPC itself spreads it by a tenth
     drain: float = 5.0  # seconds between NOT_SERVING and the end, for clients to move on
     grace: float = 20.0  # seconds that clients may still come after that, and then that calls may take
-    calm: float = 1.0  # seconds without a call after which all clients count as gone; 0: at once
+    quiet_period: float = 1.0  # seconds without a call after which all clients count as gone; 0: at once
     reflection: bool = False
     max_streams: int = 5000
 
@@ -68,7 +68,7 @@ class Listen:
         ]
 
 
-class Server:
+class GrpcServer:
     """The gRPC server of one process; everything happens on one event loop.
 
     Args:
@@ -80,8 +80,8 @@ class Server:
 
     def __init__(
         self,
-        engine: Engine,
-        listen: Listen,
+        engine: EngineForCalls,
+        listen: ServerOptions,
         clock: Callable[[], float],
         observe: Callable[[str, str, float], None] = lambda _method, _code, _seconds: None,
     ) -> None:
@@ -89,7 +89,7 @@ class Server:
         self.streams = Streams(listen.stream_age, listen.max_streams)
         self._engine = engine
         self._listen = listen
-        self._boundary = Boundary(clock, observe)
+        self._boundary = ErrorHandler(clock, observe)
         self._health = health.HealthServicer()
         self._certificates = Certificates(listen.tls) if listen.tls else None
         self._draining = False
@@ -104,7 +104,7 @@ class Server:
         _prefer_upb()
         server = grpc.aio.server(options=self._listen.options())
         scaler = ExternalScaler(self._engine, self.streams)
-        register(self._boundary.around(scaler), server)
+        register(self._boundary.wrap(scaler), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         await self._health.set(SERVICE.full_name, health_pb2.HealthCheckResponse.SERVING)
         if self._listen.reflection:
@@ -135,19 +135,19 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self.streams.drain()
         await asyncio.sleep(self._listen.drain)
-        if not await self._is_calm():
+        if not await self._is_quiet():
             await self._hang_up()
         await self._server.stop(self._listen.grace)
         self.port = 0
 
-    async def _is_calm(self) -> bool:
+    async def _is_quiet(self) -> bool:
         """Wait until no call has come for a while, and return whether that was so in time.
 
         gRPC's own stop cancels calls that were sent before the client heard of it (grpc/grpc#41785), so it is only for
         a server that nobody asks any more. A client leaves at the latest when its connection is too old, and that
         loses nothing: with `grace` above 1.1 x `max_connection_age` no call is lost whatever the load.
         """
-        calm = self._listen.calm
+        calm = self._listen.quiet_period
         if not calm:
             return True
         for _ in range(math.ceil(self._listen.grace / calm)):

@@ -28,8 +28,8 @@ DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """One metric of ours."""
+class Family:
+    """Declares one metric family that this server exports."""
 
     name: str
     type: str  # gauge | counter | histogram
@@ -38,54 +38,61 @@ class Own:
 
 
 METRICS = (
-    Own("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
-    Own("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
-    Own("llm_scaler_desired_replicas", "gauge", WORKLOAD, "Replicas that the formula asks for; absent like its value."),
-    Own("llm_scaler_available_replicas", "gauge", WORKLOAD, "Replicas that can be had; absent when that is not known."),
-    Own("llm_scaler_pending_replicas", "gauge", WORKLOAD, "Replicas without a node."),
-    Own("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to; absent where an input was not measured."),
-    Own("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
-    Own("llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."),
-    Own("llm_scaler_cannot_wake", "gauge", WORKLOAD, "1 at 0 replicas when nothing that is read can ever wake it."),
-    Own(
+    Family("llm_scaler_replicas", "gauge", WORKLOAD, "Replicas that KEDA is told; absent when nothing can be said."),
+    Family("llm_scaler_active", "gauge", WORKLOAD, "1 when KEDA is told active; absent when nothing can be said."),
+    Family(
+        "llm_scaler_desired_replicas", "gauge", WORKLOAD, "Replicas that the formula asks for; absent like its value."
+    ),
+    Family(
+        "llm_scaler_available_replicas", "gauge", WORKLOAD, "Replicas that can be had; absent when that is not known."
+    ),
+    Family("llm_scaler_pending_replicas", "gauge", WORKLOAD, "Replicas without a node."),
+    Family("llm_scaler_value", "gauge", WORKLOAD, "What the formula came to; absent where an input was not measured."),
+    Family("llm_scaler_target", "gauge", WORKLOAD, "The formula's target."),
+    Family(
+        "llm_scaler_certain", "gauge", WORKLOAD, "1 when the decision rests on complete measurements and full memory."
+    ),
+    Family("llm_scaler_cannot_wake", "gauge", WORKLOAD, "1 at 0 replicas when nothing that is read can ever wake it."),
+    Family(
         "llm_scaler_silent_pods", "gauge", WORKLOAD, "Ready pods that an input was not measured at, of the worst input."
     ),
-    Own("llm_scaler_load_stalled", "gauge", WORKLOAD, "1 when a load stands still and its engine counts no token."),
-    Own(
+    Family("llm_scaler_load_stalled", "gauge", WORKLOAD, "1 when a load stands still and its engine counts no token."),
+    Family(
         "llm_scaler_held_seconds", "gauge", WORKLOAD, "Since the last certain decision; fails at the formula's holdFor."
     ),
-    Own("llm_scaler_decision_timestamp_seconds", "gauge", WORKLOAD, "When it was decided."),
-    Own(
-        "llm_scaler_input_value",
-        "gauge",
-        (*WORKLOAD, "input"),
-        "An input as it was measured; absent where it was not.",
+    Family("llm_scaler_decision_timestamp_seconds", "gauge", WORKLOAD, "When it was decided."),
+    Family(
+        "llm_scaler_input_value", "gauge", (*WORKLOAD, "input"), "An input as it was measured; absent where it was not."
     ),
-    Own("llm_scaler_input_age_seconds", "gauge", (*WORKLOAD, "input"), "Age of an input's oldest sample."),
-    Own("llm_scaler_workloads", "gauge", ("state",), "Workloads by certainty: certain, raising, held, unknown."),
-    Own("llm_scaler_workloads_unexported", "gauge", (), "Workloads without series of their own: admin.maxWorkloads."),
-    Own("llm_scaler_source_answers_total", "counter", ("endpoint", "outcome"), "Measurements: answered or failed."),
-    Own("llm_scaler_source_seconds_total", "counter", ("endpoint",), "Seconds spent waiting for an endpoint."),
-    Own("llm_scaler_formulas", "gauge", (), "Formulas in service."),
-    Own("llm_scaler_formula_file_invalid", "gauge", ("file",), "1 for a file that is not in service as it stands."),
-    Own("llm_scaler_kubernetes_objects_left_out", "gauge", (), "Kubernetes objects that cannot be read."),
-    Own("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads whose newest formula is not in force."),
-    Own("llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."),
-    Own(
+    Family("llm_scaler_input_age_seconds", "gauge", (*WORKLOAD, "input"), "Age of an input's oldest sample."),
+    Family("llm_scaler_workloads", "gauge", ("state",), "Workloads by certainty: certain, raising, held, unknown."),
+    Family(
+        "llm_scaler_workloads_unexported", "gauge", (), "Workloads without series of their own: admin.maxWorkloads."
+    ),
+    Family("llm_scaler_source_answers_total", "counter", ("endpoint", "outcome"), "Measurements: answered or failed."),
+    Family("llm_scaler_source_seconds_total", "counter", ("endpoint",), "Seconds spent waiting for an endpoint."),
+    Family("llm_scaler_formulas", "gauge", (), "Formulas in service."),
+    Family("llm_scaler_formula_file_invalid", "gauge", ("file",), "1 for a file that is not in service as it stands."),
+    Family("llm_scaler_kubernetes_objects_left_out", "gauge", (), "Kubernetes objects that cannot be read."),
+    Family("llm_scaler_workloads_stale_formula", "gauge", (), "Workloads whose newest formula is not in force."),
+    Family(
+        "llm_scaler_certificate_invalid", "gauge", (), "1 when newer TLS files do not fit and the old ones serve on."
+    ),
+    Family(
         "llm_scaler_certificate_expiration_timestamp_seconds",
         "gauge",
         ("certificate",),
         "When a certificate that is served ends: server, client-ca.",
     ),
-    Own("llm_scaler_streams", "gauge", (), "Open streams."),
-    Own("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
-    Own("llm_scaler_call_seconds", "histogram", ("method",), "Seconds that calls took; streams not included."),
-    Own("llm_scaler_build_info", "gauge", ("version", "python", "grpc"), "Always 1."),
+    Family("llm_scaler_streams", "gauge", (), "Open streams."),
+    Family("llm_scaler_calls_total", "counter", ("method", "code"), "Calls that ended, by gRPC method and status."),
+    Family("llm_scaler_call_seconds", "histogram", ("method",), "Seconds that calls took; streams not included."),
+    Family("llm_scaler_build_info", "gauge", ("version", "python", "grpc"), "Always 1."),
 )
-_METRICS = {own.name: own for own in METRICS}
+_METRICS = {family.name: family for family in METRICS}
 
 
-class Fetches(Protocol):
+class FetchCounts(Protocol):
     """How often an endpoint was asked."""
 
     answered: int
@@ -93,7 +100,7 @@ class Fetches(Protocol):
     seconds: float
 
 
-class Engine(Protocol):
+class EngineForMetrics(Protocol):
     """What the metrics need of the engine."""
 
     @property
@@ -110,12 +117,12 @@ class Engine(Protocol):
         ...
 
     @property
-    def fetches(self) -> Mapping[str, Fetches]:
+    def fetches(self) -> Mapping[str, FetchCounts]:
         """Counts by endpoint."""
         ...
 
 
-class Server(Protocol):
+class ServerForMetrics(Protocol):
     """What the metrics need of the gRPC server."""
 
     async def warning(self) -> str:
@@ -167,7 +174,7 @@ class Calls(Collector):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class MetricsSnapshot:
     """What the page shows, taken at one moment on the event loop, so that it can be written out in a thread."""
 
     decisions: Sequence[Decision]
@@ -181,10 +188,10 @@ class Seen:
     limit: int  # workloads with series of their own
 
 
-class Page(Collector):
+class SnapshotCollector(Collector):
     """The metrics of one moment, and the calls counted so far."""
 
-    def __init__(self, seen: Seen, counted: CollectorRegistry) -> None:
+    def __init__(self, seen: MetricsSnapshot, counted: CollectorRegistry) -> None:
         self._seen = seen
         self._counted = counted
 
@@ -201,19 +208,19 @@ def registry() -> CollectorRegistry:
     return own
 
 
-Sample = tuple[str, tuple[str, ...], float]  # metric, label values, value
+MetricSample = tuple[str, tuple[str, ...], float]  # metric, label values, value
 
 
-def _families(samples: Iterable[Sample]) -> Iterator[Metric]:
+def _families(samples: Iterable[MetricSample]) -> Iterator[Metric]:
     """Group samples under the heads that METRICS gives them."""
     make = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
-    families = {own.name: make[own.type](own.name, own.help, labels=own.labels) for own in METRICS if own.type in make}
+    families = {one.name: make[one.type](one.name, one.help, labels=one.labels) for one in METRICS if one.type in make}
     for name, labels, value in samples:
         families[name].add_metric(labels, value)
     return (family for family in families.values() if family.samples)
 
 
-def _samples(seen: Seen) -> Iterator[Sample]:
+def _samples(seen: MetricsSnapshot) -> Iterator[MetricSample]:
     exported = seen.decisions[: seen.limit]
     for decision in exported:
         yield from _of_workload(decision)
@@ -236,7 +243,7 @@ def _samples(seen: Seen) -> Iterator[Sample]:
     yield "llm_scaler_build_info", (__version__, platform.python_version(), grpc.__version__), 1
 
 
-def _of_workload(decision: Decision) -> Iterator[Sample]:
+def _of_workload(decision: Decision) -> Iterator[MetricSample]:
     key = decision.key
     labels = (key.namespace, key.name, key.trigger, decision.spec.formula)
     numbers: tuple[tuple[str, float | None], ...] = (
@@ -276,7 +283,7 @@ def _silent(fact: InputValue, ready: int | None) -> int | None:
     return None if expected is None or answered is None else max(expected - answered, 0)
 
 
-def _of_input(labels: tuple[str, ...], fact: InputValue) -> Iterator[Sample]:
+def _of_input(labels: tuple[str, ...], fact: InputValue) -> Iterator[MetricSample]:
     if fact.measured is not None:
         yield "llm_scaler_input_value", (*labels, fact.name), fact.measured
     if fact.age is not None:

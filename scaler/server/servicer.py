@@ -15,9 +15,9 @@ from scaler.decision.decision import Decision
 from scaler.model.errors import ConfigError, ScalerError, UnknownMetric
 from scaler.model.fields import show
 from scaler.model.measurement import TriggerRef
-from scaler.server.activity import Said, speak
+from scaler.server.activity import PushState, next_push
 from scaler.server.pb import externalscaler_pb2 as pb
-from scaler.server.streams import End, Streams, before
+from scaler.server.streams import End, Streams, until
 
 TARGET = 1  # the value is a number of replicas already
 MAX_BYTES = 4 * MAX_METADATA_LENGTH + 4096  # of a question: more is surely too much, and is not taken apart
@@ -25,7 +25,7 @@ REMEMBERED_BYTES = 2048  # of a question; larger ones are taken apart each time
 ASK_AGAIN = 5.0  # seconds after which a stream looks whether its trigger is still wrong
 
 
-class Engine(Protocol):
+class EngineForCalls(Protocol):
     """What the wire needs of the engine."""
 
     async def turn(self, namespace: str) -> None:
@@ -49,7 +49,7 @@ class ExternalScaler:
         streams: where open streams are counted and ended.
     """
 
-    def __init__(self, engine: Engine, streams: Streams) -> None:
+    def __init__(self, engine: EngineForCalls, streams: Streams) -> None:
         self._engine = engine
         self._streams = streams
 
@@ -86,11 +86,11 @@ class ExternalScaler:
 
     async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
         """The activity of a workload, as `activity.speak` words it."""
-        said = Said()
+        said = PushState()
         await self._engine.turn(ref.namespace)
         with self._streams.open() as end:
             async for decision in self._decisions(_asked(ref)[0], end):
-                said, word = speak(said, decision)
+                said, word = next_push(said, decision)
                 if word is not None:
                     await context.write(_ACTIVITY[word])
 
@@ -99,11 +99,11 @@ class ExternalScaler:
         while not end.done():
             changes = self._engine.changes(request)
             try:
-                while (decision := await before(end, anext(changes, None))) is not None:
+                while (decision := await until(end, anext(changes, None))) is not None:
                     yield decision
                 return
             except ScalerError:
-                await before(end, asyncio.sleep(ASK_AGAIN))
+                await until(end, asyncio.sleep(ASK_AGAIN))
 
 
 def _asked(ref: Any) -> tuple[TriggerRef, str]:

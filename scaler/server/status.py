@@ -56,7 +56,7 @@ def _read(message: Any, sent: bytes) -> Any:
         return Unreadable()
 
 
-class Boundary:
+class ErrorHandler:
     """Answers with a status whatever a method raises, and reports every call that ended.
 
     Args:
@@ -71,7 +71,7 @@ class Boundary:
         self._clock = clock
         self._observe = observe
 
-    def around(self, servicer: object) -> SimpleNamespace:
+    def wrap(self, servicer: object) -> SimpleNamespace:
         """Return the service with all its methods guarded."""
         return SimpleNamespace(
             **{

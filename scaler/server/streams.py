@@ -65,7 +65,7 @@ def _finish(end: End) -> None:
         end.set_result(None)
 
 
-async def before(end: End, awaited: Awaitable[T]) -> T | None:
+async def until(end: End, awaited: Awaitable[T]) -> T | None:
     """Return what `awaited` gives, or None when the end comes first; then it is cancelled."""
     step = asyncio.ensure_future(awaited)
     try:

@@ -57,7 +57,7 @@ class CertificateFiles:
         for _ in range(SETTLING):
             if content == known:
                 return content
-            problem = _unfit(self.files)
+            problem = _validate(self.files)
             again = _content(self.files)
             if again == content:
                 if problem:
@@ -173,7 +173,7 @@ def _first_end(content: bytes) -> float | None:
     return min(ends)
 
 
-def _unfit(files: TlsFiles) -> ConfigError | None:
+def _validate(files: TlsFiles) -> ConfigError | None:
     """What OpenSSL has against the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:

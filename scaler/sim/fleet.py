@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaler.sim.hardware import Hardware
-from scaler.sim.replica import VLLM, Done, Limits, Replica, ReplicaFacts, Sequence
+from scaler.sim.replica import VLLM, EngineArgs, FinishedRequest, InFlightRequest, Replica, ReplicaFacts
 from scaler.sim.trace import Arrival
 
 MAX_FLEET = 10_000
@@ -33,7 +33,7 @@ class FleetSpec:
     """The hardware and the settings of a fleet."""
 
     hardware: Hardware
-    limits: Limits = VLLM
+    limits: EngineArgs = VLLM
     startup: float = 180.0  # s from order to ready, the median
     startup_variation: float = 0.1  # sigma of its logarithm
     takes: int | None = None  # a gateway with flow control sends nothing to a replica with so many waiting
@@ -98,7 +98,7 @@ class Fleet:
         self._replicas: dict[int, Replica] = {}  # by serial, ascending
         self._due: list[tuple[float, int]] = []  # heap of (time, serial); stale when the replica is due at another time
         self._queue: deque[Arrival] = deque()
-        self._done: list[Done] = []
+        self._done: list[FinishedRequest] = []
         self._arrived = self._finished = self._lost = 0
         self._buried_seconds = 0.0
         self._buried_prompt = self._buried_generation = 0
@@ -141,7 +141,7 @@ class Fleet:
         self.advance(arrival.at)
         self._arrived += 1
         if arrival.prompt + arrival.output > self.spec.hardware.kv_tokens:
-            self._lose([Done(arrival, None, self.now, 0, lost="longer than the KV cache")])
+            self._lose([FinishedRequest(arrival, None, self.now, 0, lost="longer than the KV cache")])
             return
         self._queue.append(arrival)
         self._dispatch()
@@ -178,7 +178,7 @@ class Fleet:
             self._order()
         self._dispatch()
 
-    def collect(self) -> tuple[Done, ...]:
+    def collect(self) -> tuple[FinishedRequest, ...]:
         """Return the requests that left since the last call, in the order in which they did."""
         done, self._done = tuple(self._done), []
         return done
@@ -220,7 +220,7 @@ class Fleet:
         """Send what waits at the gateway to the replicas that take it."""
         while self._queue and (replica := self._least_loaded()) is not None:
             before = replica.due
-            replica.receive(Sequence(self._queue.popleft()), self.now)
+            replica.receive(InFlightRequest(self._queue.popleft()), self.now)
             if replica.due != before:
                 self._watch(replica)
 
@@ -233,7 +233,7 @@ class Fleet:
                 best, least = replica, float(replica.load)
         return best
 
-    def _lose(self, broken: list[Done]) -> None:
+    def _lose(self, broken: list[FinishedRequest]) -> None:
         self._lost += len(broken)
         self._done.extend(broken)
 

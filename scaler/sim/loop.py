@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scaler.cluster.hpa import SYNC_PERIOD
-from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.cluster.keda import Refusal, ScaledObject, ScalerAnswer
 from scaler.sim.fleet import FleetSpec, Snapshot
 from scaler.sim.play import NO_INCIDENTS, Incidents, Play, Timeline
 from scaler.sim.trace import Trace
 
 
-class Policy(Protocol):
+class Autoscaler(Protocol):
     """A scaler that is asked: it sees every scrape, and answers as of the last one."""
 
     def observe(self, snapshot: Snapshot) -> None:
         """See the fleet as it is scraped; a scrape that fails is not seen."""
         ...
 
-    def answer(self, now: float) -> Answer | Refusal:
+    def answer(self, now: float) -> ScalerAnswer | Refusal:
         """Answer GetMetricSpec, GetMetrics and IsActive at once."""
         ...
 
@@ -37,7 +37,7 @@ class Latest:
     """
 
     def __init__(
-        self, rule: Callable[[Snapshot], Answer], *, stale: float | None = None, gone: Answer | None = None
+        self, rule: Callable[[Snapshot], ScalerAnswer], *, stale: float | None = None, gone: ScalerAnswer | None = None
     ) -> None:
         self._rule = rule
         self._stale = stale
@@ -48,7 +48,7 @@ class Latest:
         """Keep it."""
         self._seen = snapshot
 
-    def answer(self, now: float) -> Answer | Refusal:
+    def answer(self, now: float) -> ScalerAnswer | Refusal:
         """Return the rule's answer; a refusal before the first scrape."""
         if self._seen is None:
             return Refusal("GetMetrics", f"nothing was measured by {now:g} s")
@@ -57,17 +57,17 @@ class Latest:
         return self._rule(self._seen)
 
 
-def queue_length(snapshot: Snapshot) -> Answer:
+def queue_length(snapshot: Snapshot) -> ScalerAnswer:
     """Answer as KEDA's prometheus trigger on sum(vllm:num_requests_waiting) does; its threshold is the target.
 
     At 0 replicas the series is absent, which that trigger takes for 0, so it never wakes: give it a minimum of 1.
     """
-    return Answer(snapshot.waiting, active=snapshot.waiting > 0)
+    return ScalerAnswer(snapshot.waiting, active=snapshot.waiting > 0)
 
 
-def fixed(replicas: int) -> Callable[[Snapshot], Answer]:
+def fixed(replicas: int) -> Callable[[Snapshot], ScalerAnswer]:
     """Answer the same number always, for a fleet that is not scaled. The target is 1."""
-    return lambda _: Answer(replicas, active=True)
+    return lambda _: ScalerAnswer(replicas, active=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class World:
     incidents: Incidents = NO_INCIDENTS
 
 
-def run(world: World, trace: Trace, policy: Policy) -> Timeline:
+def run(world: World, trace: Trace, policy: Autoscaler) -> Timeline:
     """Play the trace to the fleet while KEDA and the HPA ask the policy."""
     play = Play(world.fleet, world.scaled, trace, world.incidents, seed=world.seed, ready=world.ready)
 

@@ -13,10 +13,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from scaler.cluster import hpa, keda
-from scaler.cluster.keda import Answer, Event, KedaState, Refusal, Said, ScaledObject, Trigger
+from scaler.cluster.keda import Event, KedaState, KedaTrigger, Refusal, ScaledObject, ScalerAnswer, ScalerReplies
 from scaler.sim import trace as traces
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
-from scaler.sim.replica import Done
+from scaler.sim.replica import FinishedRequest
 from scaler.sim.trace import Trace
 
 
@@ -33,7 +33,7 @@ NO_INCIDENTS = Incidents()
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class FleetMoment:
     """The fleet at one moment, and what the scaler last asked for."""
 
     at: float
@@ -49,7 +49,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScaleEvent:
     """A scale event, with the requests that waited anywhere just then."""
 
     event: Event
@@ -61,10 +61,10 @@ class Timeline:
     """The course of a world over time."""
 
     trace: Trace
-    points: tuple[Point, ...]
-    changes: tuple[Change, ...]
+    points: tuple[FleetMoment, ...]
+    changes: tuple[ScaleEvent, ...]
     answers: tuple[tuple[float, int], ...]  # (time, replicas it means) of every answer that was no refusal
-    done: tuple[Done, ...]  # requests that left; the others had not finished at the end
+    done: tuple[FinishedRequest, ...]  # requests that left; the others had not finished at the end
     end: float
     replica_seconds: float
 
@@ -96,15 +96,15 @@ class Play:
         self.trace: Trace = trace
         self.played = 0  # requests that have come
         self.wanted: int | None = None
-        self.changes: list[Change] = []
+        self.changes: list[ScaleEvent] = []
         self.notes: list[tuple[float, str]] = []  # what went wrong
-        self.done: list[Done] = []
+        self.done: list[FinishedRequest] = []
         self.dark_until = 0.0
         self._killed: list[float] = []
         self._darkened: list[tuple[float, float]] = []
         self._state = KedaState(created=0.0)
         self._answers: list[tuple[float, int]] = []
-        self._points: list[Point] = []
+        self._points: list[FleetMoment] = []
         self._kills = deque(sorted(incidents.kills))
         self._bursts = deque(sorted(incidents.bursts))
         self._outages = deque(sorted(incidents.outages))
@@ -145,7 +145,7 @@ class Play:
         """Tell whether KEDA asks at all: with a minimum it takes what the HPA was told."""
         return keda.polls_ask(self.scaled, self._state)
 
-    def poll(self, said: Said | None) -> None:
+    def poll(self, said: ScalerReplies | None) -> None:
         """Note that KEDA has polled; None where it did not ask."""
         if said is not None:
             self._note(said)
@@ -160,23 +160,23 @@ class Play:
         """Tell whether the HPA asks at all: it does not at 0 replicas."""
         return keda.reads(self.scaled, self.fleet.desired)
 
-    def sync(self, said: Said | None) -> None:
+    def sync(self, said: ScalerReplies | None) -> None:
         """Note that the HPA has synced; None where it did not ask."""
         if said is not None:
             self._note(said)
         replicas, ready = self.fleet.desired, self.fleet.ready
         self._carry_out(keda.sync(self.scaled, self._state, said, replicas, self.now, ready=ready))
 
-    def _note(self, said: Said) -> None:
+    def _note(self, said: ScalerReplies) -> None:
         """Keep what was answered; of several triggers the largest counts, if none refuses."""
-        answers = (said,) if isinstance(said, Answer | Refusal) else said
+        answers = (said,) if isinstance(said, ScalerAnswer | Refusal) else said
         asked = zip(self.scaled.each, answers, strict=True)
-        wanted = [self._replicas(one, keda.wire(told.value)) for one, told in asked if isinstance(told, Answer)]
+        wanted = [self._replicas(one, keda.wire(told.value)) for one, told in asked if isinstance(told, ScalerAnswer)]
         self.wanted = max(wanted) if len(wanted) == len(answers) else None
         if self.wanted is not None:
             self._answers.append((self.now, self.wanted))
 
-    def _replicas(self, trigger: Trigger, value: float) -> int:
+    def _replicas(self, trigger: KedaTrigger, value: float) -> int:
         """Return the replicas that a value means, before tolerance and behavior."""
         if trigger.metric_type == "AverageValue":
             return hpa.replicas_for_average_value(value, trigger.target, 0)[0]
@@ -187,7 +187,7 @@ class Play:
         if event is None:
             return
         seen = self.fleet.snapshot()
-        self.changes.append(Change(event, seen.queued + seen.waiting))
+        self.changes.append(ScaleEvent(event, seen.queued + seen.waiting))
         self.fleet.scale(replicas)
 
     # ---- what goes wrong ----
@@ -229,7 +229,7 @@ class Play:
     def record(self) -> Snapshot:
         """Keep a point of the timeline, and return the fleet as it is."""
         seen = self.fleet.snapshot()
-        point = Point(
+        point = FleetMoment(
             at=seen.at,
             wanted=self.wanted,
             desired=seen.desired,

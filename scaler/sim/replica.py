@@ -23,7 +23,7 @@ Phase = Literal["starting", "ready", "draining"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class EngineArgs:
     """vLLM's own settings."""
 
     max_num_seqs: int = 256
@@ -36,11 +36,11 @@ class Limits:
             raise ConfigError("simulation", "max_num_seqs", problem)
 
 
-VLLM = Limits()
+VLLM = EngineArgs()
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedRequest:
     """A request that left: served, or lost with the reason."""
 
     arrival: Arrival
@@ -74,7 +74,7 @@ class ReplicaFacts:
     tpot: Buckets  # of finished requests: the mean time per token after the first
 
 
-class Sequence:
+class InFlightRequest:
     """One request inside a replica. Tokens held in the KV cache: prompt + generated - 1 while it decodes."""
 
     __slots__ = ("arrival", "first", "generated", "last", "left", "needs", "received", "since")
@@ -123,21 +123,23 @@ class Replica:
         "waiting",
     )
 
-    def __init__(self, hardware: Hardware, limits: Limits, serial: int, ordered: float, ready: float) -> None:
+    def __init__(self, hardware: Hardware, limits: EngineArgs, serial: int, ordered: float, ready: float) -> None:
         self.serial = serial
         self.ordered = ordered
         self.phase: Phase = "starting"
         self.due = ready
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: deque[InFlightRequest] = deque()
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.finished = 0
         self.preemptions = 0
         self._hardware = hardware
         self._limits = limits
-        self._running: dict[Sequence, None] = {}  # in the order of admission
-        self._partial: Sequence | None = None  # the one whose prompt is partly computed; there is never a second
-        self._finishing: list[tuple[int, int, Sequence]] = []  # heap of (step of the last token, order, sequence)
+        self._running: dict[InFlightRequest, None] = {}  # in the order of admission
+        self._partial: InFlightRequest | None = None  # the one whose prompt is partly computed; there is never a second
+        self._finishing: list[
+            tuple[int, int, InFlightRequest]
+        ] = []  # heap of (step of the last token, order, sequence)
         self._order = 0
         self._decoding = 0
         self._held = 0  # tokens in the KV cache when the run began
@@ -147,7 +149,7 @@ class Replica:
         self._length = 0
         self._first = 0.0
         self._slope = 0.0
-        self._chunks: list[tuple[Sequence, int]] = []  # prompt tokens of this step
+        self._chunks: list[tuple[InFlightRequest, int]] = []  # prompt tokens of this step
         self._ttft = Histogram(TTFT)
         self._itl = Histogram(ITL)
         self._tpot = Histogram(TPOT)
@@ -157,7 +159,7 @@ class Replica:
         """Requests waiting and running."""
         return len(self.waiting) + len(self._running)
 
-    def receive(self, sequence: Sequence, now: float) -> None:
+    def receive(self, sequence: InFlightRequest, now: float) -> None:
         """Take a request; it is looked at when the step that is under way ends."""
         sequence.received = now
         self.waiting.append(sequence)
@@ -167,7 +169,7 @@ class Replica:
             self._length = self._steps_until(now)
             self.due = self._time(self._length)
 
-    def turn(self) -> list[Done]:
+    def turn(self) -> list[FinishedRequest]:
         """Do what is due: become ready, or end the run and begin the next one. Returns the requests that finished."""
         now = self.due
         if self.phase == "starting":
@@ -178,14 +180,14 @@ class Replica:
         self._begin(now)
         return done
 
-    def abandon(self, now: float) -> tuple[list[Arrival], list[Done]]:
+    def abandon(self, now: float) -> tuple[list[Arrival], list[FinishedRequest]]:
         """Die at once. Returns the requests that have no token yet, in the order of service, and the broken ones."""
         self._count(self._steps_done(now))
         everything = [*self._running, *self.waiting]
         return (
             [sequence.arrival for sequence in everything if sequence.first is None],
             [
-                Done(sequence.arrival, sequence.first, now, self._tokens(sequence), lost="its replica died")
+                FinishedRequest(sequence.arrival, sequence.first, now, self._tokens(sequence), lost="its replica died")
                 for sequence in everything
                 if sequence.first is not None
             ],
@@ -239,7 +241,7 @@ class Replica:
 
     # Steps.
 
-    def _fits(self, sequence: Sequence) -> bool:
+    def _fits(self, sequence: InFlightRequest) -> bool:
         room = self._hardware.kv_tokens - self._held - self._decoding
         return sequence.needs <= room and len(self._running) < self._limits.max_num_seqs
 
@@ -283,10 +285,10 @@ class Replica:
             preempted = True
         return preempted
 
-    def _take_prompts(self, *, admit: bool) -> tuple[list[tuple[Sequence, int]], float]:
+    def _take_prompts(self, *, admit: bool) -> tuple[list[tuple[InFlightRequest, int]], float]:
         """Fill the step's budget with prompts: the begun one, then the waiting. Returns chunks and their attention."""
         budget = self._limits.max_num_batched_tokens - self._decoding
-        chunks: list[tuple[Sequence, int]] = []
+        chunks: list[tuple[InFlightRequest, int]] = []
         attention = 0.0
         if self._partial is not None:
             budget, attention = self._take_chunk(self._partial, budget, attention, chunks)
@@ -299,7 +301,7 @@ class Replica:
 
     @staticmethod
     def _take_chunk(
-        sequence: Sequence, budget: int, attention: float, chunks: list[tuple[Sequence, int]]
+        sequence: InFlightRequest, budget: int, attention: float, chunks: list[tuple[InFlightRequest, int]]
     ) -> tuple[int, float]:
         chunk = min(sequence.left, budget)
         chunks.append((sequence, chunk))
@@ -315,10 +317,10 @@ class Replica:
         return min(last_step - self._steps, (self._hardware.kv_tokens - self._held) // self._decoding)
 
     @staticmethod
-    def _last_step(sequence: Sequence) -> int:
+    def _last_step(sequence: InFlightRequest) -> int:
         return -1 if sequence.left else sequence.since + sequence.arrival.output - sequence.generated
 
-    def _tokens(self, sequence: Sequence) -> int:
+    def _tokens(self, sequence: InFlightRequest) -> int:
         """Count what a sequence has generated by the last whole step that was counted."""
         return sequence.generated + (0 if sequence.left else self._steps - sequence.since)
 
@@ -332,10 +334,10 @@ class Replica:
         if tokens:
             self._itl.observe_line(self._first, self._slope, steps, self._decoding)
 
-    def _end(self, now: float) -> list[Done]:
+    def _end(self, now: float) -> list[FinishedRequest]:
         """End the run: its tokens, its last tokens, its first tokens."""
         self._count(self._length)
-        done: list[Done] = []
+        done: list[FinishedRequest] = []
         while self._finishing and self._finishing[0][0] <= self._steps:
             last_step, _, sequence = heapq.heappop(self._finishing)
             if sequence in self._running and last_step == self._last_step(sequence):
@@ -351,7 +353,7 @@ class Replica:
                 self._emit_first(sequence, now, done)
         return done
 
-    def _emit_first(self, sequence: Sequence, now: float, done: list[Done]) -> None:
+    def _emit_first(self, sequence: InFlightRequest, now: float, done: list[FinishedRequest]) -> None:
         """Give a token, since the prompt is computed: the first one, or the next after a preemption."""
         if sequence.first is None:
             sequence.first = now
@@ -371,8 +373,8 @@ class Replica:
         self._order += 1
         heapq.heappush(self._finishing, (self._last_step(sequence), self._order, sequence))
 
-    def _finish(self, sequence: Sequence, now: float) -> Done:
+    def _finish(self, sequence: InFlightRequest, now: float) -> FinishedRequest:
         del self._running[sequence]
         self.finished += 1
         self._tpot.observe((now - (sequence.first or now)) / max(sequence.arrival.output - 1, 1))
-        return Done(sequence.arrival, sequence.first, now, sequence.arrival.output)
+        return FinishedRequest(sequence.arrival, sequence.first, now, sequence.arrival.output)

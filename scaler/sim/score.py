@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaler.sim.fleet import FleetSpec
-from scaler.sim.play import Change, Timeline
-from scaler.sim.replica import Done
+from scaler.sim.play import ScaleEvent, Timeline
+from scaler.sim.replica import FinishedRequest
 from scaler.sim.trace import Arrival
 
 
 @dataclass(frozen=True, slots=True)
-class Slo:
+class SloTarget:
     """The promise to a request."""
 
     ttft: float = 1.0  # s to the first token, from the arrival at the gateway
@@ -24,7 +24,7 @@ class Slo:
     least_tokens: int = 32  # the mean is taken over at least so many: one slow step does not damn a short answer
     longest_prompt: int = 8192  # longer prompts are promised nothing, and not judged
 
-    def met(self, done: Done) -> bool:
+    def met(self, done: FinishedRequest) -> bool:
         """Tell whether a request was served as promised."""
         if done.lost or done.first is None:
             return False
@@ -49,7 +49,7 @@ class Score:
     wrong_scale_downs: int
 
 
-def score(timeline: Timeline, fleet: FleetSpec, slo: Slo, warmup: float = 0.0, window: float = 300.0) -> Score:
+def score(timeline: Timeline, fleet: FleetSpec, slo: SloTarget, warmup: float = 0.0, window: float = 300.0) -> Score:
     """Judge a run.
 
     Args:
@@ -87,7 +87,7 @@ def score(timeline: Timeline, fleet: FleetSpec, slo: Slo, warmup: float = 0.0, w
     )
 
 
-def is_wrong(change: Change, answers: tuple[tuple[float, int], ...], startup: float) -> bool:
+def is_wrong(change: ScaleEvent, answers: tuple[tuple[float, int], ...], startup: float) -> bool:
     """Tell whether a scale-down from a to b replicas should not have been.
 
     It was wrong when a request waited anywhere as it was made, or when within one cold start afterwards an answer meant

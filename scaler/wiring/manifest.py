@@ -22,7 +22,7 @@ WITHOUT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedObject:
     """The findings in one object.
 
     Attributes:
@@ -66,7 +66,7 @@ def _of_kserve(document: Manifest) -> Iterator[Manifest]:
         yield {"kind": "ScaledObject", "metadata": document.get("metadata", {}), "spec": spec}
 
 
-def check_manifest(scaled: Manifest, catalog: Catalog, defaults: Defaults) -> Checked:
+def check_manifest(scaled: Manifest, catalog: Catalog, defaults: Defaults) -> CheckedObject:
     """Check one ScaledObject or ScaledJob."""
     namespace = str(at(scaled, "metadata", "namespace") or WITHOUT_NAMESPACE)
     name, kind = name_of(scaled), str(scaled.get("kind"))
@@ -76,7 +76,7 @@ def check_manifest(scaled: Manifest, catalog: Catalog, defaults: Defaults) -> Ch
     if kind == "ScaledObject":
         manifest = {**scaled, "metadata": {**mapping(scaled, "metadata"), "namespace": namespace}}
         findings = examine(Picture(namespace, name, 0.0, {"scaledobjects": [manifest]}))
-    return Checked(f"{kind} {namespace}/{name}", len(ours), tuple(problems), tuple(findings))
+    return CheckedObject(f"{kind} {namespace}/{name}", len(ours), tuple(problems), tuple(findings))
 
 
 def _refusals(
@@ -93,7 +93,7 @@ def _refusals(
         yield str(error)
 
 
-def shown(checked: Checked, file: str) -> str:
+def shown(checked: CheckedObject, file: str) -> str:
     """Show what was found to a person."""
     head = "ok    " if checked.good else "FAILED"
     word = "trigger" if checked.triggers == 1 else "triggers"

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.wiring.behavior import behavior_for
-from scaler.wiring.targets import Kind
+from scaler.wiring.targets import TargetKind
 
 SHORTEST_COOLDOWN = 300  # seconds; KEDA's own
 POLL = {True: 30, False: 5}  # seconds between two polls: where others ask or push too, and where nobody does
 COLUMN = 64  # where comments begin, if the line is not longer
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*")
 
-Node = tuple[str, "object", str]  # key, value (a scalar, a mapping in one line, or nodes), and why
+YamlNode = tuple[str, "object", str]  # key, value (a scalar, a mapping in one line, or nodes), and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Wanted:
         role: of an LLMInferenceService: "prefill", or empty for its main (decode) pods.
     """
 
-    kind: Kind
+    kind: TargetKind
     name: str
     namespace: str
     metadata: Mapping[str, str]
@@ -60,7 +60,7 @@ def written(wanted: Wanted) -> str:
     """Return the YAML."""
     spec = _scaling(wanted) if wanted.kind.by_kserve else _spec(wanted)
     version = wanted.kind.version if wanted.kind.by_kserve else "keda.sh/v1alpha1"
-    head: list[Node] = [
+    head: list[YamlNode] = [
         ("apiVersion", version, ""),
         ("kind", wanted.kind.kind if wanted.kind.by_kserve else "ScaledObject", ""),
         ("metadata", {"name": wanted.name, "namespace": wanted.namespace}, ""),
@@ -79,7 +79,7 @@ def _preface(wanted: Wanted) -> list[str]:
     ]
 
 
-def _spec(wanted: Wanted) -> list[Node]:
+def _spec(wanted: Wanted) -> list[YamlNode]:
     ref = {"apiVersion": wanted.kind.version, "kind": wanted.kind.kind, "name": wanted.name}
     plain = wanted.kind.kind == "Deployment"
     least = "it may sleep; a gateway that holds requests has to wake it" if not wanted.minimum else "never fewer"
@@ -93,27 +93,27 @@ def _spec(wanted: Wanted) -> list[Node]:
     ]
 
 
-def _scaling(wanted: Wanted) -> list[Node]:
+def _scaling(wanted: Wanted) -> list[YamlNode]:
     """Write the scaling of an LLMInferenceService, of its main pods or of those that prefill."""
-    idle: list[Node] = []
+    idle: list[YamlNode] = []
     if not wanted.minimum:
         idle = [("idleReplicaCount", 0, "it may sleep; KServe wants minReplicas 1 or more, and this for zero")]
-    keda: list[Node] = [
+    keda: list[YamlNode] = [
         *idle,
         *_keda(wanted),
         ("advanced", [_horizontal(wanted)], ""),
         ("triggers", _trigger(wanted), "any of KEDA's"),
     ]
-    scaling: list[Node] = [
+    scaling: list[YamlNode] = [
         ("minReplicas", max(wanted.minimum, 1), "never fewer while there is work"),
         ("maxReplicas", wanted.maximum, "never more, whatever is asked for"),
         ("keda", keda, ""),
     ]
-    block: list[Node] = [("scaling", scaling, "")]
+    block: list[YamlNode] = [("scaling", scaling, "")]
     return [("prefill", block, "")] if wanted.role == "prefill" else block
 
 
-def _keda(wanted: Wanted) -> Iterator[Node]:
+def _keda(wanted: Wanted) -> Iterator[YamlNode]:
     """Yield what is KEDA's to do: polls, the way to zero, and outages."""
     asks = wanted.push or wanted.minimum > 0
     reason = "the first request waits for a poll"
@@ -129,7 +129,7 @@ def _keda(wanted: Wanted) -> Iterator[Node]:
     yield "fallback", fallback, "an outage takes nothing away"
 
 
-def _horizontal(wanted: Wanted) -> Node:
+def _horizontal(wanted: Wanted) -> YamlNode:
     behavior = behavior_for(with_policy=wanted.with_policy, most=wanted.maximum)
     whys = {
         "scaleUp": "the HPA's 10 % would swallow 10 -> 11",
@@ -137,17 +137,17 @@ def _horizontal(wanted: Wanted) -> Node:
     }
     if wanted.with_policy:
         whys = dict.fromkeys(whys, "the policy owns the timing: the HPA stands aside")
-    nodes: list[Node] = [("behavior", [(key, value, whys[key]) for key, value in behavior.items()], "")]
+    nodes: list[YamlNode] = [("behavior", [(key, value, whys[key]) for key, value in behavior.items()], "")]
     return "horizontalPodAutoscalerConfig", nodes, ""
 
 
-def _trigger(wanted: Wanted) -> Sequence[Sequence[Node]]:
-    metadata: list[Node] = [
+def _trigger(wanted: Wanted) -> Sequence[Sequence[YamlNode]]:
+    metadata: list[YamlNode] = [
         ("scalerAddress", wanted.address, wanted.why.get("scalerAddress", "Service and namespace of llm-scaler"))
     ]
     metadata += [(key, Text(value), wanted.why.get(key, "")) for key, value in wanted.metadata.items()]
     why = "wakes it at once" if wanted.push else "it is asked"
-    nodes: list[Node] = [
+    nodes: list[YamlNode] = [
         ("type", "external-push" if wanted.push else "external", f"{why}; metricType is left out: AverageValue"),
         ("metadata", metadata, ""),
     ]
@@ -175,7 +175,7 @@ class Text(str):
     __slots__ = ()
 
 
-def _lines(nodes: Sequence[Node], depth: int) -> Iterator[str]:
+def _lines(nodes: Sequence[YamlNode], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for key, value, why in nodes:
         if isinstance(value, list) and value and isinstance(value[0], tuple):
@@ -188,7 +188,7 @@ def _lines(nodes: Sequence[Node], depth: int) -> Iterator[str]:
             yield _commented(f"{indent}{key}: {_scalar(value)}", why)
 
 
-def _items(items: Sequence[Sequence[Node]], indent: str, depth: int) -> Iterator[str]:
+def _items(items: Sequence[Sequence[YamlNode]], indent: str, depth: int) -> Iterator[str]:
     """Write a list: the first line of each item has the dash."""
     for item in items:
         first, *rest = _lines(item, depth + 1)

@@ -16,7 +16,7 @@ from scaler.wiring.picture import Manifest, at, sequence
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class TargetKind:
     """A kind of scale target.
 
     Attributes:
@@ -43,26 +43,28 @@ _NO_RAY = (
     "has no scale sub-resource, so KEDA cannot scale it: Ray scales its own replicas. Scale a Deployment whose pods "
     "run `serve run`, or an AIBrix RayClusterFleet (rayclusterfleet/NAME)"
 )
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, TargetKind] = {
     kind.kind.lower(): kind
     for kind in (
-        Kind("Deployment", "apps/v1"),
-        Kind("StatefulSet", "apps/v1"),
-        Kind("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", "a group: one leader and its workers"),
-        Kind("LLMInferenceService", "serving.kserve.io/v1alpha1", metadata=(("gateway", "inference-extension"),)),
-        Kind(
+        TargetKind("Deployment", "apps/v1"),
+        TargetKind("StatefulSet", "apps/v1"),
+        TargetKind("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", "a group: one leader and its workers"),
+        TargetKind("LLMInferenceService", "serving.kserve.io/v1alpha1", metadata=(("gateway", "inference-extension"),)),
+        TargetKind(
             "ModelServing", "workload.serving.volcano.sh/v1alpha1", "a ServingGroup", metadata=(("gateway", "kthena"),)
         ),
-        Kind("StormService", "orchestration.aibrix.ai/v1alpha1", "a RoleSet: all its roles"),
-        Kind("RayClusterFleet", "orchestration.aibrix.ai/v1alpha1", "a Ray cluster", metadata=(("engine", "ray-llm"),)),
-        Kind(
+        TargetKind("StormService", "orchestration.aibrix.ai/v1alpha1", "a RoleSet: all its roles"),
+        TargetKind(
+            "RayClusterFleet", "orchestration.aibrix.ai/v1alpha1", "a Ray cluster", metadata=(("engine", "ray-llm"),)
+        ),
+        TargetKind(
             "DynamoGraphDeploymentScalingAdapter",
             "nvidia.com/v1beta1",
             "a replica of one service of the graph",
             metadata=(("gateway", "dynamo"),),
         ),
-        Kind("RayService", "ray.io/v1", refused=_NO_RAY),
-        Kind("RayCluster", "ray.io/v1", refused=_NO_RAY),
+        TargetKind("RayService", "ray.io/v1", refused=_NO_RAY),
+        TargetKind("RayCluster", "ray.io/v1", refused=_NO_RAY),
     )
 }
 SHORT = {
@@ -91,7 +93,7 @@ _SERVED = ("--served-model-name", "--model-name", "--alias")
 _LOADED = ("--model", "--model-path", "--model-id", "--hf-repo")
 
 
-def kind_of(word: str) -> Kind:
+def kind_of(word: str) -> TargetKind:
     """Look a kind up by the word of a person, such as `deployment`, `lws` or `LeaderWorkerSet`.
 
     Raises:

@@ -33,13 +33,13 @@ import traces
 from laboratory.lab import Lab, condition
 from laboratory.process import free_ports
 
-from scaler.cluster.keda import Answer, Event
+from scaler.cluster.keda import Event, ScalerAnswer
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.loop import World, run
-from scaler.sim.play import Change, Play
-from scaler.sim.score import Slo, score
+from scaler.sim.play import Play, ScaleEvent
+from scaler.sim.score import SloTarget, score
 from scaler.sim.trace import cut
 
 ROW, SEED, WARMUP, DRAIN, SCRAPE = "a100-8b-bf16", 1, 300.0, 150.0, 15.0
@@ -78,7 +78,7 @@ class Cell:
 
     def judge(self, timeline):
         """GPU-hours, and the share of requests that missed."""
-        found = score(timeline, self.setting.fleet, Slo(), WARMUP)
+        found = score(timeline, self.setting.fleet, SloTarget(), WARMUP)
         return found.gpu_hours, 1.0 - found.attainment
 
     def simulated(self):
@@ -100,7 +100,7 @@ class Cell:
         before = self.play.fleet.desired
         if replicas != before:
             seen = self.play.fleet.snapshot()
-            self.play.changes.append(Change(Event(now, "HPA", before, replicas, ""), seen.queued + seen.waiting))
+            self.play.changes.append(ScaleEvent(Event(now, "HPA", before, replicas, ""), seen.queued + seen.waiting))
             self.play.fleet.scale(replicas)
 
 
@@ -121,7 +121,7 @@ class Wire(grpc.GenericRpcHandler):
     def _answer(self, name, context):
         cell = self._cells[name]
         said = cell.policy.answer(cell.play.now)
-        if not isinstance(said, Answer):
+        if not isinstance(said, ScalerAnswer):
             context.abort(grpc.StatusCode.UNAVAILABLE, said.reason)
         return said
 

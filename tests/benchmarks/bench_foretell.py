@@ -33,14 +33,14 @@ from laboratory.simulation import Simulation
 from scaler.sim import trace as traces
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.score import Slo
+from scaler.sim.score import SloTarget
 from scaler.sim.trace import Trace
 
 ROW = "a100-8b-bf16"
 SYNC, SCRAPE, LOAD_TIME = 15, 5, 20  # seconds
 WARMUP = 75  # seconds that are not judged: the HPA's window, and a look
 REST = 90  # seconds after the last request
-SLO = Slo(ttft=1.0, tpot=0.05)
+SLO = SloTarget(ttft=1.0, tpot=0.05)
 CALM = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
 BOUNDS = {"minReplicaCount": 1, "maxReplicaCount": 12, "pollingInterval": 15, "cooldownPeriod": 30, "advanced": CALM}
 

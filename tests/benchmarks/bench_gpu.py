@@ -55,10 +55,10 @@ def main() -> None:
 
 def changed(cluster, chance, nodes):
     """The same with a hundredth of its nodes fuller or emptier by a GPU."""
-    loads = dict(cluster.hardware.loads)
+    loads = dict(cluster.node_snapshot.usage)
     for name in (f"n{chance.randrange(nodes)}" for _ in range(nodes // 100)):
         loads[name] = NodeUsage({"nvidia.com/gpu": chance.randint(0, 8), "pods": 5, "cpu": 4000})
-    return replace(cluster, hardware=replace(cluster.hardware, loads=loads))
+    return replace(cluster, node_snapshot=replace(cluster.node_snapshot, usage=loads))
 
 
 if __name__ == "__main__":

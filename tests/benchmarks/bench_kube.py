@@ -67,7 +67,7 @@ def main() -> None:
                 f"{after[1] - before[1]:.0f} MB more"
             )
         print(
-            f"known: {sum(len(one.pods or ()) for one in kube.snapshot())} pods of {len(list(kube.snapshot()))} objects"
+            f"known: {sum(len(one.pods or ()) for one in kube.cluster())} pods of {len(list(kube.cluster()))} objects"
         )
         kube.close()
     child.kill()
@@ -117,7 +117,7 @@ def machine(number: int) -> dict:
 
 def picture(kube: ClusterCache, what: str) -> None:
     began = time.perf_counter()
-    kube.snapshot()
+    kube.cluster()
     print(f"{what}: {(time.perf_counter() - began) * 1000:.1f} ms")
 
 

@@ -9,7 +9,7 @@ up here, and the slice of the Azure trace that is part of the package. SLO: the 
 import sys
 from pathlib import Path
 
-from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.cluster.keda import Refusal, ScaledObject, ScalerAnswer
 from scaler.config.bind import bind, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
@@ -17,12 +17,12 @@ from scaler.config.trigger import parse_trigger
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Inputs, Reading, TargetStatus, TriggerRef
-from scaler.model.objects import Pod, Scaled, TargetView
+from scaler.model.objects import Pod, ScaledResource, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.loop import World, run
-from scaler.sim.score import Slo, score
+from scaler.sim.score import SloTarget, score
 from scaler.sim.trace import azure_slice, merge, multiply, ramp, read
 
 SCALED = ScaledObject(min_replica_count=1, max_replica_count=64, polling_interval=15.0, cooldown_period=300.0)
@@ -65,7 +65,7 @@ class Ours:
             for one in seen.replicas
             if one.phase != "draining"
         )
-        scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
+        scaled = ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
         known = TargetStatus(seen.desired, seen.ready, seen.starting, 1, 64, pending=0, ever_ready=seen.ready)
         inputs = Inputs(self.readings(seen), self.readings(seen), target_status=known, target=TargetView(scaled))
         self.state, self.decision = decide(self.spec, self.state, inputs, seen.at)
@@ -91,7 +91,7 @@ class Ours:
         told = self.decision
         if told is None or told.replicas is None:
             return Refusal("GetMetrics", "nothing was measured yet")
-        return Answer(told.replicas, active=told.active)
+        return ScalerAnswer(told.replicas, active=told.active)
 
 
 def bursts(seed=1):
@@ -125,7 +125,7 @@ def main():
             world = World(fleet, SCALED, ready=4, scrape_interval=5.0, scrape_lead=2.0)
             print(f"{name:16} {startup:8.0f} s  ", end="", flush=True)
             for text, pace in variants.values():
-                result = score(run(world, trace, Ours(text, scaleDown=pace)), fleet, Slo())
+                result = score(run(world, trace, Ours(text, scaleDown=pace)), fleet, SloTarget())
                 cell = f"{result.attainment:.1%} {result.gpu_hours:6.1f} h"
                 print(f"{cell:>22}  ", end="", flush=True)
             print()

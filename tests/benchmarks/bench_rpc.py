@@ -31,7 +31,7 @@ from scaler.config.defaults import Defaults  # noqa: E402
 from scaler.engine.engine import Engine  # noqa: E402
 from scaler.engine.limits import Limits  # noqa: E402
 from scaler.server import metrics  # noqa: E402
-from scaler.server.listen import Server  # noqa: E402
+from scaler.server.listen import GrpcServer  # noqa: E402
 from scaler.server.pb import externalscaler_pb2 as pb  # noqa: E402
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc  # noqa: E402
 
@@ -71,7 +71,7 @@ async def bare():
 async def real():
     unknown = dict.fromkeys(("min_replicas", "max_replicas"))
     engine = Engine({"default": Timeline({**VALUES, **unknown})}, catalog(formula()), Defaults(), Clock(), Limits())
-    server = Server(engine, LOOPBACK, time.perf_counter, metrics.Calls(metrics.registry()).observe)
+    server = GrpcServer(engine, LOOPBACK, time.perf_counter, metrics.Calls(metrics.registry()).observe)
     await server.start()
     return server.port, server, asyncio.create_task(engine.run())
 

@@ -32,7 +32,7 @@ from scaler.config.signals import find
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import PodAddress, Reading, SignalQuery, TargetPods
-from scaler.model.objects import Cluster, Scaled
+from scaler.model.objects import Cluster, ScaledResource
 from scaler.sources.pages.exposition import scan
 from scaler.sources.pages.names import wanted
 from scaler.sources.pages.source import ScrapeSource
@@ -171,7 +171,7 @@ def sleeping(count: int = 1000, seconds: int = 20) -> None:
     for number in range(count):
         trigger = tuple(sorted({"formula": "queue-depth", "model": f"m{number}"}.items()))
         target = f"Deployment w{number}"
-        one = Scaled(
+        one = ScaledResource(
             "ScaledObject", "demo", f"w{number}", f"{number}", 1, (trigger,), (), target, 0, 9, replicas=0, pods=()
         )
         objects["demo", one.name] = (one,)

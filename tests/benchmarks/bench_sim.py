@@ -12,7 +12,7 @@ from scaler.sim import trace
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.loop import Latest, World, fixed, queue_length, run
-from scaler.sim.score import Slo, score
+from scaler.sim.score import SloTarget, score
 
 FLEET = FleetSpec(hardware("a100-8b-bf16"))
 
@@ -46,7 +46,7 @@ def main():
     ):
         world = World(FLEET, scaled, ready=ready)
         seen = timed(name, len(load), "requests", lambda w=world, r=rule: run(w, load, Latest(r)))
-        result = score(seen, FLEET, Slo(), warmup=300 if load[-1].at > 600 else 0)
+        result = score(seen, FLEET, SloTarget(), warmup=300 if load[-1].at > 600 else 0)
         print(
             f"    SLO {result.attainment:.1%}, {result.gpu_hours:.1f} GPU-hours, {result.wrong_scale_downs} wrong downs"
         )

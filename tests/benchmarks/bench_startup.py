@@ -4,7 +4,7 @@ The fold decides, the simulated KEDA and HPA carry out: with nothing left out of
 asked - pending, and with `startup: 15m`. In virtual time, so that the machine does not matter.
 """
 
-from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.cluster.keda import Refusal, ScaledObject, ScalerAnswer
 from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
 from scaler.config.trigger import parse_trigger
@@ -12,12 +12,12 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.model.measurement import Inputs, Reading, TargetStatus, TriggerRef
-from scaler.model.objects import Pod, Scaled, TargetView
+from scaler.model.objects import Pod, ScaledResource, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.loop import World, run
-from scaler.sim.score import Slo, score
+from scaler.sim.score import SloTarget, score
 from scaler.sim.trace import merge, ramp
 
 CALM_DOWN = Behavior(down=Rules((RatePolicy("Percent", 100, 15.0),), window=300.0))
@@ -49,7 +49,7 @@ class Ours:
             for one in seen.replicas
             if one.phase != "draining"
         )
-        scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 200, pods=pods)
+        scaled = ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 200, pods=pods)
         known = TargetStatus(seen.desired, seen.ready, seen.starting, pending=0, ever_ready=seen.ready)
         load = Reading(float(seen.queued + seen.waiting + seen.running), seen.at)
         self.state, self.decision = decide(
@@ -63,7 +63,7 @@ class Ours:
         replicas = told.replicas
         if self.less_pending and told.desired > told.target_status.current:
             replicas = max(told.target_status.current, told.desired - told.target_status.starting)
-        return Answer(replicas, active=told.active)
+        return ScalerAnswer(replicas, active=told.active)
 
 
 def requests(start, end, first, last, seed):
@@ -99,7 +99,7 @@ def main():
             }
             for label, policy in policies.items():
                 seen = run(world, trace, policy)
-                result, most = score(seen, fleet, Slo()), max(point.desired for point in seen.points)
+                result, most = score(seen, fleet, SloTarget()), max(point.desired for point in seen.points)
                 print(f"  {load:30} {label:16} {most:4} replicas at most {result.replica_hours:7.1f} hours  ", end="")
                 print(f"{result.attainment:.1%} in the SLO", flush=True)
 

@@ -11,7 +11,9 @@ FADING = "{interval: 5s, given: {waiting: '16x2 _x60', running: '0x60', queued: 
 
 def differences(test, text=QUEUE):
     timeline = read_timeline(read(with_tests(test, text=text)), 0, Defaults())
-    return [(item.at, {gap.word: (gap.wanted, gap.came) for gap in item.differences}) for item in mismatches(timeline)]
+    return [
+        (item.at, {gap.word: (gap.wanted, gap.actual) for gap in item.differences}) for item in mismatches(timeline)
+    ]
 
 
 def test_a_test_that_holds_says_nothing():

@@ -102,7 +102,7 @@ def test_the_schedule_is_part_of_a_test_that_says_when_it_starts():
     assert timeline(f"{{{QUIET}}}", WORK_DAYS).spec.schedule == ()
     assert list(mismatches(timeline(f"{{start: 2026-01-16T08:00:00+01:00, {QUIET}}}", WORK_DAYS))) == []
     [early] = mismatches(timeline(f"{{start: 2026-01-16T07:59:00+01:00, {QUIET}}}", WORK_DAYS))
-    assert (early.differences[0].wanted, early.differences[0].came) == (4, 1)
+    assert (early.differences[0].wanted, early.differences[0].actual) == (4, 1)
 
 
 @pytest.mark.parametrize("start", ["8:00", "2026-01-16T08:00:00", "today", "8"])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from server.world import TRIGGER, world
 
-from scaler.cli.keda_client import Poller, Refused
+from scaler.cli.keda_client import CallFailed, Poller
 
 
 def poller(w, **metadata):
@@ -19,7 +19,7 @@ async def test_a_poll_gives_the_replicas_and_the_activity():
 
 async def test_the_first_call_that_fails_says_so():
     async with world() as w, poller(w, targte="8") as keda:
-        with pytest.raises(Refused, match=r"INVALID_ARGUMENT: trigger: targte: unknown key") as raised:
+        with pytest.raises(CallFailed, match=r"INVALID_ARGUMENT: trigger: targte: unknown key") as raised:
             await keda.poll()
     assert raised.value.rpc == "GetMetrics"  # GetMetricSpec always answers
 
@@ -36,6 +36,6 @@ async def test_a_server_that_is_gone_ends_the_pushes_and_refuses_a_poll():
         keda = poller(w)
         await w.servers[0].stop()
     assert [push async for push in keda.pushes()] == []
-    with pytest.raises(Refused, match="GetMetricSpec: UNAVAILABLE"):
+    with pytest.raises(CallFailed, match="GetMetricSpec: UNAVAILABLE"):
         await keda.poll()
     await keda.__aexit__(None, None, None)

@@ -23,7 +23,7 @@ def test_every_name_is_on_the_page_and_in_the_table():
     page, lines = signals_table.as_markdown(), signals_table.as_lines(signals_table.chosen(None))
     for engine, offered in signals.engines().items():
         for signal in offered.values():
-            for metric in (one for one in (*signal.metrics, *signal.per) if not one.respelled):
+            for metric in (one for one in (*signal.metrics, *signal.divided_by) if not one.respelled):
                 assert f"`{metric.name}" in page
                 assert any(engine in line and signal.name in line and metric.name in line for line in lines)
 
@@ -56,8 +56,8 @@ def test_json_has_the_whole_entry(capsys):
     assert main(["signals", "sglang", "-o", "json"]) == 0
     [hit_rate] = [one for one in json.loads(capsys.readouterr().out) if one["name"] == "prefix_cache_hit_rate"]
     assert hit_rate["labels"] == {"namespace": "namespace", "model": "model_name"}
-    assert [metric["name"] for metric in hit_rate["per"]] == ["sglang:prompt_tokens_total"]
-    assert (hit_rate["window"], hit_rate["bounded"], hit_rate["parts"]) == (300, 1, None)
+    assert [metric["name"] for metric in hit_rate["dividedBy"]] == ["sglang:prompt_tokens_total"]
+    assert (hit_rate["window"], hit_rate["max"], hit_rate["sumWithinPodBy"]) == (300, 1, None)
 
 
 def test_what_a_metric_calls_the_workload_is_shown(capsys):

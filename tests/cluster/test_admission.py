@@ -155,8 +155,8 @@ def test_a_gpu_that_no_node_lists_is_not_left_out_since_nodes_list_something_els
 
 def test_devices_that_may_not_be_read_may_be_given_for_what_no_node_lists():
     cluster = picture([node("n", None)], (), {"llama": spec()})
-    hardware = dataclasses.replace(cluster.hardware, devices=None)
-    cluster = dataclasses.replace(cluster, hardware=hardware, problems={"deviceclasses.resource.k8s.io": "403"})
+    snapshot = dataclasses.replace(cluster.node_snapshot, devices=None)
+    cluster = dataclasses.replace(cluster, node_snapshot=snapshot, problems={"deviceclasses.resource.k8s.io": "403"})
     [scaled] = cluster
     told = f"no node lists {GPU}, and whether devices are given for it is not known"
     assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=told)
@@ -190,7 +190,9 @@ def test_what_nodes_list_is_looked_up_where_nobody_gathered_it():
     machine["status"]["allocatable"]["example.com/wafer"] = "8"
     asks = engine(**{"example.com/wafer": "2"})
     assert (
-        found([machine], pod=asks, listed=None).schedulable == found([machine], pod=asks).schedulable == BoundedCount(4)
+        found([machine], pod=asks, listed_resources=None).schedulable
+        == found([machine], pod=asks).schedulable
+        == BoundedCount(4)
     )
 
 

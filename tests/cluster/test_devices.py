@@ -244,8 +244,8 @@ def test_devices_that_may_not_be_read_are_not_known():
     told = {
         "resourceslices.resource.k8s.io": "which devices there are: list and watch resourceslices.resource.k8s.io: 403"
     }
-    hardware = dataclasses.replace(cluster.hardware, devices=None)
-    cluster = dataclasses.replace(cluster, hardware=hardware, problems=told)
+    snapshot = dataclasses.replace(cluster.node_snapshot, devices=None)
+    cluster = dataclasses.replace(cluster, node_snapshot=snapshot, problems=told)
     [scaled] = cluster
     assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=next(iter(told.values())))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import GPU, node, on, picture, spec
 
-from scaler.cluster.availability import FIXED, NO_KARPENTER, PRIORITIES, availability
+from scaler.cluster.availability import NO_KARPENTER, NO_PROVISIONER, PRIORITIES, availability
 from scaler.cluster.pending import index_pending
 from scaler.model.availability import BoundedCount
 from scaler.model.nodes import (
@@ -29,7 +29,7 @@ from scaler.model.nodes import (
     ReplicaTemplate,
     ResourceSlice,
 )
-from scaler.model.objects import OLD, Cluster, Pod, Scaled
+from scaler.model.objects import OLD, Cluster, Pod, ScaledResource
 
 MINE = ("ReplicaSet", "llama-77aa")
 UNSCHEDULABLE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
@@ -192,9 +192,9 @@ def test_own_pods_are_known_by_their_names_where_their_owner_is_another():
     """As those of a LeaderWorkerSet, whose pods belong to StatefulSets."""
     pods = [on("llama-1", "n", spec(2), owner=MINE), on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     cluster = picture([node()], pods, {"llama": spec(2)})
-    [waiting] = cluster.hardware.queue.owners.values()
+    [waiting] = cluster.node_snapshot.pending_pods.by_owner.values()
     queue = index_pending([dataclasses.replace(one, owner=("team", "StatefulSet", "x")) for one in waiting])
-    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    cluster = dataclasses.replace(cluster, node_snapshot=dataclasses.replace(cluster.node_snapshot, pending_pods=queue))
     [scaled] = cluster
     assert availability(cluster, scaled).pending == BoundedCount(0)
 
@@ -270,7 +270,7 @@ def test_pods_of_lower_priority_may_give_way_whatever_they_hold():
         0,
         "lower",
         "pods of lower priority may give way: 8 at most; insufficient cpu on 1 node",
-        ceiling=8,
+        upper_bound=8,
     )
     port = {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80}]}]}
     found = asked([node()], [on("web", "n", {**port, "priority": 0})], {**port, "priority": 5}).schedulable
@@ -355,7 +355,7 @@ def test_classes_that_may_not_be_read_leave_open_who_gives_way():
         "perhaps more, since pods of lower priority may give way, and its own is not known "
         "(list and watch priorityclasses: 403): 8 at most; "
         "perhaps fewer, since whether there is a PriorityClass serving is not known",
-        ceiling=8,
+        upper_bound=8,
     )
     mine = on("llama-1", "n", spec(2, priority=0), owner=MINE)
     assert fits([node()], [mine], spec(2, priorityClassName="serving"), priorities=None) == 3, "its pods say it"
@@ -576,7 +576,7 @@ def test_limit_ranges_that_differ_or_are_not_known_make_it_a_bound():
 def test_without_permission_nothing_is_zero():
     told = {"nodes": "which machines there are: list and watch nodes: 403"}
     [scaled] = picture([], specs={"llama": spec()})
-    cluster = Cluster(hardware=NodeSnapshot(), problems=told)
+    cluster = Cluster(node_snapshot=NodeSnapshot(), problems=told)
     found = availability(cluster, scaled)
     assert {found.schedulable, found.free, found.pending, found.provisionable, found.own} == {
         BoundedCount(None, reason=told["nodes"])
@@ -593,22 +593,22 @@ def test_without_permission_nothing_is_zero():
         (NodeSnapshot({}, {}), False, {}, "the pod template of Deployment llama is not known"),
         (NodeSnapshot({}, {}), False, {"deployments.apps": "403"}, "403"),
         (
-            NodeSnapshot({}, {}, heard=1000.0 - OLD - 5),
+            NodeSnapshot({}, {}, last_synced=1000.0 - OLD - 5),
             True,
             {},
             f"machines were last heard of {OLD + 5:.0f}s before all else",
         ),
     ],
 )
-def test_why_it_is_not_known(hardware, template, problems, reason):
+def test_why_it_is_not_known(snapshot, template, problems, reason):
     made = ReplicaTemplate(((PodRequirements((("pods", 1),)), 1),)) if template else None
-    scaled = Scaled("ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=made)
-    cluster = Cluster(hardware=hardware, problems=problems, heard=1000.0)
+    scaled = ScaledResource("ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=made)
+    cluster = Cluster(node_snapshot=snapshot, problems=problems, last_synced=1000.0)
     assert availability(cluster, scaled).schedulable == BoundedCount(None, reason=reason)
 
 
 def test_what_is_seen_in_part_is_a_bound():
-    found = asked([node()], partial="pods outside of team are not seen")
+    found = asked([node()], incomplete_reason="pods outside of team are not seen")
     assert found.schedulable == found.free == BoundedCount(8, "upper", "pods outside of team are not seen")
     assert found.pending.bound == "lower"
 
@@ -616,7 +616,7 @@ def test_what_is_seen_in_part_is_a_bound():
 def test_quotas_that_may_not_be_read_make_it_a_bound():
     cluster = picture([node()], (), {"llama": spec()})
     [scaled] = cluster
-    unknown = Cluster(hardware=NodeSnapshot(cluster.hardware.nodes, {}), problems={"resourcequotas": "403"})
+    unknown = Cluster(node_snapshot=NodeSnapshot(cluster.node_snapshot.nodes, {}), problems={"resourcequotas": "403"})
     assert availability(unknown, scaled).schedulable == BoundedCount(8, "upper", "403")
 
 
@@ -625,7 +625,7 @@ def test_without_karpenter_what_may_be_bought_is_not_known():
 
 
 def test_where_nobody_buys_machines_those_that_are_there_are_all():
-    assert asked([node()], fixed=True).provisionable == BoundedCount(0, reason=FIXED)
+    assert asked([node()], no_provisioner=True).provisionable == BoundedCount(0, reason=NO_PROVISIONER)
 
 
 # ---- groups ------------------------------------------------------------------------------------------------------------------------
@@ -671,8 +671,8 @@ def test_a_replica_that_has_nodes_for_some_of_its_pods_comes_before_another(kind
         target=f"{kind} g",
         pods=tuple(Pod(name, state) for name, state in pods.items()),
     )
-    queue = index_pending(PendingPod(name, ("team", kind, "g"), shape, tried=True) for name in waiting)
-    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    queue = index_pending(PendingPod(name, ("team", kind, "g"), shape, unschedulable=True) for name in waiting)
+    cluster = dataclasses.replace(cluster, node_snapshot=dataclasses.replace(cluster.node_snapshot, pending_pods=queue))
     assert availability(cluster, scaled).schedulable.value == value
 
 
@@ -711,10 +711,21 @@ def counted(rooms, shape, others=()):
         before = loads.get(name, NodeUsage({})).requests
         loads[name] = NodeUsage({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
     template = ReplicaTemplate(((shape, 1),))
-    scaled = Scaled(
-        "ScaledObject", "team", "llama", "u", 1, (), (), "Deployment llama", 0, 9, template=template, held=()
+    scaled = ScaledResource(
+        "ScaledObject",
+        "team",
+        "llama",
+        "u",
+        1,
+        (),
+        (),
+        "Deployment llama",
+        0,
+        9,
+        template=template,
+        requested_by_own_pods=(),
     )
-    return availability(Cluster(hardware=NodeSnapshot(nodes, loads, quotas={})), scaled).schedulable.value
+    return availability(Cluster(node_snapshot=NodeSnapshot(nodes, loads, quotas={})), scaled).schedulable.value
 
 
 def brute(rooms, shape):
@@ -748,7 +759,7 @@ def test_one_more_pod_of_others_never_makes_a_place(rooms, shape, other, where):
 @given(machines, shapes, shapes)
 def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other):
     nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
-    scaled = Scaled(
+    scaled = ScaledResource(
         "ScaledObject",
         "team",
         "llama",
@@ -762,12 +773,12 @@ def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other)
         template=ReplicaTemplate(((shape, 1),)),
     )
     for waiting in (
-        PendingPod("x", ("team", "Deployment", "other"), other, tried=False),
-        PendingPod("x", ("team", "Deployment", "other"), other, tried=True),
-        PendingPod("x", ("team", "Deployment", "other"), other, tried=True, nominated="n0"),
+        PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=False),
+        PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=True),
+        PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=True, nominated="n0"),
     ):
-        hardware = NodeSnapshot(nodes, {}, index_pending([waiting]), quotas={})
-        assert availability(Cluster(hardware=hardware), scaled).schedulable.value <= counted(rooms, shape)
+        snapshot = NodeSnapshot(nodes, {}, index_pending([waiting]), quotas={})
+        assert availability(Cluster(node_snapshot=snapshot), scaled).schedulable.value <= counted(rooms, shape)
 
 
 def test_one_pod_of_lower_priority_is_enough_whatever_the_others_have():

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from scaler.cluster.hpa import (
     MAX_REPLICAS,
+    ExternalMetric,
+    HpaRule,
     HpaSpec,
-    Metric,
     Reason,
-    Rule,
     milli,
     replicas_for_average_value,
     replicas_for_value,
     step,
 )
-from scaler.model.behavior import Behavior, HpaState, RatePolicy, Rules, Sample
+from scaler.model.behavior import Behavior, HpaState, RatePolicy, Rules, TimedReplicas
 
 NOW_UP = Rules(policies=(RatePolicy("Pods", 1000, 15),), window=0)
 NOW_DOWN = Rules(policies=(RatePolicy("Percent", 100, 15),), window=0)
@@ -27,7 +27,7 @@ STANDS_ASIDE = Behavior(dataclasses.replace(NOW_UP, tolerance=0.0), dataclasses.
 
 def wanted(replicas):
     """A metric that asks for so many replicas."""
-    return [Metric("load", 1, replicas)]
+    return [ExternalMetric("load", 1, replicas)]
 
 
 def run(spec, *asked, current, every=15.0):
@@ -90,11 +90,11 @@ def test_milli(value, thousandths):
 
 
 def test_without_behavior_one_step_ends_at_double_or_four():
-    assert run(HpaSpec(), 12, 12, 12, 12, current=1) == ([4, 8, 12, 12], [Rule.WITHIN_TOLERANCE])
+    assert run(HpaSpec(), 12, 12, 12, 12, current=1) == ([4, 8, 12, 12], [HpaRule.WITHIN_TOLERANCE])
 
 
 def test_default_policies_add_four_or_double():
-    assert run(HpaSpec(behavior=Behavior()), 12, 12, 12, current=1) == ([5, 10, 12], [Rule.PROPOSED])
+    assert run(HpaSpec(behavior=Behavior()), 12, 12, 12, current=1) == ([5, 10, 12], [HpaRule.PROPOSED])
 
 
 @pytest.mark.parametrize("behavior", [None, Behavior()])
@@ -102,14 +102,17 @@ def test_down_waits_for_the_window_and_then_falls_at_once(behavior):
     sizes, rules = run(HpaSpec(behavior=behavior), 10, *[2] * 22, current=10)
     assert sizes.index(2) == (21 if behavior is None else 20)  # the edge of the window counts without a behavior only
     assert set(sizes) == {10, 2}
-    assert rules == [Rule.WITHIN_TOLERANCE]
+    assert rules == [HpaRule.WITHIN_TOLERANCE]
 
 
 def test_the_recommendation_that_holds_is_named():
     state, _ = step(HpaSpec(), HpaState(), wanted(10), 10, 0)
     _, outcome = step(HpaSpec(), state, wanted(2), 10, 60)
-    assert [(reason.rule, reason.replicas) for reason in outcome.reasons] == [(Rule.PROPOSED, 2), (Rule.STABILIZED, 10)]
-    assert outcome.reasons[1].earlier == Sample(10, 0)
+    assert [(reason.rule, reason.replicas) for reason in outcome.reasons] == [
+        (HpaRule.PROPOSED, 2),
+        (HpaRule.STABILIZED, 10),
+    ]
+    assert outcome.reasons[1].earlier == TimedReplicas(10, 0)
 
 
 def test_up_waits_for_the_least_of_its_window():
@@ -120,7 +123,7 @@ def test_up_waits_for_the_least_of_its_window():
 def test_a_wavering_metric_keeps_the_size_between_both_windows():
     both = HpaSpec(behavior=Behavior(up=dataclasses.replace(NOW_UP, window=60), down=Rules(NOW_DOWN.policies, 60)))
     sizes, rules = run(both, 4, 9, 2, 9, current=4)
-    assert (sizes, rules) == ([4, 4, 4, 4], [Rule.PROPOSED, Rule.STABILIZED])
+    assert (sizes, rules) == ([4, 4, 4, 4], [HpaRule.PROPOSED, HpaRule.STABILIZED])
 
 
 @pytest.mark.parametrize(
@@ -141,9 +144,9 @@ def test_select_policy_down(select, size):
     state, outcome = step(HpaSpec(behavior=Behavior(down=rules)), HpaState(), wanted(1), 10, 0)
     assert outcome.replicas == size
     limit = outcome.reasons[-1]
-    assert limit.rule is (Rule.FORBIDDEN if select == "Disabled" else Rule.LIMITED)
+    assert limit.rule is (HpaRule.FORBIDDEN if select == "Disabled" else HpaRule.LIMITED)
     assert limit.policy == {"Max": rules.policies[0], "Min": rules.policies[1], "Disabled": None}[select]
-    assert state.downs == (() if size == 10 else (Sample(10 - size, 0),))
+    assert state.downs == (() if size == 10 else (TimedReplicas(10 - size, 0),))
 
 
 def test_a_policy_counts_the_changes_of_its_whole_period():
@@ -174,13 +177,16 @@ def test_a_percentage_is_rounded_in_favour_of_the_change():
 @pytest.mark.parametrize(
     ("now", "ups"),
     [
-        (14, (Sample(2, 0), Sample(3, 10), Sample(3, 14))),  # the up policies look back 15 s: both still count
-        (25, (Sample(3, 25), Sample(3, 10))),  # that at 0 s is too old, that at 10 s just is not
-        (26, (Sample(2, 0), Sample(3, 26))),  # both are; only the last makes room
+        (
+            14,
+            (TimedReplicas(2, 0), TimedReplicas(3, 10), TimedReplicas(3, 14)),
+        ),  # the up policies look back 15 s: both still count
+        (25, (TimedReplicas(3, 25), TimedReplicas(3, 10))),  # that at 0 s is too old, that at 10 s just is not
+        (26, (TimedReplicas(2, 0), TimedReplicas(3, 26))),  # both are; only the last makes room
     ],
 )
 def test_old_changes_leave_one_at_a_time(now, ups):
-    state = HpaState((Sample(1, 0),), ups=(Sample(2, 0), Sample(3, 10)))
+    state = HpaState((TimedReplicas(1, 0),), ups=(TimedReplicas(2, 0), TimedReplicas(3, 10)))
     state, _ = step(HpaSpec(behavior=Behavior(up=NOW_UP)), state, wanted(9), 6, now)
     assert state.ups == ups
 
@@ -188,12 +194,12 @@ def test_old_changes_leave_one_at_a_time(now, ups):
 @pytest.mark.parametrize(
     ("spec", "current", "asked", "size", "rule"),
     [
-        (HpaSpec(maximum=4), 6, 9, 4, Rule.ABOVE_MAXIMUM),
-        (HpaSpec(minimum=3), 1, 9, 3, Rule.BELOW_MINIMUM),
-        (HpaSpec(maximum=5), 4, 9, 5, Rule.TOO_MANY),
-        (HpaSpec(maximum=5, behavior=STANDS_ASIDE), 4, 9, 5, Rule.TOO_MANY),
-        (HpaSpec(minimum=2, behavior=STANDS_ASIDE), 4, 0, 2, Rule.TOO_FEW),
-        (HpaSpec(), 0, 9, 0, Rule.DISABLED),
+        (HpaSpec(maximum=4), 6, 9, 4, HpaRule.ABOVE_MAXIMUM),
+        (HpaSpec(minimum=3), 1, 9, 3, HpaRule.BELOW_MINIMUM),
+        (HpaSpec(maximum=5), 4, 9, 5, HpaRule.TOO_MANY),
+        (HpaSpec(maximum=5, behavior=STANDS_ASIDE), 4, 9, 5, HpaRule.TOO_MANY),
+        (HpaSpec(minimum=2, behavior=STANDS_ASIDE), 4, 0, 2, HpaRule.TOO_FEW),
+        (HpaSpec(), 0, 9, 0, HpaRule.DISABLED),
     ],
 )
 def test_bounds(spec, current, asked, size, rule):
@@ -204,48 +210,48 @@ def test_bounds(spec, current, asked, size, rule):
 @pytest.mark.parametrize("asked", [2, 8])
 def test_a_bound_that_is_met_exactly_is_no_reason(asked):
     _, outcome = step(HpaSpec(minimum=2, maximum=8, behavior=STANDS_ASIDE), HpaState(), wanted(asked), 5, 0)
-    assert [(reason.rule, reason.replicas) for reason in outcome.reasons] == [(Rule.PROPOSED, asked)]
+    assert [(reason.rule, reason.replicas) for reason in outcome.reasons] == [(HpaRule.PROPOSED, asked)]
 
 
 def test_where_the_rate_ends_at_the_bound_the_bound_is_named_as_there():
     _, outcome = step(HpaSpec(maximum=8), HpaState(), wanted(20), 4, 0)
-    assert (outcome.replicas, outcome.reasons[-1].rule) == (8, Rule.TOO_MANY)
+    assert (outcome.replicas, outcome.reasons[-1].rule) == (8, HpaRule.TOO_MANY)
     by_four = Rules((RatePolicy("Pods", 4, 15),), 0)
     _, outcome = step(HpaSpec(minimum=2, behavior=Behavior(down=by_four)), HpaState(), wanted(0), 6, 0)
-    assert (outcome.replicas, outcome.reasons[-1].rule) == (2, Rule.TOO_FEW)
+    assert (outcome.replicas, outcome.reasons[-1].rule) == (2, HpaRule.TOO_FEW)
 
 
 def test_minimum_without_behavior():
-    state = HpaState((Sample(1, 0),))
+    state = HpaState((TimedReplicas(1, 0),))
     _, outcome = step(HpaSpec(minimum=2), state, wanted(0), 4, 400)
-    assert (outcome.replicas, outcome.reasons[-1].rule) == (2, Rule.TOO_FEW)
+    assert (outcome.replicas, outcome.reasons[-1].rule) == (2, HpaRule.TOO_FEW)
 
 
 def test_a_bound_is_a_change_that_policies_count():
     state, _ = step(HpaSpec(maximum=4, behavior=Behavior()), HpaState(), wanted(1), 6, 0)
-    assert state.downs == (Sample(2, 0),)
+    assert state.downs == (TimedReplicas(2, 0),)
 
 
 @pytest.mark.parametrize(
     ("values", "size", "rules"),
     [
-        ((6, 3), 6, [Rule.PROPOSED, Rule.PROPOSED]),
-        ((None, 7), 7, [Rule.FAILED, Rule.PROPOSED]),  # one failed: the other may raise
-        ((None, 2), 5, [Rule.FAILED, Rule.PROPOSED, Rule.HELD]),  # and may not lower
-        ((None, 5), 5, [Rule.FAILED, Rule.WITHIN_TOLERANCE]),
-        ((None, None), 5, [Rule.FAILED, Rule.FAILED, Rule.HELD]),
+        ((6, 3), 6, [HpaRule.PROPOSED, HpaRule.PROPOSED]),
+        ((None, 7), 7, [HpaRule.FAILED, HpaRule.PROPOSED]),  # one failed: the other may raise
+        ((None, 2), 5, [HpaRule.FAILED, HpaRule.PROPOSED, HpaRule.HELD]),  # and may not lower
+        ((None, 5), 5, [HpaRule.FAILED, HpaRule.WITHIN_TOLERANCE]),
+        ((None, None), 5, [HpaRule.FAILED, HpaRule.FAILED, HpaRule.HELD]),
     ],
 )
 def test_several_metrics(values, size, rules):
-    metrics = [Metric("a", 1, values[0]), Metric("b", 1, values[1])]
+    metrics = [ExternalMetric("a", 1, values[0]), ExternalMetric("b", 1, values[1])]
     _, outcome = step(HpaSpec(), HpaState(), metrics, 5, 0)
     assert (outcome.replicas, [reason.rule for reason in outcome.reasons]) == (size, rules)
 
 
 def test_a_metric_of_type_value_uses_the_ready_pods():
-    metric = [Metric("latency", 0.5, 1.0, "Value")]
+    metric = [ExternalMetric("latency", 0.5, 1.0, "Value")]
     assert step(HpaSpec(), HpaState(), metric, 3, 0)[1].replicas == 6
-    assert step(HpaSpec(), HpaState((Sample(0, -999),)), metric, 3, 0, ready=2)[1].replicas == 4
+    assert step(HpaSpec(), HpaState((TimedReplicas(0, -999),)), metric, 3, 0, ready=2)[1].replicas == 4
 
 
 def test_tolerance_can_differ_by_direction():
@@ -287,7 +293,7 @@ def test_average_value_is_the_ceiling_to_a_thousandth(total, target, current):
 
 
 def test_where_one_metric_fails_the_largest_of_the_others_may_raise_whatever_the_rest_ask_for():
-    metrics = [Metric("a", 1, None), Metric("b", 1, 2), Metric("c", 1, 7)]
+    metrics = [ExternalMetric("a", 1, None), ExternalMetric("b", 1, 2), ExternalMetric("c", 1, 7)]
     assert step(HpaSpec(), HpaState(), metrics, 5, 0)[1].replicas == 7
 
 
@@ -297,4 +303,4 @@ def test_at_a_bound_it_may_leave_it_on_the_other_side():
 
 
 def test_an_hpa_that_is_switched_off_says_so_of_no_replica():
-    assert step(HpaSpec(), HpaState(), wanted(9), 0, 0)[1].reasons == (Reason(Rule.DISABLED, 0),)
+    assert step(HpaSpec(), HpaState(), wanted(9), 0, 0)[1].reasons == (Reason(HpaRule.DISABLED, 0),)

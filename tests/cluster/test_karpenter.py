@@ -7,7 +7,7 @@ from support.cluster import GPU, node, on, picture, spec
 from support.kubernetes_objects import NOON, stamp
 
 from scaler.cluster.availability import availability
-from scaler.cluster.karpenter import kinds, provisionable
+from scaler.cluster.karpenter import instance_types, provisionable
 from scaler.model.availability import BoundedCount
 from scaler.model.nodes import Node, PodRequirements, ReplicaTemplate
 
@@ -83,7 +83,7 @@ def shortage(name="gpu-x1a2b", at=0, kind="NodeClaim"):
 
 
 def bought(pools, pod=None, nodes=(), pods=(), now=100, **more):
-    cluster = picture(nodes, pods, {"llama": pod or spec(2)}, pools=pools, heard=NOON + now, **more)
+    cluster = picture(nodes, pods, {"llama": pod or spec(2)}, pools=pools, last_synced=NOON + now, **more)
     [scaled] = cluster
     return availability(cluster, scaled).provisionable
 
@@ -221,7 +221,7 @@ def test_a_pool_that_cannot_buy_says_why(made, reason):
 def test_an_order_that_failed_of_late_closes_its_pool():
     found = bought([pool(limits={GPU: "16"})], events=[shortage(at=40)])
     told = "NodePool gpu: 60s ago NodeClaim gpu-x1a2b event: no g5"
-    assert found == BoundedCount(0, "estimate", told, ceiling=0), (
+    assert found == BoundedCount(0, "estimate", told, upper_bound=0), (
         "that it lasts is assumed, until somebody waits for it"
     )
 
@@ -253,7 +253,7 @@ def test_the_last_of_several_failures_is_told_and_one_that_lies_ahead_of_our_clo
 def test_a_claim_that_cannot_be_launched_closes_its_pool_and_is_not_on_its_way():
     stuck = claim(launched=("Unknown", 0, "LaunchFailed"))
     found = bought([pool(limits={GPU: "16"})], claims=[stuck])
-    assert found == BoundedCount(0, "estimate", "NodePool gpu: gpu-x1a2b: LaunchFailed: m", ceiling=0)
+    assert found == BoundedCount(0, "estimate", "NodePool gpu: gpu-x1a2b: LaunchFailed: m", upper_bound=0)
 
 
 # ---- what Karpenter's own simulation contradicted (tests/oracles/test_karpenter.py) ----------------------------------
@@ -374,7 +374,7 @@ def test_of_whole_machines_alone_their_size_is_learnt():
     own = {"karpenter.sh/nodepool": "gpu"}
     whole, half = machine("a", **own, **G5), machine("b", **own, **G5, **{"karpenter.sh/initialized": "false"})
     done = machine("c", **own, **{"karpenter.sh/initialized": "true"})
-    assert kinds([whole, half, done, machine("d")]) == (whole, done)
+    assert instance_types([whole, half, done, machine("d")]) == (whole, done)
 
 
 def test_an_order_tells_the_size_of_a_type_that_no_node_has():
@@ -397,13 +397,13 @@ def test_one_of_several_terms_that_a_type_meets_is_enough():
 
 @pytest.mark.parametrize(
     ("part", "resource"),
-    [("pools", "nodepools.karpenter.sh"), ("claims", "nodeclaims.karpenter.sh"), ("shortages", "events")],
+    [("node_pools", "nodepools.karpenter.sh"), ("node_claims", "nodeclaims.karpenter.sh"), ("shortages", "events")],
 )
 def test_what_may_not_be_read_is_told(part, resource):
     told = {resource: f"list and watch {resource}: 403"}
     cluster = picture([], specs={"llama": spec()}, pools=[pool(limits={GPU: "8"})])
     cluster = dataclasses.replace(
-        cluster, hardware=dataclasses.replace(cluster.hardware, **{part: None}), problems=told
+        cluster, node_snapshot=dataclasses.replace(cluster.node_snapshot, **{part: None}), problems=told
     )
     [scaled] = cluster
     assert availability(cluster, scaled).provisionable == BoundedCount(None, reason=told[resource])
@@ -609,9 +609,9 @@ def test_what_a_buffer_keeps_free_is_free_and_may_take_of_what_is_bought():
 
 def test_of_a_group_one_pod_of_which_claims_devices_the_claim_is_told():
     machine = PodRequirements(((GPU, 1), ("pods", 1)))
-    claiming = PodRequirements((("pods", 1),), claims=("gpu",))
+    claiming = PodRequirements((("pods", 1),), claim_templates=("gpu",))
     cluster = picture([], specs={"llama": spec()}, pools=[pool(used={})])
-    offer = provisionable(cluster.hardware, ReplicaTemplate(((machine, 1), (claiming, 1))), GPU, 0.0)
+    offer = provisionable(cluster.node_snapshot, ReplicaTemplate(((machine, 1), (claiming, 1))), GPU, 0.0)
     assert offer.replicas is None
     assert offer.reason == "NodePool gpu: Karpenter buys for pods that claim devices only where it is set to"
 
@@ -620,7 +620,7 @@ def test_a_group_comes_on_ordered_machines_as_often_as_the_rarest_of_its_pods():
     """A leader without GPUs and two workers with four each: eight GPUs that are ordered are one group."""
     leader, worker = PodRequirements((("cpu", 1000), ("pods", 1))), PodRequirements(((GPU, 4), ("pods", 1)))
     full = pool(limits={GPU: "8"}, used={GPU: "8"})
-    cluster = picture([], specs={"llama": spec(4)}, pools=[full], claims=[claim()], heard=NOON + 100)
+    cluster = picture([], specs={"llama": spec(4)}, pools=[full], claims=[claim()], last_synced=NOON + 100)
     [scaled] = cluster
     group = dataclasses.replace(scaled.template, pods=((leader, 1), (worker, 2)))
     assert availability(cluster, dataclasses.replace(scaled, template=group)).provisionable.value == 1

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.cluster.hpa import Rule
+from scaler.cluster.hpa import HpaRule
 from scaler.cluster.keda import (
-    Answer,
     Fallback,
     KedaState,
+    KedaTrigger,
     Modifiers,
     Refusal,
     ScaledObject,
-    Trigger,
+    ScalerAnswer,
     poll,
     polls_ask,
     push,
@@ -21,14 +21,14 @@ from scaler.cluster.keda import (
     sync,
     wire,
 )
-from scaler.model.behavior import HpaState, Sample
+from scaler.model.behavior import HpaState, TimedReplicas
 
 NEW = KedaState(created=0.0)
 SEEN = KedaState(created=0.0, last_active=1000.0)
 BROKEN = Refusal("GetMetrics", "no Prometheus")
 UNREACHABLE = Refusal("GetMetricSpec", "connection refused")
-QUIET = Answer(0, active=False)
-BUSY = Answer(7, active=True)
+QUIET = ScalerAnswer(0, active=False)
+BUSY = ScalerAnswer(7, active=True)
 
 
 def after(step):
@@ -43,7 +43,7 @@ def after(step):
         # from zero: to max(minReplicaCount, 1), whatever the value is
         (ScaledObject(), NEW, BUSY, 0, 9, (1, "KEDA")),
         (ScaledObject(min_replica_count=3), NEW, BUSY, 0, 9, (3, "KEDA")),
-        (ScaledObject(), NEW, Answer(0, active=True), 0, 9, (1, "KEDA")),
+        (ScaledObject(), NEW, ScalerAnswer(0, active=True), 0, 9, (1, "KEDA")),
         (ScaledObject(), NEW, QUIET, 0, 9, (0, None)),
         # active and already there: the HPA's business
         (ScaledObject(), NEW, BUSY, 2, 9, (2, None)),
@@ -109,7 +109,7 @@ def test_fallback_after_more_failures_than_the_threshold(behavior, replicas, wan
     spec = ScaledObject(target=target, fallback=Fallback(4, failure_threshold=1, behavior=behavior))
     state, held, event = sync(spec, NEW, BROKEN, replicas, 0.0)
     assert (held, event) == (replicas, None)
-    _, _, event = sync(spec, replace(state, hpa=HpaState((Sample(0, -999),))), BROKEN, replicas, 15.0)
+    _, _, event = sync(spec, replace(state, hpa=HpaState((TimedReplicas(0, -999),))), BROKEN, replicas, 15.0)
     assert (event.after if event else replicas) == wanted
 
 
@@ -137,21 +137,21 @@ def test_falling_back_is_active_so_it_wakes_from_zero():
 
 def test_fallback_of_type_value_needs_a_ready_pod():
     spec = ScaledObject(metric_type="Value", target=2, fallback=Fallback(6, failure_threshold=0))
-    state = replace(NEW, hpa=HpaState((Sample(0, -999),)))
+    state = replace(NEW, hpa=HpaState((TimedReplicas(0, -999),)))
     assert sync(spec, state, BROKEN, 3, 0.0, ready=3)[1] == 6
     assert sync(spec, state, BROKEN, 4, 0.0, ready=0)[1] == 4
     assert poll(spec, state, BROKEN, 0, 0.0)[1] == 0
 
 
 def test_sync_follows_the_hpa_and_says_why():
-    state, replicas, event = sync(ScaledObject(), NEW, Answer(7, active=True), 1, 15.0)
+    state, replicas, event = sync(ScaledObject(), NEW, ScalerAnswer(7, active=True), 1, 15.0)
     assert (replicas, event.by, event.before, event.after) == (4, "HPA", 1, 4)
-    assert [reason.rule for reason in event.reasons] == [Rule.PROPOSED, Rule.LIMITED]
-    assert state.hpa.recommendations == (Sample(1, 15.0), Sample(7, 15.0))
+    assert [reason.rule for reason in event.reasons] == [HpaRule.PROPOSED, HpaRule.LIMITED]
+    assert state.hpa.recommendations == (TimedReplicas(1, 15.0), TimedReplicas(7, 15.0))
 
 
 def test_inactive_does_not_stop_the_hpa():
-    assert sync(ScaledObject(), NEW, Answer(3, active=False), 1, 0.0)[1] == 3
+    assert sync(ScaledObject(), NEW, ScalerAnswer(3, active=False), 1, 0.0)[1] == 3
 
 
 def test_an_error_holds_the_hpa():
@@ -175,7 +175,7 @@ def test_the_hpa_asks_only_within_its_bounds(spec, replicas, asked, size):
 
 
 def test_an_hpa_after_a_pause_remembers_nothing():
-    state = replace(NEW, hpa=HpaState((Sample(9, 0),)))
+    state = replace(NEW, hpa=HpaState((TimedReplicas(9, 0),)))
     assert sync(ScaledObject(paused=True), state, None, 3, 1.0)[0].hpa == HpaState()
 
 
@@ -198,7 +198,7 @@ ALONE = ScaledObject(min_replica_count=1)
         (ALONE, True),
         (ScaledObject(min_replica_count=0), False),
         (ScaledObject(min_replica_count=2, idle_replica_count=0), False),
-        (ScaledObject(min_replica_count=2, triggers=(Trigger("a"), Trigger("b", cached=True))), False),
+        (ScaledObject(min_replica_count=2, triggers=(KedaTrigger("a"), KedaTrigger("b", cached=True))), False),
         (ScaledObject(min_replica_count=2, modifiers=Modifiers(lambda values: values["s0"], 1.0)), False),
     ],
 )
@@ -231,43 +231,58 @@ def test_below_its_minimum_it_is_repaired_whoever_asks():
     assert after(poll(ScaledObject(min_replica_count=3), state, None, 1, 5.0)) == (3, "KEDA")
 
 
-TWO = ScaledObject(triggers=(Trigger("queue", 5.0), Trigger("office", 1.0)), max_replica_count=20)
+TWO = ScaledObject(triggers=(KedaTrigger("queue", 5.0), KedaTrigger("office", 1.0)), max_replica_count=20)
 
 
 def test_of_several_triggers_the_largest_counts_and_any_activity_wakes():
-    assert after(poll(TWO, NEW, [QUIET, Answer(1, active=True)], 0, 9.0)) == (1, "KEDA")
-    assert after(sync(TWO, SETTLED, [Answer(10, active=True), Answer(3, active=True)], 2, 300.0)) == (3, "HPA")
-    assert after(sync(TWO, SETTLED, [Answer(35, active=True), Answer(3, active=True)], 4, 300.0)) == (7, "HPA")
+    assert after(poll(TWO, NEW, [QUIET, ScalerAnswer(1, active=True)], 0, 9.0)) == (1, "KEDA")
+    assert after(sync(TWO, SETTLED, [ScalerAnswer(10, active=True), ScalerAnswer(3, active=True)], 2, 300.0)) == (
+        3,
+        "HPA",
+    )
+    assert after(sync(TWO, SETTLED, [ScalerAnswer(35, active=True), ScalerAnswer(3, active=True)], 4, 300.0)) == (
+        7,
+        "HPA",
+    )
 
 
 def test_one_failing_trigger_holds_falls_and_lets_rises_through():
-    assert after(sync(TWO, SETTLED, [BROKEN, Answer(1, active=True)], 4, 300.0)) == (4, None)
-    assert after(sync(TWO, SETTLED, [BROKEN, Answer(6, active=True)], 4, 300.0)) == (6, "HPA")
+    assert after(sync(TWO, SETTLED, [BROKEN, ScalerAnswer(1, active=True)], 4, 300.0)) == (4, None)
+    assert after(sync(TWO, SETTLED, [BROKEN, ScalerAnswer(6, active=True)], 4, 300.0)) == (6, "HPA")
 
 
 def test_activity_beside_a_failing_trigger_wakes_but_does_not_renew_the_cooldown():
-    state, *_ = poll(TWO, SEEN, [BROKEN, Answer(1, active=True)], 3, 2000.0)
+    state, *_ = poll(TWO, SEEN, [BROKEN, ScalerAnswer(1, active=True)], 3, 2000.0)
     assert state.last_active == SEEN.last_active
-    assert after(poll(TWO, SEEN, [BROKEN, Answer(1, active=True)], 0, 2000.0)) == (1, "KEDA")
+    assert after(poll(TWO, SEEN, [BROKEN, ScalerAnswer(1, active=True)], 0, 2000.0)) == (1, "KEDA")
 
 
 def test_failures_are_counted_by_trigger():
     spec = replace(TWO, fallback=Fallback(6, failure_threshold=1))
-    state, *_ = sync(spec, SETTLED, [BROKEN, Answer(1, active=True)], 4, 300.0)
+    state, *_ = sync(spec, SETTLED, [BROKEN, ScalerAnswer(1, active=True)], 4, 300.0)
     assert state.failures == (1, 0)
-    _, replicas, _ = sync(spec, state, [BROKEN, Answer(1, active=True)], 4, 315.0)
+    _, replicas, _ = sync(spec, state, [BROKEN, ScalerAnswer(1, active=True)], 4, 315.0)
     assert replicas == 6, "5 x 6 of the first trigger against 1 of the second"
 
 
-SETTLED = replace(NEW, hpa=HpaState((Sample(0, -999),)))
+SETTLED = replace(NEW, hpa=HpaState((TimedReplicas(0, -999),)))
 SUM = Modifiers(lambda values: values["queue"] + values["office"], target=2.0, activation_target=3.0)
 MADE = replace(TWO, modifiers=SUM)
 
 
 def test_scaling_modifiers_give_one_metric_and_their_own_activation():
-    assert after(sync(MADE, SETTLED, [Answer(7, active=False), Answer(3, active=False)], 3, 300.0)) == (5, "HPA")
-    assert after(poll(MADE, SEEN, [Answer(2, active=True), Answer(1, active=True)], 5, 9999.0)) == (0, "KEDA")
-    assert after(poll(MADE, SEEN, [Answer(3, active=False), Answer(1, active=False)], 0, 9999.0)) == (1, "KEDA")
+    assert after(sync(MADE, SETTLED, [ScalerAnswer(7, active=False), ScalerAnswer(3, active=False)], 3, 300.0)) == (
+        5,
+        "HPA",
+    )
+    assert after(poll(MADE, SEEN, [ScalerAnswer(2, active=True), ScalerAnswer(1, active=True)], 5, 9999.0)) == (
+        0,
+        "KEDA",
+    )
+    assert after(poll(MADE, SEEN, [ScalerAnswer(3, active=False), ScalerAnswer(1, active=False)], 0, 9999.0)) == (
+        1,
+        "KEDA",
+    )
 
 
 def test_scaling_modifiers_give_thousandths_and_cut_off_the_rest():
@@ -278,15 +293,15 @@ def test_scaling_modifiers_give_thousandths_and_cut_off_the_rest():
 
 
 def test_scaling_modifiers_with_an_error_hold_and_with_a_fallback_are_that():
-    assert after(sync(MADE, SETTLED, [BROKEN, Answer(30, active=True)], 3, 300.0)) == (3, None)
+    assert after(sync(MADE, SETTLED, [BROKEN, ScalerAnswer(30, active=True)], 3, 300.0)) == (3, None)
     spec = replace(MADE, fallback=Fallback(6, failure_threshold=0))
-    assert after(sync(spec, SETTLED, [BROKEN, Answer(30, active=True)], 4, 300.0)) == (6, "HPA")
+    assert after(sync(spec, SETTLED, [BROKEN, ScalerAnswer(30, active=True)], 4, 300.0)) == (6, "HPA")
 
 
 def test_the_fallback_scaling_modifiers_gives_the_formula_nil():
     either = Modifiers(lambda values: values["queue"] if values["queue"] is not None else values["office"], target=1.0)
     spec = replace(TWO, modifiers=either, fallback=Fallback(9, failure_threshold=0, behavior="scalingModifiers"))
-    assert after(sync(spec, SETTLED, [BROKEN, Answer(5, active=True)], 3, 300.0)) == (5, "HPA")
+    assert after(sync(spec, SETTLED, [BROKEN, ScalerAnswer(5, active=True)], 3, 300.0)) == (5, "HPA")
     nil = replace(spec, modifiers=Modifiers(lambda values: None, target=2.0))
     assert after(sync(nil, SETTLED, [BROKEN, BROKEN], 5, 300.0)) == (9, "HPA")
 
@@ -296,7 +311,7 @@ def test_a_scaler_that_is_gone_falls_back_only_where_its_spec_was_streamed_and_n
     push, threshold, comes_to
 ):
     spec = ScaledObject(min_replica_count=1, push=push, fallback=Fallback(6, failure_threshold=threshold))
-    state, replicas, _ = sync(spec, SETTLED, Answer(4, active=True), 4, 300.0)
+    state, replicas, _ = sync(spec, SETTLED, ScalerAnswer(4, active=True), 4, 300.0)
     for turn in range(1, 9):
         state, replicas, _ = sync(spec, state, UNREACHABLE, replicas, 300.0 + 15.0 * turn)
     assert replicas == comes_to

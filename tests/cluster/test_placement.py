@@ -98,15 +98,15 @@ def test_all_of_a_term_and_one_of_an_affinity_hold():
 )
 def test_a_port_of_the_host_is_had_once(own, other, clash):
     node = Node("n", {}, (), {"pods": 10})
-    shape = PodRequirements((("pods", 1),), ports=(own,))
+    shape = PodRequirements((("pods", 1),), host_ports=(own,))
     assert pods_that_fit(shape, node, NodeUsage({}, (other,))) == (0 if clash else 1, "host ports")
 
 
 def test_reasons_are_counted_by_the_nodes_they_hold_on():
     obstacles = {f"taint {number}": number + 1 for number in range(7)}
-    assert ClusterFit(obstacles=obstacles).why().startswith("taint 6 on 7 nodes, taint 5 on 6 nodes")
-    assert ClusterFit(obstacles=obstacles).why().count("taint") == 5
-    assert ClusterFit(obstacles={"cordoned": 1}).why() == "cordoned on 1 node"
+    assert ClusterFit(reasons=obstacles).why().startswith("taint 6 on 7 nodes, taint 5 on 6 nodes")
+    assert ClusterFit(reasons=obstacles).why().count("taint") == 5
+    assert ClusterFit(reasons={"cordoned": 1}).why() == "cordoned on 1 node"
 
 
 def test_loads_known_in_parts_are_added():
@@ -127,7 +127,7 @@ asked = st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(1, 3), min_
 requests = asked.map(lambda of: tuple(sorted(of.items())))
 ports = st.lists(st.sampled_from([("TCP", "", 1), ("TCP", "", 2)]), max_size=2).map(tuple)
 ranks = st.sampled_from([None, 0, 5, 9])
-shapes = st.builds(PodRequirements, requests, ports=ports, priority=ranks, preempts=st.booleans())
+shapes = st.builds(PodRequirements, requests, host_ports=ports, priority=ranks, preempts=st.booleans())
 nodes = st.builds(
     lambda room, cordoned: Node("", {}, (), room, unschedulable=cordoned),
     st.dictionaries(st.sampled_from(["cpu", "gpu"]), st.integers(0, 9)),
@@ -156,9 +156,11 @@ def test_what_fits_at_most_is_what_fits_once_all_pods_of_lower_priority_are_gone
         pod for pod in pods if not (shape.preempts and (shape.priority is None or (pod.priority or 0) < shape.priority))
     ]
     there, left = (functools.reduce(with_pod, group, EMPTY) for group in (pods, stay))
-    assert without_preemptible(there, shape) == dataclasses.replace(left, ranks=without_preemptible(there, shape).ranks)
+    assert without_preemptible(there, shape) == dataclasses.replace(
+        left, by_priority=without_preemptible(there, shape).by_priority
+    )
     found = fit_on_node(shape, "gpu", node, there)
-    assert found.most == fit_on_node(shape, "gpu", node, left).fits >= found.fits
+    assert found.pods_with_preemption == fit_on_node(shape, "gpu", node, left).pods >= found.pods
 
 
 @given(st.lists(pictures, min_size=1, max_size=6), st.lists(shapes, min_size=1, max_size=3), st.data())
@@ -177,7 +179,7 @@ def test_the_ledger_sees_pods_that_come_where_the_nodes_stay_and_nodes_where_the
     nodes, more = ({name: Node(name, {}, (), {"gpu": 4, "pods": 9}) for name in names} for names in ("a", "ab"))
     loads = {"a": functools.reduce(with_pod, [shape], EMPTY)}
     timeline = ((nodes, {}), (nodes, loads), (more, loads), (more, loads))
-    assert [ledger.fit_on_nodes(shape, "gpu", *there).fits for there in timeline] == [4, 3, 7, 7]
+    assert [ledger.fit_on_nodes(shape, "gpu", *there).pods for there in timeline] == [4, 3, 7, 7]
 
 
 def test_of_two_resources_that_bind_alike_the_first_is_named():

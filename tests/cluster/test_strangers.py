@@ -5,7 +5,7 @@ from support.cluster import GPU, node, on, picture, spec
 
 from scaler.cluster.availability import availability
 from scaler.model.availability import BoundedCount
-from scaler.sources.kubernetes.read_objects import Reader
+from scaler.sources.kubernetes.read_objects import ObjectReader
 from scaler.sources.kubernetes.read_pods import read_namespace
 
 DEFAULTS = "scheduler.alpha.kubernetes.io/defaultTolerations"
@@ -96,25 +96,27 @@ def test_a_pod_that_is_placed_says_nothing_of_the_next_ones_node():
     there = on("p", "a", spec(2), owner=("ReplicaSet", "llama-5d8f"))
     found = said([node("a", 8), node("b", 8)], spec(2), pods=[there]).schedulable
     assert (found.value, found.bound) == (7, "exact")
-    assert Reader().pod(there).shape.bounds == ()
+    assert ObjectReader().pod(there).shape.caveats == ()
 
 
 def test_what_a_namespace_has_admission_add_is_told_before_there_are_pods():
     """OpenShift: openshift.io/node-selector. Elsewhere the annotation counts only where PodNodeSelector is on."""
     habit = read_namespace({"metadata": {"annotations": {"openshift.io/node-selector": "gpu=h100"}}})
-    found = said([node("a", 8)], spec(2), habits={"team": habit}).schedulable
+    found = said([node("a", 8)], spec(2), namespace_defaults={"team": habit}).schedulable
     told = "its namespace has the node selector gpu=h100, which admission may add"
     assert found == BoundedCount(4, "upper", told)
-    assert said([node("a", 8)], spec(2), habits={"other": habit}).schedulable == BoundedCount(4)
+    assert said([node("a", 8)], spec(2), namespace_defaults={"other": habit}).schedulable == BoundedCount(4)
     there = on("p", "a", spec(2), owner=("ReplicaSet", "llama-5d8f"))
-    shown = said([node("a", 8)], spec(2), pods=[there], habits={"team": habit}).schedulable
+    shown = said([node("a", 8)], spec(2), pods=[there], namespace_defaults={"team": habit}).schedulable
     assert (shown.value, shown.bound) == (3, "exact"), "its pods show what is added"
 
 
 def test_tolerations_of_a_namespace_may_open_nodes():
     habit = read_namespace({"metadata": {"annotations": {DEFAULTS: '[{"key":"team","operator":"Exists"}]'}}})
     tainted = node("a", 8, taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
-    found = said([tainted], spec(2), habits={"team": habit}).schedulable
+    found = said([tainted], spec(2), namespace_defaults={"team": habit}).schedulable
     assert (found.value, found.bound, found.most) == (0, "estimate", None)
-    assert said([node("a", 8)], spec(2), habits={"team": habit}).schedulable == BoundedCount(4), "there is no taint"
+    assert said([node("a", 8)], spec(2), namespace_defaults={"team": habit}).schedulable == BoundedCount(4), (
+        "there is no taint"
+    )
     assert read_namespace({"metadata": {"annotations": {DEFAULTS: "[]"}}}) is None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scaler.cluster.node_fit import EMPTY, with_pod
-from scaler.cluster.pending import CROWD, index_pending, pods_ahead, with_nominated
+from scaler.cluster.pending import MAX_UNTRIED, index_pending, pods_ahead, with_nominated
 from scaler.model.nodes import Node, NodeSnapshot, PendingPod, PodRequirements
 
 SMALL, LARGE = PodRequirements((("gpu", 1), ("pods", 1))), PodRequirements((("gpu", 4), ("pods", 1)))
@@ -43,8 +43,8 @@ def test_own_pods_are_not_ahead_of_their_own_workload():
 
 
 def test_of_a_crowd_only_so_many_are_counted_and_all_are_told():
-    others, untried = pods_ahead(index_pending([pod(f"p{number}") for number in range(CROWD + 5)]), [], 0)
-    assert (len(others), untried) == (CROWD, CROWD + 5)
+    others, untried = pods_ahead(index_pending([pod(f"p{number}") for number in range(MAX_UNTRIED + 5)]), [], 0)
+    assert (len(others), untried) == (MAX_UNTRIED, MAX_UNTRIED + 5)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from scaler.config.signals import find
 
 
 def test_what_an_engine_writes_itself_does_not_tell_scrapes_apart():
-    written = find("vllm", "waiting").parts
+    written = find("vllm", "waiting").sum_within_pod_by
     assert written
     assert Naming(scrape=(*written, "shard")).scrape_labels(find("vllm", "waiting")) == (*SCRAPE_LABELS, "shard")
     renamed = Naming(labels={written[0]: "ours"}, scrape=("ours", "shard"))
@@ -13,7 +13,7 @@ def test_what_an_engine_writes_itself_does_not_tell_scrapes_apart():
 
 
 def test_a_signal_that_is_told_in_no_parts_has_all_labels_of_the_scrape():
-    assert find("ray-llm", "waiting").parts is None
+    assert find("ray-llm", "waiting").sum_within_pod_by is None
     assert Naming().scrape_labels(find("ray-llm", "waiting")) == tuple(SCRAPE_LABELS)
 
 

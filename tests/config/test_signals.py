@@ -57,19 +57,19 @@ def test_an_entry_is_whole(signal):
     assert all(metric.versions for metric in signal.metrics)
     assert signal.labels[0] == "namespace"
     assert signal.takes_window == (signal.window is not None) == (signal.type != "gauge")
-    assert signal.takes_quantile == (signal.quantile is not None) == (signal.adds == "quantile")
+    assert signal.takes_quantile == (signal.quantile is not None) == (signal.aggregation == "quantile")
     of_requests = signal.unit == "seconds" or signal.name == "prefix_cache_hit_rate"  # without any there is none
-    assert (signal.at_zero == 0) == (signal.scope == "target" and not of_requests)
+    assert (signal.value_at_zero == 0) == (signal.scope == "target" and not of_requests)
     assert not signal.shared or signal.scope == "gateway"
-    assert signal.bounded is None or signal.bounded_by
+    assert signal.max_value is None or signal.max_reason
 
 
 def test_what_bounds_a_signal_is_said():
-    assert (signals.find("vllm", "kv_cache_usage").bounded, signals.find("vllm", "waiting").bounded_by) == (1, "")
+    assert (signals.find("vllm", "kv_cache_usage").max, signals.find("vllm", "waiting").max_reason) == (1, "")
     for engine in ("vllm", "sglang", "tgi"):
         running = signals.find(engine, "running")
-        assert running.bounded is None
-        assert "of a replica, times replicas; past it only waiting grows" in running.bounded_by
+        assert running.max is None
+        assert "of a replica, times replicas; past it only waiting grows" in running.max_reason
 
 
 def test_the_labels_that_identify_a_workload():

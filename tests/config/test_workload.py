@@ -6,7 +6,7 @@ import pytest
 from support.timelines import FILE, workload
 
 from scaler.model.measurement import Failure, HistoryProbe, Reading, SignalQuery, TargetStatus
-from scaler.model.objects import Scaled, TargetView
+from scaler.model.objects import ScaledResource, TargetView
 
 
 def test_a_workload_asks_for_its_inputs_its_guards_its_replicas_and_a_sign_of_life():
@@ -42,7 +42,7 @@ def test_the_answers_are_sorted_into_inputs():
 def test_what_kubernetes_does_not_say_is_taken_from_its_metrics():
     spec = workload(FILE, model="m")
     answers = {spec.replicas[fact]: Reading(value, 0.0) for fact, value in {"current": 3.0, "ready": 2.0}.items()}
-    scaled = Scaled("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
+    scaled = ScaledResource("ScaledObject", "team", "llama", "uid", 1, (), (), "Deployment llama", 1, 9)
     assert spec.inputs_of(answers, TargetView(scaled, "old")).target_status == TargetStatus(
         3, 2, 1, minimum=1, maximum=9, source="kube-state-metrics", stale_reason="old"
     )

@@ -42,7 +42,7 @@ ENTRIES = sorted(
         (engine, name, metric.versions)
         for engine, offered in signals.engines().items()
         for signal in offered.values()
-        for metric in (*signal.metrics, *signal.per)
+        for metric in (*signal.metrics, *signal.divided_by)
         if not metric.respelled
         for name in (metric.name, *([metric.info_join.info] if metric.info_join else []))
     }

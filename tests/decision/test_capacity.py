@@ -13,7 +13,7 @@ from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import Behavior, Rules
 from scaler.model.measurement import Inputs, TargetStatus
 from scaler.model.nodes import PodRequirements, ReplicaTemplate
-from scaler.model.objects import Hpa, Pod, Scaled, TargetView
+from scaler.model.objects import HpaStatus, Pod, ScaledResource, TargetView
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\nholdFor: 60s\n"
 CLAMP = LOAD + "capacity: clamp\n"
@@ -36,9 +36,9 @@ def target(*, ready=0, starting=0, pending=(), current=None, kind="ScaledObject"
     hpa = (
         None
         if tolerance is None
-        else Hpa("h", None, None, None, None, behavior=Behavior(up=Rules((), 0.0, tolerance=tolerance)))
+        else HpaStatus("h", None, None, None, None, behavior=Behavior(up=Rules((), 0.0, tolerance=tolerance)))
     )
-    scaled = Scaled(kind, "team", "llama", "1", 1, (), (), "Deployment llama", 0, 99, pods=tuple(pods), hpa=hpa)
+    scaled = ScaledResource(kind, "team", "llama", "1", 1, (), (), "Deployment llama", 0, 99, pods=tuple(pods), hpa=hpa)
     known = TargetStatus(current=current, ready=ready, starting=starting, pending=len(pending), ever_ready=ready)
     return {"scaled": scaled, "replicas": known}
 
@@ -159,7 +159,7 @@ def test_what_is_not_known_limits_nothing(has, reason):
 
 
 def test_that_others_may_give_way_limits_what_they_make_room_for():
-    preempting = BoundedCount(1, "lower", "pods of lower priority may give way: 4 at most", ceiling=4)
+    preempting = BoundedCount(1, "lower", "pods of lower priority may give way: 4 at most", upper_bound=4)
     decision = decided(120, available(preempting), ready=3)
     assert decision.replicas == 8, "3 and 4 and the probe"
     assert "7 can be had (3 on nodes, 4 schedulable" in decision.reason
@@ -226,12 +226,14 @@ def test_a_trigger_says_what_is_made_of_it():
 counts = st.one_of(
     st.none().map(lambda _: BoundedCount(None, reason="?")),
     st.builds(BoundedCount, st.integers(0, 50), st.sampled_from(["exact", "upper", "lower", "estimate"])),
-    st.builds(BoundedCount, st.integers(0, 50), st.sampled_from(["lower", "estimate"]), ceiling=st.integers(50, 90)),
+    st.builds(
+        BoundedCount, st.integers(0, 50), st.sampled_from(["lower", "estimate"]), upper_bound=st.integers(50, 90)
+    ),
 )
 
 
 def most(count):
-    return count.value if count.bound in {"exact", "upper"} else count.ceiling
+    return count.value if count.bound in {"exact", "upper"} else count.upper_bound
 
 
 @given(

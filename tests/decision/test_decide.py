@@ -12,7 +12,7 @@ from scaler.decision.decision import Answer
 from scaler.decision.state import State
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import MAX_VALUE, Failure, Reading, TargetStatus
-from scaler.model.objects import Job, Scaled
+from scaler.model.objects import Job, ScaledResource
 
 LOAD = """
 name: load
@@ -376,7 +376,7 @@ activation: drift > 0.3 && free >= 2
 holdFor: 60s
 policy: {kind: latch, resetBelow: 0.2}
 """
-TRAIN = Scaled("ScaledJob", "team", "llama", "uid", 1, ((),), (), "ScaledJob llama", 0, 1, jobs=())
+TRAIN = ScaledResource("ScaledJob", "team", "llama", "uid", 1, ((),), (), "ScaledJob llama", 0, 1, jobs=())
 
 
 def drift(value, free=4, scaled=TRAIN):

@@ -12,7 +12,7 @@ from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount, unknown
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, TargetStatus
-from scaler.model.objects import Condition, Hpa, Job, Pod, Scaled, TargetView
+from scaler.model.objects import Condition, HpaStatus, Job, Pod, ScaledResource, TargetView
 
 QUEUE = """
 name: queue
@@ -405,14 +405,14 @@ def test_values_are_shown_as_people_read_them(value, text):
 # ---- what Kubernetes reports -------------------------------------------------------------------------------------------------
 
 LIMITED = Condition("ScalingLimited", "True", "TooManyReplicas", "the desired replica count is more than the maximum")
-SCALED = Scaled(
+SCALED = ScaledResource(
     kind="ScaledObject",
     namespace="team",
     name="llama",
     uid="1-2-3",
     generation=4,
     triggers=(),
-    others=("cron",),
+    other_trigger_types=("cron",),
     target="Deployment llama",
     minimum=0,
     maximum=6,
@@ -426,7 +426,7 @@ SCALED = Scaled(
         Pod("c", "pending"),
         *(Pod(name, "pending", START) for name in "defg"),
     ),
-    hpa=Hpa("keda-hpa-llama", 5, 6, 1, 6, (Condition("AbleToScale", "True"), LIMITED)),
+    hpa=HpaStatus("keda-hpa-llama", 5, 6, 1, 6, (Condition("AbleToScale", "True"), LIMITED)),
 )
 
 
@@ -462,7 +462,7 @@ def test_the_hpas_own_status_stands_beside_our_arithmetic():
 
 
 def test_what_kubernetes_does_not_tell_is_said():
-    bare = replace(SCALED, pods=None, hpa=None, others=(), fallback="", paused="", conditions=())
+    bare = replace(SCALED, pods=None, hpa=None, other_trigger_types=(), fallback="", paused="", conditions=())
     text = as_text(told_by_kubernetes(bare, {"pods": "which pods are whose: list and watch pods: 403: forbidden"}))
     assert "    Deployment llama: 0 to 6 replicas\n\n  not known\n    pods: which pods are whose: list and" in text
 
@@ -476,7 +476,9 @@ activation: drift > 0.3
 policy: {kind: latch, resetBelow: 0.2}
 """)
     jobs = (Job("train-b", START - 600, "failed", START - 300), Job("train-a", START - 7200, "succeeded", START - 3600))
-    train = Scaled("ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_kept=100)
+    train = ScaledResource(
+        "ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_history_limit=100
+    )
     data = as_data(decide_last(spec, {"drift": 0.4, "scaled": train}))
     text = as_text(data)
     assert "team/llama  0 jobs, inactive  (certain" in text
@@ -504,7 +506,9 @@ def test_a_job_ahead_of_our_clock_started_and_ended_now():
     spec = workload("name: j\nmetrics: {drift: {prometheus: drift}}\nformula: drift\n"
                     "policy: {kind: latch, resetBelow: 0.2}\n")  # fmt: skip
     jobs = (Job("train-a", START + 5, "succeeded", START + 9),)
-    train = Scaled("ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_kept=100)
+    train = ScaledResource(
+        "ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, jobs=jobs, failed_history_limit=100
+    )
     told = as_data(decide_last(spec, {"drift": 0.1, "scaled": train}))["kubernetes"]["jobs"]
     assert told == [{"name": "train-a", "state": "succeeded", "started": 0.0, "ended": 0.0}]
 
@@ -516,7 +520,7 @@ LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 
 
 def had(mode, schedulable, provisionable):
     pods = (Pod("a", "ready"), Pod("b", "starting"), Pod("c", "pending", START - 90))
-    told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
+    told = ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
     available = Availability(
         "2 nvidia.com/gpu", schedulable, BoundedCount(3), BoundedCount(4), provisionable, BoundedCount(4)
     )
@@ -572,11 +576,11 @@ def test_what_can_be_had_is_in_the_data():
 
 def test_what_waits_for_replicas_on_their_way_is_shown_and_who_is_late():
     pods = (
-        Pod("a", "ready", START - 999, ready=START - 799),
+        Pod("a", "ready", START - 999, ready_since=START - 799),
         Pod("b", "starting", START - 60),
         Pod("c", "starting", START - 500),
     )
-    told = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
+    told = ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 20, pods=pods)
     row = {"load": 90, "replicas": TargetStatus(3, 1, 2, pending=0, ever_ready=1), "scaled": told}
     data = as_data(decide_last(workload(LOAD), row))
     assert (data["answeredReplicas"], data["desiredReplicas"], data["limitedReplicas"]) == (7, 9, 7)

@@ -7,7 +7,8 @@ import pytest
 from support.timelines import FILE, fold, workload
 
 from scaler.decision.explain import explain
-from scaler.decision.explanation import VERSION, camel, from_json, to_json
+from scaler.decision.explanation import VERSION, from_json, to_json
+from scaler.model.fields import camel_case
 from scaler.model.measurement import TargetStatus
 
 ROW = {"waiting": 20, "drift": None, "replicas": TargetStatus(2, 2, 0, 1, 9), "guards": {"waiting": 20, "running": 4}}
@@ -30,7 +31,7 @@ def test_the_json_has_a_version_and_names_in_camel_case(explained):
     assert next(iter(data)) == "version"
     assert data["version"] == VERSION == 1
     assert data["answeredReplicas"] == explained.answered_replicas == 3
-    assert [camel(name) for name in ("at", "scale_target", "no_in_flight_signal")] == [
+    assert [camel_case(name) for name in ("at", "scale_target", "no_in_flight_signal")] == [
         "at", "scaleTarget", "noInFlightSignal",
     ]  # fmt: skip
 

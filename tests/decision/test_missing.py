@@ -22,7 +22,7 @@ from scaler.decision.state import State
 from scaler.model.measurement import Failure, Inputs, Reading, SignalQuery, TargetStatus
 from scaler.model.strict_yaml import parse_yaml
 from scaler.policy import POLICIES
-from scaler.server.metrics import Page, Seen
+from scaler.server.metrics import MetricsSnapshot, SnapshotCollector
 
 FORMULAS = sorted(path.stem for path in shipped_formulas().glob("*.yaml"))
 
@@ -121,8 +121,8 @@ def test_missing_data_never_lowers(name, spans, after):
 
 def exported(decision):
     """What our own metrics page has of a decision: (name, input) -> value."""
-    seen = Seen([decision], {}, Catalog({}), 0, 0, False, {}, 0, limit=1)
-    samples = (sample for family in Page(seen, CollectorRegistry()).collect() for sample in family.samples)
+    seen = MetricsSnapshot([decision], {}, Catalog({}), 0, 0, False, {}, 0, limit=1)
+    samples = (sample for family in SnapshotCollector(seen, CollectorRegistry()).collect() for sample in family.samples)
     return {(sample.name, sample.labels.get("input", "")): sample.value for sample in samples}
 
 

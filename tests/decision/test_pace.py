@@ -14,7 +14,7 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State, inherited
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import Reading, TargetStatus
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, ScaledResource
 
 LOAD = """
 name: load
@@ -153,8 +153,10 @@ def test_what_partial_data_has_raised_is_let_go_at_the_pace_too():
 
 
 def with_pods(load, took, replicas=10):
-    pods = tuple(Pod(f"p{i}", "ready", START - 9000, ready=START - 9000 + took) for i in range(replicas))
-    scaled = Scaled("ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 20, replicas, pods=pods)
+    pods = tuple(Pod(f"p{i}", "ready", START - 9000, ready_since=START - 9000 + took) for i in range(replicas))
+    scaled = ScaledResource(
+        "ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 20, replicas, pods=pods
+    )
     return {"load": load, "scaled": scaled, "replicas": TargetStatus(replicas, replicas, 0, ever_ready=replicas)}
 
 

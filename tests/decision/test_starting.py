@@ -13,7 +13,7 @@ from scaler.decision.starting import DRAIN_SECONDS, learnt, starting_credit
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount
 from scaler.model.measurement import TargetStatus
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, ScaledResource
 
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\n"
 OLD = START - 36_000  # a pod that was there for long
@@ -21,7 +21,7 @@ OLD = START - 36_000  # a pod that was there for long
 
 def pods(ready=0, starting=(), pending=(), took=60.0):
     """Pods; `starting` and `pending` hold how old each is."""
-    own = [Pod(f"r{n}", "ready", OLD, ready=OLD + took) for n in range(ready)]
+    own = [Pod(f"r{n}", "ready", OLD, ready_since=OLD + took) for n in range(ready)]
     own += [Pod(f"s{n}", "starting", START - age) for n, age in enumerate(starting)]
     return (*own, *(Pod(f"p{n}", "pending", START - age) for n, age in enumerate(pending)))
 
@@ -36,7 +36,9 @@ def told(own, current=None, doubt=""):
         ever_ready=count("ready", "unready"),
         stale_reason=doubt,
     )
-    scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 999, pods=tuple(own))
+    scaled = ScaledResource(
+        "ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 0, 999, pods=tuple(own)
+    )
     return {"replicas": known, "scaled": scaled}
 
 
@@ -118,7 +120,7 @@ def test_a_trigger_says_how_long_it_is_waited_for():
 def test_what_was_left_out_fades_when_they_have_come():
     """Two replicas that took 60 s: nothing is left of what waited for them after 30 s."""
     loading = told(pods(ready=2, starting=[60, 60]))
-    came = told((*pods(ready=2), *(Pod(name, "ready", START - 60, ready=START + 5) for name in "ab")))
+    came = told((*pods(ready=2), *(Pod(name, "ready", START - 60, ready_since=START + 5) for name in "ab")))
     _, decisions = fold(workload(LOAD), [{"load": 200, **loading}] + [{"load": 200, **came}] * 7)
     assert [decision.replicas for decision in decisions] == [16, 16, 17, 18, 18, 19, 20, 20]
     assert "4.0 replicas' worth of load has waited for those that have just come" in decisions[1].reason
@@ -155,7 +157,7 @@ def world(rate, loads_for, startup, *, rates=None, each=3.0, span=1800.0):
         ready = [since for since in born if at - since >= loads_for]
         queue = max(queue + 5 * (rate if rates is None else rates(at)) - 5 * each * len(ready), 0.0)
         own = [
-            Pod(str(n), "ready", START + since, ready=START + since + loads_for)
+            Pod(str(n), "ready", START + since, ready_since=START + since + loads_for)
             if since in ready
             else Pod(str(n), "starting", START + since)
             for n, since in enumerate(born)

@@ -6,7 +6,7 @@ from support.timelines import fold, said, sharing, workload
 
 from scaler.config.defaults import Defaults
 from scaler.decision.state import State
-from scaler.decision.together import STEPS, Step, carried, touched
+from scaler.decision.together import STEPS, SharingStep, carried, touched
 from scaler.model.measurement import TriggerRef
 
 LOAD = "name: mine\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 1\n"
@@ -52,7 +52,7 @@ def test_a_step_takes_what_the_one_before_it_left():
 
 
 def test_whom_a_step_forgets_keeps_what_it_came_to_and_whom_it_makes_up_is_nobody():
-    forgetful = Step("forgetful", lambda _spec: True, lambda decided: {TriggerRef("team", "c", ()): None})
+    forgetful = SharingStep("forgetful", lambda _spec: True, lambda decided: {TriggerRef("team", "c", ()): None})
     assert told(decide_together(alone(a=6, b=6), [forgetful, sharing(8)])) == {"a": 4, "b": 4}
 
 
@@ -76,8 +76,8 @@ def test_who_is_decided_anew_is_whoever_shares_with_one_who_is_new():
         TriggerRef(namespace, name, ()): replace(spec, key=replace(spec.key, namespace=namespace, name=name))
         for namespace, name in ("xa", "xb", "yb", "zc")
     }
-    by_namespace = Step("one", lambda _spec: True, dict, lambda spec: spec.key.namespace)
-    by_name = Step("two", lambda _spec: True, dict, lambda spec: spec.key.name)
+    by_namespace = SharingStep("one", lambda _spec: True, dict, lambda spec: spec.key.namespace)
+    by_name = SharingStep("two", lambda _spec: True, dict, lambda spec: spec.key.name)
     new = [TriggerRef("x", "a", ())]
 
     def found(*steps):

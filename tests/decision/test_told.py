@@ -15,7 +15,7 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.availability import Availability, BoundedCount
 from scaler.model.measurement import Reading, TargetStatus
-from scaler.model.objects import Job, Pod, Scaled
+from scaler.model.objects import Job, Pod, ScaledResource
 
 TOLD = Path(__file__).with_name("told.txt")
 LOAD = "name: load\nmetrics: {load: {prometheus: load}}\nformula: load\ntarget: 10\ninterval: 15s\nholdFor: 60s\n"
@@ -73,10 +73,10 @@ def partly(value, answered, expected):
 
 def pods(ready, starting=(), pending=()):
     """Pods of a Deployment, those on their way by how old they are at the beginning."""
-    own = [Pod(f"r{n}", "ready", START - 9000, ready=START - 8800) for n in range(ready)]
+    own = [Pod(f"r{n}", "ready", START - 9000, ready_since=START - 8800) for n in range(ready)]
     own += [Pod(f"s{n}", "starting", START - age) for n, age in enumerate(starting)]
     own += [Pod(f"p{n}", "pending", START - age) for n, age in enumerate(pending)]
-    scaled = Scaled(
+    scaled = ScaledResource(
         "ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 20, len(own), pods=tuple(own)
     )
     count = TargetStatus(len(own), ready, len(starting), 0, 20, "Kubernetes", pending=len(pending), ever_ready=ready)
@@ -90,8 +90,19 @@ def room(schedulable, provisionable, why=""):
 
 
 def jobs(*known_jobs):
-    scaled = Scaled(
-        "ScaledJob", "team", "train", "u", 1, ((),), (), "ScaledJob train", 0, 1, failed_kept=9, jobs=known_jobs
+    scaled = ScaledResource(
+        "ScaledJob",
+        "team",
+        "train",
+        "u",
+        1,
+        ((),),
+        (),
+        "ScaledJob train",
+        0,
+        1,
+        failed_history_limit=9,
+        jobs=known_jobs,
     )
     return {"scaled": scaled, "replicas": TargetStatus(sum(job.state == "unfinished" for job in known_jobs))}
 

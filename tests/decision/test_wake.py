@@ -10,10 +10,10 @@ from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.errors import NoAnswer
 from scaler.model.measurement import Failure, Reading
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 
 OF_OWN = {"waiting": Reading(None, START), "running": Reading(None, START)}
-ASLEEP = Scaled("ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 5)
+ASLEEP = ScaledResource("ScaledObject", "team", "llama", "1", 1, ((),), (), "Deployment llama", 0, 5)
 FLOW_CONTROL = "this gateway exports no flow control"
 
 
@@ -95,7 +95,7 @@ def test_a_workload_that_reads_its_own_pods_alone_says_that_nothing_can_wake_it(
 
 @pytest.mark.parametrize(
     "scaled",
-    [replace(ASLEEP, others=("cron",)), replace(ASLEEP, minimum=1)],
+    [replace(ASLEEP, other_trigger_types=("cron",)), replace(ASLEEP, minimum=1)],
     ids=["another trigger may wake it", "it has a minimum"],
 )
 def test_nothing_is_said_where_something_else_wakes_it(scaled):

@@ -14,7 +14,7 @@ from scaler.engine.limits import Limits
 from scaler.engine.registry import LISTED_AT_ONCE
 from scaler.model.errors import ConfigError, NoAnswer
 from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, SignalQuery, TriggerRef
-from scaler.model.objects import Cluster, Hpa, Job, Pod, Scaled
+from scaler.model.objects import Cluster, HpaStatus, Job, Pod, ScaledResource
 from scaler.model.strict_yaml import parse_yaml
 
 START = 100_000.0
@@ -114,7 +114,9 @@ def trigger(**metadata):
 def scaled(name="llama", replicas=1, own=(), *, kind="ScaledObject", uid="1", triggers=None, **more):
     triggers = (trigger(),) if triggers is None else triggers
     known = {"minimum": 0, "maximum": 20, "pod_name_pattern": f"{name}-.*", **more}
-    return Scaled(kind, "team", name, uid, 1, triggers, (), f"Deployment {name}", replicas=replicas, pods=own, **known)
+    return ScaledResource(
+        kind, "team", name, uid, 1, triggers, (), f"Deployment {name}", replicas=replicas, pods=own, **known
+    )
 
 
 def cluster(*objects, heard=None, now=START, **more):
@@ -122,7 +124,10 @@ def cluster(*objects, heard=None, now=START, **more):
     for one in objects:
         named[one.namespace, one.name] = (*named.get((one.namespace, one.name), ()), one)
     return Cluster(
-        named, heard=now if heard is None else heard, listed=frozenset({"ScaledObject", "ScaledJob"}), **more
+        named,
+        last_synced=now if heard is None else heard,
+        synced_kinds=frozenset({"ScaledObject", "ScaledJob"}),
+        **more,
     )
 
 
@@ -504,7 +509,7 @@ def test_a_rollout_does_not_ratchet_replicas_up_by_a_ratio_that_is_right_as_it_i
             replicas = (await world.at(5 * step, at))["ScaledObject llama"].replicas
             assert replicas == 4
         world.load["pod-0"] += 10
-        assert (await world.at(100, replace(at, heard=START + 100)))["ScaledObject llama"].replicas == 12
+        assert (await world.at(100, replace(at, last_synced=START + 100)))["ScaledObject llama"].replicas == 12
 
     play(scenario)
 
@@ -515,7 +520,7 @@ def test_old_news_from_kubernetes_raises_and_does_not_lower():
         told = cluster(scaled(replicas=5, own=pods("a", "b")))
         await world.at(0, told)
         world.load = {"a": 1, "b": 1}
-        decision = (await world.at(50, replace(told, heard=START)))["ScaledObject llama"]
+        decision = (await world.at(50, replace(told, last_synced=START)))["ScaledObject llama"]
         assert (decision.certainty, decision.replicas) == ("held", 5)
         assert "Kubernetes was last heard 50s ago" in decision.reason
         world.load = {"a": 60, "b": 60}
@@ -523,7 +528,7 @@ def test_old_news_from_kubernetes_raises_and_does_not_lower():
         world.load = {}
         decision = (await world.at(60))["ScaledObject llama"]
         assert (decision.certainty, decision.replicas) == ("held", 12), "what was answered is a floor"
-        back = replace(told, heard=START + 65)
+        back = replace(told, last_synced=START + 65)
         world.load = {"a": 1, "b": 1}
         decision = (await world.at(65, back))["ScaledObject llama"]
         assert (decision.certainty, decision.replicas) == ("certain", 1)
@@ -545,7 +550,7 @@ def test_zero_replicas_on_old_news_is_no_proof_that_nothing_runs():
 def test_what_kubernetes_says_is_in_the_decision():
     async def scenario():
         world = World(load={"a": 5})
-        hpa = Hpa("keda-hpa-llama", 1, 1, 1, 20)
+        hpa = HpaStatus("keda-hpa-llama", 1, 1, 1, 20)
         told = scaled(replicas=3, own=(*pods("a"), *pods("b", state="pending")), hpa=hpa, minimum=1, maximum=6)
         known = (await world.at(0, cluster(told)))["ScaledObject llama"]
         assert known.scaled is told
@@ -567,9 +572,9 @@ def test_an_unchanged_picture_costs_nothing():
             await world.at(at, told)
         item = world.engine.registry.workloads[request()]
         queries = item.plan.queries
-        await world.at(10, replace(told, heard=START + 10))
+        await world.at(10, replace(told, last_synced=START + 10))
         assert item.plan.queries is queries
-        assert world.engine.cluster.heard == START + 10
+        assert world.engine.cluster.last_synced == START + 10
 
     play(scenario)
 

@@ -14,7 +14,7 @@ START = 90_000.0
 def after(calls, interval=5.0, took=0.1):
     cadence = HpaSync()
     for at in calls:
-        cadence = cadence.looked(at, interval, took)
+        cadence = cadence.synced(at, interval, took)
     return cadence
 
 

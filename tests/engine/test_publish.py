@@ -7,7 +7,7 @@ from support.timelines import sharing
 from scaler.config.bind import parse_file
 from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
-from scaler.decision.together import Step
+from scaler.decision.together import SharingStep
 from scaler.engine.engine import Engine
 from scaler.engine.publish import Publisher
 from scaler.model.measurement import NO_NAMESPACES, HistoryProbe, PromqlQuery, Reading, TriggerRef
@@ -123,4 +123,4 @@ def test_a_step_that_fails_is_left_out_and_said(caplog):
         assert told(engine) == {"a": 4, "b": 4}
         assert caplog.records[-1].step == "broken"
 
-    played(scenario, {"a": 6, "b": 6}, Step("broken", lambda _spec: True, lambda _decided: 1 / 0))
+    played(scenario, {"a": 6, "b": 6}, SharingStep("broken", lambda _spec: True, lambda _decided: 1 / 0))

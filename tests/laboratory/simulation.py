@@ -20,7 +20,7 @@ from laboratory.lab import Lab, condition
 from laboratory.process import LabError
 
 from scaler.sim.fleet import Fleet, FleetSpec, Snapshot
-from scaler.sim.replica import Done, ReplicaFacts
+from scaler.sim.replica import FinishedRequest, ReplicaFacts
 from scaler.sim.trace import Arrival, Trace
 
 TICK = 0.25  # seconds between two looks at the pods
@@ -88,7 +88,7 @@ class Simulation:
             now = self._now()
             self._coming.extend(replace(arrival, at=now + arrival.at) for arrival in trace)
 
-    def done(self) -> tuple[Done, ...]:
+    def done(self) -> tuple[FinishedRequest, ...]:
         """The requests that have left since the last call."""
         with self._lock:
             self._advance()

@@ -18,7 +18,7 @@ from laboratory.misconfigured import MODEL, NAMESPACES, Case, Written, scenery, 
 from laboratory.process import free_ports
 
 from scaler.cli import take_picture
-from scaler.cli.ask import Tls
+from scaler.cli.ask import ClientTls
 from scaler.cli.take_picture import Ways
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.picture import Picture, seconds_of
@@ -104,7 +104,7 @@ def findings(lab: Lab, scaler: LlmScaler, cases: list[Case]) -> dict[str, list[s
     """The rules that find something on each workload, looked at as the command looks at all of them."""
     server = ApiServer(lab.kubeconfig)
     shared = take_picture.of_cluster(server, time.time())
-    ways = Ways(scaler.admin, "", Tls(), probe=True)
+    ways = Ways(scaler.admin, "", ClientTls(), probe=True)
     found = {}
     for case in cases:
         picture = take_picture.of_one(server, shared, case.namespace, case.name, ways)
@@ -124,7 +124,7 @@ def doctor(lab: Lab, scaler: LlmScaler, name: str) -> dict:
 def record(lab: Lab, scaler: LlmScaler, expected: dict[str, str]) -> None:
     """Keep what was looked at, less what is of no object here."""
     server = ApiServer(lab.kubeconfig)
-    ways = Ways(scaler.admin, "", Tls(), probe=True)
+    ways = Ways(scaler.admin, "", ClientTls(), probe=True)
     RECORDED.mkdir(exist_ok=True)
     shared = take_picture.of_cluster(server, time.time())
     for name, rule in expected.items():

@@ -11,14 +11,14 @@ from laboratory.lab import Lab, condition
 from laboratory.llm_scaler import LlmScaler
 from laboratory.objects import model
 
-from scaler.wiring.targets import KINDS, Kind
+from scaler.wiring.targets import KINDS, TargetKind
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 FILES = sorted([*EXAMPLES.glob("engines/*.yaml"), *EXAMPLES.glob("systems/*.yaml")])
 STUBS = [kind for kind in KINDS.values() if not kind.refused and not kind.version.startswith("apps/")]
 
 
-def stub(kind: Kind) -> dict:
+def stub(kind: TargetKind) -> dict:
     """The definition of a kind; of KServe's, which has no scale, without."""
     group, _, version = kind.version.partition("/")
     plural = f"{kind.kind.lower()}s"

@@ -28,7 +28,7 @@ def kube(lab: Lab) -> Iterator[ClusterCache]:
 
 def seen(kube: ClusterCache) -> tuple[int, int, Availability] | None:
     """Pods of the workload that have a node, all of its pods, and what more can be had."""
-    cluster = kube.snapshot()
+    cluster = kube.cluster()
     scaled = next((one for one in cluster if one.name == "placed"), None)
     if scaled is None or scaled.pods is None or scaled.template is None:
         return None

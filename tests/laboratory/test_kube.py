@@ -16,7 +16,7 @@ from laboratory.objects import model, scaled_object
 from laboratory.process import LabError
 from laboratory.watch import Watch
 
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 from scaler.sources.kubernetes.cache import ClusterCache
 from scaler.sources.kubernetes.resources import WATCHED
 
@@ -55,8 +55,8 @@ def rules(*left_out: str) -> list[Object]:
     return documents
 
 
-def known(kube: ClusterCache, name: str) -> Scaled | None:
-    return next((one for one in kube.snapshot() if one.name == name), None)
+def known(kube: ClusterCache, name: str) -> ScaledResource | None:
+    return next((one for one in kube.cluster() if one.name == name), None)
 
 
 def states(kube: ClusterCache, name: str) -> list[str]:
@@ -75,7 +75,7 @@ def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab
     assert scaled is not None
     assert (scaled.replicas, scaled.minimum, scaled.maximum, scaled.target) == (2, 0, 10, "Deployment ruled")
     # Of a kind that another test has just made the API server says for a moment that it is getting ready.
-    lab.wait(lambda: kube.snapshot().problems == {}, 30, "all there is can be read")
+    lab.wait(lambda: kube.cluster().problems == {}, 30, "all there is can be read")
     lab.apply(rules(*{resource.plural for resource in WATCHED} - {"scaledobjects"}))
     blind, hidden = watching(account), {str(resource) for resource in WATCHED} - {"scaledobjects.keda.sh"}
     lab.wait(lambda: set(blind.snapshot().problems) == hidden, 40, "all that may not be read is named")
@@ -96,17 +96,17 @@ def test_the_api_server_gone_for_a_while(lab: Lab, watching: Watching):
     kube = watching(lab.kubeconfig)
     lab.wait(lambda: states(kube, "watched") == ["ready", "ready"], 30, "both pods are ready")
     lab.kill("apiserver")
-    lab.wait(lambda: "pods" in kube.snapshot().problems, 40, "the watch is lost")
+    lab.wait(lambda: "pods" in kube.cluster().problems, 40, "the watch is lost")
     assert states(kube, "watched") == ["ready", "ready"]
     lab.start("apiserver")
     began = time.monotonic()
     lab.kubectl("scale", "deployment/watched", "--replicas=3")
     lab.wait(lambda: states(kube, "watched") == ["ready"] * 3, 90, "the third pod is known")
     lab.say(f"API server back: the new pod known {time.monotonic() - began:.0f} s after it was asked for")
-    lab.wait(lambda: kube.snapshot().problems == {}, 60, "nothing is the matter any more")
+    lab.wait(lambda: kube.cluster().problems == {}, 60, "nothing is the matter any more")
     lab.pause("apiserver")
     began = time.monotonic()
-    lab.wait(lambda: kube.snapshot().stale_reason(time.time()), 90, "its silence is noticed")
+    lab.wait(lambda: kube.cluster().stale_reason(time.time()), 90, "its silence is noticed")
     lab.resume("apiserver")
     lab.say(f"API server frozen: doubted after {time.monotonic() - began:.0f} s")
 

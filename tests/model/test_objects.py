@@ -2,17 +2,17 @@
 
 import pytest
 
-from scaler.model.objects import OLD, Cluster, Scaled, resolved, same_trigger
+from scaler.model.objects import OLD, Cluster, ScaledResource, resolved, same_trigger
 
 LOAD, OTHER = (("formula", "load"),), (("formula", "other"),)
 
 
 def scaled(kind="ScaledObject", triggers=(LOAD,)):
-    return Scaled(kind, "team", "llama", f"uid-of-{kind}", 1, triggers, (), "Deployment llama", 0, 10)
+    return ScaledResource(kind, "team", "llama", f"uid-of-{kind}", 1, triggers, (), "Deployment llama", 0, 10)
 
 
 def cluster(*objects, heard=None):
-    return Cluster({("team", "llama"): objects}, heard=heard)
+    return Cluster({("team", "llama"): objects}, last_synced=heard)
 
 
 def found(*objects, metadata=LOAD, kind=None):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scaler.cluster.hpa import HpaSpec, Metric, Rule, step
+from scaler.cluster.hpa import ExternalMetric, HpaRule, HpaSpec, step
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, HpaState, RatePolicy, Rules
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def ours_of(case):
     for number, now in enumerate(case["steps"], start=1):
         before = current if now["current"] is None else now["current"]
         metrics = [
-            Metric(f"m{index}", metric["target"] / 1000, thousandths(metric["value"]), metric["kind"])
+            ExternalMetric(f"m{index}", metric["target"] / 1000, thousandths(metric["value"]), metric["kind"])
             for index, metric in enumerate(now["metrics"])
         ]
         state, outcome = step(spec, state, metrics, before, number * case["every"], ready=case["ready"])
@@ -143,20 +143,20 @@ def conditions(spec, outcome, before):
     """The reasons of AbleToScale and ScalingLimited that the controller would give for our outcome."""
     by_rule = {reason.rule: reason for reason in outcome.reasons}
     rescaled = outcome.replicas != before
-    untouched = {Rule.DISABLED, Rule.HELD, Rule.ABOVE_MAXIMUM, Rule.BELOW_MINIMUM}
+    untouched = {HpaRule.DISABLED, HpaRule.HELD, HpaRule.ABOVE_MAXIMUM, HpaRule.BELOW_MINIMUM}
     if untouched & by_rule.keys():
         return ("SucceededRescale" if rescaled else "SucceededGetScale", "")
-    proposal = max(reason.replicas for reason in outcome.reasons if reason.metric and reason.rule is not Rule.FAILED)
-    stable = by_rule[Rule.STABILIZED].replicas if Rule.STABILIZED in by_rule else proposal
+    proposal = max(reason.replicas for reason in outcome.reasons if reason.metric and reason.rule is not HpaRule.FAILED)
+    stable = by_rule[HpaRule.STABILIZED].replicas if HpaRule.STABILIZED in by_rule else proposal
     able = "ReadyForNewScale"
     if stable != proposal:
         able = "ScaleUpStabilized" if spec.behavior and proposal >= before else "ScaleDownStabilized"
     rate = "ScaleUpLimit" if stable > before else "ScaleDownLimit"
     words = {
-        Rule.TOO_MANY: "TooManyReplicas",
-        Rule.TOO_FEW: "TooFewReplicas",
-        Rule.LIMITED: rate,
-        Rule.FORBIDDEN: rate,
+        HpaRule.TOO_MANY: "TooManyReplicas",
+        HpaRule.TOO_FEW: "TooFewReplicas",
+        HpaRule.LIMITED: rate,
+        HpaRule.FORBIDDEN: rate,
     }
     return ("SucceededRescale" if rescaled else able, words.get(outcome.reasons[-1].rule, "DesiredWithinRange"))
 

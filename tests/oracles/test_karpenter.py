@@ -388,7 +388,7 @@ def make(seed, number):
 def say(world):
     claims = [unlaunched(one) for one in world["claims"]]
     cluster = picture(
-        world["nodes"], world["pods"], {"llama": world["spec"]}, pools=world["pools"], claims=claims, heard=NOON
+        world["nodes"], world["pods"], {"llama": world["spec"]}, pools=world["pools"], claims=claims, last_synced=NOON
     )
     [scaled] = cluster
     return availability(cluster, scaled)

@@ -1,7 +1,7 @@
 """What of an HPA is in the way of a policy that owns the timing."""
 
 from scaler.model.behavior import Behavior, RatePolicy, Rules
-from scaler.model.objects import Hpa, Scaled
+from scaler.model.objects import HpaStatus, ScaledResource
 from scaler.policy.aside import in_the_way
 
 ALL = RatePolicy("Pods", 100, 15.0)
@@ -9,8 +9,8 @@ CLEAR = Rules((ALL,), window=0.0, tolerance=0.0)
 
 
 def scaled(behavior, hpa=True):
-    seen = Hpa("hpa", 1, 1, 1, 100, behavior=behavior) if hpa else None
-    return Scaled("ScaledObject", "n", "s", "u", 1, (), (), "Deployment s", 0, 100, hpa=seen)
+    seen = HpaStatus("hpa", 1, 1, 1, 100, behavior=behavior) if hpa else None
+    return ScaledResource("ScaledObject", "n", "s", "u", 1, (), (), "Deployment s", 0, 100, hpa=seen)
 
 
 def test_an_hpa_that_stands_aside():

@@ -46,7 +46,7 @@ def test_it_answers_as_an_hpa_does(seed):
     state, past, current, target = hpa.INITIAL, HpaState(), chance.randint(1, 20), 10.0
     for tick in range(40):
         value, now = chance.randint(1, 400) / 1.0, 15.0 * tick
-        metric = cluster_hpa.Metric("m", target, value)
+        metric = cluster_hpa.ExternalMetric("m", target, value)
         past, expected = cluster_hpa.step(theirs, past, [metric], current, now)
         state, outcome = hpa.step(
             settings, state, PolicyInput(value / target, value, current=current, ready=current), now

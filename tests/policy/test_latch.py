@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
-from scaler.model.objects import Job, Scaled
+from scaler.model.objects import Job, ScaledResource
 from scaler.policy import latch
 from scaler.policy.latch import INITIAL, step
 from scaler.policy.outcome import PolicyInput
 
 MINUTE, HOUR = 60.0, 3600.0
 REFUSED = ", or was refused to KEDA (its event KEDAJobCreateFailed would say so)"
-OBJECT = Scaled("ScaledJob", "team", "train", "uid", 1, ((),), (), "ScaledJob train", 0, 1, failed_kept=100, jobs=())
+OBJECT = ScaledResource(
+    "ScaledJob", "team", "train", "uid", 1, ((),), (), "ScaledJob train", 0, 1, failed_history_limit=100, jobs=()
+)
 
 
 def spec(**changed):
@@ -160,7 +162,9 @@ def test_it_asks_until_the_job_is_seen():
 
 
 @pytest.mark.parametrize(
-    "told", [{"minimum": 1}, {"others": ("cron",)}, {"triggers": ((), ())}], ids=["minimum", "others", "two of ours"]
+    "told",
+    [{"minimum": 1}, {"other_trigger_types": ("cron",)}, {"triggers": ((), ())}],
+    ids=["minimum", "others", "two of ours"],
 )
 def test_keda_s_word_counts_only_where_nobody_else_can_have_started_a_job(told):
     assert answer(after(0.1, 0.4), seen(0.4, last_active=0.0)) == (
@@ -259,14 +263,14 @@ def test_a_success_ends_the_retries():
             "after 0 of 2 retries, since more than failedJobsHistoryLimit (10) cannot be counted",
         ),
         (
-            [failed(-HOUR, -HOUR, kept=False)],
+            [failed(-HOUR, -HOUR, has_no_ttl=False)],
             100,
             "after 0 of 2 retries, since Jobs with ttlSecondsAfterFinished cannot be counted",
         ),
     ],
 )
 def test_failures_that_cannot_be_counted_are_not_tried_again(jobs, kept, why):
-    was, reason = answer(after(0.4), seen(0.4, *jobs, failed_kept=kept))
+    was, reason = answer(after(0.4), seen(0.4, *jobs, failed_history_limit=kept))
     assert was == 0.0
     assert why in reason
 
@@ -316,26 +320,32 @@ def test_what_is_wrong_is_refused(changed):
 
 # ---- what the ScaledJob's own settings do to it ---------------------------------------------------------------------------
 
-SOUND = {"succeeded_kept": 100, "gradual": True}
+SOUND = {"successful_history_limit": 100, "gradual_rollout": True}
 
 
 @pytest.mark.parametrize(
     ("told", "caution"),
     [
-        ({"succeeded_kept": 0}, "successfulJobsHistoryLimit is 0"),
-        ({"failed_kept": 0}, "failedJobsHistoryLimit is 0: too few failed Jobs are kept to count 2 retries"),
-        ({"failed_kept": 2}, "failedJobsHistoryLimit is 2: too few failed Jobs are kept to count 2 retries"),
-        ({"strategy": "eager", "maximum": 2}, "scalingStrategy eager may start a second Job while one runs"),
-        ({"strategy": "accurate", "maximum": 2}, "scalingStrategy accurate may start a second Job while one runs"),
-        ({"strategy": "custom"}, "scalingStrategy custom may start a second Job while one runs"),
+        ({"successful_history_limit": 0}, "successfulJobsHistoryLimit is 0"),
+        ({"failed_history_limit": 0}, "failedJobsHistoryLimit is 0: too few failed Jobs are kept to count 2 retries"),
+        ({"failed_history_limit": 2}, "failedJobsHistoryLimit is 2: too few failed Jobs are kept to count 2 retries"),
+        ({"scaling_strategy": "eager", "maximum": 2}, "scalingStrategy eager may start a second Job while one runs"),
+        (
+            {"scaling_strategy": "accurate", "maximum": 2},
+            "scalingStrategy accurate may start a second Job while one runs",
+        ),
+        ({"scaling_strategy": "custom"}, "scalingStrategy custom may start a second Job while one runs"),
         ({"minimum": 1}, "minReplicaCount is 1: KEDA starts Jobs without any rise"),
-        ({"others": ("cron",)}, "other triggers start Jobs too"),
+        ({"other_trigger_types": ("cron",)}, "other triggers start Jobs too"),
         ({"triggers": ((), ())}, "other triggers start Jobs too"),
-        ({"gradual": False}, "rollout.strategy is not gradual: an edit of the ScaledJob deletes the Job that runs"),
-        ({"strategy": "eager"}, ""),
+        (
+            {"gradual_rollout": False},
+            "rollout.strategy is not gradual: an edit of the ScaledJob deletes the Job that runs",
+        ),
+        ({"scaling_strategy": "eager"}, ""),
         ({"maximum": 5}, ""),
-        ({"failed_kept": 3}, ""),
-        ({"kind": "ScaledObject", "gradual": False}, ""),
+        ({"failed_history_limit": 3}, ""),
+        ({"kind": "ScaledObject", "gradual_rollout": False}, ""),
     ],
 )
 def test_settings_that_start_more_jobs_than_one_for_a_rise_are_told(told, caution):
@@ -344,4 +354,4 @@ def test_settings_that_start_more_jobs_than_one_for_a_rise_are_told(told, cautio
 
 
 def test_without_retries_no_failed_job_need_be_kept():
-    assert latch.warnings(spec(maxRetries=0), replace(OBJECT, **SOUND, failed_kept=0)) == ()
+    assert latch.warnings(spec(maxRetries=0), replace(OBJECT, **SOUND, failed_history_limit=0)) == ()

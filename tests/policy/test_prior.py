@@ -5,7 +5,7 @@ from benchmarks.decisions.policies import OURS, Ours, shipped
 from benchmarks.decisions.traces import step
 
 from scaler.model.nodes import ReplicaTemplate
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 from scaler.policy import curve, prior
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
@@ -14,7 +14,7 @@ from scaler.sim.loop import World, run
 
 def scaled(seats):
     template = ReplicaTemplate((), seats=seats)
-    return Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, template=template)
+    return ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, template=template)
 
 
 def test_the_fewer_of_what_the_arguments_say_and_what_the_cache_holds():

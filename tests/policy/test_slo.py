@@ -11,7 +11,7 @@ import pytest
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.model.nodes import ReplicaTemplate
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, ScaledResource
 from scaler.policy import curve, slo
 from scaler.policy.lateness import NO_FAULT
 from scaler.policy.outcome import PolicyInput
@@ -87,9 +87,9 @@ def test_it_is_tried_in_steps_from_what_there_is():
 def rolled(revision, count=6, accelerator="A100"):
     """A scaled object whose pods are of one template, as Kubernetes tells it."""
     pods = tuple(
-        Pod(f"p-{n}", "ready", 0.0, ready=60.0, revision=revision, accelerator=accelerator) for n in range(count)
+        Pod(f"p-{n}", "ready", 0.0, ready_since=60.0, revision=revision, accelerator=accelerator) for n in range(count)
     )
-    return Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
+    return ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, 64, pods=pods)
 
 
 def ticks(state, rate, ready, count, start, scaled, **more):

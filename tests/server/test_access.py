@@ -10,7 +10,7 @@ from server.world import Clock, client, ref, world
 from support.kubernetes_server import Server
 
 from scaler.server.access import REMEMBERED, Access
-from scaler.sources.kubernetes.reviews import Reviews
+from scaler.sources.kubernetes.reviews import AccessReviews
 
 TENANT, PLATFORM, STRANGER = "token-of-demo", "token-of-all", "token-of-nobody"
 
@@ -30,7 +30,7 @@ def cluster():
 @asynccontextmanager
 async def shown(cluster, tmp_path, clock=None):
     """The pages of a world with a workload in `demo` and one in `other`."""
-    access = Access(Reviews(cluster.kubeconfig(tmp_path)), clock or Clock(), asyncio.to_thread)
+    access = Access(AccessReviews(cluster.kubeconfig(tmp_path)), clock or Clock(), asyncio.to_thread)
     async with world() as w, client(w.address) as stub, pages(w, access=access) as url:
         for namespace in ("demo", "other"):
             await stub.IsActive(ref("llama", namespace=namespace))

@@ -9,7 +9,7 @@ from support import timelines
 
 from scaler.decision.decision import Answer
 from scaler.model.measurement import TargetStatus
-from scaler.server.activity import PATIENCE, REPEAT, Said, speak
+from scaler.server.activity import PATIENCE, REPEAT, PushState, next_push
 
 BASE = timelines.fold(timelines.workload(expression="waiting", target="1"), [{"waiting": 0.0}])[1][0]
 ON, OFF, UNKNOWN, WAKE = (True, True), (False, False), (None, False), (None, True)  # (active, wake)
@@ -17,12 +17,12 @@ KEPT = (True, False)  # quiet, and not yet for long enough
 
 
 def words(states, replicas, interval=5.0):
-    said, sent = Said(), []
+    said, sent = PushState(), []
     for index, (active, wake) in enumerate(states):
         known = replicas[index] if isinstance(replicas, list) else replicas
         at = 1000.0 + index * interval
         answer = None if active is None else Answer(1, active, at)
-        said, word = speak(
+        said, word = next_push(
             said, replace(BASE, at=at, answer=answer, activate_now=wake, target_status=TargetStatus(current=known))
         )
         sent.append(word)

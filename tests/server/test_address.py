@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from scaler.model.errors import ConfigError
-from scaler.server.address import probe, refusal, split
+from scaler.server.address import listen_error, probe, split
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_is_no_address_is_refused(address):
 )
 def test_why_an_address_cannot_be_had(number, sentence):
     error = OSError(number, "No buffer space available")
-    assert str(refusal("10.0.0.1:80", "grpc.address", error)) == f"settings: grpc.address: {sentence}"
+    assert str(listen_error("10.0.0.1:80", "grpc.address", error)) == f"settings: grpc.address: {sentence}"
 
 
 def test_a_free_port_passes_in_both_families():

@@ -14,7 +14,7 @@ from scaler.config.catalog import Catalog
 from scaler.model.errors import ConfigError
 from scaler.server import metrics
 from scaler.server.admin import Pages, serve
-from scaler.server.listen import Server
+from scaler.server.listen import GrpcServer
 
 
 async def get_json(url):
@@ -38,7 +38,7 @@ async def test_alive_and_ready_whatever_prometheus_does():
 async def test_not_ready_before_the_port_listens_and_while_draining():
     async with world() as w, pages(w) as url:
         early = replace(LOOPBACK)
-        runner = await serve(Pages(w.engine, Server(w.engine, early, w.clock), metrics.registry()), "127.0.0.1:0")
+        runner = await serve(Pages(w.engine, GrpcServer(w.engine, early, w.clock), metrics.registry()), "127.0.0.1:0")
         page = await get(f"http://127.0.0.1:{runner.addresses[0][1]}/readyz")
         assert (page.status, page.text) == (503, "not ready\n[+] formulas\n[-] grpc: not listening yet\n")
         await runner.cleanup()

@@ -14,7 +14,7 @@ from server.world import LOOPBACK, asking, client, ref, refused, world
 
 from scaler.model.errors import ConfigError
 from scaler.server import listen
-from scaler.server.listen import Listen, Server
+from scaler.server.listen import GrpcServer, ServerOptions
 from scaler.server.status import SERVICE
 
 BUSY = {"waiting": 3.0, "running": 1.0}
@@ -60,7 +60,7 @@ async def test_two_servers_do_not_share_a_port():
     async with world() as w:
         taken = replace(LOOPBACK, address=w.address)
         with pytest.raises(ConfigError, match="is in use"):
-            await Server(w.engine, taken, w.clock).start()
+            await GrpcServer(w.engine, taken, w.clock).start()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_a_server_is_ready_while_it_listens():
         assert server.problem() == ""
         assert await health(w.address) == SERVING
         assert await health(w.address, "") == SERVING
-        assert Server(w.engine, LOOPBACK, w.clock).problem() == "not listening yet"
+        assert GrpcServer(w.engine, LOOPBACK, w.clock).problem() == "not listening yet"
     assert server.problem() == "draining"
 
 
@@ -121,7 +121,7 @@ async def test_streams_end_with_ok_before_their_connection_is_too_old():
 
 
 def test_streams_do_not_all_end_together():
-    listen = Listen(max_connection_age=100.0)
+    listen = ServerOptions(max_connection_age=100.0)
     ages = {listen.stream_age() for _ in range(50)}
     assert len(ages) > 40
     assert 60.0 <= min(ages) <= max(ages) <= 90.0
@@ -162,7 +162,7 @@ async def test_a_server_that_drains_says_so_ends_its_streams_and_answers_on():
 
 async def test_no_call_is_lost_when_a_server_leaves_while_all_are_asking():
     """Sixteen callers over one Service of two servers; the one that all are connected to goes."""
-    listen = replace(LOOPBACK, max_connection_age=0.5, drain=0.1, calm=0.3, grace=10.0)
+    listen = replace(LOOPBACK, max_connection_age=0.5, drain=0.1, quiet_period=0.3, grace=10.0)
     async with world({"waiting": 5.0}, listen=listen, servers=2) as w:
         going = w.servers[0]
         ports = [server.port for server in w.servers]
@@ -192,7 +192,7 @@ async def test_no_call_is_lost_when_a_server_leaves_while_all_are_asking():
 
 @pytest.mark.parametrize("callers", [1, 16])
 async def test_clients_that_never_leave_are_told_unavailable_and_named_in_the_log(callers, caplog):
-    listen = replace(LOOPBACK, calm=0.05, grace=0.1)
+    listen = replace(LOOPBACK, quiet_period=0.05, grace=0.1)
     async with world(BUSY, listen=listen) as w, contextlib.AsyncExitStack() as stack:
         seen = []
 
@@ -219,7 +219,7 @@ async def test_stopping_twice_or_before_the_start_is_harmless():
     async with world() as w:
         await w.servers[0].stop()
         await w.servers[0].stop()
-        await Server(w.engine, LOOPBACK, w.clock).stop()
+        await GrpcServer(w.engine, LOOPBACK, w.clock).stop()
 
 
 async def test_a_slow_protobuf_is_said_at_the_start(caplog, monkeypatch):

@@ -16,7 +16,7 @@ from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, Reading
 from scaler.server import metrics
-from scaler.server.listen import Listen, Server
+from scaler.server.listen import GrpcServer, ServerOptions
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
@@ -29,7 +29,7 @@ FORMULA = {
     "target": "$target",
     "activation": "waiting + running > 0",
 }
-LOOPBACK = Listen(address="127.0.0.1:0", drain=0.0, calm=0.0, grace=5.0)
+LOOPBACK = ServerOptions(address="127.0.0.1:0", drain=0.0, quiet_period=0.0, grace=5.0)
 TRIGGER = {"scalerAddress": "llm-scaler.keda:6000", "formula": "queue", "model": "llama"}
 
 
@@ -69,7 +69,7 @@ class World:
     engine: Engine
     source: Timeline
     clock: Clock
-    servers: list[Server]
+    servers: list[GrpcServer]
     counted: CollectorRegistry | None = None  # where calls are counted, if they are
 
     async def at(self, seconds, **values):
@@ -95,7 +95,7 @@ def catalog(*files):
 @asynccontextmanager
 async def world(
     values: Mapping[str, float | None] | None = None,
-    listen: Listen = LOOPBACK,
+    listen: ServerOptions = LOOPBACK,
     *,
     servers: int = 1,
     formulas: Catalog | None = None,
@@ -114,7 +114,7 @@ async def world(
     counted = metrics.registry() if observed else None
     if counted:
         observe = metrics.Calls(counted).observe
-    listening = [Server(engine, listen, lambda: float(next(durations)), observe) for _ in range(servers)]
+    listening = [GrpcServer(engine, listen, lambda: float(next(durations)), observe) for _ in range(servers)]
     for server in listening:
         await server.start()
     try:

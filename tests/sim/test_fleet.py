@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.replica import Limits
+from scaler.sim.replica import EngineArgs
 from scaler.sim.trace import Arrival
 
 A100 = hardware("a100-8b-bf16")
 SPEC = FleetSpec(A100, startup=20.0)
-TIGHT = FleetSpec(replace(A100, kv_tokens=3000), Limits(8, 512), startup=5.0, takes=2)
+TIGHT = FleetSpec(replace(A100, kv_tokens=3000), EngineArgs(8, 512), startup=5.0, takes=2)
 
 REQUESTS = st.lists(
     st.tuples(st.floats(0, 5), st.integers(1, 4000), st.integers(1, 300)).map(lambda row: Arrival(*row)),
@@ -203,7 +203,7 @@ def test_a_draining_replica_takes_nothing_new_and_is_not_taken_back():
 
 
 def test_a_dead_replica_is_replaced_and_only_answers_that_had_begun_are_lost():
-    fleet = Fleet(replace(SPEC, limits=Limits(max_num_seqs=1)), ready=1)
+    fleet = Fleet(replace(SPEC, limits=EngineArgs(max_num_seqs=1)), ready=1)
     fleet.play([Arrival(0.0, 10, 500), Arrival(0.0, 20, 5), Arrival(0.0, 30, 5)])
     fleet.advance(1.0)
     fleet.kill(0)
@@ -224,7 +224,7 @@ def test_a_killed_draining_replica_is_not_replaced():
 
 
 def test_flow_control_keeps_the_rest_at_the_gateway_for_the_replica_to_come():
-    fleet = Fleet(replace(TIGHT, limits=Limits(max_num_seqs=1)), ready=1)
+    fleet = Fleet(replace(TIGHT, limits=EngineArgs(max_num_seqs=1)), ready=1)
     fleet.scale(2)
     fleet.play([Arrival(0.0, 10, 300)] * 6)
     assert (fleet.snapshot().running, fleet.snapshot().waiting, fleet.snapshot().queued) == (1, 2, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.cluster.keda import Refusal, ScaledObject, ScalerAnswer
 from scaler.sim import trace
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
@@ -39,7 +39,7 @@ def test_a_fixed_fleet_is_never_scaled():
 
 def test_keda_wakes_the_hpa_raises_and_keda_puts_to_sleep():
     def say(now):
-        return Answer(3, active=True) if 100 <= now < 400 else Answer(0, active=False)
+        return ScalerAnswer(3, active=True) if 100 <= now < 400 else ScalerAnswer(0, active=False)
 
     seen = run(World(FLEET, ScaledObject(cooldown_period=60), drain=900), (Arrival(1.0, 10, 10),), Script(say))
     events = [(change.event.at, change.event.by, change.event.before, change.event.after) for change in seen.changes]
@@ -49,7 +49,7 @@ def test_keda_wakes_the_hpa_raises_and_keda_puts_to_sleep():
 
 
 def test_a_sample_is_some_seconds_old_and_nobody_asks_the_hpa_at_zero():
-    policy = Script(lambda _: Answer(0, active=False))
+    policy = Script(lambda _: ScalerAnswer(0, active=False))
     run(World(FLEET, ScaledObject(), drain=90), (), policy)
     assert policy.asked == [0, 30, 60, 90]
     assert policy.ages == [None, 5, 5, 5]
@@ -73,7 +73,7 @@ def test_nothing_measured_is_a_refusal_and_holds():
 
 def test_a_value_means_ready_replicas_times_the_ratio():
     world = World(FLEET, ScaledObject(metric_type="Value", target=10), ready=2, drain=30)
-    seen = run(world, (), Script(lambda _: Answer(20, active=True)))
+    seen = run(world, (), Script(lambda _: ScalerAnswer(20, active=True)))
     assert seen.answers[0] == (0.0, 4)
     assert [(change.event.before, change.event.after) for change in seen.changes] == [(2, 4)]
 

@@ -10,7 +10,7 @@ from scaler.model.errors import ConfigError
 from scaler.sim.fleet import Fleet, FleetSpec
 from scaler.sim.hardware import SEQUENCE, hardware
 from scaler.sim.histogram import ITL, TTFT
-from scaler.sim.replica import VLLM, Limits
+from scaler.sim.replica import VLLM, EngineArgs
 from scaler.sim.trace import Arrival
 
 A100 = hardware("a100-8b-bf16")
@@ -80,7 +80,7 @@ def some_requests(chance, count=60):
 def test_equals_the_step_by_step_scheduler(seed):
     chance = random.Random(seed)
     gpu = replace(A100, kv_tokens=chance.choice([1500, 4000, 400_000]))  # the small ones preempt
-    limits = Limits(*chance.choice([(3, 64), (16, 16), (64, 64), (256, 512), (256, 2048)]))
+    limits = EngineArgs(*chance.choice([(3, 64), (16, 16), (64, 64), (256, 512), (256, 2048)]))
     arrivals = some_requests(chance)
     fleet = Fleet(FleetSpec(gpu, limits), ready=1)
     fleet.play(arrivals)
@@ -117,7 +117,7 @@ def test_a_lone_request_by_hand():
 
 
 def test_a_long_prompt_is_taken_in_chunks_beside_the_decoding():
-    fleet = Fleet(FleetSpec(A100, Limits(max_num_seqs=100, max_num_batched_tokens=100)), ready=1)
+    fleet = Fleet(FleetSpec(A100, EngineArgs(max_num_seqs=100, max_num_batched_tokens=100)), ready=1)
     fleet.play([Arrival(0.0, 10, 500), Arrival(1.0, 990, 1)])
     fleet.advance(1.0)
     before = fleet.snapshot().generation_tokens
@@ -145,7 +145,7 @@ def test_looking_between_two_steps_shows_the_tokens_so_far():
 
 
 def test_more_sequences_than_max_num_seqs_wait():
-    fleet = Fleet(FleetSpec(A100, Limits(max_num_seqs=2)), ready=1)
+    fleet = Fleet(FleetSpec(A100, EngineArgs(max_num_seqs=2)), ready=1)
     fleet.play([Arrival(0.0, 10, 100) for _ in range(5)])
     fleet.advance(0.2)
     assert (fleet.snapshot().running, fleet.snapshot().waiting) == (2, 3)
@@ -155,7 +155,7 @@ def test_more_sequences_than_max_num_seqs_wait():
 
 def test_a_step_without_room_for_every_sequence_is_refused():
     with pytest.raises(ConfigError, match="max_num_seqs: 9 is not between 1 and max_num_batched_tokens, 8"):
-        Limits(9, 8)
+        EngineArgs(9, 8)
 
 
 def test_a_request_without_a_token_has_no_time_to_it():

@@ -5,22 +5,22 @@ import pytest
 from scaler.cluster.keda import Event
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.play import Change, Point, Timeline
-from scaler.sim.replica import Done
-from scaler.sim.score import Slo, is_wrong, score
+from scaler.sim.play import FleetMoment, ScaleEvent, Timeline
+from scaler.sim.replica import FinishedRequest
+from scaler.sim.score import SloTarget, is_wrong, score
 from scaler.sim.trace import Arrival
 
 FLEET = FleetSpec(hardware("h100-70b-fp8-tp2"), startup=60.0)
-SLO = Slo()
+SLO = SloTarget()
 
 
 def served(at, *, wait=0.5, per_token=0.02, tokens=101, prompt=100):
     first = at + wait
-    return Done(Arrival(at, prompt, tokens), first, first + per_token * (tokens - 1), tokens)
+    return FinishedRequest(Arrival(at, prompt, tokens), first, first + per_token * (tokens - 1), tokens)
 
 
 def point(at, replica_seconds):
-    return Point(at, None, 1, 1, 0, 0, 0, 0, 0, replica_seconds)
+    return FleetMoment(at, None, 1, 1, 0, 0, 0, 0, 0, replica_seconds)
 
 
 def run(done, *, changes=(), answers=(), points=(), unfinished=(), replica_seconds=7200.0):
@@ -29,7 +29,7 @@ def run(done, *, changes=(), answers=(), points=(), unfinished=(), replica_secon
 
 
 def change(at, before, after, waiting=0):
-    return Change(Event(at, "HPA", before, after, ""), waiting)
+    return ScaleEvent(Event(at, "HPA", before, after, ""), waiting)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def change(at, before, after, waiting=0):
         (served(0.0, per_token=0.051), False),
         (served(0.0, per_token=0.3, tokens=3), True),  # 0.6 s over 32 tokens
         (served(0.0, per_token=1.7, tokens=2), False),
-        (Done(Arrival(0.0, 1, 9), None, 0.0, 0, lost="refused"), False),
-        (Done(Arrival(0.0, 1, 9), 0.1, 0.2, 3, lost="its replica died"), False),
-        (Done(Arrival(0.0, 1, 9), None, 0.2, 0), False),
+        (FinishedRequest(Arrival(0.0, 1, 9), None, 0.0, 0, lost="refused"), False),
+        (FinishedRequest(Arrival(0.0, 1, 9), 0.1, 0.2, 3, lost="its replica died"), False),
+        (FinishedRequest(Arrival(0.0, 1, 9), None, 0.2, 0), False),
     ],
 )
 def test_the_promise(done, met):
@@ -51,7 +51,7 @@ def test_the_promise(done, met):
 
 
 def test_attainment_counts_the_lost_and_the_unfinished_as_missed():
-    lost = Done(Arrival(4.0, 1, 9), None, 5.0, 0, lost="refused")
+    lost = FinishedRequest(Arrival(4.0, 1, 9), None, 5.0, 0, lost="refused")
     result = score(run([served(1.0), served(2.0, wait=9), lost], unfinished=[Arrival(3.0, 1, 9)]), FLEET, SLO)
     assert (result.requests, result.attainment, result.lost, result.unfinished) == (4, 0.25, 1, 1)
 

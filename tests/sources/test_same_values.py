@@ -54,7 +54,9 @@ def lines(engine, namespace, page):
 def renamed(engine):
     """Newest name -> an older one, of each metric of an engine that has had several."""
     offered = signals.engines()[engine].values()
-    kept = [metrics for signal in offered if signal.scope != "object" for metrics in (signal.metrics, signal.per)]
+    kept = [
+        metrics for signal in offered if signal.scope != "object" for metrics in (signal.metrics, signal.divided_by)
+    ]
     lists = [[one for one in metrics if not one.respelled] for metrics in kept]
     return {names[0].name: names[-1].name for names in lists if len({one.name for one in names}) > 1}
 

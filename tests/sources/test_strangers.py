@@ -21,7 +21,7 @@ from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.exposition import scan
 from scaler.sources.pages.names import wanted
 from scaler.sources.pages.pods import PageResult
-from scaler.sources.prometheus.answers import Answer, Row, read_grouped
+from scaler.sources.prometheus.answers import QueryResult, ResultSeries, read_grouped
 from scaler.sources.prometheus.batch_query import group
 from scaler.sources.prometheus.signal_promql import STATS
 
@@ -176,7 +176,7 @@ def honest_rows(grouped, *, silent):
     for key, pod in ((key, pod) for key in sorted(set(grouped.queries.values())) for pod in pods):
         labels = dict(zip(grouped.by, key, strict=True)) | ({grouped.pod: pod} if pod else {})
         numbers = {"value": 3.0, "per": 2.0, "answered": 1.0 if pod else 2.0, "oldest": START - 5}
-        yield from (Row({**labels, "stat": stat}, {0: value}) for stat, value in numbers.items())
+        yield from (ResultSeries({**labels, "stat": stat}, {0: value}) for stat, value in numbers.items())
 
 
 def strange_row(grouped, where, stat, labels, value, histogram):
@@ -184,9 +184,9 @@ def strange_row(grouped, where, stat, labels, value, histogram):
     [honest, *_] = grouped.queries.values()
     mine = dict(zip(grouped.by, honest, strict=True))
     if where == "pod" and grouped.pod:
-        return Row({**labels, **mine, grouped.pod: "neighbour-0", "stat": stat}, {0: value}, histogram)
+        return ResultSeries({**labels, **mine, grouped.pod: "neighbour-0", "stat": stat}, {0: value}, histogram)
     namespace = grouped.by[0]
-    return Row({**mine, **labels, namespace: "evil", "stat": stat}, {0: value}, histogram)
+    return ResultSeries({**mine, **labels, namespace: "evil", "stat": stat}, {0: value}, histogram)
 
 
 strange_rows = st.lists(
@@ -208,7 +208,9 @@ def test_no_row_of_a_stranger_changes_what_is_read_or_answered(strangers, own, s
         together = [*mine, *others]
         chance.shuffle(together)
         for read, rows, unclear in ((alone, mine, ()), (beside, together, others)):
-            found = read_grouped(grouped, Answer(rows, [START], "p"), Answer(unclear, [START], "p"), stale_after=60)
+            found = read_grouped(
+                grouped, QueryResult(rows, [START], "p"), QueryResult(unclear, [START], "p"), stale_after=60
+            )
             read.update((query, one) for query, [one] in found.items())
     assert beside == alone
     assert answer(beside, queries) == answer(alone, queries)

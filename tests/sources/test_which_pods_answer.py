@@ -14,7 +14,7 @@ from scaler.config.endpoint import Endpoint, PodPages
 from scaler.decision.decide import decide
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, PodAddress, Reading, SignalQuery, TargetPods
-from scaler.model.objects import Pod, Scaled, TargetView
+from scaler.model.objects import Pod, ScaledResource, TargetView
 from scaler.sources.pages.source import UNASKED, ScrapeSource
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -28,11 +28,11 @@ def page(waiting, rank=0):
 def pod(name, state="ready", ports=(), **scrape):
     """A pod on loopback, whose page is at a path of its own."""
     said = {"path": f"/{name}", **{key: value for key, value in scrape.items() if value is not None}}
-    return Pod(name, state, ip="127.0.0.1", scrape=tuple(sorted(said.items())), ports=ports)
+    return Pod(name, state, ip="127.0.0.1", prometheus_annotations=tuple(sorted(said.items())), ports=ports)
 
 
 def target(*pods, workers=()):
-    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), "Deployment llm", 0, 9)
+    empty = ScaledResource("ScaledObject", "demo", "llm", "u", 1, (), (), "Deployment llm", 0, 9)
     return own_pods(replace(empty, pods=pods, workers=workers))
 
 
@@ -262,7 +262,7 @@ def test_the_settings_end_the_search_for_other_ports(web, other):
 
 
 def group(*pods, replicas=1, kind="RayCluster"):
-    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), f"{kind} llm", 0, 9)
+    empty = ScaledResource("ScaledObject", "demo", "llm", "u", 1, (), (), f"{kind} llm", 0, 9)
     return own_pods(replace(empty, pods=pods, replicas=replicas))
 
 
@@ -274,7 +274,9 @@ def test_pods_of_a_group_that_serve_no_page_need_not_answer(web, reading):
 
 def test_a_target_whose_worker_pods_serve_no_page_is_decided_for_certain(web, reading):
     web.paths = {"/ldr-0": page(4)}
-    empty = Scaled("ScaledObject", "demo", "llm", "u", 1, (), (), "DynamoGraphDeploymentScalingAdapter llm", 0, 9)
+    empty = ScaledResource(
+        "ScaledObject", "demo", "llm", "u", 1, (), (), "DynamoGraphDeploymentScalingAdapter llm", 0, 9
+    )
     scaled = replace(empty, pods=(pod("ldr-0"), pod("wkr-0")), replicas=1)
     spec = workload(expression="waiting", target="8", model="m")
     queries = spec.queries(counted=True)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from support.kubernetes_objects import scaled_object
 
-from scaler.sources.kubernetes.assemble import Store, hardware_of, tables_of
+from scaler.sources.kubernetes.assemble import Store, node_snapshot_of, tables_of
 from scaler.sources.kubernetes.join import join
-from scaler.sources.kubernetes.read_objects import Reader
+from scaler.sources.kubernetes.read_objects import ObjectReader
 from scaler.sources.kubernetes.resources import DEPLOYMENTS, PODS, SCALED_OBJECTS, WATCHED, named
 
 GPU = "nvidia.com/gpu"
@@ -14,7 +14,7 @@ GPU = "nvidia.com/gpu"
 
 def store(raws, reader=None, **more):
     """The records of raw objects, by their resource; None for a resource that is not known."""
-    reader, tables = reader or Reader(), {}
+    reader, tables = reader or ObjectReader(), {}
     for resource, objects in raws.items():
         table = None if objects is None else resource.table()
         for raw in objects or ():
@@ -38,11 +38,11 @@ def picture(
     ranges=(),
     runtimes=(),
     labels=None,
-    **hardware,
+    **snapshot,
 ):
     """A Cluster in which every item of `specs` is a Deployment of pods with this spec, and a ScaledObject for it.
 
-    Its pods have the label app, with its name. What is None is not known, and `hardware` stands for parts of it.
+    Its pods have the label app, with its name. What is None is not known, and `snapshot` stands for parts of it.
     """
     specs = specs or {}
     raws = dict.fromkeys(WATCHED, ()) | {
@@ -61,7 +61,7 @@ def picture(
         named("runtimeclasses"): runtimes,
     }
     made = store(raws)
-    return join(tables_of(made, replace(hardware_of(made), **hardware)))
+    return join(tables_of(made, replace(node_snapshot_of(made), **snapshot)))
 
 
 def _deployment(name, spec, labels):

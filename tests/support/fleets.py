@@ -1,13 +1,13 @@
 """KEDA and the HPA around a live world, second by second."""
 
-from scaler.cluster.keda import Answer
+from scaler.cluster.keda import ScalerAnswer
 
 
 def drive(live, answer, until=None, poll=30.0, sync=15.0):
     """Advance second by second with KEDA's and the HPA's intervals; `answer` is of the view."""
     for at in range(int(live.now), int(until or live.scenario.end) + 1):
         live.advance(float(at))
-        view = live.look()
+        view = live.observe()
         if at % poll == 0:
             live.poll(answer(view))
         if at % sync == 0:
@@ -17,4 +17,4 @@ def drive(live, answer, until=None, poll=30.0, sync=15.0):
 
 def by_load(view):
     load = view.queued + view.waiting + view.running
-    return Answer(-(-load // 12), active=load > 0)
+    return ScalerAnswer(-(-load // 12), active=load > 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.prometheus_server import free_port, until
 
-from scaler.cli.ask import Tls, ask
+from scaler.cli.ask import ClientTls, ask
 
 COMMAND = str(Path(sys.executable).with_name("llm-scaler"))  # of the package that is under test, not of this folder
 
@@ -27,7 +27,7 @@ class Serving:
 
     def ask(self, namespace="demo", name="llama", **metadata):
         """The three answers KEDA would get: lines, and whether all is well."""
-        lines, _good = ask(self.grpc, namespace, name, metadata, Tls(), 10.0)
+        lines, _good = ask(self.grpc, namespace, name, metadata, ClientTls(), 10.0)
         return lines
 
     def get(self, path):

@@ -7,7 +7,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.decision.together import Step
+from scaler.decision.together import SharingStep
 from scaler.model.measurement import Failure, Inputs, Reading, TargetStatus, TriggerRef
 from scaler.model.objects import TargetView
 from scaler.model.strict_yaml import parse_yaml
@@ -85,4 +85,4 @@ def sharing(total, concerns=lambda _spec: True):
         reason = f"{replicas} replicas: {total} are shared"
         return replace(decision, answer=replace(decision.answer, replicas=replicas), told=reason)
 
-    return Step("sharing", concerns, share)
+    return SharingStep("sharing", concerns, share)

@@ -10,7 +10,7 @@ from scaler.config.defaults import Defaults
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.measurement import NO_NAMESPACES, Failure, HistoryProbe, PromqlQuery, Reading, TriggerRef
-from scaler.model.objects import Cluster, Pod, Scaled
+from scaler.model.objects import Cluster, Pod, ScaledResource
 from scaler.model.strict_yaml import parse_yaml
 
 START = 100_000.0
@@ -53,14 +53,14 @@ class Together:
 
     def cluster(self):
         objects = {("team", name): (self.scaled(name),) for name in self.names}
-        return Cluster(objects, heard=self.now, listed=frozenset({"ScaledObject", "ScaledJob"}))
+        return Cluster(objects, last_synced=self.now, synced_kinds=frozenset({"ScaledObject", "ScaledJob"}))
 
     def scaled(self, name):
         count, starting = self.replicas[name], self.starting.get(name, 0)
         pods = [Pod(f"{name}-{i}", "starting" if i < starting else "ready") for i in range(count)]
         trigger = self.request(name).metadata
         bounds = {"minimum": self.minimum, "maximum": 100}
-        return Scaled(
+        return ScaledResource(
             "ScaledObject", "team", name, name, 1, (trigger,), (), f"Deployment {name}", replicas=count,
             pods=tuple(pods), pod_name_pattern=f"{name}-.*", **bounds,
         )  # fmt: skip

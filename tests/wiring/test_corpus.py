@@ -8,7 +8,7 @@ from wiring.setups import KPA, PAGE, Setup, ago, condition, decisions, meta, pod
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.measurement import Reading, TargetStatus
-from scaler.model.objects import Hpa, Scaled
+from scaler.model.objects import HpaStatus, ScaledResource
 from scaler.wiring.picture import Picture
 from scaler.wiring.rules import RULES, examine
 
@@ -560,8 +560,8 @@ def the_hpa_waits_after_a_policy(s):
 
 def _known_with(behavior):
     """What llm-scaler knows of the ScaledObject: an HPA with this behavior."""
-    hpa = Hpa("keda-hpa-llama", 3, 3, 1, 10, (), behavior)
-    return Scaled("ScaledObject", "demo", "llama", "u", 1, ((),), (), "Deployment llama", 0, 10, hpa=hpa)
+    hpa = HpaStatus("keda-hpa-llama", 3, 3, 1, 10, (), behavior)
+    return ScaledResource("ScaledObject", "demo", "llama", "u", 1, ((),), (), "Deployment llama", 0, 10, hpa=hpa)
 
 
 @spoilt("slow-growth")

@@ -3,7 +3,7 @@
 import re
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.probe import Sample
+from scaler.check.probe import Probe
 from scaler.decision.render import number_text
 from scaler.model.measurement import SignalQuery
 
@@ -38,7 +38,7 @@ def _running(evidence: Evidence) -> str | None:
     return None
 
 
-def _asleep(evidence: Evidence, running: str | None) -> Sample | None:
+def _asleep(evidence: Evidence, running: str | None) -> Probe | None:
     """Find a moment at which nothing but running requests is seen, and it is not active."""
     prober = evidence.prober
     points = [prober.idle(1)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.check.evidence import Evidence, Found
-from scaler.check.probe import LOAD, REPLICAS, Point, Sample
+from scaler.check.probe import LOAD, REPLICAS, Point, Probe
 from scaler.model.measurement import CapacityQuery
 
 
@@ -13,8 +13,8 @@ class _Fall:
     """Two moments between which something rises and the replicas fall."""
 
     name: str  # of what rises
-    before: Sample
-    after: Sample
+    before: Probe
+    after: Probe
     sure: bool  # the other way round than it should be; otherwise it may be meant
 
 
@@ -40,7 +40,7 @@ def _fall(evidence: Evidence, name: str, known: bool) -> Iterator[_Fall]:
         yield _Fall(name, *pair, sure=bool(slopes))
 
 
-def _takes_over(name: str, before: Sample, after: Sample) -> bool:
+def _takes_over(name: str, before: Probe, after: Probe) -> bool:
     """Tell whether a query counts instead of the others once it is above 0, as an override does: a > 0 ? a : b."""
     return before.point.values.get(name) == 0 and bool(after.asked)
 
@@ -74,7 +74,7 @@ def cancels_itself(evidence: Evidence) -> Found:
             yield message, evidence.pair(*start)
 
 
-def _once_held(evidence: Evidence, name: str, one: Sample, other: Sample) -> Sample:
+def _once_held(evidence: Evidence, name: str, one: Probe, other: Probe) -> Probe:
     """Find the moment before, but with no headroom left, because more of its own replicas have taken it."""
     own = [item.name for item in evidence.spec.inputs if item.query == CapacityQuery("own")]
     taken = (other.point.values[name] or 0.0) - (one.point.values[name] or 0.0)

@@ -17,10 +17,10 @@ def wrong_kind(evidence: Evidence) -> Found:
     signal = signals.offered(item.query.engine, item.query.signal)
     if signal is None:
         return
-    adds_up, as_total = signal.adds == "sum", evidence.spec.metric_type == "AverageValue"
+    adds_up, as_total = signal.aggregation == "sum", evidence.spec.metric_type == "AverageValue"
     if adds_up and not as_total:
         yield f"{item.name} is a total over the replicas, and is multiplied by them again: say `metricKind: total`", ""
     if not adds_up and as_total and signal.scope == "target":
-        own = f"{item.name} is each replica's own (its {signal.adds}), and is taken for a total"
-        kind = "quantile" if signal.adds == "quantile" else "ratio"
+        own = f"{item.name} is each replica's own (its {signal.aggregation}), and is taken for a total"
+        kind = "quantile" if signal.aggregation == "quantile" else "ratio"
         yield f"{own}: say `metricKind: {kind}`", ""

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from scaler.check.evidence import Evidence, Found, replicas_text
 from scaler.check.meaning import BATCH_LIMIT, Meaning
-from scaler.check.probe import FLEETS, Point, Sample, Sampler
+from scaler.check.probe import FLEETS, Point, Probe, Sampler
 from scaler.decision.render import number_text
 
 
-def _stuck(evidence: Evidence, batch: float) -> tuple[int, Sample] | None:
+def _stuck(evidence: Evidence, batch: float) -> tuple[int, Probe] | None:
     """Find the smallest fleet that asks for no more than it is although it is full, and when it asks for the most.
 
     Args:
@@ -17,7 +17,7 @@ def _stuck(evidence: Evidence, batch: float) -> tuple[int, Sample] | None:
         batch: requests that one replica runs at once; infinite to leave that out.
     """
     for ready in FLEETS:
-        most: Sample | None = None
+        most: Probe | None = None
         for probe in map(evidence.prober.probe, _overloads(evidence.prober, ready, batch)):
             if probe.broken:
                 continue
@@ -57,7 +57,7 @@ def bounded(evidence: Evidence) -> Found:
         yield f"it asks for at most {most}, however large the load: {bounds}, and {target}", evidence.at(stuck[1])
 
 
-def _one_replica(evidence: Evidence, *, switch: bool) -> Sample | None:
+def _one_replica(evidence: Evidence, *, switch: bool) -> Probe | None:
     """Find the moment that asks for the most, where nothing ever asks for more than one replica."""
     stuck = _stuck(evidence, math.inf)
     if stuck is None or stuck[0] > 1 or _bounds(evidence):

@@ -1,7 +1,7 @@
 """Thresholds: a line at which the replicas jump is a line along which they flap."""
 
 from scaler.check.evidence import Evidence, Found, replicas_text
-from scaler.check.probe import Sample, Sampler, moved
+from scaler.check.probe import Probe, Sampler, moved
 from scaler.decision.render import number_text
 
 JUMP = 2.0  # times as many replicas on the other side of a line
@@ -25,12 +25,12 @@ def hard_threshold(evidence: Evidence) -> Found:
         yield f"{message}: {remedy}", f"{there}: {sides}"
 
 
-def _jumps(one: Sample, other: Sample) -> bool:
+def _jumps(one: Probe, other: Probe) -> bool:
     low, high = sorted((one.replicas, other.replicas))
     return high - low >= 2 and high >= JUMP * low
 
 
-def _cliff(prober: Sampler, name: str, one: Sample, other: Sample) -> tuple[str, Sample, Sample] | None:
+def _cliff(prober: Sampler, name: str, one: Probe, other: Probe) -> tuple[str, Probe, Probe] | None:
     """Close in on a jump: what is left of it between two values that are all but equal, unless it is a slope.
 
     A jump at 0 is none: that is where load begins.

@@ -33,8 +33,8 @@ from scaler.sim import trace as traces
 from scaler.sim.backtest import record as records
 from scaler.sim.backtest.arrivals import COUNTED, arrivals
 from scaler.sim.backtest.candidates import edited, suggested
-from scaler.sim.backtest.compare import Candidate, Comparison, Plan, best, compare, in_phase
-from scaler.sim.backtest.fleet import World, recorded
+from scaler.sim.backtest.compare import BacktestPlan, Candidate, Comparison, best, compare, in_phase
+from scaler.sim.backtest.fleet import FleetWorld, recorded
 from scaler.sim.backtest.judge import Prices, learnt_startup
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.replay import Timing
@@ -42,7 +42,7 @@ from scaler.sim.backtest.scalers import of_target
 from scaler.sim.backtest.subject import Context, Subject, read_subject
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.score import Slo
+from scaler.sim.score import SloTarget
 from scaler.sources.kubernetes.api import ApiServer
 
 STEPS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # seconds; the first that keeps a record within MAX_TICKS
@@ -237,7 +237,7 @@ class _Task:
 
     # ---- what they are played on ----
 
-    def _plan(self, given: Record | traces.Trace | None) -> Plan:
+    def _plan(self, given: Record | traces.Trace | None) -> BacktestPlan:
         arguments = self._arguments
         row = hardware(arguments.hardware) if arguments.hardware else None
         price = arguments.price
@@ -251,11 +251,11 @@ class _Task:
         startup = _span(arguments.startup, "--startup") if arguments.startup else shown or STARTUP
         warmup = _span(arguments.warmup, "--warmup") if arguments.warmup else None
         timing = Timing(sync=_span(arguments.hpa_sync, "--hpa-sync"), startup=startup, warmup=warmup)
-        slo = Slo(_span(arguments.ttft, "--ttft"), _span(arguments.tpot, "--tpot"))
+        slo = SloTarget(_span(arguments.ttft, "--ttft"), _span(arguments.tpot, "--tpot"))
         world = None
         if row is not None:
             fleet = FleetSpec(row, startup=startup)
-            world = World((), fleet, slo, scrape=_span(arguments.scrape, "--scrape"), seed=arguments.seed)
+            world = FleetWorld((), fleet, slo, scrape=_span(arguments.scrape, "--scrape"), seed=arguments.seed)
         if record is None:
             if world is None:
                 raise ConfigError(
@@ -270,15 +270,15 @@ class _Task:
             )
             if arguments.record:
                 self._keep(recorded(self.subject, world, timing, self._queries(world.step)))
-            return Plan(None, world, timing, costs)
+            return BacktestPlan(None, world, timing, costs)
         served = collect.as_recorded({**self._load(record.step), **self._latencies(record.step)}, record)
         self._check_record(record)
         if world is not None:
             world = self._world(world, record)
         timing = in_phase(self.subject, record, timing, _span(arguments.scrape, "--scrape"))
-        return Plan(record, world, timing, costs, served)
+        return BacktestPlan(record, world, timing, costs, served)
 
-    def _world(self, world: World, record: Record) -> World:
+    def _world(self, world: FleetWorld, record: Record) -> FleetWorld:
         """Make the world of a fleet under the requests that the record shows."""
         queries = collect.as_recorded(self._load(record.step), record)
         if not all(name in queries for name in COUNTED):

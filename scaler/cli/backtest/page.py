@@ -9,7 +9,7 @@ from scaler.cli.backtest.table import HEADINGS, cells
 from scaler.cli.style import STYLE
 from scaler.model.fields import seconds
 from scaler.model.measurement import Reading, SignalQuery
-from scaler.sim.backtest.compare import Comparison, Plan
+from scaler.sim.backtest.compare import BacktestPlan, Comparison
 from scaler.sim.backtest.record import Record
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960.0, 180.0, 48.0, 12.0, 10.0, 22.0
@@ -20,7 +20,7 @@ DRAWN = 6  # candidates; more would hide each other
 Line = Sequence[tuple[float, float]]  # seconds after the start, and value
 
 
-def page(comparison: Comparison, plan: Plan, title: str, words: Sequence[str]) -> str:
+def page(comparison: Comparison, plan: BacktestPlan, title: str, words: Sequence[str]) -> str:
     """Write the page.
 
     Args:
@@ -56,7 +56,7 @@ def _row(name: str, row: Sequence[str]) -> str:
     return f"<tr><td>{escape(name)}</td>{figures}</tr>"
 
 
-def _replicas(comparison: Comparison, plan: Plan) -> str:
+def _replicas(comparison: Comparison, plan: BacktestPlan) -> str:
     """Draw the replicas that were, and those of every run."""
     lines: list[tuple[str, str, Line]] = []
     if plan.record is not None and plan.record.replicas:
@@ -76,7 +76,7 @@ def _replicas(comparison: Comparison, plan: Plan) -> str:
     return _plot("Replicas", lines, start, steps=True)
 
 
-def _load(plan: Plan) -> Iterator[str]:
+def _load(plan: BacktestPlan) -> Iterator[str]:
     """Draw the load: as it was measured, or the requests of a trace."""
     if plan.record is not None:
         signals = [(query.signal, points) for query, points in _signals(plan.record)]

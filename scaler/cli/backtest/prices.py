@@ -24,7 +24,7 @@ ESTIMATES = (
     "max by (instance_type, capacity_type, zone) (karpenter_cloudprovider_instance_type_offering_price_estimate)"
 )
 
-Offer = tuple[str, str, str]  # type, capacity type and zone of a machine; empty: any
+Offering = tuple[str, str, str]  # type, capacity type and zone of a machine; empty: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Priced:
         return f"A GPU-hour costs {self.gpu_hour:.2f}, by {count} that its pods run on: {', '.join(self.types)}."
 
 
-def given(words: Iterable[str]) -> dict[Offer, float]:
+def given(words: Iterable[str]) -> dict[Offering, float]:
     """Read TYPE=MONEY.
 
     Raises:
         ConfigError: a word that is none.
     """
-    found: dict[Offer, float] = {}
+    found: dict[Offering, float] = {}
     for word in words:
         name, _, money = word.partition("=")
         try:
@@ -57,7 +57,7 @@ def given(words: Iterable[str]) -> dict[Offer, float]:
     return found
 
 
-def gpu_price(claims: Sequence[NodeClaim], nodes: frozenset[str], prices: Mapping[Offer, float]) -> Priced | None:
+def gpu_price(claims: Sequence[NodeClaim], nodes: frozenset[str], prices: Mapping[Offering, float]) -> Priced | None:
     """Average what a GPU costs on the machines that the pods run on, by their GPUs.
 
     Args:
@@ -80,14 +80,14 @@ def gpu_price(claims: Sequence[NodeClaim], nodes: frozenset[str], prices: Mappin
     return Priced(money / gpus, int(machines), tuple(sorted(types))) if gpus else None
 
 
-def _price(claim: NodeClaim, prices: Mapping[Offer, float]) -> float | None:
+def _price(claim: NodeClaim, prices: Mapping[Offering, float]) -> float | None:
     """Return a node's price an hour: of its very offer, or else of its type."""
     offer = claim.labels.get(TYPE, ""), claim.labels.get(CAPACITY, ""), claim.labels.get(ZONE, "")
     return prices.get((offer[0], "", ""), prices.get(offer))
 
 
 def read(
-    api: ApiServer, namespace: str, pods: str, endpoint: Endpoint | None, said: Mapping[Offer, float], now: float
+    api: ApiServer, namespace: str, pods: str, endpoint: Endpoint | None, said: Mapping[Offering, float], now: float
 ) -> Priced | None:
     """Find the price in the cluster as it is; None where it does not tell.
 
@@ -114,7 +114,7 @@ def _items(api: ApiServer, path: str) -> list[Mapping[str, Any]]:
     return list(api.get(path).get("items") or ())
 
 
-def _estimates(endpoint: Endpoint, now: float) -> dict[Offer, float]:
+def _estimates(endpoint: Endpoint, now: float) -> dict[Offering, float]:
     """Ask for Karpenter's own price estimates; none where Prometheus does not have them."""
     from scaler.sources.prometheus.api import Connection
 

@@ -8,15 +8,15 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from scaler.model.fields import seconds
-from scaler.sim.backtest.compare import Comparison, Plan
+from scaler.model.fields import camel_case, seconds
+from scaler.sim.backtest.compare import BacktestPlan, Comparison
 from scaler.sim.backtest.judge import CLOSE, ENOUGH, Agreement, Figures
 
 HEADINGS = ("", "SLO misses", "GPU-hours", "cost", "up", "down", "wrong\ndowns", "most\nreplicas")
 NAMES = ("agreement", "gpu_hours_error", "slo_misses", "gpu_hours", "cost", "scale_events", "wrong_scale_downs")
 
 
-def lead(comparison: Comparison, plan: Plan, title: str) -> list[str]:
+def lead(comparison: Comparison, plan: BacktestPlan, title: str) -> list[str]:
     """Say what was played, how well it agrees with what was, and what may be relied on."""
     lines = [f"{title}: {_span(plan)}"]
     if comparison.agreement is None:
@@ -42,7 +42,7 @@ def lead(comparison: Comparison, plan: Plan, title: str) -> list[str]:
     return lines
 
 
-def _span(plan: Plan) -> str:
+def _span(plan: BacktestPlan) -> str:
     if plan.record is None:
         world = plan.world
         return f"{len(world.trace):,} requests in {seconds(world.end)}" if world else ""
@@ -117,7 +117,7 @@ def cells(figures: Figures, comparison: Comparison | None) -> list[str]:
     ]
 
 
-def as_tree(comparison: Comparison, plan: Plan, title: str) -> dict[str, Any]:
+def as_tree(comparison: Comparison, plan: BacktestPlan, title: str) -> dict[str, Any]:
     """Return all of it as JSON has it."""
     record = plan.record
     return {
@@ -155,11 +155,7 @@ def _agreement(agreed: Agreement | None) -> dict[str, Any] | None:
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
-    def camel(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(word.title() for word in rest)
-
-    return {camel(name): value for name, value in asdict(figures).items()}
+    return {camel_case(name): value for name, value in asdict(figures).items()}
 
 
 def names(figures: Figures | None, comparison: Comparison) -> Mapping[str, float | None]:

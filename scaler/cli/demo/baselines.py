@@ -8,9 +8,9 @@ trigger a series that is gone is 0, which is what its `ignoreNullValues` is set 
 
 from dataclasses import dataclass, replace
 
-from scaler.cli.demo.live import Live
+from scaler.cli.demo.live import LiveWorld
 from scaler.cli.demo.scenario import HOLD_FOR, IDLE_FOR
-from scaler.cluster.keda import Answer, Trigger
+from scaler.cluster.keda import KedaTrigger, ScalerAnswer
 from scaler.config.catalog import load
 from scaler.config.defaults import Defaults
 from scaler.model.measurement import TriggerRef
@@ -26,7 +26,7 @@ OURS, SLO = "llm-scaler, queue-depth", "llm-scaler, slo"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BaselineRow:
     """One line of the comparison."""
 
     name: str
@@ -34,7 +34,7 @@ class Row:
     timeline: Timeline
 
 
-def verdict(rows: tuple[Row, ...]) -> str:
+def verdict(rows: tuple[BaselineRow, ...]) -> str:
     """What one sees in the comparison, in a few sentences."""
     own, slo, fixed_fleet, queue = rows
     ours, fleet = own.score.attainment, fixed_fleet.score.attainment
@@ -65,7 +65,7 @@ def _slo_verdict(own: Score, slo: Score) -> str:
     )
 
 
-def compare(live: Live, span: float = 10.0) -> tuple[Row, ...]:
+def compare(live: LiveWorld, span: float = 10.0) -> tuple[BaselineRow, ...]:
     """Score the run, and what the others would have done; ours comes first.
 
     Args:
@@ -81,26 +81,28 @@ def compare(live: Live, span: float = 10.0) -> tuple[Row, ...]:
     fleet = World(plan.fleet, always, ready=size, drain=drain, incidents=live.happened)
     trigger = replace(plan.scaled, min_replica_count=1, target=THRESHOLD, fallback=None)
     queue = World(plan.fleet, trigger, ready=1, drain=drain, incidents=live.happened)
-    lost = Latest(queue_length, stale=queue.scrape_interval + queue.scrape_lead, gone=Answer(0.0, active=False))
+    lost = Latest(queue_length, stale=queue.scrape_interval + queue.scrape_lead, gone=ScalerAnswer(0.0, active=False))
     timelines = {
         OURS: ours,
         SLO: _by_slo(live, ours, span),
         f"fixed fleet of {size}": run(fleet, ours.trace, Latest(fixed(size))),
         f"KEDA on queue length {THRESHOLD:g}": run(queue, ours.trace, lost),
     }
-    return tuple(Row(name, score(timeline, plan.fleet, plan.slo), timeline) for name, timeline in timelines.items())
+    return tuple(
+        BaselineRow(name, score(timeline, plan.fleet, plan.slo), timeline) for name, timeline in timelines.items()
+    )
 
 
-def _by_slo(live: Live, ours: Timeline, span: float) -> Timeline:
+def _by_slo(live: LiveWorld, ours: Timeline, span: float) -> Timeline:
     """The same ScaledObject, whose trigger asks for slo."""
     plan = live.scenario
     said = {"formula": "slo", "model": "llama", "ttft": f"{plan.slo.ttft:g}s", "itl": f"{plan.slo.tpot * 1000:g}ms"}
     waits = {"interval": f"{span:g}s", "holdFor": f"{HOLD_FOR:g}s", "idleFor": f"{IDLE_FOR:g}s"}
     request = TriggerRef("demo", "llama", tuple(sorted({**said, **waits}.items())))
     spec = load().bind(request, Defaults()).spec
-    scaled = replace(plan.scaled, triggers=(Trigger(),), push=True)
+    scaled = replace(plan.scaled, triggers=(KedaTrigger(),), push=True)
     subject = Subject("demo", "llama", "llama", scaled, (FormulaTrigger(spec, push=True),))
-    world = backtest.World(
+    world = backtest.FleetWorld(
         ours.trace, plan.fleet, plan.slo, span=ours.end, step=span, scrape=span, incidents=live.happened
     )
     return backtest.played(subject, world, Timing())

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from scaler.cli.demo.scenario import Scenario
 from scaler.sim.play import Play, Timeline
-from scaler.sim.replica import Done
+from scaler.sim.replica import FinishedRequest
 
 RECENT = 30.0  # seconds over which load and latency are shown
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Observation:
     """All that a person may want to see of one moment."""
 
     at: float
@@ -30,17 +30,17 @@ class View:
     met: float | None  # share of the finished ones that met the SLO
     lost: int
     cost: float  # USD so far
-    dark: bool  # whether the metrics are away
+    metrics_down: bool  # whether the metrics are away
 
 
-class Live(Play):
+class LiveWorld(Play):
     """The world of a scenario, and everything that was seen of it."""
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         super().__init__(scenario.fleet, scenario.scaled, scenario.trace, scenario.incidents, seed=seed)
         self.scenario = scenario
-        self.views: list[View] = []
-        self._recent: deque[Done] = deque()
+        self.views: list[Observation] = []
+        self._recent: deque[FinishedRequest] = deque()
         self._met = 0
 
     @property
@@ -55,7 +55,7 @@ class Live(Play):
         sizes = [change.event.after for change in self.changes]
         return bool(sizes) and max(sizes) > 1 and max(view.ready for view in self.views) > 1 and sizes[-1] == 0
 
-    def look(self) -> View:
+    def observe(self) -> Observation:
         """What can be seen now; kept for the report."""
         seen = self.record()
         slo = self.scenario.slo
@@ -67,7 +67,7 @@ class Live(Play):
             self._recent.popleft()
         ttfts = sorted(done.ttft for done in self._recent if not done.lost)
         first = bisect_right(self.trace, seen.at - RECENT, key=lambda arrival: arrival.at)
-        view = View(
+        view = Observation(
             at=seen.at,
             load=(self.played - first) / RECENT,
             queued=seen.queued,
@@ -83,12 +83,12 @@ class Live(Play):
             met=self._met / len(self.done) if self.done else None,
             lost=seen.lost,
             cost=seen.replica_seconds * self.scenario.fleet.hardware.price_per_second,
-            dark=self.dark,
+            metrics_down=self.dark,
         )
         self.views.append(view)
         return view
 
     def timeline(self) -> Timeline:
         """What happened, for the score."""
-        self.look()
+        self.observe()
         return super().timeline()

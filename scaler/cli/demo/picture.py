@@ -11,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from scaler.cli.demo.baselines import Row
-from scaler.cli.demo.live import View
-from scaler.sim.score import Slo
+from scaler.cli.demo.baselines import BaselineRow
+from scaler.cli.demo.live import Observation
+from scaler.sim.score import SloTarget
 
 HEADINGS = ("", "served", "SLO met", "replica\nhours", "GPU\ncost", "downs,\nwrong")
 TITLE = "The same load, four ways"
@@ -28,7 +28,7 @@ _CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LastDecision:
     """What the scaler last decided."""
 
     reason: str = "nobody has asked yet"
@@ -39,13 +39,13 @@ class Said:
 class Frame:
     """Everything in one picture."""
 
-    views: Sequence[View]  # all so far, the newest last
-    said: Said
+    views: Sequence[Observation]  # all so far, the newest last
+    said: LastDecision
     events: Sequence[str]  # the newest last
     seconds: float  # real ones, since the start
     of: float
     speed: float
-    slo: Slo
+    slo: SloTarget
     price: float  # USD per replica and second of the world
     keys: str  # what the keyboard does; empty without one
     where: str  # how to ask for an explanation
@@ -92,25 +92,25 @@ def picture(frame: Frame, columns: int) -> RenderableType:
     lines += [Text(event, style="dim") for event in frame.events[-4:]] or [Text("")]
     lines += ["", f"[dim]{met or 'no request has ended yet'}[/]", f"[dim]{escape(frame.where)}[/]"]
     lines += [f"[dim]{escape(frame.keys)}[/]"] if frame.keys else []
-    dark = "[bold yellow] the metrics are away [/]" if now.dark else ""
+    dark = "[bold yellow] the metrics are away [/]" if now.metrics_down else ""
     return Panel(Padding(Group(*lines), (0, 1)), title=f"llm-scaler demo  {dark}", subtitle=head, width=whole)
 
 
-def _queue(now: View) -> str:
+def _queue(now: Observation) -> str:
     return f"[bold]{now.queued}[/] at the gateway, [bold]{now.waiting}[/] in engines"
 
 
-def _replicas(now: View) -> str:
+def _replicas(now: Observation) -> str:
     wanted = "?" if now.wanted is None else str(now.wanted)
     return f"[bold]{now.ready}[/] ready, [bold]{now.starting}[/] starting, [bold]{wanted}[/] wanted"
 
 
-def _ttft(now: View, limit: float) -> str:
+def _ttft(now: Observation, limit: float) -> str:
     shown = "-" if now.ttft is None else f"{now.ttft:.2f} s"
     return f"[bold]{shown}[/] (95th percentile; SLO {limit:g} s)"
 
 
-def _cost(now: View, price: float) -> str:
+def _cost(now: Observation, price: float) -> str:
     rate = (now.ready + now.starting + now.draining) * price * 3600
     return f"[bold]${now.cost:.2f}[/], now ${rate:.2f} an hour"
 
@@ -120,7 +120,7 @@ def line(frame: Frame) -> str:
     now = frame.views[-1]
     wanted = "?" if now.wanted is None else str(now.wanted)
     ttft = "-" if now.ttft is None else f"{now.ttft:.2f}s"
-    dark = "  METRICS AWAY" if now.dark else ""
+    dark = "  METRICS AWAY" if now.metrics_down else ""
     return (
         f"{frame.seconds:5.0f}s  load {now.load:5.1f}/s  queue {now.queued + now.waiting:4d}  running {now.running:4d}"
         f"  replicas {now.ready:2d} ready {now.starting:2d} starting {wanted:>2} wanted  TTFT {ttft:>6}"
@@ -128,7 +128,7 @@ def line(frame: Frame) -> str:
     )
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[BaselineRow]) -> Table:
     """The comparison at the end."""
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     shown.title, shown.caption = TITLE, CAPTION
@@ -140,7 +140,7 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: BaselineRow) -> tuple[str, ...]:
     """One way's figures: served, in the SLO, replica-hours, cost, scale-downs with wrong ones."""
     score = row.score
     served = score.requests - score.lost - score.unfinished

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from scaler.cli.demo.baselines import Row
-from scaler.cli.demo.live import Live, View
+from scaler.cli.demo.baselines import BaselineRow
+from scaler.cli.demo.live import LiveWorld, Observation
 from scaler.cli.demo.picture import CAPTION, HEADINGS, TITLE, cells
 from scaler.cli.style import STYLE
 
@@ -22,7 +22,7 @@ NAMED = "Load"  # the plot in which what went wrong is said in words
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LoggedDecision:
     """A decision, at the time at which KEDA first got it."""
 
     at: float  # world seconds
@@ -32,7 +32,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _Scale:
     """Where a plot draws: time to the right, values up."""
 
     end: float  # real seconds
@@ -54,11 +54,11 @@ class _Frame:
         return self.height - BOTTOM - (self.height - TOP - BOTTOM) * min(max(share, 0.0), 1.0)
 
 
-Point = tuple[float, float]  # world seconds and value
-Drawing = Callable[[_Frame], str]
+PlotPoint = tuple[float, float]  # world seconds and value
+Drawing = Callable[[_Scale], str]
 
 
-def page(live: Live, told: Sequence[Told], rows: Sequence[Row], speed: float) -> str:
+def page(live: LiveWorld, told: Sequence[LoggedDecision], rows: Sequence[BaselineRow], speed: float) -> str:
     """The page.
 
     Args:
@@ -111,9 +111,9 @@ class _Plot:
     low: float = 0.0
 
 
-def _plots(live: Live, told: Sequence[Told], speed: float) -> Iterable[str]:
+def _plots(live: LiveWorld, told: Sequence[LoggedDecision], speed: float) -> Iterable[str]:
     for plot in (_load(live.views), _work(live.views), _replicas(live, told), _latency(live)):
-        frame = _Frame(max(live.now / speed, 1.0), speed, plot.height, plot.top, plot.low)
+        frame = _Scale(max(live.now / speed, 1.0), speed, plot.height, plot.top, plot.low)
         inside = "".join(draw(frame) for draw in (_axes, *plot.drawings, _marks(live, named=plot.title == NAMED)))
         key = "".join(f'<i style="background:var(--{colour})"></i>{escape(what)}' for colour, what in plot.key)
         yield f'<section><h2>{plot.title}<span class="key">{key}</span></h2>'
@@ -121,19 +121,19 @@ def _plots(live: Live, told: Sequence[Told], speed: float) -> Iterable[str]:
         yield f"<svg {box}>{inside}</svg></section>"
 
 
-def _load(views: Sequence[View]) -> _Plot:
+def _load(views: Sequence[Observation]) -> _Plot:
     load = [(view.at, view.load) for view in views]
     return _Plot("Load", [("blue", "requests per second")], 130, _top(load), [_area("blue", load)])
 
 
-def _work(views: Sequence[View]) -> _Plot:
+def _work(views: Sequence[Observation]) -> _Plot:
     running = [(view.at, float(view.running)) for view in views]
     waiting = [(view.at, float(view.queued + view.waiting)) for view in views]
     key = [("teal", "running"), ("violet", "waiting, at the gateway or in an engine")]
     return _Plot("Work", key, 130, _top([*running, *waiting]), [_area("teal", running), _curve("violet", waiting)])
 
 
-def _replicas(live: Live, told: Sequence[Told]) -> _Plot:
+def _replicas(live: LiveWorld, told: Sequence[LoggedDecision]) -> _Plot:
     ready = [(view.at, float(view.ready)) for view in live.views]
     both = [(view.at, float(view.ready + view.starting)) for view in live.views]
     wanted = [(one.at, float(one.replicas)) for one in told if one.replicas is not None]
@@ -158,7 +158,7 @@ def _replicas(live: Live, told: Sequence[Told]) -> _Plot:
     return _Plot(title, key, 190, top, drawings)
 
 
-def _latency(live: Live) -> _Plot:
+def _latency(live: LiveWorld) -> _Plot:
     slo = live.scenario.slo.ttft
     latency = [(view.at, view.ttft) for view in live.views if view.ttft is not None]
     top = 10.0 ** math.ceil(math.log10(max([10.0, *(value for _, value in latency)])))
@@ -167,12 +167,12 @@ def _latency(live: Live) -> _Plot:
     return _Plot("Time to first token", key, 150, top, drawings, low=0.01)
 
 
-def _top(points: Sequence[Point]) -> float:
+def _top(points: Sequence[PlotPoint]) -> float:
     """The largest value, with room above it."""
     return max(1.0, *(value for _, value in points)) * 1.15
 
 
-def _axes(frame: _Frame) -> str:
+def _axes(frame: _Scale) -> str:
     """Lines and numbers of both axes."""
     powers = [10.0**power for power in range(-2, 4)]
     values = powers if frame.low else _round_steps(frame.top)
@@ -194,7 +194,7 @@ def _round_steps(top: float, most: int = 4) -> list[float]:
     return [size * count for count in range(int(top / size) + 1)]
 
 
-def _line(points: Sequence[Point], frame: _Frame, *, steps: bool) -> str:
+def _line(points: Sequence[PlotPoint], frame: _Scale, *, steps: bool) -> str:
     """The path through all points; in steps a value holds until the next one."""
     parts: list[str] = []
     for at, value in points:
@@ -203,8 +203,8 @@ def _line(points: Sequence[Point], frame: _Frame, *, steps: bool) -> str:
     return "".join(parts)
 
 
-def _curve(colour: str, points: Sequence[Point], *, steps: bool = False, dashes: str = "") -> Drawing:
-    def draw(frame: _Frame) -> str:
+def _curve(colour: str, points: Sequence[PlotPoint], *, steps: bool = False, dashes: str = "") -> Drawing:
+    def draw(frame: _Scale) -> str:
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
         path = _line(points, frame, steps=steps)
         return f'<path d="{path}" fill="none" stroke="var(--{colour})" stroke-width="1.8"{dashed}/>' if path else ""
@@ -212,8 +212,8 @@ def _curve(colour: str, points: Sequence[Point], *, steps: bool = False, dashes:
     return draw
 
 
-def _area(colour: str, points: Sequence[Point], *, steps: bool = False, strength: float = 0.25) -> Drawing:
-    def draw(frame: _Frame) -> str:
+def _area(colour: str, points: Sequence[PlotPoint], *, steps: bool = False, strength: float = 0.25) -> Drawing:
+    def draw(frame: _Scale) -> str:
         path, ground = _line(points, frame, steps=steps), frame.y(frame.low)
         closed = f"{path}V{ground:.1f}H{frame.x(points[0][0]):.1f}Z"
         fill = f'<path d="{closed}" fill="var(--{colour})" fill-opacity="{strength:g}"/>'
@@ -222,8 +222,8 @@ def _area(colour: str, points: Sequence[Point], *, steps: bool = False, strength
     return draw
 
 
-def _dots(told: Sequence[Told]) -> Drawing:
-    def draw(frame: _Frame) -> str:
+def _dots(told: Sequence[LoggedDecision]) -> Drawing:
+    def draw(frame: _Scale) -> str:
         changes = [one for before, one in zip((None, *told), told, strict=False) if one.replicas is not None
                    and (before is None or before.replicas != one.replicas)]  # fmt: skip
         return "".join(_dot(frame, one) for one in changes)
@@ -231,17 +231,17 @@ def _dots(told: Sequence[Told]) -> Drawing:
     return draw
 
 
-def _dot(frame: _Frame, one: Told) -> str:
+def _dot(frame: _Scale, one: LoggedDecision) -> str:
     x, y = frame.x(one.at), frame.y(float(one.replicas or 0))
     colour = "amber" if one.certainty == "held" else "ink"
     circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="var(--{colour})">'
     return f"{circle}<title>{escape(one.reason)}</title></circle>"
 
 
-def _marks(live: Live, *, named: bool) -> Drawing:
+def _marks(live: LiveWorld, *, named: bool) -> Drawing:
     """What went wrong: a band while the metrics were away, a line where a replica died or load came."""
 
-    def draw(frame: _Frame) -> str:
+    def draw(frame: _Scale) -> str:
         parts = []
         height = frame.height - BOTTOM - TOP
         for start, end in _spans(live.views):
@@ -265,13 +265,13 @@ def _marks(live: Live, *, named: bool) -> Drawing:
     return draw
 
 
-def _spans(views: Sequence[View]) -> list[tuple[float, float]]:
+def _spans(views: Sequence[Observation]) -> list[tuple[float, float]]:
     """From when to when the metrics were away."""
     spans: list[tuple[float, float]] = []
     for before, view in pairwise(views):
-        if view.dark and not before.dark:
+        if view.metrics_down and not before.metrics_down:
             spans.append((view.at, view.at))
-        if view.dark or before.dark:
+        if view.metrics_down or before.metrics_down:
             spans = [*spans[:-1], (spans[-1][0], view.at)] if spans else [(before.at, view.at)]
     return spans
 
@@ -279,18 +279,18 @@ def _spans(views: Sequence[View]) -> list[tuple[float, float]]:
 # ---- the tables ----------------------------------------------------------------------------------------------------
 
 
-def _comparison(rows: Sequence[Row]) -> str:
+def _comparison(rows: Sequence[BaselineRow]) -> str:
     head = "".join(f'<th class="n">{what}</th>' for what in HEADINGS)
     lines = "".join(_table_row(row, "" if place else " class=first") for place, row in enumerate(rows))
     return f"<section><h2>{TITLE}</h2><table><tr>{head}</tr>{lines}</table><p>{CAPTION}</p></section>"
 
 
-def _table_row(row: Row, mark: str) -> str:
+def _table_row(row: BaselineRow, mark: str) -> str:
     figures = "".join(f'<td class="n">{cell}</td>' for cell in cells(row))
     return f"<tr{mark}><td>{escape(row.name)}</td>{figures}</tr>"
 
 
-def _decisions(told: Sequence[Told], speed: float) -> str:
+def _decisions(told: Sequence[LoggedDecision], speed: float) -> str:
     lines = "".join(
         f'<tr><td class="n">{one.at / speed:.0f} s</td><td>{one.certainty}</td><td>{escape(one.reason)}</td></tr>'
         for one in told[:MAX_LISTED]

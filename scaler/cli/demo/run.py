@@ -25,15 +25,15 @@ from rich.live import Live as Screen
 
 from scaler.cli.demo.baselines import compare, verdict
 from scaler.cli.demo.keyboard import keyboard
-from scaler.cli.demo.live import Live
-from scaler.cli.demo.picture import Frame, Said, line, picture, table
-from scaler.cli.demo.report import Told, page
+from scaler.cli.demo.live import LiveWorld
+from scaler.cli.demo.picture import Frame, LastDecision, line, picture, table
+from scaler.cli.demo.report import LoggedDecision, page
 from scaler.cli.demo.scenario import HOLD_FOR, IDLE_FOR, PACE, SHORTEST, TARGET, scenario
 from scaler.cli.demo.web import Web
-from scaler.cli.keda_client import Poller, Refused
+from scaler.cli.keda_client import CallFailed, Poller
 from scaler.cli.serve import Service
 from scaler.cluster.hpa import SYNC_PERIOD
-from scaler.cluster.keda import Answer, Refusal
+from scaler.cluster.keda import Refusal, ScalerAnswer
 from scaler.config.catalog import shipped_formulas
 from scaler.config.settings import Settings, read_settings
 from scaler.decision.decision import Decision
@@ -121,10 +121,10 @@ class _Demo:
         self._options = options
         self._timer = timer
         self._console = console
-        self._live = Live(scenario(options.seconds * options.pace, _scaled(options.incidents, options.pace)))
+        self._live = LiveWorld(scenario(options.seconds * options.pace, _scaled(options.incidents, options.pace)))
         self._web = Web()
         self._seen = self._live.fleet.snapshot()  # as Kubernetes knows it: the listed pages are its replicas
-        self._told: list[Told] = []
+        self._told: list[LoggedDecision] = []
         self._began = 0.0
         self._stopped = asyncio.Event()
         self._where = ""
@@ -177,7 +177,7 @@ class _Demo:
         while True:
             self._live.advance(max(self._now(), self._live.now))
             self._web.dark = self._live.dark
-            self._live.look()
+            self._live.observe()
             passed = self._timer() - self._began
             if (passed >= self._options.seconds and self._live.over) or passed >= longest or self._rested():
                 self._stopped.set()
@@ -237,19 +237,19 @@ class _Demo:
         syncing = SYNC_PERIOD / self._options.pace
         await asyncio.gather(_every(polling, poll), _every(syncing, sync), _every(1.0, listen))
 
-    async def _ask(self, keda: Poller, service: Service) -> Answer | Refusal:
+    async def _ask(self, keda: Poller, service: Service) -> ScalerAnswer | Refusal:
         try:
             value, active = await keda.poll()
-        except Refused as error:
+        except CallFailed as error:
             return Refusal(error.rpc, error.reason)
         finally:
             self._listen(service.engine.find(NAMESPACE, NAME))
-        return Answer(value, active)
+        return ScalerAnswer(value, active)
 
     def _listen(self, decisions: list[Decision]) -> None:
         """Keep what was decided, where it has changed."""
         for decision in decisions:
-            told = Told(self._live.now, decision.replicas, decision.certainty, decision.reason)
+            told = LoggedDecision(self._live.now, decision.replicas, decision.certainty, decision.reason)
             if not self._told or replace(self._told[-1], at=told.at) != told:
                 self._told.append(told)
 
@@ -277,7 +277,7 @@ class _Demo:
         newest = self._told[-1] if self._told else None
         return Frame(
             views=self._live.views,
-            said=Said(newest.reason, newest.certainty) if newest else Said(),
+            said=LastDecision(newest.reason, newest.certainty) if newest else LastDecision(),
             events=[f"{at / self._options.pace:4.0f} s  {what}" for at, what in self._events()],
             seconds=self._timer() - self._began,
             of=self._options.seconds,

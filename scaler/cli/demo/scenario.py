@@ -15,7 +15,7 @@ from scaler.sim import trace as traces
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.play import Incidents
-from scaler.sim.score import Slo
+from scaler.sim.score import SloTarget
 from scaler.sim.trace import Trace
 
 WAVE = ((0.0, 0.2), (0.2, 1.0), (0.35, 2.0), (0.5, 12.0), (0.6, 12.0), (0.7, 3.0), (0.85, 1.0), (1.0, 0.2))
@@ -27,7 +27,7 @@ OUTAGE = 45.0  # seconds without metrics; shorter than holdFor
 TARGET = 12.0  # requests per replica
 HOLD_FOR, IDLE_FOR = 60.0, 60.0  # the usual ones are 120 and 60
 PACE = 120.0  # needs of so long ago still hold an answer up: the least that is learnt
-SLO = Slo()
+SLO = SloTarget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Scenario:
     incidents: Incidents
     fleet: FleetSpec
     scaled: ScaledObject
-    slo: Slo = SLO
+    slo: SloTarget = SLO
 
 
 def scenario(span: float, incidents: Incidents | None = None) -> Scenario:

@@ -9,7 +9,7 @@ from aiohttp import web
 HOST = "127.0.0.1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Page = Callable[[], str]
+MakePage = Callable[[], str]
 
 
 class Web:
@@ -17,7 +17,7 @@ class Web:
 
     def __init__(self) -> None:
         self.dark = False
-        self._pages: dict[int, Page] = {}  # by port
+        self._pages: dict[int, MakePage] = {}  # by port
         self._sites: dict[str, tuple[web.TCPSite, int]] = {}  # by name
         app = web.Application()
         app.add_routes([web.get("/metrics", self._answer)])
@@ -41,7 +41,7 @@ class Web:
         """Where a page is."""
         return f"http://{HOST}:{self._sites[name][1]}/metrics"
 
-    async def open(self, name: str, page: Page) -> None:
+    async def open(self, name: str, page: MakePage) -> None:
         """Serve a page, made anew for every request."""
         site = web.TCPSite(self._runner, HOST, 0)
         await site.start()

@@ -12,7 +12,7 @@ from scaler.model.errors import ScalerError
 from scaler.model.measurement import Query
 from scaler.sim.backtest import fleet
 from scaler.sim.backtest import looks as lookout
-from scaler.sim.backtest.fleet import World, simulate
+from scaler.sim.backtest.fleet import FleetWorld, simulate
 from scaler.sim.backtest.judge import LOOKS, Agreement, Figures, Prices, agreement, figures_of, figures_of_past
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.replay import Run, Timing, replay
@@ -23,11 +23,11 @@ FITTED = 1440  # ticks of the start that it is found on how long after a look it
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BacktestPlan:
     """The record or trace, and the rest of what every object is played on."""
 
     record: Record | None  # None: a trace alone
-    world: World | None  # None: the load stays as it was measured, whatever the replicas
+    world: FleetWorld | None  # None: the load stays as it was measured, whatever the replicas
     timing: Timing
     prices: Prices
     served: Mapping[str, Query] = field(default_factory=dict)  # how the record's latencies were asked for, by signal
@@ -91,7 +91,7 @@ class Comparison:
         return replayed and (self.on_fleet is None or self.on_fleet.close)
 
 
-def play(subject: Subject, plan: Plan) -> tuple[Figures, Run]:
+def play(subject: Subject, plan: BacktestPlan) -> tuple[Figures, Run]:
     """Play one object.
 
     Raises:
@@ -106,7 +106,7 @@ def play(subject: Subject, plan: Plan) -> tuple[Figures, Run]:
     return figures_of(run := replay(subject, plan.record, plan.timing), plan.prices), run
 
 
-def result_of(candidate: Candidate, plan: Plan) -> Result:
+def result_of(candidate: Candidate, plan: BacktestPlan) -> Result:
     """Play one candidate; what is wrong with it is part of the result."""
     try:
         counts = unmeasured(candidate.subject)
@@ -118,7 +118,7 @@ def result_of(candidate: Candidate, plan: Plan) -> Result:
     return Result(candidate.name, figures, run)
 
 
-def compare(plan: Plan, candidates: Sequence[Candidate], executor: Executor | None = None) -> Comparison:
+def compare(plan: BacktestPlan, candidates: Sequence[Candidate], executor: Executor | None = None) -> Comparison:
     """Play all candidates; the first is the object as it is.
 
     Args:

@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scaler.cluster.keda import Answer, Refusal
+from scaler.cluster.keda import Refusal, ScalerAnswer
 from scaler.config.metrics import REDUCTIONS
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import Failure, Measurement, PromqlQuery, Query, Reading, SignalQuery
-from scaler.model.objects import Scaled
+from scaler.model.objects import ScaledResource
 from scaler.sim.backtest import promql
 from scaler.sim.backtest.record import Counts, Record
 from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
@@ -22,19 +22,19 @@ from scaler.sim.fleet import FleetSpec, Snapshot
 from scaler.sim.histogram import Buckets
 from scaler.sim.play import NO_INCIDENTS, Incidents, Play, Timeline
 from scaler.sim.replica import ReplicaFacts
-from scaler.sim.score import Score, Slo, score
+from scaler.sim.score import Score, SloTarget, score
 from scaler.sim.trace import Trace
 
 _WINDOW = 120.0  # seconds over which a rate is taken where nobody says it
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class FleetWorld:
     """The world that an object is played on."""
 
     trace: Trace
     fleet: FleetSpec
-    slo: Slo
+    slo: SloTarget
     start: float = 0.0  # seconds since the epoch at which the trace begins
     span: float = 0.0  # seconds; 0: until a while after the last request
     step: float = 5.0  # seconds between two points of the run
@@ -100,12 +100,12 @@ def _known(query: SignalQuery) -> bool:
     return query.signal in _ALL or of_target(query)
 
 
-def played(subject: Subject, world: World, timing: Timing) -> Timeline:
+def played(subject: Subject, world: FleetWorld, timing: Timing) -> Timeline:
     """Play an object on a fleet, and tell what happened."""
     return _play(subject, world, timing).play.timeline()
 
 
-def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score]:
+def simulate(subject: Subject, world: FleetWorld, timing: Timing) -> tuple[Run, Score]:
     """Play an object on a fleet, and say how it served."""
     player = _play(subject, world, timing)
     timeline = player.play.timeline()
@@ -115,7 +115,7 @@ def simulate(subject: Subject, world: World, timing: Timing) -> tuple[Run, Score
     return run, score(timeline, world.fleet, world.slo, player.warmup)
 
 
-def recorded(subject: Subject, world: World, timing: Timing, queries: Collection[Query]) -> Record:
+def recorded(subject: Subject, world: FleetWorld, timing: Timing, queries: Collection[Query]) -> Record:
     """Play an object on a fleet, and keep what was measured at each of its ticks, as a real past would be kept."""
     world = replace(world, step=subject.interval)
     player = _play(subject, world, timing, queries)
@@ -132,7 +132,7 @@ def recorded(subject: Subject, world: World, timing: Timing, queries: Collection
     )
 
 
-def _play(subject: Subject, world: World, timing: Timing, queries: Collection[Query] = ()) -> "_Player":
+def _play(subject: Subject, world: FleetWorld, timing: Timing, queries: Collection[Query] = ()) -> "_Player":
     """Let everything happen, in the order of time."""
     warmup = timing.warmup
     if warmup is None:  # without a past to hold it to, nothing was there before
@@ -159,7 +159,7 @@ def _play(subject: Subject, world: World, timing: Timing, queries: Collection[Qu
 class _Player:
     """An object on a fleet while it is played."""
 
-    def __init__(self, subject: Subject, world: World, warmup: float, queries: Collection[Query]) -> None:
+    def __init__(self, subject: Subject, world: FleetWorld, warmup: float, queries: Collection[Query]) -> None:
         self.play = Play(
             world.fleet, subject.scaled, world.trace, world.incidents, seed=world.seed, ready=world.replicas
         )
@@ -220,10 +220,10 @@ class _Player:
         self.looks.append(self.play.now)
         self.play.sync(self._said() if self.play.sync_reads() else None)
 
-    def _said(self) -> list[Answer | Refusal]:
+    def _said(self) -> list[ScalerAnswer | Refusal]:
         return answers_of(self._scalers, self._now, self._measured)
 
-    def _scaled(self) -> Scaled:
+    def _scaled(self) -> ScaledResource:
         """Return the replicas as Kubernetes tells of them, which it does at once."""
         seen = self.play.fleet.snapshot()
         there = [replica for replica in seen.replicas if replica.phase != "draining"]

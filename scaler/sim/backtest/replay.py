@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from scaler.cluster import keda
 from scaler.cluster.hpa import SYNC_PERIOD
-from scaler.cluster.keda import Answer, Event, KedaState, Refusal
+from scaler.cluster.keda import Event, KedaState, Refusal, ScalerAnswer
 from scaler.model.measurement import Failure, Measurement, Query, Reading
-from scaler.model.objects import Pod, Scaled
+from scaler.model.objects import Pod, ScaledResource
 from scaler.sim.backtest.looks import Scrapes
 from scaler.sim.backtest.record import Record
 from scaler.sim.backtest.scalers import Scaler, Sight, answers_of, of_target, pushing, scalers_of
@@ -70,7 +70,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Target:
+class ReplayTarget:
     """The replicas of a replay, and when each was ordered and is ready."""
 
     startup: float
@@ -132,7 +132,7 @@ class _Player:
         self._record = record
         self._forced_until = record.start + warmup
         self._scalers: Sequence[Scaler] = scalers_of(subject)
-        self._target = Target(timing.startup)
+        self._target = ReplayTarget(timing.startup)
         first = next((count for count in record.replicas if count is not None), subject.scaled.min_replica_count)
         self._target.scale(first, record.start, at_once=True)
         self._state = KedaState(created=record.start - 30 * 86400.0, last_active=record.start)
@@ -203,7 +203,7 @@ class _Player:
     def _replicas(self) -> int:
         return len(self._target.pods)
 
-    def _said(self, at: float) -> list[Answer | Refusal]:
+    def _said(self, at: float) -> list[ScalerAnswer | Refusal]:
         nearest = min(round((at - self._record.start) / self._record.step), self._record.ticks - 1)
         return answers_of(self._scalers, at, lambda query: self._measured(query, nearest))
 
@@ -230,11 +230,11 @@ class _Player:
             return replace(measured, answered=None, expected=None)  # how many answered is of the pods that there were
         return measured
 
-    def _scaled(self, now: float) -> Scaled:
+    def _scaled(self, now: float) -> ScaledResource:
         return scaled_of(self._subject, self._target.pods, self._ready(now), now)
 
 
-def scaled_of(subject: Subject, pods: Sequence[tuple[float, float]], ready: int, now: float) -> Scaled:
+def scaled_of(subject: Subject, pods: Sequence[tuple[float, float]], ready: int, now: float) -> ScaledResource:
     """Return the scale target as Kubernetes would tell of it.
 
     Args:
@@ -244,22 +244,24 @@ def scaled_of(subject: Subject, pods: Sequence[tuple[float, float]], ready: int,
         now: seconds since the epoch.
     """
     told = tuple(
-        Pod(str(place), "ready", ordered, ready=min(up, now)) if place < ready else Pod(str(place), "starting", ordered)
+        Pod(str(place), "ready", ordered, ready_since=min(up, now))
+        if place < ready
+        else Pod(str(place), "starting", ordered)
         for place, (ordered, up) in enumerate(pods)
     )
     scaled = subject.scaled
-    return Scaled(
+    return ScaledResource(
         kind="ScaledObject",
         namespace=subject.namespace,
         name=subject.name,
         uid="",
         generation=1,
         triggers=(),
-        others=(),
+        other_trigger_types=(),
         target=f"Deployment {subject.target}",
         minimum=scaled.min_replica_count,
         maximum=scaled.max_replica_count,
-        idle=scaled.idle_replica_count,
+        idle_replicas=scaled.idle_replica_count,
         replicas=len(pods),
         pods=told,
     )

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scaler.cluster.keda import Answer, Refusal
+from scaler.cluster.keda import Refusal, ScalerAnswer
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
 from scaler.decision.state import State
 from scaler.model.measurement import Failure, HistoryProbe, Measurement, Query, Reading, SignalQuery
-from scaler.model.objects import Scaled, TargetView
+from scaler.model.objects import ScaledResource, TargetView
 from scaler.sim.backtest.subject import CronTrigger, FormulaTrigger, QueryTrigger, Subject
 
 _REPLICAS = frozenset({"current_replicas", "ready_replicas", "spec_replicas", "min_replicas", "max_replicas"})
@@ -26,7 +26,7 @@ class Sight:
 
     at: float
     measured: Callable[[Query], Measurement]
-    scaled: Scaled  # the scale target, as Kubernetes tells of it
+    scaled: ScaledResource  # the scale target, as Kubernetes tells of it
 
 
 class Scaler(Protocol):
@@ -36,7 +36,7 @@ class Scaler(Protocol):
         """See one tick."""
         ...
 
-    def answer(self, now: float) -> Answer | Refusal:
+    def answer(self, now: float) -> ScalerAnswer | Refusal:
         """Answer GetMetrics and IsActive."""
         ...
 
@@ -58,11 +58,11 @@ class FormulaScaler:
         inputs = self._spec.inputs_of(answers, TargetView(sight.scaled))
         self._state, self.decision = decide(self._spec, self._state, inputs, sight.at)
 
-    def answer(self, now: float) -> Answer | Refusal:
+    def answer(self, now: float) -> ScalerAnswer | Refusal:
         """Return the newest decision; a refusal where there is none."""
         if self.decision is None or self.decision.answer is None:
             return Refusal("GetMetrics", self.decision.reason if self.decision else f"nothing was measured by {now:g}")
-        return Answer(self.decision.answer.replicas, self.decision.answer.active)
+        return ScalerAnswer(self.decision.answer.replicas, self.decision.answer.active)
 
 
 class QueryScaler:
@@ -80,7 +80,7 @@ class QueryScaler:
         """Ask the query."""
         self._newest = measured(self._trigger.query)
 
-    def answer(self, now: float) -> Answer | Refusal:  # noqa: ARG002 - it was asked just now
+    def answer(self, now: float) -> ScalerAnswer | Refusal:  # noqa: ARG002 - it was asked just now
         """Return its value; an absent one is 0, unless the trigger says otherwise."""
         newest = self._newest
         if isinstance(newest, Failure):
@@ -88,7 +88,7 @@ class QueryScaler:
         if newest.value is None and not self._trigger.absent_is_zero:
             return Refusal("GetMetrics", "the query's result is empty")
         value = newest.value or 0.0
-        return Answer(value, active=self._trigger.wakes and value > self._trigger.activation)
+        return ScalerAnswer(value, active=self._trigger.wakes and value > self._trigger.activation)
 
 
 class CronScaler:
@@ -100,10 +100,10 @@ class CronScaler:
     def observe(self, sight: Sight) -> None:
         """See nothing: it reads the clock alone."""
 
-    def answer(self, now: float) -> Answer | Refusal:
+    def answer(self, now: float) -> ScalerAnswer | Refusal:
         """Return the replicas it wants inside its window, and 0 outside."""
         inside = self._trigger.window.holds(now)
-        return Answer(self._trigger.replicas if inside else 0.0, active=inside)
+        return ScalerAnswer(self._trigger.replicas if inside else 0.0, active=inside)
 
 
 def scalers_of(subject: Subject) -> list[Scaler]:
@@ -121,7 +121,7 @@ def scalers_of(subject: Subject) -> list[Scaler]:
 
 def answers_of(
     scalers: Sequence[Scaler], now: float, measured: Callable[[Query], Measurement]
-) -> list[Answer | Refusal]:
+) -> list[ScalerAnswer | Refusal]:
     """List KEDA's answers of every trigger: llm-scaler's newest decision, or a query's value at that moment."""
     for scaler in scalers:
         if isinstance(scaler, QueryScaler):
@@ -138,7 +138,7 @@ def pushing(subject: Subject, scalers: Sequence[Scaler], now: float) -> frozense
     for place, (trigger, scaler) in enumerate(zip(subject.triggers, scalers, strict=True)):
         answer = scaler.answer(now)
         pushes = isinstance(trigger, FormulaTrigger) and trigger.push
-        if pushes and isinstance(answer, Answer) and answer.active:
+        if pushes and isinstance(answer, ScalerAnswer) and answer.active:
             found.add(place)
     return frozenset(found)
 

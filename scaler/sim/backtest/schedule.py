@@ -20,7 +20,7 @@ FIELDS = "five fields: minute, hour, day of the month, month, day of the week, s
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CronWindow:
     """From one schedule's times to another's, in a time zone."""
 
     start: str

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaler.cluster.hpa import Target
-from scaler.cluster.keda import Fallback, Modifiers, ScaledObject, Trigger
+from scaler.cluster.hpa import TargetType
+from scaler.cluster.keda import Fallback, KedaTrigger, Modifiers, ScaledObject
 from scaler.config.workload import WorkloadSpec
 from scaler.formula import parse
 from scaler.model.errors import ConfigError, FormulaSyntaxError
 from scaler.model.fields import Fields, boolean, choice, listed, number, show, text, whole
 from scaler.model.measurement import CapacityQuery, PromqlQuery, Query, TriggerRef
-from scaler.sim.backtest.schedule import Window
+from scaler.sim.backtest.schedule import CronWindow
 from scaler.sources.kubernetes.read_objects import names_of_pods, read_behavior
 
 TARGET_KEYS = ("threshold", "value", "targetValue", "targetQueryValue", "queueLength", "lagThreshold", "listLength")
@@ -57,7 +57,7 @@ class QueryTrigger:
 class CronTrigger:
     """KEDA's `cron`."""
 
-    window: Window
+    window: CronWindow
     replicas: float
 
 
@@ -174,7 +174,7 @@ def _target(fields: Fields, namespace: str, name: str) -> tuple[str, str]:
     return target, names_of_pods((namespace, kind, target))
 
 
-def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Context) -> tuple[Trigger, Asking]:
+def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Context) -> tuple[KedaTrigger, Asking]:
     kind = fields.take("type", text)
     name = fields.take("name", text, f"s{place}")
     metadata = {str(key): str(value) for key, value in fields.inside("metadata").rest().items()}
@@ -184,7 +184,8 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
         ("AverageValue", "Value", "Utilization") if kind in RESOURCES else ("AverageValue", "Value")
     )
     written = fields.take("metricType", choice(*allowed), "Utilization" if kind in RESOURCES else "AverageValue")
-    metric: Target = "AverageValue" if written == "AverageValue" else "Value"  # a utilization is a ratio for each pod
+    # a utilization is a ratio for each pod
+    metric: TargetType = "AverageValue" if written == "AverageValue" else "Value"
     how: Asking
     if kind in {"external", "external-push"}:
         spec = context.bind(TriggerRef(*owner, tuple(sorted(metadata.items()))))
@@ -192,11 +193,13 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
             raise fields.error(
                 "metricType", "is not AverageValue, and llm-scaler refuses such a trigger", "AverageValue"
             )
-        return Trigger(name, 1.0, metric, cached), FormulaTrigger(spec, kind == "external-push")
+        return KedaTrigger(name, 1.0, metric, cached), FormulaTrigger(spec, kind == "external-push")
     if kind == "cron":
-        window = Window(inner.take("start", text), inner.take("end", text), inner.take("timezone", text))
+        window = CronWindow(inner.take("start", text), inner.take("end", text), inner.take("timezone", text))
         window.check(fields.where, inner.path)
-        return Trigger(name, 1.0, metric, cached), CronTrigger(window, inner.take("desiredReplicas", number(0, 1e6)))
+        return KedaTrigger(name, 1.0, metric, cached), CronTrigger(
+            window, inner.take("desiredReplicas", number(0, 1e6))
+        )
     if kind == "prometheus":
         query = context.queries.get(name) or inner.take("query", text)
         how = QueryTrigger(
@@ -204,7 +207,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
             inner.take("activationThreshold", number(), 0.0),
             inner.take("ignoreNullValues", boolean, True),
         )
-        return Trigger(name, inner.take("threshold", number(0, above=True)), metric, cached), how
+        return KedaTrigger(name, inner.take("threshold", number(0, above=True)), metric, cached), how
     if name not in context.queries:
         problem = f"a trigger of type {show(kind)} is measured by nothing that is known here"
         needed = f"--query '{name}=PROMQL', a query for its value"
@@ -216,7 +219,7 @@ def _trigger(fields: Fields, place: int, owner: tuple[str, str], context: Contex
         inner.take(activation, number(), 0.0),
         wakes=kind not in RESOURCES,
     )
-    return Trigger(name, inner.take(key, number(0, above=True)), metric, cached), how
+    return KedaTrigger(name, inner.take(key, number(0, above=True)), metric, cached), how
 
 
 def _fallback(fields: Fields) -> Fallback:
@@ -282,7 +285,7 @@ def _hpa(tree: Mapping[str, Any], context: Context) -> Subject:
     return Subject(namespace, name, target, scaled, tuple(how for _, how in read), pods, has_keda=False)
 
 
-def _metric(fields: Fields, context: Context) -> tuple[Trigger, QueryTrigger]:
+def _metric(fields: Fields, context: Context) -> tuple[KedaTrigger, QueryTrigger]:
     kind = fields.take("type", text)
     inner = fields.inside(kind[:1].lower() + kind[1:])
     named = inner if kind in {"Resource", "ContainerResource"} else inner.inside("metric")
@@ -295,9 +298,9 @@ def _metric(fields: Fields, context: Context) -> tuple[Trigger, QueryTrigger]:
     target = inner.inside("target")
     keys = {"averageValue": "AverageValue", "value": "Value", "averageUtilization": "Value"}
     key = next((key for key in keys if target.has(key)), "averageValue")
-    metric: Target = "AverageValue" if keys[key] == "AverageValue" else "Value"
+    metric: TargetType = "AverageValue" if keys[key] == "AverageValue" else "Value"
     goal = target.take(key, _quantity)
-    return Trigger(name, goal, metric), QueryTrigger(
+    return KedaTrigger(name, goal, metric), QueryTrigger(
         PromqlQuery(context.endpoint, context.queries[name]), absent_is_zero=False
     )
 

@@ -14,14 +14,14 @@ from scaler.cluster import karpenter
 from scaler.cluster.node_fit import joined
 from scaler.cluster.pending import index_pending
 from scaler.model.nodes import Devices, Node, NodeSnapshot, Owner
-from scaler.model.objects import Cluster, Scaled
+from scaler.model.objects import Cluster, ScaledResource
 from scaler.sources.kubernetes import resources
 from scaler.sources.kubernetes.join import Tables, join
-from scaler.sources.kubernetes.read_objects import Key, Scale, ScaledRecord
+from scaler.sources.kubernetes.read_objects import ObjectKey, Scale, ScaledRecord
 from scaler.sources.kubernetes.resources import JOBS, NODES, PODS, REPLICATED, SCALED, Resource
 from scaler.sources.kubernetes.store import Table, by_target
 
-Failed = Callable[[Scaled | None, Exception], None]  # what cannot be put together (None: the machines), and why
+Failed = Callable[[ScaledResource | None, Exception], None]  # what cannot be put together (None: the machines), and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Store:
 
     tables: Mapping[Resource, Sequence[Table | None]]  # of each namespace that is watched; None: not known
     absent: frozenset[Resource] = frozenset()  # the cluster has no such API
-    odd: Mapping[Resource, Mapping[Key, str]] = field(default_factory=dict)  # objects that are left out, and why
+    odd: Mapping[Resource, Mapping[ObjectKey, str]] = field(default_factory=dict)  # objects that are left out, and why
     scales: Mapping[Owner, Scale] = field(default_factory=dict)
     namespaces: Sequence[str] = ()  # that are watched; empty: all
     fixed: bool = False  # nobody buys machines
@@ -41,7 +41,7 @@ class Store:
         known = [table for table in tables if table is not None]
         return known if len(known) == len(tables) else None
 
-    def records(self, resource: Resource) -> dict[Key, Any] | None:
+    def records(self, resource: Resource) -> dict[ObjectKey, Any] | None:
         """All records of a resource; None if some of them are not known."""
         tables = self.known(resource)
         if tables is None:
@@ -54,21 +54,21 @@ def assemble(store: Store, before: NodeSnapshot | None = None, failed: Failed | 
 
     Args:
         store: all records.
-        before: the hardware of the last picture: what did not change stays the same object, since others know it by
+        before: the nodes of the last picture: what did not change stays the same object, since others know it by
             its identity.
         failed: called with what cannot be put together; it is left out. Without it the error is raised.
     """
-    hardware = None
+    snapshot = None
     try:
-        hardware = hardware_of(store, before)
+        snapshot = node_snapshot_of(store, before)
     except Exception as error:
         if failed is None:
             raise
         failed(None, error)
-    return join(tables_of(store, hardware), failed)
+    return join(tables_of(store, snapshot), failed)
 
 
-def tables_of(store: Store, hardware: NodeSnapshot | None) -> Tables:
+def tables_of(store: Store, snapshot: NodeSnapshot | None) -> Tables:
     """What is joined of every scaled object."""
     jobs, pods = store.records(JOBS), store.known(PODS)
     of_owners = {of: own.values() for table in pods or () for of, own in table.groups.items()}
@@ -81,12 +81,12 @@ def tables_of(store: Store, hardware: NodeSnapshot | None) -> Tables:
         pods=None if pods is None else of_owners,
         scales=store.scales,
         ended={owner: last for table in pods or () for owner, last in table.ended.items()},
-        hardware=hardware,
+        node_snapshot=snapshot,
         unread=_unread(store),
     )
 
 
-def hardware_of(store: Store, before: NodeSnapshot | None = None) -> NodeSnapshot:
+def node_snapshot_of(store: Store, before: NodeSnapshot | None = None) -> NodeSnapshot:
     """All machines, the pods on them, and what is said about these."""
     parts = {one.part: _part(store, one) for one in resources.MACHINES}
     nodes, kinds, listed = _same(parts.pop(NODES.part), before)
@@ -95,14 +95,14 @@ def hardware_of(store: Store, before: NodeSnapshot | None = None) -> NodeSnapsho
     return NodeSnapshot(
         **parts,
         nodes=nodes,
-        kinds=kinds,
-        listed=listed,
-        loads=None if pods is None else joined(loads),
-        shy=by_target(one for table in pods or () for one in table.shy),
-        queue=index_pending(one for table in pods or () for one in table.waiting.values()),
+        instance_types=kinds,
+        listed_resources=listed,
+        usage=None if pods is None else joined(loads),
+        anti_affinity=by_target(one for table in pods or () for one in table.shy),
+        pending_pods=index_pending(one for table in pods or () for one in table.waiting.values()),
         devices=_devices(store),
-        fixed=store.fixed,
-        partial=_partial(store),
+        no_provisioner=store.fixed,
+        incomplete_reason=_partial(store),
     )
 
 
@@ -127,10 +127,10 @@ def _same(
     """Nodes, one of each pool and type, and the resources that they list; those of before if nothing changed."""
     if before and before.nodes is not None and (nodes is None or nodes == before.nodes):
         kept = None if nodes is None else before.nodes
-        return kept, before.kinds, before.listed or frozenset()
+        return kept, before.instance_types, before.listed_resources or frozenset()
     known = (nodes or {}).values()
     listed: frozenset[str] = frozenset().union(*(node.allocatable for node in known))
-    return nodes, karpenter.kinds(known), listed
+    return nodes, karpenter.instance_types(known), listed
 
 
 def _partial(store: Store) -> str:

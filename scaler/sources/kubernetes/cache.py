@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaler.model.nodes import Owner
-from scaler.model.objects import Cluster, Scaled
+from scaler.model.objects import Cluster, ScaledResource
 from scaler.sources.kubernetes import read_objects
 from scaler.sources.kubernetes.assemble import Store, assemble, scaled_records
-from scaler.sources.kubernetes.read_objects import Key, Scale
+from scaler.sources.kubernetes.read_objects import ObjectKey, Scale
 from scaler.sources.kubernetes.reflector import Backoff, Clock, Common, Reflector, oddity
 from scaler.sources.kubernetes.resources import NODES, SCALED, SCALES, SLICES, WATCHED, Purpose, Resource
 from scaler.sources.kubernetes.store import Table
@@ -44,7 +44,7 @@ class ClusterCache:
     Args:
         kubeconfig: None for the pod's service account, or else for what KUBECONFIG names.
         namespaces: empty for all.
-        services: names under which triggers reach us; see `read_objects.Reader`.
+        services: names under which triggers reach us; see `read_objects.ObjectReader`.
         clock: seconds since the epoch.
         pace: how long is waited.
         behind: namespace and name of Services whose addresses are wanted.
@@ -58,17 +58,17 @@ class ClusterCache:
         services: Collection[str],
         clock: Clock,
         pace: Backoff | None = None,
-        behind: Collection[Key] = (),
+        behind: Collection[ObjectKey] = (),
         *,
         fixed: bool = False,
     ) -> None:
         self._kubeconfig, self._namespaces, self._clock, self._pace = kubeconfig, namespaces, clock, pace or Backoff()
-        self._reader, self._fixed = read_objects.Reader(services), fixed
+        self._reader, self._fixed = read_objects.ObjectReader(services), fixed
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._server: ApiServer | None = None
         self._reflectors: list[Reflector] = []
-        self._behind: dict[Key, Reflector | None] = dict.fromkeys(behind)  # None: not watched yet
+        self._behind: dict[ObjectKey, Reflector | None] = dict.fromkeys(behind)  # None: not watched yet
         self._scales: dict[Owner, Scale] = {}
         self._scale_problem = ""
         self._hardware_problem = ""
@@ -111,22 +111,22 @@ class ClusterCache:
         if self._server:
             self._server.close()
 
-    def snapshot(self) -> Cluster:
+    def cluster(self) -> Cluster:
         """What is known now; cheap while nothing changes. What cannot be put together is left out, and said."""
         with self._lock:
             state = (sum(one.changes for one in self._reflectors), self._scales)
             if self._made is None or self._made[0] != state:
                 self._made = state, self._assembled()
-            heard, hardware = self._heard("objects"), self._made[1].hardware
-            hardware = hardware and replace(hardware, heard=self._heard("machines", "devices"))
-        return replace(self._made[1], problems=self._problems(), heard=heard, hardware=hardware)
+            heard, snapshot = self._heard("objects"), self._made[1].node_snapshot
+            snapshot = snapshot and replace(snapshot, last_synced=self._heard("machines", "devices"))
+        return replace(self._made[1], problems=self._problems(), last_synced=heard, node_snapshot=snapshot)
 
     def _assembled(self) -> Cluster:
         """All tables together, and which objects are not in it."""
         odd = [(str(one.resource), key, problem) for one in self._reflectors for key, problem in one.odd.items()]
         problem = ""
 
-        def failed(scaled: Scaled | None, error: Exception) -> None:
+        def failed(scaled: ScaledResource | None, error: Exception) -> None:
             nonlocal problem
             if scaled is None:
                 problem = f"what hardware there is cannot be put together: {oddity(error)}"
@@ -136,13 +136,13 @@ class ClusterCache:
             logger.error("an object cannot be put together", exc_info=error, extra={"object": scaled.target})
             odd.append((str(SCALED[scaled.kind]), (scaled.namespace, scaled.name), oddity(error)))
 
-        cluster = assemble(self._store(), self._made[1].hardware if self._made else None, failed)
+        cluster = assemble(self._store(), self._made[1].node_snapshot if self._made else None, failed)
         self._hardware_problem = problem
         return replace(cluster, left_out=_by_resource(odd))
 
     def _store(self) -> Store:
         tables: dict[Resource, list[Table | None]] = {}
-        odd: dict[Resource, dict[Key, str]] = {}
+        odd: dict[Resource, dict[ObjectKey, str]] = {}
         for one in self._reflectors:
             tables.setdefault(one.resource, []).append(one.table)
             odd.setdefault(one.resource, {}).update(one.odd)
@@ -164,7 +164,7 @@ class ClusterCache:
             found = frozenset(address for one in slices for address in one)
         if reflector.table is None or reflector.heard is None:
             return found, reflector.problem or "Kubernetes was not heard yet"
-        return found, Cluster(heard=reflector.heard).stale_reason(self._clock())
+        return found, Cluster(last_synced=reflector.heard).stale_reason(self._clock())
 
     def _problems(self) -> dict[str, str]:
         problems = {str(one.resource): one.problem for one in self._reflectors if one.problem}
@@ -200,7 +200,7 @@ class ClusterCache:
         return read
 
 
-def _by_resource(odd: Sequence[tuple[str, Key, str]]) -> dict[str, tuple[str, ...]]:
+def _by_resource(odd: Sequence[tuple[str, ObjectKey, str]]) -> dict[str, tuple[str, ...]]:
     """The objects that are left out, and why."""
     found: dict[str, list[str]] = {}
     for resource, (namespace, name), problem in sorted(odd):

@@ -15,12 +15,12 @@ from scaler.cluster.anti_affinity import handles
 from scaler.cluster.node_fit import selector_matches
 from scaler.cluster.pod_requests import total
 from scaler.model.nodes import Amounts, Handle, NodeSnapshot, Owner, PodRequirements, ReplicaTemplate, Taint, Term
-from scaler.model.objects import Cluster, Hpa, Job, Metadata, Pod, Scaled
+from scaler.model.objects import Cluster, HpaStatus, Job, Metadata, Pod, ScaledResource
 from scaler.sources.kubernetes.read_objects import (
     GROUPS,
     VOLATILE,
     JobRecord,
-    Key,
+    ObjectKey,
     PodRecord,
     Replicated,
     Revisions,
@@ -47,17 +47,17 @@ class Tables:
 
     scaled: Iterable[ScaledRecord]
     listed: frozenset[str]  # kinds of which all are there
-    hpas: Mapping[Key, Hpa] | None  # by the namespace and name of their ScaledObject
-    replicated: Mapping[str, Mapping[Key, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
+    hpas: Mapping[ObjectKey, HpaStatus] | None  # by the namespace and name of their ScaledObject
+    replicated: Mapping[str, Mapping[ObjectKey, Replicated] | None]  # by kind: "Deployment", "StatefulSet"
     jobs: Iterable[JobRecord] | None
     pods: Mapping[Owner, Collection[PodRecord]] | None
     scales: Mapping[Owner, Scale]
     ended: Mapping[Owner, PodRecord] = field(default_factory=dict)  # the last pod of each ScaledJob
-    hardware: NodeSnapshot | None = None
+    node_snapshot: NodeSnapshot | None = None
     unread: Mapping[str, str] = field(default_factory=dict)  # namespace -> why pods or Jobs in it may be missing
 
 
-class Placed:
+class PodsByLabel:
     """Where pods are, by their namespace and labels; of a namespace it is sorted out once, when somebody asks."""
 
     def __init__(self, pods: Mapping[Owner, Collection[PodRecord]]) -> None:
@@ -91,7 +91,7 @@ class Placed:
         return found
 
 
-def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None) -> Cluster:
+def join(tables: Tables, odd: Callable[[ScaledResource, Exception], None] | None = None) -> Cluster:
     """Put together what is known of every scaled object.
 
     Args:
@@ -99,8 +99,8 @@ def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None)
         odd: called with an object that cannot be put together, and why; it is left out. Without it the error is raised.
     """
     jobs = None if tables.jobs is None else _by_owner(tables.jobs)
-    taints, placed = admission.taints_of(tables.hardware), Placed(tables.pods or {})
-    objects: dict[Key, tuple[Scaled, ...]] = {}
+    taints, placed = admission.taints_of(tables.node_snapshot), PodsByLabel(tables.pods or {})
+    objects: dict[ObjectKey, tuple[ScaledResource, ...]] = {}
     for record in tables.scaled:
         try:
             scaled = _together(record, tables, jobs, taints, placed)
@@ -111,12 +111,12 @@ def join(tables: Tables, odd: Callable[[Scaled, Exception], None] | None = None)
             continue
         key = scaled.namespace, scaled.name
         objects[key] = (*objects.get(key, ()), scaled)
-    return Cluster(objects, listed=tables.listed, hardware=tables.hardware)
+    return Cluster(objects, synced_kinds=tables.listed, node_snapshot=tables.node_snapshot)
 
 
-def _with_make(record: PodRecord, hardware: NodeSnapshot | None) -> Pod:
+def _with_make(record: PodRecord, snapshot: NodeSnapshot | None) -> Pod:
     """A pod with what may make it faster or slower than another: its template's revision, and what it runs on."""
-    node = ((hardware.nodes if hardware else None) or {}).get(record.node)
+    node = ((snapshot.nodes if snapshot else None) or {}).get(record.node)
     labels = node.labels if node else {}
     accelerator = next((labels[label] for label in ACCELERATORS if labels.get(label)), "")
     made = record.revision, accelerator
@@ -124,12 +124,12 @@ def _with_make(record: PodRecord, hardware: NodeSnapshot | None) -> Pod:
 
 
 def _together(
-    record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: Placed
-) -> Scaled:
+    record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: PodsByLabel
+) -> ScaledResource:
     """One scaled object, with all that the others say of it."""
     selected = _selected(record, tables)
     template = _template(record, tables, selected or (), taints)
-    pods = tuple(sorted((_with_make(one, tables.hardware) for one in selected or ()), key=lambda pod: pod.name))
+    pods = tuple(sorted((_with_make(one, tables.node_snapshot) for one in selected or ()), key=lambda pod: pod.name))
     return replace(
         record.scaled,
         replicas=_replicas(record, tables, jobs),
@@ -138,8 +138,8 @@ def _together(
         workers=_workers(record, tables, selected),
         hpa=_hpa(record.scaled, tables),
         template=template,
-        held=_held(record, tables, selected),
-        barred=_barred(record, placed, template),
+        requested_by_own_pods=_requested_by_own_pods(record, tables, selected),
+        excluded_nodes=_excluded_nodes(record, placed, template),
         stale_reason=tables.unread.get(record.scaled.namespace, ""),
     )
 
@@ -158,7 +158,7 @@ def _newest(record: ScaledRecord, jobs: Jobs | None) -> tuple[Job, ...] | None:
     return tuple(sorted(found, key=lambda job: (job.created, job.name), reverse=True)[:MOST_JOBS])
 
 
-def _hpa(scaled: Scaled, tables: Tables) -> Hpa | None:
+def _hpa(scaled: ScaledResource, tables: Tables) -> HpaStatus | None:
     if scaled.kind != "ScaledObject" or tables.hpas is None:
         return None
     return tables.hpas.get((scaled.namespace, scaled.name))
@@ -212,7 +212,7 @@ def _template(
         return _seen(record, tables, pods)
     revisions = known.revisions if known else Revisions()
     made = _pod_of(written, revisions.newest, [*pods, *_ended(record, tables)])
-    completed = admission.completed(written, record.target[0], tables.hardware, taints)
+    completed = admission.completed(written, record.target[0], tables.node_snapshot, taints)
     if made:
         completed = replace(written, pods=_as_made(written, made, record.target[0], tables))
     if known and known.replicas + revisions.first < revisions.below:
@@ -230,8 +230,8 @@ def _as_made(
     written: ReplicaTemplate, made: PodRecord, namespace: str, tables: Tables
 ) -> tuple[tuple[PodRequirements, int], ...]:
     """The pods of a template, completed as admission completed one that was made of it."""
-    [(_, count)], [needs] = written.pods, written.needs
-    fillings = tables.hardware.fillings if tables.hardware else None
+    [(_, count)], [needs] = written.pods, written.resources
+    fillings = tables.node_snapshot.limit_ranges if tables.node_snapshot else None
     filling = (fillings or {}).get(namespace)
     own = pod_requests.completed(needs, made.needs)
     return ((replace(made.shape, requests=total(own, filling.requests) if filling else total(own)), count),)
@@ -266,7 +266,7 @@ def _since(record: PodRecord) -> float:
 
 def _changes(written: ReplicaTemplate, pod: PodRecord) -> tuple[int, int]:
     """In how many images, and how many other things, a pod differs from a template that it can have been made of."""
-    [(shape, _)], [needs] = written.pods, written.needs
+    [(shape, _)], [needs] = written.pods, written.resources
     own = {one.name: one for one in pod.needs.containers}
     images = sum(own[one.name].image != one.image for one in needs.containers)
     asked = _asks_otherwise(written, pod)
@@ -278,7 +278,7 @@ def _changes(written: ReplicaTemplate, pod: PodRecord) -> tuple[int, int]:
 
 def _asks_otherwise(written: ReplicaTemplate, pod: PodRecord) -> int:
     """In how many requests that a template states a pod differs from it."""
-    [needs] = written.needs
+    [needs] = written.resources
     own = {one.name: one for one in pod.needs.containers}
     return sum(len(set(one.requests) - set(own[one.name].requests)) for one in needs.containers)
 
@@ -314,16 +314,16 @@ def _while_paused(completed: ReplicaTemplate, made: PodRecord, pods: Iterable[Po
 
 def _made_of(template: ReplicaTemplate, pod: PodRecord) -> bool:
     """Whether a pod can have been made of a template, admission's additions aside; one of another revision cannot."""
-    [(shape, _)], [needs] = template.pods, template.needs
+    [(shape, _)], [needs] = template.pods, template.resources
     own = pod.shape
     return (
         set(shape.selector) <= set(own.selector)
         and set(shape.tolerations) <= set(own.tolerations)
         and (shape.affinity is None or shape.affinity == own.affinity)
-        and shape.claims == own.claims
+        and shape.claim_templates == own.claim_templates
         and {pair for pair in template.labels if pair[0] not in VOLATILE} <= set(pod.labels)
         and {one.name for one in needs.containers} <= {one.name for one in pod.needs.containers}
-        and all(own.asks(resource) for resource, _ in shape.requests)
+        and all(own.requested(resource) for resource, _ in shape.requests)
     )
 
 
@@ -356,7 +356,9 @@ def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Re
     return ReplicaTemplate(each, newest.labels, doubts=tuple(told), counted=size)
 
 
-def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> Amounts | None:
+def _requested_by_own_pods(
+    record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None
+) -> Amounts | None:
     """What its pods with a node hold, of a group all of them."""
     if tables.pods is None or selected is None:
         return None
@@ -369,9 +371,16 @@ def _held(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | 
     return tuple(sorted(held.items()))
 
 
-def _barred(record: ScaledRecord, placed: Placed, template: ReplicaTemplate | None) -> tuple[tuple[str, int], ...]:
+def _excluded_nodes(
+    record: ScaledRecord, placed: PodsByLabel, template: ReplicaTemplate | None
+) -> tuple[tuple[str, int], ...]:
     """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
-    terms = {one.term for shape, _ in (template.pods if template else ()) for one in shape.apart if one.near}
+    terms = {
+        one.term
+        for shape, _ in (template.pods if template else ())
+        for one in shape.anti_affinity
+        if one.same_namespace_by_host
+    }
     barred: dict[str, int] = {}
     for node, rank in (found for term in terms for found in placed.of(record.target[0], term)):
         barred[node] = max(rank, barred.get(node, rank))

@@ -7,12 +7,12 @@ from scaler.model.nodes import (
     Allocation,
     ClaimTemplate,
     Device,
+    DeviceCapacity,
     DeviceClass,
     DeviceRequest,
+    DeviceSubRequest,
+    DeviceTaintRule,
     ResourceSlice,
-    Share,
-    TaintRule,
-    Wanted,
 )
 from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_taint, read_toleration
 
@@ -52,11 +52,11 @@ def _device(raw: Raw, driver: str) -> Device:
     )
 
 
-def _share(name: str, raw: Raw) -> Share:
+def _share(name: str, raw: Raw) -> DeviceCapacity:
     """A capacity, and its requestPolicy: what is not said of it, a claim takes as a whole."""
     value, policy = parse_quantity(name, raw["value"]), raw.get("requestPolicy") or {}
     within = policy.get("validRange") or {}
-    return Share(
+    return DeviceCapacity(
         value=value,
         default=parse_quantity(name, policy["default"]) if "default" in policy else value,
         least=parse_quantity(name, within["min"]) if "min" in within else 0,
@@ -75,14 +75,16 @@ def _counters(raw: Sequence[Raw] | None, key: str) -> tuple[tuple[str, str, int]
     return tuple(sorted(found))
 
 
-def read_taint_rule(raw: Raw) -> TaintRule | None:
+def read_taint_rule(raw: Raw) -> DeviceTaintRule | None:
     """A DeviceTaintRule; None for one that keeps no pod off."""
     spec = raw["spec"]
     meant, taint = spec.get("deviceSelector") or {}, read_taint(spec["taint"])
     if taint.effect not in {"NoSchedule", "NoExecute"}:
         return None
     driver, pool, device = (meant.get(part) or "" for part in ("driver", "pool", "device"))
-    return TaintRule(taint, driver, pool, device, unsure=bool(meant.get("deviceClassName") or meant.get("selectors")))
+    return DeviceTaintRule(
+        taint, driver, pool, device, unsure=bool(meant.get("deviceClassName") or meant.get("selectors"))
+    )
 
 
 def read_class(raw: Raw) -> DeviceClass:
@@ -130,10 +132,10 @@ def _request(raw: Raw) -> DeviceRequest:
     )
 
 
-def _wanted(raw: Raw) -> Wanted:
+def _wanted(raw: Raw) -> DeviceSubRequest:
     count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
     wanted = (raw.get("capacity") or {}).get("requests") or {}
-    return Wanted(
+    return DeviceSubRequest(
         device_class=raw["deviceClassName"],
         count=count,
         selectors=_selectors(raw),

@@ -56,7 +56,7 @@ def read_claim(raw: Raw) -> NodeClaim:
         launched=parse_time(launched.get("lastTransitionTime")) if launched.get("status") == "True" else None,
         initialized=_condition(status, "Initialized").get("status") == "True",
         problem=_said(launched) if launched.get("reason", "").endswith("Failed") else "",
-        leaving="deletionTimestamp" in meta,
+        deleting="deletionTimestamp" in meta,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scaler.model.nodes import ClusterQueue, Cohort, Flavor, Lent, LocalQueue
+from scaler.model.nodes import ClusterQueue, Cohort, FlavorQuota, LocalQueue, ResourceFlavor
 from scaler.sources.kubernetes.read_pods import parse_quantity, read_toleration
 
 Raw = Mapping[str, Any]
@@ -27,8 +27,8 @@ def read_cluster_queue(raw: Raw) -> ClusterQueue:
     return ClusterQueue(
         name=raw["metadata"]["name"],
         cohort=str(spec.get("cohortName") or spec.get("cohort") or ""),
-        groups=tuple(map(_group, spec.get("resourceGroups") or ())),
-        lent=_lent(spec),
+        resource_groups=tuple(map(_group, spec.get("resourceGroups") or ())),
+        quotas=_lent(spec),
         used=used,
         preempts=any(way not in {None, "", "Never"} for way in ways),
         problem=_stopped(spec) or _inactive(status),
@@ -50,15 +50,15 @@ def read_cohort(raw: Raw) -> Cohort:
     return Cohort(str(spec.get("parentName") or spec.get("parent") or ""), _lent(spec))
 
 
-def read_flavor(raw: Raw) -> Flavor:
+def read_flavor(raw: Raw) -> ResourceFlavor:
     """A ResourceFlavor."""
     spec = raw.get("spec") or {}
     tolerations = tuple(read_toleration(one) for one in spec.get("tolerations") or ())
-    return Flavor(tuple(sorted((spec.get("nodeLabels") or {}).items())), tolerations)
+    return ResourceFlavor(tuple(sorted((spec.get("nodeLabels") or {}).items())), tolerations)
 
 
-def _lent(spec: Raw) -> dict[tuple[str, str], Lent]:
-    found: dict[tuple[str, str], Lent] = {}
+def _lent(spec: Raw) -> dict[tuple[str, str], FlavorQuota]:
+    found: dict[tuple[str, str], FlavorQuota] = {}
     for group in spec.get("resourceGroups") or ():
         for flavor in group.get("flavors") or ():
             for one in flavor.get("resources") or ():
@@ -66,12 +66,12 @@ def _lent(spec: Raw) -> dict[tuple[str, str], Lent]:
     return found
 
 
-def _quota(raw: Raw) -> Lent:
+def _quota(raw: Raw) -> FlavorQuota:
     name = raw["name"]
     borrows, lends = (
         None if raw.get(key) is None else parse_quantity(name, raw[key]) for key in ("borrowingLimit", "lendingLimit")
     )
-    return Lent(parse_quantity(name, raw.get("nominalQuota", 0)), borrows, lends)
+    return FlavorQuota(parse_quantity(name, raw.get("nominalQuota", 0)), borrows, lends)
 
 
 def _stopped(spec: Raw) -> str:

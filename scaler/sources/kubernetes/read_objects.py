@@ -8,12 +8,12 @@ from typing import Any
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import QUEUE, Owner, PendingPod, PodRequirements, PodResources, ReplicaTemplate
-from scaler.model.objects import Condition, Hpa, Job, JobState, Metadata, Pod, PodState, Scaled
+from scaler.model.objects import Condition, HpaStatus, Job, JobState, Metadata, Pod, PodState, ScaledResource
 from scaler.sources.kubernetes.read_arguments import seats_of
 from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_needs, read_shape
 
 Raw = Mapping[str, Any]
-Key = tuple[str, str]  # namespace and name
+ObjectKey = tuple[str, str]  # namespace and name
 
 DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
@@ -83,7 +83,7 @@ class JobRecord:
 class ScaledRecord:
     """What is kept of a ScaledObject or ScaledJob: all that it says itself."""
 
-    scaled: Scaled
+    scaled: ScaledResource
     target: Owner
     scale_path: str  # of the target's scale sub-resource; empty where its kind is watched, or is not known yet
 
@@ -97,7 +97,7 @@ class Scale:
     there: int | None = None  # that there are, as its controller counts them
 
 
-class Reader:
+class ObjectReader:
     """Reads objects, and keeps what many of them share only once."""
 
     def __init__(self, services: Collection[str] = ()) -> None:
@@ -114,7 +114,7 @@ class Reader:
             return None
         kind, namespace, name = raw["kind"], meta["namespace"], meta["name"]
         target, path = _target(kind, namespace, name, spec, status)
-        scaled = Scaled(
+        scaled = ScaledResource(
             kind=kind,
             namespace=namespace,
             name=name,
@@ -127,11 +127,11 @@ class Reader:
                 if trigger.get("metricType", "AverageValue") != "AverageValue"
             ),
             modifiers=_modifiers((spec.get("advanced") or {}).get("scalingModifiers") or {}),
-            others=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
+            other_trigger_types=tuple(sorted(str(trigger.get("type")) for trigger in triggers if trigger not in ours)),
             target=f"{target[1]} {target[2]}",
             minimum=spec.get("minReplicaCount") or 0,
             maximum=_or(spec.get("maxReplicaCount"), DEFAULT_MAXIMUM),
-            idle=spec.get("idleReplicaCount"),
+            idle_replicas=spec.get("idleReplicaCount"),
             paused=_paused(meta.get("annotations") or {}),
             fallback=_fallback(spec.get("fallback")),
             conditions=_conditions(status),
@@ -141,10 +141,11 @@ class Reader:
         if kind == "ScaledJob":
             scaled = replace(
                 scaled,
-                failed_kept=_or(spec.get("failedJobsHistoryLimit"), DEFAULT_KEPT),
-                succeeded_kept=_or(spec.get("successfulJobsHistoryLimit"), DEFAULT_KEPT),
-                strategy=(spec.get("scalingStrategy") or {}).get("strategy") or "default",
-                gradual=(spec.get("rolloutStrategy") or (spec.get("rollout") or {}).get("strategy")) == "gradual",
+                failed_history_limit=_or(spec.get("failedJobsHistoryLimit"), DEFAULT_KEPT),
+                successful_history_limit=_or(spec.get("successfulJobsHistoryLimit"), DEFAULT_KEPT),
+                scaling_strategy=(spec.get("scalingStrategy") or {}).get("strategy") or "default",
+                gradual_rollout=(spec.get("rolloutStrategy") or (spec.get("rollout") or {}).get("strategy"))
+                == "gradual",
                 last_active=parse_time(status.get("lastActiveTime")),
             )
         return ScaledRecord(scaled, target, path)
@@ -183,7 +184,7 @@ class Reader:
         named = ((spec.get("template") or {}).get("spec") or {}).get("nodeName")
         if named:
             told.append(f"its template names the node {named} itself, past the scheduler")
-        template = replace(template, bounds=tuple(told), queue=_queue(raw, spec.get("template")))
+        template = replace(template, caveats=tuple(told), local_queue=_queue(raw, spec.get("template")))
         return Replicated(int(spec.get("replicas", 1)), template, revisions)
 
     def group(self, raw: Raw) -> Replicated:
@@ -199,7 +200,9 @@ class Reader:
         replicas, partition = int(spec.get("replicas", 1)), int(rolling.get("partition") or 0)
         older = f"groups below number {partition} may be made of an older template (its partition)"
         doubts = (older,) if partition > replicas else ()
-        template = replace(template, bounds=tuple(told), doubts=doubts, queue=_queue(raw, group["workerTemplate"]))
+        template = replace(
+            template, caveats=tuple(told), doubts=doubts, local_queue=_queue(raw, group["workerTemplate"])
+        )
         return Replicated(replicas, template)
 
     def _job_template(self, scaled: Raw, job: Raw | None) -> ReplicaTemplate | None:
@@ -209,7 +212,7 @@ class Reader:
         most = job.get("completions")
         wide = job.get("parallelism", 1) if most is None else min(job.get("parallelism", 1), most)
         template = self._template((job.get("template"), max(int(wide), 1)))
-        return replace(template, queue=_queue(scaled, job.get("template")))
+        return replace(template, local_queue=_queue(scaled, job.get("template")))
 
     def _template(self, *pods: tuple[Raw | None, int]) -> ReplicaTemplate:
         """So many pods of each of these templates."""
@@ -220,7 +223,7 @@ class Reader:
         first, spec = ((pods[0][0] or {}).get(part) or {} for part in ("metadata", "spec"))
         return ReplicaTemplate(
             pods=tuple((shape, count) for (shape, _), count in counts.items() if count),
-            needs=tuple(needs for (_, needs), count in counts.items() if count),
+            resources=tuple(needs for (_, needs), count in counts.items() if count),
             labels=tuple(sorted((first.get("labels") or {}).items())),
             seats=seats_of(spec),
         )
@@ -239,12 +242,12 @@ class Reader:
         return not self._services or any(host == name or host.startswith(name + ".") for name in self._services)
 
 
-def read_hpa(raw: Raw) -> Hpa | None:
+def read_hpa(raw: Raw) -> HpaStatus | None:
     """An HPA; None if KEDA did not make it for a ScaledObject."""
     if _controller(raw["metadata"]).get("kind") != "ScaledObject":
         return None
     spec, status = raw.get("spec", {}), raw.get("status", {})
-    return Hpa(
+    return HpaStatus(
         name=raw["metadata"]["name"],
         current=status.get("currentReplicas", 0) if "desiredReplicas" in status else None,  # a 0 is left out
         desired=status.get("desiredReplicas"),
@@ -255,7 +258,7 @@ def read_hpa(raw: Raw) -> Hpa | None:
     )
 
 
-def hpa_of(raw: Raw) -> Key:
+def hpa_of(raw: Raw) -> ObjectKey:
     """Namespace and name of the ScaledObject that an HPA was made for."""
     return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
 
@@ -275,7 +278,7 @@ def read_job(raw: Raw) -> JobRecord | None:
         created=created,
         state=_ENDS[ends[0]["type"]] if ends else "unfinished",
         ended=parse_time(ends[0].get("lastTransitionTime")) if ends else None,
-        kept=raw.get("spec", {}).get("ttlSecondsAfterFinished") is None,
+        has_no_ttl=raw.get("spec", {}).get("ttlSecondsAfterFinished") is None,
     )
     return JobRecord(job, (meta["namespace"], "ScaledJob", owner["name"]))
 
@@ -461,7 +464,7 @@ def _waiting(pod: Pod, owner: Owner, shape: PodRequirements, spec: Raw, status: 
         name=pod.name,
         owner=owner,
         shape=shape,
-        tried="Unschedulable" in reasons,
+        unschedulable="Unschedulable" in reasons,
         gated="SchedulingGated" in reasons or bool(spec.get("schedulingGates")),
         nominated=status.get("nominatedNodeName") or "",
     )

@@ -20,17 +20,17 @@ from scaler.model.nodes import (
     Amounts,
     AntiAffinityTerm,
     Container,
-    Habit,
     Labels,
     LimitRange,
     LimitRule,
+    NamespaceDefaults,
     Node,
     PodRequirements,
     PodResources,
     PriorityClass,
-    Quota,
     Reach,
     Requirement,
+    ResourceQuota,
     RuntimeClass,
     Taint,
     Term,
@@ -38,7 +38,7 @@ from scaler.model.nodes import (
 )
 
 Raw = Mapping[str, Any]
-Kind = Literal["main", "sidecar", "init"]
+ContainerKind = Literal["main", "sidecar", "init"]
 
 _LONGEST = 1000  # characters of a container's name or image that are kept
 MOST = 10**24  # of anything: more than there is, and a number that can still be written
@@ -111,24 +111,24 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> PodRequirem
         selector=_pairs(spec.get("nodeSelector")),
         affinity=None if required is None else terms,
         tolerations=tuple(read_toleration(one) for one in spec.get("tolerations") or ()),
-        ports=_ports(spec),
-        claims=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
-        apart=apart,
-        alike=any(one.near and selector_matches(one.term, labels) for one in apart),
+        host_ports=_ports(spec),
+        claim_templates=tuple(sorted(filter(None, (one.get("resourceClaimTemplateName") for one in claims)))),
+        anti_affinity=apart,
+        excludes_itself=any(one.same_namespace_by_host and selector_matches(one.term, labels) for one in apart),
         priority=spec.get("priority"),
         priority_class=spec.get("priorityClassName") or "",
         preempts=spec.get("preemptionPolicy") != "Never",
-        runtime="" if "overhead" in spec or status is not None else spec.get("runtimeClassName") or "",
+        runtime_class="" if "overhead" in spec or status is not None else spec.get("runtimeClassName") or "",
         scheduler="" if spec.get("schedulerName") in {None, "", DEFAULT_SCHEDULER} else str(spec["schedulerName"]),
-        bounds=tuple(_bounds(spec, apart)),
+        caveats=tuple(_bounds(spec, apart)),
     )
 
 
-def read_quota(raw: Raw) -> Quota:
+def read_quota(raw: Raw) -> ResourceQuota:
     """A ResourceQuota."""
     spec, status = raw["spec"], raw.get("status", {})
     scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
-    return Quota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
+    return ResourceQuota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
 
 
 def read_priority_class(raw: Raw) -> PriorityClass:
@@ -141,7 +141,7 @@ _SELECTORS = ("openshift.io/node-selector", "scheduler.alpha.kubernetes.io/node-
 _TOLERATIONS = "scheduler.alpha.kubernetes.io/defaultTolerations"
 
 
-def read_namespace(raw: Raw) -> Habit | None:
+def read_namespace(raw: Raw) -> NamespaceDefaults | None:
     """What a namespace has admission add to its pods; None for nothing, as for nearly all.
 
     Source: Kubernetes 1.37.2, plugin/pkg/admission/podnodeselector and podtolerationrestriction; OpenShift's own is on.
@@ -149,8 +149,8 @@ def read_namespace(raw: Raw) -> Habit | None:
     annotations = raw["metadata"].get("annotations") or {}
     selectors = [str(annotations[name]) for name in _SELECTORS if annotations.get(name)]
     added = str(annotations.get(_TOLERATIONS) or "").strip()
-    known = Habit(", ".join(selectors)[:_LONGEST], "" if added == "[]" else added[:_LONGEST])
-    return known if known != Habit() else None
+    known = NamespaceDefaults(", ".join(selectors)[:_LONGEST], "" if added == "[]" else added[:_LONGEST])
+    return known if known != NamespaceDefaults() else None
 
 
 def read_runtime_class(raw: Raw) -> RuntimeClass:
@@ -195,7 +195,7 @@ def read_needs(spec: Raw) -> PodResources:
 def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> PodResources:
     """What a pod is made of, where `of` says what each of its containers has."""
 
-    def read(container: Raw, kind: Kind) -> Container:
+    def read(container: Raw, kind: ContainerKind) -> Container:
         name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
         limits = by_name(amounts((container.get("resources") or {}).get("limits")))
         return Container(by_name(of(container)), kind, name, image, limits)
@@ -298,7 +298,7 @@ def _bounds(spec: Raw, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
     """What a pod asks for that is not counted here; each can only take places away."""
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
-    if not all(one.near for one in apart):
+    if not all(one.same_namespace_by_host for one in apart):
         yield "pod anti-affinity is counted only within a namespace, by host"
     if any(one.get("whenUnsatisfiable") == "DoNotSchedule" for one in spec.get("topologySpreadConstraints") or ()):
         yield "topology spread is not counted"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scaler.model.errors import SourceError
-from scaler.sources.kubernetes.read_objects import Key, Raw, Reader
+from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader, Raw
 from scaler.sources.kubernetes.resources import Resource
 from scaler.sources.kubernetes.store import PodTable, Table
 from scaler.sources.kubernetes.well_formed import Malformed, check
@@ -46,7 +46,7 @@ class Common:
     lock: threading.Lock  # of all tables
     clock: Clock
     pace: Backoff
-    reader: Reader
+    reader: ObjectReader
 
 
 class Reflector:
@@ -62,7 +62,7 @@ class Reflector:
         self.resource = resource
         self.table: Table | None = None  # None: not known
         self.problem = ""
-        self.odd: dict[Key, str] = {}  # objects that are left out, and why
+        self.odd: dict[ObjectKey, str] = {}  # objects that are left out, and why
         self.heard: float | None = None
         self.changes = 0
         self.tried = threading.Event()  # set once there was a first list, or a first failure
@@ -106,7 +106,7 @@ class Reflector:
     def _list(self) -> None:
         """Read all of it, page by page; the old table stands until the new one is whole."""
         table, more = self.resource.table(), ""
-        odd: dict[Key, str] = {}
+        odd: dict[ObjectKey, str] = {}
         while True:
             page = self._server.get(self._path, {**self._query, "limit": PAGE, **({"continue": more} if more else {})})
             for raw in page.get("items") or ():
@@ -154,7 +154,7 @@ class Reflector:
                 self.changes += 1
             self.heard = self._clock()
 
-    def _understood(self, raw: Raw) -> tuple[Key, Any, str]:
+    def _understood(self, raw: Raw) -> tuple[ObjectKey, Any, str]:
         """The key of an object, what is kept of it, and why it is left out; an odd one must not hide the others."""
         key = _named(raw)
         try:
@@ -212,7 +212,7 @@ class Reflector:
         self.problem = f"{self.resource.purpose}: {verbs} {self.resource}: {problem}"
 
 
-def _named(raw: Any) -> Key:
+def _named(raw: Any) -> ObjectKey:
     """Namespace and name of an object that may be anything."""
     meta = raw.get("metadata") if isinstance(raw, Mapping) else None
     known = meta if isinstance(meta, Mapping) else {}
@@ -220,7 +220,7 @@ def _named(raw: Any) -> Key:
     return namespace[:_SHOWN], name[:_SHOWN] or "without a name"
 
 
-def _without(odd: Mapping[Key, str], key: Key) -> dict[Key, str]:
+def _without(odd: Mapping[ObjectKey, str], key: ObjectKey) -> dict[ObjectKey, str]:
     return {other: problem for other, problem in odd.items() if other != key}
 
 

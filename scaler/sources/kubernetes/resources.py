@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scaler.sources.kubernetes import read_dra, read_karpenter, read_kueue, read_objects, read_pods
-from scaler.sources.kubernetes.read_objects import Key, Raw, Reader
-from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, filling, key_of
+from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader, Raw
+from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, key_of, limit_ranges
 
-Records = dict[Key, Any]
+Records = dict[ObjectKey, Any]
 Purpose = Literal["objects", "machines", "devices", "addresses"]
 
 
@@ -26,12 +26,12 @@ def values(records: Records) -> tuple[Any, ...]:
     return tuple(records.values())
 
 
-def by_key(records: Records) -> Mapping[Key, Any]:
+def by_key(records: Records) -> Mapping[ObjectKey, Any]:
     """Records by namespace and name."""
     return records
 
 
-def alone(read: Callable[[Raw], Any]) -> Callable[[Reader, Raw], Any]:
+def alone(read: Callable[[Raw], Any]) -> Callable[[ObjectReader, Raw], Any]:
     """A reader of one object, which shares nothing with others."""
     return lambda _reader, raw: read(raw)
 
@@ -50,8 +50,8 @@ class Resource:
     namespaced: bool = True
     optional: bool = False  # its API need not be installed; a cluster without it has none of these
     older: tuple[str, ...] = ()  # versions that are read where this one is not served, the newest first
-    read: Callable[[Reader, Raw], Any]  # what is kept of an object; None for nothing
-    key: Callable[[Raw], Key] = key_of  # under which key
+    read: Callable[[ObjectReader, Raw], Any]  # what is kept of an object; None for nothing
+    key: Callable[[Raw], ObjectKey] = key_of  # under which key
     table: type[Table] = Table
     of: Purpose = "machines"  # what gets old when it is not heard of
     part: str = ""  # the field of `Hardware`, or of `Devices` for devices, that its records are; empty: not one alone
@@ -72,7 +72,7 @@ SCALED_OBJECTS = Resource(
     version="v1alpha1",
     plural="scaledobjects",
     purpose="which ScaledObjects will ask",
-    read=Reader.scaled,
+    read=ObjectReader.scaled,
     of="objects",
 )
 SCALED_JOBS = Resource(
@@ -80,7 +80,7 @@ SCALED_JOBS = Resource(
     version="v1alpha1",
     plural="scaledjobs",
     purpose="which ScaledJobs will ask",
-    read=Reader.scaled,
+    read=ObjectReader.scaled,
     of="objects",
 )
 HPAS = Resource(
@@ -96,14 +96,14 @@ DEPLOYMENTS = Resource(
     group="apps",
     plural="deployments",
     purpose="replicas and pod templates of Deployments",
-    read=Reader.replicated,
+    read=ObjectReader.replicated,
     of="objects",
 )
 STATEFUL_SETS = Resource(
     group="apps",
     plural="statefulsets",
     purpose="replicas and pod templates of StatefulSets",
-    read=Reader.replicated,
+    read=ObjectReader.replicated,
     of="objects",
 )
 LEADER_WORKER_SETS = Resource(
@@ -111,7 +111,7 @@ LEADER_WORKER_SETS = Resource(
     plural="leaderworkersets",
     purpose="pods of one replica of LeaderWorkerSets",
     optional=True,
-    read=Reader.group,
+    read=ObjectReader.group,
 )
 JOBS = Resource(
     group="batch",
@@ -121,7 +121,7 @@ JOBS = Resource(
     read=alone(read_objects.read_job),
     of="objects",
 )
-PODS = Resource(plural="pods", purpose="which pods are whose", read=Reader.pod, table=PodTable, of="objects")
+PODS = Resource(plural="pods", purpose="which pods are whose", read=ObjectReader.pod, table=PodTable, of="objects")
 NODES = Resource(
     plural="nodes",
     purpose="which machines there are",
@@ -163,7 +163,7 @@ RESOURCES = (
         purpose="what namespaces have admission add to pods",
         namespaced=False,
         read=alone(read_pods.read_namespace),
-        part="habits",
+        part="namespace_defaults",
         into=by_name,
     ),
     Resource(
@@ -177,8 +177,8 @@ RESOURCES = (
         plural="limitranges",
         purpose="what containers ask for that do not say",
         read=alone(read_pods.read_limit_range),
-        part="fillings",
-        into=filling,
+        part="limit_ranges",
+        into=limit_ranges,
     ),
     Resource(
         group="scheduling.k8s.io",
@@ -195,7 +195,7 @@ RESOURCES = (
         purpose="what RuntimeClasses add to pods",
         namespaced=False,
         read=alone(read_pods.read_runtime_class),
-        part="runtimes",
+        part="runtime_classes",
         into=by_name,
     ),
     Resource(
@@ -205,7 +205,7 @@ RESOURCES = (
         namespaced=False,
         optional=True,
         read=alone(read_karpenter.read_pool),
-        part="pools",
+        part="node_pools",
         into=by_name,
     ),
     Resource(
@@ -215,7 +215,7 @@ RESOURCES = (
         namespaced=False,
         optional=True,
         read=alone(read_karpenter.read_claim),
-        part="claims",
+        part="node_claims",
     ),
     Resource(
         group="karpenter.sh",
@@ -225,7 +225,7 @@ RESOURCES = (
         namespaced=False,
         optional=True,
         read=alone(read_karpenter.read_overlay),
-        part="overlays",
+        part="node_overlays",
     ),
     Resource(
         group="autoscaling.x-k8s.io",
@@ -235,7 +235,7 @@ RESOURCES = (
         optional=True,
         older=("v1alpha1",),
         read=alone(read_karpenter.read_buffer),
-        part="buffers",
+        part="capacity_buffers",
     ),
     Resource(
         plural="events",

@@ -14,7 +14,7 @@ TOKENS = "/apis/authentication.k8s.io/v1/tokenreviews"
 ACCESSES = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
-class Reviews:
+class AccessReviews:
     """Questions to one API server.
 
     Args:

@@ -16,9 +16,9 @@ from scaler.model.nodes import (
     NodeUsage,
     Owner,
     PendingPod,
-    Quota,
+    ResourceQuota,
 )
-from scaler.sources.kubernetes.read_objects import Key, PodRecord, Raw
+from scaler.sources.kubernetes.read_objects import ObjectKey, PodRecord, Raw
 
 MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
 
@@ -27,9 +27,9 @@ class Table:
     """The records of one resource."""
 
     def __init__(self) -> None:
-        self.records: dict[Key, Any] = {}
+        self.records: dict[ObjectKey, Any] = {}
 
-    def put(self, key: Key, record: Any) -> bool:
+    def put(self, key: ObjectKey, record: Any) -> bool:
         """Keep a record, or forget it if it is None; returns whether that changed anything."""
         before = self.records.get(key)
         if before == record:
@@ -46,15 +46,15 @@ class PodTable(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.groups: dict[Owner, dict[Key, PodRecord]] = {}  # by what they belong to
+        self.groups: dict[Owner, dict[ObjectKey, PodRecord]] = {}  # by what they belong to
         self.loads: dict[str, NodeUsage] = {}  # by node
-        self.waiting: dict[Key, PendingPod] = {}
+        self.waiting: dict[ObjectKey, PendingPod] = {}
         self.shy: Counter[tuple[str, AntiAffinityTerm, str, int]] = (
             Counter()
         )  # namespace, what it keeps away, node, priority
         self.ended: dict[Owner, PodRecord] = {}  # the last pod of each ScaledJob, whatever has become of it
 
-    def put(self, key: Key, record: PodRecord | None) -> bool:
+    def put(self, key: ObjectKey, record: PodRecord | None) -> bool:
         """As `Table.put`; of a pod that has ended nothing else is kept than that it may be the last."""
         told = record is not None and self._remember(record)
         if record is not None and record.ended:
@@ -78,7 +78,7 @@ class PodTable(Table):
         self.ended[record.owner] = record
         return True
 
-    def _keep(self, key: Key, record: PodRecord | None) -> bool:
+    def _keep(self, key: ObjectKey, record: PodRecord | None) -> bool:
         before: PodRecord | None = self.records.get(key)
         if before is not None:
             group = self.groups[before.owner]
@@ -91,7 +91,7 @@ class PodTable(Table):
         self._carry(before, record)
         return super().put(key, record)
 
-    def _wait(self, key: Key, waiting: PendingPod | None) -> None:
+    def _wait(self, key: ObjectKey, waiting: PendingPod | None) -> None:
         self.waiting.pop(key, None)
         if waiting:
             self.waiting[key] = waiting
@@ -101,7 +101,7 @@ class PodTable(Table):
         if before and now and before.node == now.node and before.shape == now.shape:
             return
         if before and before.node:
-            for one in _shy(before):
+            for one in _anti_affinity(before):
                 self.shy[one] -= 1
                 if not self.shy[one]:
                     del self.shy[one]
@@ -110,12 +110,12 @@ class PodTable(Table):
             if left == EMPTY:
                 del self.loads[before.node]
         if now and now.node:
-            self.shy.update(_shy(now))
+            self.shy.update(_anti_affinity(now))
             self.loads[now.node] = with_pod(self.loads.get(now.node, EMPTY), now.shape)
 
 
-def _shy(record: PodRecord) -> Iterator[tuple[str, AntiAffinityTerm, str, int]]:
-    return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.apart)
+def _anti_affinity(record: PodRecord) -> Iterator[tuple[str, AntiAffinityTerm, str, int]]:
+    return ((record.owner[0], one, record.node, record.shape.priority or 0) for one in record.shape.anti_affinity)
 
 
 def by_target(
@@ -124,18 +124,21 @@ def by_target(
     """Where the pods are that stay apart, by the namespace of those from whom they do, and by a label of these."""
     found: dict[tuple[str, Handle], dict[AntiAffinityTerm, set[tuple[str, int]]]] = {}
     for namespace, apart, node, rank in pods:
-        spaces = (*apart.spaces, *([ANY] if apart.reach != "named" else [] if apart.spaces else [namespace]))
+        spaces = (
+            *apart.namespaces,
+            *([ANY] if apart.namespace_scope != "named" else [] if apart.namespaces else [namespace]),
+        )
         for place in ((space, handle) for space in spaces for handle in handles(apart.term)):
             found.setdefault(place, {}).setdefault(apart, set()).add((node, rank))
     return found
 
 
-def key_of(raw: Raw) -> Key:
+def key_of(raw: Raw) -> ObjectKey:
     """Namespace (empty for what has none) and name."""
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
-def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, LimitRangeDefaults]:
+def limit_ranges(ranges: Mapping[ObjectKey, LimitRange]) -> dict[str, LimitRangeDefaults]:
     """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
     asked: dict[str, dict[str, set[int]]] = {}
     limits: dict[str, dict[str, set[int]]] = {}
@@ -157,9 +160,9 @@ def filling(ranges: Mapping[Key, LimitRange]) -> dict[str, LimitRangeDefaults]:
     return found_in
 
 
-def by_namespace(quotas: Mapping[Key, Quota]) -> dict[str, tuple[Quota, ...]]:
+def by_namespace(quotas: Mapping[ObjectKey, ResourceQuota]) -> dict[str, tuple[ResourceQuota, ...]]:
     """Quotas of each namespace."""
-    found: dict[str, tuple[Quota, ...]] = {}
+    found: dict[str, tuple[ResourceQuota, ...]] = {}
     for (namespace, _), quota in quotas.items():
         found[namespace] = (*found.get(namespace, ()), quota)
     return found

@@ -27,7 +27,7 @@ from scaler.sources.pages.histogram import histogram_quantile, share_of
 from scaler.sources.pages.names import is_of, plain, suffixed
 from scaler.sources.pages.pods import PageResult, Pod, PodReader, Pods, merge, pods_matcher
 
-Place = tuple[str, str]  # namespace and name of a pod
+PodKey = tuple[str, str]  # namespace and name of a pod
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class _Table:
         gone = [visit for visit in visits if visit.problem or visit.unclear]
         self._reachable = self._reader.gather(self._metrics, here)
         self._unreachable = self._reader.gather(self._metrics, gone)
-        self._per = self._reader.gather(plain(self._signal.per), here, also=False)
+        self._per = self._reader.gather(plain(self._signal.divided_by), here, also=False)
         self._never_answered = [visit for visit in gone if not visit.known]
         # Two namespaces may have a pod of one name.
         self._answered = {self._place(visit.page) for visit in here}
@@ -242,12 +242,12 @@ class _Table:
         if at_most is not None:
             return share_of(at_most / self._signal.scale, _buckets(pods))
         value = _total(self._signal, pods, self._shape.quantile)
-        if value is not None and self._signal.per:
+        if value is not None and self._signal.divided_by:
             whole = _total(self._signal, per, None)
             value = value / whole if whole else None
         return None if value is None or math.isnan(value) else value * self._signal.scale
 
-    def _place(self, page: Page) -> Place:
+    def _place(self, page: Page) -> PodKey:
         """Whose pod a page is of: its namespace, empty where that is not said, and its name or address."""
         return page.labels.get(self._dialect.name("namespace"), ""), page.labels.get(self._reader.pod) or page.address
 
@@ -297,12 +297,12 @@ def jumping_counters(jumping: int, pods: int) -> str:
     )
 
 
-def _places(query: SignalQuery, name: str) -> set[Place]:
+def _places(query: SignalQuery, name: str) -> set[PodKey]:
     """Where a workload's pod of this name may be: in its namespace, or on a page that says none."""
     return {(dict(query.labels).get("namespace", ""), name), ("", name)}
 
 
-def _told(told: Mapping[Place, str], query: SignalQuery, name: str) -> str:
+def _told(told: Mapping[PodKey, str], query: SignalQuery, name: str) -> str:
     """What is told of a workload's pod; an empty text if nothing is."""
     return next((told[place] for place in sorted(_places(query, name)) if told.get(place)), "")
 
@@ -319,10 +319,10 @@ def _total(signal: Signal, pods: Mapping[str, Pod], quantile: float | None) -> f
     values = [value for pod in pods.values() for value in pod.parts.values()]
     if not values:
         return None
-    if signal.adds == "max" and not signal.per:
+    if signal.aggregation == "max" and not signal.divided_by:
         return max(values)
     total = sum(values)  # of what pages say: fsum would raise where that is infinite
-    return total / len(values) if signal.adds == "mean" and not signal.per else total
+    return total / len(values) if signal.aggregation == "mean" and not signal.divided_by else total
 
 
 def _buckets(pods: Mapping[str, Pod]) -> Mapping[float, float]:

@@ -23,7 +23,7 @@ def counted(signals: Iterable[Signal]) -> frozenset[str]:
 
 def _metrics(signal: Signal) -> tuple[Metric, ...]:
     """List the metrics of a signal under the names that a page is read with: a dot is an underscore there."""
-    return plain((*signal.metrics, *signal.plus, *signal.per))
+    return plain((*signal.metrics, *signal.plus, *signal.divided_by))
 
 
 @lru_cache(maxsize=4096)

@@ -104,7 +104,7 @@ class PodReader:
         self.by = tuple(dialect.label_of(self._signal, label) for label, _ in query.labels)
         self.pod = dialect.name("pod")
         self.is_meant = pods_matcher(query.pods)
-        self._repeats = frozenset(map(dialect.name, self._signal.repeats))
+        self._repeats = frozenset(map(dialect.name, self._signal.repeated_by))
         instead = [self._signal.also_called(*pair) for pair in query.labels]
         written = [value for _, value in query.labels]
         self._renamed = (written, instead) if any(instead) else None
@@ -141,7 +141,7 @@ class PodReader:
     def _family(self, visit: PageResult) -> Iterator[Sample]:
         """Yield the series on a page that are the engine's, whatever they say."""
         for name, samples in visit.samples.items():
-            if any(is_of(name, member) for member in self._signal.family):
+            if any(is_of(name, member) for member in self._signal.family_names):
                 yield from samples
 
     def _pods_of(self, visit: PageResult, metric: Metric, objects: Mapping[tuple[str, Key], Pod]) -> Pods:

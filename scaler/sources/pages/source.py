@@ -192,7 +192,7 @@ class ScrapeSource:
         wishes: list[tuple[str, Page]] = []
         problems: list[PageResult] = []
         places = {
-            (place, find(query.engine, query.signal).page)
+            (place, find(query.engine, query.signal).default_metrics_endpoint)
             for query in queries
             if query.target_pods
             for place in query.target_pods.addresses

@@ -31,7 +31,7 @@ _NAMELESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultSeries:
     """One series of an answer."""
 
     labels: Mapping[str, str]
@@ -40,28 +40,28 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """What one query gave."""
 
-    rows: Sequence[Row]
+    rows: Sequence[ResultSeries]
     times: Sequence[float]  # that were asked about
     source: str  # endpoint and query
     warning: str = ""  # why it may be partial
 
 
-def together(answers: Sequence[Answer]) -> Answer:
+def together(answers: Sequence[QueryResult]) -> QueryResult:
     """Put the answers to the parts of one question together."""
     rows = [row for answer in answers for row in answer.rows]
     warning = next((answer.warning for answer in answers if answer.warning), "")
     return replace(answers[0], rows=rows, warning=warning)
 
 
-def read_one(query: Query, answer: Answer) -> Mapping[Query, Sequence[Measurement]]:
+def read_one(query: Query, answer: QueryResult) -> Mapping[Query, Sequence[Measurement]]:
     """Read the answer to a query that gives one number or nothing."""
     return {query: [_one(answer, index, at) for index, at in enumerate(answer.times)]}
 
 
-def read_history(query: Query, answer: Answer) -> Mapping[Query, Sequence[Measurement]]:
+def read_history(query: Query, answer: QueryResult) -> Mapping[Query, Sequence[Measurement]]:
     """Read whether there was anything at all."""
     seen = {index for row in answer.rows for index in row.values}
     return {
@@ -72,26 +72,26 @@ def read_history(query: Query, answer: Answer) -> Mapping[Query, Sequence[Measur
     }
 
 
-def read_labels_of_targets(answer: Answer) -> tuple[str, ...]:
+def read_labels_of_targets(answer: QueryResult) -> tuple[str, ...]:
     """Return the labels that every target has."""
     some = {row.labels["has"] for row in answer.rows if "has" in row.labels}
     not_all = {row.labels["lacks"] for row in answer.rows if "lacks" in row.labels}
     return tuple(sorted(some - not_all))
 
 
-def is_crowded(grouped: BatchQuery, answer: Answer) -> bool:
+def is_crowded(grouped: BatchQuery, answer: QueryResult) -> bool:
     """Say whether pods are scraped more than once, so that `grouped.unclear` has to be asked too."""
     counts = (value for row in answer.rows if row.labels.get("stat") == "answered" for value in row.values.values())
     return bool(grouped.unclear) and any(value % 1 for value in counts)
 
 
-def has_copies(answer: Answer) -> bool:
+def has_copies(answer: QueryResult) -> bool:
     """Say whether pods' targets come several times, so that `grouped.copies` has to be asked too."""
     return any(row.labels.get("stat") == "copied" for row in answer.rows)
 
 
 def read_grouped(
-    grouped: BatchQuery, answer: Answer, unclear: Answer | None = None, *, stale_after: float
+    grouped: BatchQuery, answer: QueryResult, unclear: QueryResult | None = None, *, stale_after: float
 ) -> Mapping[Query, Sequence[Measurement]]:
     """Read the answer to a grouped query: for each workload its stats at each time.
 
@@ -138,11 +138,11 @@ def _meant(own: TargetPods, pattern: str | None) -> TargetPods:
         return own
 
 
-def _key(row: Row, grouped: BatchQuery) -> tuple[str, ...]:
+def _key(row: ResultSeries, grouped: BatchQuery) -> tuple[str, ...]:
     return tuple(row.labels.get(label, "") for label in grouped.by)
 
 
-def _several(grouped: BatchQuery, rows: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+def _several(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say of which pods it is not known what their pages are to each other: by workload and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
     places: dict[tuple[str, ...], dict[str, list[str]]] = {}
@@ -158,7 +158,7 @@ def _several(grouped: BatchQuery, rows: Iterable[Row]) -> Mapping[tuple[str, ...
     return told
 
 
-def _copies(grouped: BatchQuery, targets: Iterable[Row]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+def _copies(grouped: BatchQuery, targets: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say in which label several targets of one pod and job differ: by namespace and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
     known = {"__name__", "namespace", pod_label, page_label, job_label, *WHERE}
@@ -189,10 +189,10 @@ def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None) -> str:
     return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
 
 
-Table = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Mapping[str, float]]]]  # labels, pod, time, stat
+StatTable = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Mapping[str, float]]]]  # labels, pod, time, stat
 
 
-def _shown(table: Table, key: tuple[str, ...]) -> Mapping[int, Mapping[str, float]]:
+def _shown(table: StatTable, key: tuple[str, ...]) -> Mapping[int, Mapping[str, float]]:
     """What is said of a gateway, whose rows have the namespace of a key at most."""
     found: dict[int, Mapping[str, float]] = {}
     for labels in ((*key[:1], *("" for _ in key[1:])), tuple("" for _ in key)):
@@ -206,7 +206,7 @@ def _own_readings(
     own: TargetPods,
     pods: Mapping[str, Mapping[int, Mapping[str, float]]],
     grouped: BatchQuery,
-    answer: Answer,
+    answer: QueryResult,
     stale_after: float,
     *said: str,
     copied: str,
@@ -226,7 +226,7 @@ def _own_readings(
         if present and own.min_answering is not None and len(own.ready & answered) >= own.min_answering:
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
-        stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.adds)}
+        stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.aggregation)}
         stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied")}
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied))
@@ -261,7 +261,7 @@ def _numbers(rows: Iterable[Mapping[str, float]], stat: str) -> list[float]:
     return [value for row in rows if (value := _number(row.get(stat))) is not None]
 
 
-def _one(answer: Answer, index: int, at: float) -> Measurement:
+def _one(answer: QueryResult, index: int, at: float) -> Measurement:
     values = [row.values[index] for row in answer.rows if index in row.values]
     if len(values) > 1:
         problem = f"the query gave {len(values)} series; aggregate them to one, such as with sum or max"
@@ -288,7 +288,7 @@ def _no_number(grouped: BatchQuery, rows: Iterable[Mapping[str, float]]) -> str:
 def _reading(
     stats: Mapping[str, float],
     at: float,
-    answer: Answer,
+    answer: QueryResult,
     stale_after: float,
     grouped: BatchQuery,
     *said: str,

@@ -23,7 +23,7 @@ from scaler.model.errors import ConfigError, QueryError, SourceError
 from scaler.model.fields import seconds
 from scaler.sources.credentials import authorization
 from scaler.sources.http import redirect_place
-from scaler.sources.prometheus.answers import Answer, Row
+from scaler.sources.prometheus.answers import QueryResult, ResultSeries
 
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
@@ -47,7 +47,7 @@ class Connection:
             method="POST",
         )
 
-    def ask(self, text: str, times: Sequence[float], source: str) -> Answer:
+    def ask(self, text: str, times: Sequence[float], source: str) -> QueryResult:
         """Evaluate a query at every time; `source` goes with the answer.
 
         Raises:
@@ -56,7 +56,7 @@ class Connection:
         """
         try:
             rows = self._instant(text, times[0]) if len(times) == 1 else self._range(text, times)
-            return Answer(rows, times, source, self._session.warning)
+            return QueryResult(rows, times, source, self._session.warning)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
 
@@ -68,16 +68,16 @@ class Connection:
         """Release the connection."""
         self._session.close()
 
-    def _instant(self, text: str, at: float) -> list[Row]:
+    def _instant(self, text: str, at: float) -> list[ResultSeries]:
         self._client.custom_query(text, params={"time": _moment(at), **self._limits})
         kind, result = self._session.kind, self._session.result
         if kind == "scalar":
-            return [Row({}, {0: float(result[1])})]
+            return [ResultSeries({}, {0: float(result[1])})]
         if kind != "vector":
             raise ConfigError("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
-        return [Row(_labels(row), {0: _number(row)}, "histogram" in row) for row in result]
+        return [ResultSeries(_labels(row), {0: _number(row)}, "histogram" in row) for row in result]
 
-    def _range(self, text: str, times: Sequence[float]) -> list[Row]:
+    def _range(self, text: str, times: Sequence[float]) -> list[ResultSeries]:
         first, last = times[0], times[-1]
         step = (last - first) / (len(times) - 1)
         self._client.custom_query_range(
@@ -88,7 +88,10 @@ class Connection:
             # The library rounds its own start and end to seconds.
             params={"start": _moment(first), "end": _moment(last), **self._limits},
         )
-        return [Row(_labels(row), dict(_points(row, first, step)), "histograms" in row) for row in self._session.result]
+        return [
+            ResultSeries(_labels(row), dict(_points(row, first, step)), "histograms" in row)
+            for row in self._session.result
+        ]
 
     @property
     def _limits(self) -> dict[str, str]:

@@ -44,7 +44,7 @@ class BatchQuery:
     queries: Mapping[SignalQuery, tuple[str, ...]]  # the values of these labels
     counted: bool  # whether it says how many pods answered
     pod: str = ""  # label of the pod where each row is of one; empty: rows are of all pods together
-    adds: str = "sum"  # how rows of single pods become one: sum, mean, max
+    aggregation: str = "sum"  # how rows of single pods become one: sum, mean, max
     gateway: bool = False  # whether it says if a gateway is to be seen
     changes: bool = False  # whether pods that are `unlike` are those that changed, as of counters
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
@@ -128,16 +128,16 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
     columns = zip(by, (sorted(set(column)) for column in zip(*keys.values(), strict=True)), strict=True)
     named = {label: values for label, values in columns if sum(map(len, values)) <= limit}
     pod = dialect.name("pod") if query.target_pods and adds_up(query) else ""
-    adds = "sum" if signal.per else signal.adds
+    adds = "sum" if signal.divided_by else signal.aggregation
     promql = SignalPromql(signal, query, (*by, pod) if pod else by, named, dialect)
-    plain = signal.type == "gauge" and not signal.per
+    plain = signal.type == "gauge" and not signal.divided_by
     return BatchQuery(
         parts=tuple(_packed(promql.stats())),
         by=by,
         queries=MappingProxyType(keys),
         counted=signal.scope != "object",
         pod=pod,
-        adds=adds,
+        aggregation=adds,
         gateway=signal.scope == "gateway",
         changes=signal.type == "counter",
         plain=plain,

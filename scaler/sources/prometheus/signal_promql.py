@@ -80,7 +80,7 @@ class SignalPromql(SignalSeries):
         """Write each stat, which its rows have as the label `stat`."""
         stats = {"value": self.value(), "oldest": f"min by ({listed(self.by)}) ({self.reporting('timestamp({})')})"}
         if self.numerator_and_denominator:
-            stats["per"] = self.total(self.signal.per)
+            stats["per"] = self.total(self.signal.divided_by)
         if self.signal.scope != "object":
             recently = f"last_over_time({{}}[{span(self.dialect.recent)}])"
             present, lately = self.reporting("{}"), self.reporting(recently)
@@ -130,8 +130,8 @@ class SignalPromql(SignalSeries):
         if self.signal.takes_quantile:
             of_buckets = f"histogram_quantile({self.query.quantile!r}, {text})"
             text = f"({of_buckets} or histogram_quantile({self.query.quantile!r}, {self.native_total()}))"
-        if self.signal.per and not self.numerator_and_denominator:
-            text = f"{text} / {self.total(self.signal.per)}"
+        if self.signal.divided_by and not self.numerator_and_denominator:
+            text = f"{text} / {self.total(self.signal.divided_by)}"
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
 
     def share(self, bound: float) -> str:
@@ -150,7 +150,7 @@ class SignalPromql(SignalSeries):
         if metrics is self.signal.metrics:
             series += "".join(self.added(number, metric) for number, metric in enumerate(self.signal.plus, 1))
             series += f" or on ({listed(self.pod)}) ({self.idle()})" if self.signal.idles else ""
-        aggregation = "sum" if self.signal.per else _AGGREGATION[self.signal.adds]
+        aggregation = "sum" if self.signal.divided_by else _AGGREGATION[self.signal.aggregation]
         if aggregation == "sum":
             once = self.once(series, le)
         else:  # each series counts as one
@@ -170,7 +170,11 @@ class SignalPromql(SignalSeries):
         """Write what each page says, however often it is scraped, and whatever kinds of histograms are stored of it."""
         labels = [label for label in self.repeats if label not in self.page]
         series = f"max without ({listed(labels)}) ({series})" if labels else series
-        kind = (_KIND,) if any(map(self.native_of, (*self.signal.metrics, *self.signal.plus, *self.signal.per))) else ()
+        kind = (
+            (_KIND,)
+            if any(map(self.native_of, (*self.signal.metrics, *self.signal.plus, *self.signal.divided_by)))
+            else ()
+        )
         scraped = f"sum by ({listed(dict.fromkeys((*self.page, *self.scrape, *le, *kind)))}) ({series})"
         return f"max by ({listed((*self.page, *le))}) ({scraped})"
 
@@ -292,4 +296,4 @@ class SignalPromql(SignalSeries):
     @property
     def numerator_and_denominator(self) -> bool:
         """Tell whether it is a ratio whose halves are added up by the reader."""
-        return bool(self.signal.per) and self.dialect.name("pod") in self.by
+        return bool(self.signal.divided_by) and self.dialect.name("pod") in self.by

@@ -67,7 +67,7 @@ class SignalSeries:
     def family(self) -> str:
         """Write a selector of whatever the pods export that is the engine's."""
         named = {label: self.values(label) for label in self.named}
-        return self.selector("", (*self.any_of(self.signal.family), *self.matchers(named, self.signal.where)))
+        return self.selector("", (*self.any_of(self.signal.family_names), *self.matchers(named, self.signal.where)))
 
     def newest(self, metrics: tuple[Metric, ...], series: Callable[[Metric], str]) -> str:
         """Write of each page the series of the first metric that it has: pods may have engines of several releases."""
@@ -194,7 +194,7 @@ class SignalSeries:
     @property
     def repeats(self) -> tuple[str, ...]:
         """The labels whose series are the same thing again."""
-        return tuple(map(self.dialect.name, self.signal.repeats))
+        return tuple(map(self.dialect.name, self.signal.repeated_by))
 
     @property
     def pages_may_repeat(self) -> bool:

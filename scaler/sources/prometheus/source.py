@@ -35,7 +35,7 @@ from scaler.model.measurement import (
 from scaler.sources.fair_share import share_text, shared
 from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
-    Answer,
+    QueryResult,
     has_copies,
     is_crowded,
     read_grouped,
@@ -85,8 +85,8 @@ class _Question:
 
     parts: Sequence[str]  # it is asked in these, one after the other, where it is too long for some servers
     queries: Sequence[Query]
-    read: Callable[[Answer, Sequence[Query], Answer | None], Measurements]  # what it says of some of them
-    second: Callable[[Answer], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
+    read: Callable[[QueryResult, Sequence[Query], QueryResult | None], Measurements]  # what it says of some of them
+    second: Callable[[QueryResult], str] = lambda _answer: ""  # what has to be asked too, if the answer says so
 
     @property
     def text(self) -> str:
@@ -222,7 +222,7 @@ class PrometheusSource:
 
     def _single(self, query: PromqlQuery | HistoryProbe) -> _Question:
         """Write the PromQL of one query; raises ConfigError where it cannot be read."""
-        read: Callable[[Any, Answer], Measurements]
+        read: Callable[[Any, QueryResult], Measurements]
         if isinstance(query, PromqlQuery):
             text, read = query.text, read_one
         else:
@@ -249,11 +249,11 @@ class PrometheusSource:
                 yield self._question(grouped)
 
     def _question(self, grouped: BatchQuery) -> _Question:
-        def read(answer: Answer, queries: Sequence[Query], second: Answer | None) -> Measurements:
+        def read(answer: QueryResult, queries: Sequence[Query], second: QueryResult | None) -> Measurements:
             some = {query: key for query, key in grouped.queries.items() if query in queries}
             return read_grouped(replace(grouped, queries=some), answer, second, stale_after=self._endpoint.stale_after)
 
-        def second(answer: Answer) -> str:
+        def second(answer: QueryResult) -> str:
             more = (
                 grouped.unclear if is_crowded(grouped, answer) else "",
                 grouped.copies if has_copies(answer) else "",
@@ -349,7 +349,7 @@ class PrometheusSource:
         tick.halvings += 1
         return list(self._grouped(queries, tick.times))
 
-    def _read(self, question: _Question, answer: Answer, second: Answer | None) -> Measurements:
+    def _read(self, question: _Question, answer: QueryResult, second: QueryResult | None) -> Measurements:
         """Read an answer; what is odd in it fails for those whom it is about."""
         try:
             return question.read(answer, question.queries, second)

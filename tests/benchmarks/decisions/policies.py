@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
-from scaler.cluster.keda import Answer, Refusal, ScaledObject
+from scaler.cluster.keda import Refusal, ScaledObject, ScalerAnswer
 from scaler.config.bind import bind, parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.defaults import Defaults
@@ -21,7 +21,7 @@ from scaler.decision.state import State
 from scaler.model.behavior import Behavior, RatePolicy, Rules
 from scaler.model.measurement import Inputs, TargetStatus, TriggerRef
 from scaler.model.nodes import ReplicaTemplate
-from scaler.model.objects import Pod, Scaled, TargetView
+from scaler.model.objects import Pod, ScaledResource, TargetView
 from scaler.model.strict_yaml import parse_yaml
 from scaler.sim.loop import Latest, fixed
 
@@ -86,7 +86,7 @@ class Ours:
             for one in seen.replicas
             if one.phase != "draining"
         )
-        scaled = Scaled("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, MOST, pods=pods)
+        scaled = ScaledResource("ScaledObject", "team", "llama", "1", 1, (), (), "Deployment llama", 1, MOST, pods=pods)
         scaled = replace(scaled, template=self.template)
         known = TargetStatus(seen.desired, seen.ready, seen.starting, 1, MOST, pending=0, ever_ready=seen.ready)
         readings = {item.name: self.scrapes.read(item.query) for item in self.spec.inputs}
@@ -99,7 +99,7 @@ class Ours:
         told = self.decision
         if told is None or told.replicas is None:
             return Refusal("GetMetrics", told.reason if told else "nothing was measured yet")
-        return Answer(told.replicas, active=told.active)
+        return ScalerAnswer(told.replicas, active=told.active)
 
 
 def prices(hardware):
@@ -137,7 +137,7 @@ class Work:
             self.said = max(math.ceil(work), 1)
 
     def answer(self, now):
-        return Answer(self.said, active=True)
+        return ScalerAnswer(self.said, active=True)
 
 
 class Velocity(Work):
@@ -197,7 +197,7 @@ class Oracle:
 
     def answer(self, now):
         place = min(int(now / self.step), len(self.need) - 1)
-        return Answer(self.need[place], active=True)
+        return ScalerAnswer(self.need[place], active=True)
 
 
 def shipped(name):
@@ -214,11 +214,11 @@ def spoken(kind):
 
 
 def keda_queue(seen):
-    return Answer(seen.waiting + seen.queued, active=True)
+    return ScalerAnswer(seen.waiting + seen.queued, active=True)
 
 
 def hpa_running(seen):
-    return Answer(seen.running, active=True)
+    return ScalerAnswer(seen.running, active=True)
 
 
 # name -> (what KEDA and the HPA do with it, the policy of a run)

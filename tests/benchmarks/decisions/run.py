@@ -23,7 +23,7 @@ from scaler.policy.recall import Past
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import Hardware, hardware
 from scaler.sim.loop import Latest, World, fixed, run
-from scaler.sim.score import Slo, score
+from scaler.sim.score import SloTarget, score
 from scaler.sim.trace import Trace
 
 WARMUP = 1800.0
@@ -54,7 +54,7 @@ def made_of(name, seed):
 def judge(trace, world, policy, warmup):
     """The figures of one run."""
     timeline = run(world, trace, policy)
-    result = score(timeline, world.fleet, Slo(), warmup)
+    result = score(timeline, world.fleet, SloTarget(), warmup)
     late = sorted(one.ttft for one in timeline.done if one.arrival.at >= warmup)
     p99 = late[min(int(0.99 * len(late)), len(late) - 1)] if late else 0.0
     span = max(timeline.end - warmup, 1.0)

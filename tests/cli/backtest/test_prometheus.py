@@ -15,11 +15,11 @@ from scaler.cli.main import main
 from scaler.model.measurement import PromqlQuery
 from scaler.sim import trace as traces
 from scaler.sim.backtest import fleet
-from scaler.sim.backtest.fleet import World
+from scaler.sim.backtest.fleet import FleetWorld
 from scaler.sim.backtest.replay import Timing
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
-from scaler.sim.score import Slo
+from scaler.sim.score import SloTarget
 
 pytestmark = pytest.mark.real
 
@@ -95,8 +95,14 @@ def past(start_prometheus):
     """The fleet of OURS, and the Prometheus that scraped it."""
     kept = PromqlQuery("default", "sum(max_over_time(vllm:num_requests_waiting[3h]))")  # so that no scrape is forgotten
     spec = subject(TRIGGER, advanced=UP_ONLY)
-    world = World(
-        LOAD, FleetSpec(hardware("a100-8b-bf16"), startup=45.0), Slo(), start=START, span=SPAN, step=15.0, replicas=1
+    world = FleetWorld(
+        LOAD,
+        FleetSpec(hardware("a100-8b-bf16"), startup=45.0),
+        SloTarget(),
+        start=START,
+        span=SPAN,
+        step=15.0,
+        replicas=1,
     )
     player = fleet._play(spec, world, Timing(), [kept])
     return player, start_prometheus(scraped(player))

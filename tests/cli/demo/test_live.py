@@ -6,16 +6,16 @@ import pytest
 from support.fleets import by_load, drive
 
 from scaler.cli.demo.baselines import THRESHOLD, compare, verdict
-from scaler.cli.demo.live import Live
+from scaler.cli.demo.live import LiveWorld
 from scaler.cli.demo.scenario import SHORTEST, scenario
-from scaler.cluster.keda import Answer, Refusal
+from scaler.cluster.keda import Refusal, ScalerAnswer
 from scaler.sim.play import Incidents
 from scaler.sim.score import score
 
 
 @pytest.fixture(scope="module")
 def played():
-    return drive(Live(scenario(SHORTEST)), by_load)
+    return drive(LiveWorld(scenario(SHORTEST)), by_load)
 
 
 def test_it_goes_from_0_up_and_back(played):
@@ -75,36 +75,36 @@ def test_the_words_say_which_of_the_two_served_more_and_cost_less(played):
 
 
 def test_a_fleet_that_never_grew_was_not_scaled():
-    live = drive(Live(scenario(SHORTEST)), lambda _view: Answer(0.0, active=False), until=120)
+    live = drive(LiveWorld(scenario(SHORTEST)), lambda _view: ScalerAnswer(0.0, active=False), until=120)
     assert not live.scaled_up_and_down
     assert not live.over  # requests wait at the gateway
 
 
 def test_a_push_wakes_from_0_between_two_polls():
-    live = Live(scenario(SHORTEST))
+    live = LiveWorld(scenario(SHORTEST))
     live.advance(7.0)
     live.push()
     assert (live.fleet.desired, live.changes[0].event.why) == (1, "the trigger pushed")
 
 
 def test_a_refusal_leaves_everything_as_it_is():
-    live = drive(Live(scenario(SHORTEST)), by_load, until=150)
+    live = drive(LiveWorld(scenario(SHORTEST)), by_load, until=150)
     replicas = live.fleet.desired
     live.poll(Refusal("GetMetrics", "UNAVAILABLE"))
-    assert live.look().wanted is None
+    assert live.observe().wanted is None
     assert live.fleet.desired == replicas > 0
 
 
 def test_incidents_come_at_their_time():
     incidents = Incidents(kills=(150.0,), outages=((160.0, 170.0),), bursts=(100.0,))
-    live = drive(Live(scenario(SHORTEST, incidents)), by_load, until=200)
+    live = drive(LiveWorld(scenario(SHORTEST, incidents)), by_load, until=200)
     assert [(round(at), what.split()[0]) for at, what in live.notes] == [(100, "more"), (150, "replica"), (160, "the")]
-    assert [view.at for view in live.views if view.dark] == [float(at) for at in range(160, 170)]
+    assert [view.at for view in live.views if view.metrics_down] == [float(at) for at in range(160, 170)]
     assert len(live.trace) > 1000 + len(scenario(SHORTEST).trace)
 
 
 def test_the_metrics_can_be_given_back():
-    live = Live(scenario(SHORTEST))
+    live = LiveWorld(scenario(SHORTEST))
     live.take_metrics(50.0)
     assert live.dark
     live.give_metrics()
@@ -112,12 +112,12 @@ def test_the_metrics_can_be_given_back():
 
 
 def test_nobody_there_cannot_be_killed():
-    live = Live(scenario(SHORTEST))
+    live = LiveWorld(scenario(SHORTEST))
     live.kill()
     assert live.notes == []
 
 
 def test_a_wrong_scale_down_is_counted():
     plan = replace(scenario(SHORTEST, Incidents()), incidents=Incidents())
-    live = drive(Live(plan), lambda view: replace(by_load(view), value=4.0 if view.at % 120 < 90 else 1.0))
+    live = drive(LiveWorld(plan), lambda view: replace(by_load(view), value=4.0 if view.at % 120 < 90 else 1.0))
     assert score(live.timeline(), plan.fleet, plan.slo).wrong_scale_downs > 0

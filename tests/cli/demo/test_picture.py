@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scaler.cli.demo.baselines import OURS, SLO, Row
-from scaler.cli.demo.live import View
-from scaler.cli.demo.picture import BARS, Frame, Said, curve, line, picture, table
-from scaler.sim.score import Score, Slo
+from scaler.cli.demo.baselines import OURS, SLO, BaselineRow
+from scaler.cli.demo.live import Observation
+from scaler.cli.demo.picture import BARS, Frame, LastDecision, curve, line, picture, table
+from scaler.sim.score import Score, SloTarget
 
-VIEW = View(
+VIEW = Observation(
     at=500.0, load=12.34, queued=3, waiting=4, running=85, ready=7, starting=2, draining=1, desired=9, wanted=9,
-    ttft=0.234, finished=4210, met=0.987, lost=0, cost=1.5, dark=False,
+    ttft=0.234, finished=4210, met=0.987, lost=0, cost=1.5, metrics_down=False,
 )  # fmt: skip
 FRAME = Frame(
     views=[VIEW],
-    said=Said("9 replicas: queued + waiting + running = 98, at 12 a replica", "certain"),
+    said=LastDecision("9 replicas: queued + waiting + running = 98, at 12 a replica", "certain"),
     events=["  41 s  KEDA 0 -> 1: the trigger pushed", "  43 s  HPA 1 -> 5: what the metric asks for"],
     seconds=50.0,
     of=120.0,
     speed=10.0,
-    slo=Slo(),
+    slo=SloTarget(),
     price=2 / 3600,
     keys="keys: q end",
     where="llm-scaler explain demo/llama",
@@ -70,7 +70,7 @@ def test_the_newest_value_is_at_the_right_of_a_curve_at_80_columns():
 
 def test_the_table_is_whole_at_80_columns():
     score = Score(15008, 0.9876, 0.9, 1, 2, 12.34, 12.34, 23.45, 12, 34, 5)
-    rows = [Row(name, score, None) for name in (OURS, SLO, "fixed fleet of 16", "KEDA on queue length 5")]
+    rows = [BaselineRow(name, score, None) for name in (OURS, SLO, "fixed fleet of 16", "KEDA on queue length 5")]
     console = Console(width=80, file=io.StringIO())
     console.print(table(rows))
     text = console.file.getvalue()
@@ -92,14 +92,14 @@ def test_the_table_is_whole_at_80_columns():
 
 @pytest.mark.parametrize(
     ("change", "part"),
-    [({"dark": True}, "the metrics are away"), ({"wanted": None}, "? wanted"), ({"ttft": None}, "- (95th")],
+    [({"metrics_down": True}, "the metrics are away"), ({"wanted": None}, "? wanted"), ({"ttft": None}, "- (95th")],
 )
 def test_the_picture_says_what_is_missing(change, part):
     assert part in rendered(replace(FRAME, views=[replace(VIEW, **change)]))
 
 
 def test_texts_cannot_speak_the_picture_s_own_language():
-    text = rendered(replace(FRAME, said=Said("[bold]no[/] markup[/x]", "held"), where="[red]x[/red]"))
+    text = rendered(replace(FRAME, said=LastDecision("[bold]no[/] markup[/x]", "held"), where="[red]x[/red]"))
     assert "[bold]no[/] markup[/x]" in text
     assert "[red]x[/red]" in text
 
@@ -109,4 +109,4 @@ def test_the_line_says_the_same_in_short():
         "   50s  load  12.3/s  queue    7  running   85  replicas  7 ready  2 starting  9 wanted  TTFT  0.23s  $1.50"
         "  | 9 replicas: queued + waiting + running = 98, at 12 a replica"
     )
-    assert "METRICS AWAY" in line(replace(FRAME, views=[replace(VIEW, dark=True)]))
+    assert "METRICS AWAY" in line(replace(FRAME, views=[replace(VIEW, metrics_down=True)]))

@@ -7,8 +7,8 @@ import pytest
 from support.fleets import by_load, drive
 
 from scaler.cli.demo.baselines import compare
-from scaler.cli.demo.live import Live
-from scaler.cli.demo.report import Told, _round_steps, page
+from scaler.cli.demo.live import LiveWorld
+from scaler.cli.demo.report import LoggedDecision, _round_steps, page
 from scaler.cli.demo.scenario import SHORTEST, scenario
 
 VOID = {"meta", "br"}
@@ -33,12 +33,12 @@ class Tree(HTMLParser):
 
 @pytest.fixture(scope="module")
 def written():
-    live = drive(Live(scenario(SHORTEST)), by_load)
+    live = drive(LiveWorld(scenario(SHORTEST)), by_load)
     told = [
-        Told(0.0, 0, "certain", "0 replicas"),
-        Told(40.0, 2, "certain", "2 replicas: <b>a & b</b>"),
-        Told(60.0, None, "unknown", "no answer"),
-        Told(300.0, 0, "held", "0 replicas, held"),
+        LoggedDecision(0.0, 0, "certain", "0 replicas"),
+        LoggedDecision(40.0, 2, "certain", "2 replicas: <b>a & b</b>"),
+        LoggedDecision(60.0, None, "unknown", "no answer"),
+        LoggedDecision(300.0, 0, "held", "0 replicas, held"),
     ]
     return page(live, told, compare(live), 20.0)
 
@@ -92,5 +92,7 @@ def test_axes_have_round_numbers(top, expected):
 
 
 def test_what_does_not_fit_a_plot_is_said():
-    live = drive(Live(scenario(SHORTEST)), by_load, until=100)
-    assert "wanted goes up to 999" in page(live, [Told(40.0, 999, "certain", "999 replicas")], compare(live), 20.0)
+    live = drive(LiveWorld(scenario(SHORTEST)), by_load, until=100)
+    assert "wanted goes up to 999" in page(
+        live, [LoggedDecision(40.0, 999, "certain", "999 replicas")], compare(live), 20.0
+    )

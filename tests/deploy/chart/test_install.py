@@ -16,7 +16,7 @@ from chart.installed import NAMESPACE, Container, Release
 from chart.triggers import GOOD, REFUSED, TAKEN
 from laboratory.process import LabError
 
-from scaler.cli.ask import Tls, ask
+from scaler.cli.ask import ClientTls, ask
 
 FALLBACK = {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
 OWN = "name: own\nparameters: {model: {}}\nmetrics: {queued: {signal: queued}}\nformula: queued\ntarget: 6\n"
@@ -167,8 +167,8 @@ def test_mutual_tls_from_secrets(server: Server, installed: Any, container: Any)
         shown[each["parameter"]] = server.site.write(
             each["parameter"], base64.b64decode(secret["data"][each["key"]]).decode()
         )
-    ours = Tls(*(str(shown[name]) for name in ("caCert", "tlsClientCert", "tlsClientKey")))
-    for tls, answered in ((ours, True), (Tls(ours.ca_file), False)):
+    ours = ClientTls(*(str(shown[name]) for name in ("caCert", "tlsClientCert", "tlsClientKey")))
+    for tls, answered in ((ours, True), (ClientTls(ours.ca_file), False)):
         said, _ = ask(scaler.address, "default", "secret", {"model": "llama", "formula": "queue-depth"}, tls, 10.0)
         assert ("GetMetricSpec  queue-depth, target 1" in "\n".join(said)) == answered, said
 

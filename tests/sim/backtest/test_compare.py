@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.backtests import ours, prometheus, record, subject
 
-from scaler.sim.backtest.compare import Candidate, Plan, Result, best, compare, in_phase
+from scaler.sim.backtest.compare import BacktestPlan, Candidate, Result, best, compare, in_phase
 from scaler.sim.backtest.judge import Figures, Prices, agreement
 from scaler.sim.backtest.replay import Timing, replay
 
@@ -17,7 +17,7 @@ PAST = replace(record(VALUES), replicas=replay(READ, record(VALUES, replicas=[1]
 
 
 def plan(past=PAST):
-    return Plan(past, None, Timing(warmup=60.0), Prices(gpu_hour=2.0))
+    return BacktestPlan(past, None, Timing(warmup=60.0), Prices(gpu_hour=2.0))
 
 
 def test_what_was_its_replay_and_a_candidate():

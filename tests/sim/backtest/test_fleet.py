@@ -10,20 +10,20 @@ from scaler.model.errors import ConfigError
 from scaler.model.measurement import WorkloadKey
 from scaler.sim import trace as traces
 from scaler.sim.backtest.arrivals import COUNTED, WITHIN, arrivals
-from scaler.sim.backtest.fleet import World, check, played, recorded, simulate
+from scaler.sim.backtest.fleet import FleetWorld, check, played, recorded, simulate
 from scaler.sim.backtest.judge import agreement
 from scaler.sim.backtest.replay import Timing, replay
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import hardware
 from scaler.sim.play import Incidents
-from scaler.sim.score import Slo
+from scaler.sim.score import SloTarget
 
 FLEET = FleetSpec(hardware("a100-8b-bf16"), startup=30.0)
 LOAD = traces.merge(
     traces.ramp(0, 150, first=4, last=14, prompt=600, output=150, seed=1),
     traces.ramp(150, 400, first=14, last=3, prompt=600, output=150, seed=2),
 )
-WORLD = World(LOAD, FLEET, Slo(), start=START, replicas=1)
+WORLD = FleetWorld(LOAD, FLEET, SloTarget(), start=START, replicas=1)
 QUEUE = "sum(vllm:num_requests_waiting) + sum(vllm:num_requests_running)"
 AT_ONCE = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
 OURS = subject(ours(target="20"), advanced=AT_ONCE)
@@ -125,7 +125,7 @@ def test_the_share_of_late_first_tokens_is_what_the_requests_had():
     query = replace(load_queries()["requests_per_second"], signal="time_to_first_token", window=5000.0, at_most=1.0)
     heavy = replace(WORLD, trace=traces.ramp(0, 300, first=2, last=20, prompt=900, output=200, seed=1), span=900.0)
     past = recorded(alone, heavy, Timing(), {*alone.queries, query})
-    _, score = simulate(alone, replace(heavy, slo=Slo(ttft=1.0, tpot=10.0)), Timing())
+    _, score = simulate(alone, replace(heavy, slo=SloTarget(ttft=1.0, tpot=10.0)), Timing())
     assert 0.1 < score.attainment < 0.9
     assert past.series[query][-1].value == pytest.approx(score.attainment, abs=0.01)
 

@@ -6,7 +6,7 @@ from support.backtests import START, cron, ours, prometheus, record, subject
 
 from scaler.model.measurement import Failure, PromqlQuery, Reading
 from scaler.sim.backtest.record import Record
-from scaler.sim.backtest.replay import SHORTEST_WARMUP, Target, Timing, replay, warmup_of
+from scaler.sim.backtest.replay import SHORTEST_WARMUP, ReplayTarget, Timing, replay, warmup_of
 
 AT_ONCE = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}}
 NOW = Timing(warmup=0.0)
@@ -135,7 +135,7 @@ def test_how_many_pods_answered_is_of_the_pods_that_there_were():
 
 
 def test_replicas_are_ready_after_their_start_up_and_the_newest_goes_first():
-    target = Target(startup=60.0)
+    target = ReplayTarget(startup=60.0)
     target.scale(1, 0.0, at_once=True)
     target.scale(3, 100.0)
     assert [target.ready(at) for at in (100.0, 159.0, 160.0)] == [1, 1, 3]

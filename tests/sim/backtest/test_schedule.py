@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scaler.model.errors import ConfigError
-from scaler.sim.backtest.schedule import Window
+from scaler.sim.backtest.schedule import CronWindow
 
 
 def at(text, zone="Europe/Berlin"):
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
-OFFICE = Window("0 8 * * 1-5", "0 18 * * 1-5", "Europe/Berlin")
-NIGHT = Window("0 22 * * *", "30 5 * * *", "Europe/Berlin")
+OFFICE = CronWindow("0 8 * * 1-5", "0 18 * * 1-5", "Europe/Berlin")
+NIGHT = CronWindow("0 22 * * *", "30 5 * * *", "Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ NIGHT = Window("0 22 * * *", "30 5 * * *", "Europe/Berlin")
         (NIGHT, "2026-11-29T05:30:00", False),
         (OFFICE, "2026-03-30T08:00:00", True),  # the day after the clocks went forward
         (OFFICE, "2026-10-26T07:59:00", False),  # and back
-        (Window("0 8 ? * *", "0 9 * * *", "Europe/Berlin"), "2026-11-23T08:30:00", True),
+        (CronWindow("0 8 ? * *", "0 9 * * *", "Europe/Berlin"), "2026-11-23T08:30:00", True),
     ],
 )
 def test_a_window_holds_from_its_start_to_its_end(window, when, inside):
@@ -40,10 +40,10 @@ def test_a_window_holds_from_its_start_to_its_end(window, when, inside):
 @pytest.mark.parametrize(
     ("window", "key", "words"),
     [
-        (Window("0 8 * *", "0 9 * * *", "UTC"), "start", "five fields"),
-        (Window("0 8 * * *", "at nine", "UTC"), "end", "five fields"),
-        (Window("0 8 * * *", "0 9 * * *", "Berlin"), "timezone", "Europe/Berlin"),
-        (Window("0 8 * * *", "0 8 * * *", "UTC"), "end", "the same as start"),
+        (CronWindow("0 8 * *", "0 9 * * *", "UTC"), "start", "five fields"),
+        (CronWindow("0 8 * * *", "at nine", "UTC"), "end", "five fields"),
+        (CronWindow("0 8 * * *", "0 9 * * *", "Berlin"), "timezone", "Europe/Berlin"),
+        (CronWindow("0 8 * * *", "0 8 * * *", "UTC"), "end", "the same as start"),
     ],
 )
 def test_what_keda_could_not_read_is_refused_by_its_key(window, key, words):

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from support.backtests import binding, cron, ours, prometheus, scaled_object, subject
 
-from scaler.cluster.keda import Fallback, Trigger
+from scaler.cluster.keda import Fallback, KedaTrigger
 from scaler.model.behavior import RatePolicy
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import PromqlQuery
@@ -35,7 +35,7 @@ def test_a_scaled_object_with_everything():
     assert scaled.fallback == Fallback(4, 2, "currentReplicasIfHigher")
     assert scaled.behavior.down.policies == (RatePolicy("Pods", 1, 60),)
     assert scaled.behavior.down.window == 300, "what is left out has the default"
-    assert scaled.triggers == (Trigger("s0"), Trigger("queue", 5.0), Trigger("office"))
+    assert scaled.triggers == (KedaTrigger("s0"), KedaTrigger("queue", 5.0), KedaTrigger("office"))
     formula, query, clock = read.triggers
     assert isinstance(formula, FormulaTrigger)
     assert query == QueryTrigger(PromqlQuery("default", "sum(x)"), 2.0, absent_is_zero=False)
@@ -68,12 +68,12 @@ def test_other_triggers_take_a_query_for_their_value():
     kafka = {"type": "kafka", "name": "lag", "metadata": {"lagThreshold": "10", "topic": "t"}}
     read = subject(kafka, queries={"lag": "sum(lag)"})
     assert (read.scaled.triggers, read.triggers) == (
-        (Trigger("lag", 10.0),),
+        (KedaTrigger("lag", 10.0),),
         (QueryTrigger(PromqlQuery("default", "sum(lag)")),),
     )
     cpu = {"type": "cpu", "metadata": {"value": "60"}}
     read = subject(ours(), cpu, queries={"s1": "utilization"})
-    assert read.scaled.triggers[1] == Trigger("s1", 60.0, "Value"), "a utilization is a ratio"
+    assert read.scaled.triggers[1] == KedaTrigger("s1", 60.0, "Value"), "a utilization is a ratio"
     assert not read.triggers[1].wakes
 
 
@@ -102,7 +102,7 @@ def test_an_hpa_of_its_own_with_a_query_for_each_metric():
     read = read_subject(HPA, binding(queue="sum(q)", cpu="avg(c)"))
     assert (read.target, read.has_keda) == ("server", False)
     assert (read.scaled.min_replica_count, read.scaled.max_replica_count) == (2, 7)
-    assert read.scaled.triggers == (Trigger("queue", 0.5), Trigger("cpu", 70.0, "Value"))
+    assert read.scaled.triggers == (KedaTrigger("queue", 0.5), KedaTrigger("cpu", 70.0, "Value"))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_each_resource_stands_in_the_table_once():
 
 @pytest.mark.parametrize("row", MACHINES, ids=str)
 def test_a_table_that_is_not_known_is_none_and_one_without_objects_is_empty(row):
-    missing, empty = (assemble(store({**NOTHING, row: objects})).hardware for objects in (None, ()))
+    missing, empty = (assemble(store({**NOTHING, row: objects})).node_snapshot for objects in (None, ()))
     assert getattr(missing, row.part) is None
     assert getattr(empty, row.part) is not None
     assert len(getattr(empty, row.part)) == 0
@@ -44,29 +44,35 @@ def test_a_table_that_is_not_known_is_none_and_one_without_objects_is_empty(row)
 
 @pytest.mark.parametrize("row", DEVICES, ids=str)
 def test_devices_are_known_whole_or_not_at_all(row):
-    assert assemble(store(NOTHING)).hardware.devices == Devices()
-    assert assemble(store({**NOTHING, row: None})).hardware.devices is None
+    assert assemble(store(NOTHING)).node_snapshot.devices == Devices()
+    assert assemble(store({**NOTHING, row: None})).node_snapshot.devices is None
 
 
 @pytest.mark.parametrize("row", DEVICES, ids=str)
 def test_devices_of_an_api_that_is_not_served_are_said_to_be_so(row):
     made = assemble(store(NOTHING, absent=frozenset({row})))
-    assert made.hardware.devices.served == (row == named("devicetaintrules"))
+    assert made.node_snapshot.devices.served == (row == named("devicetaintrules"))
 
 
 def test_nodes_that_did_not_change_stay_the_same_object():
-    first = assemble(store({**NOTHING, NODES: [node("a"), node("b")]})).hardware
-    again = assemble(store({**NOTHING, NODES: [node("a"), node("b")]}), first).hardware
-    other = assemble(store({**NOTHING, NODES: [node("a"), node("b", 4)]}), first).hardware
+    first = assemble(store({**NOTHING, NODES: [node("a"), node("b")]})).node_snapshot
+    again = assemble(store({**NOTHING, NODES: [node("a"), node("b")]}), first).node_snapshot
+    other = assemble(store({**NOTHING, NODES: [node("a"), node("b", 4)]}), first).node_snapshot
     assert (again.nodes is first.nodes, other.nodes is first.nodes) == (True, False)
     assert other.nodes["b"].allocatable["nvidia.com/gpu"] == 4
 
 
 def test_pods_that_are_not_seen_are_said():
     pods = {**NOTHING, PODS: [on("p", "a", spec())], NODES: [node("a")]}
-    assert assemble(store(pods)).hardware.partial == ""
-    assert assemble(store(pods, namespaces=("team",))).hardware.partial == "pods outside of team are not seen"
-    assert assemble(store(pods, odd={PODS: {("x", "y"): "odd"}})).hardware.partial == "some pods cannot be read"
+    assert assemble(store(pods)).node_snapshot.incomplete_reason == ""
+    assert (
+        assemble(store(pods, namespaces=("team",))).node_snapshot.incomplete_reason
+        == "pods outside of team are not seen"
+    )
+    assert (
+        assemble(store(pods, odd={PODS: {("x", "y"): "odd"}})).node_snapshot.incomplete_reason
+        == "some pods cannot be read"
+    )
 
 
 def test_what_cannot_be_put_together_is_left_out_and_said():
@@ -75,5 +81,5 @@ def test_what_cannot_be_put_together_is_left_out_and_said():
     nodes.records["", "a"] = object()
     objects.records["team", "llama"] = replace(objects.records["team", "llama"], target=None)
     cluster = assemble(made, failed=lambda scaled, _error: told.append(scaled and scaled.name))
-    assert (told, cluster.hardware) == ([None, "llama"], None)
+    assert (told, cluster.node_snapshot) == ([None, "llama"], None)
     assert [one.name for one in cluster] == ["qwen"]

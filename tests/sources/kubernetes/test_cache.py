@@ -62,7 +62,7 @@ def start(server, tmp_path, clock):
 
 
 def one(kube, name="llama"):
-    [scaled] = kube.snapshot().objects.get(("team", name)) or [None]
+    [scaled] = kube.cluster().objects.get(("team", name)) or [None]
     return scaled
 
 
@@ -83,11 +83,11 @@ def test_everything_that_is_watched_comes_together(server, start):
     server.put("scaledjobs", scaled_job())
     server.put("jobs", job("train-1"))
     kube = start()
-    snapshot = kube.snapshot()
+    snapshot = kube.cluster()
     scaled, training = one(kube), one(kube, "train")
     assert (scaled.replicas, scaled.hpa.desired, pods_of(kube)) == (2, 3, ["llama-5d8f-a", "llama-5d8f-b"])
     assert (training.kind, training.replicas) == ("ScaledJob", 1)
-    assert (snapshot.problems, snapshot.listed) == ({}, {"ScaledObject", "ScaledJob"})
+    assert (snapshot.problems, snapshot.synced_kinds) == ({}, {"ScaledObject", "ScaledJob"})
     assert {query["token"] for _, query in server.requests} == {"Bearer secret"}
     assert {query.get("labelSelector") for query in server.asked("jobs")} == {"scaledjob.keda.sh/name"}
 
@@ -99,17 +99,17 @@ def test_changes_come_by_the_watch_and_not_by_lists(server, start):
     server.put("deployments", deployment(replicas=5))
     until(lambda: pods_of(kube) == ["llama-5d8f-b", "llama-5d8f-c"] and one(kube).replicas == 5)
     server.delete("scaledobjects", scaled_object())
-    until(lambda: kube.snapshot().objects == {})
+    until(lambda: kube.cluster().objects == {})
     assert [len(lists(server, resource.plural)) for resource in WATCHED] == [1] * len(WATCHED)
 
 
 def test_a_picture_is_made_anew_only_when_something_changed(server, start):
     kube = start()
-    before = kube.snapshot()
+    before = kube.cluster()
     server.put("pods", pod("llama-5d8f-a"))  # the same as before
     server.bookmark("pods")
     until(lambda: server.asked("pods")[-1]["resourceVersion"] == str(server.version))
-    assert kube.snapshot().objects is before.objects
+    assert kube.cluster().objects is before.objects
 
 
 def test_long_lists_come_in_pages(server, start):
@@ -140,7 +140,7 @@ def test_the_addresses_behind_a_service_follow_its_slices_and_nothing_else_is_re
     }
     server.refused["endpointslices"] = (500, "away")
     server.drop()
-    until(lambda: any("500: away" in problem for problem in kube.snapshot().problems.values()))
+    until(lambda: any("500: away" in problem for problem in kube.cluster().problems.values()))
     clock.now += 100
     assert kube.addresses("team", "epp") == ({"10.0.0.2", "fd00::1"}, "Kubernetes was last heard 100s ago")
 
@@ -171,13 +171,13 @@ def test_other_kinds_are_asked_for_their_scale(server, start):
     until(lambda: one(kube, "g").replicas == 2)
     assert [pod.name for pod in one(kube, "g").pods] == ["g-0"]
     server.scales[SCALE] = {"spec": {"replicas": "odd"}}
-    until(lambda: "*/scale" in kube.snapshot().problems)
+    until(lambda: "*/scale" in kube.cluster().problems)
     assert one(kube, "g").replicas == 2, "kept"
     del server.scales[SCALE]
     until(lambda: one(kube, "g").replicas is None)
-    assert kube.snapshot().problems["*/scale"].endswith("scale: 404: no such scale")
+    assert kube.cluster().problems["*/scale"].endswith("scale: 404: no such scale")
     server.delete("scaledobjects", scaled_object("g", target=LWS))
-    until(lambda: kube.snapshot().problems == {})
+    until(lambda: kube.cluster().problems == {})
 
 
 def test_targets_that_are_too_many_to_look_at_are_told(server, start, monkeypatch):
@@ -189,7 +189,7 @@ def test_targets_that_are_too_many_to_look_at_are_told(server, start, monkeypatc
     kube = start()
     until(lambda: one(kube, "g").replicas == 2)
     assert one(kube, "h").replicas is None
-    assert kube.snapshot().problems == {"*/scale": f"{SCALES.purpose}: 1 of 2 are too many to look at"}
+    assert kube.cluster().problems == {"*/scale": f"{SCALES.purpose}: 1 of 2 are too many to look at"}
 
 
 # ---- machines --------------------------------------------------------------------------------------------------------------
@@ -204,11 +204,11 @@ def test_machines_and_what_pods_hold_of_them_are_in_the_picture(server, start):
         {"metadata": {"namespace": "team", "name": "q"}, "spec": {}, "status": {"hard": {"pods": "9"}}},
     )
     kube = start()
-    hardware = kube.snapshot().hardware
-    assert (sorted(hardware.nodes), hardware.loads["gpu-1"].requests[GPU]) == (["gpu-1", "gpu-2"], 1)
-    assert [pod.name for pod in hardware.queue.first] == ["other-5d8f-b"]
-    assert (one(kube).template.asks(GPU), hardware.quotas["team"][0].hard) == (2, {"pods": 9})
-    assert hardware.heard is not None
+    snapshot = kube.cluster().node_snapshot
+    assert (sorted(snapshot.nodes), snapshot.usage["gpu-1"].requests[GPU]) == (["gpu-1", "gpu-2"], 1)
+    assert [pod.name for pod in snapshot.pending_pods.ahead_in_queue] == ["other-5d8f-b"]
+    assert (one(kube).template.requested(GPU), snapshot.quotas["team"][0].hard) == (2, {"pods": 9})
+    assert snapshot.last_synced is not None
 
 
 def test_what_admission_adds_to_pods_that_are_not_there_yet_is_in_the_picture(server, start):
@@ -220,7 +220,7 @@ def test_what_admission_adds_to_pods_that_are_not_there_yet_is_in_the_picture(se
     server.put("scaledobjects", scaled_object("new"))
     kube = start()
     [(shape, _)] = one(kube, "new").template.pods
-    assert (shape.asks("cpu"), shape.priority, shape.preempts) == (2000, 7, False)
+    assert (shape.requested("cpu"), shape.priority, shape.preempts) == (2000, 7, False)
 
 
 def test_the_load_of_a_node_follows_its_pods(server, start):
@@ -233,11 +233,11 @@ def test_the_load_of_a_node_follows_its_pods(server, start):
     server.delete("pods", pods[0])
     until(lambda: held(kube) == 4)
     server.delete("pods", pods[2])
-    until(lambda: "n" not in kube.snapshot().hardware.loads)
+    until(lambda: "n" not in kube.cluster().node_snapshot.usage)
 
 
 def held(kube):
-    load = kube.snapshot().hardware.loads.get("n")
+    load = kube.cluster().node_snapshot.usage.get("n")
     return load and load.requests.get(GPU)
 
 
@@ -245,13 +245,13 @@ def test_machines_that_did_not_change_are_the_same_in_the_next_picture(server, s
     """By which the ledger of places sees what it need not count again."""
     server.put("nodes", node("a"), node("b"))
     kube = start()
-    before = kube.snapshot().hardware
+    before = kube.cluster().node_snapshot
     server.put("nodes", node("a"))  # a heartbeat
     server.put("pods", on("other-5d8f-a", "b"))
-    until(lambda: "b" in kube.snapshot().hardware.loads)
-    after = kube.snapshot().hardware
+    until(lambda: "b" in kube.cluster().node_snapshot.usage)
+    after = kube.cluster().node_snapshot
     assert after.nodes is before.nodes
-    assert after.loads.get("gpu-1") is before.loads.get("gpu-1")
+    assert after.usage.get("gpu-1") is before.usage.get("gpu-1")
 
 
 def test_what_is_not_installed_is_none_and_no_problem(server, start):
@@ -259,23 +259,27 @@ def test_what_is_not_installed_is_none_and_no_problem(server, start):
     absent = {"nodepools", "nodeclaims", "leaderworkersets"}
     server.refused = dict.fromkeys(absent, (404, "404 page not found"))
     kube = start()
-    hardware = kube.snapshot().hardware
-    assert (hardware.pools, hardware.claims, kube.snapshot().problems) == ({}, (), {})
-    assert not hardware.fixed
+    snapshot = kube.cluster().node_snapshot
+    assert (snapshot.node_pools, snapshot.node_claims, kube.cluster().problems) == ({}, (), {})
+    assert not snapshot.no_provisioner
     server.refused = {}
     server.put("nodepools", {"metadata": {"name": "gpu"}, "spec": {"template": {"spec": {}}}})
-    until(lambda: list(kube.snapshot().hardware.pools) == ["gpu"])
+    until(lambda: list(kube.cluster().node_snapshot.node_pools) == ["gpu"])
 
 
 def test_machines_that_may_not_be_read_are_not_known_and_the_verb_is_told(server, start, clock):
     server.refused = dict.fromkeys(("nodes", "nodepools", "resourcequotas"), (403, "no"))
     kube = start()
-    snapshot = kube.snapshot()
-    assert (snapshot.hardware.nodes, snapshot.hardware.pools, snapshot.hardware.quotas) == (None, None, None)
+    snapshot = kube.cluster()
+    assert (snapshot.node_snapshot.nodes, snapshot.node_snapshot.node_pools, snapshot.node_snapshot.quotas) == (
+        None,
+        None,
+        None,
+    )
     assert snapshot.problems["nodes"] == "which machines there are: list and watch nodes: 403: no"
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
     clock.now += 100
-    until(lambda: kube.snapshot().stale_reason(clock.now) == "")
+    until(lambda: kube.cluster().stale_reason(clock.now) == "")
 
 
 def test_of_events_only_those_about_machines_that_could_not_be_had_are_asked_for(server, start):
@@ -286,8 +290,8 @@ def test_of_events_only_those_about_machines_that_could_not_be_had_are_asked_for
 def test_machines_are_those_of_all_namespaces_and_their_pods_may_not_be(server, start):
     server.put("nodes", node("n"))
     kube = start(namespaces=("team",))
-    assert list(kube.snapshot().hardware.nodes) == ["n"]
-    assert kube.snapshot().hardware.partial == "pods outside of team are not seen"
+    assert list(kube.cluster().node_snapshot.nodes) == ["n"]
+    assert kube.cluster().node_snapshot.incomplete_reason == "pods outside of team are not seen"
 
 
 def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, start):
@@ -298,11 +302,11 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     server.put("pods", on("g-0-1", "n", spec(8), labels=labels, owner=("StatefulSet", "g-0")))
     kube = start()
     scaled = one(kube, "g")
-    assert (scaled.replicas, scaled.template.size, scaled.template.asks(GPU)) == (2, 3, 16)
-    assert scaled.template.bounds == ()
+    assert (scaled.replicas, scaled.template.size, scaled.template.requested(GPU)) == (2, 3, 16)
+    assert scaled.template.caveats == ()
     alone = meta("g", annotations={"leaderworkerset.sh/exclusive-topology": "rack"})
     server.put("leaderworkersets", {"metadata": alone, "spec": {"leaderWorkerTemplate": group}})
-    until(lambda: one(kube, "g").template.bounds == ("that a group has its rack for itself is not counted",))
+    until(lambda: one(kube, "g").template.caveats == ("that a group has its rack for itself is not counted",))
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------------
@@ -338,7 +342,7 @@ def test_a_version_that_is_gone_is_listed_anew_and_nothing_is_missed(server, sta
     server.events["pods"] = []  # the deletions and the new pod were never told
     server.compact()
     until(lambda: pods_of(kube) == ["llama-5d8f-new"])
-    until(lambda: "pods" not in kube.snapshot().problems)
+    until(lambda: "pods" not in kube.cluster().problems)
 
 
 def test_a_page_that_comes_too_late_is_listed_from_the_start(server, start):
@@ -354,21 +358,21 @@ def test_a_list_whose_pages_always_come_too_late_is_not_known_and_says_why(serve
     server.stale_pages = 1_000_000
     kube = start()
     told = "which pods are whose: list and watch pods: 410: The provided continue parameter is too old"
-    assert (pods_of(kube), kube.snapshot().problems) == (None, {"pods": told})
+    assert (pods_of(kube), kube.cluster().problems) == (None, {"pods": told})
     server.stale_pages = 0
     until(lambda: len(pods_of(kube) or ()) == 602)
-    until(lambda: kube.snapshot().problems == {})
+    until(lambda: kube.cluster().problems == {})
 
 
 def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start, clock):
     kube = start()
-    heard = kube.snapshot().heard
+    heard = kube.cluster().last_synced
     server.close()  # which cuts what is being read, too
-    away = lambda: [one for one in kube.snapshot().problems.values() if "cannot be reach" in one]  # noqa: E731
+    away = lambda: [one for one in kube.cluster().problems.values() if "cannot be reach" in one]  # noqa: E731
     until(lambda: len(away()) == len(WATCHED))
     clock.now += 300
-    snapshot = kube.snapshot()
-    assert (snapshot.heard, snapshot.stale_reason(clock.now)) == (heard, "Kubernetes was last heard 300s ago")
+    snapshot = kube.cluster()
+    assert (snapshot.last_synced, snapshot.stale_reason(clock.now)) == (heard, "Kubernetes was last heard 300s ago")
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
     assert snapshot.problems["pods"].startswith(
         "which pods are whose: list and watch pods: the API server cannot be reach"
@@ -378,7 +382,7 @@ def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start
 def test_quiet_is_no_silence(server, start, clock):
     kube = start()
     clock.now += 20
-    until(lambda: kube.snapshot().heard == clock.now)
+    until(lambda: kube.cluster().last_synced == clock.now)
 
 
 def test_a_silent_server_is_found_out(server, start):
@@ -392,27 +396,27 @@ def test_a_silent_server_is_found_out(server, start):
 def test_each_resource_that_is_refused_is_named_with_what_is_not_known_for_it(server, start, resource):
     server.refused[resource.plural] = (403, "no")
     told = f"{resource.purpose}: list and watch {resource}: 403: no"
-    assert start().snapshot().problems == {str(resource): told}
+    assert start().cluster().problems == {str(resource): told}
 
 
 def test_what_is_refused_from_the_start_is_unknown_and_never_zero(server, start):
     forbidden = 'pods is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope'
     server.refused = {"pods": (403, forbidden), "deployments": (403, "no"), "scaledjobs": (404, "page not found")}
     kube = start()
-    scaled, snapshot = one(kube), kube.snapshot()
+    scaled, snapshot = one(kube), kube.cluster()
     assert (scaled.pods, scaled.replicas) == (None, None)
     assert snapshot.problems["pods"] == f"which pods are whose: list and watch pods: 403: {forbidden}"
     assert snapshot.problems["scaledjobs.keda.sh"].endswith("list and watch scaledjobs.keda.sh: 404: page not found")
-    assert snapshot.listed == {"ScaledObject"}
+    assert snapshot.synced_kinds == {"ScaledObject"}
     server.refused = {}
     until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
-    until(lambda: kube.snapshot().problems == {})
+    until(lambda: kube.cluster().problems == {})
 
 
 def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
     kube = start()
     server.refused["pods"] = (403, "RBAC: not ready yet")
-    until(lambda: "pods" in kube.snapshot().problems)
+    until(lambda: "pods" in kube.cluster().problems)
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
     clock.now += 61
     until(lambda: pods_of(kube) is None)
@@ -430,7 +434,7 @@ def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
 def test_an_answer_that_cannot_be_read_is_said_and_tried_again(server, start, body, problem):
     server.raw["pods"] = body
     kube = start()
-    assert kube.snapshot().problems["pods"].endswith(problem)
+    assert kube.cluster().problems["pods"].endswith(problem)
     assert pods_of(kube) is None
     server.raw = {}
     until(lambda: pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"])
@@ -440,14 +444,14 @@ def test_one_odd_object_does_not_hide_the_others_and_is_said(server, start):
     odd = scaled_object("odd", fallback=["no", "mapping"])
     server.put("scaledobjects", odd)
     kube = start()
-    seen = kube.snapshot()
+    seen = kube.cluster()
     assert list(seen.objects) == [("team", "llama")]
     assert seen.left_out == {
         "scaledobjects.keda.sh": ("team/odd: AttributeError: 'list' object has no attribute 'get'",)
     }
     assert seen.problems == {}
     server.put("scaledobjects", scaled_object("odd"))
-    until(lambda: kube.snapshot().left_out == {})
+    until(lambda: kube.cluster().left_out == {})
     assert one(kube, "odd") is not None
 
 
@@ -461,7 +465,7 @@ def test_an_odd_pod_is_a_doubt_in_its_own_namespace_alone(server, start):
     kube = start()
     assert one(kube).stale_reason == "pods llama-5d8f-odd cannot be read, and may be one of its own"
     assert pods_of(kube) == ["llama-5d8f-a", "llama-5d8f-b"]
-    assert kube.snapshot().objects["other", "llama"][0].stale_reason == ""
+    assert kube.cluster().objects["other", "llama"][0].stale_reason == ""
     server.delete("pods", odd)
     until(lambda: one(kube).stale_reason == "")
 
@@ -481,19 +485,19 @@ def test_an_event_that_cannot_be_read_harms_nothing(server, start, line, monkeyp
     kube = start()
     server.put("pods", pod("llama-5d8f-c"))
     until(lambda: len(pods_of(kube) or ()) == 3)
-    until(lambda: kube.snapshot().problems == {})
+    until(lambda: kube.cluster().problems == {})
 
 
 def test_a_page_without_end_is_not_read(server, start, monkeypatch):
     monkeypatch.setattr("scaler.sources.kubernetes.api.LONGEST_PAGE", 1000)
     server.put("pods", *(pod(f"llama-5d8f-{number}") for number in range(20)))
     kube = start()
-    assert kube.snapshot().problems["pods"].endswith("the API server sends a page of more than 1000 bytes")
+    assert kube.cluster().problems["pods"].endswith("the API server sends a page of more than 1000 bytes")
 
 
 def test_errors_of_the_server_are_told_in_its_words(server, start):
     server.refused["pods"] = (503, "etcdserver: leader changed")
-    assert start().snapshot().problems["pods"].endswith("503: etcdserver: leader changed")
+    assert start().cluster().problems["pods"].endswith("503: etcdserver: leader changed")
 
 
 # ---- access ----------------------------------------------------------------------------------------------------------------
@@ -519,8 +523,8 @@ def test_a_kubeconfig_named_by_the_environment_is_used(server, tmp_path, clock):
     program = (
         "import sys, time; from scaler.sources.kubernetes.cache import ClusterCache\n"
         "assert 'kubernetes' not in sys.modules, 'imported before it is used'\n"
-        "kube = ClusterCache(None, (), (), time.time); kube.snapshot(); kube.start(); kube.wait_for_sync(20)\n"
-        "print(len(list(kube.snapshot()))); kube.close()"
+        "kube = ClusterCache(None, (), (), time.time); kube.cluster(); kube.start(); kube.wait_for_sync(20)\n"
+        "print(len(list(kube.cluster()))); kube.close()"
     )
     environment = {"KUBECONFIG": str(server.kubeconfig(tmp_path)), "PATH": ""}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

@@ -27,7 +27,7 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.engine.engine import Engine
 from scaler.model.measurement import NO_NAMESPACES, Reading, TriggerRef
-from scaler.model.nodes import Quota
+from scaler.model.nodes import ResourceQuota
 from scaler.sources.kubernetes.cache import ClusterCache
 from scaler.sources.kubernetes.reflector import Backoff
 from scaler.sources.kubernetes.resources import SCALES, SLICES, WATCHED
@@ -238,7 +238,7 @@ def test_odd_objects_touch_nobody_else_and_end_no_part(server, kube, resource, w
     watch = next(one for one in kube._reflectors if one.resource is resource)
     seen = resource.key(last)
     until(lambda: watch.table is not None and seen in watch.table.records)
-    cluster = kube.snapshot()
+    cluster = kube.cluster()
     assert known(cluster) == (2, [("llama-5d8f-a", "ready"), ("llama-5d8f-b", "ready")], *known(cluster)[2:])
     assert known(cluster)[2].desired == 3
     assert known(cluster)[3] == ""
@@ -262,7 +262,7 @@ async def test_a_decision_beside_all_odd_objects_is_what_it_was(server, kube):
     metrics = {"waiting": {"signal": "waiting"}, "places": {"gpus": "schedulable_replicas"}}
     file = parse_file({"name": "load", "metrics": metrics, "formula": "waiting", "target": 2}, "load.yaml")
     engine = Engine({"default": Numbers()}, Catalog({"load": file}), Defaults(scale_down=None), clock)
-    engine.update_cluster(kube.snapshot())
+    engine.update_cluster(kube.cluster())
     for _ in range(3):
         await engine.tick(clock.now)
         clock.now += 5
@@ -282,10 +282,10 @@ def test_an_odd_scale_is_said_and_asked_for_again(server, kube):
     kube.start()
     for odd in ({"spec": {"replicas": 10**400}}, {"spec": []}, {"spec": {"replicas": float("nan")}}, {"status": 1}):
         server.scales[path] = odd
-        until(lambda: "get Odd.odd.dev/scale" in kube.snapshot().problems.get(str(SCALES), ""))
+        until(lambda: "get Odd.odd.dev/scale" in kube.cluster().problems.get(str(SCALES), ""))
         server.scales[path] = {"spec": {"replicas": 3}, "status": {"selector": "app=g"}}
-        until(lambda: str(SCALES) not in kube.snapshot().problems)
-    assert kube.snapshot().objects["team", "g"][0].replicas == 3
+        until(lambda: str(SCALES) not in kube.cluster().problems)
+    assert kube.cluster().objects["team", "g"][0].replicas == 3
 
 
 def test_odd_addresses_of_a_service_are_left_out(server, kube):
@@ -295,20 +295,20 @@ def test_odd_addresses_of_a_service_are_left_out(server, kube):
     kube.start()
     until(lambda: kube.wait_for_sync(0.0))
     assert kube.addresses("team", "front")[0] == {"10.0.0.2"}
-    [odd] = kube.snapshot().left_out[str(SLICES)]
+    [odd] = kube.cluster().left_out[str(SLICES)]
     assert odd.startswith("team/front-odd: ")
 
 
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (Quota("q", {"cpu": "many"}, {}), "hard.cpu is 'many', which is not a number"),
-        (Quota(7, {}, {}), "name is 7, which is not a text"),
-        (Quota("\ud800", {}, {}), r"name is '\\ud800', which is not a text of whole characters"),
-        (Quota("q", {"cpu": 1.5}, {}), "hard.cpu is 1.5, which is not a whole number"),
-        (Quota("q", {"cpu": float("nan")}, {}), "hard.cpu is nan, which is not a number in reach"),
-        (Quota("q", {}, {}, scoped="no"), "scoped is 'no', which is not true or false"),
-        (Quota("q", [], {}), r"hard is \[\], which is not a mapping"),
+        (ResourceQuota("q", {"cpu": "many"}, {}), "hard.cpu is 'many', which is not a number"),
+        (ResourceQuota(7, {}, {}), "name is 7, which is not a text"),
+        (ResourceQuota("\ud800", {}, {}), r"name is '\\ud800', which is not a text of whole characters"),
+        (ResourceQuota("q", {"cpu": 1.5}, {}), "hard.cpu is 1.5, which is not a whole number"),
+        (ResourceQuota("q", {"cpu": float("nan")}, {}), "hard.cpu is nan, which is not a number in reach"),
+        (ResourceQuota("q", {}, {}, scoped="no"), "scoped is 'no', which is not true or false"),
+        (ResourceQuota("q", [], {}), r"hard is \[\], which is not a mapping"),
     ],
 )  # fmt: skip
 def test_a_record_that_differs_from_its_class_is_named(record, said):
@@ -317,5 +317,5 @@ def test_a_record_that_differs_from_its_class_is_named(record, said):
 
 
 def test_a_sound_record_passes():
-    check(Quota("q", {"cpu": 3, "memory": 4.0}, {}, scoped=True))
+    check(ResourceQuota("q", {"cpu": 3, "memory": 4.0}, {}, scoped=True))
     assert controlled("Job", "j")[0]["controller"]

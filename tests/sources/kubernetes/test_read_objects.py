@@ -20,7 +20,7 @@ from scaler.model.nodes import Toleration
 from scaler.model.objects import Condition, Job, Pod
 from scaler.sources.kubernetes.join import Tables, join
 from scaler.sources.kubernetes.read_objects import (
-    Reader,
+    ObjectReader,
     Scale,
     hpa_of,
     read_hpa,
@@ -35,16 +35,16 @@ ADDRESSED = "dns:///llm-scaler.keda.svc.cluster.local:6000"
 
 
 def read(raw, services=()):
-    return Reader(services).scaled(raw)
+    return ObjectReader(services).scaled(raw)
 
 
 def state(**status):
-    return Reader().pod(pod("a", **status)).pod
+    return ObjectReader().pod(pod("a", **status)).pod
 
 
 def cluster(*scaled, pods=(), jobs=(), hpas=(), deployments=(), replicated=None, scales=None, ended=None):
     """A Cluster of raw objects."""
-    reader = Reader()
+    reader = ObjectReader()
     groups = {}
     for record in map(reader.pod, pods):
         groups.setdefault(record.owner, []).append(record)
@@ -98,9 +98,9 @@ def test_a_scaled_object_says_who_it_is_and_what_it_allows():
     )
     scaled = read(raw).scaled
     assert (scaled.kind, scaled.namespace, scaled.name, scaled.uid) == ("ScaledObject", "team", "llama", "uid-of-llama")
-    assert (scaled.generation, scaled.minimum, scaled.maximum, scaled.idle) == (3, 1, 8, 0)
+    assert (scaled.generation, scaled.minimum, scaled.maximum, scaled.idle_replicas) == (3, 1, 8, 0)
     assert scaled.triggers == ((("formula", "load"), ("scalerAddress", "llm-scaler.keda:6000")),)
-    assert scaled.others == ("cron",)
+    assert scaled.other_trigger_types == ("cron",)
     assert scaled.target == "Deployment llama"
     assert scaled.fallback == "currentReplicasIfHigher: 2 replicas after 3 failures"
     assert scaled.conditions == (Condition("Ready", "True", "ScaledObjectReady"),)
@@ -108,7 +108,13 @@ def test_a_scaled_object_says_who_it_is_and_what_it_allows():
 
 def test_what_a_scaled_object_leaves_out_is_kedas_default():
     scaled = read(scaled_object()).scaled
-    assert (scaled.minimum, scaled.maximum, scaled.idle, scaled.fallback, scaled.paused) == (0, 100, None, "", "")
+    assert (scaled.minimum, scaled.maximum, scaled.idle_replicas, scaled.fallback, scaled.paused) == (
+        0,
+        100,
+        None,
+        "",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,8 +211,8 @@ def test_a_pending_pod_says_since_when_and_why():
 
 
 def test_a_ready_pod_says_since_when_and_one_that_is_not_says_nothing():
-    assert (state().since, state().ready) == (NOON, NOON + 60)
-    assert state(conditions=LATE).ready is None
+    assert (state().since, state().ready_since) == (NOON, NOON + 60)
+    assert state(conditions=LATE).ready_since is None
 
 
 def test_a_pod_has_an_address_and_what_its_annotations_say_of_a_page():
@@ -217,9 +223,9 @@ def test_a_pod_has_an_address_and_what_its_annotations_say_of_a_page():
         "a": "b",
     }
     found = state(podIP="10.0.0.7", annotations=scrape)
-    assert (found.ip, [key for key, _ in found.scrape]) == ("10.0.0.7", ["path", "port"])
-    assert [len(value) for _, value in found.scrape] == [257, 4], "bounded, and too long to be taken"
-    assert (state().ip, state().scrape) == ("", ())
+    assert (found.ip, [key for key, _ in found.prometheus_annotations]) == ("10.0.0.7", ["path", "port"])
+    assert [len(value) for _, value in found.prometheus_annotations] == [257, 4], "bounded, and too long to be taken"
+    assert (state().ip, state().prometheus_annotations) == ("", ())
 
 
 @pytest.mark.parametrize(
@@ -238,12 +244,12 @@ def test_the_ready_addresses_of_a_slice(raw, expected):
 def test_odd_times_are_not_known():
     raw = pod("a")
     raw["metadata"]["creationTimestamp"] = "yesterday"
-    assert Reader().pod(raw).pod.since is None
+    assert ObjectReader().pod(raw).pod.since is None
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_has_ended_is_none(phase):
-    assert Reader().pod(pod("a", phase=phase)) is None
+    assert ObjectReader().pod(pod("a", phase=phase)) is None
 
 
 @pytest.mark.parametrize(
@@ -257,11 +263,11 @@ def test_a_pod_that_has_ended_is_none(phase):
     ],
 )
 def test_a_pod_belongs_to_what_is_scaled(owner, labels, expected):
-    assert Reader().pod(pod("a", owner, labels)).owner == expected
+    assert ObjectReader().pod(pod("a", owner, labels)).owner == expected
 
 
 def test_what_pods_share_is_kept_once_and_not_for_ever():
-    reader = Reader()
+    reader = ObjectReader()
     first, second = (reader.pod(pod(name)) for name in "ab")
     assert first.labels is second.labels
     assert first.owner is second.owner
@@ -289,7 +295,7 @@ def test_a_deployment_has_the_pods_it_controls_whatever_their_labels():
 
 
 def test_what_is_not_known_is_none_and_not_zero():
-    reader, nothing = Reader(), {"Deployment": None, "StatefulSet": None}
+    reader, nothing = ObjectReader(), {"Deployment": None, "StatefulSet": None}
     records = [reader.scaled(scaled_object()), reader.scaled(scaled_job())]
     made = join(Tables(records, frozenset(), hpas=None, replicated=nothing, jobs=None, pods=None, scales={}))
     for scaled in made:
@@ -314,18 +320,18 @@ def test_a_scaled_job_has_its_jobs_the_newest_first_and_how_they_ended():
     scaled = only(cluster(raw, jobs=jobs))
     assert scaled.jobs == (
         Job("train-3", NOON + 10),
-        Job("train-2", NOON, "failed", NOON + 5, kept=False),
+        Job("train-2", NOON, "failed", NOON + 5, has_no_ttl=False),
         Job("train-1", NOON - 60, "succeeded", NOON - 30),
     )
-    assert (scaled.failed_kept, scaled.last_active) == (0, NOON + 9)
-    assert (scaled.succeeded_kept, scaled.strategy, scaled.gradual) == (100, "default", False)
+    assert (scaled.failed_history_limit, scaled.last_active) == (0, NOON + 9)
+    assert (scaled.successful_history_limit, scaled.scaling_strategy, scaled.gradual_rollout) == (100, "default", False)
 
 
 def test_of_many_jobs_the_newest_are_looked_at():
     jobs = [job(f"train-{number}", done="Complete", created=number) for number in range(300)]
     scaled = only(cluster(scaled_job(), jobs=jobs))
     assert (len(scaled.jobs), scaled.jobs[0].name) == (250, "train-299")
-    assert (scaled.failed_kept, scaled.last_active) == (100, None)
+    assert (scaled.failed_history_limit, scaled.last_active) == (100, None)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +346,11 @@ def test_of_many_jobs_the_newest_are_looked_at():
 )
 def test_what_a_scaled_job_does_with_its_jobs_is_read(spec, kept, strategy, gradual):
     scaled = only(cluster(scaled_job(**spec)))
-    assert (scaled.succeeded_kept, scaled.strategy, scaled.gradual) == (kept, strategy, gradual)
+    assert (scaled.successful_history_limit, scaled.scaling_strategy, scaled.gradual_rollout) == (
+        kept,
+        strategy,
+        gradual,
+    )
 
 
 def test_keda_s_last_active_time_of_a_scaled_object_is_no_news():
@@ -409,7 +419,7 @@ def test_the_behavior_of_an_hpa_as_the_api_server_fills_it_in():
 def test_namesakes_of_both_kinds_stand_side_by_side():
     made = cluster(scaled_object("x"), scaled_job("x"))
     assert [scaled.kind for scaled in made.objects["team", "x"]] == ["ScaledObject", "ScaledJob"]
-    assert made.listed == {"ScaledObject"}
+    assert made.synced_kinds == {"ScaledObject"}
 
 
 # ---- what its pods ask for ---------------------------------------------------------------------------------------------------
@@ -428,7 +438,7 @@ def with_template(raw, spec, labels=None):
 
 
 def asks(scaled):
-    return {name: scaled.template.asks(name) for name in (GPU, "cpu")}
+    return {name: scaled.template.requested(name) for name in (GPU, "cpu")}
 
 
 def made(name, spec, *, at=0, node="gpu-1", owner=("ReplicaSet", "llama-5d8f"), labels=None):
@@ -462,7 +472,7 @@ def test_what_admission_adds_to_pods_is_asked_for_by_the_next_as_well():
     injected["containers"].append({"name": "mesh", "resources": {"requests": {"cpu": "2"}}})
     pods = [made("old", asking(2, "9"), at=1), made("new", injected, at=2)]
     [(shape, _)] = only(cluster(scaled_object(), pods=pods, deployments=written)).template.pods
-    assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
+    assert (shape.requested("cpu"), [one.key for one in shape.tolerations]) == (3000, [GPU])
 
 
 def revised(image, *, requests="1", **more):
@@ -493,7 +503,7 @@ def test_a_pod_that_was_resized_is_of_the_newest_revision_still():
     resized = revised("engine:2", requests="9", tolerations=[{"key": "x", "operator": "Exists"}])
     pods = [made("a", revised("engine:1"), at=1, owner=OLD), made("b", resized, at=9, owner=NEW)]
     [(shape, _)] = next_of(revised("engine:2"), *pods).pods
-    assert (shape.asks("cpu"), [one.key for one in shape.tolerations]) == (1000, ["x"])
+    assert (shape.requested("cpu"), [one.key for one in shape.tolerations]) == (1000, ["x"])
 
 
 def test_a_paused_rollout_adds_pods_of_all_its_templates():
@@ -520,19 +530,19 @@ def numbered(number, spec, revision):
 def test_the_next_pod_of_a_stateful_set_is_of_the_revision_that_its_partition_says():
     pods = [numbered(0, asking(1), 1111), numbered(1, asking(1), 1111)]
     kept = next_of(asking(2), *pods, **partitioned(5))
-    assert kept.asks(GPU) == 1
+    assert kept.requested(GPU) == 1
     told = "the next pods are made of the template of llama-1111, and later ones of another (its partition is 5)"
     assert kept.doubts == (told,)
-    assert next_of(asking(2), *pods, **partitioned(2)).asks(GPU) == 2, "its next pod is number 2"
+    assert next_of(asking(2), *pods, **partitioned(2)).requested(GPU) == 2, "its next pod is number 2"
     assert next_of(asking(2), *pods, **partitioned(2, ordinals={"start": 4})).doubts == ()
     unseen = next_of(asking(2), *pods, **partitioned(5, observed=0))
-    assert unseen.asks(GPU) == 2, "its controller has not seen this template, so nobody knows its revision"
+    assert unseen.requested(GPU) == 2, "its controller has not seen this template, so nobody knows its revision"
 
 
 def test_the_older_revision_of_a_stateful_set_may_have_no_pod_that_shows_it():
     kept = next_of(asking(2), replicas=0, **partitioned(5))
     told = "the next pods are made of an older template, which no pod shows (its partition is 5)"
-    assert (kept.asks(GPU), kept.doubts) == (2, (told,))
+    assert (kept.requested(GPU), kept.doubts) == (2, (told,))
 
 
 def test_a_stateful_set_whose_revisions_ask_for_the_same_says_nothing_of_its_partition():
@@ -557,7 +567,7 @@ def test_between_jobs_a_scaled_job_remembers_what_its_last_pod_was_like():
     job = scaled_job(jobTargetRef={"template": {"spec": asking(2)}})
     tolerant = asking(2, tolerations=[{"key": GPU, "operator": "Exists"}])
     table = PodTable()
-    reader = Reader()
+    reader = ObjectReader()
     for raw in (finished("train-a", asking(2), at=1), finished("train-b", tolerant, at=2)):
         table.put(key_of(raw), reader.pod(raw))
     assert (table.records, table.loads) == ({}, {}), "it holds nothing any more"
@@ -574,7 +584,7 @@ def test_volumes_of_a_stateful_set_bound_its_places():
     raw = with_template(deployment(), asking(1))
     raw["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "models"}}]
     template = only(cluster(scaled_object(), pods=[made("a", asking(1))], deployments=[raw])).template
-    assert template.bounds == ("where its volumes can be attached is not counted",)
+    assert template.caveats == ("where its volumes can be attached is not counted",)
 
 
 def test_pods_of_an_older_template_that_asked_for_less_say_nothing_of_the_next():
@@ -623,7 +633,7 @@ def test_a_replica_of_any_kind_is_as_many_pods_as_its_controller_has_for_one(kin
     ending = made("z", asking(8), at=50, labels={"app": "g"})
     ending["metadata"]["deletionTimestamp"] = stamp(60)
     template = only(cluster(raw, pods=[*own, ending], scales=scales)).template
-    assert (template and template.asks(GPU)) == replica
+    assert (template and template.requested(GPU)) == replica
     assert bool(template and template.doubts) is (replica is not None and not sure)
 
 
@@ -644,7 +654,7 @@ def test_a_replica_of_a_scaled_job_is_a_job_with_as_many_pods_as_run_at_a_time(j
 
 def test_what_pods_with_a_node_hold_is_held_and_what_others_ask_for_is_not():
     pods = [made("a", asking(2)), made("b", asking(2)), made("c", asking(2), node="")]
-    held = only(cluster(scaled_object(), pods=pods, deployments=[deployment()])).held
+    held = only(cluster(scaled_object(), pods=pods, deployments=[deployment()])).requested_by_own_pods
     assert dict(held) == {GPU: 4, "cpu": 2000, "pods": 2}
 
 
@@ -654,8 +664,8 @@ def test_nodes_are_barred_by_pods_that_its_own_share_no_node_with():
     shy = [with_template(deployment(), asking(1, affinity=apart), {"app": "llama"})]
     stranger = made("x", asking(1), node="n2", owner=("ReplicaSet", "other-1a"), labels={"app": "llama"})
     far = made("y", asking(1), node="n3", owner=("ReplicaSet", "other-1a"), labels={"app": "other"})
-    assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).barred == (("n2", 0),)
-    assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).barred == ()
+    assert only(cluster(scaled_object(), pods=[stranger, far], deployments=shy)).excluded_nodes == (("n2", 0),)
+    assert only(cluster(scaled_object(), pods=[stranger], deployments=[deployment()])).excluded_nodes == ()
 
 
 def test_targets_that_stay_apart_from_their_own_are_not_compared_with_each_other(monkeypatch):
@@ -675,7 +685,7 @@ def test_targets_that_stay_apart_from_their_own_are_not_compared_with_each_other
             owner = ("ReplicaSet", f"{name}-5d8f")
             pods.append(made(f"{name}-{where}", apart, node=where, owner=owner, labels={"app": name}))
     joined = cluster(*map(scaled_object, names), pods=pods, deployments=written)
-    assert {one.barred for one in joined} == {(("a", 0), ("b", 0))}
+    assert {one.excluded_nodes for one in joined} == {(("a", 0), ("b", 0))}
     assert len(asked) == len(names)
 
 
@@ -687,13 +697,13 @@ def test_a_pod_that_waits_says_whether_it_was_tried_and_what_it_waits_for():
         (False, True, ""): {"conditions": [{**conditions[0], "reason": "SchedulingGated"}]},
     }
     for expected, status in cases.items():
-        waiting = Reader().pod({**pod("a", node=""), "status": {"phase": "Pending", **status}}).waiting
-        assert (waiting.tried, waiting.gated, waiting.nominated) == expected
-    assert Reader().pod(pod("a", node="", deleted=True)).waiting is None, "nobody will place it"
+        waiting = ObjectReader().pod({**pod("a", node=""), "status": {"phase": "Pending", **status}}).waiting
+        assert (waiting.unschedulable, waiting.gated, waiting.nominated) == expected
+    assert ObjectReader().pod(pod("a", node="", deleted=True)).waiting is None, "nobody will place it"
 
 
 def test_pods_of_a_daemon_set_share_a_shape_though_each_names_its_node():
-    reader = Reader()
+    reader = ObjectReader()
     named = [
         made(
             name,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaler.model.nodes import PriorityClass, Quota
+from scaler.model.nodes import PriorityClass, ResourceQuota
 from scaler.sources.kubernetes.read_pods import (
     MOST,
     parse_quantity,
@@ -58,7 +58,7 @@ def container(cpu, name="c", **more):
 
 
 def cores(spec, status=None):
-    return read_shape(spec, {}, status).asks("cpu")
+    return read_shape(spec, {}, status).requested("cpu")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def cores(spec, status=None):
 )
 def test_what_a_pod_asks_for(spec, expected):
     assert cores(spec) == expected
-    assert read_shape(spec, {}).asks("pods") == 1
+    assert read_shape(spec, {}).requested("pods") == 1
 
 
 def asking(**resources):
@@ -146,7 +146,7 @@ def test_a_container_that_is_resized_holds_the_most_of_what_it_had_and_will_have
 
 def test_ports_of_the_host():
     def ports(*written, **more):
-        return read_shape({"containers": [{"name": "c", "ports": list(written)}], **more}, {}).ports
+        return read_shape({"containers": [{"name": "c", "ports": list(written)}], **more}, {}).host_ports
 
     assert ports({"containerPort": 80}) == ()
     assert ports({"containerPort": 80, "hostPort": 8080}) == (("TCP", "", 8080),)
@@ -175,7 +175,7 @@ def test_ports_of_the_host():
     ],
 )
 def test_what_is_not_counted_is_told(wish, told):
-    assert "".join(read_shape({"containers": [container("1")], **wish}, {}).bounds) == told
+    assert "".join(read_shape({"containers": [container("1")], **wish}, {}).caveats) == told
 
 
 def test_a_node():
@@ -201,7 +201,7 @@ def test_a_quota():
         "spec": {"scopes": ["BestEffort"]},
         "status": {"hard": {"requests.cpu": "2", "pods": "4"}, "used": {"requests.cpu": "500m"}},
     }
-    assert read_quota(raw) == Quota("q", {"requests.cpu": 2000, "pods": 4}, {"requests.cpu": 500}, scoped=True)
+    assert read_quota(raw) == ResourceQuota("q", {"requests.cpu": 2000, "pods": 4}, {"requests.cpu": 500}, scoped=True)
 
 
 def resized(*states, reason="", spec=None, **status):

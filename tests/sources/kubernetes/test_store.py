@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from support.cluster import on, spec
 
 from scaler.model.nodes import ANY, HOST, AntiAffinityTerm, LimitRange, LimitRangeDefaults, Requirement
-from scaler.sources.kubernetes.read_objects import Reader
-from scaler.sources.kubernetes.store import PodTable, by_target, filling
+from scaler.sources.kubernetes.read_objects import ObjectReader
+from scaler.sources.kubernetes.store import PodTable, by_target, limit_ranges
 
 
 def apart(app):
@@ -28,7 +28,7 @@ changes = st.lists(
 
 @given(changes)
 def test_what_is_kept_up_with_every_change_is_what_the_last_of_them_come_to(timeline):
-    reader, kept, last = Reader(), PodTable(), {}
+    reader, kept, last = ObjectReader(), PodTable(), {}
     for name, where, gpus, priority, phase in timeline:
         of = spec(gpus, priority=priority, affinity=apart(f"app-{gpus}"))
         last[name] = reader.pod(on(name, where, of, phase=phase))
@@ -46,7 +46,7 @@ def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
         ("red", "b"): LimitRange({"cpu": 50, "memory": 7}),
         ("blue", "a"): LimitRange({"cpu": 1}),
     }
-    assert filling(ranges) == {
+    assert limit_ranges(ranges) == {
         "red": LimitRangeDefaults({"cpu": 50, "memory": 7}, ("cpu",)),
         "blue": LimitRangeDefaults({"cpu": 1}),
     }
@@ -55,8 +55,8 @@ def test_of_several_limit_ranges_the_least_counts_since_each_may_be_the_first():
 def test_pods_that_stay_apart_are_found_by_the_namespace_of_those_who_are_not_wanted():
     near, far = AntiAffinityTerm((), HOST), AntiAffinityTerm((), "zone", ("blue", "green"))
     everywhere, unsure = (
-        AntiAffinityTerm((), "zone", reach="all"),
-        AntiAffinityTerm((), "zone", ("blue",), reach="some"),
+        AntiAffinityTerm((), "zone", namespace_scope="all"),
+        AntiAffinityTerm((), "zone", ("blue",), namespace_scope="some"),
     )
     pods = [("red", one, "n", 0) for one in (near, far, everywhere, unsure)]
     found = by_target(pods)

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from scaler.model.measurement import SignalQuery, TargetPods
-from scaler.sources.prometheus.answers import Answer, Row, read_grouped
+from scaler.sources.prometheus.answers import QueryResult, ResultSeries, read_grouped
 from scaler.sources.prometheus.batch_query import BatchQuery
 
 LABELS = (("namespace", "demo"),)
@@ -13,7 +13,7 @@ OWN = TargetPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
 def rows(**values):
     """A value of each pod, each of which answered."""
     stats = [(pod, stat, number) for pod, one in values.items() for stat, number in (("value", one), ("answered", 1.0))]
-    return [Row({"namespace": "demo", "pod": pod, "stat": stat}, {0: number}) for pod, stat, number in stats]
+    return [ResultSeries({"namespace": "demo", "pod": pod, "stat": stat}, {0: number}) for pod, stat, number in stats]
 
 
 @pytest.mark.parametrize("own", [OWN, None])
@@ -21,8 +21,8 @@ def rows(**values):
 def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
     query = SignalQuery("default", "vllm", "waiting", LABELS, target_pods=own)
     grouped = BatchQuery("", ("namespace",), {query: ("demo",)}, counted=True, pod="pod" if own else "", plain=plain)
-    given = rows(a=math.nan, b=3.0) if own else [Row({"namespace": "demo", "stat": "value"}, {0: math.nan})]
-    [reading] = read_grouped(grouped, Answer(given, [1000.0], "default"), stale_after=60.0)[query]
+    given = rows(a=math.nan, b=3.0) if own else [ResultSeries({"namespace": "demo", "stat": "value"}, {0: math.nan})]
+    [reading] = read_grouped(grouped, QueryResult(given, [1000.0], "default"), stale_after=60.0)[query]
     assert reading.value == (3.0 if own else None)
     assert reading.incomplete_reason == partial
 
@@ -42,7 +42,7 @@ def test_of_a_replica_of_several_pods_one_has_to_answer_and_those_that_did_befor
     query = SignalQuery("default", "vllm", "waiting", LABELS, target_pods=own)
     grouped = BatchQuery("", ("namespace",), {query: ("demo",)}, counted=True, pod="pod")
     stats = [("a", "value", 3.0), ("a", "answered", 1.0), *((name, "missing", 1.0) for name in failing)]
-    given = [Row({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
-    (reading,) = read_grouped(grouped, Answer(given, [100.0], "default"), stale_after=90.0)[query]
+    given = [ResultSeries({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
+    (reading,) = read_grouped(grouped, QueryResult(given, [100.0], "default"), stale_after=90.0)[query]
     assert (reading.value, reading.incomplete_reason) == (3.0, partial)
     assert reading.by_pod == (("a", 3.0),)
