@@ -102,7 +102,7 @@ def settings() -> str:
 def metrics() -> str:
     """Return the page of our own metrics."""
     workload = ", ".join(WORKLOAD)
-    rows = ((f"`{own.name}`", own.type, ", ".join(own.labels).replace(workload, "*w*"), own.help) for own in METRICS)
+    rows = ((f"`{one.name}`", one.type, ", ".join(one.labels).replace(workload, "*w*"), one.help) for one in METRICS)
     return page(
         "Metrics",
         f"*w* is {workload}. No metric has a pod for a label.",

@@ -177,7 +177,7 @@ def sleeping(count: int = 1000, seconds: int = 20) -> None:
         objects["demo", one.name] = (one,)
 
     async def play() -> None:
-        engine.update_cluster(Cluster(objects, heard=now[0] + 100, listed=frozenset({"ScaledObject"})))
+        engine.update_cluster(Cluster(objects, last_synced=now[0] + 100, synced_kinds=frozenset({"ScaledObject"})))
         for second in range(15 + seconds):
             if second == 15:  # all have their past behind them
                 begun.extend((time.process_time(), len(web.asked)))

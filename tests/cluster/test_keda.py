@@ -288,7 +288,7 @@ def test_scaling_modifiers_give_one_metric_and_their_own_activation():
 def test_scaling_modifiers_give_thousandths_and_cut_off_the_rest():
     """A sum of 4.9999 over 2 is 2.4995, and 7.0 over 2 is 3.5; both are rounded up by the HPA, and so is 6.0001 / 2 not."""
     for queue, replicas in ((4.9999, 3), (7.0, 4), (6.0001, 3)):
-        seen = [Answer(queue, active=True), Answer(0, active=True)]
+        seen = [ScalerAnswer(queue, active=True), ScalerAnswer(0, active=True)]
         assert after(sync(MADE, SETTLED, seen, 3, 300.0))[0] == replicas
 
 

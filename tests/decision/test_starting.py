@@ -235,7 +235,7 @@ def test_with_nothing_reckoned_of_machines_all_count():
     ("spans", "took"), [([0], 0), ([900], 900), ([901], None), ([-1], None), ([10, 20, 2000], 15), ([], None)]
 )
 def test_a_start_up_that_takes_no_longer_than_is_waited_for_is_learnt(spans, took):
-    assert learnt([Pod(str(span), "ready", START, ready=START + span) for span in spans], 900) == took
+    assert learnt([Pod(str(span), "ready", START, ready_since=START + span) for span in spans], 900) == took
 
 
 def test_of_those_that_have_only_just_been_ordered_nothing_waits_and_of_none_nothing_is_old():

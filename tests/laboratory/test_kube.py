@@ -78,11 +78,11 @@ def test_the_shipped_rules_are_enough_and_each_that_is_missing_is_named(lab: Lab
     lab.wait(lambda: kube.cluster().problems == {}, 30, "all there is can be read")
     lab.apply(rules(*{resource.plural for resource in WATCHED} - {"scaledobjects"}))
     blind, hidden = watching(account), {str(resource) for resource in WATCHED} - {"scaledobjects.keda.sh"}
-    lab.wait(lambda: set(blind.snapshot().problems) == hidden, 40, "all that may not be read is named")
+    lab.wait(lambda: set(blind.cluster().problems) == hidden, 40, "all that may not be read is named")
     assert known(blind, "ruled")
     lab.apply(rules("pods", "horizontalpodautoscalers"))
     poor = watching(account)
-    problems = poor.snapshot().problems
+    problems = poor.cluster().problems
     lab.say(problems["pods"])
     assert set(problems) == {"pods", "horizontalpodautoscalers.autoscaling"}
     assert 'cannot list resource "pods"' in problems["pods"]

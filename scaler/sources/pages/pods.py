@@ -26,7 +26,7 @@ from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.exposition import Sample
 from scaler.sources.pages.names import is_of, plain, suffixed
 
-Key = tuple[str, ...]  # values of the labels of a workload
+LabelValues = tuple[str, ...]  # values of the labels of a workload
 Rates = Mapping[str, float]  # per second, by key of the series
 
 _BRANCHING = 3  # repeats and groups in the expression for pods; each multiplies the time that a name can take
@@ -59,14 +59,16 @@ class PageResult:
 class Pod:
     """One pod, or one object, behind a signal."""
 
-    parts: dict[Key, float] = field(default_factory=dict)  # what adds up within it: page, series, bound of a bucket
+    parts: dict[LabelValues, float] = field(
+        default_factory=dict
+    )  # what adds up within it: page, series, bound of a bucket
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
     jumping: bool = False  # whether its counters fell again and again
     below: bool = False  # whether a load of it is said to be less than 0
 
 
-Pods = dict[Key, dict[str, Pod]]
+Pods = dict[LabelValues, dict[str, Pod]]
 
 
 @lru_cache(maxsize=1024)
@@ -123,7 +125,7 @@ class PodReader:
             merge(table, here)
         return table
 
-    def _add(self, here: Pods, visit: PageResult, objects: Mapping[tuple[str, Key], Pod]) -> None:
+    def _add(self, here: Pods, visit: PageResult, objects: Mapping[tuple[str, LabelValues], Pod]) -> None:
         """Add what adds up with the newest metric, and idle pods, which have nothing but the engine's family."""
         for number, metric in enumerate(plain(self._signal.plus), 1):
             for key, pods in self._pods_of(visit, metric, objects).items():
@@ -144,7 +146,7 @@ class PodReader:
             if any(is_of(name, member) for member in self._signal.family_names):
                 yield from samples
 
-    def _pods_of(self, visit: PageResult, metric: Metric, objects: Mapping[tuple[str, Key], Pod]) -> Pods:
+    def _pods_of(self, visit: PageResult, metric: Metric, objects: Mapping[tuple[str, LabelValues], Pod]) -> Pods:
         """Collect the pods on one page, as one metric has them."""
         if metric.info_join:
             return self._joined(visit, metric, metric.info_join, objects)
@@ -168,7 +170,7 @@ class PodReader:
             pod.parts[part] = max(value, pod.parts.get(part, value))
         return found
 
-    def _key(self, visit: PageResult, sample: Sample, by: Key) -> Key:
+    def _key(self, visit: PageResult, sample: Sample, by: LabelValues) -> LabelValues:
         """Return whose a series is; one that the engine could not name is of whoever asks."""
         said = _values(visit, sample, by)
         if not self._renamed:
@@ -182,7 +184,7 @@ class PodReader:
         read_at = self._now if visit.read_at is None else visit.read_at
         return read_at if sample.at is None else sample.at
 
-    def _part(self, visit: PageResult, sample: Sample) -> Key:
+    def _part(self, visit: PageResult, sample: Sample) -> LabelValues:
         """Return what tells a series from the others of its pod, without the labels that repeat one thing."""
         page = "" if self._dialect.name("instance") in self._repeats else visit.page.address
         told = sample.key
@@ -197,15 +199,17 @@ class PodReader:
             if all(visit.label(sample, label) == value for label, value in fixed):
                 yield sample
 
-    def _called(self, metric: Metric) -> Key:
+    def _called(self, metric: Metric) -> LabelValues:
         """Return what a metric calls the labels of a workload."""
         label_of, name_of = self._dialect.label_of, self._dialect.name
         own = {label_of(self._signal, label): name_of(name) for label, name in metric.label_names}
         return tuple(own.get(label, label) for label in self.by)
 
-    def _joined_objects(self, metrics: Sequence[Metric], visits: Sequence[PageResult]) -> Mapping[tuple[str, Key], Pod]:
+    def _joined_objects(
+        self, metrics: Sequence[Metric], visits: Sequence[PageResult]
+    ) -> Mapping[tuple[str, LabelValues], Pod]:
         """Collect what others point at: by metric, namespace and name."""
-        objects: dict[tuple[str, Key], Pod] = {}
+        objects: dict[tuple[str, LabelValues], Pod] = {}
         name_of = self._dialect.name
         reached = [(metric, name_of(metric.info_join.names)) for metric in metrics if metric.info_join]
         for (metric, label), visit in product(reached, visits):
@@ -215,7 +219,7 @@ class PodReader:
         return objects
 
     def _joined(
-        self, visit: PageResult, metric: Metric, through: InfoJoin, objects: Mapping[tuple[str, Key], Pod]
+        self, visit: PageResult, metric: Metric, through: InfoJoin, objects: Mapping[tuple[str, LabelValues], Pod]
     ) -> Pods:
         """Collect what the objects of one page point at."""
         found: Pods = {}
@@ -228,7 +232,7 @@ class PodReader:
         return found
 
 
-def _values(visit: PageResult, sample: Sample, labels: Iterable[str]) -> Key:
+def _values(visit: PageResult, sample: Sample, labels: Iterable[str]) -> LabelValues:
     return tuple(visit.label(sample, label) for label in labels)
 
 
