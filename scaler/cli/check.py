@@ -10,9 +10,9 @@ from scaler.cli.arguments import pair, read_file
 from scaler.config.catalog import formula_paths, load, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError
+from scaler.model.objects import Manifest
 from scaler.model.strict_yaml import parse_yaml
 from scaler.wiring.manifest import check_manifest, scaled_in, shown
-from scaler.wiring.picture import Manifest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

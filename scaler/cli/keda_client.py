@@ -3,14 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import grpc
 
+from scaler.cluster.keda import Rpc
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
-
-Rpc = Literal["GetMetricSpec", "GetMetrics", "IsActive"]
 
 
 class CallFailed(Exception):

@@ -17,13 +17,13 @@ from scaler.cli import admin_pages
 from scaler.cli.ask import ClientTls
 from scaler.config.signals import engines
 from scaler.model.errors import ScalerError, SourceError
+from scaler.model.objects import Manifest
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.sources.kubernetes.look import json_of, keys_alone, look, one, proxied, text
 from scaler.wiring import places
 from scaler.wiring.picture import (
-    Manifest,
     Picture,
     at,
     containers,

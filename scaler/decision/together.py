@@ -17,12 +17,10 @@ from dataclasses import dataclass, replace
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import at_most
 from scaler.decision.decision import Answer, Decision
-from scaler.decision.groups import decide_groups, group_of
+from scaler.decision.groups import Decided, decide_groups, group_of
 from scaler.decision.pace import Past, following
 from scaler.decision.state import State
 from scaler.model.measurement import TriggerRef
-
-Decided = Mapping[TriggerRef, Decision]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ raises is made again with either half of the queries, sorted by namespace, until
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from scaler.engine.workload import Answers
 from scaler.model.measurement import Failure, Measurement, Query, Source
 
 logger = logging.getLogger(__name__)
 
 MOST = 64  # fetches made in place of one: a source that raises whatever it is asked is broken, and not a question
 SHOWN = 200  # characters of an exception that are shown
-
-Answers = Mapping[Query, Sequence[Measurement]]
 
 
 def fetch(

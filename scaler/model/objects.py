@@ -6,12 +6,13 @@ What is not known is None, which is never zero.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from scaler.model.availability import Availability
 from scaler.model.behavior import Behavior
 from scaler.model.nodes import Amounts, NodeSnapshot, ReplicaTemplate
 
+Manifest = Mapping[str, Any]  # a Kubernetes object as the API server or a file has it
 Metadata = tuple[tuple[str, str], ...]  # of a trigger, sorted by key
 PodState = Literal["ready", "unready", "starting", "pending", "terminating"]
 JobState = Literal["unfinished", "succeeded", "failed"]

@@ -10,7 +10,8 @@ the timing is the policy's: the HPA has to do what it is told at once, so that n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaler.wiring.picture import Manifest, at, sequence, whole
+from scaler.model.objects import Manifest
+from scaler.wiring.picture import at, sequence, whole
 
 WIDE = 1000  # pods in one step, where maxReplicaCount is no more
 

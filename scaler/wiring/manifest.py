@@ -12,8 +12,9 @@ from scaler.config.catalog import Catalog
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ScalerError
 from scaler.model.measurement import TriggerRef
+from scaler.model.objects import Manifest
 from scaler.wiring.finding import Finding
-from scaler.wiring.picture import Manifest, Picture, at, is_ours, mapping, name_of, sequence
+from scaler.wiring.picture import Picture, at, is_ours, mapping, name_of, sequence
 from scaler.wiring.rules import examine
 
 KEDA_GROUP = "keda.sh/"

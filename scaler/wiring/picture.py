@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-Manifest = Mapping[str, Any]
+from scaler.model.objects import Manifest
+
 Data = Mapping[str, Any]
 
 EXTERNAL = frozenset({"external", "external-push"})  # types of triggers that may be ours

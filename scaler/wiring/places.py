@@ -5,7 +5,8 @@ Nothing of the cluster is listed that one workload does not need: its namespace,
 
 from collections.abc import Mapping, Sequence
 
-from scaler.wiring.picture import Manifest, Picture, at, mapping, name_of, sequence
+from scaler.model.objects import Manifest
+from scaler.wiring.picture import Picture, at, mapping, name_of, sequence
 
 Paths = Mapping[str, Sequence[str]]
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.model.errors import ConfigError, nearest
-from scaler.wiring.picture import Manifest, at, sequence
+from scaler.model.objects import Manifest
+from scaler.wiring.picture import at, sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from kubernetes import client, config
 from kubernetes.client.rest import RESTClientObject
 
 from scaler.model.errors import SourceError, unreadable
+from scaler.model.objects import Manifest
 
 CONNECT, READ = 3.0, 15.0  # seconds to wait for a connection, and for the next bytes
 LONGEST_PAGE = 128 * 1024 * 1024  # bytes
@@ -26,8 +27,6 @@ LONGEST_EVENT = 8 * 1024 * 1024  # bytes; etcd takes no object above 1.5 MB
 CONNECTIONS = 64
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
-
-Raw = Mapping[str, Any]
 
 
 class Refused(SourceError):
@@ -67,7 +66,7 @@ class ApiServer:
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._open: set[urllib3.BaseHTTPResponse] = set()
 
-    def get(self, path: str, query: Mapping[str, object] | None = None) -> Raw:
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Manifest:
         """Read one object or page.
 
         Raises:
@@ -104,7 +103,7 @@ class ApiServer:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise SourceError(f"the API server cannot be reached: {_why(error)}") from error
 
-    def review(self, path: str, question: Raw) -> Raw:
+    def review(self, path: str, question: Manifest) -> Manifest:
         """Ask a question that the server answers and does not keep: a TokenReview or SubjectAccessReview.
 
         Raises:
@@ -131,7 +130,7 @@ class ApiServer:
             raise _refusal(response.status, body)
         return _json(body)
 
-    def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Raw]:
+    def events(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[Manifest]:
         """Read the events of a watch, until the server ends it or has been silent for `silence` seconds.
 
         Raises:
@@ -207,7 +206,7 @@ def _why_not_loaded(given: str, error: Exception) -> str:
     return f"a value in it does not fit ({type(error).__name__}: {error})"[:_SHOWN]
 
 
-def _json(body: bytes | bytearray) -> Raw:
+def _json(body: bytes | bytearray) -> Manifest:
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):

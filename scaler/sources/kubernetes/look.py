@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, quote
 
 from scaler.model.errors import SourceError
-from scaler.sources.kubernetes.api import ApiServer, Raw
+from scaler.model.objects import Manifest
+from scaler.sources.kubernetes.api import ApiServer
 
 AT_ONCE = 8
 PAGE = 500  # objects asked for at a time
 MOST_PAGES = 20
 
-Objects = dict[str, list[Raw]]
+Objects = dict[str, list[Manifest]]
 
 
 def look(server: ApiServer, paths: Mapping[str, Sequence[str]]) -> tuple[Objects, dict[str, str]]:
@@ -33,7 +34,7 @@ def look(server: ApiServer, paths: Mapping[str, Sequence[str]]) -> tuple[Objects
     return objects, unread
 
 
-def one(server: ApiServer, path: str) -> Raw | str:
+def one(server: ApiServer, path: str) -> Manifest | str:
     """Read one object, or say why not."""
     try:
         return server.get(path)
@@ -50,12 +51,12 @@ def text(server: ApiServer, path: str) -> tuple[int, str]:
     return status, body.decode("utf-8", errors="replace")
 
 
-def keys_alone(secret: Raw) -> Raw:
+def keys_alone(secret: Manifest) -> Manifest:
     """A Secret without its values: its name, and which keys it has."""
     return {"metadata": secret.get("metadata", {}), "data": dict.fromkeys(secret.get("data") or {}, "")}
 
 
-def json_of(body: str) -> Raw:
+def json_of(body: str) -> Manifest:
     """A JSON object; empty for anything else."""
     try:
         read = json.loads(body)
@@ -69,8 +70,8 @@ def proxied(namespace: str, kind: str, name: str, port: int | str, path: str) ->
     return f"/api/v1/namespaces/{quote(namespace)}/{kind}/{quote(name)}:{port}/proxy{path}"
 
 
-def _lists(server: ApiServer, paths: Sequence[str]) -> list[Raw] | str:
-    found: list[Raw] = []
+def _lists(server: ApiServer, paths: Sequence[str]) -> list[Manifest] | str:
+    found: list[Manifest] = []
     for path in paths:
         try:
             found += _pages(server, path)
@@ -79,11 +80,11 @@ def _lists(server: ApiServer, paths: Sequence[str]) -> list[Raw] | str:
     return found
 
 
-def _pages(server: ApiServer, path: str) -> list[Raw]:
+def _pages(server: ApiServer, path: str) -> list[Manifest]:
     """A list, page by page; each object is given its kind, which lists leave out."""
     place, _, query = path.partition("?")
     asked = dict(parse_qsl(query)) | {"limit": str(PAGE)}
-    found: list[Raw] = []
+    found: list[Manifest] = []
     for _ in range(MOST_PAGES):
         answer = server.get(place, asked)
         kind = str(answer.get("kind", "")).removesuffix("List")

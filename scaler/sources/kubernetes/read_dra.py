@@ -1,7 +1,6 @@
 """Dynamic resource allocation as JSON (Kubernetes 1.35, resource.k8s.io/v1) -> devices, and whose they are. Pure."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from scaler.model.nodes import (
     Allocation,
@@ -14,12 +13,11 @@ from scaler.model.nodes import (
     DeviceTaintRule,
     ResourceSlice,
 )
+from scaler.model.objects import Manifest
 from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_taint, read_toleration
 
-Raw = Mapping[str, Any]
 
-
-def read_slice(raw: Raw) -> ResourceSlice:
+def read_slice(raw: Manifest) -> ResourceSlice:
     """A ResourceSlice."""
     spec = raw["spec"]
     pool, devices = spec["pool"], [_flat(one) for one in spec.get("devices") or ()]
@@ -36,12 +34,12 @@ def read_slice(raw: Raw) -> ResourceSlice:
     )
 
 
-def _flat(raw: Raw) -> Raw:
+def _flat(raw: Manifest) -> Manifest:
     """A device as v1 has it; in v1beta1 all but its name stands in `basic`."""
     return {**(raw.get("basic") or {}), **raw}
 
 
-def _device(raw: Raw, driver: str) -> Device:
+def _device(raw: Manifest, driver: str) -> Device:
     return Device(
         name=raw["name"],
         attributes=_attributes(raw, driver),
@@ -52,7 +50,7 @@ def _device(raw: Raw, driver: str) -> Device:
     )
 
 
-def _share(name: str, raw: Raw) -> DeviceCapacity:
+def _share(name: str, raw: Manifest) -> DeviceCapacity:
     """A capacity, and its requestPolicy: what is not said of it, a claim takes as a whole."""
     value, policy = parse_quantity(name, raw["value"]), raw.get("requestPolicy") or {}
     within = policy.get("validRange") or {}
@@ -66,7 +64,7 @@ def _share(name: str, raw: Raw) -> DeviceCapacity:
     )
 
 
-def _counters(raw: Sequence[Raw] | None, key: str) -> tuple[tuple[str, str, int], ...]:
+def _counters(raw: Sequence[Manifest] | None, key: str) -> tuple[tuple[str, str, int], ...]:
     """Set, counter and amount of each counter."""
     found = []
     for one in raw or ():
@@ -75,7 +73,7 @@ def _counters(raw: Sequence[Raw] | None, key: str) -> tuple[tuple[str, str, int]
     return tuple(sorted(found))
 
 
-def read_taint_rule(raw: Raw) -> DeviceTaintRule | None:
+def read_taint_rule(raw: Manifest) -> DeviceTaintRule | None:
     """A DeviceTaintRule; None for one that keeps no pod off."""
     spec = raw["spec"]
     meant, taint = spec.get("deviceSelector") or {}, read_taint(spec["taint"])
@@ -87,21 +85,21 @@ def read_taint_rule(raw: Raw) -> DeviceTaintRule | None:
     )
 
 
-def read_class(raw: Raw) -> DeviceClass:
+def read_class(raw: Manifest) -> DeviceClass:
     """A DeviceClass."""
     spec = raw.get("spec") or {}
     created = parse_time((raw.get("metadata") or {}).get("creationTimestamp"))
     return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "", created or 0.0)
 
 
-def read_claim_template(raw: Raw) -> ClaimTemplate:
+def read_claim_template(raw: Manifest) -> ClaimTemplate:
     """A ResourceClaimTemplate."""
     devices = raw["spec"]["spec"].get("devices") or {}
     requests = devices.get("requests") or ()
     return ClaimTemplate(tuple(map(_request, requests)), bool(devices.get("constraints")))
 
 
-def read_allocation(raw: Raw) -> Allocation | None:
+def read_allocation(raw: Manifest) -> Allocation | None:
     """What a ResourceClaim has been given; None for nothing."""
     status = raw.get("status") or {}
     results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
@@ -115,7 +113,7 @@ def read_allocation(raw: Raw) -> Allocation | None:
     return Allocation(raw["metadata"]["namespace"], users, given, tuple(consumed)) if given else None
 
 
-def _request(raw: Raw) -> DeviceRequest:
+def _request(raw: Manifest) -> DeviceRequest:
     """A request: for the first devices of its list that are to be had, or for those that it names.
 
     In v1beta1 a request says itself what v1 says under `exactly`.
@@ -132,7 +130,7 @@ def _request(raw: Raw) -> DeviceRequest:
     )
 
 
-def _wanted(raw: Raw) -> DeviceSubRequest:
+def _wanted(raw: Manifest) -> DeviceSubRequest:
     count = 0 if raw.get("allocationMode") == "All" else raw.get("count", 1)
     wanted = (raw.get("capacity") or {}).get("requests") or {}
     return DeviceSubRequest(
@@ -145,11 +143,11 @@ def _wanted(raw: Raw) -> DeviceSubRequest:
     )
 
 
-def _selectors(raw: Raw) -> tuple[str, ...]:
+def _selectors(raw: Manifest) -> tuple[str, ...]:
     return tuple(str((one.get("cel") or {}).get("expression", "")) for one in raw.get("selectors") or ())
 
 
-def _attributes(raw: Raw, driver: str) -> dict[tuple[str, str], str | int | bool]:
+def _attributes(raw: Manifest, driver: str) -> dict[tuple[str, str], str | int | bool]:
     """By domain and name; a name without a domain is of its driver's. Without versions, which nothing here compares."""
     found = {}
     for name, value in (raw.get("attributes") or {}).items():

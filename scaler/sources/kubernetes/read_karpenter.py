@@ -1,17 +1,13 @@
 """Objects of Karpenter as JSON (sigs.k8s.io/karpenter 1.15.0, pkg/apis) -> what it may buy and has ordered. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from scaler.model.nodes import POOL, CapacityBuffer, InsufficientCapacity, NodeClaim, NodeOverlay, NodePool, Requirement
+from scaler.model.objects import Manifest
 from scaler.sources.kubernetes.read_pods import amounts, parse_time, read_requirement, read_taint
-
-Raw = Mapping[str, Any]
 
 _SHOWN = 300  # characters of a message that are kept
 
 
-def read_pool(raw: Raw) -> NodePool:
+def read_pool(raw: Manifest) -> NodePool:
     """A NodePool."""
     name, spec, status = raw["metadata"]["name"], raw["spec"], raw.get("status", {})
     template = spec["template"]
@@ -32,11 +28,11 @@ def read_pool(raw: Raw) -> NodePool:
     )
 
 
-def _unready(condition: Raw) -> str:
+def _unready(condition: Manifest) -> str:
     return _said(condition) if condition.get("status") == "False" else ""
 
 
-def read_claim(raw: Raw) -> NodeClaim:
+def read_claim(raw: Manifest) -> NodeClaim:
     """A NodeClaim."""
     meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
     requirements = (read_requirement(one) for one in spec.get("requirements") or ())
@@ -60,7 +56,7 @@ def read_claim(raw: Raw) -> NodeClaim:
     )
 
 
-def read_overlay(raw: Raw) -> NodeOverlay:
+def read_overlay(raw: Manifest) -> NodeOverlay:
     """A NodeOverlay. Whether it is valid stands in its status once Karpenter has looked at it."""
     spec = raw["spec"]
     said = _condition(raw.get("status") or {}, "ValidationSucceeded").get("status")
@@ -71,13 +67,13 @@ def read_overlay(raw: Raw) -> NodeOverlay:
     )
 
 
-def read_buffer(raw: Raw) -> CapacityBuffer | None:
+def read_buffer(raw: Manifest) -> CapacityBuffer | None:
     """A CapacityBuffer; None for one that keeps no room, or whose controller has not looked at it."""
     meta, kept = raw["metadata"], (raw.get("status") or {}).get("replicas") or 0
     return CapacityBuffer(meta["namespace"], meta["name"], kept) if kept else None
 
 
-def read_shortage(raw: Raw) -> InsufficientCapacity | None:
+def read_shortage(raw: Manifest) -> InsufficientCapacity | None:
     """An event about a machine that could not be had; None for any other."""
     about = raw.get("involvedObject") or {}
     last = (raw.get("series") or {}).get("lastObservedTime") or raw.get("lastTimestamp") or raw.get("eventTime")
@@ -88,9 +84,9 @@ def read_shortage(raw: Raw) -> InsufficientCapacity | None:
     return InsufficientCapacity(pool, at, str(raw.get("message") or raw.get("reason"))[:_SHOWN])
 
 
-def _condition(status: Raw, kind: str) -> Raw:
+def _condition(status: Manifest, kind: str) -> Manifest:
     return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
 
 
-def _said(condition: Raw) -> str:
+def _said(condition: Manifest) -> str:
     return f"{condition.get('reason', '')}: {condition.get('message', '')}"[:_SHOWN]

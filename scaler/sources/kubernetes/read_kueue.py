@@ -1,21 +1,17 @@
 """Objects of Kueue as JSON (0.17.0, kueue.x-k8s.io/v1beta2 and v1beta1) -> queues and their quotas. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from scaler.model.nodes import ClusterQueue, Cohort, FlavorQuota, LocalQueue, ResourceFlavor
+from scaler.model.objects import Manifest
 from scaler.sources.kubernetes.read_pods import parse_quantity, read_toleration
 
-Raw = Mapping[str, Any]
 
-
-def read_local_queue(raw: Raw) -> LocalQueue:
+def read_local_queue(raw: Manifest) -> LocalQueue:
     """A LocalQueue."""
     spec = raw["spec"]
     return LocalQueue(str(spec.get("clusterQueue") or ""), _stopped(spec))
 
 
-def read_cluster_queue(raw: Raw) -> ClusterQueue:
+def read_cluster_queue(raw: Manifest) -> ClusterQueue:
     """A ClusterQueue; what is reserved of its quota counts as used, as it does for Kueue."""
     spec, status = raw["spec"], raw.get("status") or {}
     preemption = spec.get("preemption") or {}
@@ -35,7 +31,7 @@ def read_cluster_queue(raw: Raw) -> ClusterQueue:
     )
 
 
-def _group(raw: Raw) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _group(raw: Manifest) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The flavors of one group of resources."""
     found = []
     for flavor in raw.get("flavors") or ():
@@ -44,20 +40,20 @@ def _group(raw: Raw) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
-def read_cohort(raw: Raw) -> Cohort:
+def read_cohort(raw: Manifest) -> Cohort:
     """A Cohort; one that only ClusterQueues name needs no object."""
     spec = raw.get("spec") or {}
     return Cohort(str(spec.get("parentName") or spec.get("parent") or ""), _lent(spec))
 
 
-def read_flavor(raw: Raw) -> ResourceFlavor:
+def read_flavor(raw: Manifest) -> ResourceFlavor:
     """A ResourceFlavor."""
     spec = raw.get("spec") or {}
     tolerations = tuple(read_toleration(one) for one in spec.get("tolerations") or ())
     return ResourceFlavor(tuple(sorted((spec.get("nodeLabels") or {}).items())), tolerations)
 
 
-def _lent(spec: Raw) -> dict[tuple[str, str], FlavorQuota]:
+def _lent(spec: Manifest) -> dict[tuple[str, str], FlavorQuota]:
     found: dict[tuple[str, str], FlavorQuota] = {}
     for group in spec.get("resourceGroups") or ():
         for flavor in group.get("flavors") or ():
@@ -66,7 +62,7 @@ def _lent(spec: Raw) -> dict[tuple[str, str], FlavorQuota]:
     return found
 
 
-def _quota(raw: Raw) -> FlavorQuota:
+def _quota(raw: Manifest) -> FlavorQuota:
     name = raw["name"]
     borrows, lends = (
         None if raw.get(key) is None else parse_quantity(name, raw[key]) for key in ("borrowingLimit", "lendingLimit")
@@ -74,11 +70,11 @@ def _quota(raw: Raw) -> FlavorQuota:
     return FlavorQuota(parse_quantity(name, raw.get("nominalQuota", 0)), borrows, lends)
 
 
-def _stopped(spec: Raw) -> str:
+def _stopped(spec: Manifest) -> str:
     policy = str(spec.get("stopPolicy") or "None")
     return "" if policy == "None" else f"it is stopped (stopPolicy: {policy})"
 
 
-def _inactive(status: Raw) -> str:
-    active: Raw = next((one for one in status.get("conditions") or () if one.get("type") == "Active"), {})
+def _inactive(status: Manifest) -> str:
+    active: Manifest = next((one for one in status.get("conditions") or () if one.get("type") == "Active"), {})
     return f"it is not active: {active.get('message', '')}"[:300] if active.get("status") == "False" else ""

@@ -8,11 +8,10 @@ from typing import Any
 
 from scaler.model.behavior import SCALE_DOWN, SCALE_UP, Behavior, RatePolicy, Rules
 from scaler.model.nodes import QUEUE, Owner, PendingPod, PodRequirements, PodResources, ReplicaTemplate
-from scaler.model.objects import Condition, HpaStatus, Job, JobState, Metadata, Pod, PodState, ScaledResource
+from scaler.model.objects import Condition, HpaStatus, Job, JobState, Manifest, Metadata, Pod, PodState, ScaledResource
 from scaler.sources.kubernetes.read_arguments import seats_of
 from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read_needs, read_shape
 
-Raw = Mapping[str, Any]
 ObjectKey = tuple[str, str]  # namespace and name
 
 DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
@@ -105,7 +104,7 @@ class ObjectReader:
         self._services = tuple(services)
         self._shared: dict[Any, Any] = {}
 
-    def scaled(self, raw: Raw) -> ScaledRecord | None:
+    def scaled(self, raw: Manifest) -> ScaledRecord | None:
         """A ScaledObject or ScaledJob; None if it does not ask us."""
         meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
         triggers = [trigger for trigger in spec.get("triggers") or () if isinstance(trigger, Mapping)]
@@ -150,7 +149,7 @@ class ObjectReader:
             )
         return ScaledRecord(scaled, target, path)
 
-    def pod(self, raw: Raw) -> PodRecord | None:
+    def pod(self, raw: Manifest) -> PodRecord | None:
         """A pod; None if it has ended, unless it is one of a ScaledJob: these show what the next Job's will be."""
         meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
         labels = meta.get("labels") or {}
@@ -173,7 +172,7 @@ class ObjectReader:
         revision = self._once(labels.get(REVISION if owner[1] in {"StatefulSet", GROUPS} else TEMPLATE) or "")
         return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision, ended)
 
-    def replicated(self, raw: Raw) -> Replicated:
+    def replicated(self, raw: Manifest) -> Replicated:
         """A Deployment or StatefulSet."""
         spec = raw["spec"]
         revisions = _revisions(raw)
@@ -187,7 +186,7 @@ class ObjectReader:
         template = replace(template, caveats=tuple(told), local_queue=_queue(raw, spec.get("template")))
         return Replicated(int(spec.get("replicas", 1)), template, revisions)
 
-    def group(self, raw: Raw) -> Replicated:
+    def group(self, raw: Manifest) -> Replicated:
         """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
         spec = raw["spec"]
         group = spec["leaderWorkerTemplate"]
@@ -205,7 +204,7 @@ class ObjectReader:
         )
         return Replicated(replicas, template)
 
-    def _job_template(self, scaled: Raw, job: Raw | None) -> ReplicaTemplate | None:
+    def _job_template(self, scaled: Manifest, job: Manifest | None) -> ReplicaTemplate | None:
         """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
         if not job:
             return None
@@ -214,7 +213,7 @@ class ObjectReader:
         template = self._template((job.get("template"), max(int(wide), 1)))
         return replace(template, local_queue=_queue(scaled, job.get("template")))
 
-    def _template(self, *pods: tuple[Raw | None, int]) -> ReplicaTemplate:
+    def _template(self, *pods: tuple[Manifest | None, int]) -> ReplicaTemplate:
         """So many pods of each of these templates."""
         counts: Counter[tuple[PodRequirements, PodResources]] = Counter()
         for raw, count in pods:
@@ -233,7 +232,7 @@ class ObjectReader:
             self._shared.clear()
         return self._shared.setdefault(value, value)
 
-    def _ours(self, trigger: Raw) -> bool:
+    def _ours(self, trigger: Manifest) -> bool:
         metadata = trigger.get("metadata")
         if trigger.get("type") not in {"external", "external-push"} or not isinstance(metadata, Mapping):
             return False
@@ -242,7 +241,7 @@ class ObjectReader:
         return not self._services or any(host == name or host.startswith(name + ".") for name in self._services)
 
 
-def read_hpa(raw: Raw) -> HpaStatus | None:
+def read_hpa(raw: Manifest) -> HpaStatus | None:
     """An HPA; None if KEDA did not make it for a ScaledObject."""
     if _controller(raw["metadata"]).get("kind") != "ScaledObject":
         return None
@@ -258,7 +257,7 @@ def read_hpa(raw: Raw) -> HpaStatus | None:
     )
 
 
-def hpa_of(raw: Raw) -> ObjectKey:
+def hpa_of(raw: Manifest) -> ObjectKey:
     """Namespace and name of the ScaledObject that an HPA was made for."""
     return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
 
@@ -266,7 +265,7 @@ def hpa_of(raw: Raw) -> ObjectKey:
 _ENDS: Mapping[str, JobState] = {"Complete": "succeeded", "Failed": "failed"}  # conditions that end a Job
 
 
-def read_job(raw: Raw) -> JobRecord | None:
+def read_job(raw: Manifest) -> JobRecord | None:
     """A Job; None if it is no ScaledJob's."""
     meta, status = raw["metadata"], raw.get("status", {})
     owner, created = _controller(meta), parse_time(meta.get("creationTimestamp"))
@@ -283,7 +282,7 @@ def read_job(raw: Raw) -> JobRecord | None:
     return JobRecord(job, (meta["namespace"], "ScaledJob", owner["name"]))
 
 
-def read_scale(raw: Raw) -> Scale:
+def read_scale(raw: Manifest) -> Scale:
     """A scale sub-resource."""
     status = raw.get("status", {})
     there = status.get("replicas")
@@ -291,7 +290,7 @@ def read_scale(raw: Raw) -> Scale:
     return Scale(replicas, str(status.get("selector", "")), None if there is None else int(there))
 
 
-def read_slice(raw: Raw) -> tuple[str, ...]:
+def read_slice(raw: Manifest) -> tuple[str, ...]:
     """The addresses of an EndpointSlice that are ready; one of which nothing is said is ready, as its API has it."""
     if raw.get("addressType") not in {"IPv4", "IPv6"}:
         return ()
@@ -299,7 +298,7 @@ def read_slice(raw: Raw) -> tuple[str, ...]:
     return tuple(str(one["addresses"][0]) for one in ready)  # the others are of no meaning (discovery/v1, types.go)
 
 
-def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tuple[Owner, str]:
+def _target(kind: str, namespace: str, name: str, spec: Manifest, status: Manifest) -> tuple[Owner, str]:
     """What is scaled, and the path of its scale sub-resource where that has to be asked."""
     if kind == "ScaledJob":
         return (namespace, "ScaledJob", name), ""
@@ -315,13 +314,13 @@ def _target(kind: str, namespace: str, name: str, spec: Raw, status: Raw) -> tup
     return (namespace, f"{kind}.{group}", name), path
 
 
-def _queue(*labelled: Raw | None) -> str:
+def _queue(*labelled: Manifest | None) -> str:
     """The queue of Kueue that an object or its pods name."""
     metas = [(one or {}).get("metadata") or {} for one in labelled]
     return next((str(name) for meta in metas if (name := (meta.get("labels") or {}).get(QUEUE))), "")
 
 
-def _revisions(raw: Raw) -> Revisions:
+def _revisions(raw: Manifest) -> Revisions:
     """Of which template the next pods of a Deployment or a StatefulSet are made.
 
     Source: Kubernetes 1.37.2, pkg/controller/statefulset/stateful_set_utils.go (newVersionedStatefulSetPod).
@@ -349,14 +348,14 @@ def names_of_pods(target: Owner) -> str:
     }.get(target[1], "")
 
 
-def _modifiers(raw: Raw) -> str:
+def _modifiers(raw: Manifest) -> str:
     """The formula around our trigger; by Value the HPA multiplies what it gives by the replicas."""
     formula = str(raw.get("formula") or "")[:_SHOWN]
     by_value = formula and raw.get("metricType") == "Value"
     return f"{formula} (metricType: Value, so the HPA multiplies it by the ready replicas)" if by_value else formula
 
 
-def _paused(annotations: Raw) -> str:
+def _paused(annotations: Manifest) -> str:
     """The annotation that pauses an object; KEDA takes anything but a false for a true."""
     replicas = annotations.get(f"{_PAUSES}paused-replicas")
     if replicas is not None:
@@ -368,21 +367,21 @@ def _paused(annotations: Raw) -> str:
     return ""
 
 
-def _fallback(raw: Raw | None) -> str:
+def _fallback(raw: Manifest | None) -> str:
     if not raw:
         return ""
     behavior = raw.get("behavior") or "static"
     return f"{behavior}: {raw.get('replicas')} replicas after {raw.get('failureThreshold')} failures"
 
 
-def read_behavior(raw: Raw | None) -> Behavior | None:
+def read_behavior(raw: Manifest | None) -> Behavior | None:
     """The behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
     if raw is None:
         return None
     return Behavior(_rules(raw.get("scaleUp") or {}, SCALE_UP), _rules(raw.get("scaleDown") or {}, SCALE_DOWN))
 
 
-def _rules(raw: Raw, default: Rules) -> Rules:
+def _rules(raw: Manifest, default: Rules) -> Rules:
     policies = tuple(RatePolicy(one["type"], one["value"], one["periodSeconds"]) for one in raw.get("policies") or ())
     window, tolerance = raw.get("stabilizationWindowSeconds"), raw.get("tolerance")
     return Rules(
@@ -395,18 +394,18 @@ def _rules(raw: Raw, default: Rules) -> Rules:
     )
 
 
-def _conditions(status: Raw) -> tuple[Condition, ...]:
+def _conditions(status: Manifest) -> tuple[Condition, ...]:
     return tuple(
         Condition(raw["type"], raw.get("status", "Unknown"), raw.get("reason", ""), raw.get("message", "")[:_SHOWN])
         for raw in status.get("conditions") or ()
     )
 
 
-def _controller(meta: Raw) -> Raw:
+def _controller(meta: Manifest) -> Manifest:
     return next((owner for owner in meta.get("ownerReferences") or () if owner.get("controller")), {})
 
 
-def _owner(meta: Raw, labels: Raw) -> Owner:
+def _owner(meta: Manifest, labels: Manifest) -> Owner:
     """What a pod belongs to: what it is scaled as, not the ReplicaSet or Job in between."""
     namespace, controller = meta["namespace"], _controller(meta)
     kind, name, template = controller.get("kind", ""), controller.get("name", ""), labels.get(TEMPLATE)
@@ -419,12 +418,12 @@ def _owner(meta: Raw, labels: Raw) -> Owner:
     return namespace, kind, name
 
 
-def _scrape(annotations: Raw) -> Metadata:
+def _scrape(annotations: Manifest) -> Metadata:
     given = ((key, annotations.get(f"prometheus.io/{key}")) for key in _SCRAPE)
     return tuple((key, str(value)[: _LONGEST + 1]) for key, value in given if value is not None)
 
 
-def _container_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
+def _container_ports(spec: Manifest) -> tuple[tuple[str, int], ...]:
     """The TCP ports that containers declare, by name where they have one; sidecars are init containers that stay."""
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     ports = (port for container in containers for port in container.get("ports") or ())
@@ -432,7 +431,7 @@ def _container_ports(spec: Raw) -> tuple[tuple[str, int], ...]:
     return tuple((str(port.get("name") or ""), int(port["containerPort"])) for port in tcp)
 
 
-def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | None, str]:
+def _pod_state(meta: Manifest, spec: Manifest, status: Manifest) -> tuple[PodState, float | None, str]:
     conditions = {raw["type"]: raw for raw in status.get("conditions") or ()}
     ready = conditions.get("Ready", {})
     created = parse_time(meta.get("creationTimestamp"))
@@ -452,13 +451,13 @@ def _pod_state(meta: Raw, spec: Raw, status: Raw) -> tuple[PodState, float | Non
     return ("unready" if was_ready else "starting"), created, ""
 
 
-def _ready_since(status: Raw) -> float | None:
+def _ready_since(status: Manifest) -> float | None:
     return next(
         (parse_time(raw.get("lastTransitionTime")) for raw in status["conditions"] if raw["type"] == "Ready"), None
     )
 
 
-def _waiting(pod: Pod, owner: Owner, shape: PodRequirements, spec: Raw, status: Raw) -> PendingPod:
+def _waiting(pod: Pod, owner: Owner, shape: PodRequirements, spec: Manifest, status: Manifest) -> PendingPod:
     reasons = {raw.get("reason") for raw in status.get("conditions") or () if raw["type"] == "PodScheduled"}
     return PendingPod(
         name=pod.name,

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from sys import intern
-from typing import Any, Literal
+from typing import Literal
 
 from scaler.cluster.node_fit import selector_matches
 from scaler.cluster.pod_requests import POD_LEVEL, by_name, greatest, total
@@ -36,8 +36,8 @@ from scaler.model.nodes import (
     Term,
     Toleration,
 )
+from scaler.model.objects import Manifest
 
-Raw = Mapping[str, Any]
 ContainerKind = Literal["main", "sidecar", "init"]
 
 _LONGEST = 1000  # characters of a container's name or image that are kept
@@ -76,7 +76,7 @@ def parse_quantity(resource: str, written: str | float) -> int:
     return max(-MOST, min(int(scaled.to_integral_value(ROUND_CEILING)), MOST))
 
 
-def read_node(raw: Raw) -> Node:
+def read_node(raw: Manifest) -> Node:
     """A node."""
     meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     ready = (one.get("status") for one in status.get("conditions") or () if one["type"] == "Ready")
@@ -93,7 +93,7 @@ def read_node(raw: Raw) -> Node:
     )
 
 
-def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> PodRequirements:
+def read_shape(spec: Manifest, labels: Manifest, status: Manifest | None = None) -> PodRequirements:
     """What a pod, or a pod template, asks for.
 
     Args:
@@ -103,7 +103,7 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> PodRequirem
     """
     affinity = spec.get("affinity") or {}
     required = (affinity.get("nodeAffinity") or {}).get(_REQUIRED)
-    claims: Iterable[Raw] = spec.get("resourceClaims") or ()
+    claims: Iterable[Manifest] = spec.get("resourceClaims") or ()
     apart = tuple(_apart(one) for one in _anti_affinity(spec))
     terms = tuple(_term(one) for one in (required or {}).get("nodeSelectorTerms") or ())
     return PodRequirements(
@@ -124,14 +124,14 @@ def read_shape(spec: Raw, labels: Raw, status: Raw | None = None) -> PodRequirem
     )
 
 
-def read_quota(raw: Raw) -> ResourceQuota:
+def read_quota(raw: Manifest) -> ResourceQuota:
     """A ResourceQuota."""
     spec, status = raw["spec"], raw.get("status", {})
     scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
     return ResourceQuota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
 
 
-def read_priority_class(raw: Raw) -> PriorityClass:
+def read_priority_class(raw: Manifest) -> PriorityClass:
     """A PriorityClass."""
     preempts = raw.get("preemptionPolicy") != "Never"
     return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
@@ -141,7 +141,7 @@ _SELECTORS = ("openshift.io/node-selector", "scheduler.alpha.kubernetes.io/node-
 _TOLERATIONS = "scheduler.alpha.kubernetes.io/defaultTolerations"
 
 
-def read_namespace(raw: Raw) -> NamespaceDefaults | None:
+def read_namespace(raw: Manifest) -> NamespaceDefaults | None:
     """What a namespace has admission add to its pods; None for nothing, as for nearly all.
 
     Source: Kubernetes 1.37.2, plugin/pkg/admission/podnodeselector and podtolerationrestriction; OpenShift's own is on.
@@ -153,7 +153,7 @@ def read_namespace(raw: Raw) -> NamespaceDefaults | None:
     return known if known != NamespaceDefaults() else None
 
 
-def read_runtime_class(raw: Raw) -> RuntimeClass:
+def read_runtime_class(raw: Manifest) -> RuntimeClass:
     """A RuntimeClass."""
     scheduling = raw.get("scheduling") or {}
     return RuntimeClass(
@@ -163,7 +163,7 @@ def read_runtime_class(raw: Raw) -> RuntimeClass:
     )
 
 
-def read_limit_range(raw: Raw) -> LimitRange:
+def read_limit_range(raw: Manifest) -> LimitRange:
     """A LimitRange, with the defaults that the API server fills in.
 
     Source: Kubernetes 1.37.2, pkg/apis/core/v1/defaults.go (SetDefaults_LimitRangeItem).
@@ -182,20 +182,20 @@ def read_limit_range(raw: Raw) -> LimitRange:
     return LimitRange(requests, limits, tuple(rules))
 
 
-def amounts(raw: Raw | None) -> dict[str, int]:
+def amounts(raw: Manifest | None) -> dict[str, int]:
     """A list of resources."""
     return {intern(name): parse_quantity(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
-def read_needs(spec: Raw) -> PodResources:
+def read_needs(spec: Manifest) -> PodResources:
     """What the requests of a pod are made of, as its spec says."""
     return _needs(spec, lambda container: _asked(container.get("resources")))
 
 
-def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> PodResources:
+def _needs(spec: Manifest, of: Callable[[Manifest], Mapping[str, int]]) -> PodResources:
     """What a pod is made of, where `of` says what each of its containers has."""
 
-    def read(container: Raw, kind: ContainerKind) -> Container:
+    def read(container: Manifest, kind: ContainerKind) -> Container:
         name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
         limits = by_name(amounts((container.get("resources") or {}).get("limits")))
         return Container(by_name(of(container)), kind, name, image, limits)
@@ -207,7 +207,7 @@ def _needs(spec: Raw, of: Callable[[Raw], Mapping[str, int]]) -> PodResources:
     return PodResources((*main, *initial), by_name(whole), by_name(amounts(spec.get("overhead"))))
 
 
-def _held(spec: Raw, status: Raw) -> Amounts:
+def _held(spec: Manifest, status: Manifest) -> Amounts:
     """What a pod on a node holds, which may have been resized there: the most of what it asks for, was given and has.
 
     A request that its node can never fulfil counts for nothing; then only what it was given and has counts.
@@ -217,15 +217,15 @@ def _held(spec: Raw, status: Raw) -> Amounts:
     """
     stuck = _infeasible(status)
     stated = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    states: dict[str, Raw] = {one["name"]: one for one in stated}
+    states: dict[str, Manifest] = {one["name"]: one for one in stated}
 
-    def given(container: Raw) -> Mapping[str, int]:
+    def given(container: Manifest) -> Mapping[str, int]:
         amount_given = states.get(container.get("name", ""), {}).get("allocatedResources")
         if amount_given is not None:
             return amounts(amount_given)
         return {} if stuck else _asked(container.get("resources"))
 
-    def has(container: Raw) -> Mapping[str, int]:
+    def has(container: Manifest) -> Mapping[str, int]:
         known = (states.get(container.get("name", ""), {}).get("resources") or {}).get("requests")
         return given(container) if known is None else amounts(known)
 
@@ -244,7 +244,7 @@ def _held(spec: Raw, status: Raw) -> Amounts:
     return by_name({**{name: value for name, value in found.items() if value > 0}, "pods": 1})
 
 
-def _differs(spec: Raw, status: Raw) -> bool:
+def _differs(spec: Manifest, status: Manifest) -> bool:
     """Whether a pod has, or was given, anything else than its spec asks for; nearly all have what they ask for."""
     if status.get("resources") or status.get("allocatedResources") or _infeasible(status):
         return True
@@ -258,7 +258,7 @@ def _differs(spec: Raw, status: Raw) -> bool:
     return False
 
 
-def _whole(spec: Raw, status: Raw, stuck: bool) -> dict[str, int]:
+def _whole(spec: Manifest, status: Manifest, stuck: bool) -> dict[str, int]:
     """The requests of a pod as a whole, which may have been resized while it runs."""
     asked, has = _asked(spec.get("resources")), status.get("resources")
     if not asked or has is None:
@@ -267,19 +267,19 @@ def _whole(spec: Raw, status: Raw, stuck: bool) -> dict[str, int]:
     return given if stuck else greatest(asked, given)
 
 
-def _asked(resources: Raw | None) -> dict[str, int]:
+def _asked(resources: Manifest | None) -> dict[str, int]:
     """The requests of a container; what has only a limit requests that."""
     resources = resources or {}
     return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
 
 
-def _infeasible(status: Raw) -> bool:
+def _infeasible(status: Manifest) -> bool:
     """Whether a resize was asked for that the node can never give."""
     pending = (one for one in status.get("conditions") or () if one["type"] == "PodResizePending")
     return next((one.get("reason") == "Infeasible" for one in pending), False)
 
 
-def _ports(spec: Raw) -> tuple[tuple[str, str, int], ...]:
+def _ports(spec: Manifest) -> tuple[tuple[str, str, int], ...]:
     sidecars = (one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always")
     ports = (port for one in (*(spec.get("containers") or ()), *sidecars) for port in one.get("ports") or ())
     host = bool(spec.get("hostNetwork"))  # then the API server makes every port of a pod one of its host
@@ -288,13 +288,13 @@ def _ports(spec: Raw) -> tuple[tuple[str, str, int], ...]:
     return tuple(sorted(set(taken)))
 
 
-def _address(port: Raw) -> str:
+def _address(port: Manifest) -> str:
     """The address of a host port; empty for all of them."""
     written = port.get("hostIP") or ""
     return "" if written == "0.0.0.0" else written  # noqa: S104
 
 
-def _bounds(spec: Raw, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
+def _bounds(spec: Manifest, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
     """What a pod asks for that is not counted here; each can only take places away."""
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
@@ -315,13 +315,13 @@ def _bounds(spec: Raw, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
         yield "when its pods are let in to the scheduler is not counted"
 
 
-def _anti_affinity(spec: Raw) -> Iterable[Raw]:
+def _anti_affinity(spec: Manifest) -> Iterable[Manifest]:
     """The terms of a required pod anti-affinity that mean any pod at all."""
     terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(_REQUIRED) or ()
     return (term for term in terms if term.get("labelSelector") is not None)
 
 
-def _apart(raw: Raw) -> AntiAffinityTerm:
+def _apart(raw: Manifest) -> AntiAffinityTerm:
     """A term of it. What its matchLabelKeys come to is different for every revision of a workload."""
     among, by_key = raw.get("namespaceSelector"), raw.get("matchLabelKeys") or raw.get("mismatchLabelKeys")
     everywhere = among is not None and not any(among.values())
@@ -331,34 +331,34 @@ def _apart(raw: Raw) -> AntiAffinityTerm:
     )
 
 
-def _selector(raw: Raw) -> Term:
+def _selector(raw: Manifest) -> Term:
     labels = (Requirement(key, "In", (value,)) for key, value in _pairs(raw.get("matchLabels")))
     return (*labels, *(read_requirement(one) for one in raw.get("matchExpressions") or ()))
 
 
-def read_taint(raw: Raw) -> Taint:
+def read_taint(raw: Manifest) -> Taint:
     """A taint."""
     return Taint(raw["key"], raw.get("value") or "", raw["effect"])
 
 
-def read_toleration(raw: Raw) -> Toleration:
+def read_toleration(raw: Manifest) -> Toleration:
     """A toleration."""
     return Toleration(
         raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
     )
 
 
-def _term(raw: Raw) -> Term:
+def _term(raw: Manifest) -> Term:
     labels = (read_requirement(one) for one in raw.get("matchExpressions") or ())
     return (*labels, *(read_requirement(one, field=True) for one in raw.get("matchFields") or ()))
 
 
-def read_requirement(raw: Raw, field: bool = False) -> Requirement:
+def read_requirement(raw: Manifest, field: bool = False) -> Requirement:
     """An expression about a label; with `field`, about a field of a node."""
     return Requirement(raw["key"], raw["operator"], tuple(raw.get("values") or ()), field)
 
 
-def _pairs(raw: Raw | None) -> Labels:
+def _pairs(raw: Manifest | None) -> Labels:
     return tuple(sorted((raw or {}).items()))
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scaler.model.errors import SourceError
-from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader, Raw
+from scaler.model.objects import Manifest
+from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader
 from scaler.sources.kubernetes.resources import Resource
 from scaler.sources.kubernetes.store import PodTable, Table
 from scaler.sources.kubernetes.well_formed import Malformed, check
@@ -138,7 +139,7 @@ class Reflector:
             self._version = str(raw["metadata"]["resourceVersion"])
         self.heard = self._clock()
 
-    def _take(self, kind: str, raw: Raw) -> None:
+    def _take(self, kind: str, raw: Manifest) -> None:
         """Take in one event."""
         if kind == "BOOKMARK":
             self.heard = self._clock()
@@ -154,7 +155,7 @@ class Reflector:
                 self.changes += 1
             self.heard = self._clock()
 
-    def _understood(self, raw: Raw) -> tuple[ObjectKey, Any, str]:
+    def _understood(self, raw: Manifest) -> tuple[ObjectKey, Any, str]:
         """The key of an object, what is kept of it, and why it is left out; an odd one must not hide the others."""
         key = _named(raw)
         try:

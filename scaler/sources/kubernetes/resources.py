@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaler.model.objects import Manifest
 from scaler.sources.kubernetes import read_dra, read_karpenter, read_kueue, read_objects, read_pods
-from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader, Raw
+from scaler.sources.kubernetes.read_objects import ObjectKey, ObjectReader
 from scaler.sources.kubernetes.store import PodTable, Table, by_namespace, key_of, limit_ranges
 
 Records = dict[ObjectKey, Any]
@@ -31,7 +32,7 @@ def by_key(records: Records) -> Mapping[ObjectKey, Any]:
     return records
 
 
-def alone(read: Callable[[Raw], Any]) -> Callable[[ObjectReader, Raw], Any]:
+def alone(read: Callable[[Manifest], Any]) -> Callable[[ObjectReader, Manifest], Any]:
     """A reader of one object, which shares nothing with others."""
     return lambda _reader, raw: read(raw)
 
@@ -50,8 +51,8 @@ class Resource:
     namespaced: bool = True
     optional: bool = False  # its API need not be installed; a cluster without it has none of these
     older: tuple[str, ...] = ()  # versions that are read where this one is not served, the newest first
-    read: Callable[[ObjectReader, Raw], Any]  # what is kept of an object; None for nothing
-    key: Callable[[Raw], ObjectKey] = key_of  # under which key
+    read: Callable[[ObjectReader, Manifest], Any]  # what is kept of an object; None for nothing
+    key: Callable[[Manifest], ObjectKey] = key_of  # under which key
     table: type[Table] = Table
     of: Purpose = "machines"  # what gets old when it is not heard of
     part: str = ""  # the field of `Hardware`, or of `Devices` for devices, that its records are; empty: not one alone

@@ -18,7 +18,8 @@ from scaler.model.nodes import (
     PendingPod,
     ResourceQuota,
 )
-from scaler.sources.kubernetes.read_objects import ObjectKey, PodRecord, Raw
+from scaler.model.objects import Manifest
+from scaler.sources.kubernetes.read_objects import ObjectKey, PodRecord
 
 MOST_ENDED = 10_000  # ScaledJobs of which the last pod is kept
 
@@ -133,7 +134,7 @@ def by_target(
     return found
 
 
-def key_of(raw: Raw) -> ObjectKey:
+def key_of(raw: Manifest) -> ObjectKey:
     """Namespace (empty for what has none) and name."""
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 

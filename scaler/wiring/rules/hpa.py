@@ -1,8 +1,9 @@
 """What KEDA and the HPA make of the answer."""
 
+from scaler.model.objects import Manifest
 from scaler.wiring.behavior import behavior_of, slow_steps, tolerance
 from scaler.wiring.finding import Found, warn
-from scaler.wiring.picture import Data, Manifest, Picture, at, condition, mapping, name_of, seconds_of, whole
+from scaler.wiring.picture import Data, Picture, at, condition, mapping, name_of, seconds_of, whole
 from scaler.wiring.rules.scaled_object import may_be_zero
 
 PATIENCE = 60.0  # seconds that KEDA may take to make an HPA

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 
 from scaler.model.errors import nearest
+from scaler.model.objects import Manifest
 from scaler.wiring.finding import Found, warn
-from scaler.wiring.picture import Manifest, Picture, at, condition, containers, labels_of, mapping, name_of, sequence
+from scaler.wiring.picture import Picture, at, condition, containers, labels_of, mapping, name_of, sequence
 
 OLDEST = (2, 15)  # of KEDA, that is tested
 WHOLE_NUMBERS = (2, 17)  # before it KEDA reads whole numbers alone

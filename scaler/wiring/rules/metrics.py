@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from scaler.config.signals import engines
 from scaler.model.errors import nearest
+from scaler.model.objects import Manifest
 from scaler.wiring.finding import Found, warn
 from scaler.wiring.picture import (
     Data,
-    Manifest,
     Picture,
     at,
     containers,

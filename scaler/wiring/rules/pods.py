@@ -2,9 +2,9 @@
 
 import re
 
+from scaler.model.objects import Manifest
 from scaler.wiring.finding import Found, warn
 from scaler.wiring.picture import (
-    Manifest,
     Picture,
     at,
     condition,

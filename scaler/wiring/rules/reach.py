@@ -1,9 +1,9 @@
 """The way from KEDA to llm-scaler: address, Service, pods behind it, network, TLS."""
 
 from scaler.model.errors import nearest
+from scaler.model.objects import Manifest
 from scaler.wiring.finding import Found
 from scaler.wiring.picture import (
-    Manifest,
     Picture,
     at,
     is_ours,
