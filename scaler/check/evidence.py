@@ -9,7 +9,7 @@ from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.render import number_text
 
-Found = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
+MessagesFound = Iterator[tuple[str, str]]  # what a rule found: a message, and a moment that shows it
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from scaler.check.timeline import WORDS, Expectation, FormulaTimeline
 from scaler.decision.decide import decide
 from scaler.decision.decision import Decision
-from scaler.decision.pace import LONGEST, Past
+from scaler.decision.pace import LONGEST, PacePast
 from scaler.decision.state import State
 
 
@@ -35,7 +35,7 @@ def fold(timeline: FormulaTimeline) -> Iterator[tuple[Expectation, Decision]]:
     """Yield for every expectation the newest decision at its time."""
     spec, waiting = timeline.spec, list(timeline.expect)
     since = timeline.start - max(spec.memory, LONGEST)
-    state = State(complete_since=since, pace=Past(since=-math.inf, located=True))
+    state = State(complete_since=since, pace=PacePast(since=-math.inf, located=True))
     for tick in range(timeline.ticks):
         now = tick * spec.interval
         state, decision = decide(spec, state, timeline.inputs(now), timeline.start + now)

@@ -17,11 +17,11 @@ from scaler.model.measurement import CapacityQuery, PromqlQuery, SignalQuery
 # throughput  work that gets done: rises with load, until the replicas are full
 # room        what is free for new replicas
 # size        what is there: pods, nodes
-Role = Literal["demand", "throughput", "room", "size"]
+MetricRole = Literal["demand", "throughput", "room", "size"]
 
 BATCH_LIMIT = 256.0  # requests a replica runs at once: vLLM's default --max-num-seqs
 
-_WORDS: tuple[tuple[Role, str], ...] = (  # the first row of which a word is in the name or the unit
+_WORDS: tuple[tuple[MetricRole, str], ...] = (  # the first row of which a word is in the name or the unit
     ("room", "free available schedulable spare headroom"),
     ("demand", "waiting running pending queue queued backlog lag inflight concurrency drift usage utilization"),
     ("demand", "latency seconds duration time ttft tpot itl"),
@@ -37,7 +37,7 @@ _GRIDS: dict[str, tuple[float, ...]] = {
     "ratio": (0, 0.1, 0.3, 0.5, 0.8, 0.95, 1),
     "tokens/s": (0, 1, 30, 300, 2_000, 10_000, 100_000),
 }
-_ROLE_GRIDS: dict[Role, tuple[float, ...]] = {
+_ROLE_GRIDS: dict[MetricRole, tuple[float, ...]] = {
     "demand": (0, 0.01, 0.1, 0.5, 1, 3, 10, 100, 1_000, 10_000, 100_000),
     "throughput": (0, 0.1, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
     "room": (0, 1, 2, 4, 16, 100),
@@ -49,7 +49,7 @@ _ROLE_GRIDS: dict[Role, tuple[float, ...]] = {
 class Meaning:
     """The meaning of one metric."""
 
-    role: Role
+    role: MetricRole
     known: bool  # the catalogue says so, of this workload; otherwise it is a guess
     grid: tuple[float, ...]  # values worth trying, ascending
     idle: float | None  # its value when there is nothing to do; None: there is no series then
@@ -72,7 +72,7 @@ class Meaning:
         return value if self.bound is None else min(value, self.bound)
 
 
-def _gpus(role: Role, idle: float, empty: float) -> Meaning:
+def _gpus(role: MetricRole, idle: float, empty: float) -> Meaning:
     return Meaning(role, True, (0, 1, 2, 4, 16, 100), idle, empty, None, "")
 
 
@@ -92,7 +92,7 @@ def meaning_of(item: Input) -> Meaning:
     if isinstance(item.query, SignalQuery):
         return _of_signal(item, signals.find(item.query.engine, item.query.signal))
     words = set(re.split(r"[^a-z]+", f"{item.name} {item.unit}".lower()))
-    role: Role = next((role for role, row in _WORDS if words & set(row.split())), "demand")
+    role: MetricRole = next((role for role, row in _WORDS if words & set(row.split())), "demand")
     idle = 1.0 if role == "size" else 0.0
     unit = item.unit or ("requests" if _counts_requests(item, words) else "")
     return Meaning(
@@ -120,7 +120,7 @@ def gate(values: Collection[float]) -> Meaning:
 
 def _of_signal(item: Input, signal: signals.Signal) -> Meaning:
     done = signal.unit == "tokens/s" or (item.optional and signal.unit == "requests/s")
-    role: Role = "size" if signal.scope == "object" else "throughput" if done else "demand"
+    role: MetricRole = "size" if signal.scope == "object" else "throughput" if done else "demand"
     # A quantile of no requests is no number; a gateway may show no queue before anything was ever queued.
     idle = None if signal.takes_quantile or signal.scope == "gateway" else 0.0
     return Meaning(

@@ -52,7 +52,7 @@ GARBAGE_INTERVAL = 600.0  # seconds between two looks through all of the memory 
 NEVER = 1_000_000_000  # younger collections, before Python looks through all of the memory by itself
 CLUSTER_PATIENCE = 5.0  # seconds for which decisions wait for the first one
 
-Part = Callable[[], Awaitable[None]]
+ServicePart = Callable[[], Awaitable[None]]
 
 
 class Service:
@@ -81,7 +81,7 @@ class Service:
             logs.log_decision,
         )
         self.server = GrpcServer(self.engine, listen(settings), timer, metrics.Calls(registry).observe)
-        self._pages = admin.Pages(
+        self._pages = admin.AdminPages(
             self.engine, self.server, registry, settings.admin.max_workloads, access=access_of(settings, timer)
         )
         self._admin: AppRunner | None = None
@@ -108,7 +108,7 @@ class Service:
         Raises:
             ExceptionGroup: what ended the part.
         """
-        parts: list[Part] = [self._decide, self._watch, self._try_endpoints, _free_what_is_old]
+        parts: list[ServicePart] = [self._decide, self._watch, self._try_endpoints, _free_what_is_old]
         if self._kube:
             parts.append(partial(self._look, self._kube))
         async with asyncio.TaskGroup() as group:
@@ -210,7 +210,7 @@ def _say_what_was_read(catalog: Catalog) -> None:
     logger.info("formulas read", extra={"formulas": sorted(catalog.formulas), **replaced})
 
 
-async def _without_end(part: Part) -> None:
+async def _without_end(part: ServicePart) -> None:
     """Run a part of the service; that it ends by itself is an error."""
     try:
         await part()

@@ -66,8 +66,10 @@ def as_data(some: Iterable[Signal]) -> list[dict[str, Any]]:
 def _entry(signal: Signal) -> dict[str, Any]:
     known = {camel_case(key): value for key, value in asdict(signal).items() if key != "label_names"}
     known |= {"labels": dict(signal.label_names), "where": dict(signal.where)}
-    metrics = {"metrics": signal.metrics, "plus": signal.plus, "dividedBy": signal.divided_by}
-    return known | {key: [_metric(one) for one in those] for key, those in metrics.items()}
+    known["metrics"] = [_metric(one) for one in signal.metrics]
+    known["plus"] = [_metric(one) for one in signal.plus]
+    known["dividedBy"] = [_metric(one) for one in signal.divided_by]
+    return known
 
 
 def _metric(metric: Metric) -> dict[str, Any]:

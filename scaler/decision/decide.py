@@ -25,7 +25,7 @@ from scaler.decision.capacity import Capacity, capacity
 from scaler.decision.certainty import Confidence, active_or_not, certainty_of, confidence_in, idle_time, replicas_to_say
 from scaler.decision.decision import Answer, Decision, Partial
 from scaler.decision.evaluate import Evaluation, evaluate, past_of
-from scaler.decision.pace import Pace, Past, following, pace
+from scaler.decision.pace import Pace, PacePast, following, pace
 from scaler.decision.schedule import Scheduled, scheduled
 from scaler.decision.stalled import at_gateway, doubt
 from scaler.decision.starting import StartingReplicas, StartingState, starting_credit
@@ -108,7 +108,7 @@ def _is_mixed(spec: WorkloadSpec) -> bool:
     return spec.member is not None and spec.member.mix is not None
 
 
-def _past_after(tick: Tick, past: Past, due: int | None, decision: Decision) -> Past:
+def _past_after(tick: Tick, past: PacePast, due: int | None, decision: Decision) -> PacePast:
     """Add what was due and what was answered to the past, by which the pace of the next tick goes."""
     spec, known = tick.spec, tick.inputs.target_status
     if spec.scale_down is None or _is_mixed(spec):
@@ -123,7 +123,7 @@ def _state_after(
     confidence: Confidence,
     decision: Decision,
     owed: StartingState | None,
-    past: Past,
+    past: PacePast,
 ) -> State:
     """Keep what the next tick needs of this one."""
     state, now, said, idle = tick.state, tick.now, decision.answer, decision.idle
@@ -147,7 +147,7 @@ def _state_after(
     )
 
 
-def _slow(tick: Tick, past: Past, confidence: Confidence) -> Pace | None:
+def _slow(tick: Tick, past: PacePast, confidence: Confidence) -> Pace | None:
     """Say how far a certain answer may fall; an uncertain one does not fall, and of Jobs none is kept."""
     spec, known, now = tick.spec, tick.inputs.target_status, tick.now
     if spec.scale_down is None or spec.for_jobs or not confidence.memory_complete:

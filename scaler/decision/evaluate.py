@@ -12,7 +12,7 @@ from scaler.config.metrics import TARGET_NAMES
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
 from scaler.decision.nothing_seen import doubt_unmeasured
-from scaler.decision.pace import LONGEST, Past
+from scaler.decision.pace import LONGEST, PacePast
 from scaler.decision.resolve import resolve_input
 from scaler.decision.stalled import Standing, at_gateway, follow
 from scaler.decision.starting import learnt
@@ -195,7 +195,7 @@ def _desired(spec: WorkloadSpec, value: float | None, outcome: PolicyResult | No
     return replicas_for(outcome.replicas, 1.0)
 
 
-def past_of(tick: Tick) -> Past:
+def past_of(tick: Tick) -> PacePast:
     """Return what was needed and answered lately, with the start-up time that the pods show now."""
     took = learnt(tick.inputs.target.pods or (), tick.spec.startup or LONGEST)
     return tick.state.pace if took is None else replace(tick.state.pace, took=took)

@@ -48,7 +48,7 @@ from scaler.decision.explanation import (
 from scaler.decision.own_query import own_query
 from scaler.decision.reason import activity
 from scaler.decision.starting import StartingReplicas
-from scaler.formula import Program, Step
+from scaler.formula import Program, TraceStep
 from scaler.model.availability import BoundedCount
 from scaler.model.behavior import NO_BEHAVIOR_WINDOW, Behavior, HpaState, RatePolicy, Rules, TimedReplicas
 from scaler.model.fields import seconds
@@ -258,7 +258,7 @@ def steps_of(program: Program, scope: Mapping[str, float | None]) -> list[StepRo
     return [_step(step) for step in program.trace(scope)[1]]
 
 
-def _step(step: Step) -> StepRow:
+def _step(step: TraceStep) -> StepRow:
     value = list(step.value) if isinstance(step.value, tuple) else step.value
     return StepRow(step.depth, step.text, value, step.error)
 

@@ -35,7 +35,7 @@ TimedCount = tuple[float, int]  # (time, replicas)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PacePast:
     """The part of the past that a tick needs: needs of the last window and answers of the last minute, oldest first.
 
     Of both, only those are kept that no later one reaches, since only the largest counts: the first is the largest.
@@ -48,7 +48,7 @@ class Past:
     took: float | None = None  # seconds from order to ready, as learnt last
 
 
-NOTHING_YET = Past()
+NOTHING_YET = PacePast()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Pace:
 
 
 def pace(
-    setting: ScaleDown, past: Past, floor: int | None, current: int | None, seen: float, now: float
+    setting: ScaleDown, past: PacePast, floor: int | None, current: int | None, seen: float, now: float
 ) -> Pace | None:
     """Say how far the answer may fall.
 
@@ -103,8 +103,8 @@ def pace(
 
 
 def following(
-    setting: ScaleDown, past: Past, need: int | None, answer: int | None, current: int | None, now: float
-) -> Past:
+    setting: ScaleDown, past: PacePast, need: int | None, answer: int | None, current: int | None, now: float
+) -> PacePast:
     """Remember what was needed and answered at this tick; None where there was none."""
     needs = _kept(past.needs, now - window_of(setting, past.took))
     answers = _kept(past.answers, now - MINUTE)
@@ -113,7 +113,7 @@ def following(
         needs, answers, since = (), (), -math.inf
     elif not answers or _newly_located(past, current):
         since = None if answer is None else now
-    return Past(
+    return PacePast(
         needs=needs if need is None else _with(needs, (now, need)),
         answers=answers if answer is None else _with(answers, (now, answer)),
         since=since,
@@ -127,7 +127,7 @@ def window_of(setting: ScaleDown, took: float | None) -> float:
     return setting.window if setting.window is not None else min(max(took or 0.0, SHORTEST), LONGEST)
 
 
-def _newly_located(past: Past, current: int | None) -> bool:
+def _newly_located(past: PacePast, current: int | None) -> bool:
     """Tell whether the number of replicas is known for the first time: nobody heard what was answered before."""
     return current is not None and not past.located
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import Answer, InputValue
-from scaler.decision.pace import NOTHING_YET, Past
+from scaler.decision.pace import NOTHING_YET, PacePast
 from scaler.decision.stalled import Standing
 from scaler.decision.starting import StartingState
 from scaler.model.measurement import Inputs
@@ -35,7 +35,7 @@ class State:
     policy: object = None
     owed: StartingState | None = None  # load that waits for replicas on their way
     standing: Standing | None = None  # a load that stands still
-    pace: Past = NOTHING_YET  # what was needed and answered lately
+    pace: PacePast = NOTHING_YET  # what was needed and answered lately
     apart_since: float | None = None  # its group has not been whole since then; None: it was, or it has none
 
 
@@ -86,7 +86,7 @@ def inherited(states: Collection[State]) -> State:
         certain=max(certain, key=lambda answer: answer.at, default=None),
         minimum_answer=largest(*(state.minimum_answer for state in states)),
         active=any(words) if words else None,
-        pace=Past(took=max((state.pace.took for state in states if state.pace.took is not None), default=None)),
+        pace=PacePast(took=max((state.pace.took for state in states if state.pace.took is not None), default=None)),
     )
 
 

@@ -18,7 +18,7 @@ from scaler.config.workload import WorkloadSpec
 from scaler.decision.decide import at_most
 from scaler.decision.decision import Answer, Decision
 from scaler.decision.groups import Decided, decide_groups, group_of
-from scaler.decision.pace import Past, following
+from scaler.decision.pace import PacePast, following
 from scaler.decision.state import State
 from scaler.model.measurement import TriggerRef
 
@@ -93,7 +93,7 @@ def carried(state: State, decision: Decision) -> State:
         return replace(state, apart_since=None)
     if said is None:
         return replace(
-            state, minimum_answer=decision.minimum_answer, apart_since=apart, pace=Past(took=state.pace.took)
+            state, minimum_answer=decision.minimum_answer, apart_since=apart, pace=PacePast(took=state.pace.took)
         )
     certain = said if decision.certainty == "certain" else state.certain
     return replace(
@@ -106,7 +106,7 @@ def carried(state: State, decision: Decision) -> State:
     )
 
 
-def _paced(state: State, decision: Decision, said: Answer) -> Past:
+def _paced(state: State, decision: Decision, said: Answer) -> PacePast:
     """Remember what a variant was needed for in its mix, and was told; of others the fold remembered it itself."""
     setting, known = decision.spec.scale_down, decision.target_status
     if decision.planned is None or setting is None:

@@ -16,7 +16,7 @@ from scaler.engine.admission import Admission
 from scaler.engine.workload import Answers, TickPlan, Workload, fault
 from scaler.model.measurement import Failure, Reading
 from scaler.model.objects import UNSEEN
-from scaler.policy.recall import Past
+from scaler.policy.recall import RecalledPast
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Folder:
         return Folded(item, spec, state, decision, times[-1], answers, len(times) > 1, seen, days=len(past))
 
 
-def _with_days(spec: WorkloadSpec, state: State, past: Past, now: float) -> State:
+def _with_days(spec: WorkloadSpec, state: State, past: RecalledPast, now: float) -> State:
     """Let the policy take in what has come of the days before."""
     algorithm = spec.algorithm
     if not past or algorithm is None or algorithm.recall is None:

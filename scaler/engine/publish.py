@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from scaler.decision.decision import Decision
-from scaler.decision.together import Decided, SharingStep, carried, touched
+from scaler.decision.groups import Decided
+from scaler.decision.together import SharingStep, carried, touched
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
 from scaler.model.measurement import TriggerRef

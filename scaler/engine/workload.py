@@ -15,7 +15,7 @@ from scaler.decision.state import State
 from scaler.engine.hpa_sync import HpaSync
 from scaler.model.measurement import Measurement, Query, TargetPods, TriggerRef, WorkloadKey
 from scaler.model.objects import UNSEEN, ScaledResource, TargetView
-from scaler.policy.recall import Past
+from scaler.policy.recall import RecalledPast
 
 ESTABLISHED = 60.0  # seconds between the first and the newest call after which a workload counts as real
 MAX_FAULT = 200  # characters of what went wrong that a user is told
@@ -41,7 +41,7 @@ class Days:
 
     asked: int = 0  # days, the newest first
     after: float = 0.0  # nothing more is asked before that
-    past: Past = ()  # what has come and is not folded yet
+    past: RecalledPast = ()  # what has come and is not folded yet
 
 
 NO_DAYS = Days()

@@ -1,5 +1,5 @@
 """The formula language: expr-lang as KEDA evaluates it, for formulas over numbers."""
 
-from scaler.formula.program import Program, Step, parse
+from scaler.formula.program import Program, TraceStep, parse
 
-__all__ = ["Program", "Step", "parse"]
+__all__ = ["Program", "TraceStep", "parse"]

@@ -10,7 +10,7 @@ from scaler.formula.limits import MAX_ARRAY
 from scaler.formula.values import Value, add, array, boolean, finite, identity, less, more, number, show, to_int
 from scaler.model.errors import EvaluationError
 
-Closure = Callable[[Value, int, Value], Value]
+CallClosure = Callable[[Value, int, Value], Value]
 Items = tuple[Value, ...]
 
 
@@ -168,48 +168,48 @@ def _item(item: Value, _index: int, _accumulator: Value) -> Value:
     return item
 
 
-def _hits(items: Value, test: Closure) -> Iterator[tuple[int, Value]]:
+def _hits(items: Value, test: CallClosure) -> Iterator[tuple[int, Value]]:
     for place, item in enumerate(array(items)):
         if boolean(test(item, place, None)):
             yield place, item
 
 
-def every(items: Value, test: Closure) -> bool:
+def every(items: Value, test: CallClosure) -> bool:
     """`all`."""
     return all(boolean(test(item, place, None)) for place, item in enumerate(array(items)))
 
 
-def none(items: Value, test: Closure) -> bool:
+def none(items: Value, test: CallClosure) -> bool:
     """`none`."""
     return not some(items, test)
 
 
-def some(items: Value, test: Closure) -> bool:
+def some(items: Value, test: CallClosure) -> bool:
     """`any`."""
     return next(_hits(items, test), None) is not None
 
 
-def one(items: Value, test: Closure) -> bool:
+def one(items: Value, test: CallClosure) -> bool:
     """Tell whether exactly one element passes."""
     return count(items, test) == 1
 
 
-def count(items: Value, test: Closure = _item) -> int:
+def count(items: Value, test: CallClosure = _item) -> int:
     """Count the elements that pass; without a test, those that are true."""
     return sum(1 for _hit in _hits(items, test))
 
 
-def keep_if(items: Value, test: Closure) -> Items:
+def keep_if(items: Value, test: CallClosure) -> Items:
     """`filter`."""
     return tuple(item for _place, item in _hits(items, test))
 
 
-def apply(items: Value, make_item: Closure) -> Items:
+def apply(items: Value, make_item: CallClosure) -> Items:
     """`map`."""
     return tuple(make_item(item, place, None) for place, item in enumerate(array(items)))
 
 
-def total(items: Value, weigh: Closure = _item) -> Value:
+def total(items: Value, weigh: CallClosure = _item) -> Value:
     """`sum`; the integer 0 of nothing."""
     result: Value = 0
     for place, item in enumerate(array(items)):
@@ -217,28 +217,28 @@ def total(items: Value, weigh: Closure = _item) -> Value:
     return result
 
 
-def find(items: Value, test: Closure) -> Value:
+def find(items: Value, test: CallClosure) -> Value:
     """Find the first element that passes, or nil."""
     return next((item for _place, item in _hits(items, test)), None)
 
 
-def find_index(items: Value, test: Closure) -> int | None:
+def find_index(items: Value, test: CallClosure) -> int | None:
     """Find the place of the first element that passes, or nil."""
     return next((place for place, _item in _hits(items, test)), None)
 
 
-def find_last(items: Value, test: Closure) -> Value:
+def find_last(items: Value, test: CallClosure) -> Value:
     """Find the last element that passes, or nil; asked from the end."""
     return find(array(items)[::-1], test)
 
 
-def find_last_index(items: Value, test: Closure) -> int | None:
+def find_last_index(items: Value, test: CallClosure) -> int | None:
     """Find the place of the last element that passes, or nil; asked from the end."""
     place = find_index(array(items)[::-1], test)
     return None if place is None else len(array(items)) - 1 - place
 
 
-def sort_by(items: Value, key: Closure, order: str = "asc") -> Items:
+def sort_by(items: Value, key: CallClosure, order: str = "asc") -> Items:
     """Sort the elements by their keys; `order` is "asc" or "desc"."""
     values = array(items)
     keys = [key(item, place, None) for place, item in enumerate(values)]
@@ -250,7 +250,7 @@ def sort_by(items: Value, key: Closure, order: str = "asc") -> Items:
     return tuple(values[place] for place in places)
 
 
-def reduce(items: Value, fold: Closure, *initial: Value) -> Value:
+def reduce(items: Value, fold: CallClosure, *initial: Value) -> Value:
     """Fold the elements into `#acc`, which starts as the initial value or else as the first element."""
     values = array(items)
     start = 0 if initial else 1

@@ -21,6 +21,7 @@ from scaler.formula.tree import (
     ORDER,
     UNKNOWN,
     Array,
+    AstNode,
     Binary,
     Call,
     Closure,
@@ -30,7 +31,6 @@ from scaler.formula.tree import (
     Let,
     Literal,
     Name,
-    Node,
     Order,
     Pointer,
     Sequence,
@@ -46,12 +46,12 @@ from scaler.model.errors import FormulaSyntaxError, nearest
 class Checked:
     """A tree whose nodes carry their types, and the variables in it."""
 
-    tree: Node
+    tree: AstNode
     names: frozenset[str]  # free variables
     nilable: frozenset[str]  # those on the left of a `??`
 
 
-def check(text: str, tree: Node, names: Collection[str] | None) -> Checked:
+def check(text: str, tree: AstNode, names: Collection[str] | None) -> Checked:
     """Find the type of every node.
 
     Args:
@@ -81,11 +81,11 @@ class _Checker:
         self.free: set[str] = set()
         self.nilable: set[str] = set()
 
-    def visit(self, node: Node) -> Node:
+    def visit(self, node: AstNode) -> AstNode:
         self._height += 1
         if self._height > MAX_HEIGHT:
             raise self._fault(node, f"the formula is deeper than {MAX_HEIGHT} levels")
-        typed: Node = _RULES[type(node)](self, node)
+        typed: AstNode = _RULES[type(node)](self, node)
         self._height -= 1
         return typed
 
@@ -94,23 +94,23 @@ class _Checker:
         for name in sorted(self.free & set(self._bound)):
             raise FormulaSyntaxError(self._text, self._bound[name], f"cannot declare {name} again, it is a variable")
 
-    def _fault(self, node: Node, problem: str) -> FormulaSyntaxError:
+    def _fault(self, node: AstNode, problem: str) -> FormulaSyntaxError:
         return FormulaSyntaxError(self._text, node.offset, problem)
 
-    def _mismatch(self, node: Node, operator: str, *types: Type) -> FormulaSyntaxError:
+    def _mismatch(self, node: AstNode, operator: str, *types: Type) -> FormulaSyntaxError:
         hint = ": int(...) makes an integer" if operator in _WHOLE else ""
         return self._fault(node, f"{operator} does not go with {' and '.join(map(str, types))}{hint}")
 
     # leaves
 
-    def literal(self, node: Literal) -> Node:
+    def literal(self, node: Literal) -> AstNode:
         types = {int: INT, float: FLOAT, bool: BOOL}
         return dataclasses.replace(node, type=types.get(type(node.value), NIL))
 
-    def order(self, node: Order) -> Node:
+    def order(self, node: Order) -> AstNode:
         return dataclasses.replace(node, type=ORDER)
 
-    def name(self, node: Name) -> Node:
+    def name(self, node: Name) -> AstNode:
         if node.name in self._lets:
             return dataclasses.replace(node, type=self._lets[node.name])
         if node.name == "$env":
@@ -123,7 +123,7 @@ class _Checker:
         self.free.add(node.name)
         return dataclasses.replace(node, type=FLOAT)
 
-    def pointer(self, node: Pointer) -> Node:
+    def pointer(self, node: Pointer) -> AstNode:
         scope = self._scopes[-1]
         if node.name not in scope:
             names = ", ".join(f"#{name}" for name in scope)
@@ -133,7 +133,7 @@ class _Checker:
 
     # operators
 
-    def unary(self, node: Unary) -> Node:
+    def unary(self, node: Unary) -> AstNode:
         operand = self.visit(node.operand)
         kind = operand.type
         if node.operator == "!":
@@ -144,7 +144,7 @@ class _Checker:
             raise self._mismatch(node, node.operator, kind)
         return dataclasses.replace(node, operand=operand, type=result)
 
-    def binary(self, node: Binary) -> Node:
+    def binary(self, node: Binary) -> AstNode:
         left, right = self.visit(node.left), self.visit(node.right)
         if node.operator == "??":
             self._note_nilable(node)
@@ -159,7 +159,7 @@ class _Checker:
         if isinstance(left, Name) and left.name in self.free:
             self.nilable.add(left.name)
 
-    def conditional(self, node: Conditional) -> Node:
+    def conditional(self, node: Conditional) -> AstNode:
         test = self.visit(node.test)
         if test.type.kind is not Kind.BOOL and not test.type.unknown:
             raise self._fault(node.test, f"the condition is {test.type}, not a boolean")
@@ -167,7 +167,7 @@ class _Checker:
         result = _either(then.type, otherwise.type)
         return dataclasses.replace(node, test=test, then=then, otherwise=otherwise, type=result)
 
-    def let(self, node: Let) -> Node:
+    def let(self, node: Let) -> AstNode:
         if node.name in (self._names or ()) or node.name in self._lets:
             raise self._fault(node, f"cannot declare {node.name} again")
         if node.name in BUILTINS or node.name in FOREIGN:
@@ -179,13 +179,13 @@ class _Checker:
         del self._lets[node.name]
         return dataclasses.replace(node, value=value, body=body, type=body.type)
 
-    def sequence(self, node: Sequence) -> Node:
+    def sequence(self, node: Sequence) -> AstNode:
         items = tuple(self.visit(item) for item in node.items)
         return dataclasses.replace(node, items=items, type=items[-1].type)
 
     # arrays
 
-    def array(self, node: Array) -> Node:
+    def array(self, node: Array) -> AstNode:
         items = tuple(self.visit(item) for item in node.items)
         for item in items:
             if isinstance(item, Order):
@@ -194,7 +194,7 @@ class _Checker:
         element = ANY if len(kinds) > 1 else items[-1].type if items else UNKNOWN
         return dataclasses.replace(node, items=items, type=array_of(element))
 
-    def index(self, node: Index) -> Node:
+    def index(self, node: Index) -> AstNode:
         array, index = self.visit(node.array), self.visit(node.index)
         if not (array.type.array or array.type.unknown):
             raise self._fault(node, f"{array.type} has no elements")
@@ -202,7 +202,7 @@ class _Checker:
             self._integer(index)
         return dataclasses.replace(node, array=array, index=index, type=array.type.of())
 
-    def slice(self, node: Slice) -> Node:
+    def slice(self, node: Slice) -> AstNode:
         array = self.visit(node.array)
         if not (array.type.array or array.type.unknown):
             raise self._fault(node, f"{array.type} has no elements")
@@ -212,15 +212,15 @@ class _Checker:
                 self._integer(part)
         return dataclasses.replace(node, array=array, start=start, stop=stop, type=array.type)
 
-    def _integer(self, node: Node) -> None:
+    def _integer(self, node: AstNode) -> None:
         if not INTEGER.fits(node.type):
             raise self._fault(node, f"an index must be an integer, not {node.type}: int(...) makes one")
 
     # calls
 
-    def call(self, node: Call) -> Node:
+    def call(self, node: Call) -> AstNode:
         builtin = BUILTINS[node.name]
-        arguments: list[Node] = []
+        arguments: list[AstNode] = []
         for argument in node.arguments:
             if isinstance(argument, Closure):
                 arguments.append(self._closure(argument, arguments[0], node.name))
@@ -235,14 +235,14 @@ class _Checker:
             raise self._fault(place, f"{node.name} {mismatch}") from None
         return dataclasses.replace(node, arguments=tuple(arguments), type=result)
 
-    def _initial(self, node: Node) -> Node:
+    def _initial(self, node: AstNode) -> AstNode:
         """Check reduce's initial value; `#` in it is the outer element to expr's checker, the first to its compiler."""
         self._scopes.append({})
         typed = self.visit(node)
         self._scopes.pop()
         return typed
 
-    def _closure(self, node: Closure, items: Node, function: str) -> Node:
+    def _closure(self, node: Closure, items: AstNode, function: str) -> AstNode:
         builtin = BUILTINS[function]
         self._scopes.append({"": items.type.of(), **dict(builtin.pointers)})
         body = self.visit(node.body)
@@ -329,7 +329,7 @@ _OPERATORS: dict[str, Callable[[Type, Type], Type | None]] = {
     "??": _coalesce,
 }
 
-_RULES: dict[type[Node], Callable[..., Node]] = {
+_RULES: dict[type[AstNode], Callable[..., AstNode]] = {
     Literal: _Checker.literal,
     Order: _Checker.order,
     Name: _Checker.name,

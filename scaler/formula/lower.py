@@ -18,6 +18,7 @@ from scaler.formula.evaluator import ClosureExpr
 from scaler.formula.limits import MAX_WORK
 from scaler.formula.tree import (
     Array,
+    AstNode,
     Binary,
     Call,
     Closure,
@@ -26,7 +27,6 @@ from scaler.formula.tree import (
     Let,
     Literal,
     Name,
-    Node,
     Order,
     Pointer,
     Sequence,
@@ -52,10 +52,10 @@ _MAKES_ARRAYS = frozenset({"..", "[,]"})  # out of numbers, which is all that a 
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TracedNode:
     """A node of the formula, as traces tell of it."""
 
-    node: Node
+    node: AstNode
     depth: int  # 0 for the whole
     repeated: bool  # in a closure: evaluated once for each element
 
@@ -65,12 +65,12 @@ class Lowered:
     """A formula that is ready to run."""
 
     code: ast.expr
-    parts: tuple[Part, ...]  # all nodes but literals, each before what it is made of
+    parts: tuple[TracedNode, ...]  # all nodes but literals, each before what it is made of
     origins: dict[ast.AST, int]  # lowered node -> its part
     cost: int  # steps that an evaluation takes at most: nodes visited, and elements handled
 
 
-def lower(tree: Node) -> Lowered:
+def lower(tree: AstNode) -> Lowered:
     """Turn a checked tree into a Python `ast` and remember which part came from where."""
     lowering = _Lowering()
     code = lowering.visit(tree)
@@ -90,26 +90,26 @@ class _Lowering:
     """One walk over one tree."""
 
     def __init__(self) -> None:
-        self.parts: list[Part] = []
+        self.parts: list[TracedNode] = []
         self.origins: dict[ast.AST, int] = {}
         self._depth = 0
         self._closures = 0
         self._temporaries = 0
 
-    def visit(self, node: Node) -> ast.expr:
+    def visit(self, node: AstNode) -> ast.expr:
         if isinstance(node, Literal | Order):
             return ast.Constant(node.value)
         if isinstance(node, Closure):
             return self._closure(node)
         number = len(self.parts)
-        self.parts.append(Part(node, self._depth, self._closures > 0))
+        self.parts.append(TracedNode(node, self._depth, self._closures > 0))
         self._depth += 1
         lowered = self._lower(node)
         self._depth -= 1
         self.origins[lowered] = number
         return lowered
 
-    def _lower(self, node: Node) -> ast.expr:
+    def _lower(self, node: AstNode) -> ast.expr:
         match node:
             case Name(name=name):
                 return _name(name)
@@ -151,7 +151,7 @@ class _Lowering:
             return ast.Compare(left, [_COMPARISON[node.operator]()], [right])
         return _call(_CALLED[node.operator], left, right)
 
-    def _boolean(self, node: Node) -> ast.expr:
+    def _boolean(self, node: AstNode) -> ast.expr:
         """Return the node, checked to be a boolean where that is not plain."""
         lowered = self.visit(node)
         return lowered if _surely_boolean(node) else _call("bool", lowered)
@@ -181,7 +181,7 @@ def _call(function: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(_name(function), list(arguments), [])
 
 
-def _surely_boolean(node: Node) -> bool:
+def _surely_boolean(node: AstNode) -> bool:
     match node:
         case Literal(value=value):
             return isinstance(value, bool)

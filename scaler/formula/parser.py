@@ -14,6 +14,7 @@ from scaler.formula.lexer import Token, TokenKind, tokens
 from scaler.formula.limits import MAX_LENGTH, MAX_NESTING, MAX_NODES
 from scaler.formula.tree import (
     Array,
+    AstNode,
     Binary,
     Call,
     Closure,
@@ -22,7 +23,6 @@ from scaler.formula.tree import (
     Let,
     Literal,
     Name,
-    Node,
     Order,
     Pointer,
     Sequence,
@@ -31,7 +31,7 @@ from scaler.formula.tree import (
 )
 from scaler.model.errors import FormulaSyntaxError, nearest
 
-_N = TypeVar("_N", bound=Node)
+_N = TypeVar("_N", bound=AstNode)
 
 _UNARY = {"not": 50, "!": 50, "-": 90, "+": 90}
 _BINARY = {
@@ -49,7 +49,7 @@ _BASES = {"0x": 16, "0o": 8, "0b": 2}
 _MAX_INT = 2**63 - 1
 
 
-def parse_tree(text: str, names: Collection[str] | None) -> Node:
+def parse_tree(text: str, names: Collection[str] | None) -> AstNode:
     """Parse a whole formula.
 
     Args:
@@ -80,7 +80,7 @@ class _Parser:
         self._nesting = 0
         self._nodes = 0
 
-    def whole(self) -> Node:
+    def whole(self) -> AstNode:
         node = self._sequence() if "??" in self._text else self._expression()
         if self._token.kind is not TokenKind.END:
             raise self._unexpected()
@@ -136,12 +136,12 @@ class _Parser:
             raise FormulaSyntaxError(self._text, node.offset, f"the formula has more than {MAX_NODES} parts")
         return node
 
-    def _binary(self, start: int, operator: str, left: Node, right: Node) -> Node:
+    def _binary(self, start: int, operator: str, left: AstNode, right: AstNode) -> AstNode:
         return self._made(Binary(start, self._end, _SPELLING.get(operator, operator), left, right))
 
     # expressions
 
-    def _sequence(self) -> Node:
+    def _sequence(self) -> AstNode:
         start = self._token.offset
         items = [self._expression()]
         while self._operator(";"):
@@ -149,7 +149,7 @@ class _Parser:
             items.append(self._expression())
         return items[0] if len(items) == 1 else self._made(Sequence(start, self._end, tuple(items)))
 
-    def _expression(self, precedence: int = 0) -> Node:
+    def _expression(self, precedence: int = 0) -> AstNode:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
             raise self._fault(f"the formula nests deeper than {MAX_NESTING} levels")
@@ -165,7 +165,7 @@ class _Parser:
         self._nesting -= 1
         return node
 
-    def _operators(self, start: int, precedence: int) -> Node:
+    def _operators(self, start: int, precedence: int) -> AstNode:
         """Parse an operand and the operators after it that bind at least as tightly as `precedence`."""
         left = self._primary()
         previous = ""
@@ -192,7 +192,7 @@ class _Parser:
             raise self._unexpected(" after not, expected 'in'")
         return True
 
-    def _operation(self, start: int, left: Node, token: Token, previous: str) -> Node:
+    def _operation(self, start: int, left: AstNode, token: Token, previous: str) -> AstNode:
         """`left`, the operator `token` that was just taken, and what follows it."""
         operator = token.text
         if operator in _TEXT_OPERATORS:
@@ -206,9 +206,9 @@ class _Parser:
         right = self._expression(_BINARY[operator] + (operator not in _RIGHT))
         return self._binary(start, operator, left, right)
 
-    def _comparison(self, start: int, left: Node, operator: str) -> Node:
+    def _comparison(self, start: int, left: AstNode, operator: str) -> AstNode:
         """`a < b`, and `a < b < c`, where the middle is evaluated twice as expr does."""
-        whole: Node | None = None
+        whole: AstNode | None = None
         place = start
         while True:
             middle = self._token.offset
@@ -219,7 +219,7 @@ class _Parser:
                 return whole
             left, place, operator = right, middle, self._next().text
 
-    def _let(self) -> Node:
+    def _let(self) -> AstNode:
         start = self._next().offset
         name = self._take(TokenKind.NAME).text
         self._take(TokenKind.OPERATOR, "=")
@@ -228,7 +228,7 @@ class _Parser:
         body = self._sequence()
         return self._made(Let(start, self._end, name, value, body))
 
-    def _if(self) -> Node:
+    def _if(self) -> AstNode:
         start = self._next().offset
         test = self._expression()
         then = self._block()
@@ -236,13 +236,13 @@ class _Parser:
         otherwise = self._expression() if self._operator("if") else self._block()
         return self._made(Conditional(start, self._end, test, then, otherwise))
 
-    def _block(self) -> Node:
+    def _block(self) -> AstNode:
         self._take(TokenKind.BRACKET, "{")
         node = self._sequence()
         self._take(TokenKind.BRACKET, "}")
         return node
 
-    def _ternary(self, start: int, test: Node) -> Node:
+    def _ternary(self, start: int, test: AstNode) -> AstNode:
         """`x ? y : z`; `x ?: z` is `x ? x : z`."""
         while self._operator("?"):
             self._next()
@@ -252,7 +252,7 @@ class _Parser:
             test = self._made(Conditional(start, self._end, test, then, otherwise))
         return test
 
-    def _primary(self) -> Node:
+    def _primary(self) -> AstNode:
         token = self._token
         start = token.offset
         if token.kind is TokenKind.OPERATOR and token.text in _UNARY:
@@ -274,7 +274,7 @@ class _Parser:
             return self._postfix(start, self._call(start, self._take(TokenKind.NAME), (), hidden=False))
         return self._secondary()
 
-    def _secondary(self) -> Node:
+    def _secondary(self) -> AstNode:
         token = self._token
         start = token.offset
         if token.kind is TokenKind.NUMBER:
@@ -313,14 +313,14 @@ class _Parser:
             raise self._fault(f"the number {token.text} is too large", token)
         return value
 
-    def _array(self) -> Node:
+    def _array(self) -> AstNode:
         start = self._next().offset
         items = self._list("]")
         return self._made(Array(start, self._end, items))
 
-    def _list(self, closing: str) -> tuple[Node, ...]:
+    def _list(self, closing: str) -> tuple[AstNode, ...]:
         """Parse expressions between commas up to the closing bracket, one comma before it allowed."""
-        items: list[Node] = []
+        items: list[AstNode] = []
         while not self._bracket(closing):
             if items:
                 self._take(TokenKind.OPERATOR, ",")
@@ -330,11 +330,11 @@ class _Parser:
         self._take(TokenKind.BRACKET, closing)
         return tuple(items)
 
-    def _order(self) -> Node:
+    def _order(self) -> AstNode:
         token = self._next()
         return self._made(Order(token.offset, token.end, token.text))
 
-    def _postfix(self, start: int, node: Node) -> Node:
+    def _postfix(self, start: int, node: AstNode) -> AstNode:
         while True:
             if self._operator(".", "?."):
                 raise self._foreign("members")
@@ -343,7 +343,7 @@ class _Parser:
             self._next()
             node = self._subscript(start, node)
 
-    def _subscript(self, start: int, node: Node) -> Node:
+    def _subscript(self, start: int, node: AstNode) -> AstNode:
         """Parse what follows `node[`."""
         first = None
         if not self._operator(":"):
@@ -358,7 +358,7 @@ class _Parser:
 
     # calls
 
-    def _call(self, start: int, name: Token, piped: tuple[Node, ...], *, hidden: bool = True) -> Node:
+    def _call(self, start: int, name: Token, piped: tuple[AstNode, ...], *, hidden: bool = True) -> AstNode:
         """Parse the call of `name`, whose bracket is the next token; a piped value is its first argument."""
         if hidden and name.text in self._names:
             raise self._fault(f"{name.text} is a variable here, not a function", name)
@@ -371,7 +371,7 @@ class _Parser:
         arguments = self._closure_arguments(piped, builtin.shape) if builtin.shape else piped + self._list(")")
         return self._made(Call(start, self._end, name.text, arguments))
 
-    def _closure_arguments(self, piped: tuple[Node, ...], shape: str) -> tuple[Node, ...]:
+    def _closure_arguments(self, piped: tuple[AstNode, ...], shape: str) -> tuple[AstNode, ...]:
         """Parse arguments by shape: `x` an expression, `c` a closure; a capital one may be left out."""
         arguments = list(piped)
         for place, part in enumerate(shape[len(piped) :]):
@@ -388,7 +388,7 @@ class _Parser:
         self._take(TokenKind.BRACKET, ")")
         return tuple(arguments)
 
-    def _closure(self) -> Node:
+    def _closure(self) -> AstNode:
         start = self._token.offset
         self._closures += 1
         body = self._block() if self._bracket("{") else self._expression()

@@ -7,9 +7,9 @@ from typing import Literal as OneOf
 
 from scaler.formula.check import check
 from scaler.formula.evaluator import Evaluator, Tracer
-from scaler.formula.lower import Lowered, Part, lower
+from scaler.formula.lower import Lowered, TracedNode, lower
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Binary, Kind, Literal, Name, Node, Pointer, Type, Unary
+from scaler.formula.tree import AstNode, Binary, Kind, Literal, Name, Pointer, Type, Unary
 from scaler.formula.values import Value, boolean, number, show
 from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
@@ -20,7 +20,7 @@ _MAX_SHOWN = 8  # values in an error
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """The value of one part of a formula.
 
     A part inside a closure is evaluated once for each element: its value is the tuple of what it came to each time.
@@ -79,7 +79,7 @@ class Program:
         bare = stand_in if measured is None else float(measured)
         return bare if bare is not None and isfinite(bare) else None
 
-    def trace(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, tuple[Step, ...]]:
+    def trace(self, values: Mapping[str, float | None]) -> tuple[float | bool | None, tuple[TraceStep, ...]]:
         """Evaluate the formula and tell every step; never raises.
 
         Returns:
@@ -125,7 +125,7 @@ class Program:
         except EvaluationError as error:
             return None, str(error), tracer
 
-    def _steps(self, tracer: Tracer, error: str) -> Iterator[Step]:
+    def _steps(self, tracer: Tracer, error: str) -> Iterator[TraceStep]:
         parts = self._lowered.parts
         errors: dict[int, str] = {}
         if error:
@@ -138,7 +138,7 @@ class Program:
             part, seen = parts[place], tuple(tracer.reached[place])
             value = seen if part.repeated else seen[0] if seen else None
             source = self._source(part.node)
-            yield Step(part.node.offset, part.node.end, part.depth, source, value, errors.get(place, ""))
+            yield TraceStep(part.node.offset, part.node.end, part.depth, source, value, errors.get(place, ""))
 
     def _explain(self, problem: str, values: Mapping[str, float | None]) -> str:
         """Say the problem with its place: the part that failed, and what the names in it stood for."""
@@ -158,10 +158,10 @@ class Program:
                 shown[self._source(part.node)] = show(seen[-1])
         return ", ".join(f"{name} = {value}" for name, value in list(shown.items())[:_MAX_SHOWN])
 
-    def _source(self, node: Node) -> str:
+    def _source(self, node: AstNode) -> str:
         return self.text[node.offset : node.end]
 
-    def _quote(self, node: Node) -> str:
+    def _quote(self, node: AstNode) -> str:
         source = " ".join(self._source(node).split())
         short = source if len(source) <= _MAX_QUOTE else source[: _MAX_QUOTE - 3] + "..."
         return f"`{short}`"
@@ -188,7 +188,7 @@ def parse(
     return Program(text, kind, checked.names, checked.nilable, lower(checked.tree), bare)
 
 
-def _as_bare(tree: Node) -> tuple[str, float | None] | None:
+def _as_bare(tree: AstNode) -> tuple[str, float | None] | None:
     """Return the name that a formula is, with the number for nil: `x` or `x ?? 0`; None: it is more than a name.
 
     Such a formula needs no walk over its tree, as long as it comes to a finite number.
@@ -210,7 +210,7 @@ def _require(text: str, type_: Type, kind: ResultKind) -> None:
         raise FormulaSyntaxError(text, 0, f"the formula gives {type_}, it must give a {kind}")
 
 
-def _around(parts: Sequence[Part], inner: int) -> Iterator[int]:
+def _around(parts: Sequence[TracedNode], inner: int) -> Iterator[int]:
     """Yield the numbers of the parts that hold part `inner`: each stands before it and is less deep."""
     depth = parts[inner].depth
     for place in range(inner - 1, -1, -1):

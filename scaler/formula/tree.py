@@ -89,7 +89,7 @@ def array_of(element: Type) -> Type:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class AstNode:
     """Any part of a formula."""
 
     offset: int  # characters from the start of the text
@@ -98,109 +98,109 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Literal(Node):
+class Literal(AstNode):
     """`3`, `0.5`, `0x1F`, `true`, `nil`."""
 
     value: int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Order(Node):
+class Order(AstNode):
     """`"asc"` or `"desc"`: the only strings, and only as the last argument of sort and sortBy."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
-class Name(Node):
+class Name(AstNode):
     """A variable, free or bound by `let`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer(Node):
+class Pointer(AstNode):
     """`#`, `#index`, `#acc`; the name is what follows the sharp."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(AstNode):
     """`-x`, `+x`, `!x`; `not` is spelled `!` here."""
 
     operator: str
-    operand: Node
+    operand: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(AstNode):
     """`x + y` and its kin; `and`, `or`, `^` are spelled `&&`, `||`, `**` here."""
 
     operator: str
-    left: Node
-    right: Node
+    left: AstNode
+    right: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Conditional(Node):
+class Conditional(AstNode):
     """`x ? y : z` and `if x { y } else { z }`."""
 
-    test: Node
-    then: Node
-    otherwise: Node
+    test: AstNode
+    then: AstNode
+    otherwise: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Let(Node):
+class Let(AstNode):
     """`let name = value; body`."""
 
     name: str
-    value: Node
-    body: Node
+    value: AstNode
+    body: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence(Node):
+class Sequence(AstNode):
     """`x; y; z`: the value is the last one's."""
 
-    items: tuple[Node, ...]
+    items: tuple[AstNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Array(Node):
+class Array(AstNode):
     """`[x, y, z]`."""
 
-    items: tuple[Node, ...]
+    items: tuple[AstNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(AstNode):
     """`array[index]`."""
 
-    array: Node
-    index: Node
+    array: AstNode
+    index: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Slice(Node):
+class Slice(AstNode):
     """`array[start:stop]`."""
 
-    array: Node
-    start: Node | None
-    stop: Node | None
+    array: AstNode
+    start: AstNode | None
+    stop: AstNode | None
 
 
 @dataclass(frozen=True, slots=True)
-class Closure(Node):
+class Closure(AstNode):
     """The second argument of `count`, `map` and their kin, evaluated for each element."""
 
-    body: Node
+    body: AstNode
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(AstNode):
     """`name(arguments)`, or `first | name(rest)`."""
 
     name: str
-    arguments: tuple[Node, ...]
+    arguments: tuple[AstNode, ...]

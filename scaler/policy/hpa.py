@@ -54,7 +54,7 @@ class Hpa(PolicySpec):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class HpaPolicyState:
     """The state of an HPA. A change counts once it is seen, since ours are carried out later, or not at all."""
 
     hpa: HpaState = field(default_factory=HpaState)
@@ -63,7 +63,7 @@ class State:
     answered: int | None = None
 
 
-INITIAL = State()
+INITIAL = HpaPolicyState()
 
 
 def parse(fields: Fields) -> Hpa:
@@ -105,7 +105,7 @@ def _policy(fields: Fields) -> RatePolicy:
     return RatePolicy("Pods" if kind == "Pods" else "Percent", value, float(period))
 
 
-def step(spec: Hpa, state: State, seen: PolicyInput, now: float) -> tuple[State, PolicyResult]:
+def step(spec: Hpa, state: HpaPolicyState, seen: PolicyInput, now: float) -> tuple[HpaPolicyState, PolicyResult]:
     """Decide one tick.
 
     Args:
@@ -119,7 +119,8 @@ def step(spec: Hpa, state: State, seen: PolicyInput, now: float) -> tuple[State,
     if state.current:
         past = changed(spec.behavior, past, current - state.current, state.at)
     if current == 0:
-        return State(past, now, 0, wanted), PolicyResult(wanted, wanted > 0, f"{seen.load:.4g} replicas wanted, from 0")
+        reason = f"{seen.load:.4g} replicas wanted, from 0"
+        return HpaPolicyState(past, now, 0, wanted), PolicyResult(wanted, wanted > 0, reason)
     if not past.recommendations:
         past = recommended(spec.behavior, past, current, now)  # a new HPA holds what it finds
     down, up = spec.tolerances
@@ -140,7 +141,7 @@ def step(spec: Hpa, state: State, seen: PolicyInput, now: float) -> tuple[State,
         chosen = limit.replicas
         told += "; selectPolicy Disabled" if limit.forbidden else f"; {_named(limit.policy)} lets {chosen}"
     chosen = max(chosen, 0)
-    return State(past, now, current, chosen), PolicyResult(chosen, chosen > 0, told)
+    return HpaPolicyState(past, now, current, chosen), PolicyResult(chosen, chosen > 0, told)
 
 
 def _named(policy: RatePolicy | None) -> str:

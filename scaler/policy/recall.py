@@ -8,7 +8,7 @@ PIECE = 300.0  # seconds
 DAY = round(86_400 / PIECE)  # pieces
 DAYS = 14  # that are remembered, at most; a Prometheus keeps 15 by default
 
-Past = Sequence[tuple[float, Mapping[str, float]]]  # end of a piece, and what was measured over it, by name
+RecalledPast = Sequence[tuple[float, Mapping[str, float]]]  # end of a piece, and what was measured over it, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +16,4 @@ class Recall:
     """The way in which a policy takes in the days before."""
 
     inputs: frozenset[str]  # names of metrics of the formula file; a piece in which one is not known is left out
-    fold: Callable[[Any, Past, float], Any]  # (state, past, now) -> state
+    fold: Callable[[Any, RecalledPast, float], Any]  # (state, past, now) -> state

@@ -42,7 +42,7 @@ from scaler.policy.allowance import Spent, allowed, spent
 from scaler.policy.lateness import NO_FAULT, Fault, share_late
 from scaler.policy.outcome import TOTALS, PolicyInput, PolicyResult, PolicySpec
 from scaler.policy.prior import FIRST, Seats, seats
-from scaler.policy.recall import Past, Recall
+from scaler.policy.recall import Recall, RecalledPast
 from scaler.policy.samples import (
     LONGEST_STARTUP,
     MEMORY,
@@ -241,7 +241,7 @@ def _season(
     return known, season.rise(known, startup + SYNC, now)
 
 
-def recalled(state: SloState, past: Past, now: float) -> SloState:
+def recalled(state: SloState, past: RecalledPast, now: float) -> SloState:
     """Take in the days before, as far as they are not known."""
     from scaler.policy import season
 

@@ -64,7 +64,7 @@ class ServerForPages(metrics.ServerForMetrics, Protocol):
 
 
 @dataclass(slots=True)
-class Pages:
+class AdminPages:
     """What the pages are made of."""
 
     engine: EngineForPages
@@ -188,7 +188,7 @@ async def _denied(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response({"error": str(error)}, status=error.status, headers=headers)
 
 
-def application(pages: Pages) -> web.Application:
+def application(pages: AdminPages) -> web.Application:
     """The routes."""
     routes: Mapping[str, Handler] = {
         "/healthz": pages.healthz,
@@ -208,7 +208,7 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError | ConnectionError)
 
 
-async def serve(pages: Pages, address: str, idle: float = IDLE) -> web.AppRunner:
+async def serve(pages: AdminPages, address: str, idle: float = IDLE) -> web.AppRunner:
     """Listen, until the runner that is returned is cleaned up.
 
     Args:

@@ -584,7 +584,7 @@ def test_without_permission_nothing_is_zero():
 
 
 @pytest.mark.parametrize(
-    ("hardware", "template", "problems", "reason"),
+    ("snapshot", "template", "problems", "reason"),
     [
         (None, True, {}, "Kubernetes is not watched"),
         (None, True, {"kubernetes": "no access"}, "no access"),

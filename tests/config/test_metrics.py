@@ -35,7 +35,7 @@ def test_a_trigger_names_its_gateway_and_what_that_calls_it():
     assert waiting.query.engine == "vllm"
     [in_flight] = workload(expression="in_flight", target="4", gateway="keda-http-add-on").inputs
     assert dict(in_flight.query.labels)["route"] == spec.key.name, "as the http-add-on calls its own after its object"
-    assert (in_flight.of_target, in_flight.value_at_zero) == (False, None), "it outlives the target's pods"
+    assert (in_flight.of_target, in_flight.value_at_zero_replicas) == (False, None), "it outlives the target's pods"
 
 
 def test_a_signal_that_engines_have_is_never_taken_from_a_gateway():

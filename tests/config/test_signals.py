@@ -59,7 +59,7 @@ def test_an_entry_is_whole(signal):
     assert signal.takes_window == (signal.window is not None) == (signal.type != "gauge")
     assert signal.takes_quantile == (signal.quantile is not None) == (signal.aggregation == "quantile")
     of_requests = signal.unit == "seconds" or signal.name == "prefix_cache_hit_rate"  # without any there is none
-    assert (signal.value_at_zero == 0) == (signal.scope == "target" and not of_requests)
+    assert (signal.value_at_zero_replicas == 0) == (signal.scope == "target" and not of_requests)
     assert not signal.shared or signal.scope == "gateway"
     assert signal.max_value is None or signal.max_reason
 

@@ -79,7 +79,7 @@ def test_an_object_that_cannot_be_reckoned_is_not_known_and_stops_nobody():
         decision = await world.at(0, replace(odd, objects={key: (replace(one, template=ReplicaTemplate(())),)}))
         assert (decision.replicas, decision.capacity.replicas) == (8, None)
         assert decision.capacity.reason == "it cannot be reckoned (IndexError)"
-        assert (await world.at(5, cluster(fixed=True))).capacity.replicas == 4
+        assert (await world.at(5, cluster(no_provisioner=True))).capacity.replicas == 4
 
     play(scenario)
 
@@ -98,7 +98,7 @@ def test_a_formula_reads_what_gpus_there_are_and_no_source_is_asked_for_them():
 
 def test_a_count_says_how_far_it_may_be_believed():
     async def scenario():
-        decision = await World(COUNTS).at(0, cluster(partial="pods of other namespaces are not seen"))
+        decision = await World(COUNTS).at(0, cluster(incomplete_reason="pods of other namespaces are not seen"))
         assert {fact.name: fact.rule for fact in decision.input_values}[
             "places"
         ] == "at most: pods of other namespaces are not seen"
@@ -109,7 +109,7 @@ def test_a_count_says_how_far_it_may_be_believed():
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
-        (cluster(loads=None), "which pods there are is not known yet"),
+        (cluster(usage=None), "which pods there are is not known yet"),
         (Cluster(problems={"kubernetes": "no access to Kubernetes"}), "no access to Kubernetes"),
         (Cluster(), "Kubernetes says nothing of this object"),
     ],

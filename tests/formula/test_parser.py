@@ -4,7 +4,7 @@ import pytest
 
 from scaler.formula.limits import MAX_LENGTH, MAX_NESTING, MAX_NODES
 from scaler.formula.parser import parse_tree
-from scaler.formula.tree import Array, Binary, Call, Closure, Literal, Name, Node, Order, Pointer, Unary
+from scaler.formula.tree import Array, AstNode, Binary, Call, Closure, Literal, Name, Order, Pointer, Unary
 from scaler.model.errors import FormulaSyntaxError
 
 
@@ -12,7 +12,7 @@ def children(node):
     """The nodes that a node is made of, in the order of its fields."""
     parts = [getattr(node, field.name) for field in dataclasses.fields(node)]
     flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
-    return [item for item in flat if isinstance(item, Node)]
+    return [item for item in flat if isinstance(item, AstNode)]
 
 
 def shape(node):
@@ -68,7 +68,7 @@ def test_operators_bind_as_in_expr(text, tree):
     assert parsed(text) == tree
 
 
-def places(node: Node, text: str) -> list[str]:
+def places(node: AstNode, text: str) -> list[str]:
     return [text[node.offset : node.end], *(place for part in children(node) for place in places(part, text))]
 
 

@@ -7,7 +7,7 @@ import aiohttp
 from server.world import World
 
 from scaler.server import metrics
-from scaler.server.admin import Pages, serve
+from scaler.server.admin import AdminPages, serve
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Page:
 @asynccontextmanager
 async def pages(world: World, **changes):
     """Serve the pages; gives their URL."""
-    made = Pages(world.engine, world.servers[0], world.counted or metrics.registry(), **changes)
+    made = AdminPages(world.engine, world.servers[0], world.counted or metrics.registry(), **changes)
     runner = await serve(made, "127.0.0.1:0")
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"

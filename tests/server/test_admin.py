@@ -13,7 +13,7 @@ from server.world import LOOPBACK, catalog, client, ref, refused, with_tls, worl
 from scaler.config.catalog import Catalog
 from scaler.model.errors import ConfigError
 from scaler.server import metrics
-from scaler.server.admin import Pages, serve
+from scaler.server.admin import AdminPages, serve
 from scaler.server.listen import GrpcServer
 
 
@@ -38,7 +38,9 @@ async def test_alive_and_ready_whatever_prometheus_does():
 async def test_not_ready_before_the_port_listens_and_while_draining():
     async with world() as w, pages(w) as url:
         early = replace(LOOPBACK)
-        runner = await serve(Pages(w.engine, GrpcServer(w.engine, early, w.clock), metrics.registry()), "127.0.0.1:0")
+        runner = await serve(
+            AdminPages(w.engine, GrpcServer(w.engine, early, w.clock), metrics.registry()), "127.0.0.1:0"
+        )
         page = await get(f"http://127.0.0.1:{runner.addresses[0][1]}/readyz")
         assert (page.status, page.text) == (503, "not ready\n[+] formulas\n[-] grpc: not listening yet\n")
         await runner.cleanup()
@@ -161,7 +163,7 @@ async def test_a_port_in_use_is_said_in_one_sentence():
             other.bind(("127.0.0.1", 0))
             other.listen()
             port = other.getsockname()[1]
-            made = Pages(w.engine, w.servers[0], metrics.registry())
+            made = AdminPages(w.engine, w.servers[0], metrics.registry())
             with pytest.raises(
                 ConfigError, match=f"admin.address: port {port} on 127.0.0.1 is in use; allowed: a free"
             ):
@@ -207,7 +209,7 @@ async def _drip(writer):
 )
 async def test_a_connection_without_a_whole_request_is_closed(sent):
     async with world() as w:
-        made = Pages(w.engine, w.servers[0], metrics.registry())
+        made = AdminPages(w.engine, w.servers[0], metrics.registry())
         runner = await serve(made, "127.0.0.1:0", idle=0.3)
         port = runner.addresses[0][1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

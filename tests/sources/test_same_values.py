@@ -218,4 +218,4 @@ def number(reading, item):
     """What a formula reads; behind a gateway there is no replica, since it is the waking that it is there for."""
     if reading.value is not None:
         return reading.value
-    return 0.0 if item.on_missing == "zero" else item.at_zero
+    return 0.0 if item.on_missing == "zero" else item.value_at_zero_replicas

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.check.rules import activation, direction, kind, numbers, query, reach, threshold, unused, windows
 
 Severity = Literal["error", "warning", "note"]
@@ -34,7 +34,7 @@ class Rule:
 
     severity: Severity
     meaning: str
-    find: Callable[[Evidence], Found]
+    find: Callable[[Evidence], MessagesFound]
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(

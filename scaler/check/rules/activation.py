@@ -2,7 +2,7 @@
 
 import re
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.check.probe import Probe
 from scaler.decision.render import number_text
 from scaler.model.measurement import SignalQuery
@@ -10,7 +10,7 @@ from scaler.model.measurement import SignalQuery
 _RUNNING = re.compile(r"running|in_?flight|processing|ongoing", re.IGNORECASE)
 
 
-def never_active(evidence: Evidence) -> Found:
+def never_active(evidence: Evidence) -> MessagesFound:
     """It sleeps whatever the load."""
     probes = [probe for probe in evidence.probes() if probe.decision.value is not None]
     if not probes or any(probe.decision.activate_now for probe in probes):
@@ -51,7 +51,7 @@ def _guarded(evidence: Evidence) -> bool:
     return any(guard.name == "running" for guard in evidence.spec.activity_signals)
 
 
-def running_ignored(evidence: Evidence) -> Found:
+def running_ignored(evidence: Evidence) -> MessagesFound:
     """It sleeps while requests run, and nothing else keeps it awake."""
     running = _running(evidence)
     asleep = _asleep(evidence, running)
@@ -60,7 +60,7 @@ def running_ignored(evidence: Evidence) -> Found:
         yield message, evidence.at(asleep)
 
 
-def running_guarded(evidence: Evidence) -> Found:
+def running_guarded(evidence: Evidence) -> MessagesFound:
     """It would sleep while requests run, if llm-scaler did not look."""
     asleep = _asleep(evidence, _running(evidence)) if _guarded(evidence) else None
     if asleep:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.check.probe import LOAD, REPLICAS, Point, Probe
 from scaler.model.measurement import CapacityQuery
 
@@ -45,7 +45,7 @@ def _takes_over(name: str, before: Probe, after: Probe) -> bool:
     return before.point.values.get(name) == 0 and bool(after.asked)
 
 
-def falls_with_load(evidence: Evidence) -> Found:
+def falls_with_load(evidence: Evidence) -> MessagesFound:
     """It goes down where it should go up."""
     for fall in _falls(evidence):
         if fall.sure:
@@ -53,7 +53,7 @@ def falls_with_load(evidence: Evidence) -> Found:
             yield f"more load gives fewer replicas{while_}", evidence.pair(fall.before, fall.after)
 
 
-def ends_with_load(evidence: Evidence) -> Found:
+def ends_with_load(evidence: Evidence) -> MessagesFound:
     """It asks for nothing above some value of a query: a gate, or a slip."""
     for fall in _falls(evidence):
         if not fall.sure:
@@ -61,7 +61,7 @@ def ends_with_load(evidence: Evidence) -> Found:
             yield message, evidence.pair(fall.before, fall.after)
 
 
-def cancels_itself(evidence: Evidence) -> Found:
+def cancels_itself(evidence: Evidence) -> MessagesFound:
     """It asks while something is free, and the replicas it gets are what takes that away."""
     if evidence.spec.policy is not None:
         return
@@ -82,7 +82,7 @@ def _once_held(evidence: Evidence, name: str, one: Probe, other: Probe) -> Probe
     return evidence.prober.probe(Point({**one.point.values, **held}, one.point.ready + round(taken)))
 
 
-def divides_twice(evidence: Evidence) -> Found:
+def divides_twice(evidence: Evidence) -> MessagesFound:
     """It divides by the replicas what the target divides by them again: the more there are, the fewer it asks for."""
     if evidence.spec.metric_type == "Value":
         return

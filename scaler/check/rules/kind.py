@@ -1,11 +1,11 @@
 """What the value is, against what the engine catalogue says of the one signal that it is made of."""
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.config import signals
 from scaler.model.measurement import SignalQuery
 
 
-def wrong_kind(evidence: Evidence) -> Found:
+def wrong_kind(evidence: Evidence) -> MessagesFound:
     """Find a formula of one signal alone that is each replica's own and taken for a total, or the other way round.
 
     kv_cache_usage is a mean over the pods: as a total, 0.9 at a target of 0.5 is 2 replicas, however many there are.

@@ -1,6 +1,6 @@
 """Numbers: that there is a value at all, and that it is not too small to be carried."""
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.check.probe import LOAD, MOMENTS
 from scaler.decision.render import number_text
 
@@ -8,7 +8,7 @@ SMALLEST = 0.0005  # below it KEDA's three decimals read 0.000
 COARSE = 0.005  # a target below it is a few steps of KEDA's three decimals
 
 
-def fails_when_idle(evidence: Evidence) -> Found:
+def fails_when_idle(evidence: Evidence) -> MessagesFound:
     """There is no value when there is nothing to do: the usual division by zero."""
     probe = next((probe for probe in evidence.idle if probe.broken), None)
     if probe:
@@ -17,7 +17,7 @@ def fails_when_idle(evidence: Evidence) -> Found:
         yield f"no answer {where}: {probe.broken}{hint}", evidence.at(probe)
 
 
-def fails(evidence: Evidence) -> Found:
+def fails(evidence: Evidence) -> MessagesFound:
     """There is no value at some load."""
     if any(probe.broken for probe in evidence.idle):
         return
@@ -26,7 +26,7 @@ def fails(evidence: Evidence) -> Found:
         yield f"no answer: {probe.broken}", evidence.at(probe)
 
 
-def lost_decimals(evidence: Evidence) -> Found:
+def lost_decimals(evidence: Evidence) -> MessagesFound:
     """The value or its target is a few steps of what KEDA carries."""
     rising = [sweep for sweep in evidence.sweeps if sweep.moved == LOAD][: 2 * len(MOMENTS)]
     loads = [probe for sweep in rising for probe in sweep.probes if probe.value > 0]

@@ -6,7 +6,7 @@ from functools import cache
 
 import promql_parser
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.config import signals
 from scaler.config.promql import quoted_name
 from scaler.config.signals import Signal
@@ -31,7 +31,7 @@ def _known() -> Mapping[str, Signal]:
     return known
 
 
-def known_signal(evidence: Evidence) -> Found:
+def known_signal(evidence: Evidence) -> MessagesFound:
     """Find a query that names what is a signal."""
     for item in evidence.spec.inputs:
         if isinstance(item.query, PromqlQuery):
@@ -43,14 +43,14 @@ def known_signal(evidence: Evidence) -> Found:
                 yield f"{item.name} reads {name}; {rather} is right for every version", ""
 
 
-def not_promql(evidence: Evidence) -> Found:
+def not_promql(evidence: Evidence) -> MessagesFound:
     """Find a query that no Prometheus would take, such as one with an unknown function or a bracket too few."""
     for name, problem in _refused(evidence):
         if not problem.startswith(_UNSURE):
             yield f"{name} is not PromQL: {problem}", ""
 
 
-def perhaps_not_promql(evidence: Evidence) -> Found:
+def perhaps_not_promql(evidence: Evidence) -> MessagesFound:
     """Find a query that the parser of `check` does not read: most likely a mistake, or else newer than the parser."""
     for name, problem in _refused(evidence):
         if problem.startswith(_UNSURE):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from scaler.check.evidence import Evidence, Found, replicas_text
+from scaler.check.evidence import Evidence, MessagesFound, replicas_text
 from scaler.check.meaning import BATCH_LIMIT, Meaning
 from scaler.check.probe import FLEETS, Point, Probe, Sampler
 from scaler.decision.render import number_text
@@ -48,7 +48,7 @@ def _bounds(evidence: Evidence) -> str:
     return ", ".join(f"{name} is at most {item.bound:g} ({item.bounded_by})" for name, item in limits)
 
 
-def bounded(evidence: Evidence) -> Found:
+def bounded(evidence: Evidence) -> MessagesFound:
     """What it reads ends before it asks for more replicas."""
     stuck, bounds = _stuck(evidence, math.inf), _bounds(evidence)
     if stuck and bounds:
@@ -67,7 +67,7 @@ def _one_replica(evidence: Evidence, *, switch: bool) -> Probe | None:
     return stuck[1] if (stuck[1].decision.value == evidence.spec.target) == switch else None
 
 
-def target_out_of_reach(evidence: Evidence) -> Found:
+def target_out_of_reach(evidence: Evidence) -> MessagesFound:
     """No load is worth a second replica."""
     most = _one_replica(evidence, switch=False)
     if most:
@@ -75,13 +75,13 @@ def target_out_of_reach(evidence: Evidence) -> Found:
         yield f"the value never exceeds its target {evidence.spec.target:g}: {reached}", evidence.at(most)
 
 
-def switch(evidence: Evidence) -> Found:
+def switch(evidence: Evidence) -> MessagesFound:
     """It is made to ask for one replica or none."""
     if _one_replica(evidence, switch=True):
         yield "it asks for one replica or none: right for a job, too little for a service", ""
 
 
-def batch_limit(evidence: Evidence) -> Found:
+def batch_limit(evidence: Evidence) -> MessagesFound:
     """Judge as `bounded` does, by a limit that the engine's settings decide."""
     stuck = _stuck(evidence, BATCH_LIMIT)
     if stuck is None or _stuck(evidence, math.inf):
@@ -92,7 +92,7 @@ def batch_limit(evidence: Evidence) -> Found:
     yield message, f"{there}: {replicas_text(stuck[1].replicas)}"
 
 
-def saturates(evidence: Evidence) -> Found:
+def saturates(evidence: Evidence) -> MessagesFound:
     """It grows with the fleet and no further, unless the target is below what a full replica shows."""
     read = {name: item for name, item in evidence.prober.counted.items() if item.load}
     if not read or any(item.endless for item in read.values()) or _stuck(evidence, BATCH_LIMIT):

@@ -1,13 +1,13 @@
 """Thresholds: a line at which the replicas jump is a line along which they flap."""
 
-from scaler.check.evidence import Evidence, Found, replicas_text
+from scaler.check.evidence import Evidence, MessagesFound, replicas_text
 from scaler.check.probe import Probe, Sampler, moved
 from scaler.decision.render import number_text
 
 JUMP = 2.0  # times as many replicas on the other side of a line
 
 
-def hard_threshold(evidence: Evidence) -> Found:
+def hard_threshold(evidence: Evidence) -> MessagesFound:
     """Find a line across which the replicas change by a factor, with nothing that remembers the side."""
     if evidence.spec.policy is not None:
         return

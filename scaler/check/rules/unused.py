@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.config.metrics import GUARDS
 from scaler.config.parameters import REFERENCE
 from scaler.config.workload import WorkloadSpec
@@ -21,7 +21,7 @@ def _names(spec: WorkloadSpec) -> frozenset[str]:
     return frozenset().union(*(program.names for program in _programs(spec)))
 
 
-def unused_metric(evidence: Evidence) -> Found:
+def unused_metric(evidence: Evidence) -> MessagesFound:
     """Find what is measured every tick and used in no formula."""
     for item in evidence.spec.inputs:
         if item.name not in _names(evidence.spec):
@@ -29,7 +29,7 @@ def unused_metric(evidence: Evidence) -> Found:
             yield f"{item.name} is measured, and nothing reads it{guard}", ""
 
 
-def unused_parameter(evidence: Evidence) -> Found:
+def unused_parameter(evidence: Evidence) -> MessagesFound:
     """Find parameters that can be set and have no effect."""
     written = f"{evidence.file.body} {evidence.file.output}"  # the ratios of an output may read it too
     used = _names(evidence.spec) | set(REFERENCE.findall(written))

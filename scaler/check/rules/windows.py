@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from scaler.check.evidence import Evidence, Found
+from scaler.check.evidence import Evidence, MessagesFound
 from scaler.config.schedule import DAYS, Window
 from scaler.decision.schedule import Scheduled, scheduled, span_on
 
 WEEKS = (date(2026, 1, 12), date(2026, 7, 13))  # Mondays of a week in winter and of one in summer, without a change
 
 
-def floor_above_ceiling(evidence: Evidence) -> Found:
+def floor_above_ceiling(evidence: Evidence) -> MessagesFound:
     """Find a window whose floor is above the ceiling of another one at the same time.
 
     Two windows that overlap begin to do so where one of them begins, so only beginnings are looked at.

@@ -17,7 +17,7 @@ COLOURS = ("blue", "violet", "teal", "amber", "red", "green")
 COLUMNS = 1200  # points of a line; of more, each shows the largest and the smallest of its share
 DRAWN = 6  # candidates; more would hide each other
 
-Line = Sequence[tuple[float, float]]  # seconds after the start, and value
+PlotLine = Sequence[tuple[float, float]]  # seconds after the start, and value
 
 
 def page(comparison: Comparison, plan: BacktestPlan, title: str, words: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def _row(name: str, row: Sequence[str]) -> str:
 
 def _replicas(comparison: Comparison, plan: BacktestPlan) -> str:
     """Draw the replicas that were, and those of every run."""
-    lines: list[tuple[str, str, Line]] = []
+    lines: list[tuple[str, str, PlotLine]] = []
     if plan.record is not None and plan.record.replicas:
         was = [
             (tick * plan.record.step, float(count))
@@ -97,7 +97,7 @@ def _load(plan: BacktestPlan) -> Iterator[str]:
         yield _plot("Requests a second", [("arrivals", "blue", points)], plan.world.start, steps=False)
 
 
-def _signals(record: Record) -> Iterator[tuple[SignalQuery, Line]]:
+def _signals(record: Record) -> Iterator[tuple[SignalQuery, PlotLine]]:
     """Yield each signal once, as it was measured."""
     seen: set[str] = set()
     for query, measured in record.series.items():
@@ -111,7 +111,7 @@ def _signals(record: Record) -> Iterator[tuple[SignalQuery, Line]]:
 # ---- a plot ----------------------------------------------------------------------------------------------------------
 
 
-def _plot(title: str, lines: Sequence[tuple[str, str, Line]], start: float, *, steps: bool) -> str:
+def _plot(title: str, lines: Sequence[tuple[str, str, PlotLine]], start: float, *, steps: bool) -> str:
     end = max((points[-1][0] for _, _, points in lines if points), default=1.0) or 1.0
     top = max((value for _, _, points in lines for _, value in points), default=1.0) or 1.0
 
@@ -148,7 +148,7 @@ def _plot(title: str, lines: Sequence[tuple[str, str, Line]], start: float, *, s
     return f'<section><h2>{escape(title)}<span class="key">{key}</span></h2><svg {box}>{"".join(parts)}</svg></section>'
 
 
-def _thinned(points: Line) -> Line:
+def _thinned(points: PlotLine) -> PlotLine:
     """Keep as many points as can be seen: of each share the smallest and the largest, in the order of time."""
     if len(points) <= COLUMNS:
         return points

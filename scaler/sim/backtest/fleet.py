@@ -14,7 +14,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.measurement import Failure, Measurement, PromqlQuery, Query, Reading, SignalQuery
 from scaler.model.objects import ScaledResource
 from scaler.sim.backtest import promql
-from scaler.sim.backtest.record import Counts, Record
+from scaler.sim.backtest.record import CountsByTick, Record
 from scaler.sim.backtest.replay import Run, Timing, scaled_of, warmup_of
 from scaler.sim.backtest.scalers import Sight, answers_of, of_target, pushing, scalers_of
 from scaler.sim.backtest.subject import FormulaTrigger, QueryTrigger, Subject
@@ -40,7 +40,7 @@ class FleetWorld:
     step: float = 5.0  # seconds between two points of the run
     scrape: float = 15.0  # seconds between two scrapes
     replicas: int = 0  # that are ready at the start
-    held: Counts = ()  # replicas that there were at each point; held to during the warm-up
+    held: CountsByTick = ()  # replicas that there were at each point; held to during the warm-up
     seed: int = 0  # of the cold starts
     incidents: Incidents = NO_INCIDENTS
 

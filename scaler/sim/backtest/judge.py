@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from scaler.cluster.keda import Event
 from scaler.sim.backtest.looks import Scrapes
-from scaler.sim.backtest.record import Counts, Record
+from scaler.sim.backtest.record import CountsByTick, Record
 from scaler.sim.backtest.replay import Run
 from scaler.sim.score import Score
 
@@ -196,7 +196,7 @@ def _again(down: tuple[float, int, int], changes: Sequence[tuple[float, int, int
     return any(at < later <= at + startup and after >= before for later, _, after in changes)
 
 
-def _filled(counts: Counts) -> list[int]:
+def _filled(counts: CountsByTick) -> list[int]:
     """List every tick with a number: where none is known, the last one that was."""
     filled: list[int] = []
     last = next((count for count in counts if count is not None), 0)

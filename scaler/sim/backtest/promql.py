@@ -20,8 +20,8 @@ from scaler.model.fields import show
 from scaler.sim.fleet import Snapshot
 from scaler.sim.replica import ReplicaFacts
 
-Vector = dict[str, float]  # by pod; "" where the pods were added up
-Result = Vector | float
+ValueByPod = dict[str, float]  # by pod; "" where the pods were added up
+PromqlValue = ValueByPod | float
 
 METRICS: Mapping[str, Callable[[ReplicaFacts], float]] = {
     "vllm:num_requests_waiting": lambda replica: replica.waiting,
@@ -119,10 +119,10 @@ class _Evaluation:
         self._text = text
         self._history = history
 
-    def of(self, node: Any) -> Result:
+    def of(self, node: Any) -> PromqlValue:
         """Evaluate one part; parts are looked at whether or not there is any series."""
         kind = type(node).__name__
-        readers: Mapping[str, Callable[[Any], Result]] = {
+        readers: Mapping[str, Callable[[Any], PromqlValue]] = {
             "NumberLiteral": lambda number: float(number.val),
             "ParenExpr": lambda inner: self.of(inner.expr),
             "UnaryExpr": lambda inner: _each(self.of(inner.expr), operator.neg),
@@ -140,13 +140,13 @@ class _Evaluation:
         known = f"{', '.join((*METRICS, QUEUE))}; {', '.join((*_AGGREGATIONS, 'rate', 'increase', *_OVER_TIME))}"
         return ConfigError("query", show(self._text), problem, known)
 
-    def _newest(self, node: Any) -> Vector:
+    def _newest(self, node: Any) -> ValueByPod:
         if node.offset is not None or node.at is not None:
             raise self._refuse(node)
         read = self._reader(node)
         return read(self._history[-1]) if self._history else {}
 
-    def _reader(self, node: Any) -> Callable[[Snapshot], Vector]:
+    def _reader(self, node: Any) -> Callable[[Snapshot], ValueByPod]:
         if node.name == QUEUE:
             return lambda seen: {"": float(seen.queued)}
         if node.name not in METRICS:
@@ -156,7 +156,7 @@ class _Evaluation:
             str(replica.serial): float(metric(replica)) for replica in seen.replicas if replica.phase != "starting"
         }
 
-    def _aggregate(self, node: Any) -> Vector:
+    def _aggregate(self, node: Any) -> ValueByPod:
         if str(node.op) not in _AGGREGATIONS or node.param is not None:
             raise self._refuse(node)
         inner = self.of(node.expr)
@@ -168,7 +168,7 @@ class _Evaluation:
         values = list(inner.values())
         return {"": float(_AGGREGATIONS[str(node.op)](values))} if values else {}
 
-    def _binary(self, node: Any) -> Result:
+    def _binary(self, node: Any) -> PromqlValue:
         left, right, word = self.of(node.lhs), self.of(node.rhs), str(node.op)
         if word == "or" and not isinstance(left, float) and not isinstance(right, float):
             return {**right, **left} if set(left) == set(right) or not left else left
@@ -184,7 +184,7 @@ class _Evaluation:
             return {pod: apply(one, right) for pod, one in left.items()}
         return {pod: apply(left[pod], right[pod]) for pod in left.keys() & right.keys()}
 
-    def _call(self, node: Any) -> Result:
+    def _call(self, node: Any) -> PromqlValue:
         name, arguments = node.func.name, list(node.args)
         if name in {"rate", "increase"} or name in _OVER_TIME:
             return self._over_window(node, name, arguments[0])
@@ -202,7 +202,7 @@ class _Evaluation:
             return inner if isinstance(inner, float) else next(iter(inner.values()), math.nan)
         raise self._refuse(node)
 
-    def _over_window(self, node: Any, name: str, selector: Any) -> Vector:
+    def _over_window(self, node: Any, name: str, selector: Any) -> ValueByPod:
         if type(selector).__name__ != "MatrixSelector":
             raise self._refuse(node)
         read = self._reader(selector.vector_selector)
@@ -245,7 +245,7 @@ def _rate(points: Sequence[tuple[float, float]], span: float, now: float) -> flo
     return growth * ((sampled + before + after) / sampled) / span
 
 
-def _each(result: Result, apply: Callable[[float], float]) -> Result:
+def _each(result: PromqlValue, apply: Callable[[float], float]) -> PromqlValue:
     if isinstance(result, float):
         return float(apply(result))
     return {pod: float(apply(one)) for pod, one in result.items()}

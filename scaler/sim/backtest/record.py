@@ -19,7 +19,7 @@ FORMAT = "llm-scaler record 1"
 MAX_TICKS = 1_000_000
 MAX_BYTES = 512 * 1024 * 1024  # of a file, unpacked
 
-Counts = Sequence[int | None]  # by tick; None: not known
+CountsByTick = Sequence[int | None]  # by tick; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Record:
     step: float  # seconds
     ticks: int
     manifest: Mapping[str, Any]  # the object as it is written
-    replicas: Counts = ()  # asked of the scale target
-    ready: Counts = ()
+    replicas: CountsByTick = ()  # asked of the scale target
+    ready: CountsByTick = ()
     series: Mapping[Query, Sequence[Measurement]] = field(default_factory=dict)
 
     def at(self, tick: int) -> float:

@@ -25,7 +25,7 @@ from scaler.sources.hints import emptied, of_engines
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 from scaler.sources.pages.histogram import histogram_quantile, share_of
 from scaler.sources.pages.names import is_of, plain, suffixed
-from scaler.sources.pages.pods import PageResult, Pod, PodReader, Pods, merge, pods_matcher
+from scaler.sources.pages.pods import PageResult, PodReader, Pods, PodShare, merge, pods_matcher
 
 PodKey = tuple[str, str]  # namespace and name of a pod
 
@@ -225,7 +225,7 @@ class _Table:
         )
         return agrees and bool(self._reader.is_meant(name)) and must
 
-    def _of(self, table: Pods, query: SignalQuery) -> dict[str, Pod]:
+    def _of(self, table: Pods, query: SignalQuery) -> dict[str, PodShare]:
         """A workload's own pods, and those of pages that do not say their namespace."""
         if not table:
             return {}
@@ -237,7 +237,7 @@ class _Table:
             merge(pods, {(): {name: pod for name, pod in some.items() if _own(query, name)}})
         return pods.get((), {})
 
-    def _value(self, pods: Mapping[str, Pod], per: Mapping[str, Pod]) -> float | None:
+    def _value(self, pods: Mapping[str, PodShare], per: Mapping[str, PodShare]) -> float | None:
         at_most = self._shape.at_most
         if at_most is not None:
             return share_of(at_most / self._signal.scale, _buckets(pods))
@@ -254,7 +254,7 @@ class _Table:
     def _doubts(
         self,
         query: SignalQuery,
-        pods: Mapping[str, Pod],
+        pods: Mapping[str, PodShare],
         missing: Collection[str],
         partly: Collection[str],
         age: float,
@@ -312,7 +312,7 @@ def _own(query: SignalQuery, name: str) -> bool:
     return query.target_pods is None or name in query.target_pods.names or ":" in name
 
 
-def _total(signal: Signal, pods: Mapping[str, Pod], quantile: float | None) -> float | None:
+def _total(signal: Signal, pods: Mapping[str, PodShare], quantile: float | None) -> float | None:
     """The aggregation over pods; None over nothing."""
     if quantile is not None:
         return histogram_quantile(quantile, _buckets(pods))
@@ -325,7 +325,7 @@ def _total(signal: Signal, pods: Mapping[str, Pod], quantile: float | None) -> f
     return total / len(values) if signal.aggregation == "mean" and not signal.divided_by else total
 
 
-def _buckets(pods: Mapping[str, Pod]) -> Mapping[float, float]:
+def _buckets(pods: Mapping[str, PodShare]) -> Mapping[float, float]:
     """The rates of all pods' buckets together, by upper bound."""
     buckets: dict[float, float] = {}
     for pod in pods.values():
@@ -335,13 +335,13 @@ def _buckets(pods: Mapping[str, Pod]) -> Mapping[float, float]:
     return buckets
 
 
-def _without_buckets(pod: Pod) -> bool:
+def _without_buckets(pod: PodShare) -> bool:
     """Whether a histogram counted something and has no bucket that ends."""
     bounds = {_bound(part[-1]) for part in pod.parts}
     return bounds == {math.inf} and any(pod.parts.values())
 
 
-def _by_pod(pods: Mapping[str, Pod]) -> tuple[tuple[str, float], ...]:
+def _by_pod(pods: Mapping[str, PodShare]) -> tuple[tuple[str, float], ...]:
     """What each pod says of a load or of a counter, where it says all of it."""
     return tuple((name, sum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
 

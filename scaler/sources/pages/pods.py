@@ -56,19 +56,18 @@ class PageResult:
 
 
 @dataclass(slots=True)
-class Pod:
+class PodShare:
     """One pod, or one object, behind a signal."""
 
-    parts: dict[LabelValues, float] = field(
-        default_factory=dict
-    )  # what adds up within it: page, series, bound of a bucket
+    # what adds up within it: page, series, bound of a bucket
+    parts: dict[LabelValues, float] = field(default_factory=dict)
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
     jumping: bool = False  # whether its counters fell again and again
     below: bool = False  # whether a load of it is said to be less than 0
 
 
-Pods = dict[LabelValues, dict[str, Pod]]
+Pods = dict[LabelValues, dict[str, PodShare]]
 
 
 @lru_cache(maxsize=1024)
@@ -125,20 +124,20 @@ class PodReader:
             merge(table, here)
         return table
 
-    def _add(self, here: Pods, visit: PageResult, objects: Mapping[tuple[str, LabelValues], Pod]) -> None:
+    def _add(self, here: Pods, visit: PageResult, objects: Mapping[tuple[str, LabelValues], PodShare]) -> None:
         """Add what adds up with the newest metric, and idle pods, which have nothing but the engine's family."""
         for number, metric in enumerate(plain(self._signal.plus), 1):
             for key, pods in self._pods_of(visit, metric, objects).items():
                 known = here.setdefault(key, {})
                 for name, pod in pods.items():
                     parts = {(*part, str(number)): value for part, value in pod.parts.items()}
-                    more = Pod(parts, pod.whole, pod.oldest, below=pod.below)
+                    more = PodShare(parts, pod.whole, pod.oldest, below=pod.below)
                     known[name] = _both(known[name], more) if name in known else more
         if self._signal.idles:
             for sample in self._family(visit):
                 name = visit.pod(sample, self.pod)
                 if self.is_meant(name):
-                    here.setdefault(self._key(visit, sample, self.by), {}).setdefault(name, Pod({(): 0.0}))
+                    here.setdefault(self._key(visit, sample, self.by), {}).setdefault(name, PodShare({(): 0.0}))
 
     def _family(self, visit: PageResult) -> Iterator[Sample]:
         """Yield the series on a page that are the engine's, whatever they say."""
@@ -146,7 +145,7 @@ class PodReader:
             if any(is_of(name, member) for member in self._signal.family_names):
                 yield from samples
 
-    def _pods_of(self, visit: PageResult, metric: Metric, objects: Mapping[tuple[str, LabelValues], Pod]) -> Pods:
+    def _pods_of(self, visit: PageResult, metric: Metric, objects: Mapping[tuple[str, LabelValues], PodShare]) -> Pods:
         """Collect the pods on one page, as one metric has them."""
         if metric.info_join:
             return self._joined(visit, metric, metric.info_join, objects)
@@ -157,7 +156,7 @@ class PodReader:
             name = visit.pod(sample, self.pod) if self._signal.scope != "object" else ""
             if name and not self.is_meant(name):
                 continue
-            pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, Pod())
+            pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, PodShare())
             pod.oldest = min(pod.oldest, self._time(visit, sample))
             pod.jumping |= self._signal.type == "counter" and sample.key in visit.jumping
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
@@ -207,19 +206,19 @@ class PodReader:
 
     def _joined_objects(
         self, metrics: Sequence[Metric], visits: Sequence[PageResult]
-    ) -> Mapping[tuple[str, LabelValues], Pod]:
+    ) -> Mapping[tuple[str, LabelValues], PodShare]:
         """Collect what others point at: by metric, namespace and name."""
-        objects: dict[tuple[str, LabelValues], Pod] = {}
+        objects: dict[tuple[str, LabelValues], PodShare] = {}
         name_of = self._dialect.name
         reached = [(metric, name_of(metric.info_join.names)) for metric in metrics if metric.info_join]
         for (metric, label), visit in product(reached, visits):
             for sample in self._select(visit, metric.name, metric.where):
                 name = visit.label(sample, self.by[0]), visit.label(sample, label)
-                objects[metric.name, name] = Pod({(): sample.value}, oldest=self._time(visit, sample))
+                objects[metric.name, name] = PodShare({(): sample.value}, oldest=self._time(visit, sample))
         return objects
 
     def _joined(
-        self, visit: PageResult, metric: Metric, through: InfoJoin, objects: Mapping[tuple[str, LabelValues], Pod]
+        self, visit: PageResult, metric: Metric, through: InfoJoin, objects: Mapping[tuple[str, LabelValues], PodShare]
     ) -> Pods:
         """Collect what the objects of one page point at."""
         found: Pods = {}
@@ -244,9 +243,9 @@ def merge(table: Pods, found: Pods) -> None:
             known[name] = _both(known[name], pod) if name in known else pod
 
 
-def _both(one: Pod, other: Pod) -> Pod:
+def _both(one: PodShare, other: PodShare) -> PodShare:
     parts = dict(one.parts)
     for part, value in other.parts.items():
         parts[part] = max(value, parts.get(part, value))
     whole, jumping = one.whole and other.whole, one.jumping or other.jumping
-    return Pod(parts, whole, min(one.oldest, other.oldest), jumping, one.below or other.below)
+    return PodShare(parts, whole, min(one.oldest, other.oldest), jumping, one.below or other.below)

@@ -19,7 +19,7 @@ import compiled  # noqa: F401  first: it lets the compiled simulator be found
 import policies
 import traces
 
-from scaler.policy.recall import Past
+from scaler.policy.recall import RecalledPast
 from scaler.sim.fleet import FleetSpec
 from scaler.sim.hardware import Hardware, hardware
 from scaler.sim.loop import Latest, World, fixed, run
@@ -39,7 +39,7 @@ class Run:
     fleet: FleetSpec
     hardware: Hardware
     startup: float
-    past: Past = ()  # the days before
+    past: RecalledPast = ()  # the days before
 
 
 @functools.lru_cache(maxsize=2)

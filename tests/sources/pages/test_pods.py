@@ -10,7 +10,7 @@ from scaler.model.errors import ConfigError
 from scaler.model.measurement import SignalQuery
 from scaler.sources.pages.exposition import scan
 from scaler.sources.pages.names import plain, wanted
-from scaler.sources.pages.pods import PageResult, Pod, PodReader, merge, pods_matcher
+from scaler.sources.pages.pods import PageResult, PodReader, PodShare, merge, pods_matcher
 
 NAMING = Endpoint("pages").dialect
 NOW = 50.0
@@ -99,9 +99,9 @@ def test_a_sample_is_as_old_as_the_page_says_or_as_the_reading():
 
 
 def test_of_a_part_that_was_read_twice_the_larger_counts_and_every_doubt_stays():
-    table = {MINE: {"a": Pod({("p", "s", ""): 3.0}, oldest=20.0, jumping=True)}}
-    merge(table, {MINE: {"a": Pod({("p", "s", ""): 2.0, ("q", "s", ""): 1.0}, whole=False, below=True)}})
+    table = {MINE: {"a": PodShare({("p", "s", ""): 3.0}, oldest=20.0, jumping=True)}}
+    merge(table, {MINE: {"a": PodShare({("p", "s", ""): 2.0, ("q", "s", ""): 1.0}, whole=False, below=True)}})
     pod = table[MINE]["a"]
     assert pod.parts == {("p", "s", ""): 3.0, ("q", "s", ""): 1.0}
     assert (pod.whole, pod.oldest, pod.jumping, pod.below) == (False, 20.0, True, True)
-    assert math.isinf(Pod().oldest)
+    assert math.isinf(PodShare().oldest)

@@ -105,7 +105,7 @@ def line(name, labels, value):
 
 def series_of(signal):
     """Name, labels and value of all series of a signal, of one workload."""
-    for metric in (*signal.metrics, *signal.per):
+    for metric in (*signal.metrics, *signal.divided_by):
         if metric.is_dotted:
             continue  # the text format has no such names
         own = dict(metric.label_names)
