@@ -61,7 +61,7 @@ class Ours:
             if replica.phase == "ready":
                 self.ready.setdefault(replica.serial, seen.at)
         pods = tuple(
-            Pod(str(one.serial), one.phase, self.born[one.serial], ready=self.ready.get(one.serial))
+            Pod(str(one.serial), one.phase, self.born[one.serial], ready_since=self.ready.get(one.serial))
             for one in seen.replicas
             if one.phase != "draining"
         )

@@ -202,10 +202,10 @@ def test_own_pods_are_known_by_their_names_where_their_owner_is_another():
 def test_pods_of_its_names_in_another_namespace_are_those_of_others():
     pods = [on("llama-2", "", spec(2), owner=MINE, conditions=UNSCHEDULABLE)]
     cluster = picture([node()], pods, {"llama": spec(2)})
-    [waiting] = cluster.hardware.queue.owners.values()
+    [waiting] = cluster.node_snapshot.pending_pods.by_owner.values()
     elsewhere = [dataclasses.replace(one, owner=("prod", "StatefulSet", "x")) for one in waiting]
     queue = index_pending(elsewhere)
-    cluster = dataclasses.replace(cluster, hardware=dataclasses.replace(cluster.hardware, queue=queue))
+    cluster = dataclasses.replace(cluster, node_snapshot=dataclasses.replace(cluster.node_snapshot, pending_pods=queue))
     [scaled] = cluster
     assert availability(cluster, scaled).pending == BoundedCount(2)
 
@@ -366,7 +366,7 @@ def test_what_may_be_more_and_may_be_fewer_is_an_estimate_with_both_reasons():
     low = on("x", "n", spec(2, priority=0))
     found = asked([node()], [low], spec(1, priority=5, topologySpreadConstraints=[spread])).schedulable
     assert (found.value, found.bound, found.most) == (6, "estimate", 8)
-    assert found.note == (
+    assert found.caveat == (
         "about: perhaps more, since pods of lower priority may give way: 8 at most; "
         "perhaps fewer, since topology spread is not counted"
     )

@@ -13,7 +13,7 @@ OWNER = ("team", "Deployment", "other")
 
 
 def pod(name, shape=SMALL, **more):
-    return PendingPod(name, more.pop("owner", OWNER), shape, **{"tried": False, **more})
+    return PendingPod(name, more.pop("owner", OWNER), shape, **{"unschedulable": False, **more})
 
 
 def names(pods):
@@ -25,14 +25,14 @@ def test_those_come_first_that_have_a_node_and_then_those_that_are_hardest_to_pl
         [
             pod("small"),
             pod("large", LARGE),
-            pod("tried", LARGE, tried=True),
+            pod("tried", LARGE, unschedulable=True),
             pod("held", LARGE, gated=True),
-            pod("nominated", tried=True, nominated="n"),
+            pod("nominated", unschedulable=True, nominated="n"),
         ]
     )
-    assert names(queue.first) == ["nominated", "large", "small"]
+    assert names(queue.ahead_in_queue) == ["nominated", "large", "small"]
     assert queue.shapes == {("team", SMALL): 2, ("team", LARGE): 2}
-    assert names(queue.owners[OWNER]) == ["small", "large", "tried", "nominated"]
+    assert names(queue.by_owner[OWNER]) == ["small", "large", "tried", "nominated"]
 
 
 def test_own_pods_are_not_ahead_of_their_own_workload():

@@ -20,7 +20,7 @@ def test_a_trigger_fills_the_template_of_its_file():
     waiting, drift = spec.inputs
     labels = (("namespace", "team"), ("model", 'm"1'))
     assert waiting.query == SignalQuery("default", "vllm", "waiting", labels)
-    assert (waiting.over, waiting.reduce, waiting.of_target, waiting.at_zero) == (30, "max", True, 0)
+    assert (waiting.over, waiting.reduce, waiting.of_target, waiting.value_at_zero_replicas) == (30, "max", True, 0)
     assert drift.query == PromqlQuery("default", 'max(drift{model="m\\"1"}) > 4')
     assert (drift.on_missing, drift.of_target) == (3.0, False)
     assert spec.memory == 30

@@ -61,7 +61,7 @@ def test_an_entry_is_whole(signal):
     of_requests = signal.unit == "seconds" or signal.name == "prefix_cache_hit_rate"  # without any there is none
     assert (signal.value_at_zero_replicas == 0) == (signal.scope == "target" and not of_requests)
     assert not signal.shared or signal.scope == "gateway"
-    assert signal.max_value is None or signal.max_reason
+    assert signal.max is None or signal.max_reason
 
 
 def test_what_bounds_a_signal_is_said():

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scaler.formula import Program, Step, parse
+from scaler.formula import Program, TraceStep, parse
 from scaler.model.errors import EvaluationError, FormulaSyntaxError
 
 
@@ -89,13 +89,13 @@ def test_a_trace_tells_every_part_that_was_reached():
     result, steps = parse(text).trace({"a": 3, "b": 4, "c": 5})
     assert result == 14.0
     assert steps == (
-        Step(0, 23, 0, text, 14.0, ""),
-        Step(0, 5, 1, "a > 1", True, ""),
-        Step(0, 1, 2, "a", 3.0, ""),
-        Step(8, 19, 1, "(a + b) * 2", 14.0, ""),
-        Step(9, 14, 2, "a + b", 7.0, ""),
-        Step(9, 10, 3, "a", 3.0, ""),
-        Step(13, 14, 3, "b", 4.0, ""),
+        TraceStep(0, 23, 0, text, 14.0, ""),
+        TraceStep(0, 5, 1, "a > 1", True, ""),
+        TraceStep(0, 1, 2, "a", 3.0, ""),
+        TraceStep(8, 19, 1, "(a + b) * 2", 14.0, ""),
+        TraceStep(9, 14, 2, "a + b", 7.0, ""),
+        TraceStep(9, 10, 3, "a", 3.0, ""),
+        TraceStep(13, 14, 3, "b", 4.0, ""),
     )
 
 
@@ -114,7 +114,7 @@ def test_a_trace_never_raises_and_marks_the_part_that_failed():
 def test_a_trace_of_a_result_that_is_not_wanted_marks_the_whole():
     result, steps = parse("a").trace({"a": None})
     assert result is None
-    assert steps == (Step(0, 1, 0, "a", None, "the result is nil, not a number"),)
+    assert steps == (TraceStep(0, 1, 0, "a", None, "the result is nil, not a number"),)
 
 
 def test_a_trace_tells_what_a_closure_gave_for_each_element():

@@ -82,7 +82,7 @@ class Ours:
             if one.phase == "ready":
                 self.ready.setdefault(one.serial, seen.at)
         pods = tuple(
-            Pod(str(one.serial), one.phase, self.born[one.serial], ready=self.ready.get(one.serial))
+            Pod(str(one.serial), one.phase, self.born[one.serial], ready_since=self.ready.get(one.serial))
             for one in seen.replicas
             if one.phase != "draining"
         )
