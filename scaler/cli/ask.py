@@ -48,7 +48,7 @@ class ClientTls:
     key_file: str | None = None
 
     def channel(self, address: str) -> grpc.Channel:
-        """A channel to the address.
+        """Open a channel to the address.
 
         Raises:
             ConfigError: no address, one of certificate and key alone, or a file that cannot be read.
@@ -140,7 +140,7 @@ _NOBODY_SAID = (  # how gRPC's own texts begin, as against those of a server
 
 
 def _refusal(error: grpc.RpcError) -> str:
-    """What was answered; where nobody answered, in words that a person uses rather than gRPC's own."""
+    """Say what was answered; where nobody answered, in words that a person uses rather than gRPC's own."""
     details = str(error.details())
     known = {
         "Connection refused": "nobody listens there",

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _sorted(paths: Iterable[Path]) -> tuple[dict[Path, list[Manifest]], list[Path]]:
-    """Files with ScaledObjects, with these; and formula files."""
+    """Sort files: those with ScaledObjects, with these; and formula files."""
     manifests: dict[Path, list[Manifest]] = {}
     formulas = []
     for path in paths:
@@ -58,7 +58,7 @@ def _sorted(paths: Iterable[Path]) -> tuple[dict[Path, list[Manifest]], list[Pat
 
 
 def _scaled_in(file: Path) -> list[Manifest] | None:
-    """What is scaled in a file of Kubernetes manifests; None where it is a formula file, or cannot be read."""
+    """Return what is scaled in a file of Kubernetes manifests; None where it is a formula file, or cannot be read."""
     try:
         text = read_file(file)
     except ConfigError:

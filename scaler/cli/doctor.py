@@ -75,12 +75,12 @@ def _key(text: str) -> tuple[str, str]:
 
 
 def _admin(given: str | None) -> str:
-    """Where llm-scaler's admin pages are: as told, in the same pod, or (empty) through the API server."""
+    """Return where llm-scaler's admin pages are: as told, in the same pod, or (empty) through the API server."""
     return given or os.environ.get(SERVER) or (OWN_ADMIN if os.environ.get(IN_POD) else "")
 
 
 def kubeconfig_of(given: str | None) -> Path | None:
-    """Which kubeconfig is read: the one that is given, or None for the environment's or the pod's account."""
+    """Choose the kubeconfig: the one that is given, or None for the environment's or the pod's account."""
     if given:
         return Path(given)
     if os.environ.get("KUBECONFIG") or os.environ.get(IN_POD):

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _admin(server: str) -> str:
-    """The admin address as a URL.
+    """Read the admin address as a URL.
 
     Raises:
         ConfigError: it is no URL of HTTP.

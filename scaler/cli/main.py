@@ -80,7 +80,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
-    """A parser that knows the words of every command, and the options of the chosen one."""
+    """Make a parser that knows the words of every command, and the options of the chosen one."""
     parser = argparse.ArgumentParser(prog="llm-scaler", description="A KEDA external scaler for LLM inference.")
     parser.add_argument("--version", action="version", version=f"llm-scaler {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

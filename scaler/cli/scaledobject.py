@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _metadata(
     arguments: argparse.Namespace, kind: TargetKind, given: Mapping[str, str], engine: str, model: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The trigger's metadata in their order, and why each is as it is."""
+    """Return the trigger's metadata in their order, and why each is as it is."""
     why: dict[str, str] = {}
     metadata: dict[str, str] = {}
     if arguments.expression:
@@ -101,7 +101,7 @@ def _metadata(
 
 
 def _has_policy(catalog: Catalog, namespace: str, name: str, metadata: Mapping[str, str]) -> bool:
-    """Whether the formula has a policy; the trigger is bound as the server will bind it.
+    """Tell whether the formula has a policy; the trigger is bound as the server will bind it.
 
     Raises:
         ScalerError: the server would refuse it; says what is allowed.
@@ -117,7 +117,7 @@ def _has_policy(catalog: Catalog, namespace: str, name: str, metadata: Mapping[s
 
 
 def _seen(arguments: argparse.Namespace, kind: TargetKind, name: str) -> tuple[TargetKind, str, str, float | None]:
-    """What the cluster says: the kind's version, engine, model and start-up; what it does not is left open."""
+    """Ask the cluster for the kind's version, engine, model and start-up; what it does not tell is left open."""
     if arguments.offline:
         return kind, "", "", None
     try:

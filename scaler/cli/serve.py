@@ -223,12 +223,12 @@ async def _without_end(part: ServicePart) -> None:
 def source_of(
     endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None
 ) -> PrometheusSource | ScrapeSource:
-    """The source behind an endpoint of the settings."""
+    """Make the source behind an endpoint of the settings."""
     return ScrapeSource(endpoint, clock, addresses) if endpoint.direct else PrometheusSource(endpoint)
 
 
 def kube_of(settings: Settings, clock: Callable[[], float]) -> ClusterCache | None:
-    """What watches Kubernetes; None where that is not wanted, or not possible and not asked for.
+    """Make what watches Kubernetes; None where that is not wanted, or not possible and not asked for.
 
     Raises:
         ConfigError: workloads are measured by what only Kubernetes tells.
@@ -250,14 +250,14 @@ def kube_of(settings: Settings, clock: Callable[[], float]) -> ClusterCache | No
 
 
 def access_of(settings: Settings, timer: Callable[[], float]) -> Access | None:
-    """Who may see decisions on the admin pages; None where that is whoever reaches them."""
+    """Return who may see decisions on the admin pages; None where that is whoever reaches them."""
     if settings.admin.authorization == "off":
         return None
     return Access(AccessReviews(settings.kubernetes.kubeconfig), timer, asyncio.to_thread)
 
 
 def limits(settings: Settings) -> Limits:
-    """The engine's bounds; its patience is a little longer than any source's own time-out."""
+    """Return the engine's bounds; its patience is a little longer than any source's own time-out."""
     slowest = max(endpoint.timeout for endpoint in settings.endpoints.values())
     return Limits(
         budget=settings.grpc.first_decision_timeout,
@@ -272,7 +272,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def listen(settings: Settings) -> ServerOptions:
-    """How the gRPC server listens."""
+    """Return how the gRPC server listens."""
     grpc, tls = settings.grpc, settings.grpc.tls
     return ServerOptions(
         address=grpc.address,

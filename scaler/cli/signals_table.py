@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def chosen(engine: str | None) -> list[Signal]:
-    """The signals of one engine, or of all.
+    """List the signals of one engine, or of all.
 
     Raises:
         ConfigError: no such engine.
@@ -78,7 +78,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def as_lines(some: Iterable[Signal]) -> list[str]:
-    """A plain table, one line a name, for pipes and files."""
+    """Write a plain table, one line a name, for pipes and files."""
     rows = [HEAD, *_rows(some)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_padded(row, widths) for row in rows]
@@ -89,7 +89,7 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def show(some: Iterable[Signal], console: Console) -> None:
-    """The same table on a terminal."""
+    """Show the same table on a terminal."""
     table = Table(*HEAD, box=SIMPLE_HEAD, pad_edge=False)
     before: tuple[str, ...] = ()
     for row in _rows(some):
@@ -132,7 +132,7 @@ def _selector(metric: Metric, signal: Signal) -> str:
 
 
 def as_markdown() -> str:
-    """The page formulas/SIGNALS.md."""
+    """Write the page formulas/SIGNALS.md."""
     parts = [
         "# Signals",
         INTRODUCTION,
@@ -177,7 +177,7 @@ def _row(signal: Signal, usual: str) -> str:
 
 
 def _whose(signal: Signal) -> str:
-    """Which series are a workload's."""
+    """Say which series are a workload's."""
     fixed = [f'`{label}="{value}"`' for label, value in signal.where if value]
     by = [f"{ours} `{exported}`" for ours, exported in signal.label_names if ours != exported]
     thing = "Of the object that `workload` names" if "workload" in signal.labels else "Of the object"

@@ -45,7 +45,7 @@ SHOWN = 400  # characters of a line of it
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How llm-scaler is asked.
+    """The ways in which llm-scaler is asked.
 
     Attributes:
         server: URL of its admin pages; empty: through the API server, by the Service of scalerAddress.
@@ -67,13 +67,13 @@ class Ways:
 
 
 def of_cluster(server: ApiServer, now: float) -> Picture:
-    """What all pictures share: KEDA, and every ScaledObject."""
+    """Take what all pictures share: KEDA, and every ScaledObject."""
     objects, unread = look(server, {**places.FIRST, **places.of_keda()})
     return Picture("", "", now, objects, unread)
 
 
 def of_one(server: ApiServer, shared: Picture, namespace: str, name: str, ways: Ways) -> Picture:
-    """The picture of one ScaledObject."""
+    """Take the picture of one ScaledObject."""
     picture = replace(shared, namespace=namespace, name=name, longest_generation=ways.longest_generation)
     if "scaledobjects" in picture.unread:  # a person of one namespace may list that alone
         path = places.SCALED_OBJECTS.replace("/scaledobjects", f"/namespaces/{quote(namespace)}/scaledobjects")
@@ -95,7 +95,7 @@ def _with(picture: Picture, objects: dict[str, Any], unread: dict[str, str]) -> 
 
 
 def _with_secrets(server: ApiServer, picture: Picture) -> Picture:
-    """The Secrets that are named, without their values."""
+    """Add the Secrets that are named, without their values."""
     found, unread = [], {}
     for path in places.of_secrets(picture):
         secret = one(server, path)
@@ -108,7 +108,7 @@ def _with_secrets(server: ApiServer, picture: Picture) -> Picture:
 
 
 def _with_target(server: ApiServer, picture: Picture) -> Picture:
-    """The scale target, its /scale, and its pods."""
+    """Add the scale target, its /scale, and its pods."""
     version, kind, name = picture.target
     group = one(server, places.of_group(version))
     if isinstance(group, str):
@@ -131,7 +131,7 @@ def _with_target(server: ApiServer, picture: Picture) -> Picture:
 
 
 def _with_log(server: ApiServer, picture: Picture) -> Picture:
-    """What KEDA's operator logged of errors about this object; a refused handshake stands nowhere else."""
+    """Add what KEDA's operator logged of errors about this object; a refused handshake stands nowhere else."""
     if picture.condition("Ready").get("status") == "True":
         return picture
     lines: list[Manifest] = []
@@ -152,7 +152,7 @@ def _is_about(line: str, picture: Picture) -> bool:
 
 
 def _pages(server: ApiServer, picture: Picture) -> dict[str, str]:
-    """The metrics page of one ready pod, through the API server."""
+    """Read the metrics page of one ready pod, through the API server."""
     for pod in picture.ready_pods[:1]:
         for port in _ports(pod, picture):
             status, page = text(server, proxied(picture.namespace, "pods", name_of(pod), port, "/metrics"))
@@ -162,7 +162,7 @@ def _pages(server: ApiServer, picture: Picture) -> dict[str, str]:
 
 
 def _ports(pod: Manifest, picture: Picture) -> Sequence[int]:
-    """Where its page may be: as its annotation says, as its engine has it by default, at its containers' ports."""
+    """List where its page may be: as its annotation says, as its engine has it by default, at its containers' ports."""
     annotated = str(mapping(pod, "metadata", "annotations").get("prometheus.io/port", ""))
     named_engine = next((mapping(trigger, "metadata").get("engine") for trigger in picture.triggers), None)
     signals = engines().get(str(named_engine or "vllm"), {})
@@ -181,7 +181,7 @@ def _ports(pod: Manifest, picture: Picture) -> Sequence[int]:
 
 
 def _explained(server: ApiServer, picture: Picture, ways: Ways) -> Picture:
-    """What llm-scaler explains of the object, and what it warns of."""
+    """Add what llm-scaler explains of the object, and what it warns of."""
     place = f"/api/v1/explain/{quote(picture.namespace)}/{quote(picture.name)}"
     status, body = _admin(server, picture, ways, place)
     told = json_of(body)
@@ -202,7 +202,7 @@ def _explained(server: ApiServer, picture: Picture, ways: Ways) -> Picture:
 
 
 def _denied(picture: Picture, ways: Ways, said: str) -> str:
-    """Why its admin pages show nothing (`admin.authorization`), and what is missing."""
+    """Say why its admin pages show nothing (`admin.authorization`), and what is missing."""
     why = f"llm-scaler shows each their own (admin.authorization): {said}"
     if ways.authorization:
         asked = f"kubectl auth can-i get scaledobjects.keda.sh --namespace {picture.namespace}"
@@ -231,7 +231,7 @@ def _admin(server: ApiServer, picture: Picture, ways: Ways, place: str) -> tuple
 
 
 def _namespace(picture: Picture) -> str:
-    """Where KEDA is, to which a name without a namespace belongs."""
+    """Return where KEDA is, to which a name without a namespace belongs."""
     return next((str(at(each, "metadata", "namespace")) for each in picture.listed("kedadeployments") or ()), "keda")
 
 
@@ -264,7 +264,7 @@ def _reached(picture: Picture, ways: Ways) -> str | None:
 
 
 def find_all(shared: Picture) -> list[tuple[str, str]]:
-    """Namespace and name of every ScaledObject that asks us.
+    """List namespace and name of every ScaledObject that asks us.
 
     Raises:
         SourceError: they cannot be listed.
@@ -283,7 +283,7 @@ def _asks_us(shared: Picture, namespace: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TargetLook:
-    """What the cluster says of something that is to be scaled.
+    """The cluster's word on something that is to be scaled.
 
     Attributes:
         manifest: of it; empty where it could not be read.

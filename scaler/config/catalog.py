@@ -83,14 +83,14 @@ class Catalog:
         raise UnknownFormula(f"no formula {name[:63]!r}{nearest(name[:63], self.formulas)}; there are: {known}")
 
     def problem_of(self, name: str) -> str:
-        """Why the newest version of a formula's file is not in force; empty: it is."""
+        """Say why the newest version of a formula's file is not in force; empty: it is."""
         found = ((file, text) for file, text in self.problems.items() if Path(file).stem == name)
         file, problem = next(found, ("", ""))
         return f"{file} as it is now is not in force: {problem}" if problem else ""
 
 
 def shipped_formulas() -> Path:
-    """The folder of the formulas that come with the program: inside the package, or beside it in a checkout."""
+    """Return the folder of the formulas that come with the program: inside the package, or beside it in a checkout."""
     inside = Path(__file__).parents[1] / "formulas"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "formulas"
 
@@ -179,7 +179,7 @@ def _formulas(
 
 
 def _one_of_each_name(paths: Iterable[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """The files of one folder by the formula's name, and what is wrong with the others."""
+    """Map the formulas' names to the files of one folder, and say what is wrong with the others."""
     found: dict[str, Path] = {}
     problems: dict[str, str] = {}
     for path in paths:
@@ -196,7 +196,7 @@ def _is_shipped(name: str) -> bool:
 
 
 def formula_paths(folder: Path) -> list[Path]:
-    """The formula files of a folder: `*.yaml` and `*.yml` directly inside it."""
+    """List the formula files of a folder: `*.yaml` and `*.yml` directly inside it."""
     return sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and path.is_file())
 
 

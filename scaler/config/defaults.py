@@ -18,7 +18,7 @@ Mode = Literal["clamp", "report", "off"]
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """How fast an answer may fall."""
+    """The pace at which an answer may fall."""
 
     percent: float = 10.0  # of the answer in a minute, at least one replica
     window: float | None = None  # seconds: not below the greatest need in it; None: the start-up that was learnt
@@ -30,7 +30,7 @@ class ScaleDown:
 
 @takes(enum=["clamp", "report", "off", False])
 def capacity_mode(raw: object) -> Mode:
-    """A mode of capacity; YAML reads a bare `off` as a boolean."""
+    """Read a mode of capacity; YAML reads a bare `off` as a boolean."""
     if raw is False:
         return "off"
     if raw == "clamp" or raw == "report" or raw == "off":  # noqa: PLR1714 - so that the type is seen
@@ -53,7 +53,7 @@ _IN_A_FILE = {"percent": schema_of(number(0, 100)), "window": {"type": ["number"
     ]
 )
 def scale_down(raw: object) -> ScaleDown | None:
-    """How fast an answer may fall: a mapping of percent and window, or both as a text; None for `off`."""
+    """Read how fast an answer may fall: a mapping of percent and window, or both as a text; None for `off`."""
     if raw is False or raw == "off":
         return None
     if isinstance(raw, str) and (written := _WRITTEN.fullmatch(raw.strip())):
@@ -96,7 +96,7 @@ WORKLOAD_KEYS: tuple[Key[Any], ...] = (  # of a formula file, and of a trigger i
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the settings say for every workload that does not say it itself."""
+    """The values that the settings give to every workload that does not say its own."""
 
     interval: float = declared(INTERVAL, INTERVAL.default)
     direct_interval: float = declared(DIRECT_INTERVAL, DIRECT_INTERVAL.default)
@@ -121,5 +121,5 @@ class Defaults:
     enforced: Mapping[str, str] = field(default_factory=dict)  # endpoint -> label of the namespace that its PromQL gets
 
     def endpoints_for(self, namespace: str) -> tuple[str, ...]:
-        """The endpoints that triggers of a namespace may be measured at."""
+        """List the endpoints that triggers of a namespace may be measured at."""
         return tuple(name for name in self.endpoints if namespace in self.only_for.get(name, {namespace}))

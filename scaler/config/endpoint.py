@@ -73,7 +73,7 @@ class DiscoveredPages:
 
 @dataclass(frozen=True, slots=True)
 class PodPages:
-    """Where the pages of a target's own pods are, as far as their annotations do not say it."""
+    """The place of the pages of a target's own pods, as far as their annotations do not say it."""
 
     port: int | str | None = None  # one, or several as in an annotation; None: the engine's usual one
     path: str | None = None  # likewise
@@ -118,7 +118,7 @@ class Endpoint:
 
     @property
     def dialect(self) -> Naming:
-        """What it calls things."""
+        """The endpoint's names for things."""
         on_pages = {ours: _as_on_pages(name) for ours, name in self.labels.items()}
         return Naming(
             labels=on_pages if self.direct else self.labels,
@@ -133,12 +133,12 @@ class Endpoint:
 
     @property
     def direct(self) -> bool:
-        """Whether it is read page by page."""
+        """Tell whether it is read page by page."""
         return not self.url
 
     @property
     def address(self) -> str:
-        """Where it is, for people: the URL without user and password, or its pages."""
+        """The address for people: the URL without user and password, or its pages."""
         if self.direct:
             listed = f"pages of {self.pages_file}" if self.pages_file else f"{len(self.pages) + len(self.named)} pages"
             own = "the target's pods" if self.pods else ""
@@ -147,12 +147,12 @@ class Endpoint:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
     def __hash__(self) -> int:
-        """Endpoints are told apart by name."""
+        """Hash by the name, which tells endpoints apart."""
         return hash(self.name)
 
 
 def host_and_port(ip: str, port: int | None) -> str:
-    """An address and a port as a URL has them."""
+    """Write an address and a port as a URL has them."""
     host = f"[{ip}]" if ":" in ip else ip
     return host if port is None else f"{host}:{port}"
 
@@ -282,7 +282,7 @@ def read_pages(tree: object, where: str) -> tuple[Page, ...]:
 
 
 def _listed(tree: object, where: str, path: str) -> tuple[tuple[Page, ...], tuple[DiscoveredPages, ...]]:
-    """Pages, and names of several: `service` and `dns` instead of `url`."""
+    """Read pages, and names of several: `service` and `dns` instead of `url`."""
     if not isinstance(tree, list):
         raise ConfigError(where, path, f"{show(tree)} is not a list", "addresses of metrics pages")
     if len(tree) > MAX_PAGES:
@@ -375,13 +375,13 @@ def _colons(raw: object) -> Colons:
 
 
 def _as_on_pages(name: str) -> str:
-    """A label's name as it is known of a page, where quoted names are read with `_` in place of what is odd."""
+    """Write a label's name as it is known of a page, where quoted names are read with `_` in place of what is odd."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", name)
 
 
 @takes(type="string", pattern="^https?://")
 def server_url(raw: object) -> str:
-    """The URL of a server, without what comes after its path."""
+    """Read the URL of a server, without what comes after its path."""
     url = text(raw)
     if not _plain(url) or urlsplit(url).query:
         raise ValueError("an http or https URL without user, query or fragment")
@@ -389,7 +389,7 @@ def server_url(raw: object) -> str:
 
 
 def _plain(url: str) -> bool:
-    """Whether it is an http or https URL without user or fragment."""
+    """Tell whether it is an http or https URL without user or fragment."""
     try:
         parts = urlsplit(url)
         address = parts.hostname is not None and parts.port != 0  # above 65535 it raises
@@ -405,7 +405,7 @@ def _shown_pods(pods: PodPages) -> dict[str, object]:
 
 
 def shown_endpoint(endpoint: Endpoint) -> dict[str, object]:
-    """An endpoint as it would be written; file names are shown, contents and headers never."""
+    """Write an endpoint as a file has it; file names are shown, contents and headers never."""
     headers = dict.fromkeys(endpoint.headers, "(hidden)")
     pages = [{"url": page.url, **page.labels} if page.labels else page.url for page in endpoint.pages]
     named = [{one.kind: one.url, **one.labels} for one in endpoint.named]

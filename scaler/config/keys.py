@@ -101,7 +101,7 @@ def written(section: object) -> dict[str, Any]:
 
 
 def _parts(section: type) -> Iterator[tuple[Field[Any], type | None]]:
-    """The fields of a section, and of those that are sections themselves their types."""
+    """Yield the fields of a section, and of those that are sections themselves their types."""
     for one in fields(section):
         inner: object = one.default_factory
         yield one, inner if isinstance(inner, type) and is_dataclass(inner) else None

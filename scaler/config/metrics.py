@@ -54,7 +54,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class MetricContext:
-    """What the metrics of one workload have in common."""
+    """The values that the metrics of one workload have in common."""
 
     key: WorkloadKey
     values: Mapping[str, Scalar]
@@ -119,7 +119,7 @@ def read_input(fields: Fields, name: str, scope: MetricContext) -> Input:
 
 
 def _own_query(endpoint: str, written: str, scope: MetricContext) -> PromqlQuery:
-    """A query that a formula file writes itself; where the endpoint asks for it, of the trigger's namespace alone."""
+    """Read a query that a formula file writes; where the endpoint asks for it, of the trigger's namespace alone."""
     label = scope.defaults.enforced.get(endpoint)
     return PromqlQuery(endpoint, promql.enforce(written, {label: scope.key.namespace}) if label else written)
 
@@ -138,7 +138,7 @@ def _on_missing(raw: object) -> OnMissing:
 
 
 def endpoint_name(defaults: Defaults) -> Callable[[object], str]:
-    """A reader of the name of an endpoint, which the settings have to know."""
+    """Make a reader of the name of an endpoint, which the settings have to know."""
     if not defaults.endpoints:
         return matching(FORMULA_NAME, "the name of an endpoint in the settings")
     return choice(*defaults.endpoints)
@@ -192,14 +192,14 @@ def _signal(
 
 
 def _lacking(tree: Mapping[str, object], scope: MetricContext) -> bool:
-    """Whether the engine of the pods does not tell a signal, whatever a gateway says of the whole model."""
+    """Tell whether the pods' engine lacks a signal, whatever a gateway says of the whole model."""
     engine = tree.get("engine", scope.values.get("engine", scope.defaults.engine))
     known = engine in signals.engines() and tree["signal"] in signals.all_signal_names()
     return known and tree["signal"] not in signals.names(str(engine))
 
 
 def _find(fields: Fields, scope: MetricContext) -> signals.Signal:
-    """The engine's signal, or the gateway's where the engine has none of that name."""
+    """Find the engine's signal, or the gateway's where the engine has none of that name."""
     own = {key for key in ("engine", "signal") if fields.has(key)}  # the rest is the trigger's, or the file's
     engine = fields.take("engine", text, str(scope.values.get("engine", scope.defaults.engine)))
     gateway = str(scope.values.get("gateway", scope.defaults.gateway))
@@ -223,7 +223,7 @@ def _optional_text(value: Scalar | None) -> str | None:
 
 
 def activity_signals(inputs: tuple[Input, ...], scope: MetricContext) -> tuple[Input, ...]:
-    """Waiting and running of the same pods that the formula measures; if it sees no work, of the trigger's engine.
+    """List waiting and running of the pods that the formula measures; if it sees no work, of the trigger's engine.
 
     An engine that does not say what runs is seen to work by its tokens.
     """
@@ -294,7 +294,7 @@ def is_gateway_gauge(item: Input) -> bool:
 
 
 def _sees_no_work(inputs: Collection[Input]) -> bool:
-    """Whether all that is measured is signals, and none of them sees a request for as long as it runs."""
+    """Tell whether all inputs are signals, and none of them sees a request for as long as it runs."""
     queries = [item.query for item in inputs]
     return bool(queries) and all(
         isinstance(query, SignalQuery) and query.signal not in IN_FLIGHT_SIGNALS for query in queries
@@ -302,7 +302,7 @@ def _sees_no_work(inputs: Collection[Input]) -> bool:
 
 
 def _queries_of_engine(scope: MetricContext) -> list[SignalQuery]:
-    """What may be asked of the pods of the trigger's engine."""
+    """List what may be asked of the pods of the trigger's engine."""
     engine = str(scope.values.get("engine", scope.defaults.engine))
     fields = [Fields("", {"signal": name, "engine": engine}) for name in GUARDS if name in signals.names(engine)]
     found = [_signal(one, scope, None, "mean") for one in fields]
@@ -318,7 +318,7 @@ _REPLICA_SIGNALS = {
 
 
 def replica_queries(scope: MetricContext) -> dict[str, Query]:
-    """What kube-state-metrics knows of the scale target, by way of the HPA that KEDA makes for a ScaledObject."""
+    """Map what kube-state-metrics knows of the scale target to its queries, by way of the HPA that KEDA makes."""
     if scope.key.kind != "ScaledObject":
         return {}
     labels = (("namespace", scope.key.namespace), ("hpa", _hpa(scope.key)))
@@ -328,5 +328,5 @@ def replica_queries(scope: MetricContext) -> dict[str, Query]:
 
 
 def _hpa(key: WorkloadKey) -> str:
-    """What KEDA calls the HPA that it makes for a ScaledObject."""
+    """Name the HPA that KEDA makes for a ScaledObject."""
     return f"keda-hpa-{key.name}"

@@ -20,7 +20,7 @@ AMBIGUOUS_LABELS = ("endpoint", "replica")  # that a scrape, a Prometheus or an 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What one endpoint calls things."""
+    """The names that one endpoint has for things."""
 
     labels: Mapping[str, str] = field(default_factory=dict)  # our name, also "pod", "job", "instance" -> its name
     matchers: Mapping[str, str] = field(default_factory=dict)  # constant matchers of every selector
@@ -36,11 +36,11 @@ class Naming:
     knows_dots: bool = True  # whether it takes names in quotes, such as {"a.b"}
 
     def name(self, label: str) -> str:
-        """The endpoint's name of any label but the workload's."""
+        """Return the endpoint's name of any label but the workload's."""
         return self.labels.get(label, label)
 
     def metric(self, name: str) -> str:
-        """The endpoint's name of a metric."""
+        """Return the endpoint's name of a metric."""
         return self.prefix + name.replace(":", self.colon)
 
     def scrape_labels(self, signal: Signal) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Naming:
         return tuple(label for label in known if label not in own)
 
     def label_of(self, signal: Signal, label: str) -> str:
-        """The endpoint's name of a label of a signal; a namespace that the gateway itself writes keeps its own."""
+        """Return the endpoint's name of a signal's label; a namespace that the gateway itself writes keeps its own."""
         exported = dict(signal.label_names)[label]
         return exported if label == "namespace" != exported else self.labels.get(label, self.name(exported))
 

@@ -51,7 +51,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Which part of a group a workload is, and what holds between the parts.
+    """The part of a group that a workload is, and what holds between the parts.
 
     Attributes:
         group: the trigger's `group`; empty where it has none.
@@ -105,7 +105,7 @@ class Output:
 
     @property
     def tree(self) -> dict[str, object]:
-        """What holds between the outputs, for parameters to be filled in."""
+        """The keys that hold between the outputs, for parameters to be filled in."""
         gpus = {name: {GPUS.path: raw} for name, raw in self.gpus.items()}
         return {"ratios": self.ratios, "order": self.order, "budget": self.budget, "outputs": gpus}
 
@@ -168,7 +168,7 @@ def read_outputs(where: str, body: Mapping[str, object]) -> dict[str, tuple[Outp
 
 
 def _template(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
-    """What one output says, with what the file says for all; of the file's metrics those that it names."""
+    """Join what one output says with what the file says for all; of the file's metrics, those that it names."""
     template = {**shared, **own}
     for_all, for_this = shared.get("metrics"), own.get("metrics")
     if not isinstance(for_all, Mapping) or not isinstance(for_this or {}, Mapping):

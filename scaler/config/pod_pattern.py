@@ -57,7 +57,7 @@ class _Reader:
         self._depth = 0
 
     def either(self) -> tuple[int, int]:
-        """Branches between `|`."""
+        """Read branches between `|`."""
         length, cost = self._branch()
         while self._take("|"):
             more, dearer = self._branch()
@@ -71,7 +71,7 @@ class _Reader:
         return length, cost
 
     def _repeated(self) -> tuple[int, int] | None:
-        """One thing and its repeat; None where there is nothing more."""
+        """Read one thing and its repeat; None where there is nothing more."""
         thing = self._thing()
         if thing is None:
             return None
@@ -83,7 +83,7 @@ class _Reader:
         return length * times, max(length, cost) * times
 
     def _times(self) -> int | None:
-        """How often the thing before may stand there at once; None: it is not repeated."""
+        """Read how often the thing before may stand there at once; None: it is not repeated."""
         if any(self._take(sign) for sign in "*+?"):
             return 1
         counts = _COUNTS.match(self._pattern, self.at)
@@ -94,7 +94,7 @@ class _Reader:
         return max(least, most, 1)
 
     def _thing(self) -> tuple[int, int] | None:
-        """A group, a class or a letter."""
+        """Read a group, a class or a letter."""
         if self._take("("):
             if not self._take("?:") and self._pattern.startswith("?", self.at):
                 raise TooMuch("has (? with no colon behind it, and of these only (?: ) is taken")

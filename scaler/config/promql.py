@@ -180,7 +180,7 @@ class _Walk:
         self._next()
 
     def marks(self) -> list[_Mark]:
-        """Every place that may be changed, in order."""
+        """List every place that may be changed, in order."""
         depth, operand_wanted = 0, True
         while self._token.kind != "end" or operand_wanted:
             if operand_wanted and self._is(")") and self._last.text == "(" and depth > 0:  # no arguments: time()
@@ -199,7 +199,7 @@ class _Walk:
         return self._found
 
     def error(self, at: int, problem: str) -> ConfigError:
-        """A ConfigError that shows the place."""
+        """Make a ConfigError that shows the place."""
         near = self._text[max(0, at - 20) : at + 20].replace("\n", " ")
         return ConfigError(self._where, self._key, f"{problem} (at {at}, near {near!r})")
 
@@ -371,12 +371,12 @@ def _number(walk: _Walk, mark: _Mark, parameters: Mapping[str, str | float]) -> 
 
 
 def _written(value: float) -> str:
-    """The shortest text that reads as the same float, in Go as in Python."""
+    """Write the shortest text that reads as the same float, in Go as in Python."""
     return repr(float(value)).removesuffix(".0")
 
 
 def _filled(walk: _Walk, mark: _Mark, token: str, parameters: Mapping[str, str | float]) -> str:
-    """A quoted label value with its parameters in place; backticks, which know no escapes, become double quotes."""
+    """Fill parameters into a quoted label value; backticks, which know no escapes, become double quotes."""
     names = _names(token)
     if not names:
         return token
@@ -403,7 +403,7 @@ def _filled(walk: _Walk, mark: _Mark, token: str, parameters: Mapping[str, str |
 
 
 def _is_literal_place(before: str, *, raw: bool) -> bool:
-    """Whether a quoted text stands for itself here: neither in `[...]` nor behind a backslash."""
+    """Tell whether a quoted text stands for itself here: neither in `[...]` nor behind a backslash."""
     return _CLOSED.fullmatch(before if raw else re.sub(r"\\(.)", r"\1", before)) is not None
 
 

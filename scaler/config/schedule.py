@@ -46,7 +46,7 @@ class Window:
 
     @property
     def over_midnight(self) -> bool:
-        """Whether it ends on the day after the one on which it begins."""
+        """Tell whether it ends on the day after the one on which it begins."""
         return self.end < self.start
 
     @property

@@ -27,7 +27,7 @@ _ADDRESS = matching(r"[\w.:\[\]-]*:\d{1,5}", "HOST:PORT, such as 0.0.0.0:6000")
 
 @takes(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
 def _words(raw: object) -> tuple[str, ...]:
-    """Names, as a list or with commas between."""
+    """Read names, as a list or with commas between."""
     words = raw if isinstance(raw, list) else str(raw).split(",")
     read = tuple(str(word).strip() for word in words)
     if len(read) > 100 or not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", word) for word in read):
@@ -37,13 +37,13 @@ def _words(raw: object) -> tuple[str, ...]:
 
 @takes(enum=["auto", "true", "false", True, False])
 def _switch(raw: object) -> str:
-    """A word of auto, true, false; YAML reads the last two as booleans."""
+    """Read a word of auto, true, false; YAML reads the last two as booleans."""
     return choice("auto", "true", "false")(str(raw).lower())
 
 
 @takes(**schema_of(text))
 def _file(raw: object) -> Path | None:
-    """The name of a file or folder; an empty one is none."""
+    """Read the name of a file or folder; an empty one is none."""
     name = text(raw)
     return Path(name) if name else None
 
@@ -89,7 +89,7 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What nobody may have more of."""
+    """The bounds: nobody may have more."""
 
     workloads: int = setting(whole(1, 100_000), 5000, "above it the oldest workload is forgotten")
     objects_per_namespace: int = setting(
@@ -105,7 +105,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Kubernetes:
-    """How the cluster is watched."""
+    """The settings of how the cluster is watched."""
 
     enabled: str = setting(_switch, "auto", "whether Kubernetes is watched; auto: where there is access")
     kubeconfig: Path | None = setting(_file, None, "kubeconfig file; else the pod's service account, or KUBECONFIG")
@@ -118,7 +118,7 @@ class Kubernetes:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What is logged."""
+    """The settings of the log."""
 
     level: str = setting(choice("debug", "info", "warning", "error"), "info", "the least that is logged")
     format: str = setting(choice("json", "text"), "json", "one JSON object a line, or plain lines")
@@ -146,12 +146,12 @@ KEYS: tuple[Key[Any], ...] = tuple(keys_of(Settings))
 
 
 def variable(path: str) -> str:
-    """The environment variable of a key: grpc.maxConnectionAge -> LLM_SCALER_GRPC_MAX_CONNECTION_AGE."""
+    """Name the environment variable of a key: grpc.maxConnectionAge -> LLM_SCALER_GRPC_MAX_CONNECTION_AGE."""
     return ENVIRONMENT + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).replace(".", "_").upper()
 
 
 def flag(path: str) -> str:
-    """The flag of a key: grpc.maxConnectionAge -> --grpc-max-connection-age."""
+    """Name the flag of a key: grpc.maxConnectionAge -> --grpc-max-connection-age."""
     return "--" + variable(path).removeprefix(ENVIRONMENT).lower().replace("_", "-")
 
 
@@ -195,7 +195,7 @@ def read_settings(
 
 
 def _defaults(values: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> Defaults:
-    """What workloads inherit, with what it says of the endpoints."""
+    """Return what workloads inherit, with what it says of the endpoints."""
     enforced = {
         name: one.labels.get("namespace", "namespace") for name, one in endpoints.items() if one.enforce_namespace
     }
@@ -240,7 +240,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(settings: Settings, where: str) -> None:
-    """What concerns more than one key."""
+    """Check what concerns more than one key."""
     tls, defaults = settings.grpc.tls, settings.defaults
     if bool(tls.cert) != bool(tls.key):
         raise ConfigError(where, "grpc.tls", "has only one of cert and key", "both or neither")
@@ -255,7 +255,7 @@ def _check(settings: Settings, where: str) -> None:
 
 
 def _shown(value: object) -> object:
-    """One value as the file would say it."""
+    """Write one value as the file would."""
     if isinstance(value, float):
         return seconds(value)
     if isinstance(value, Path | ScaleDown):
@@ -264,7 +264,7 @@ def _shown(value: object) -> object:
 
 
 def shown(settings: Settings) -> dict[str, object]:
-    """The settings as they are in force, for `serve --print-settings`; file names are shown, contents never."""
+    """Return the settings in force, for `serve --print-settings`; file names are shown, contents never."""
     tree = _all_shown(written(settings))
     tree["defaults"]["scaleDown"] = _shown(settings.defaults.scale_down or "off")
     tree["endpoints"] = {name: shown_endpoint(endpoint) for name, endpoint in settings.endpoints.items()}

@@ -35,7 +35,7 @@ _UNIT = "_seconds"  # what a pipeline writes behind a name of OpenTelemetry's, w
 
 @dataclass(frozen=True, slots=True)
 class InfoJoin:
-    """How a metric of a thing is reached from the object that points at the thing."""
+    """The way to a metric of a thing from the object that points at the thing."""
 
     info: str  # the metric that says who points at whom, always 1
     where: Pairs  # matchers of it
@@ -45,7 +45,7 @@ class InfoJoin:
 
 @dataclass(frozen=True, slots=True)
 class DefaultEndpoint:
-    """Where an engine has its metrics page, unless somebody moved it."""
+    """The place where an engine has its metrics page, unless somebody moved it."""
 
     port: int
     path: str
@@ -64,7 +64,7 @@ class Metric:
 
     @property
     def is_dotted(self) -> bool:
-        """Whether the metric or a label of it has a name that only a Prometheus of UTF-8 names knows."""
+        """Tell whether the metric or a label of it has a name that only a Prometheus of UTF-8 names knows."""
         return any("." in name for name in (self.name, *dict(self.where), *dict(self.label_names).values()))
 
     @property
@@ -73,7 +73,7 @@ class Metric:
         return next((self.name.removesuffix(end) for end in ("_sum", "_count") if self.name.endswith(end)), "")
 
     def plain(self) -> "Metric":
-        """The same under the names that the text format has, where a dot is an underscore."""
+        """Return the same under the names that the text format has, where a dot is an underscore."""
         where = tuple((plain_name(label), value) for label, value in self.where)
         label_names = tuple((ours, plain_name(name)) for ours, name in self.label_names)
         return replace(self, name=plain_name(self.name), where=where, label_names=label_names)
@@ -123,7 +123,7 @@ class Signal:
 
     @property
     def is_backlog(self) -> bool:
-        """Whether it may grow for no other reason than that replicas are not ready yet: a queue does, no rate does."""
+        """Tell whether it may grow only because replicas are not ready yet: a queue does, no rate does."""
         return self.type != "counter" and self.max is None and not self.max_reason
 
     def also_called(self, label: str, value: str) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class Signal:
 
     @property
     def idles(self) -> bool:
-        """Whether a pod that has nothing but the engine's family counts as one without work."""
+        """Tell whether a pod that has nothing but the engine's family counts as one without work."""
         return self.created_on_use and not self.divided_by and not self.takes_quantile
 
     @property
@@ -151,23 +151,23 @@ class Signal:
 
     @property
     def takes_window(self) -> bool:
-        """Whether it can only be measured over a window."""
+        """Tell whether it can only be measured over a window."""
         return self.type != "gauge"
 
     @property
     def takes_quantile(self) -> bool:
-        """Whether it is a quantile."""
+        """Tell whether it is a quantile."""
         return self.type == "histogram"
 
 
 @cache
 def engines() -> Mapping[str, Mapping[str, Signal]]:
-    """The whole catalogue: engine -> name of the signal -> signal."""
+    """Return the whole catalogue: engine -> name of the signal -> signal."""
     return read((files("scaler.config") / FILE).read_text(encoding="utf-8"))
 
 
 def names(engine: str) -> tuple[str, ...]:
-    """The signals of an engine.
+    """List the signals of an engine.
 
     Raises:
         ConfigError: no such engine.
@@ -180,13 +180,13 @@ def names(engine: str) -> tuple[str, ...]:
 
 @cache
 def all_signal_names() -> frozenset[str]:
-    """The names of all signals that anybody has."""
+    """Return the names of all signals that anybody has."""
     return frozenset(name for own in engines().values() for name in own)
 
 
 @cache
 def gateway_signals() -> frozenset[str]:
-    """The signals that only gateways have: what there is to say of a target without replicas."""
+    """Return the signals that only gateways have: what there is to say of a target without replicas."""
     offered = [signal for own in engines().values() for signal in own.values()]
     at_gateways = {signal.name for signal in offered if signal.scope == "gateway"}
     return frozenset(at_gateways - {signal.name for signal in offered if signal.scope == "target"})
@@ -194,7 +194,7 @@ def gateway_signals() -> frozenset[str]:
 
 @cache
 def gateways() -> Mapping[str, tuple[str, ...]]:
-    """The gateways of the catalogue, with the signals of each that no engine has."""
+    """Map the gateways of the catalogue to the signals of each that no engine has."""
     found = {}
     for name, own in engines().items():
         if any(signal.scope == "gateway" for signal in own.values()):
@@ -203,7 +203,7 @@ def gateways() -> Mapping[str, tuple[str, ...]]:
 
 
 def names_at_gateway(gateway: str) -> tuple[str, ...]:
-    """The signals of a gateway that no engine has.
+    """List the signals of a gateway that no engine has.
 
     Raises:
         ConfigError: no such gateway.
@@ -304,7 +304,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
 
 @dataclass(frozen=True, slots=True)
 class _Respelled:
-    """How the metrics of a signal are spelled where a pipeline keeps the names of OpenTelemetry."""
+    """The spelling of a signal's metrics where a pipeline keeps the names of OpenTelemetry."""
 
     label_names: Pairs  # our name -> the signal's
     where: Pairs  # of the signal

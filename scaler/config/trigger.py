@@ -107,7 +107,7 @@ def _bounded(request: TriggerRef) -> None:
 
 
 def size(request: TriggerRef) -> int:
-    """The characters of a request's metadata."""
+    """Count the characters of a request's metadata."""
     return sum(len(key) + len(value) for key, value in request.metadata)
 
 

@@ -50,7 +50,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class MixRules:
-    """What the mix of a model's variants goes by, the same for all of them."""
+    """The rules of the mix of a model's variants, the same for all of them."""
 
     kinds: tuple[str, ...]
     offers: tuple[Offer, ...]
@@ -69,7 +69,7 @@ class MixText:
 
     @property
     def tree(self) -> Mapping[str, object]:
-        """What parameters may be filled into."""
+        """The values that parameters may be filled into."""
         return {"variants": self.variants, SWITCHING.path: self.switching, SLICES.path: self.slices}
 
 

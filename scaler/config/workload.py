@@ -62,7 +62,7 @@ class WorkloadSpec:
 
     @property
     def for_jobs(self) -> bool:
-        """Whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
+        """Tell whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
         return self.key.kind == "ScaledJob"
 
     @property
@@ -97,11 +97,11 @@ class WorkloadSpec:
 
     @property
     def needs_gpus(self) -> bool:
-        """Whether it matters what can be had."""
+        """Tell whether it matters what can be had."""
         return self.capacity != "off" or any(isinstance(item.query, CapacityQuery) for item in self.inputs)
 
     def why_inactive(self, scope: Mapping[str, float | None]) -> str:
-        """Why the activation is not true for these values, in words."""
+        """Say why the activation is not true for these values."""
         if isinstance(self.activation, float):
             return f"the value is not above {self.activation:g}"
         return self.activation.why_false(scope)
@@ -151,7 +151,7 @@ class WorkloadSpec:
     def queries_of(
         self, own: TargetPods | None, *, counted: bool = False, suspicious: bool = False
     ) -> dict[Query, Query]:
-        """Every query, and what is asked in its place where the target's own pods are known."""
+        """Map every query to what is asked in its place where the target's own pods are known."""
         items = (*self.inputs, *self.activity_signals, *self.progress)
         narrow = {item.query for item in items if own and item.of_target}
         return {
@@ -165,7 +165,7 @@ def _says(measured: Measurement | None) -> float | None:
 
 
 def _known(counts: Mapping[str, float | None]) -> TargetStatus:
-    """What the replica signals say of the scale target."""
+    """Return what the replica signals say of the scale target."""
     known = {fact: None if count is None else round(count) for fact, count in counts.items()}
     current, ready = known.get("current"), known.get("ready")
     starting = max(current - ready, 0) if current is not None and ready is not None else None

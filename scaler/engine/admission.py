@@ -41,7 +41,7 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How much that is new waits."""
+        """The cost of what is new and waits."""
         return self._work.waiting()
 
     def served(self, now: float) -> None:

@@ -24,7 +24,7 @@ MAX_STUCK = 2  # threads are few: above this, nothing more is asked of an endpoi
 
 @dataclass(slots=True)
 class FetchStats:
-    """How often an endpoint was asked, for the metrics."""
+    """The counts of how often an endpoint was asked, for the metrics."""
 
     answered: int = 0
     failed: int = 0

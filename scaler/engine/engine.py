@@ -177,7 +177,7 @@ class Engine:
 
     @property
     def fetches(self) -> Mapping[str, FetchStats]:
-        """How often each endpoint was asked."""
+        """The counts of how often each endpoint was asked."""
         return self._collector.stats
 
     # ---- what changes around it ----
@@ -301,7 +301,7 @@ class Engine:
 
     @property
     def _waiting(self) -> int:
-        """How many new ones are not registered yet."""
+        """The number of new ones that are not registered yet."""
         return self._admission.waiting + self.registry.listed
 
     def _plan(self, item: Workload, due: Batch, now: float) -> Collection[Query] | None:

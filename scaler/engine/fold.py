@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What one workload's tick came to, by itself."""
+    """The results of one workload's tick, by itself."""
 
     workload: Workload
     spec: WorkloadSpec  # that was folded: an edit may have come in between

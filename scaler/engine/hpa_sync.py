@@ -36,11 +36,11 @@ class HpaSync:
     sync: float = -math.inf
 
     def grid(self, now: float, interval: float) -> float:
-        """The newest grid time."""
+        """Return the newest grid time."""
         return math.floor((now - self.phase) / interval) * interval + self.phase
 
     def synced(self, now: float, interval: float, took: float) -> "HpaSync":
-        """The cadence after a call at `now`, where a tick takes so many seconds."""
+        """Return the cadence after a call at `now`, where a tick takes so many seconds."""
         since = now - self.sync
         if 0 <= since < SYNC_PERIOD - JITTER:
             return self  # of the same look, or of a poll

@@ -60,7 +60,7 @@ def _wants_days(item: Workload, now: float) -> bool:
 
 
 def _queries(item: Workload, direct: Collection[str]) -> Mapping[str, Query]:
-    """What is asked of one workload, each over five minutes, all at one endpoint; empty where nothing can be."""
+    """Map what is asked of one workload's past, over five minutes each, at one endpoint; empty where nothing can be."""
     algorithm = item.spec.algorithm
     wanted = algorithm.recall.inputs if algorithm and algorithm.recall else frozenset()
     queries = {one.name: one.query for one in item.spec.inputs if one.name in wanted}

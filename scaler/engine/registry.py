@@ -234,7 +234,7 @@ class Registry:
 
     @property
     def listed(self) -> int:
-        """How many Kubernetes lists that are not registered yet."""
+        """The number that Kubernetes lists and that are not registered yet."""
         return len(self._listed)
 
     def _scaled(self, request: TriggerRef) -> ScaledResource | None:
@@ -291,7 +291,7 @@ class Registry:
 
 
 def _milli_steps(spec: WorkloadSpec) -> int:
-    """The thousandths of steps a second that the formulas of a workload take at most, for each of its intervals."""
+    """Return the most thousandths of steps a second that a workload's formulas take, for each of its intervals."""
     programs = [spec.program, *spec.policy_programs.values()]
     if isinstance(spec.activation, Program):
         programs.append(spec.activation)

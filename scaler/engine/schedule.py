@@ -33,7 +33,7 @@ MAX_BACKFILLS = 100  # pasts fetched at a time: a burst of new ones must not mak
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What an endpoint is asked at once, for all workloads that have it."""
+    """The queries that an endpoint is asked at once, for all workloads that have it."""
 
     endpoint: str
     times: tuple[float, ...]  # on the grid, ascending; several are the past of a new workload
@@ -42,7 +42,7 @@ class Batch:
 
     @property
     def for_new(self) -> bool:
-        """Whether it is for new workloads."""
+        """Tell whether it is for new workloads."""
         return self.first_look or len(self.times) > 1
 
 

@@ -126,7 +126,7 @@ class Turns:
 
 
 class _Queue:
-    """Who waits, by owner; the owner that was served longest ago comes first."""
+    """The queue of those who wait, by owner; the owner that was served longest ago comes first."""
 
     def __init__(self) -> None:
         self._by_owner: dict[Hashable, deque[asyncio.Future[None]]] = {}

@@ -25,7 +25,7 @@ Answers = Mapping[Query, Sequence[Measurement]]  # to every query, one for each 
 
 @dataclass(frozen=True, slots=True)
 class TickPlan:
-    """What one tick asks for a workload, and what the cluster says of its target at that time."""
+    """The queries of one workload's tick, and what the cluster says of its target at that time."""
 
     spec: WorkloadSpec
     queries: Mapping[Query, Query]  # of the spec -> as it is asked, of the target's own pods where these are known
@@ -37,7 +37,7 @@ class TickPlan:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """What was asked of the days before (recall.py)."""
+    """The queries for the days before (recall.py)."""
 
     asked: int = 0  # days, the newest first
     after: float = 0.0  # nothing more is asked before that
@@ -76,29 +76,29 @@ class Workload:
 
     @property
     def unseen(self) -> bool:
-        """Whether it is new, and nothing was measured for it yet."""
+        """Tell whether it is new, and nothing was measured for it yet."""
         return self.decision is None and self.alone is None
 
     @property
     def established(self) -> bool:
-        """Whether it is no passing call."""
+        """Tell whether it is no passing call."""
         return self.listed or self.last_asked - self.first_asked >= ESTABLISHED
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """How hard it is to be forgotten."""
+        """The rank by which it is forgotten: lower ones first."""
         return self.listed, self.established
 
     @property
     def jobs_changed(self) -> bool:
-        """Whether a Job has come or ended since its policy counted Jobs: the next poll must not be told of before."""
+        """Tell whether a Job came or ended since its policy counted Jobs: the next poll must not be told of before."""
         planned, algorithm = self.plan.target.scaled, self.spec.algorithm
         if algorithm is None or not algorithm.jobs or self.scaled is None or planned is None:
             return False
         return self.scaled.jobs != planned.jobs
 
     def own(self, at: float) -> bool:
-        """Whether a time lies on the grid of its interval, and not only on the finer one of those that sleep."""
+        """Tell whether a time lies on the grid of its interval, and not only on the finer one of those that sleep."""
         return at == self.cadence.grid(at, self.spec.interval)
 
     def begin_anew(self, state: State) -> None:

@@ -207,7 +207,7 @@ class _Parser:
         return self._binary(start, operator, left, right)
 
     def _comparison(self, start: int, left: AstNode, operator: str) -> AstNode:
-        """`a < b`, and `a < b < c`, where the middle is evaluated twice as expr does."""
+        """Parse `a < b`, and `a < b < c`, where the middle is evaluated twice as expr does."""
         whole: AstNode | None = None
         place = start
         while True:

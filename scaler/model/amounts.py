@@ -5,7 +5,7 @@ _IN_BYTES = ("memory", "ephemeral-storage", "hugepages-")
 
 
 def as_written(resource: str, value: int) -> str:
-    """An amount of a resource: 8000 of cpu is 8, 107374182400 of memory is 100Gi."""
+    """Write an amount of a resource: 8000 of cpu is 8, 107374182400 of memory is 100Gi."""
     name = resource.removeprefix("requests.")
     if name == "cpu":
         return f"{value / 1000:g}"

@@ -27,13 +27,13 @@ class BoundedCount:
 
     @property
     def caveat(self) -> str:
-        """How far it may be believed and why, in words."""
+        """The words on how far it may be believed, and why."""
         return ": ".join(part for part in (WORDS[self.bound], self.reason) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What can be had for one scale target."""
+    """The replicas that can be had for one scale target."""
 
     resource: str  # what a replica asks for, in words: "2 nvidia.com/gpu"; empty: no GPUs, or not known
     schedulable: BoundedCount  # replicas that the scheduler would place now, those without a node among them

@@ -58,7 +58,7 @@ class TimedReplicas:
 
 @dataclass(frozen=True, slots=True)
 class HpaState:
-    """What an HPA remembers between two steps. A new one, or one whose controller restarted, is empty."""
+    """The state of an HPA between two steps. A new one, or one whose controller restarted, is empty."""
 
     recommendations: tuple[TimedReplicas, ...] = ()
     ups: tuple[TimedReplicas, ...] = ()
@@ -109,7 +109,7 @@ def rate_limits(behavior: Behavior | None, state: HpaState, current: int, now: f
         return Limit(max(NO_BEHAVIOR_FACTOR * current, NO_BEHAVIOR_FLOOR)), Limit(0)
 
     def start(policy: RatePolicy) -> int:
-        """Replicas when the policy's period began."""
+        """Return the replicas when the policy's period began."""
         began = now - policy.period
         added = sum(change.replicas for change in state.ups if change.at > began)
         removed = sum(change.replicas for change in state.downs if change.at > began)
@@ -149,14 +149,14 @@ def changed(behavior: Behavior | None, state: HpaState, change: int, now: float)
 def _extreme(
     choose: Callable[..., TimedReplicas], asked: TimedReplicas, window: Sequence[TimedReplicas]
 ) -> TimedReplicas:
-    """The sample with the most extreme replicas; on a tie the one that is asked for now, then the earliest."""
+    """Find the sample with the most extreme replicas; on a tie the one that is asked for now, then the earliest."""
     return choose((asked, *window), key=lambda sample: sample.replicas)
 
 
 def _select(
     rules: Rules, choose: Mapping[str, Callable[..., RatePolicy]], after: Callable[[RatePolicy], int], current: int
 ) -> Limit:
-    """What one direction's policies allow together."""
+    """Return what one direction's policies allow together."""
     if rules.select == "Disabled":
         return Limit(current, forbidden=True)
     policy = choose[rules.select](rules.policies, key=after)

@@ -92,7 +92,7 @@ class FormulaSyntaxError(ConfigError):
         self.problem = problem
 
     def placed(self, where: str, key: str) -> "FormulaSyntaxError":
-        """The same fault, said of the file and key it stands in."""
+        """Say the same fault of the file and key it stands in."""
         return FormulaSyntaxError(self.text, self.offset, self.problem, where, key)
 
 

@@ -89,7 +89,7 @@ class Fields:
         return Fields(self.where, {} if value is None else value, self._at(key))
 
     def has(self, key: str) -> bool:
-        """Whether the key is there and not yet taken."""
+        """Tell whether the key is there and not yet taken."""
         self._known.add(key)
         return self._left.get(key) is not None
 
@@ -113,7 +113,7 @@ class Fields:
             )
 
     def error(self, key: str, problem: str, allowed: str = "") -> ConfigError:
-        """A ConfigError about one key of this mapping."""
+        """Make a ConfigError about one key of this mapping."""
         return ConfigError(self.where, self._at(key), problem, allowed)
 
     def _at(self, key: str) -> str:
@@ -151,7 +151,7 @@ def boolean(raw: object) -> bool:
 
 @_once
 def number(low: float = -1e15, high: float = 1e15, *, above: bool = False) -> Callable[[object], float]:
-    """A reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
+    """Make a reader of numbers in [low, high], or in (low, high] with `above`; also as text."""
     allowed = _range_of_numbers(low, high, above=above)
     least = {"exclusiveMinimum" if above else "minimum": low} if low > -_NO_BOUND else {}
     most = {"maximum": high} if high < _NO_BOUND else {}
@@ -180,7 +180,7 @@ def _range_of_numbers(low: float, high: float, *, above: bool) -> str:
 
 @_once
 def whole(low: int, high: int) -> Callable[[object], int]:
-    """A reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
+    """Make a reader of whole numbers in [low, high]; also as text, and as a float, which numeric parameters are."""
     allowed = f"a whole number from {low} to {high}"
 
     @takes(type=["integer", "string"], pattern=r"^-?\d{1,18}$", minimum=low, maximum=high)
@@ -197,7 +197,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
 @_once
 def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], float]:
-    """A reader of durations such as 500ms, 30s, 5m, 1h30m or a bare number of seconds, into seconds."""
+    """Make a reader of durations such as 500ms, 30s, 5m, 1h30m or a bare number of seconds, into seconds."""
     allowed = f"a duration from {seconds(low)} to {seconds(high)}, such as 30s, 5m or 1h30m"
 
     @takes(type=["number", "string"], pattern=rf"^\s*({_DURATION.pattern})\s*$", minimum=low, maximum=high)
@@ -217,7 +217,7 @@ def duration(low: float = 0.0, high: float = 7 * 86400.0) -> Callable[[object], 
 
 @_once
 def choice(*allowed: str) -> Callable[[object], str]:
-    """A reader of one of a few words."""
+    """Make a reader of one of a few words."""
 
     @takes(enum=list(allowed))
     def read(raw: object) -> str:
@@ -230,7 +230,7 @@ def choice(*allowed: str) -> Callable[[object], str]:
 
 @_once
 def matching(pattern: str, meaning: str) -> Callable[[object], str]:
-    """A reader of texts that match `pattern` whole."""
+    """Make a reader of texts that match `pattern` whole."""
     compiled = re.compile(pattern)
 
     @takes(type=["string", "number"], pattern=rf"^(?:{pattern})$")
@@ -244,7 +244,7 @@ def matching(pattern: str, meaning: str) -> Callable[[object], str]:
 
 
 def listed(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
-    """A reader of lists whose items are read by `read`."""
+    """Make a reader of lists whose items are read by `read`."""
 
     @takes(type="array", items=schema_of(read))
     def read_all(raw: object) -> tuple[T, ...]:
@@ -315,7 +315,7 @@ class KeyRecorder(Fields):
         return super().rest()
 
     def has(self, key: str) -> bool:
-        """Whether the key counts as written."""
+        """Tell whether the key counts as written."""
         return self.curious or super().has(key)
 
 

@@ -20,7 +20,7 @@ POOL = "karpenter.sh/nodepool"  # the label of a node that a NodePool of Karpent
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """What keeps pods off a node."""
+    """A taint: it keeps pods off a node."""
 
     key: str
     value: str
@@ -29,7 +29,7 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """What lets a pod pass a taint; an empty key, or effect, stands for all."""
+    """A toleration: it lets a pod pass a taint; an empty key, or effect, stands for all."""
 
     key: str = ""
     operator: str = "Equal"  # or Exists
@@ -63,13 +63,13 @@ class AntiAffinityTerm:
 
     @property
     def same_namespace_by_host(self) -> bool:
-        """Whether it means pods of its own namespace, on the same node."""
+        """Tell whether it means pods of its own namespace, on the same node."""
         return self.topology_key == HOST and not self.namespaces and self.namespace_scope == "named"
 
 
 @dataclass(frozen=True, slots=True)
 class PodRequirements:
-    """What a pod asks of a node. Pods of one template share one."""
+    """The requirements of a pod to a node. Pods of one template share one."""
 
     requests: Amounts  # of the whole pod, `pods` among them
     selector: Labels = ()
@@ -87,13 +87,13 @@ class PodRequirements:
     caveats: tuple[str, ...] = ()  # what else it asks for, that can only take places away: "topology spread"
 
     def requested(self, resource: str) -> int:
-        """How much of a resource it asks for."""
+        """Return how much of a resource it asks for."""
         return dict(self.requests).get(resource, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What one container asks for; one that asks for 0 says so."""
+    """The requests of one container; one that asks for 0 says so."""
 
     requests: Amounts
     kind: Literal["main", "sidecar", "init"]
@@ -104,7 +104,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class PodResources:
-    """What the requests of a pod are made of."""
+    """The parts that the requests of a pod are made of."""
 
     containers: tuple[Container, ...]  # initial ones in their order
     whole: Amounts = ()  # what the pod says for all of them together
@@ -113,7 +113,7 @@ class PodResources:
 
 @dataclass(frozen=True, slots=True)
 class LimitRule:
-    """What a LimitRange allows."""
+    """The limits that a LimitRange sets."""
 
     name: str  # of the LimitRange
     per: str  # Container | Pod
@@ -133,7 +133,7 @@ class LimitRange:
 
 @dataclass(frozen=True, slots=True)
 class LimitRangeDefaults:
-    """What containers of a namespace ask for that do not say, and what they may ask for, by its LimitRanges."""
+    """The requests that LimitRanges give to containers of a namespace that say none, and their limits."""
 
     requests: Mapping[str, int]
     unsure: tuple[str, ...] = ()  # resources for which several LimitRanges say different things; the least is above
@@ -143,7 +143,7 @@ class LimitRangeDefaults:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaTemplate:
-    """What one replica consists of."""
+    """The pods that one replica consists of."""
 
     pods: tuple[tuple[PodRequirements, int], ...]  # and how many of each
     labels: Labels = ()  # of the first of them
@@ -162,7 +162,7 @@ class ReplicaTemplate:
         return sum(count for _, count in self.pods)
 
     def requested(self, resource: str) -> int:
-        """How much of a resource all of them ask for."""
+        """Return how much of a resource all of them ask for."""
         return sum(shape.requested(resource) * count for shape, count in self.pods)
 
 
@@ -181,7 +181,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeUsage:
-    """What the pods on a node hold, terminating ones among them."""
+    """The usage of a node by the pods on it, terminating ones among them."""
 
     requests: Mapping[str, int]
     ports: tuple[tuple[str, str, int], ...] = ()
@@ -208,7 +208,7 @@ class RuntimeClass:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceDefaults:
-    """What annotations of a namespace ask admission to add to its pods, where it is set to."""
+    """The additions that a namespace's annotations ask admission to make to its pods, where it is set to."""
 
     selector: str = ""  # as it is written
     tolerations: str = ""  # in short
@@ -410,7 +410,7 @@ class DeviceTaintRule:
 
 @dataclass(frozen=True, slots=True)
 class NodePool:
-    """What Karpenter may buy."""
+    """A NodePool: what Karpenter may buy."""
 
     name: str
     requirements: tuple[Requirement, ...] = ()  # of its machines, labels of its template among them

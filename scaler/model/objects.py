@@ -111,11 +111,11 @@ class ScaledResource:
     stale_reason: str = ""  # why nothing is lowered on what is said here
 
     def has_trigger(self, sent: Metadata) -> bool:
-        """Whether KEDA sends this for one of its triggers."""
+        """Tell whether KEDA sends this for one of its triggers."""
         return any(same_trigger(own, sent) for own in self.triggers)
 
     def count(self, *states: PodState) -> int | None:
-        """How many of its pods are in these states, where known."""
+        """Count its pods in these states, where known."""
         if self.pods is None:
             return None
         return sum(pod.state in states for pod in self.pods)
@@ -123,7 +123,7 @@ class ScaledResource:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """What the cluster says of one scale target at one time: one value for all who want to know."""
+    """The cluster's word on one scale target at one time: one value for all who want to know."""
 
     scaled: ScaledResource | None = None  # None: it is not known
     stale_reason: str = ""  # why that is too old to lower anything on
@@ -136,7 +136,7 @@ class TargetView:
 
     @property
     def replicas(self) -> int | None:
-        """What is asked of it (spec.replicas); None: not known."""
+        """The replicas that are asked of it (spec.replicas); None: not known."""
         return None if self.scaled is None else self.scaled.replicas
 
 
@@ -155,11 +155,11 @@ class Cluster:
     node_snapshot: NodeSnapshot | None = None
 
     def __iter__(self) -> Iterator[ScaledResource]:
-        """Every scaled object."""
+        """Iterate over every scaled object."""
         return (scaled for namesakes in self.objects.values() for scaled in namesakes)
 
     def find(self, namespace: str, name: str, metadata: Metadata, kind: str | None = None) -> ScaledResource | None:
-        """The object that KEDA asks for.
+        """Find the object that KEDA asks for.
 
         KEDA sends no kind: a ScaledJob and a ScaledObject of one name are told apart by their triggers, or where these
         are alike by `kind`. An edit that reached only one of KEDA and us is still the same object.
@@ -177,20 +177,20 @@ class Cluster:
         return next((scaled for scaled in asking if scaled.kind == "ScaledObject"), None)
 
     def missing(self) -> dict[str, str]:
-        """By resource, a sentence about the objects that are not here since they cannot be read."""
+        """Return, by resource, a sentence about the objects that are not here since they cannot be read."""
         return {
             resource: f"{len(odd)} left out, since they cannot be read: {'; '.join(odd[:_NAMED])}"
             for resource, odd in sorted(self.left_out.items())
         }
 
     def stale_reason(self, now: float) -> str:
-        """Why its word is too old to lower anything on, or an empty text."""
+        """Say why its word is too old to lower anything on, or return an empty text."""
         age = None if self.last_synced is None else now - self.last_synced
         return f"Kubernetes was last heard {age:.0f}s ago" if age is not None and age > OLD else ""
 
 
 def same_trigger(written: Metadata, sent: Metadata) -> bool:
-    """Whether KEDA sends `sent` for the trigger that was `written`.
+    """Tell whether KEDA sends `sent` for the trigger that was `written`.
 
     KEDA puts the values of a container's environment into keys that end in FromEnv, and leaves out those it cannot
     find (2.20.2, pkg/scalers/external_scaler.go:127).
@@ -199,7 +199,7 @@ def same_trigger(written: Metadata, sent: Metadata) -> bool:
 
 
 def resolved(written: Metadata) -> bool:
-    """Whether KEDA sends these metadata just as they were written."""
+    """Tell whether KEDA sends these metadata just as they were written."""
     return not any(key.endswith("FromEnv") for key, _ in written)
 
 

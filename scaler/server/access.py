@@ -22,14 +22,14 @@ EVERYWHERE = ""  # the namespace that stands for all
 
 
 class Reviews(Protocol):
-    """What the API server is asked; both may block, and raise SourceError when there is no answer."""
+    """The questions to the API server; both may block, and raise SourceError when there is no answer."""
 
     def who(self, token: str) -> Mapping[str, Any] | None:
-        """The user of a token, as TokenReview says it; None where it is nobody's."""
+        """Return the user of a token, as TokenReview says it; None where it is nobody's."""
         ...
 
     def may_get(self, user: Mapping[str, Any], namespace: str) -> bool:
-        """Whether a user may get the ScaledObjects of a namespace, or of all where it is empty."""
+        """Tell whether a user may get the ScaledObjects of a namespace, or of all where it is empty."""
         ...
 
 
@@ -104,7 +104,7 @@ class Access:
         return bool(await self._asked((_digest(token), namespace), self._reviews.may_get, user, namespace))
 
     async def _asked(self, key: tuple[str, ...], question: Callable[..., Any], *arguments: object) -> Any:
-        """An answer of the API server, which is remembered for a while."""
+        """Ask the API server, or remember its answer of a while ago."""
         now = self._clock()
         known = self._known.get(key)
         if known and now < known.until:
@@ -120,5 +120,5 @@ class Access:
 
 
 def _digest(token: str) -> str:
-    """What is kept in place of a token."""
+    """Return what is kept in place of a token."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -16,7 +16,7 @@ PATIENCE = 60.0  # seconds after which a workload whose replicas are not known c
 
 @dataclass(frozen=True, slots=True)
 class PushState:
-    """What the stream has said so far."""
+    """The part that the stream has said so far."""
 
     active: bool | None = None  # None: nothing yet
     since: float = 0.0  # the decision that made it active

@@ -25,7 +25,7 @@ def split(address: str, key: str) -> tuple[str, int]:
 
 
 def listen_error(address: str, key: str, error: OSError) -> ConfigError:
-    """The ConfigError for an address that cannot be listened on."""
+    """Make the ConfigError for an address that cannot be listened on."""
     host, port = split(address, key)
     problem, allowed = _REASONS.get(error.errno or 0, (f"cannot listen on {{host}}:{{port}} ({error.strerror})", ""))
     return ConfigError("settings", key, problem.format(host=host, port=port), allowed)

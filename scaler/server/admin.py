@@ -39,7 +39,7 @@ IDLE = 75.0  # seconds that a connection may take until its next request is whol
 
 
 class EngineForPages(metrics.EngineForMetrics, Protocol):
-    """What the pages need of the engine."""
+    """The part of the engine that the pages need."""
 
     @property
     def cluster(self) -> Cluster:
@@ -47,25 +47,25 @@ class EngineForPages(metrics.EngineForMetrics, Protocol):
         ...
 
     def find(self, namespace: str, name: str) -> Sequence[Decision]:
-        """The newest decisions of all triggers of one scaled object."""
+        """Return the newest decisions of all triggers of one scaled object."""
         ...
 
     def refusals(self, namespace: str, name: str) -> Sequence[str]:
-        """Why triggers of one scaled object were refused."""
+        """Say why triggers of one scaled object were refused."""
         ...
 
 
 class ServerForPages(metrics.ServerForMetrics, Protocol):
-    """What the pages need of the gRPC server."""
+    """The part of the gRPC server that the pages need."""
 
     def problem(self) -> str:
-        """Why it is not ready, or an empty text."""
+        """Say why it is not ready, or return an empty text."""
         ...
 
 
 @dataclass(slots=True)
 class AdminPages:
-    """What the pages are made of."""
+    """The parts that the pages are made of."""
 
     engine: EngineForPages
     server: ServerForPages
@@ -75,12 +75,12 @@ class AdminPages:
     access: Access | None = None  # who may see what; None: whoever reaches the port
 
     def checks(self) -> Mapping[str, str]:
-        """What must be right before KEDA may ask: name -> problem, or an empty text."""
+        """Return what must be right before KEDA may ask: name -> problem, or an empty text."""
         empty = "no formula could be read" if not self.engine.catalog.formulas else ""
         return {"formulas": empty, "grpc": self.server.problem()}
 
     async def warnings(self) -> Mapping[str, str]:
-        """What is wrong and does not stop the service."""
+        """Return what is wrong and does not stop the service."""
         files = {f"formula file {file}": problem for file, problem in sorted(self.engine.catalog.problems.items())}
         workloads = {f"workload {key}": notice for key, notice in self.engine.notices().items()}
         certificates = await self.server.warning()
@@ -90,7 +90,7 @@ class AdminPages:
         return files | workloads | endpoints | cluster | odd | ({"certificates": certificates} if certificates else {})
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Own metrics, in the form that is asked for; written out in a thread, since it may be many."""
+        """Write our own metrics in the form that is asked for; in a thread, since it may be many."""
         seen = metrics.MetricsSnapshot(
             decisions=tuple(self.engine.decisions()),
             fetches={name: (of.answered, of.failed, of.seconds) for name, of in self.engine.fetches.items()},
@@ -109,11 +109,11 @@ class AdminPages:
         return response
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """The event loop turns."""
+        """Answer, which shows that the event loop turns."""
         return web.Response(text="ok\n", headers=HEADERS)
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Whether it can be asked; `?verbose` says what was looked at, and what else is wrong."""
+        """Tell whether it can be asked; `?verbose` says what was looked at, and what else is wrong."""
         if self.access and "verbose" in request.query:
             await self.access.require(request, EVERYWHERE)
         checks = self.checks()
@@ -127,7 +127,7 @@ class AdminPages:
         return web.Response(text="\n".join(lines) + "\n", status=200 if ready else 503, headers=HEADERS)
 
     async def decisions(self, request: web.Request) -> web.Response:
-        """The newest decision of every workload that may be seen, in short."""
+        """Show the newest decision of every workload that may be seen, in short."""
         decisions = list(self.engine.decisions())
         if self.access:
             seen = await self.access.visible(request, {decision.key.namespace for decision in decisions})
@@ -136,7 +136,7 @@ class AdminPages:
         return web.json_response({"decisions": rows}, headers=HEADERS)
 
     async def explain(self, request: web.Request) -> web.Response:
-        """Why, for every trigger of one scaled object."""
+        """Explain every trigger of one scaled object."""
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         if self.access:
             await self.access.require(request, namespace)
@@ -189,7 +189,7 @@ async def _denied(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def application(pages: AdminPages) -> web.Application:
-    """The routes."""
+    """Make the routes."""
     routes: Mapping[str, Handler] = {
         "/healthz": pages.healthz,
         "/readyz": pages.readyz,

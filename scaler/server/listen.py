@@ -36,7 +36,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that to
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How to listen."""
+    """The options of listening."""
 
     address: str = "0.0.0.0:6000"
     tls: TlsFiles | None = None
@@ -48,11 +48,11 @@ class ServerOptions:
     max_streams: int = 5000
 
     def stream_age(self) -> float:
-        """Seconds until a stream that opens now ends, well before its connection is cut."""
+        """Return the seconds until a stream that opens now ends, well before its connection is cut."""
         return self.max_connection_age * random.uniform(0.6, 0.9)
 
     def options(self) -> list[tuple[str, int]]:
-        """The server's options, by their names in gRPC."""
+        """Return the server's options, by their names in gRPC."""
         age = round(self.max_connection_age * 1000)
         return [
             ("grpc.max_connection_age_ms", age),
@@ -168,19 +168,19 @@ class GrpcServer:
         logger.warning("clients are still asking; their connections are ended", extra={"connections": count})
 
     def problem(self) -> str:
-        """Why it is not ready, or an empty text."""
+        """Say why it is not ready, or return an empty text."""
         if self._draining:
             return "draining"
         return "" if self.port else "not listening yet"
 
     async def warning(self) -> str:
-        """What is wrong while it serves on: newer certificates that do not fit. Asking changes nothing."""
+        """Say what is wrong while it serves on: newer certificates that do not fit. Asking changes nothing."""
         if self._certificates is None:
             return ""
         return await asyncio.to_thread(self._certificates.problem)  # it reads files, and these may be slow
 
     def expirations(self) -> Mapping[str, float]:
-        """When each of the certificates that are served ends; none without TLS."""
+        """Return when each of the certificates that are served ends; none without TLS."""
         return self._certificates.expirations() if self._certificates else {}
 
 

@@ -77,7 +77,7 @@ def _hide(text: str) -> str:
 
 
 def decision_changed(old: Decision | None, new: Decision) -> bool:
-    """Whether the wire would say something else, or say it on other grounds."""
+    """Tell whether the wire would say something else, or say it on other grounds."""
     if old is None:
         return True
     return (old.replicas, old.active, old.certainty) != (new.replicas, new.active, new.certainty)

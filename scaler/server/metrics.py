@@ -93,7 +93,7 @@ _METRICS = {family.name: family for family in METRICS}
 
 
 class FetchCounts(Protocol):
-    """How often an endpoint was asked."""
+    """The counts of how often an endpoint was asked."""
 
     answered: int
     failed: int
@@ -101,7 +101,7 @@ class FetchCounts(Protocol):
 
 
 class EngineForMetrics(Protocol):
-    """What the metrics need of the engine."""
+    """The part of the engine that the metrics need."""
 
     @property
     def catalog(self) -> Catalog:
@@ -109,11 +109,11 @@ class EngineForMetrics(Protocol):
         ...
 
     def decisions(self) -> Sequence[Decision]:
-        """The newest decision of every workload."""
+        """Return the newest decision of every workload."""
         ...
 
     def notices(self) -> Mapping[WorkloadKey, str]:
-        """Workloads that go on with an older formula."""
+        """Return the workloads that go on with an older formula."""
         ...
 
     @property
@@ -123,14 +123,14 @@ class EngineForMetrics(Protocol):
 
 
 class ServerForMetrics(Protocol):
-    """What the metrics need of the gRPC server."""
+    """The part of the gRPC server that the metrics need."""
 
     async def warning(self) -> str:
-        """What is wrong with it while it serves on."""
+        """Say what is wrong with it while it serves on."""
         ...
 
     def expirations(self) -> Mapping[str, float]:
-        """When each of the certificates that are served ends."""
+        """Return when each of the certificates that are served ends."""
         ...
 
     @property
@@ -160,7 +160,7 @@ class Calls(Collector):
             self._seconds[method] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Both metrics."""
+        """Yield both metrics."""
         ended, spans = _METRICS["llm_scaler_calls_total"], _METRICS["llm_scaler_call_seconds"]
         counter = CounterMetricFamily(ended.name, ended.help, labels=ended.labels)
         for labels, calls in list(self._ended.items()):
@@ -175,7 +175,7 @@ class Calls(Collector):
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """What the page shows, taken at one moment on the event loop, so that it can be written out in a thread."""
+    """The content of the page, taken at one moment on the event loop, so that it can be written out in a thread."""
 
     decisions: Sequence[Decision]
     fetches: Mapping[str, tuple[int, int, float]]  # endpoint -> answered, failed, seconds
@@ -196,13 +196,13 @@ class SnapshotCollector(Collector):
         self._counted = counted
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, each once."""
+        """Yield every metric, each once."""
         yield from self._counted.collect()
         yield from _families(_samples(self._seen))
 
 
 def registry() -> CollectorRegistry:
-    """A registry for what is counted as it happens, and for the process itself."""
+    """Make a registry for what is counted as it happens, and for the process itself."""
     own = CollectorRegistry()
     ProcessCollector(registry=own)
     return own

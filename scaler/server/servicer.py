@@ -26,7 +26,7 @@ ASK_AGAIN = 5.0  # seconds after which a stream looks whether its trigger is sti
 
 
 class EngineForCalls(Protocol):
-    """What the wire needs of the engine."""
+    """The part of the engine that the wire needs."""
 
     async def turn(self, namespace: str) -> None:
         """Wait until a call of a namespace may be answered."""
@@ -54,19 +54,19 @@ class ExternalScaler:
         self._streams = streams
 
     async def GetMetricSpec(self, ref: Any, _context: object) -> Any:  # noqa: N802 - KEDA's name, as all below
-        """The one metric of a trigger."""
+        """Answer with the one metric of a trigger."""
         await self._engine.turn(ref.namespace)
         return _spec(metric_name(ref.scalerMetadata))
 
     async def StreamMetricSpec(self, ref: Any, context: Any) -> None:  # noqa: N802
-        """The same; it never changes while the stream is open, since a change of the trigger opens a new one."""
+        """Answer the same; it never changes while the stream is open, since a change of the trigger opens a new one."""
         await self._engine.turn(ref.namespace)
         with self._streams.open() as end:
             await context.write(_spec(metric_name(ref.scalerMetadata)))
             await end
 
     async def GetMetrics(self, request: Any, _context: object) -> Any:  # noqa: N802
-        """The replicas of a workload, as integer and as float: KEDA up to 2.16 reads only the first.
+        """Answer with the replicas of a workload, as integer and as float: KEDA up to 2.16 reads only the first.
 
         An empty name is unknown too. KEDA always sends one, and gives what it gets the name it asked for, so an answer
         to no question could only be added to the wrong sum.
@@ -79,13 +79,13 @@ class ExternalScaler:
         return _value(name, decision.answer_or_error().replicas)
 
     async def IsActive(self, ref: Any, _context: object) -> Any:  # noqa: N802
-        """Whether the workload is active."""
+        """Answer whether the workload is active."""
         await self._engine.turn(ref.namespace)
         decision = await self._engine.read(_asked(ref)[0])
         return _ACTIVITY[decision.answer_or_error().active]
 
     async def StreamIsActive(self, ref: Any, context: Any) -> None:  # noqa: N802
-        """The activity of a workload, as `activity.speak` words it."""
+        """Stream the activity of a workload, as `activity.speak` words it."""
         said = PushState()
         await self._engine.turn(ref.namespace)
         with self._streams.open() as end:
@@ -107,7 +107,7 @@ class ExternalScaler:
 
 
 def _asked(ref: Any) -> tuple[TriggerRef, str]:
-    """What is asked about, and the name of its metric.
+    """Return what is asked about, and the name of its metric.
 
     The same few questions come again and again, and Go sends the keys of a map in any order: their deterministic
     encoding, which costs next to nothing, is what they are remembered by.

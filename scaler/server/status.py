@@ -120,5 +120,5 @@ async def _abort(context: Any, code: str, detail: str) -> None:
 
 
 def _detail(error: ScalerError) -> str:
-    """The error's text, cut to what a trailer holds."""
+    """Return the error's text, cut to what a trailer holds."""
     return str(error).encode()[:MAX_DETAIL_BYTES].decode(errors="ignore")

@@ -31,7 +31,7 @@ class Streams:
         self._draining = False
 
     def __len__(self) -> int:
-        """How many are open."""
+        """Count the open ones."""
         return len(self._open)
 
     @contextmanager

@@ -23,14 +23,14 @@ SETTLING = 3  # readings until two in a row are equal
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where the certificates are, in PEM."""
+    """The files of the certificates, in PEM."""
 
     cert: Path  # the server's own, with its chain
     key: Path
     client_ca: Path | None = None  # who signs clients; None: anybody may connect
 
     def paths(self) -> tuple[Path, ...]:
-        """All files."""
+        """List all files."""
         return (self.cert, self.key) if self.client_ca is None else (self.cert, self.key, self.client_ca)
 
 
@@ -87,7 +87,7 @@ class Certificates:
         self._fetching = threading.Lock()  # two clients may connect at the same time
 
     def credentials(self) -> grpc.ServerCredentials:
-        """What the gRPC server serves, now and after every change of the files."""
+        """Return what the gRPC server serves, now and after every change of the files."""
         return grpc.dynamic_ssl_server_credentials(
             _configuration(self._served),
             self._configuration_if_new,  # type: ignore[arg-type]  # None, for "unchanged", is missing in the stubs
@@ -131,7 +131,7 @@ class Certificates:
         self._said = problem
 
     def _configuration_if_new(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC, in a thread of its own, before each handshake; None: as before."""
+        """Return new certificates to gRPC, which asks in a thread of its own before each handshake; None: as before."""
         content = self.fetch()
         return None if content is None else _configuration(content)
 
@@ -155,7 +155,7 @@ def _content(files: TlsFiles) -> Content:
 
 
 def _ends(content: Content) -> Mapping[str, float]:
-    """When each of the certificates ends, where that can be told."""
+    """Return when each of the certificates ends, where that can be told."""
     certificate, _, *authority = content
     parts = {"server": certificate} | ({"client-ca": authority[0]} if authority else {})
     ends = {name: _first_end(part) for name, part in parts.items()}
@@ -163,7 +163,7 @@ def _ends(content: Content) -> Mapping[str, float]:
 
 
 def _first_end(content: bytes) -> float | None:
-    """When the first of the certificates in a PEM file ends; None where it cannot be told."""
+    """Return when the first of the certificates in a PEM file ends; None where it cannot be told."""
     from cryptography import x509  # noqa: PLC0415 - 0.1 s, which only TLS costs
 
     try:
@@ -174,7 +174,7 @@ def _first_end(content: bytes) -> float | None:
 
 
 def _validate(files: TlsFiles) -> ConfigError | None:
-    """What OpenSSL has against the files."""
+    """Say what OpenSSL has against the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(files.cert, files.key, password="")  # or OpenSSL asks on the terminal

@@ -11,7 +11,7 @@ _SECRET = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
 def authorization(endpoint: Endpoint) -> dict[str, str]:
-    """The header of an endpoint's credentials; empty without any.
+    """Make the header of an endpoint's credentials; empty without any.
 
     Raises:
         SourceError: a secret cannot be read, or cannot be sent; the text names the file and not what is in it.

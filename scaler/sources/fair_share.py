@@ -35,7 +35,7 @@ def shared(wishes: Iterable[tuple[str, T]], most: int) -> dict[T, str]:
 
 
 def share_text(granted: Mapping[T, str]) -> str:
-    """How it is granted and who has most of it: "one of each namespace in turn (red 12, blue 4)"."""
+    """Say how it is granted and who has most of it: "one of each namespace in turn (red 12, blue 4)"."""
     ranked = Counter(owner for owner in granted.values() if owner).most_common(_NAMED)
     most = ", ".join(f"{owner} {count}" for owner, count in ranked)
     counted = f" ({most})" if most else ""

@@ -29,7 +29,7 @@ def nearest_first(wanted: str, names: Iterable[str]) -> list[str]:
 
 @cache
 def beginnings() -> Mapping[str, frozenset[str]]:
-    """The first words of the metrics of every engine and gateway -> whose they are, such as `sglang:` and `tgi_`."""
+    """Map the first words of all engines' and gateways' metrics to whose they are, such as `sglang:` and `tgi_`."""
     found: dict[str, set[str]] = {}
     for engine in engines().keys() - _UNNAMED:
         for signal in engines()[engine].values():

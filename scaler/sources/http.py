@@ -55,7 +55,7 @@ _PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is asked for, and where; the same whenever a page is read."""
+    """The request for a page, and its address; the same whenever the page is read."""
 
     url: URL  # with the address in place of the name, where that is known
     host: str  # as the page's URL names it: for TLS
@@ -144,7 +144,7 @@ class PageClient:
         return _Request(_url(parts, address), host, headers, parts.scheme == "https", refused)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body as it was sent."""
+        """Return the body as it was sent."""
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
@@ -165,7 +165,7 @@ class PageClient:
             raise SourceError(f"is longer than {limit} bytes")
 
     def _context(self, *, known: bool) -> ssl.SSLContext:
-        """The context of an https page, made anew when one of its files has changed."""
+        """Return the context of an https page, made anew when one of its files has changed."""
         endpoint = self._endpoint
         files = tuple(_signature(path) for path in (endpoint.ca_file, endpoint.cert_file, endpoint.key_file))
         if known not in self._contexts or self._contexts[known][0] != files:
@@ -204,7 +204,7 @@ class _Resolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: nothing is held here."""
 
 
 def _resolved(host: str, address: str, port: int) -> ResolveResult:
@@ -214,7 +214,7 @@ def _resolved(host: str, address: str, port: int) -> ResolveResult:
 
 
 def _url(parts: SplitResult, address: str) -> URL:
-    """The URL of a page at an address, as it is written otherwise.
+    """Make the URL of a page at an address; the rest as it is written.
 
     Raises:
         SourceError: it has characters that cannot be sent.
@@ -248,7 +248,7 @@ def _content_type(response: aiohttp.ClientResponse) -> str:
 
 
 def _may_be_cut(response: aiohttp.ClientResponse, kind: str, text: bytes) -> bool:
-    """Whether a page lacks the end that its format wants, and nothing in HTTP has told where it ends either.
+    """Tell whether a page lacks the end that its format wants, while HTTP has not told where it ends either.
 
     A number that breaks off after its first digit is a lower number. Text ends with a line feed, OpenMetrics with EOF.
     """
@@ -335,7 +335,7 @@ def _is_address(host: str) -> bool:
 
 
 def _status(status: int) -> str:
-    """A status in the words of HTTP, not of the page."""
+    """Say a status in the words of HTTP, not of the page."""
     try:
         return f"{status} {http.HTTPStatus(status).phrase}"
     except ValueError:
@@ -343,7 +343,7 @@ def _status(status: int) -> str:
 
 
 def _signature(path: Path | None) -> tuple[int, int, int] | None:
-    """What tells whether a file has changed; None where it is not there."""
+    """Return what shows that a file has changed; None where it is not there."""
     try:
         stat = path.stat() if path else None
     except OSError:
@@ -352,7 +352,7 @@ def _signature(path: Path | None) -> tuple[int, int, int] | None:
 
 
 def tls_context(endpoint: Endpoint, *, known: bool) -> ssl.SSLContext:
-    """The context of an https page; our own certificate is shown to one that the settings name.
+    """Make the context of an https page; our own certificate is shown to one that the settings name.
 
     Raises:
         SourceError: a certificate cannot be read.

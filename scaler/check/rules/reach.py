@@ -49,7 +49,7 @@ def _bounds(evidence: Evidence) -> str:
 
 
 def bounded(evidence: Evidence) -> MessagesFound:
-    """What it reads ends before it asks for more replicas."""
+    """The signal that it reads ends before it asks for more replicas."""
     stuck, bounds = _stuck(evidence, math.inf), _bounds(evidence)
     if stuck and bounds:
         target = f"the target is {evidence.spec.target:g}"

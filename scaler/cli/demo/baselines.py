@@ -35,7 +35,7 @@ class BaselineRow:
 
 
 def verdict(rows: tuple[BaselineRow, ...]) -> str:
-    """What one sees in the comparison, in a few sentences."""
+    """Say in a few sentences what the comparison shows."""
     own, slo, fixed_fleet, queue = rows
     ours, fleet = own.score.attainment, fixed_fleet.score.attainment
     told = [_slo_verdict(own.score, slo.score)]
@@ -52,7 +52,7 @@ def verdict(rows: tuple[BaselineRow, ...]) -> str:
 
 
 def _slo_verdict(own: Score, slo: Score) -> str:
-    """What slo did beside queue-depth, whichever was better."""
+    """Say what slo did beside queue-depth, whichever was better."""
     more = "more" if slo.attainment > own.attainment else "fewer"
     dearer = "more" if slo.cost > own.cost else "less"
     served = f"{more} requests in time ({slo.attainment:.1%} and {own.attainment:.1%})"
@@ -94,7 +94,7 @@ def compare(live: LiveWorld, span: float = 10.0) -> tuple[BaselineRow, ...]:
 
 
 def _by_slo(live: LiveWorld, ours: Timeline, span: float) -> Timeline:
-    """The same ScaledObject, whose trigger asks for slo."""
+    """Play the same ScaledObject with a trigger that asks for slo."""
     plan = live.scenario
     said = {"formula": "slo", "model": "llama", "ttft": f"{plan.slo.ttft:g}s", "itl": f"{plan.slo.tpot * 1000:g}ms"}
     waits = {"interval": f"{span:g}s", "holdFor": f"{HOLD_FOR:g}s", "idleFor": f"{IDLE_FOR:g}s"}

@@ -45,18 +45,18 @@ class LiveWorld(Play):
 
     @property
     def over(self) -> bool:
-        """Whether the load is over, and the fleet is back at 0."""
+        """Tell whether the load is over, and the fleet is back at 0."""
         seen = self.fleet.snapshot()
         return self.played == len(self.trace) and not seen.replicas and not seen.queued
 
     @property
     def scaled_up_and_down(self) -> bool:
-        """Whether the fleet was really scaled from 0 to several replicas, and back to 0."""
+        """Tell whether the fleet was really scaled from 0 to several replicas, and back to 0."""
         sizes = [change.event.after for change in self.changes]
         return bool(sizes) and max(sizes) > 1 and max(view.ready for view in self.views) > 1 and sizes[-1] == 0
 
     def observe(self) -> Observation:
-        """What can be seen now; kept for the report."""
+        """Look at what can be seen now, and keep it for the report."""
         seen = self.record()
         slo = self.scenario.slo
         for done in self.fleet.collect():
@@ -89,6 +89,6 @@ class LiveWorld(Play):
         return view
 
     def timeline(self) -> Timeline:
-        """What happened, for the score."""
+        """Return what happened, for the score."""
         self.observe()
         return super().timeline()

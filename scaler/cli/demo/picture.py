@@ -29,7 +29,7 @@ _CERTAINTY = {"certain": "green", "raising": "cyan", "held": "yellow", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class LastDecision:
-    """What the scaler last decided."""
+    """The last decision of the scaler."""
 
     reason: str = "nobody has asked yet"
     certainty: str = "unknown"
@@ -52,7 +52,7 @@ class Frame:
 
 
 def curve(values: Sequence[float], width: int) -> str:
-    """The values as a row of bars, the newest at the right, each the largest of its share."""
+    """Draw the values as a row of bars, the newest at the right, each the largest of its share."""
     if not values:
         return " " * width
     step = max(len(values) / width, 1.0)
@@ -64,7 +64,7 @@ def curve(values: Sequence[float], width: int) -> str:
 
 
 def picture(frame: Frame, columns: int) -> RenderableType:
-    """The picture, as wide as a terminal of so many columns allows."""
+    """Draw the picture, as wide as a terminal of so many columns allows."""
     whole = min(max(columns, WIDTHS[0]), WIDTHS[1])
     width = whole - LABEL - FIGURES - EDGES
     now, views = frame.views[-1], frame.views
@@ -116,7 +116,7 @@ def _cost(now: Observation, price: float) -> str:
 
 
 def line(frame: Frame) -> str:
-    """The same in one line."""
+    """Write the same in one line."""
     now = frame.views[-1]
     wanted = "?" if now.wanted is None else str(now.wanted)
     ttft = "-" if now.ttft is None else f"{now.ttft:.2f}s"
@@ -129,7 +129,7 @@ def line(frame: Frame) -> str:
 
 
 def table(rows: Sequence[BaselineRow]) -> Table:
-    """The comparison at the end."""
+    """Lay out the comparison at the end."""
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     shown.title, shown.caption = TITLE, CAPTION
     shown.title_justify = shown.caption_justify = "left"
@@ -141,7 +141,7 @@ def table(rows: Sequence[BaselineRow]) -> Table:
 
 
 def cells(row: BaselineRow) -> tuple[str, ...]:
-    """One way's figures: served, in the SLO, replica-hours, cost, scale-downs with wrong ones."""
+    """Write one way's figures: served, in the SLO, replica-hours, cost, scale-downs with wrong ones."""
     score = row.score
     served = score.requests - score.lost - score.unfinished
     return (

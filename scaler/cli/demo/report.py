@@ -33,7 +33,7 @@ class LoggedDecision:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where a plot draws: time to the right, values up."""
+    """The frame of a plot: time to the right, values up."""
 
     end: float  # real seconds
     speed: float
@@ -42,11 +42,11 @@ class _Scale:
     low: float = 0.0  # the least; above 0 the axis is logarithmic
 
     def x(self, at: float) -> float:
-        """The place of a time, in world seconds."""
+        """Return the place of a time, in world seconds."""
         return LEFT + (WIDTH - LEFT - RIGHT) * min(at / self.speed / self.end, 1.0)
 
     def y(self, value: float) -> float:
-        """The place of a value."""
+        """Return the place of a value."""
         if self.low:
             share = math.log(max(value, self.low) / self.low) / math.log(self.top / self.low)
         else:
@@ -59,7 +59,7 @@ Drawing = Callable[[_Scale], str]
 
 
 def page(live: LiveWorld, told: Sequence[LoggedDecision], rows: Sequence[BaselineRow], speed: float) -> str:
-    """The page.
+    """Write the page.
 
     Args:
         live: the run.
@@ -168,12 +168,12 @@ def _latency(live: LiveWorld) -> _Plot:
 
 
 def _top(points: Sequence[PlotPoint]) -> float:
-    """The largest value, with room above it."""
+    """Return the largest value, with room above it."""
     return max(1.0, *(value for _, value in points)) * 1.15
 
 
 def _axes(frame: _Scale) -> str:
-    """Lines and numbers of both axes."""
+    """Draw lines and numbers of both axes."""
     powers = [10.0**power for power in range(-2, 4)]
     values = powers if frame.low else _round_steps(frame.top)
     parts = []
@@ -195,7 +195,7 @@ def _round_steps(top: float, most: int = 4) -> list[float]:
 
 
 def _line(points: Sequence[PlotPoint], frame: _Scale, *, steps: bool) -> str:
-    """The path through all points; in steps a value holds until the next one."""
+    """Draw the path through all points; in steps a value holds until the next one."""
     parts: list[str] = []
     for at, value in points:
         x, y = f"{frame.x(at):.1f}", f"{frame.y(value):.1f}"
@@ -239,7 +239,7 @@ def _dot(frame: _Scale, one: LoggedDecision) -> str:
 
 
 def _marks(live: LiveWorld, *, named: bool) -> Drawing:
-    """What went wrong: a band while the metrics were away, a line where a replica died or load came."""
+    """Draw what went wrong: a band while the metrics were away, a line where a replica died or load came."""
 
     def draw(frame: _Scale) -> str:
         parts = []
@@ -266,7 +266,7 @@ def _marks(live: LiveWorld, *, named: bool) -> Drawing:
 
 
 def _spans(views: Sequence[Observation]) -> list[tuple[float, float]]:
-    """From when to when the metrics were away."""
+    """List from when to when the metrics were away."""
     spans: list[tuple[float, float]] = []
     for before, view in pairwise(views):
         if view.metrics_down and not before.metrics_down:

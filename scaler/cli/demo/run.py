@@ -57,7 +57,7 @@ AWAY = 45.0  # seconds of the world for which the key takes the metrics
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run it. Times of incidents are in real seconds."""
+    """The options of the demo. Times of incidents are in real seconds."""
 
     seconds: float = 120.0
     speed: float | None = None
@@ -168,7 +168,7 @@ class _Demo:
                 await asyncio.sleep(STEP)
 
     def _now(self) -> float:
-        """World seconds."""
+        """Return world seconds."""
         return (self._timer() - self._began) * self._options.pace
 
     async def _world(self) -> None:
@@ -185,7 +185,7 @@ class _Demo:
             await asyncio.sleep(STEP)
 
     def _rested(self) -> bool:
-        """Whether the fleet has been back at 0 for two seconds."""
+        """Tell whether the fleet has been back at 0 for two seconds."""
         changes = self._live.changes
         return self._live.over and bool(changes) and self._live.now - changes[-1].event.at > 2 * self._options.pace
 
@@ -220,7 +220,7 @@ class _Demo:
         return pages.kube_state(self._seen, self._live.scenario.scaled, NAMESPACE, NAME)
 
     async def _keda(self, keda: Poller, service: Service) -> None:
-        """KEDA polls and the HPA syncs, each at its own interval; a push wakes from 0 without waiting for a poll."""
+        """Let KEDA poll and the HPA sync, each at its own interval; a push wakes from 0 without waiting for a poll."""
         polling = self._live.scenario.scaled.polling_interval / self._options.pace
 
         async def poll() -> None:
@@ -323,7 +323,7 @@ class _Demo:
 
 
 def _by_pod(seen: Snapshot) -> Mapping[str, ReplicaFacts]:
-    """The replicas that serve a page, by the name of their pod."""
+    """Map the pods' names to the replicas that serve a page."""
     return {f"{NAME}-{one.serial}": one for one in seen.replicas if one.phase != "starting"}
 
 
@@ -354,7 +354,7 @@ async def _first_to_end(tasks: list["asyncio.Task[None]"], stopped: asyncio.Even
 
 
 def _settings(folder: Path, speed: float) -> Settings:
-    """The service's settings, and its formula."""
+    """Write the service's settings, and its formula."""
     formulas = folder / "formulas"
     formulas.mkdir()
     (formulas / "queue-depth.yaml").write_text(formula(speed), encoding="utf-8")
@@ -371,7 +371,7 @@ def _settings(folder: Path, speed: float) -> Settings:
 
 
 def formula(speed: float) -> str:
-    """The shipped formula queue-depth, its 30 s of looking back as short as everything else."""
+    """Write the shipped formula queue-depth, with its 30 s of looking back as short as everything else."""
     file = shipped_formulas() / "queue-depth.yaml"
     tree = parse_yaml(file.read_text(encoding="utf-8"), str(file))
     if not isinstance(tree, dict):
@@ -397,7 +397,7 @@ def _trigger(speed: float) -> Mapping[str, str]:
 
 
 def _port(wanted: int) -> int:
-    """The wanted port of loopback, or any other where it is taken."""
+    """Return the wanted port of loopback, or any other where it is taken."""
     for port in (wanted, 0):
         with socket.socket() as probing, contextlib.suppress(OSError):
             probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -407,7 +407,7 @@ def _port(wanted: int) -> int:
 
 
 def _scaled(incidents: Incidents | None, speed: float) -> Incidents | None:
-    """Incidents in world seconds."""
+    """Return the incidents in world seconds."""
     if incidents is None:
         return None
     return Incidents(

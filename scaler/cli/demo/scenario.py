@@ -43,7 +43,7 @@ class Scenario:
 
 
 def scenario(span: float, incidents: Incidents | None = None) -> Scenario:
-    """A world of `span` seconds, at least SHORTEST.
+    """Make a world of `span` seconds, at least SHORTEST.
 
     Args:
         span: from its first to its last second.
@@ -72,7 +72,7 @@ def scenario(span: float, incidents: Incidents | None = None) -> Scenario:
 
 
 def wave(span: float, steepness: float, seed: int = 1) -> Trace:
-    """The load, over `span` seconds.
+    """Make the load, over `span` seconds.
 
     Args:
         span: from the first to the last request.
@@ -89,7 +89,7 @@ def wave(span: float, steepness: float, seed: int = 1) -> Trace:
 
 
 def _height(wave: Sequence[tuple[float, float]], share: float) -> float:
-    """A wave's height at a share of its time."""
+    """Return a wave's height at a share of its time."""
     place = min(bisect_right(wave, share, key=lambda point: point[0]), len(wave) - 1)
     (start, low), (end, high) = wave[place - 1], wave[place]
     return low + (high - low) * (share - start) / (end - start)

@@ -34,11 +34,11 @@ class Web:
 
     @property
     def names(self) -> frozenset[str]:
-        """Who has a page."""
+        """The names of those who have a page."""
         return frozenset(self._sites)
 
     def url(self, name: str) -> str:
-        """Where a page is."""
+        """Return where a page is."""
         return f"http://{HOST}:{self._sites[name][1]}/metrics"
 
     async def open(self, name: str, page: MakePage) -> None:

@@ -98,7 +98,7 @@ def looks(seen: Sequence[float], period: float, lag: float, span: float) -> tupl
 
 
 def _numbered(seen: Sequence[float], period: float) -> list[tuple[int, float]]:
-    """Number the looks of the changes: pairs of a number and how far its change lies behind a grid of whole periods."""
+    """Give the looks numbers: pairs of one and how far its change lies behind a grid of whole periods."""
     found: list[tuple[int, float]] = []
     number, offset = 0, 0.0
     for at in seen:

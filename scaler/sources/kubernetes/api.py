@@ -152,7 +152,7 @@ class ApiServer:
                 continue
 
     def token(self) -> str:
-        """The token with which it is asked; empty where it is asked with a certificate, or with nothing."""
+        """Return the token with which it is asked; empty where it is asked with a certificate, or with nothing."""
         values = [str(item["value"]) for item in self._auth().values()]
         kind, _, token = next(iter(values), "").partition(" ")
         return token.strip() if kind.lower() == "bearer" else ""
@@ -217,7 +217,7 @@ def _json(body: bytes | bytearray) -> Manifest:
 
 
 def _refusal(status: int, body: bytes) -> SourceError:
-    """The error of an answer; the server's own text names verb, resource and user."""
+    """Make the error of an answer; the server's own text names verb, resource and user."""
     try:
         said = str(_json(body).get("message", ""))
     except SourceError:
@@ -227,7 +227,7 @@ def _refusal(status: int, body: bytes) -> SourceError:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong: in the operating system's words where it has some, and never in the HTTP client's riddles."""
+    """Say what went wrong: in the operating system's words where it has some, and never in the HTTP client's."""
     link: BaseException = error
     while link.__cause__ or link.__context__:
         link = link.__cause__ or link.__context__  # type: ignore[assignment]

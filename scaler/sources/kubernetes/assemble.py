@@ -36,13 +36,13 @@ class Store:
     fixed: bool = False  # nobody buys machines
 
     def known(self, resource: Resource) -> Sequence[Any] | None:
-        """The tables of a resource, of all namespaces; None if one of them is not known."""
+        """Return the tables of a resource, of all namespaces; None if one of them is not known."""
         tables = self.tables.get(resource, (None,))
         known = [table for table in tables if table is not None]
         return known if len(known) == len(tables) else None
 
     def records(self, resource: Resource) -> dict[ObjectKey, Any] | None:
-        """All records of a resource; None if some of them are not known."""
+        """Return all records of a resource; None if some of them are not known."""
         tables = self.known(resource)
         if tables is None:
             return None
@@ -69,7 +69,7 @@ def assemble(store: Store, before: NodeSnapshot | None = None, failed: Failed | 
 
 
 def tables_of(store: Store, snapshot: NodeSnapshot | None) -> Tables:
-    """What is joined of every scaled object."""
+    """Gather what is joined of every scaled object."""
     jobs, pods = store.records(JOBS), store.known(PODS)
     of_owners = {of: own.values() for table in pods or () for of, own in table.groups.items()}
     return Tables(
@@ -87,7 +87,7 @@ def tables_of(store: Store, snapshot: NodeSnapshot | None) -> Tables:
 
 
 def node_snapshot_of(store: Store, before: NodeSnapshot | None = None) -> NodeSnapshot:
-    """All machines, the pods on them, and what is said about these."""
+    """Gather all nodes, the pods on them, and what is said about these."""
     parts = {one.part: _part(store, one) for one in resources.MACHINES}
     nodes, kinds, listed = _same(parts.pop(NODES.part), before)
     pods = store.known(PODS)
@@ -107,13 +107,13 @@ def node_snapshot_of(store: Store, before: NodeSnapshot | None = None) -> NodeSn
 
 
 def _part(store: Store, resource: Resource) -> Any:
-    """The records of a resource, in the form that its part of the picture has; None: not known."""
+    """Return the records of a resource in the form that its part of the picture has; None: not known."""
     records = store.records(resource)
     return None if records is None else resource.into(records)
 
 
 def _devices(store: Store) -> Devices | None:
-    """Devices and claims; None where one of their tables is not known."""
+    """Gather devices and claims; None where one of their tables is not known."""
     parts = {one.part: _part(store, one) for one in resources.DEVICES}
     if any(part is None for part in parts.values()):
         return None
@@ -124,7 +124,7 @@ def _devices(store: Store) -> Devices | None:
 def _same(
     nodes: Mapping[str, Node] | None, before: NodeSnapshot | None
 ) -> tuple[Mapping[str, Node] | None, tuple[Node, ...], frozenset[str]]:
-    """Nodes, one of each pool and type, and the resources that they list; those of before if nothing changed."""
+    """Return nodes, one of each pool and type, and the resources that they list; the old ones if nothing changed."""
     if before and before.nodes is not None and (nodes is None or nodes == before.nodes):
         kept = None if nodes is None else before.nodes
         return kept, before.instance_types, before.listed_resources or frozenset()
@@ -134,19 +134,19 @@ def _same(
 
 
 def _partial(store: Store) -> str:
-    """Why there are pods that are not seen; empty: there are none."""
+    """Say why there are pods that are not seen; empty: there are none."""
     if store.namespaces:
         return f"pods outside of {', '.join(store.namespaces)} are not seen"
     return "some pods cannot be read" if store.odd.get(PODS) else ""
 
 
 def _unread(store: Store) -> dict[str, str]:
-    """By namespace, why pods or Jobs may be missing in it."""
+    """Say, by namespace, why pods or Jobs may be missing in it."""
     odd = [(resource, key) for resource in (PODS, JOBS) for key in store.odd.get(resource, ())]
     return {key[0]: f"{resource} {key[1]} cannot be read, and may be one of its own" for resource, key in odd}
 
 
 def scaled_records(store: Store) -> list[ScaledRecord]:
-    """Whoever asks us, as far as it is known."""
+    """List whoever asks us, as far as it is known."""
     tables = [table for resource in SCALED.values() for table in store.tables.get(resource, ())]
     return [record for table in tables if table for record in table.records.values()]

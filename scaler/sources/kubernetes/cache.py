@@ -34,7 +34,7 @@ TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 def reachable(kubeconfig: Path | None) -> bool:
-    """Whether there is a way to an API server: a kubeconfig, or a pod's service account."""
+    """Tell whether there is a way to an API server: a kubeconfig, or a pod's service account."""
     return kubeconfig is not None or bool(os.environ.get("KUBECONFIG")) or TOKEN.exists()
 
 
@@ -112,7 +112,7 @@ class ClusterCache:
             self._server.close()
 
     def cluster(self) -> Cluster:
-        """What is known now; cheap while nothing changes. What cannot be put together is left out, and said."""
+        """Return what is known now; cheap while nothing changes. What cannot be put together is left out, and said."""
         with self._lock:
             state = (sum(one.changes for one in self._reflectors), self._scales)
             if self._made is None or self._made[0] != state:
@@ -122,7 +122,7 @@ class ClusterCache:
         return replace(self._made[1], problems=self._problems(), last_synced=heard, node_snapshot=snapshot)
 
     def _assembled(self) -> Cluster:
-        """All tables together, and which objects are not in it."""
+        """Put all tables together, and say which objects are left out."""
         odd = [(str(one.resource), key, problem) for one in self._reflectors for key, problem in one.odd.items()]
         problem = ""
 
@@ -150,12 +150,12 @@ class ClusterCache:
         return Store(tables, absent, odd, self._scales, tuple(self._namespaces), self._fixed)
 
     def _heard(self, *of: Purpose) -> float | None:
-        """Since when nothing of these is known."""
+        """Return since when nothing of these is known."""
         times = (one.heard for one in self._reflectors if one.table and one.resource.of in of)
         return min((time for time in times if time is not None), default=None)
 
     def addresses(self, namespace: str, name: str) -> tuple[frozenset[str], str]:
-        """The ready addresses behind a Service of `behind`, and why they may be others by now."""
+        """Return the ready addresses behind a Service of `behind`, and why they may be others by now."""
         reflector = self._behind[namespace, name]
         if reflector is None:
             return frozenset(), "Kubernetes is not watched"
@@ -201,7 +201,7 @@ class ClusterCache:
 
 
 def _by_resource(odd: Sequence[tuple[str, ObjectKey, str]]) -> dict[str, tuple[str, ...]]:
-    """The objects that are left out, and why."""
+    """Return the objects that are left out, and why."""
     found: dict[str, list[str]] = {}
     for resource, (namespace, name), problem in sorted(odd):
         found.setdefault(resource, []).append(f"{namespace}/{name}: {problem}" if namespace else f"{name}: {problem}")

@@ -58,7 +58,7 @@ class Tables:
 
 
 class PodsByLabel:
-    """Where pods are, by their namespace and labels; of a namespace it is sorted out once, when somebody asks."""
+    """The nodes of pods, by namespace and labels of these; sorted for a namespace when somebody first asks."""
 
     def __init__(self, pods: Mapping[Owner, Collection[PodRecord]]) -> None:
         self._pods = pods
@@ -68,7 +68,7 @@ class PodsByLabel:
         self._known: dict[str, dict[Handle, list[tuple[Mapping[str, str], Mapping[str, int]]]]] = {}
 
     def of(self, namespace: str, term: Term) -> Iterator[tuple[str, int]]:
-        """The nodes of pods that a selector takes, and the highest priority of the alike among them on each."""
+        """Yield the nodes of pods that a selector matches, and the highest priority among them on each."""
         if namespace not in self._known:
             self._known[namespace] = self._sorted_out(namespace)
         known = self._known[namespace]
@@ -115,7 +115,7 @@ def join(tables: Tables, odd: Callable[[ScaledResource, Exception], None] | None
 
 
 def _with_make(record: PodRecord, snapshot: NodeSnapshot | None) -> Pod:
-    """A pod with what may make it faster or slower than another: its template's revision, and what it runs on."""
+    """Add to a pod what may make it faster or slower than another: its template's revision, and its accelerator."""
     node = ((snapshot.nodes if snapshot else None) or {}).get(record.node)
     labels = node.labels if node else {}
     accelerator = next((labels[label] for label in ACCELERATORS if labels.get(label)), "")
@@ -126,7 +126,7 @@ def _with_make(record: PodRecord, snapshot: NodeSnapshot | None) -> Pod:
 def _together(
     record: ScaledRecord, tables: Tables, jobs: Jobs | None, taints: Collection[Taint], placed: PodsByLabel
 ) -> ScaledResource:
-    """One scaled object, with all that the others say of it."""
+    """Join one scaled object with all that the others say of it."""
     selected = _selected(record, tables)
     template = _template(record, tables, selected or (), taints)
     pods = tuple(sorted((_with_make(one, tables.node_snapshot) for one in selected or ()), key=lambda pod: pod.name))
@@ -181,7 +181,7 @@ def _known(target: Owner, tables: Tables) -> Replicated | None:
 
 
 def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | None:
-    """The pods of a scale target, of a LeaderWorkerSet its leaders; None: not known."""
+    """Return the pods of a scale target, of a LeaderWorkerSet its leaders; None: not known."""
     if tables.pods is None:
         return None
     if record.target in tables.scales:
@@ -194,7 +194,7 @@ def _selected(record: ScaledRecord, tables: Tables) -> Sequence[PodRecord] | Non
 
 
 def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None) -> tuple[Pod, ...]:
-    """The pods of a LeaderWorkerSet's groups that are no leaders."""
+    """Return the pods of a LeaderWorkerSet's groups that are no leaders."""
     if record.target[1] != GROUPS or selected is None or tables.pods is None:
         return ()
     leaders = {one.pod.name for one in selected}
@@ -205,7 +205,7 @@ def _workers(record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord]
 def _template(
     record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord], taints: Collection[Taint]
 ) -> ReplicaTemplate | None:
-    """The next replica: its template, completed by what admission did to pods of that template, or is known to do."""
+    """Return the next replica: its template, completed as admission did with its pods, or is known to do."""
     known = _known(record.target, tables)
     written = known.template if known else record.scaled.template
     if written is None:
@@ -221,7 +221,7 @@ def _template(
 
 
 def _ended(record: ScaledRecord, tables: Tables) -> Collection[PodRecord]:
-    """The last pod of a ScaledJob, which may be gone by now."""
+    """Return the last pod of a ScaledJob, which may be gone by now."""
     last = tables.ended.get(record.target)
     return (last,) if last and record.target[1] == "ScaledJob" else ()
 
@@ -229,7 +229,7 @@ def _ended(record: ScaledRecord, tables: Tables) -> Collection[PodRecord]:
 def _as_made(
     written: ReplicaTemplate, made: PodRecord, namespace: str, tables: Tables
 ) -> tuple[tuple[PodRequirements, int], ...]:
-    """The pods of a template, completed as admission completed one that was made of it."""
+    """Complete the pods of a template as admission completed one that was made of it."""
     [(_, count)], [needs] = written.pods, written.resources
     fillings = tables.node_snapshot.limit_ranges if tables.node_snapshot else None
     filling = (fillings or {}).get(namespace)
@@ -238,7 +238,7 @@ def _as_made(
 
 
 def _pod_of(written: ReplicaTemplate, revision: str, pods: Iterable[PodRecord]) -> PodRecord | None:
-    """The pod that shows what is made of a template: the youngest of its revision, or of the one that is nearest to it.
+    """Find the pod that shows what is made of a template: the youngest of its revision, or of the nearest one.
 
     Of equally near revisions it is the one whose first pod is the youngest. A pod of an older revision may be younger
     than all of these, where a node was lost in the middle of a rollout; after a return to an older template its pods
@@ -265,7 +265,7 @@ def _since(record: PodRecord) -> float:
 
 
 def _changes(written: ReplicaTemplate, pod: PodRecord) -> tuple[int, int]:
-    """In how many images, and how many other things, a pod differs from a template that it can have been made of."""
+    """Count the images, and the other things, in which a pod differs from a template it can have been made of."""
     [(shape, _)], [needs] = written.pods, written.resources
     own = {one.name: one for one in pod.needs.containers}
     images = sum(own[one.name].image != one.image for one in needs.containers)
@@ -277,7 +277,7 @@ def _changes(written: ReplicaTemplate, pod: PodRecord) -> tuple[int, int]:
 
 
 def _asks_otherwise(written: ReplicaTemplate, pod: PodRecord) -> int:
-    """In how many requests that a template states a pod differs from it."""
+    """Count the requests that a template states and in which a pod differs from it."""
     [needs] = written.resources
     own = {one.name: one for one in pod.needs.containers}
     return sum(len(set(one.requests) - set(own[one.name].requests)) for one in needs.containers)
@@ -286,7 +286,7 @@ def _asks_otherwise(written: ReplicaTemplate, pod: PodRecord) -> int:
 def _of_older(
     written: ReplicaTemplate, completed: ReplicaTemplate, revisions: Revisions, pods: Iterable[PodRecord]
 ) -> ReplicaTemplate:
-    """The next pod of a StatefulSet whose partition keeps it with an older template, as pods of that one show it."""
+    """Return the next pod of a StatefulSet whose partition keeps it at an older template, as its pods show it."""
     older = [one for one in pods if one.revision == revisions.older]
     last = max(older, key=_since, default=None)
     partition = f"(its partition is {revisions.below})"
@@ -299,7 +299,7 @@ def _of_older(
 
 
 def _while_paused(completed: ReplicaTemplate, made: PodRecord, pods: Iterable[PodRecord]) -> ReplicaTemplate:
-    """The template of a Deployment whose rollout is paused: what is added is shared out among all its templates.
+    """Return the template of a Deployment whose rollout is paused: new pods are shared out among all its templates.
 
     Source: Kubernetes 1.37.2, pkg/controller/deployment/sync.go (scale).
     """
@@ -313,7 +313,7 @@ def _while_paused(completed: ReplicaTemplate, made: PodRecord, pods: Iterable[Po
 
 
 def _made_of(template: ReplicaTemplate, pod: PodRecord) -> bool:
-    """Whether a pod can have been made of a template, admission's additions aside; one of another revision cannot."""
+    """Tell whether a pod can be made of a template, admission's additions aside; one of another revision cannot."""
     [(shape, _)], [needs] = template.pods, template.resources
     own = pod.shape
     return (
@@ -328,7 +328,7 @@ def _made_of(template: ReplicaTemplate, pod: PodRecord) -> bool:
 
 
 def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> ReplicaTemplate | None:
-    """The next replica of a target whose template cannot be read, as its pods show it; None: nothing shows it.
+    """Return the next replica of a target whose template cannot be read, as its pods show it; None: nothing does.
 
     Its controller says how many replicas there are, so its pods tell how many of them are one. While it makes or ends
     some that may be wrong, which is said.
@@ -359,7 +359,7 @@ def _seen(record: ScaledRecord, tables: Tables, pods: Sequence[PodRecord]) -> Re
 def _requested_by_own_pods(
     record: ScaledRecord, tables: Tables, selected: Sequence[PodRecord] | None
 ) -> Amounts | None:
-    """What its pods with a node hold, of a group all of them."""
+    """Return what its pods with a node hold, of a group all of them."""
     if tables.pods is None or selected is None:
         return None
     own = tuple(tables.pods.get(record.target, ())) or selected
@@ -374,7 +374,7 @@ def _requested_by_own_pods(
 def _excluded_nodes(
     record: ScaledRecord, placed: PodsByLabel, template: ReplicaTemplate | None
 ) -> tuple[tuple[str, int], ...]:
-    """The nodes on which there are pods that a target's pods share none with, and the highest priority of these."""
+    """Return the nodes with pods that a target's pods exclude, and the highest priority of these."""
     terms = {
         one.term
         for shape, _ in (template.pods if template else ())

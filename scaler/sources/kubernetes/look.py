@@ -52,12 +52,12 @@ def text(server: ApiServer, path: str) -> tuple[int, str]:
 
 
 def keys_alone(secret: Manifest) -> Manifest:
-    """A Secret without its values: its name, and which keys it has."""
+    """Return a Secret without its values: its name, and which keys it has."""
     return {"metadata": secret.get("metadata", {}), "data": dict.fromkeys(secret.get("data") or {}, "")}
 
 
 def json_of(body: str) -> Manifest:
-    """A JSON object; empty for anything else."""
+    """Read a JSON object; empty for anything else."""
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):
@@ -66,7 +66,7 @@ def json_of(body: str) -> Manifest:
 
 
 def proxied(namespace: str, kind: str, name: str, port: int | str, path: str) -> str:
-    """Where the API server passes a request on to a pod or Service; `kind` is their plural."""
+    """Return where the API server passes a request on to a pod or Service; `kind` is their plural."""
     return f"/api/v1/namespaces/{quote(namespace)}/{kind}/{quote(name)}:{port}/proxy{path}"
 
 
@@ -81,7 +81,7 @@ def _lists(server: ApiServer, paths: Sequence[str]) -> list[Manifest] | str:
 
 
 def _pages(server: ApiServer, path: str) -> list[Manifest]:
-    """A list, page by page; each object is given its kind, which lists leave out."""
+    """Read a list, page by page; each object is given its kind, which lists leave out."""
     place, _, query = path.partition("?")
     asked = dict(parse_qsl(query)) | {"limit": str(PAGE)}
     found: list[Manifest] = []

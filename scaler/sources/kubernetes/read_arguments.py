@@ -23,7 +23,7 @@ _LONGEST = 20_000  # characters of one container's arguments that are read
 
 
 def seats_of(spec: Mapping[str, Any]) -> int | None:
-    """How many requests a pod works on at once; None where its arguments do not say, or two containers do.
+    """Return how many requests a pod works on at once; None where its arguments do not say, or two containers do.
 
     Args:
         spec: of the pod.
@@ -44,6 +44,6 @@ def _seats(container: Mapping[str, Any]) -> int | None:
 
 
 def _number(name: str, line: str) -> int | None:
-    """The number that follows an argument, the last time that it is given."""
+    """Return the number that follows an argument, the last time that it is given."""
     found = re.findall(rf"""(?:^|[\s"'])(?:{name})(?:=|\s+)["']?(\d{{1,6}})(?![\w.])""", line)
     return int(found[-1]) if found else None

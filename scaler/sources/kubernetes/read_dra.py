@@ -18,7 +18,7 @@ from scaler.sources.kubernetes.read_pods import parse_quantity, parse_time, read
 
 
 def read_slice(raw: Manifest) -> ResourceSlice:
-    """A ResourceSlice."""
+    """Read a ResourceSlice."""
     spec = raw["spec"]
     pool, devices = spec["pool"], [_flat(one) for one in spec.get("devices") or ()]
     by_itself = bool(spec.get("perDeviceNodeSelection"))
@@ -35,7 +35,7 @@ def read_slice(raw: Manifest) -> ResourceSlice:
 
 
 def _flat(raw: Manifest) -> Manifest:
-    """A device as v1 has it; in v1beta1 all but its name stands in `basic`."""
+    """Flatten a device to what v1 has; in v1beta1 all but its name stands in `basic`."""
     return {**(raw.get("basic") or {}), **raw}
 
 
@@ -51,7 +51,7 @@ def _device(raw: Manifest, driver: str) -> Device:
 
 
 def _share(name: str, raw: Manifest) -> DeviceCapacity:
-    """A capacity, and its requestPolicy: what is not said of it, a claim takes as a whole."""
+    """Read a capacity and its requestPolicy: of what is not said, a claim takes the whole."""
     value, policy = parse_quantity(name, raw["value"]), raw.get("requestPolicy") or {}
     within = policy.get("validRange") or {}
     return DeviceCapacity(
@@ -74,7 +74,7 @@ def _counters(raw: Sequence[Manifest] | None, key: str) -> tuple[tuple[str, str,
 
 
 def read_taint_rule(raw: Manifest) -> DeviceTaintRule | None:
-    """A DeviceTaintRule; None for one that keeps no pod off."""
+    """Read a DeviceTaintRule; None for one that keeps no pod off."""
     spec = raw["spec"]
     meant, taint = spec.get("deviceSelector") or {}, read_taint(spec["taint"])
     if taint.effect not in {"NoSchedule", "NoExecute"}:
@@ -86,21 +86,21 @@ def read_taint_rule(raw: Manifest) -> DeviceTaintRule | None:
 
 
 def read_class(raw: Manifest) -> DeviceClass:
-    """A DeviceClass."""
+    """Read a DeviceClass."""
     spec = raw.get("spec") or {}
     created = parse_time((raw.get("metadata") or {}).get("creationTimestamp"))
     return DeviceClass(_selectors(spec), spec.get("extendedResourceName") or "", created or 0.0)
 
 
 def read_claim_template(raw: Manifest) -> ClaimTemplate:
-    """A ResourceClaimTemplate."""
+    """Read a ResourceClaimTemplate."""
     devices = raw["spec"]["spec"].get("devices") or {}
     requests = devices.get("requests") or ()
     return ClaimTemplate(tuple(map(_request, requests)), bool(devices.get("constraints")))
 
 
 def read_allocation(raw: Manifest) -> Allocation | None:
-    """What a ResourceClaim has been given; None for nothing."""
+    """Read what a ResourceClaim has been given; None for nothing."""
     status = raw.get("status") or {}
     results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
     given = tuple((one["driver"], one["pool"], one["device"]) for one in results if not one.get("adminAccess"))
@@ -114,7 +114,7 @@ def read_allocation(raw: Manifest) -> Allocation | None:
 
 
 def _request(raw: Manifest) -> DeviceRequest:
-    """A request: for the first devices of its list that are to be had, or for those that it names.
+    """Read a request: for the first devices of its list that are to be had, or for those that it names.
 
     In v1beta1 a request says itself what v1 says under `exactly`.
     """
@@ -148,7 +148,7 @@ def _selectors(raw: Manifest) -> tuple[str, ...]:
 
 
 def _attributes(raw: Manifest, driver: str) -> dict[tuple[str, str], str | int | bool]:
-    """By domain and name; a name without a domain is of its driver's. Without versions, which nothing here compares."""
+    """Map domain and name to values; a name without a domain is of its driver's. Versions are left out."""
     found = {}
     for name, value in (raw.get("attributes") or {}).items():
         domain, _, short = name.rpartition("/")

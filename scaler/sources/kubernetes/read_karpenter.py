@@ -8,7 +8,7 @@ _SHOWN = 300  # characters of a message that are kept
 
 
 def read_pool(raw: Manifest) -> NodePool:
-    """A NodePool."""
+    """Read a NodePool."""
     name, spec, status = raw["metadata"]["name"], raw["spec"], raw.get("status", {})
     template = spec["template"]
     labels = {**(template.get("metadata", {}).get("labels") or {}), POOL: name}
@@ -33,7 +33,7 @@ def _unready(condition: Manifest) -> str:
 
 
 def read_claim(raw: Manifest) -> NodeClaim:
-    """A NodeClaim."""
+    """Read a NodeClaim."""
     meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
     requirements = (read_requirement(one) for one in spec.get("requirements") or ())
     settled = {one.key: one.values[0] for one in requirements if one.operator == "In" and len(one.values) == 1}
@@ -57,7 +57,7 @@ def read_claim(raw: Manifest) -> NodeClaim:
 
 
 def read_overlay(raw: Manifest) -> NodeOverlay:
-    """A NodeOverlay. Whether it is valid stands in its status once Karpenter has looked at it."""
+    """Read a NodeOverlay. Whether it is valid stands in its status once Karpenter has looked at it."""
     spec = raw["spec"]
     said = _condition(raw.get("status") or {}, "ValidationSucceeded").get("status")
     return NodeOverlay(
@@ -68,13 +68,13 @@ def read_overlay(raw: Manifest) -> NodeOverlay:
 
 
 def read_buffer(raw: Manifest) -> CapacityBuffer | None:
-    """A CapacityBuffer; None for one that keeps no room, or whose controller has not looked at it."""
+    """Read a CapacityBuffer; None for one that keeps no room, or whose controller has not looked at it."""
     meta, kept = raw["metadata"], (raw.get("status") or {}).get("replicas") or 0
     return CapacityBuffer(meta["namespace"], meta["name"], kept) if kept else None
 
 
 def read_shortage(raw: Manifest) -> InsufficientCapacity | None:
-    """An event about a machine that could not be had; None for any other."""
+    """Read an event about a node that could not be had; None for any other."""
     about = raw.get("involvedObject") or {}
     last = (raw.get("series") or {}).get("lastObservedTime") or raw.get("lastTimestamp") or raw.get("eventTime")
     at = parse_time(last or raw["metadata"].get("creationTimestamp"))

@@ -6,13 +6,13 @@ from scaler.sources.kubernetes.read_pods import parse_quantity, read_toleration
 
 
 def read_local_queue(raw: Manifest) -> LocalQueue:
-    """A LocalQueue."""
+    """Read a LocalQueue."""
     spec = raw["spec"]
     return LocalQueue(str(spec.get("clusterQueue") or ""), _stopped(spec))
 
 
 def read_cluster_queue(raw: Manifest) -> ClusterQueue:
-    """A ClusterQueue; what is reserved of its quota counts as used, as it does for Kueue."""
+    """Read a ClusterQueue; what is reserved of its quota counts as used, as it does for Kueue."""
     spec, status = raw["spec"], raw.get("status") or {}
     preemption = spec.get("preemption") or {}
     ways = (preemption.get("withinClusterQueue"), preemption.get("reclaimWithinCohort"))
@@ -32,7 +32,7 @@ def read_cluster_queue(raw: Manifest) -> ClusterQueue:
 
 
 def _group(raw: Manifest) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The flavors of one group of resources."""
+    """Read the flavors of one group of resources."""
     found = []
     for flavor in raw.get("flavors") or ():
         resources = tuple(str(one["name"]) for one in flavor.get("resources") or ())
@@ -41,13 +41,13 @@ def _group(raw: Manifest) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def read_cohort(raw: Manifest) -> Cohort:
-    """A Cohort; one that only ClusterQueues name needs no object."""
+    """Read a Cohort; one that only ClusterQueues name needs no object."""
     spec = raw.get("spec") or {}
     return Cohort(str(spec.get("parentName") or spec.get("parent") or ""), _lent(spec))
 
 
 def read_flavor(raw: Manifest) -> ResourceFlavor:
-    """A ResourceFlavor."""
+    """Read a ResourceFlavor."""
     spec = raw.get("spec") or {}
     tolerations = tuple(read_toleration(one) for one in spec.get("tolerations") or ())
     return ResourceFlavor(tuple(sorted((spec.get("nodeLabels") or {}).items())), tolerations)

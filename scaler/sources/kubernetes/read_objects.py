@@ -37,7 +37,7 @@ NO_NEEDS = PodResources(())
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """What is kept of every pod."""
+    """The part of a pod that is kept."""
 
     pod: Pod
     owner: Owner
@@ -52,7 +52,7 @@ class PodRecord:
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """Of which template the next pods of a Deployment or a StatefulSet are made."""
+    """Return the template revisions that the next pods of a Deployment or a StatefulSet are made of."""
 
     paused: bool = False  # a Deployment's: it stays with the templates that its pods are of
     newest: str = ""  # a StatefulSet's: of its template now, as its pods are labelled; empty: not known
@@ -63,7 +63,7 @@ class Revisions:
 
 @dataclass(frozen=True, slots=True)
 class Replicated:
-    """What is kept of a Deployment, a StatefulSet or a LeaderWorkerSet."""
+    """The part of a Deployment, a StatefulSet or a LeaderWorkerSet that is kept."""
 
     replicas: int
     template: ReplicaTemplate
@@ -72,7 +72,7 @@ class Replicated:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """What is kept of every Job of a ScaledJob."""
+    """The part of a ScaledJob's Job that is kept."""
 
     job: Job
     owner: Owner  # the ScaledJob
@@ -80,7 +80,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScaledRecord:
-    """What is kept of a ScaledObject or ScaledJob: all that it says itself."""
+    """The part of a ScaledObject or ScaledJob that is kept: all that it says itself."""
 
     scaled: ScaledResource
     target: Owner
@@ -89,7 +89,7 @@ class ScaledRecord:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A scale sub-resource."""
+    """Read a scale sub-resource."""
 
     replicas: int  # that are asked for
     selector: str
@@ -105,7 +105,7 @@ class ObjectReader:
         self._shared: dict[Any, Any] = {}
 
     def scaled(self, raw: Manifest) -> ScaledRecord | None:
-        """A ScaledObject or ScaledJob; None if it does not ask us."""
+        """Read a ScaledObject or ScaledJob; None if it does not ask us."""
         meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
         triggers = [trigger for trigger in spec.get("triggers") or () if isinstance(trigger, Mapping)]
         ours = [trigger for trigger in triggers if self._ours(trigger)]
@@ -150,7 +150,7 @@ class ObjectReader:
         return ScaledRecord(scaled, target, path)
 
     def pod(self, raw: Manifest) -> PodRecord | None:
-        """A pod; None if it has ended, unless it is one of a ScaledJob: these show what the next Job's will be."""
+        """Read a pod; None if it has ended, unless it is one of a ScaledJob: these show what the next Job's will be."""
         meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
         labels = meta.get("labels") or {}
         ended = status.get("phase") in {"Succeeded", "Failed"}
@@ -173,7 +173,7 @@ class ObjectReader:
         return PodRecord(pod, owner, self._once(kept), shape, needs, self._once(node), waiting, revision, ended)
 
     def replicated(self, raw: Manifest) -> Replicated:
-        """A Deployment or StatefulSet."""
+        """Read a Deployment or StatefulSet."""
         spec = raw["spec"]
         revisions = _revisions(raw)
         template = self._template((spec.get("template"), 1))
@@ -187,7 +187,7 @@ class ObjectReader:
         return Replicated(int(spec.get("replicas", 1)), template, revisions)
 
     def group(self, raw: Manifest) -> Replicated:
-        """A LeaderWorkerSet: a replica is a leader and size - 1 workers."""
+        """Read a LeaderWorkerSet: a replica is a leader and size - 1 workers."""
         spec = raw["spec"]
         group = spec["leaderWorkerTemplate"]
         leader, size = group.get("leaderTemplate") or group["workerTemplate"], int(group.get("size", 1))
@@ -205,7 +205,7 @@ class ObjectReader:
         return Replicated(replicas, template)
 
     def _job_template(self, scaled: Manifest, job: Manifest | None) -> ReplicaTemplate | None:
-        """What one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
+        """Read what one job of a ScaledJob runs at a time; KEDA gives it the labels of the ScaledJob."""
         if not job:
             return None
         most = job.get("completions")
@@ -214,7 +214,7 @@ class ObjectReader:
         return replace(template, local_queue=_queue(scaled, job.get("template")))
 
     def _template(self, *pods: tuple[Manifest | None, int]) -> ReplicaTemplate:
-        """So many pods of each of these templates."""
+        """Read so many pods of each of these templates."""
         counts: Counter[tuple[PodRequirements, PodResources]] = Counter()
         for raw, count in pods:
             labels, spec = (raw or {}).get("metadata", {}).get("labels") or {}, (raw or {}).get("spec") or {}
@@ -242,7 +242,7 @@ class ObjectReader:
 
 
 def read_hpa(raw: Manifest) -> HpaStatus | None:
-    """An HPA; None if KEDA did not make it for a ScaledObject."""
+    """Read an HPA; None if KEDA did not make it for a ScaledObject."""
     if _controller(raw["metadata"]).get("kind") != "ScaledObject":
         return None
     spec, status = raw.get("spec", {}), raw.get("status", {})
@@ -258,7 +258,7 @@ def read_hpa(raw: Manifest) -> HpaStatus | None:
 
 
 def hpa_of(raw: Manifest) -> ObjectKey:
-    """Namespace and name of the ScaledObject that an HPA was made for."""
+    """Return namespace and name of the ScaledObject that an HPA was made for."""
     return raw["metadata"]["namespace"], _controller(raw["metadata"]).get("name", "")
 
 
@@ -266,7 +266,7 @@ _ENDS: Mapping[str, JobState] = {"Complete": "succeeded", "Failed": "failed"}  #
 
 
 def read_job(raw: Manifest) -> JobRecord | None:
-    """A Job; None if it is no ScaledJob's."""
+    """Read a Job; None if it is no ScaledJob's."""
     meta, status = raw["metadata"], raw.get("status", {})
     owner, created = _controller(meta), parse_time(meta.get("creationTimestamp"))
     if owner.get("kind") != "ScaledJob" or created is None:
@@ -283,7 +283,7 @@ def read_job(raw: Manifest) -> JobRecord | None:
 
 
 def read_scale(raw: Manifest) -> Scale:
-    """A scale sub-resource."""
+    """Read a scale sub-resource."""
     status = raw.get("status", {})
     there = status.get("replicas")
     replicas = int(raw.get("spec", {}).get("replicas", 0))
@@ -291,7 +291,7 @@ def read_scale(raw: Manifest) -> Scale:
 
 
 def read_slice(raw: Manifest) -> tuple[str, ...]:
-    """The addresses of an EndpointSlice that are ready; one of which nothing is said is ready, as its API has it."""
+    """Read the addresses of an EndpointSlice that are ready; one of which nothing is said is, as its API has it."""
     if raw.get("addressType") not in {"IPv4", "IPv6"}:
         return ()
     ready = [one for one in raw.get("endpoints") or () if (one.get("conditions") or {}).get("ready") is not False]
@@ -299,7 +299,7 @@ def read_slice(raw: Manifest) -> tuple[str, ...]:
 
 
 def _target(kind: str, namespace: str, name: str, spec: Manifest, status: Manifest) -> tuple[Owner, str]:
-    """What is scaled, and the path of its scale sub-resource where that has to be asked."""
+    """Return what is scaled, and the path of its scale sub-resource where that has to be asked."""
     if kind == "ScaledJob":
         return (namespace, "ScaledJob", name), ""
     ref = spec.get("scaleTargetRef") or {}
@@ -315,13 +315,13 @@ def _target(kind: str, namespace: str, name: str, spec: Manifest, status: Manife
 
 
 def _queue(*labelled: Manifest | None) -> str:
-    """The queue of Kueue that an object or its pods name."""
+    """Return the queue of Kueue that an object or its pods name."""
     metas = [(one or {}).get("metadata") or {} for one in labelled]
     return next((str(name) for meta in metas if (name := (meta.get("labels") or {}).get(QUEUE))), "")
 
 
 def _revisions(raw: Manifest) -> Revisions:
-    """Of which template the next pods of a Deployment or a StatefulSet are made.
+    """Return the template revisions that the next pods of a Deployment or a StatefulSet are made of.
 
     Source: Kubernetes 1.37.2, pkg/controller/statefulset/stateful_set_utils.go (newVersionedStatefulSetPod).
     """
@@ -339,7 +339,7 @@ def _revisions(raw: Manifest) -> Revisions:
 
 
 def names_of_pods(target: Owner) -> str:
-    """Names of all pods that a target ever had, as its controller makes them."""
+    """Write a pattern for the names of all pods that a target ever had, as its controller makes them."""
     name = re.escape(target[2]).replace(r"\-", "-")
     return {
         "Deployment": f"{name}-[a-z0-9]+-[a-z0-9]{{5}}",
@@ -349,14 +349,14 @@ def names_of_pods(target: Owner) -> str:
 
 
 def _modifiers(raw: Manifest) -> str:
-    """The formula around our trigger; by Value the HPA multiplies what it gives by the replicas."""
+    """Return the formula around our trigger; by Value the HPA multiplies what it gives by the replicas."""
     formula = str(raw.get("formula") or "")[:_SHOWN]
     by_value = formula and raw.get("metricType") == "Value"
     return f"{formula} (metricType: Value, so the HPA multiplies it by the ready replicas)" if by_value else formula
 
 
 def _paused(annotations: Manifest) -> str:
-    """The annotation that pauses an object; KEDA takes anything but a false for a true."""
+    """Return the annotation that pauses an object; KEDA takes anything but a false for a true."""
     replicas = annotations.get(f"{_PAUSES}paused-replicas")
     if replicas is not None:
         return f"paused-replicas: {replicas}"
@@ -375,7 +375,7 @@ def _fallback(raw: Manifest | None) -> str:
 
 
 def read_behavior(raw: Manifest | None) -> Behavior | None:
-    """The behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
+    """Read the behavior of an HPA, in which the API server has filled in all defaults but the tolerance."""
     if raw is None:
         return None
     return Behavior(_rules(raw.get("scaleUp") or {}, SCALE_UP), _rules(raw.get("scaleDown") or {}, SCALE_DOWN))
@@ -406,7 +406,7 @@ def _controller(meta: Manifest) -> Manifest:
 
 
 def _owner(meta: Manifest, labels: Manifest) -> Owner:
-    """What a pod belongs to: what it is scaled as, not the ReplicaSet or Job in between."""
+    """Return what a pod belongs to: what it is scaled as, not the ReplicaSet or Job in between."""
     namespace, controller = meta["namespace"], _controller(meta)
     kind, name, template = controller.get("kind", ""), controller.get("name", ""), labels.get(TEMPLATE)
     if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
@@ -424,7 +424,7 @@ def _scrape(annotations: Manifest) -> Metadata:
 
 
 def _container_ports(spec: Manifest) -> tuple[tuple[str, int], ...]:
-    """The TCP ports that containers declare, by name where they have one; sidecars are init containers that stay."""
+    """List the TCP ports that containers declare, by name where they have one; sidecars are init containers."""
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     ports = (port for container in containers for port in container.get("ports") or ())
     tcp = (port for port in ports if port.get("protocol", "TCP") == "TCP")

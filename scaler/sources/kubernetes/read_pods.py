@@ -56,7 +56,7 @@ _SCALE = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
 
 @lru_cache(10_000)
 def parse_quantity(resource: str, written: str | float) -> int:
-    """A quantity in the units of `scaler.model.nodes`, rounded up as the scheduler does; none is larger than MOST.
+    """Read a quantity in the units of `scaler.model.nodes`, rounded up as the scheduler does, of at most MOST.
 
     Raises:
         ValueError: it is none.
@@ -77,7 +77,7 @@ def parse_quantity(resource: str, written: str | float) -> int:
 
 
 def read_node(raw: Manifest) -> Node:
-    """A node."""
+    """Read a node."""
     meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     ready = (one.get("status") for one in status.get("conditions") or () if one["type"] == "Ready")
     return Node(
@@ -94,7 +94,7 @@ def read_node(raw: Manifest) -> Node:
 
 
 def read_shape(spec: Manifest, labels: Manifest, status: Manifest | None = None) -> PodRequirements:
-    """What a pod, or a pod template, asks for.
+    """Read what a pod, or a pod template, asks for.
 
     Args:
         spec: of the pod.
@@ -125,14 +125,14 @@ def read_shape(spec: Manifest, labels: Manifest, status: Manifest | None = None)
 
 
 def read_quota(raw: Manifest) -> ResourceQuota:
-    """A ResourceQuota."""
+    """Read a ResourceQuota."""
     spec, status = raw["spec"], raw.get("status", {})
     scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
     return ResourceQuota(raw["metadata"]["name"], amounts(status.get("hard")), amounts(status.get("used")), scoped)
 
 
 def read_priority_class(raw: Manifest) -> PriorityClass:
-    """A PriorityClass."""
+    """Read a PriorityClass."""
     preempts = raw.get("preemptionPolicy") != "Never"
     return PriorityClass(int(raw["value"]), preempts, bool(raw.get("globalDefault")))
 
@@ -142,7 +142,7 @@ _TOLERATIONS = "scheduler.alpha.kubernetes.io/defaultTolerations"
 
 
 def read_namespace(raw: Manifest) -> NamespaceDefaults | None:
-    """What a namespace has admission add to its pods; None for nothing, as for nearly all.
+    """Read what a namespace has admission add to its pods; None for nothing, as for nearly all.
 
     Source: Kubernetes 1.37.2, plugin/pkg/admission/podnodeselector and podtolerationrestriction; OpenShift's own is on.
     """
@@ -154,7 +154,7 @@ def read_namespace(raw: Manifest) -> NamespaceDefaults | None:
 
 
 def read_runtime_class(raw: Manifest) -> RuntimeClass:
-    """A RuntimeClass."""
+    """Read a RuntimeClass."""
     scheduling = raw.get("scheduling") or {}
     return RuntimeClass(
         overhead=by_name(amounts((raw.get("overhead") or {}).get("podFixed"))),
@@ -164,7 +164,7 @@ def read_runtime_class(raw: Manifest) -> RuntimeClass:
 
 
 def read_limit_range(raw: Manifest) -> LimitRange:
-    """A LimitRange, with the defaults that the API server fills in.
+    """Read a LimitRange, with the defaults that the API server fills in.
 
     Source: Kubernetes 1.37.2, pkg/apis/core/v1/defaults.go (SetDefaults_LimitRangeItem).
     """
@@ -183,17 +183,17 @@ def read_limit_range(raw: Manifest) -> LimitRange:
 
 
 def amounts(raw: Manifest | None) -> dict[str, int]:
-    """A list of resources."""
+    """Read a list of resources."""
     return {intern(name): parse_quantity(name.removeprefix("requests."), value) for name, value in (raw or {}).items()}
 
 
 def read_needs(spec: Manifest) -> PodResources:
-    """What the requests of a pod are made of, as its spec says."""
+    """Read what the requests of a pod are made of, as its spec says."""
     return _needs(spec, lambda container: _asked(container.get("resources")))
 
 
 def _needs(spec: Manifest, of: Callable[[Manifest], Mapping[str, int]]) -> PodResources:
-    """What a pod is made of, where `of` says what each of its containers has."""
+    """Return what a pod is made of, where `of` says what each of its containers has."""
 
     def read(container: Manifest, kind: ContainerKind) -> Container:
         name, image = (intern(str(container.get(key, ""))[:_LONGEST]) for key in ("name", "image"))
@@ -208,7 +208,7 @@ def _needs(spec: Manifest, of: Callable[[Manifest], Mapping[str, int]]) -> PodRe
 
 
 def _held(spec: Manifest, status: Manifest) -> Amounts:
-    """What a pod on a node holds, which may have been resized there: the most of what it asks for, was given and has.
+    """Return what a pod on a node holds: the most of what it asks for, was given and has, if it was resized there.
 
     A request that its node can never fulfil counts for nothing; then only what it was given and has counts.
 
@@ -245,7 +245,7 @@ def _held(spec: Manifest, status: Manifest) -> Amounts:
 
 
 def _differs(spec: Manifest, status: Manifest) -> bool:
-    """Whether a pod has, or was given, anything else than its spec asks for; nearly all have what they ask for."""
+    """Tell whether a pod has, or was given, anything else than its spec asks for; nearly all have what they ask for."""
     if status.get("resources") or status.get("allocatedResources") or _infeasible(status):
         return True
     containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
@@ -259,7 +259,7 @@ def _differs(spec: Manifest, status: Manifest) -> bool:
 
 
 def _whole(spec: Manifest, status: Manifest, stuck: bool) -> dict[str, int]:
-    """The requests of a pod as a whole, which may have been resized while it runs."""
+    """Return the requests of a pod as a whole, which may have been resized while it runs."""
     asked, has = _asked(spec.get("resources")), status.get("resources")
     if not asked or has is None:
         return asked
@@ -268,13 +268,13 @@ def _whole(spec: Manifest, status: Manifest, stuck: bool) -> dict[str, int]:
 
 
 def _asked(resources: Manifest | None) -> dict[str, int]:
-    """The requests of a container; what has only a limit requests that."""
+    """Return the requests of a container; what has only a limit requests that."""
     resources = resources or {}
     return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
 
 
 def _infeasible(status: Manifest) -> bool:
-    """Whether a resize was asked for that the node can never give."""
+    """Tell whether a resize was asked for that the node can never give."""
     pending = (one for one in status.get("conditions") or () if one["type"] == "PodResizePending")
     return next((one.get("reason") == "Infeasible" for one in pending), False)
 
@@ -289,13 +289,13 @@ def _ports(spec: Manifest) -> tuple[tuple[str, str, int], ...]:
 
 
 def _address(port: Manifest) -> str:
-    """The address of a host port; empty for all of them."""
+    """Return the address of a host port; empty for all of them."""
     written = port.get("hostIP") or ""
     return "" if written == "0.0.0.0" else written  # noqa: S104
 
 
 def _bounds(spec: Manifest, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
-    """What a pod asks for that is not counted here; each can only take places away."""
+    """List what a pod asks for that is not counted here; each can only leave fewer places."""
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         yield "pod affinity is not counted"
     if not all(one.same_namespace_by_host for one in apart):
@@ -316,13 +316,13 @@ def _bounds(spec: Manifest, apart: Iterable[AntiAffinityTerm]) -> Iterable[str]:
 
 
 def _anti_affinity(spec: Manifest) -> Iterable[Manifest]:
-    """The terms of a required pod anti-affinity that mean any pod at all."""
+    """Yield the terms of a required pod anti-affinity that mean any pod at all."""
     terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(_REQUIRED) or ()
     return (term for term in terms if term.get("labelSelector") is not None)
 
 
 def _apart(raw: Manifest) -> AntiAffinityTerm:
-    """A term of it. What its matchLabelKeys come to is different for every revision of a workload."""
+    """Read a term of it. What its matchLabelKeys come to is different for every revision of a workload."""
     among, by_key = raw.get("namespaceSelector"), raw.get("matchLabelKeys") or raw.get("mismatchLabelKeys")
     everywhere = among is not None and not any(among.values())
     reach: Reach = "some" if by_key or (among and not everywhere) else "all" if everywhere else "named"
@@ -337,12 +337,12 @@ def _selector(raw: Manifest) -> Term:
 
 
 def read_taint(raw: Manifest) -> Taint:
-    """A taint."""
+    """Read a taint."""
     return Taint(raw["key"], raw.get("value") or "", raw["effect"])
 
 
 def read_toleration(raw: Manifest) -> Toleration:
-    """A toleration."""
+    """Read a toleration."""
     return Toleration(
         raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
     )
@@ -354,7 +354,7 @@ def _term(raw: Manifest) -> Term:
 
 
 def read_requirement(raw: Manifest, field: bool = False) -> Requirement:
-    """An expression about a label; with `field`, about a field of a node."""
+    """Read an expression about a label; with `field`, about a field of a node."""
     return Requirement(raw["key"], raw["operator"], tuple(raw.get("values") or ()), field)
 
 
@@ -363,7 +363,7 @@ def _pairs(raw: Manifest | None) -> Labels:
 
 
 def parse_time(text: str | None) -> float | None:
-    """A time as Kubernetes writes it, in seconds since the epoch; None where it is not known."""
+    """Read a time as Kubernetes writes it, in seconds since the epoch; None where it is not known."""
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
     except (ValueError, OverflowError):  # the first and the last year have no such number everywhere

@@ -31,7 +31,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long is waited, in seconds."""
+    """The waits between two tries, in seconds."""
 
     rests: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)  # between tries, after so many failures in a row
     silence: float = 30.0  # after which a watch counts as dead
@@ -41,7 +41,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all reflectors share."""
+    """The parts that all reflectors share."""
 
     server: "ApiServer"
     lock: threading.Lock  # of all tables
@@ -156,7 +156,7 @@ class Reflector:
             self.heard = self._clock()
 
     def _understood(self, raw: Manifest) -> tuple[ObjectKey, Any, str]:
-        """The key of an object, what is kept of it, and why it is left out; an odd one must not hide the others."""
+        """Return an object's key, what is kept of it, and why it is left out; an odd one must not hide the others."""
         key = _named(raw)
         try:
             own = self.resource.key(raw)
@@ -202,7 +202,7 @@ class Reflector:
                 self.changes += 1
 
     def _set_absent(self) -> None:
-        """The cluster has no such API, so it has no such objects; it may be installed later."""
+        """Note that the cluster has no such API, and so no such objects; it may be installed later."""
         with self._lock:
             self.changes += self.table is None or bool(self.table.records) or not self.absent
             self.table, self.heard, self.absent = Table(), self._clock(), True
@@ -214,7 +214,7 @@ class Reflector:
 
 
 def _named(raw: Any) -> ObjectKey:
-    """Namespace and name of an object that may be anything."""
+    """Return namespace and name of an object that may be anything."""
     meta = raw.get("metadata") if isinstance(raw, Mapping) else None
     known = meta if isinstance(meta, Mapping) else {}
     namespace, name = (ascii(known.get(part, ""))[1:-1] for part in ("namespace", "name"))
@@ -226,7 +226,7 @@ def _without(odd: Mapping[ObjectKey, str], key: ObjectKey) -> dict[ObjectKey, st
 
 
 def oddity(error: Exception) -> str:
-    """Why an object cannot be read, as a sentence about it."""
+    """Say why an object cannot be read, as a sentence about it."""
     if isinstance(error, Malformed):
         return str(error)
     return f"it has no {error.args[0]}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"[:_SHOWN]

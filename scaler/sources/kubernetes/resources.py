@@ -18,22 +18,22 @@ Purpose = Literal["objects", "machines", "devices", "addresses"]
 
 
 def by_name(records: Records) -> Mapping[str, Any]:
-    """Records of what has no namespace."""
+    """Return records of what has no namespace."""
     return {name: one for (_, name), one in records.items()}
 
 
 def values(records: Records) -> tuple[Any, ...]:
-    """Records without their names."""
+    """Return records without their names."""
     return tuple(records.values())
 
 
 def by_key(records: Records) -> Mapping[ObjectKey, Any]:
-    """Records by namespace and name."""
+    """Return records by namespace and name."""
     return records
 
 
 def alone(read: Callable[[Manifest], Any]) -> Callable[[ObjectReader, Manifest], Any]:
-    """A reader of one object, which shares nothing with others."""
+    """Make a reader of one object, which shares nothing with others."""
     return lambda _reader, raw: read(raw)
 
 
@@ -59,12 +59,12 @@ class Resource:
     into: Callable[[Records], Any] = values  # the records in the form of that field
 
     def path(self, namespace: str | None) -> str:
-        """Its path, for one namespace or all."""
+        """Return its path, for one namespace or all."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
     def __str__(self) -> str:
-        """Its name as kubectl knows it."""
+        """Return its name as kubectl knows it."""
         return self.plural if self.group in {"", "*"} else f"{self.plural}.{self.group}"
 
 
@@ -360,7 +360,7 @@ REPLICATED = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS, read_obje
 
 
 def named(plural: str) -> Resource:
-    """The row of a resource.
+    """Return the row of a resource.
 
     >>> named("nodepools").path(None)
     '/apis/karpenter.sh/v1/nodepools'

@@ -17,7 +17,7 @@ _REQUIREMENT = re.compile(
 
 
 def selects(selector: str) -> Selector | None:
-    """Whether labels are taken; None for a selector that is empty or cannot be read, which takes nobody knows what."""
+    """Read a selector; None for one that is empty or cannot be read, which matches nobody knows what."""
     requirements = []
     for part in re.split(r",(?![^(]*\))", selector):
         found = _REQUIREMENT.fullmatch(part)

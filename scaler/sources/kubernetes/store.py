@@ -56,7 +56,7 @@ class PodTable(Table):
         self.ended: dict[Owner, PodRecord] = {}  # the last pod of each ScaledJob, whatever has become of it
 
     def put(self, key: ObjectKey, record: PodRecord | None) -> bool:
-        """As `Table.put`; of a pod that has ended nothing else is kept than that it may be the last."""
+        """Put as `Table.put` does; of a pod that has ended, only that it may be the last is kept."""
         told = record is not None and self._remember(record)
         if record is not None and record.ended:
             record = None
@@ -122,7 +122,7 @@ def _anti_affinity(record: PodRecord) -> Iterator[tuple[str, AntiAffinityTerm, s
 def by_target(
     pods: Iterable[tuple[str, AntiAffinityTerm, str, int]],
 ) -> dict[tuple[str, Handle], dict[AntiAffinityTerm, set[tuple[str, int]]]]:
-    """Where the pods are that stay apart, by the namespace of those from whom they do, and by a label of these."""
+    """Map those who exclude pods to where they are: by the namespace of the excluded, and by a label of these."""
     found: dict[tuple[str, Handle], dict[AntiAffinityTerm, set[tuple[str, int]]]] = {}
     for namespace, apart, node, rank in pods:
         spaces = (
@@ -135,12 +135,12 @@ def by_target(
 
 
 def key_of(raw: Manifest) -> ObjectKey:
-    """Namespace (empty for what has none) and name."""
+    """Return namespace (empty for what has none) and name."""
     return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
 
 
 def limit_ranges(ranges: Mapping[ObjectKey, LimitRange]) -> dict[str, LimitRangeDefaults]:
-    """What LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
+    """Return what LimitRanges let containers of each namespace ask for; of several the least: each may be the first."""
     asked: dict[str, dict[str, set[int]]] = {}
     limits: dict[str, dict[str, set[int]]] = {}
     rules: dict[str, list[LimitRule]] = {}
@@ -162,7 +162,7 @@ def limit_ranges(ranges: Mapping[ObjectKey, LimitRange]) -> dict[str, LimitRange
 
 
 def by_namespace(quotas: Mapping[ObjectKey, ResourceQuota]) -> dict[str, tuple[ResourceQuota, ...]]:
-    """Quotas of each namespace."""
+    """Return the quotas of each namespace."""
     found: dict[str, tuple[ResourceQuota, ...]] = {}
     for (namespace, _), quota in quotas.items():
         found[namespace] = (*found.get(namespace, ()), quota)

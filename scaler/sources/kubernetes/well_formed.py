@@ -53,7 +53,7 @@ def _of_class(kind: Any) -> Check:
 
 
 def _once(held: Check) -> Check:
-    """The same check, made once of each object; for those that many records share."""
+    """Return the same check, made once of each object; for those that many records share."""
     sound: dict[int, Any] = {}
 
     def once(value: Any, where: str) -> None:
@@ -68,7 +68,7 @@ def _once(held: Check) -> Check:
 
 
 def _of_type(hint: Any) -> Check:
-    """How a value of a type is held against it."""
+    """Return how a value of a type is checked."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in {Union, types.UnionType}:
         return _any_of([_of_type(one) for one in arguments])
@@ -89,7 +89,7 @@ def _text(value: Any, where: str) -> None:
 
 
 def _whole(value: Any, where: str) -> None:
-    """An integer, also one that is written as 3.0."""
+    """Check an integer, also one that is written as 3.0."""
     _number(value, where)
     if value != int(value):
         raise _differs(value, where, "a whole number")

@@ -181,7 +181,7 @@ class _Table:
         return of_engines(self._signal, {name for visit in near for name in visit.names})
 
     def _shown(self, query: SignalQuery) -> bool:
-        """Whether a page has a series of the signal or of its gateway's family, whatever model it is of."""
+        """Tell whether a page has a series of the signal or of its gateway's family, whatever model it is of."""
         scraped = dict(self._signal.label_names)["namespace"] == "namespace"
         mine = {"", dict(query.labels).get("namespace", "")} if scraped else None
         for visit in self._visits:
@@ -212,7 +212,7 @@ class _Table:
         return set() if enough else ready
 
     def _may_be(self, page: Page, query: SignalQuery) -> bool:
-        """Whether a page that never answered may be one of the workload's."""
+        """Tell whether a page that never answered may be one of the workload's."""
         agrees = all(
             page.labels.get(name, value) == value
             for name, (_, value) in zip(self._reader.by, query.labels, strict=True)
@@ -226,7 +226,7 @@ class _Table:
         return agrees and bool(self._reader.is_meant(name)) and must
 
     def _of(self, table: Pods, query: SignalQuery) -> dict[str, PodShare]:
-        """A workload's own pods, and those of pages that do not say their namespace."""
+        """Return a workload's own pods, and those of pages that do not say their namespace."""
         if not table:
             return {}
         unsaid = tuple("" if label == "namespace" else value for label, value in query.labels)
@@ -248,7 +248,7 @@ class _Table:
         return None if value is None or math.isnan(value) else value * self._signal.scale
 
     def _place(self, page: Page) -> PodKey:
-        """Whose pod a page is of: its namespace, empty where that is not said, and its name or address."""
+        """Return whose pod a page is of: its namespace, empty where that is not said, and its name or address."""
         return page.labels.get(self._dialect.name("namespace"), ""), page.labels.get(self._reader.pod) or page.address
 
     def _doubts(
@@ -259,7 +259,7 @@ class _Table:
         partly: Collection[str],
         age: float,
     ) -> Iterator[str]:
-        """Why the value may be too low or too old."""
+        """Say why the value may be too low or too old."""
         silent, total = (
             {name for name in missing if not self._answered & _places(query, name)},
             len(pods) + len(missing),
@@ -298,22 +298,22 @@ def jumping_counters(jumping: int, pods: int) -> str:
 
 
 def _places(query: SignalQuery, name: str) -> set[PodKey]:
-    """Where a workload's pod of this name may be: in its namespace, or on a page that says none."""
+    """Return where a workload's pod of this name may be: in its namespace, or on a page that says none."""
     return {(dict(query.labels).get("namespace", ""), name), ("", name)}
 
 
 def _told(told: Mapping[PodKey, str], query: SignalQuery, name: str) -> str:
-    """What is told of a workload's pod; an empty text if nothing is."""
+    """Return what is told of a workload's pod; an empty text if nothing is."""
     return next((told[place] for place in sorted(_places(query, name)) if told.get(place)), "")
 
 
 def _own(query: SignalQuery, name: str) -> bool:
-    """Whether a pod is the target's own; a page that is known by its address alone can be told by nobody."""
+    """Tell whether a pod is the target's own; a page that is known by its address alone can be told by nobody."""
     return query.target_pods is None or name in query.target_pods.names or ":" in name
 
 
 def _total(signal: Signal, pods: Mapping[str, PodShare], quantile: float | None) -> float | None:
-    """The aggregation over pods; None over nothing."""
+    """Aggregate over pods; None over nothing."""
     if quantile is not None:
         return histogram_quantile(quantile, _buckets(pods))
     values = [value for pod in pods.values() for value in pod.parts.values()]
@@ -326,7 +326,7 @@ def _total(signal: Signal, pods: Mapping[str, PodShare], quantile: float | None)
 
 
 def _buckets(pods: Mapping[str, PodShare]) -> Mapping[float, float]:
-    """The rates of all pods' buckets together, by upper bound."""
+    """Add up the rates of all pods' buckets, by upper bound."""
     buckets: dict[float, float] = {}
     for pod in pods.values():
         for part, rate in pod.parts.items():
@@ -336,13 +336,13 @@ def _buckets(pods: Mapping[str, PodShare]) -> Mapping[float, float]:
 
 
 def _without_buckets(pod: PodShare) -> bool:
-    """Whether a histogram counted something and has no bucket that ends."""
+    """Tell whether a histogram counted something and has no bucket that ends."""
     bounds = {_bound(part[-1]) for part in pod.parts}
     return bounds == {math.inf} and any(pod.parts.values())
 
 
 def _by_pod(pods: Mapping[str, PodShare]) -> tuple[tuple[str, float], ...]:
-    """What each pod says of a load or of a counter, where it says all of it."""
+    """Return what each pod says of a load or of a counter, where it says all of it."""
     return tuple((name, sum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
 
 

@@ -86,7 +86,7 @@ class Counters:
 def _rates(
     oldest: Mapping[float, tuple[float, Totals]], totals: Totals, now: float, window: float
 ) -> Mapping[str, float]:
-    """The rates over a window: the increase since its oldest reading."""
+    """Return the rates over a window: the increase since its oldest reading."""
     begun, before = oldest.get(window, (now, totals))
     if begun >= now:
         return {}

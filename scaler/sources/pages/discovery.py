@@ -29,7 +29,7 @@ Addresses = Callable[[str, str], tuple[frozenset[str], str]]  # namespace and na
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What is listed at one time."""
+    """The pages that are listed at one time."""
 
     pages: tuple[Page, ...]
     unsure: tuple[tuple[Page, str], ...] = ()  # stands for pages that nobody knows, behind a name; and why not
@@ -53,7 +53,7 @@ class Lists:
         self._reading = asyncio.Lock()  # of the file: it is read by one at a time
 
     async def pages(self, now: float) -> Listed:
-        """The pages now; waits while a name is looked up for the first time, for no longer than the time-out."""
+        """List the pages now; waits while a name is looked up for the first time, for no longer than the time-out."""
         first = [looking for name in self._names.values() if (looking := name.look(now))]
         if first:
             await asyncio.wait(first, timeout=self._endpoint.timeout / 2)
@@ -64,14 +64,14 @@ class Lists:
         return Listed(tuple(dict.fromkeys(pages)), tuple(unsure), doubt)
 
     async def _in_file(self) -> Pages:
-        """The pages in the file: to read one of 4 MB takes seconds, which the loop does not wait for."""
+        """List the pages in the file: to read one of 4 MB takes seconds, which the loop does not wait for."""
         if not self._file:
             return (), ""
         async with self._reading:
             return await asyncio.to_thread(self._file.pages)
 
     def _behind(self, named: DiscoveredPages, now: float) -> Pages:
-        """The pages behind one name."""
+        """List the pages behind one name."""
         if named.kind == "dns":
             addresses, doubt = self._names[named].addresses(now)
         else:
@@ -103,7 +103,7 @@ class _Name:
         return self._under_way if self._answered is None else None
 
     def addresses(self, now: float) -> tuple[frozenset[str], str]:
-        """The addresses, and why they may be others by now."""
+        """Return the addresses, and why they may be others by now."""
         if self._answered is not None and now - self._answered <= LASTS:
             return self._found, ""
         age = "" if self._answered is None else f" for {seconds(now - self._answered)}"

@@ -140,7 +140,7 @@ def metric_names(page: bytes) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _finder(names: frozenset[str]) -> Callable[[bytes], list[bytes]]:
-    """Finds the lines of these names, and those whose name is quoted, each without what stands before the name."""
+    """Make a finder of the lines of these names, and of those whose name is quoted, without what stands before."""
     if not names:
         return lambda _page: []
     wanted = rf"{_one_of(sorted(names))}(?![a-zA-Z0-9_:])[^\n]*"
@@ -148,7 +148,7 @@ def _finder(names: frozenset[str]) -> Callable[[bytes], list[bytes]]:
 
 
 def _one_of(names: list[str]) -> str:
-    """A pattern for any of these sorted names, letter by letter, so that a line is told after as few as can be."""
+    """Write a pattern for any of these sorted names, letter by letter, so that a line is told by as few as can be."""
     branches = []
     for first, alike in groupby(filter(None, names), _first):
         rest = [name[1:] for name in alike]

@@ -57,12 +57,12 @@ def _relation(known: PageResult, other: PageResult) -> str | None:
 
 
 def _series(visit: PageResult) -> Series:
-    """The series on a page that are the engine's."""
+    """Return the series on a page that are the engine's."""
     samples = (sample for name, found in visit.samples.items() if name != PROCESS for sample in found)
     return {sample.key: sample.value for sample in samples}
 
 
 def _process(visit: PageResult) -> float | None:
-    """When the process behind a page began, where it says so once."""
+    """Return when the process behind a page began, where it says so once."""
     found = {sample.value for sample in visit.samples.get(PROCESS, ())}
     return found.pop() if len(found) == 1 else None

@@ -160,7 +160,7 @@ class ScrapeSource:
         return measured
 
     def _on_pods(self, query: SignalQuery) -> bool:
-        """Whether it is measured on the target's own pods, and not on what is listed."""
+        """Tell whether it is measured on the target's own pods, and not on what is listed."""
         signal = _signal(query)
         return self._endpoint.pods is not None and signal is not None and signal.scope == "target"
 
@@ -188,7 +188,7 @@ class ScrapeSource:
         )
 
     def _own_pages(self, queries: Iterable[SignalQuery]) -> tuple[list[Page], list[PageResult]]:
-        """The pages of the pods that are asked about, and what is wrong with the others."""
+        """List the pages of the pods that are asked about, and what is wrong with the others."""
         wishes: list[tuple[str, Page]] = []
         problems: list[PageResult] = []
         places = {
@@ -211,7 +211,7 @@ class ScrapeSource:
     def _keep(
         self, listed: Sequence[Page], pods: Sequence[Page], now: float
     ) -> tuple[list["_Reader"], list["_Reader"]]:
-        """Readers of these pages; those of others are let go, of pods after nobody has asked for long."""
+        """Keep readers of these pages; those of others are let go, of pods after nobody has asked for long."""
         for page in self._listed.keys() - set(listed):
             self._listed.pop(page).close()
         for page in pods:
@@ -266,7 +266,7 @@ class ScrapeSource:
                 task.result()
 
     def _may_take_longer(self, reader: "_Reader") -> bool:
-        """Whether a page has time beyond this tick."""
+        """Tell whether a page has time beyond this tick."""
         ran = self._clock() - (reader.begun[0] if reader.begun else 0.0)
         return self._endpoint.timeout > LONG and 0 <= ran < self._endpoint.timeout * _GRACE
 
@@ -289,7 +289,7 @@ class ScrapeSource:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the pages said, when they were looked at."""
+    """The pages at one look, and what they said."""
 
     at: float
     began: float | None  # since when there is nothing to read that was never read
@@ -301,7 +301,7 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is looked for on a page."""
+    """The names that are looked for on a page."""
 
     names: frozenset[str] = frozenset()
     flows: frozenset[str] = frozenset()  # of these, the counters
@@ -330,7 +330,7 @@ class _Reader:
         self._read_at: float | None = None  # when it answered
 
     def due(self, wanted: _Wanted, now: float) -> bool:
-        """Whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
+        """Tell whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
         if self.under_way and not self.under_way.done():
             return False
         seen = self.useful if self.page.tried else self._read_at is not None
@@ -361,7 +361,7 @@ class _Reader:
             return f"{self._who}: {error}"
 
     def _parse(self, kind: str, body: bytes, names: Collection[str]) -> list[Sample] | str:
-        """The samples of a page that was read; or why it is none."""
+        """Read the samples of a page; or say why it is none."""
         found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
         told = any(sample.name != PROCESS for sample in found)
         self._names = metric_names(body) if names and not told else frozenset()
@@ -371,7 +371,7 @@ class _Reader:
 
     @property
     def late(self) -> str:
-        """What is said of it when it is not there in time."""
+        """The words for it when it is not there in time."""
         return f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
 
     def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
@@ -387,21 +387,21 @@ class _Reader:
 
     @property
     def useful(self) -> bool:
-        """Whether it ever had anything that was wanted."""
+        """Tell whether it ever had anything that was wanted."""
         return any(name != PROCESS for name in self._samples)
 
     @property
     def in_vain(self) -> bool:
-        """Whether it was tried before and had nothing: no tick waits for it."""
+        """Tell whether it was tried before and had nothing: no tick waits for it."""
         return self.page.tried and self._ended is not None and not self.useful
 
     @property
     def good(self) -> bool:
-        """Whether the newest reading is there."""
+        """Tell whether the newest reading is there."""
         return self.begun is not None and self._read_at == self.begun[0]
 
     def visit(self) -> PageResult:
-        """What is known of it after its newest reading."""
+        """Return what is known of it after its newest reading."""
         ended = self.begun is not None and self._ended == self.begun[0]
         known, long = self._read_at is not None, self._endpoint.timeout > LONG
         slow = self.late
@@ -430,7 +430,7 @@ class _Reader:
 
 
 class _Interest:
-    """What was asked for lately.
+    """The queries of late.
 
     Args:
         apart: the target's own pods are read for what is theirs, and listed pages for the rest.
@@ -459,18 +459,18 @@ class _Interest:
 
 
 def _of_pods(readers: Sequence[_Reader]) -> list[PageResult]:
-    """What the pages of pods say, and what is more of the same at other ports of theirs."""
+    """List what the pages of pods say, and what is more of the same at other ports of theirs."""
     listed = [reader.visit() for reader in readers if not reader.page.tried]
     return with_other_ports(listed, [reader.visit() for reader in readers if reader.page.tried and reader.useful])
 
 
 def _ready(own: TargetPods) -> list[PodAddress]:
-    """Where the pods are that must answer."""
+    """List where the pods are that must answer."""
     return [place for place in own.addresses if place.name in own.ready]
 
 
 def _signal(query: SignalQuery) -> Signal | None:
-    """The signal that is asked for, if there is one; `measure` says why not."""
+    """Return the signal that is asked for, if there is one; `measure` says why not."""
     return offered(query.engine, query.signal)
 
 
@@ -479,12 +479,12 @@ def _no_cluster(_namespace: str, _name: str) -> tuple[frozenset[str], str]:
 
 
 def _unread(page: Page, problem: str) -> PageResult:
-    """A page that cannot be read, and may belong to all whom its labels do not contradict."""
+    """Make a page that cannot be read, and may belong to all whom its labels do not contradict."""
     return PageResult(page, {}, lambda _window: {}, problem, known=False)
 
 
 def _doubted(measured: Measurement, doubt: str) -> Measurement:
-    """What was measured on a list of pages that may be another by now."""
+    """Doubt what was measured on a list of pages that may be another by now."""
     if not doubt or isinstance(measured, Failure):
         return measured
     if measured.value is None:

@@ -27,7 +27,7 @@ MAX_TRIED = 16  # of these, ports that nobody calls a page's
 
 
 def refused_address(address: str, networks: tuple[Network, ...] = (), *, written: bool = False) -> str:
-    """Why an address is not read; empty: it may be.
+    """Say why an address is not read; empty: it may be.
 
     Args:
         address: an IP address.
@@ -52,7 +52,7 @@ def refused_address(address: str, networks: tuple[Network, ...] = (), *, written
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that a network makes of an IPv6 one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056)."""
+    """Return the IPv4 address that a network makes of an IPv6 one: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056)."""
     return IPv4Address(ip.packed[-4:]) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour or ip
 
 
@@ -144,7 +144,7 @@ def _opted_out(scrape: str) -> str:
 def named_pages(
     named: DiscoveredPages, addresses: Iterable[str], networks: tuple[Network, ...]
 ) -> tuple[list[Page], str]:
-    """The pages behind a name, and why some are left out."""
+    """List the pages behind a name, and why some are left out."""
     pages, problem = [], ""
     for address in sorted(addresses):
         reason = refused_address(address, networks)
@@ -155,5 +155,5 @@ def named_pages(
 
 
 def host_of(named: DiscoveredPages) -> str:
-    """The host that a name is of."""
+    """Return the host that a name is of."""
     return urlsplit(named.url).hostname or ""

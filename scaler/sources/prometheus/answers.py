@@ -41,7 +41,7 @@ class ResultSeries:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What one query gave."""
+    """The rows of one query, and what goes with them."""
 
     rows: Sequence[ResultSeries]
     times: Sequence[float]  # that were asked about
@@ -129,7 +129,9 @@ def read_grouped(
 
 
 def _meant(own: TargetPods, pattern: str | None) -> TargetPods:
-    """The same pods, of which only those must answer that the trigger's `pods` means; all, if it takes too long."""
+    """Return the same pods, of which only those that the trigger's `pods` means must answer; all, if that takes
+    long.
+    """
     if pattern is None:
         return own
     try:
@@ -193,7 +195,7 @@ StatTable = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Mapping[str, floa
 
 
 def _shown(table: StatTable, key: tuple[str, ...]) -> Mapping[int, Mapping[str, float]]:
-    """What is said of a gateway, whose rows have the namespace of a key at most."""
+    """Return what is said of a gateway, whose rows have the namespace of a key at most."""
     found: dict[int, Mapping[str, float]] = {}
     for labels in ((*key[:1], *("" for _ in key[1:])), tuple("" for _ in key)):
         for index, stats in table.get(labels, {}).get("", {}).items():
@@ -248,7 +250,7 @@ def _told_by_pod(
 
 
 def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:
-    """Value and age of several pods as one; of a ratio the halves are added up first."""
+    """Add up value and age of several pods; of a ratio the halves are added up first."""
     values, per, oldest = (_numbers(rows, stat) for stat in ("value", "per", "oldest"))
     stats = {"oldest": min(oldest)} if oldest else {}
     if values and (sum(per) or not any("per" in row for row in rows)):
@@ -280,7 +282,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def _no_number(grouped: BatchQuery, rows: Iterable[Mapping[str, float]]) -> str:
-    """Whether somebody exports NaN where only a number makes sense: in words, or an empty text."""
+    """Say that somebody exports NaN where only a number makes sense, or return an empty text."""
     odd = any(math.isnan(row.get("value", 0.0)) for row in rows)
     return "a series says NaN" if grouped.plain and odd else ""
 
@@ -326,7 +328,7 @@ def _reading(
 
 
 def _number(value: float | None) -> float | None:
-    """NaN is no number: a quantile over no requests, a ratio of nothing to nothing."""
+    """Return the number; NaN is none: a quantile over no requests, a ratio of nothing to nothing."""
     return None if value is None or math.isnan(value) else value
 
 

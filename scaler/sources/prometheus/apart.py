@@ -70,7 +70,7 @@ class Apart:
         return True
 
     def blamed(self, queries: Sequence[Query]) -> bool:
-        """Whether a question is a culprit's, which is asked last."""
+        """Tell whether a question is a culprit's, which is asked last."""
         return bool(self._blamed) and any(
             isinstance(query, SignalQuery) and _plain(query) in self._blamed for query in queries
         )

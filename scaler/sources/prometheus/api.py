@@ -100,7 +100,7 @@ class Connection:
 
 
 class _Session(requests.Session):
-    """What stands between the library and the network: bounded, without surprises, and with a memory of one answer."""
+    """The session between the library and the network: bounded, without surprises, with a memory of one answer."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
@@ -179,12 +179,12 @@ class _Known(requests.Response):
         self._payload = payload
 
     def json(self, **_: object) -> dict[str, Any]:
-        """The answer."""
+        """Return the answer."""
         return self._payload
 
 
 def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
-    """The JSON of a good answer.
+    """Read the JSON of a good answer.
 
     Raises:
         ConfigError: the server says that the query is wrong.
@@ -214,7 +214,7 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
 
 
 def _why(error: OSError, timeout: float) -> str:
-    """What went wrong on the way, without the URL, which may hold a password."""
+    """Say what went wrong on the way, without the URL, which may hold a password."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -255,11 +255,11 @@ def _labels(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _number(row: Mapping[str, Any]) -> float:
-    """The number of a row; NaN where it is a native histogram, which anybody may export under any name."""
+    """Return the number of a row; NaN where it is a native histogram, which anybody may export under any name."""
     return math.nan if "histogram" in row else float(row["value"][1])
 
 
 def _points(row: Mapping[str, Any], first: float, step: float) -> Iterator[tuple[int, float]]:
-    """The numbers of a row by the index of their time; likewise."""
+    """Yield the numbers of a row by the index of their time; likewise."""
     for at, value in (*row.get("values", ()), *((at, math.nan) for at, _ in row.get("histograms", ()))):
         yield round((at - first) / step), float(value)

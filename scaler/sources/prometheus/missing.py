@@ -57,7 +57,7 @@ def what_there_is(query: SignalQuery, dialect: Naming, rows: Sequence[Mapping[st
 
 
 def _spelled(row: Mapping[str, str]) -> Mapping[str, str]:
-    """The labels of a series, those with dots also as the catalogue has them."""
+    """Return the labels of a series, those with dots also as the catalogue has them."""
     own = {label: value for label, value in row.items() if label != _ABOUT}
     return {plain_name(label): value for label, value in own.items()} | own
 

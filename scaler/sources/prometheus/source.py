@@ -231,7 +231,7 @@ class PrometheusSource:
         return _Question((text,), (query,), lambda answer, _queries, _more: read(query, answer))
 
     def _grouped(self, queries: Sequence[SignalQuery], times: Sequence[float]) -> Iterator[_Question]:
-        """The queries of all signals, each small enough to be answered within half of what is allowed."""
+        """Yield the queries of all signals, each small enough to be answered within half of what is allowed."""
         query_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * query_bytes), self._endpoint.max_series // (2 * len(STATS))))
         dialect = self._endpoint.dialect
@@ -342,7 +342,7 @@ class PrometheusSource:
                 self._ask(part, tick, connection)
 
     def _halves(self, question: _Question, tick: _Tick, problem: str) -> list[_Question]:
-        """The same in two questions, each of which names whom it is about; none where it cannot be cut any further."""
+        """Cut a question in two, each of which names whom it is about; none where it cannot be cut any further."""
         queries = _shared(question)
         if tick.over or tick.halvings >= MAX_HALVINGS or not self._apart.halve(queries, problem, tick.times[-1]):
             return []
@@ -397,12 +397,12 @@ def _is_understood(connection: "Connection", text: str, now: float) -> bool:
 
 
 def _is_missing(query: SignalQuery, reading: Measurement) -> bool:
-    """Whether there is no such series, and it would help to know what there is instead."""
+    """Tell whether there is no such series, and it would help to know what there is instead."""
     nobody = query.target_pods is not None and not query.target_pods.ready
     absent = isinstance(reading, Reading) and reading.value is None and not reading.answered
     return absent and not nobody and find(query.engine, query.signal).scope != "object"
 
 
 def _shared(question: _Question, but: Collection[Query] = ()) -> list[SignalQuery]:
-    """The asks of the catalogue that share a question."""
+    """List the queries of the catalogue that share a question."""
     return [query for query in question.queries if isinstance(query, SignalQuery) and query not in but]
