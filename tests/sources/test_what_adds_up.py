@@ -5,18 +5,21 @@ Every world has a label `world` on all its series and targets, by which an endpo
 
 import re
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from itertools import starmap
 
 import pytest
+from sources.web import Web
 from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
 from scaler.config.signals import find
 from scaler.model.measurement import SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import measure
-from scaler.sources.pages.counters import JUMPS_WITHIN, Counters
+from scaler.sources.pages.counters import JUMPS_WITHIN, PROCESS, Counters
 from scaler.sources.pages.exposition import scan
 from scaler.sources.pages.pods import PageResult
+from scaler.sources.pages.source import ScrapeSource
 from scaler.sources.prometheus.source import PrometheusSource
 
 START = 1_790_000_000.0
@@ -423,3 +426,57 @@ def test_falls_are_forgotten():
     assert counters.jumping == {"x"}
     counters.note(scan(b"x 3", {"x"}), [60.0], 4 + JUMPS_WITHIN)
     assert counters.jumping == frozenset()
+
+
+# ---- gauges of several processes behind one address ----------------------------------------------------------------------
+
+WAITING = SignalQuery("p", "vllm", "waiting", (("namespace", "demo"), ("model", "m")))
+BEGAN = {  # when the process began that each reading meets
+    "pods-behind-a-service": [1000.0 if at % 2 else 5000.0 for at in range(41)],
+    "restarted-twice": [1000.0] * 20 + [5000.0] * 10 + [6000.0] * 11,
+    "a-clock-that-is-set": [1000.0 if at % 2 else 1001.0 for at in range(41)],
+    "always-the-same": [1000.0] * 41,
+}
+TURNS = (
+    "the process behind 1 of 1 pods is another again and again: several workers seem to share one port, or several pods "
+    "one address, such as a Service's, and each reading meets another; read each at a port and address of its own"
+)
+
+
+@pytest.fixture(scope="module")
+def beginning(start_prometheus):
+    written = []
+    for name, values in BEGAN.items():
+        target = {"job": "llm", "instance": f"{name}:1", "namespace": "demo", "pod": name, "world": name}
+        written += series("up", target, "1x40", START)
+        written += series(PROCESS, target, " ".join(map(str, values)), START)
+        written += series("vllm:num_requests_waiting", {**target, "model_name": "m"}, "7x40", START)
+    return start_prometheus(written)
+
+
+def read_again_and_again(began):
+    """Read a page of a listed address directly, 15 s apart."""
+    web, now = Web(), [0.0]
+    listed = (Page(web.url("/metrics"), {"namespace": "demo", "pod": "llm"}),)
+    source = ScrapeSource(Endpoint("p", pages=listed, networks=(ip_network("127.0.0.0/8"),)), lambda: now[0])
+    for step, value in enumerate(began):
+        now[0] = START + 15.0 * step
+        web.paths["/metrics"] = f'{PROCESS} {value}\nvllm:num_requests_waiting{{model_name="m"}} 7\n'
+        [reading] = source.fetch([WAITING], now)[WAITING]
+    source.close()
+    web.close()
+    return reading
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", BEGAN)
+def test_a_gauge_of_which_each_reading_meets_another_process_is_not_believed(name, beginning):
+    """Two pods behind one Service that somebody listed as a page: each says its own load, and half of it is lost."""
+    source = PrometheusSource(Endpoint("p", beginning.url, timeout=20, matchers={"world": name}))
+    through, directly = source.fetch([WAITING], [AT])[WAITING][0], read_again_and_again(BEGAN[name])
+    source.close()
+    if name == "pods-behind-a-service":
+        assert (through.reason, directly.reason) == (TURNS, TURNS)
+    else:
+        assert (through.value, through.incomplete_reason) == (7.0, "")
+        assert (directly.value, directly.incomplete_reason) == (7.0, "")

@@ -149,7 +149,9 @@ class _Table:
         if value is None and missing:
             return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
         if jumping := sum(pod.jumping for pod in pods.values()):
-            return Failure(jumping_counters(jumping, len(pods)), self._at, source=source)
+            return Failure(
+                whose_turn(jumping, len(pods), counts=self._signal.type == "counter"), self._at, source=source
+            )
         if value is not None and abs(value) > MAX_VALUE:
             return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
         counted = self._signal.scope != "object"
@@ -288,8 +290,20 @@ class _Table:
             yield f"{young} of {len(pods)} pods {why_not}"
 
 
-def jumping_counters(jumping: int, pods: int) -> str:
-    """Say why counters of so many of these pods are not believed, and what to do."""
+def whose_turn(jumping: int, pods: int, *, counts: bool) -> str:
+    """Say why what so many of these pods say is not believed, and what to do.
+
+    Args:
+        jumping: pods of which each reading meets another process.
+        pods: all of them.
+        counts: whether it is seen by counters, and not by when the process began.
+    """
+    if not counts:
+        return (
+            f"the process behind {jumping} of {pods} pods is another again and again: several workers seem to share "
+            "one port, or several pods one address, such as a Service's, and each reading meets another; read each at "
+            "a port and address of its own"
+        )
     return (
         f"counters of {jumping} of {pods} pods fell {JUMPING} times or more within {seconds(JUMPS_WITHIN)}: several "
         "workers seem to share one port, and each reading meets another; give each a port of its own, or let them "

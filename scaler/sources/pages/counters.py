@@ -13,6 +13,8 @@ from functools import partial
 from scaler.sources.pages.exposition import Sample
 
 STEPS = 15  # readings that a window keeps
+PROCESS = "process_start_time_seconds"  # of whoever answers: a restart raises it, and nothing lowers it
+SAME_START = 2.0  # seconds by which that may fall though the process is the same, where the clock is set
 JUMPING = 2  # falls within JUMPS_WITHIN that no restart explains: each reading meets another process
 JUMPS_WITHIN = 300.0  # seconds
 
@@ -68,7 +70,8 @@ class Counters:
 
     def _note_falls(self, raw: Totals, now: float) -> None:
         for key, value in raw.items():
-            if value < self._raw.get(key, value):
+            slack = SAME_START if key.partition("{")[0] == PROCESS else 0.0
+            if value + slack < self._raw.get(key, value):
                 self._falls.setdefault(key, deque()).append(now)
         for falls in self._falls.values():
             while falls and now - falls[0] > JUMPS_WITHIN:

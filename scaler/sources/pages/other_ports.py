@@ -17,9 +17,9 @@ and the sentence says what to write. `otherPorts: ignore` of the endpoint ends a
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from scaler.sources.pages.counters import PROCESS
 from scaler.sources.pages.pods import PageResult
 
-PROCESS = "process_start_time_seconds"
 _ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
 
 Series = dict[str, float]  # by name and labels, as they are written

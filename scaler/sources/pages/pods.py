@@ -23,6 +23,7 @@ from scaler.config.naming import Naming
 from scaler.config.signals import InfoJoin, Metric, Pairs, find
 from scaler.model.errors import ConfigError
 from scaler.model.measurement import SignalQuery
+from scaler.sources.pages.counters import PROCESS
 from scaler.sources.pages.exposition import Sample
 from scaler.sources.pages.names import is_of, plain, suffixed
 
@@ -43,8 +44,13 @@ class PageResult:
     known: bool = True  # whether it ever answered
     read_at: float | None = None  # when it answered last; None: just now
     names: frozenset[str] = frozenset()  # of metrics on it, where somebody missed one
-    jumping: Collection[str] = ()  # keys of counters that fell again and again
+    jumping: Collection[str] = ()  # keys of counters, and of the time a process began, that fell again and again
     unclear: str = ""  # why it is not known whether it is another page, or one that is read already
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether several processes answer in turn, as behind one port or one Service: each reading meets another."""
+        return any(key.partition("{")[0] == PROCESS for key in self.jumping)
 
     def label(self, sample: Sample, name: str) -> str:
         """Return a label of a series, as Prometheus would have it with honor_labels false; empty when absent."""
@@ -63,7 +69,7 @@ class PodShare:
     parts: dict[LabelValues, float] = field(default_factory=dict)
     whole: bool = True  # False: a rate of it is not known yet, or it says NaN
     oldest: float = math.inf  # time of its oldest sample, where the page says so
-    jumping: bool = False  # whether its counters fell again and again
+    jumping: bool = False  # whether its counters fell again and again, or its process changes to and fro
     below: bool = False  # whether a load of it is said to be less than 0
 
 
@@ -158,7 +164,7 @@ class PodReader:
                 continue
             pod = found.setdefault(self._key(visit, sample, by), {}).setdefault(name, PodShare())
             pod.oldest = min(pod.oldest, self._time(visit, sample))
-            pod.jumping |= self._signal.type == "counter" and sample.key in visit.jumping
+            pod.jumping |= visit.takes_turns or (self._signal.type == "counter" and sample.key in visit.jumping)
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
             if value is None or (math.isnan(value) and self._signal.type == "gauge"):
                 pod.whole = False

@@ -42,11 +42,11 @@ from scaler.sources.http import OPEN_METRICS, QUICK, PageClient, tls_context
 from scaler.sources.loop import LoopThread
 from scaler.sources.names import Names
 from scaler.sources.pages.aggregate import measure
-from scaler.sources.pages.counters import Counters
+from scaler.sources.pages.counters import PROCESS, Counters
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
 from scaler.sources.pages.names import counted, wanted
-from scaler.sources.pages.other_ports import PROCESS, with_other_ports
+from scaler.sources.pages.other_ports import with_other_ports
 from scaler.sources.pages.pods import PageResult
 from scaler.sources.pages.targets import other_pages, pod_pages
 
@@ -429,6 +429,11 @@ class _Reader:
             self.under_way.cancel()
 
 
+def _wanted(signals: Collection[Signal], windows: frozenset[float]) -> _Wanted:
+    """Say what is looked for; beside the signals themselves, who it is that answers."""
+    return _Wanted(wanted(signals) | {PROCESS}, counted(signals) | {PROCESS}, windows)
+
+
 class _Interest:
     """The queries of late.
 
@@ -454,8 +459,8 @@ class _Interest:
         rest: list[Signal] = []
         for signal in dict.fromkeys(signal for signal, _, _ in self._asked):
             (own if self._apart and signal.scope == "target" else rest).append(signal)
-        self.listed = _Wanted(wanted(rest), counted(rest), kept)
-        self.pods = _Wanted(wanted(own) | {PROCESS}, counted(own), kept)
+        self.listed = _wanted(rest, kept)
+        self.pods = _wanted(own, kept)
 
 
 def _of_pods(readers: Sequence[_Reader]) -> list[PageResult]:

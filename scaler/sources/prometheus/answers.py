@@ -9,7 +9,7 @@ from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
-from scaler.sources.pages.aggregate import BELOW_ZERO, jumping_counters
+from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
 from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus.batch_query import BatchQuery
 from scaler.sources.prometheus.capabilities import WHERE
@@ -298,7 +298,8 @@ def _reading(
 ) -> Measurement:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):
-        return Failure(jumping_counters(int(stats["jumping"]), answered), at, source=answer.source)
+        told = whose_turn(int(stats["jumping"]), answered, counts=grouped.changes)
+        return Failure(told, at, source=answer.source)
     oldest = _number(stats.get("oldest"))
     age = None if oldest is None else at - oldest
     doubts = [one for one in (answer.warning, *said) if one]

@@ -7,7 +7,7 @@ has a row for each workload and `stat`:
     answered   pods behind it, and as many times CROWDED those that are scraped more than once
     missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
-    jumping    of counters: pods whose counters fell again and again, where there are any
+    jumping    pods whose counters fell again and again, or whose process is another each time, where there are any
     unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
                by one: pods that had the other kind within the window
     below      of gauges: pods that say less than 0, where there are any: that counts as 0, and nothing is certain

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from scaler.config.naming import AMBIGUOUS_LABELS, SCRAPE_LABELS, Naming
 from scaler.config.promql import enforce, insert, label_name
-from scaler.sources.prometheus.selectors import joined, listed
+from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS, SAME_START
+from scaler.sources.prometheus.selectors import joined, listed, span
 
 WHERE = ("instance", "endpoint", "container", "port", "metrics_path")  # labels in which pages of one pod differ
 
@@ -27,7 +28,17 @@ def questions_about_the_targets(dialect: Naming) -> Mapping[str, str]:
     """Write a query for each field of a dialect that says what targets there are; it gives a row where it is true."""
     up = enforce(dialect.up_selector, dialect.matchers)
     portless = insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"'])
-    return {"has_portless": f"count({portless})", "has_copies": f"count({copied_targets(dialect, up)})"}
+    return {
+        "has_portless": f"count({portless})",
+        "has_copies": f"count({copied_targets(dialect, up)})",
+        "has_turns": f"count({taking_turns(enforce(PROCESS, dialect.matchers))})",
+    }
+
+
+def taking_turns(processes: str) -> str:
+    """Write a query for the targets at which several processes answer in turn, of the times at which these began."""
+    past = f"{processes}[{span(JUMPS_WITHIN)}]"
+    return f"(resets({past}) >= {JUMPING} and max_over_time({past}) - min_over_time({past}) > {SAME_START})"
 
 
 def copied_targets(dialect: Naming, up: str) -> str:

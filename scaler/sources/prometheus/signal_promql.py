@@ -53,8 +53,8 @@ from dataclasses import dataclass, replace
 
 from scaler.config.promql import quote
 from scaler.config.signals import Metric
-from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
-from scaler.sources.prometheus.capabilities import copied_targets, target_pod
+from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
+from scaler.sources.prometheus.capabilities import copied_targets, taking_turns, target_pod
 from scaler.sources.prometheus.selectors import any_of_each, listed, numbers_up_to, span
 from scaler.sources.prometheus.signal_series import SignalSeries
 
@@ -101,6 +101,9 @@ class SignalPromql(SignalSeries):
         stats = {}
         if self.signal.type == "counter":
             stats["jumping"] = self.count_jumping()
+        elif self.dialect.has_turns:
+            turns = taking_turns(self.of_targets(PROCESS))
+            stats["jumping"] = self.count_pods(f"({self.reporting('{}')}) and on ({listed(self.target)}) ({turns})")
         if self.signal.type == "gauge":
             stats["below"] = self.count_pods(self.reporting("({} < 0)"))
         if self.signal.takes_quantile:

@@ -209,10 +209,14 @@ class SignalSeries:
     @property
     def heartbeat(self) -> str:
         """The `up` of each target; as far as targets have a namespace, only of the workloads'."""
-        heartbeat = enforce(self.dialect.up_selector, self.dialect.matchers)
+        return self.of_targets(self.dialect.up_selector)
+
+    def of_targets(self, selector: str) -> str:
+        """Return what each target has, such as its `up`; as far as targets have a namespace, only of the workloads'."""
+        selector = enforce(selector, self.dialect.matchers)
         if "namespace" in self.dialect.labels or "namespace" not in self.named:
-            return heartbeat
-        return insert(heartbeat, [f"namespace{one_of(['', *self.named['namespace']])}"])
+            return selector
+        return insert(selector, [f"namespace{one_of(['', *self.named['namespace']])}"])
 
     @property
     def target(self) -> tuple[str, str]:

@@ -240,6 +240,7 @@ class PrometheusSource:
             scrape=(*dialect.scrape, *self._target_labels),
             has_portless=self._language.get("has_portless", False),
             has_copies=self._language.get("has_copies", False),
+            has_turns=self._language.get("has_turns", False),
             knows_natives=self._language.get("knows_natives", True),
             knows_dots=self._language.get("knows_dots", True),
         )
