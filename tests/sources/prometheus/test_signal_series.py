@@ -63,4 +63,4 @@ def test_own_pods_stand_in_a_query_that_cannot_be_added_up_and_in_no_other():
     median = replace(QUERY, signal="time_to_first_token", window=60.0, quantile=0.5, target_pods=own)
     assert (adds_up(median), series(query=median).pods) == (False, ('!=""', '=~"llama-0|llama-1"'))
     waiting = replace(QUERY, target_pods=own, pods="llama-.*")
-    assert (adds_up(waiting), series(query=waiting).pods) == (True, ('=~"llama-.*"',))
+    assert (adds_up(waiting), series(query=waiting).pods) == (True, ('!=""', '=~"llama-.*"'))
