@@ -88,7 +88,7 @@ class SignalPromql(SignalSeries):
                 present += f" or on ({listed(self.pod)}) {self.family()}"
                 lately += f" or on ({listed(self.pod)}) {recently.format(self.family())}"
             stats["answered"] = self.count_scraped(present)
-            stats["missing"] = self.count_pods(f"({lately}) and on ({listed(self.target)}) {self.dead}")
+            stats["missing"] = self.count_pods(self.at_targets(lately, self.dialect.up_selector, "{} == 0".format))
             stats |= self.doubts()
         if self.signal.scope == "gateway":
             stats["shown"] = self.shown()
@@ -102,8 +102,7 @@ class SignalPromql(SignalSeries):
         if self.signal.type == "counter":
             stats["jumping"] = self.count_jumping()
         elif self.dialect.has_turns:
-            turns = taking_turns(self.of_targets(PROCESS))
-            stats["jumping"] = self.count_pods(f"({self.reporting('{}')}) and on ({listed(self.target)}) ({turns})")
+            stats["jumping"] = self.count_pods(self.at_targets(self.reporting("{}"), PROCESS, taking_turns))
         if self.signal.type == "gauge":
             stats["below"] = self.count_pods(self.reporting("({} < 0)"))
         if self.signal.takes_quantile:

@@ -201,10 +201,22 @@ class SignalSeries:
         """Tell whether two pages of a pod may be the same engine."""
         return self.signal.scope != "object" and self.dialect.pod_pages is None and self.page != self.pod
 
-    @property
-    def dead(self) -> str:
-        """The targets whose scrape fails."""
-        return f"({self.heartbeat} == 0)"
+    def at_targets(self, series: str, selector: str, holds: Callable[[str], str]) -> str:
+        """Write the series of targets for which something holds: of their own namespace, or of targets without one.
+
+        Two namespaces may have a target of one job and instance, since whoever scrapes may call these as they like.
+
+        Args:
+            series: of pods.
+            selector: of what targets have, such as `up`.
+            holds: writes the condition on that, such as `up == 0`.
+        """
+        target, chosen = listed(self.target), self.of_targets(selector)
+        if "namespace" in self.named or "namespace" in self.dialect.labels:
+            return f"({series}) and on ({target}) ({holds(chosen)})"
+        own, nobodys = (holds(insert(chosen, [matcher])) for matcher in ('namespace!=""', 'namespace=""'))
+        both = f"({series}) and on (namespace, {target}) ({own})"
+        return f"({both}) or ({series}) and on ({target}) ({nobodys})"
 
     @property
     def heartbeat(self) -> str:

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support.prometheus_server import until
+from support.prometheus_server import series, until
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
@@ -58,6 +58,7 @@ def waiting(namespace, model, **more):
 
 
 HONEST = waiting("demo", "llama")
+START = 1_790_000_000.0
 
 
 def exported(prometheus, query):
@@ -94,6 +95,24 @@ def test_no_text_of_one_spoils_the_query_of_another(source):
         measured = source.fetch([*strangers, HONEST], [time.time() - 0.5])
         assert whole(measured[HONEST][0]), (odd, measured[HONEST])
         assert set(measured) == {HONEST, *strangers}
+
+
+def test_nobody_makes_a_neighbour_s_target_fail_by_calling_his_own_like_it(start_prometheus):
+    """A relabelling of one's own scrape chooses job and instance, and many workloads leave no room for namespaces."""
+    honest = {"job": "llm", "instance": "10.0.0.1:8000", "namespace": "demo", "pod": "d-0"}
+    named_alike = {**honest, "namespace": "evil", "pod": "e-0"}
+    written = [
+        line for at in (honest, named_alike) for line in series("up", at, "1x40" if at is honest else "0x40", START)
+    ]
+    written += series("vllm:num_requests_waiting", {**honest, "model_name": "llama"}, "3x40", START)
+    turns = " ".join("1000" if at % 2 else "5000" for at in range(41))
+    written += series("process_start_time_seconds", named_alike, turns, START)
+    source = PrometheusSource(Endpoint("default", start_prometheus(written).url, timeout=20))
+    crowd = [waiting(f"namespace-{number}-of-a-crowd", "llama") for number in range(100)]
+    for others in ([], crowd):
+        found = source.fetch([HONEST, *others], [START + 600])[HONEST][0]
+        assert (found.value, found.answered, found.expected, found.incomplete_reason) == (3.0, 1, 1, "")
+    source.close()
 
 
 # ---- what is exported --------------------------------------------------------------------------------------------------
