@@ -84,9 +84,10 @@ def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[FormulaTimel
 
 def check_paths(paths: Iterable[Path], given: Mapping[str, str] = _NOTHING) -> tuple[str, bool]:
     """Check formula files, and all of a folder; returns what to print, and whether nothing is wrong."""
+    paths = list(paths)
     reports = [_check_path(path, given) for path in _files(paths)]
     if not reports:
-        return "no formula files\n", False
+        return f"no formula files in {', '.join(map(str, paths))}\n", False
     return "\n".join(render(report) for report in reports), all(report.good for report in reports)
 
 

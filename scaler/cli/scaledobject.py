@@ -69,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         why=why,
         role=arguments.role,
     )
-    if not 0 <= wanted.minimum < wanted.maximum:
+    if wanted.minimum < 0:
+        raise ConfigError("argument", "--min", f"{wanted.minimum} is less than 0", "0 or more")
+    if not wanted.minimum < wanted.maximum:
         raise ConfigError("argument", "--max", f"{wanted.maximum} is not above --min {wanted.minimum}")
     print(written(wanted), end="")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from scaler.config import signals
 from scaler.config.defaults import Defaults, ScaleDown
 from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.config.keys import Key, keys_of, made, setting, written
@@ -252,6 +253,14 @@ def _check(settings: Settings, where: str) -> None:
         if name not in (None, *settings.endpoints):
             known = ", ".join(sorted(settings.endpoints)) or none
             raise ConfigError(where, key, f"{name!r} is not an endpoint", known)
+    for key, find, name in (
+        ("engine", signals.names, defaults.engine),
+        ("gateway", signals.names_at_gateway, defaults.gateway),
+    ):
+        try:
+            find(name)
+        except ConfigError as error:
+            raise ConfigError(where, f"defaults.{key}", error.problem, error.allowed) from None
 
 
 def _shown(value: object) -> object:

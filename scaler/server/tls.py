@@ -179,7 +179,7 @@ def _validate(files: TlsFiles) -> ConfigError | None:
     try:
         context.load_cert_chain(files.cert, files.key, password="")  # or OpenSSL asks on the terminal
     except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or str(error)
+        reason = getattr(error, "reason", None) or "no certificate and key in PEM"
         if reason == "KEY_VALUES_MISMATCH":
             return ConfigError(str(files.key), "", f"is not the key of {files.cert}", "a certificate and its own key")
         return ConfigError(

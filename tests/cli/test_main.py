@@ -267,6 +267,19 @@ def test_a_time_that_is_none_is_refused(run, words, seconds):
     assert f"{seconds!r} is not allowed; allowed: a number of seconds above 0" in run(*words, seconds)[2]
 
 
+@pytest.mark.parametrize("outage", ["5", "x-y", "9-3", "1-inf", "nan-4"])
+def test_an_outage_of_the_demo_that_is_no_span_is_refused(run, outage):
+    allowed = f"argument --outage: {outage!r} is not allowed; allowed: FROM-TO in seconds, such as 40-60"
+    assert allowed in run("demo", "--outage", outage)[2]
+
+
+def test_replicas_below_0_are_refused_for_what_they_are(run):
+    assert (
+        "argument: --min: -1 is less than 0; allowed: 0 or more"
+        in run("scaledobject", "deployment/x", "--model", "m", "--min", "-1")[2]
+    )
+
+
 def test_a_name_that_is_given_twice_is_refused(run):
     assert "argument: a=2: gives a a second time; allowed: each name once" in run("eval", "a", "a=1", "a=2")[2]
 
@@ -280,6 +293,8 @@ def test_a_name_that_is_given_twice_is_refused(run):
             ["--report", "/nowhere/at/all.html"],
             "demo: report: /nowhere/at/all.html cannot be written, since there is no folder",
         ),
+        (["--speed", "nan"], "demo: speed: nan is not allowed; allowed: a number above 0"),
+        (["--seconds", "inf"], "demo: seconds: inf is not allowed; allowed: a number above 0"),
         (["--report", "/tmp"], "demo: report: /tmp is a folder; allowed: a file in a folder that is there"),
     ],
 )

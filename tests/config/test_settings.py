@@ -94,6 +94,8 @@ def test_the_variables_of_a_kubernetes_service_are_not_ours():
         ({"kubernetes": {"enabled": False}}, {}, {}, "s.yaml: defaults.endpoint: 'default' is not an endpoint; allowed: none yet"),
         (FILE, {"LLM_SCALER_PROMETHEUS": "http://p"}, {}, "prometheus: and endpoints.default are both given"),
         ({**FILE, "defaults": {"gatewayEndpoint": "epp"}}, {}, {}, "defaults.gatewayEndpoint: 'epp' is not an endpoint; allowed: default, mimir, pods"),
+        ({**FILE, "defaults": {"engine": "vlm"}}, {}, {}, "s.yaml: defaults.engine: 'vlm' is not in the catalogue, did you mean vllm?; allowed: vllm,"),
+        (FILE, {}, {"defaults.gateway": "epp"}, "defaults.gateway: 'epp' is not a gateway; allowed: ray-serve, llm-d,"),
         ({**FILE, "grpc": {"tls": {"cert": "/c"}}}, {}, {}, "s.yaml: grpc.tls: has only one of cert and key"),
         ({**FILE, "grpc": {"tls": {"clientCA": "/c"}}}, {}, {}, "grpc.tls.clientCA: is given without cert and key"),
         ([], {}, {}, "s.yaml: [] stands where keys and values belong"),

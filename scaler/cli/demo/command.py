@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import os
 import sys
 import time
@@ -37,4 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _span(raw: str) -> tuple[float, float]:
     start, _, end = raw.partition("-")
-    return float(start), float(end)
+    try:
+        begins, ends = float(start), float(end)
+    except ValueError:
+        begins, ends = math.nan, math.nan
+    if not 0 <= begins < ends < math.inf:
+        raise argparse.ArgumentTypeError(f"{raw!r} is not allowed; allowed: FROM-TO in seconds, such as 40-60")
+    return begins, ends

@@ -76,9 +76,9 @@ def check(options: Options) -> None:
     Raises:
         ConfigError: too short for the way up and down, or the report could not be written when it is over.
     """
-    if options.seconds <= 0 or (options.speed is not None and options.speed <= 0):
-        key = "speed" if options.seconds > 0 else "seconds"
-        raise ConfigError("demo", key, f"{getattr(options, key):g} is not allowed", "a number above 0")
+    for key, value in (("seconds", options.seconds), ("speed", options.speed)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError("demo", key, f"{value:g} is not allowed", "a number above 0")
     if options.report and not options.report.parent.is_dir():
         problem = f"{options.report} cannot be written, since there is no folder {options.report.parent}"
         raise ConfigError("demo", "report", problem, "a file in a folder that is there")
