@@ -24,15 +24,16 @@ def labels_of_targets(dialect: Naming) -> str:
     return joined(rows)
 
 
-def questions_about_the_targets(dialect: Naming) -> Mapping[str, str]:
-    """Write a query for each field of a dialect that says what targets there are; it gives a row where it is true."""
+def question_about_the_targets(dialect: Naming) -> str:
+    """Write the query with a row for each field of a dialect that is true of the targets, named by its label `is`."""
     up = enforce(dialect.up_selector, dialect.matchers)
     portless = insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"'])
-    return {
-        "has_portless": f"count({portless})",
-        "has_copies": f"count({copied_targets(dialect, up)})",
-        "has_turns": f"count({taking_turns(enforce(PROCESS, dialect.matchers))})",
+    told = {
+        "has_portless": portless,
+        "has_copies": copied_targets(dialect, up),
+        "has_turns": taking_turns(enforce(PROCESS, dialect.matchers)),
     }
+    return joined(f'label_replace(count({targets}), "is", "{what}", "", "")' for what, targets in told.items())
 
 
 def taking_turns(processes: str) -> str:

@@ -48,8 +48,8 @@ from scaler.sources.prometheus.apart import Apart
 from scaler.sources.prometheus.batch_query import BatchQuery, group, shape
 from scaler.sources.prometheus.capabilities import (
     labels_of_targets,
+    question_about_the_targets,
     questions_about_the_language,
-    questions_about_the_targets,
 )
 from scaler.sources.prometheus.missing import question_about, what_there_is
 from scaler.sources.prometheus.selectors import joined
@@ -279,15 +279,24 @@ class PrometheusSource:
         try:
             answer = connection.ask(labels_of_targets(self._endpoint.dialect), [now], "")
             self._target_labels = read_labels_of_targets(answer)
-            dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
-            for what, text in questions_about_the_targets(dialect).items():
-                self._language[what] = bool(connection.ask(text, [now], "").rows)
+            self._look_at_all_targets(connection, now)
             for what, text in questions_about_the_language(self._endpoint.matchers).items():
                 self._language[what] = _is_understood(connection, text, now)
         except ScalerError:
             self._looked_at = None if self._looked_at == now else self._looked_at
         finally:
             self._idle.put(connection)
+
+    def _look_at_all_targets(self, connection: "Connection", now: float) -> None:
+        """Ask what is true of any target; where a server cannot tell, it stays what it was."""
+        dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
+        try:
+            answer = connection.ask(question_about_the_targets(dialect), [now], "")
+        except ScalerError:
+            logger.debug("what the targets are cannot be asked for", extra={"endpoint": self._endpoint.name})
+            return
+        true = {row.labels.get("is", "") for row in answer.rows}
+        self._language |= {what: what in true for what in ("has_portless", "has_copies", "has_turns")}
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
         """Ask all at once; what is not there in time is cut off."""
