@@ -77,6 +77,7 @@ class Admission:
             async with asyncio.timeout(self._budget):
                 await self._work.of(owner)
         except TimeoutError:
+            await self.call(namespace)  # those that came together also end together
             crowd = f"{before} others of namespace {namespace}" if before else "others"
             raise NoAnswer(
                 f"no decision yet: it is new, and so are {crowd} that came before it; none was reached within"

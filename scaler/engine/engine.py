@@ -109,6 +109,7 @@ class Engine:
             try:
                 await asyncio.wait_for(workload.changed.wait(), until - loop.time())
             except TimeoutError:
+                await self.turn(request.namespace)  # calls that came together also end together
                 waited = f"the first measurement took longer than {seconds(self._limits.budget)}"
                 raise NoAnswer(f"no decision yet: {workload.fault or waited}") from None
         decision = workload.decision

@@ -9,8 +9,9 @@ usage: bench_strangers.py [SECONDS] [FLOOD ...]      20 s each of `bare`, `own`,
     many    the same, each in a namespace of its own
 
 Each flood comes from 100 callers at a time, on a connection of their own. The honest one asks ten times a second from a
-process of its own. A real Prometheus and the real service on loopback. Run it on a machine that does nothing else: what
-is measured is who waits for whom.
+process of its own. A real Prometheus and the real service on loopback. In a cluster callers and Prometheus have machines
+of their own: so they give way here to the service and to the honest one, and what is measured is who waits for whom, not
+who has a core. Run it on a machine that does nothing else.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
 CALLERS = 100
 MADE_UP = 10_000
+GIVES_WAY = 15  # niceness of the flood and of Prometheus
 CALM = 10.0  # seconds in which the honest one asks alone
 PAGE = 'vllm:num_requests_waiting{model_name="llama"} 3\nvllm:num_requests_running{model_name="llama"} 2\n'
 HONEST = {"formula": "queue-depth", "model": "llama", "target": "1"}
@@ -110,7 +112,8 @@ def measure(name: str, address: str, seconds: float) -> None:
     start = time.time()
     time.sleep(CALM - 2)
     began = time.time()
-    seen = asyncio.run(flood(address, seconds, FLOODS[name]))
+    flooding = ["nice", "-n", str(GIVES_WAY), sys.executable, __file__, "flood", address, str(seconds), name]
+    seen = Counter(json.loads(subprocess.run(flooding, stdout=subprocess.PIPE, check=True).stdout))
     ended = began + seconds
     rows = json.loads(asking.communicate()[0])
     answers = ", ".join(f"{count} {status}" for status, count in seen.most_common())
@@ -155,7 +158,7 @@ def past(instance: str) -> str:
 def main(seconds: float, floods: list[str]) -> None:
     folder, pages = Path(tempfile.mkdtemp()), Pages()
     pages.pages["llm-0"] = PAGE
-    prometheus = Prometheus(folder / "prometheus")
+    prometheus = Prometheus(folder / "prometheus", niceness=GIVES_WAY)
     instance = f"127.0.0.1:{pages.port}"
     prometheus.load(past(instance))
     target = {"targets": [instance], "labels": {"namespace": "demo", "pod": "llm-0"}}
@@ -181,6 +184,8 @@ def main(seconds: float, floods: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["honest"]:
         honest(sys.argv[2], float(sys.argv[3]))
+    elif sys.argv[1:2] == ["flood"]:
+        print(json.dumps(asyncio.run(flood(sys.argv[2], float(sys.argv[3]), FLOODS[sys.argv[4]]))))
     elif sys.argv[1:2] == ["serve-bare"]:
         asyncio.run(bare())
     else:

@@ -137,9 +137,10 @@ class Pages:
 class Prometheus:
     """One server with a folder of its own. It scrapes, each second, what `scrape` was given."""
 
-    def __init__(self, folder: Path, flags: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, flags: Iterable[str] = (), niceness: int = 0) -> None:
         self.folder = folder
         self.flags = list(flags)
+        self.niceness = niceness
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._prometheus, self._promtool = binaries()
@@ -149,7 +150,7 @@ class Prometheus:
     def start(self) -> "Prometheus":
         self.folder.mkdir(parents=True, exist_ok=True)
         self._configure()
-        command = [self._prometheus, f"--config.file={self.folder}/prometheus.yml"]
+        command = ["nice", "-n", str(self.niceness), self._prometheus, f"--config.file={self.folder}/prometheus.yml"]
         command += [f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"]
         command += ["--storage.tsdb.retention.time=10y", "--web.enable-lifecycle", "--log.level=warn", *self.flags]
         with (self.folder / "log").open("ab") as log:
