@@ -59,3 +59,7 @@ def test_the_nearest_word_is_offered_only_when_near():
     assert errors.nearest("taget", ["target", "model"]) == ", did you mean target?"
     assert errors.nearest("zzz", ["target", "model"]) == ""
     assert errors.nearest("VLLM ", ["ollama", "vllm"]) == ", did you mean vllm?"
+
+
+def test_of_a_long_line_a_hundred_and_twenty_characters_are_shown():
+    assert errors.FormulaSyntaxError("a" * 130, 0, "odd").snippet == f"  {'a' * 120}\n  ^"

@@ -186,3 +186,8 @@ def test_what_was_recommended_just_a_window_ago_does_not_hold_any_more():
     assert play(settings, (0, 6), (10, 2), (29, 2), (30, 2)) == [6, 6, 6, 2]
     up = spec(scaleUp={"stablePolicy": {"stabilizationWindow": "30s", "instances": 10, "period": "1s"}})
     assert play(up, (0, 2), (10, 6), (29, 6), (30, 6)) == [2, 2, 2, 6]
+
+
+def test_it_remembers_its_window_or_its_period_downwards_whichever_is_longer():
+    for window, period in (("2m", "1m"), ("1m", "2m")):
+        assert spec(scaleDown={"stabilizationWindow": window, "period": period}).memory == 120.0
