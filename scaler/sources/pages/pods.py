@@ -49,7 +49,7 @@ class PageResult:
 
     @property
     def takes_turns(self) -> bool:
-        """Whether several processes answer in turn, as behind one port or one Service: each reading meets another."""
+        """Tell whether several processes answer in turn behind one port or Service: each reading meets another."""
         return any(key.partition("{")[0] == PROCESS for key in self.jumping)
 
     def label(self, sample: Sample, name: str) -> str:
