@@ -10,20 +10,24 @@ from pathlib import Path
 
 
 def hang_up(port: int) -> int:
-    """Shut down all connections that were made to a port of this process; what was written is still delivered.
+    """Refuse new connections to a port of this process, and shut down all it has; what was written is still delivered.
 
     Returns:
         How many there were.
     """
-    return sum(map(_shut, _connections(port)))
+    # Else who is hung up on comes again, and gRPC's own end would cancel that call after all.
+    for one in _sockets(port, listening=True):
+        _shut(one)
+    return sum(map(_shut, _sockets(port, listening=False)))
 
 
-def _connections(port: int) -> list[socket.socket]:
+def _sockets(port: int, *, listening: bool) -> list[socket.socket]:
+    """Return second names of the sockets of a port: those that listen, or those of connections."""
     found = []
     for name in Path("/dev/fd").iterdir():
-        with suppress(OSError):  # no socket, one that listens, or gone already
+        with suppress(OSError):  # no socket, or gone already
             one = _socket(int(name.name))
-            if _is_of(one, port):
+            if _is_of(one, port) and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == listening:
                 found.append(one)
             else:
                 one.close()
@@ -42,7 +46,6 @@ def _socket(number: int) -> socket.socket:
 
 def _is_of(one: socket.socket, port: int) -> bool:
     try:
-        one.getpeername()
         return one.family in {socket.AF_INET, socket.AF_INET6} and bool(one.getsockname()[1] == port)
     except OSError:
         return False
