@@ -14,7 +14,7 @@ from scaler.model.errors import ConfigError
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
 
-_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
+_ADDRESS = re.compile(r"(?:dns:///)?([\w.-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}")
 LAST_PORT = 65535
 
 
@@ -30,8 +30,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-file", help="its key")
 
 
+def check_address(address: str) -> None:
+    """Refuse what names no server.
+
+    Raises:
+        ConfigError: it is not HOST:PORT.
+    """
+    if not _ADDRESS.fullmatch(address) or int(address.rpartition(":")[2]) > LAST_PORT:
+        raise ConfigError("argument", "HOST:PORT", f"{address!r} is no address", "such as 127.0.0.1:6000")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the three answers; 1 when one of them is a refusal."""
+    check_address(arguments.address)
     tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     metadata = pairs(arguments.pairs, str)
     lines, good = ask(arguments.address, arguments.namespace, arguments.name, metadata, tls, arguments.timeout)
@@ -51,10 +62,8 @@ class ClientTls:
         """Open a channel to the address.
 
         Raises:
-            ConfigError: no address, one of certificate and key alone, or a file that cannot be read.
+            ConfigError: one of certificate and key alone, or a file that cannot be read.
         """
-        if not _ADDRESS.fullmatch(address) or int(address.rpartition(":")[2]) > LAST_PORT:
-            raise ConfigError("argument", "HOST:PORT", f"{address!r} is no address", "such as 127.0.0.1:6000")
         if (self.cert_file is None) != (self.key_file is None):
             raise ConfigError("argument", "--cert-file", "is one of --cert-file and --key-file", "both or neither")
         if not (self.ca_file or self.cert_file):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scaler.cli import take_picture
 from scaler.cli.arguments import namespace_and_name, span_or_none
-from scaler.cli.ask import ClientTls
+from scaler.cli.ask import ClientTls, check_address
 from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
 from scaler.config.settings import SERVER
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
     server = ApiServer(kubeconfig_of(arguments.kubeconfig))
     tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    if arguments.address:
+        check_address(arguments.address)
     longest = span_or_none(arguments.longest_generation, "--longest-generation")
     inside = IN_POD in os.environ
     admin = _admin(arguments.server)

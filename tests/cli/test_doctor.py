@@ -235,3 +235,20 @@ def test_what_is_mistyped_is_named(doctor, words, told):
     code, text, _ = doctor(*words)
     assert code in {1, 2}
     assert told in text
+
+
+@pytest.mark.parametrize("address", ["http://localhost:1", "localhost", "a b:1", "localhost:99999", "[::1", ":"])
+def test_an_address_of_a_trigger_that_is_none_is_found_and_ends_nothing(doctor, setup, address):
+    setup.metadata["scalerAddress"] = address
+    code, text, _ = doctor("demo/llama")
+    assert code == 1
+    assert "does not scale as it should" in text
+    assert "Traceback" not in text
+
+
+def test_an_address_that_was_typed_wrong_is_refused(doctor):
+    code, text, _ = doctor("demo/llama", "--address", "http://localhost:1")
+    assert (code, text) == (
+        1,
+        "llm-scaler: argument: HOST:PORT: 'http://localhost:1' is no address; allowed: such as 127.0.0.1:6000\n",
+    )
