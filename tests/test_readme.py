@@ -98,7 +98,7 @@ def test_the_hpa_that_the_pages_show_stands_aside(body):
 @pytest.mark.parametrize("body", of_kind("ScaledJob"))
 def test_a_scaled_job_names_a_formula_that_takes_its_trigger(body):
     spec = bound(yaml.safe_load(body))
-    assert (spec.for_jobs, spec.policy_kind, spec.parameters["gpus"]) == (True, "latch", 2)
+    assert (spec.is_job, spec.policy_kind, spec.parameters["gpus"]) == (True, "latch", 2)
 
 
 @pytest.mark.parametrize("body", of_kind("formula"))

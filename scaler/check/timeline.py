@@ -125,7 +125,7 @@ class FormulaTimeline:
             readings={item.name: self._reading(self.given.get(item.name, (None,)), now) for item in self.spec.inputs},
             activity_signals={name: self._reading(series, now) for name, series in activity_signals.items()},
             target_status=self._replicas(now),
-            target=TargetView(self._scaled(now)) if self.spec.for_jobs else UNSEEN,
+            target=TargetView(self._scaled(now)) if self.spec.is_job else UNSEEN,
         )
 
     def _scaled(self, now: float) -> ScaledResource:
@@ -177,7 +177,7 @@ def read_timeline(file: FormulaFile, index: int, defaults: Defaults) -> FormulaT
         interval=fields.take("interval", duration(1, 86400), spec.interval),
         given=_given(fields.inside("given"), spec),
         expect=_expect(fields),
-        jobs=_jobs(fields) if spec.for_jobs else (),
+        jobs=_jobs(fields) if spec.is_job else (),
         start=start or 0.0,
     )
     fields.close()

@@ -25,7 +25,7 @@ from aiohttp.web import AppRunner
 from scaler.cli.arguments import read_file
 from scaler.config.catalog import Catalog, load
 from scaler.config.endpoint import Endpoint
-from scaler.config.settings import KEYS, Settings, flag, read_settings, shown, variable
+from scaler.config.settings import KEYS, Settings, as_tree, flag, read_settings, variable
 from scaler.engine.engine import Engine
 from scaler.engine.limits import Limits
 from scaler.model.errors import ConfigError, SourceError
@@ -332,7 +332,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until the process is told to stop."""
     settings = settings_of(arguments)
     if arguments.print_settings:
-        print(yaml.safe_dump(shown(settings), sort_keys=False), end="")
+        print(yaml.safe_dump(as_tree(settings), sort_keys=False), end="")
         return 0
     try:
         import uvloop

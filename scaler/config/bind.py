@@ -118,7 +118,7 @@ def _member(file: FormulaFile, output: Output, spec: WorkloadSpec, values: Mappi
     Raises:
         ConfigError: Jobs, which start and end by themselves, or a wrong ratio or order.
     """
-    if spec.for_jobs:
+    if spec.is_job:
         raise ConfigError(file.where, "outputs", "are for ScaledObjects, and this is a ScaledJob", "a ScaledObject")
     place = {**values, "namespace": spec.key.namespace, "name": spec.key.name}
     between = output.tree | dict(output.mix.tree if output.mix else {})

@@ -272,7 +272,7 @@ def _shown(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def shown(settings: Settings) -> dict[str, object]:
+def as_tree(settings: Settings) -> dict[str, object]:
     """Return the settings in force, for `serve --print-settings`; file names are shown, contents never."""
     tree = _all_shown(written(settings))
     tree["defaults"]["scaleDown"] = _shown(settings.defaults.scale_down or "off")

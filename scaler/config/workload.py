@@ -61,12 +61,12 @@ class WorkloadSpec:
         return POLICIES[self.policy_kind] if self.policy_kind else None
 
     @property
-    def for_jobs(self) -> bool:
+    def is_job(self) -> bool:
         """Tell whether the answer is Jobs to start, which cannot be taken back, and not replicas to keep."""
         return self.key.kind == "ScaledJob"
 
     @property
-    def counted(self) -> frozenset[str]:
+    def formula_names(self) -> frozenset[str]:
         """Names that the formula and the policy read, as against those of the activation alone."""
         return self.program.names.union(*(program.names for program in self.policy_programs.values()))
 
@@ -90,10 +90,10 @@ class WorkloadSpec:
         )
 
     @property
-    def patience(self) -> float:
+    def startup_limit(self) -> float:
         """Seconds for which a replica that is not ready counts as on its way; 0 where nothing can wait for it."""
         waits = any(item.is_backlog and item.name in self.program.names for item in self.inputs)
-        return self.startup if waits and not self.for_jobs else 0.0
+        return self.startup if waits and not self.is_job else 0.0
 
     @property
     def needs_gpus(self) -> bool:
@@ -130,7 +130,7 @@ class WorkloadSpec:
         return Inputs(
             readings={item.name: said(item.query) for item in self.inputs},
             activity_signals={item.name: said(item.query) for item in self.activity_signals},
-            counted={item.name: said(item.query) for item in self.progress if item.query in answers},
+            progress={item.name: said(item.query) for item in self.progress if item.query in answers},
             target_status=status(target, known),
             recently_started=frozenset(young),
             target=target,

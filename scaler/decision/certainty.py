@@ -23,7 +23,7 @@ class Confidence:
     certain: bool
     memory_complete: bool  # certain, and the whole memory was seen
     may_act: bool  # on what the formula says
-    final: bool  # the configuration is at fault
+    config_error: bool  # the configuration is at fault
     complete_since: float | None  # certain without a gap
     seen: float  # seconds of that, at most what the formula remembers
     uncertain_for: float  # seconds
@@ -37,13 +37,13 @@ def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confi
     since = (now if state.complete_since is None else state.complete_since) if certain else state.complete_since
     memory = spec.memory
     seen = 0.0 if since is None else min(now - since + spec.interval, memory)
-    memory_complete = certain and not stalled and seen >= (spec.window if spec.for_jobs else memory)
+    memory_complete = certain and not stalled and seen >= (spec.window if spec.is_job else memory)
     begun = state.certain.at if state.certain else now if state.started is None else state.started
     return Confidence(
         certain=certain,
         memory_complete=memory_complete,
-        may_act=memory_complete or not spec.for_jobs,
-        final=any(fact.final for fact in evaluation.input_values),
+        may_act=memory_complete or not spec.is_job,
+        config_error=any(fact.config_error for fact in evaluation.input_values),
         complete_since=since,
         seen=seen,
         uncertain_for=0.0 if certain else now - begun,
@@ -53,7 +53,7 @@ def confidence_in(tick: Tick, evaluation: Evaluation, *, stalled: bool) -> Confi
 
 def _minimum_answer(tick: Tick, *, certain: bool) -> int | None:
     """Return the least answer where not all is seen; of Jobs, none is started then, and none that runs is ended."""
-    if tick.spec.for_jobs:
+    if tick.spec.is_job:
         return 0 if certain or tick.state.minimum_answer is not None else None
     return largest(tick.state.minimum_answer, tick.inputs.target_status.current)
 
@@ -77,7 +77,7 @@ def replicas_to_say(spec: WorkloadSpec, confidence: Confidence, limited: int | N
     """
     if confidence.memory_complete:
         return limited
-    if confidence.minimum_answer is None or confidence.final or confidence.uncertain_for > spec.hold_for:
+    if confidence.minimum_answer is None or confidence.config_error or confidence.uncertain_for > spec.hold_for:
         return None
     return largest(limited, confidence.minimum_answer, least)
 

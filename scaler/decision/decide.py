@@ -50,7 +50,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     past = past_of(tick)
     evaluation = evaluate(tick, past.took)
     room = capacity(spec.capacity, inputs, now)
-    owed, on_the_way = starting_credit(spec.patience, tick.state.owed, inputs, room, now)
+    owed, on_the_way = starting_credit(spec.startup_limit, tick.state.owed, inputs, room, now)
     at_the_gateway = at_gateway(spec, evaluation.input_values)
     stalled = doubt(spec, evaluation.standing, evaluation.activity_signals, at_the_gateway, now)
     confidence = confidence_in(tick, evaluation, stalled=bool(stalled))
@@ -64,7 +64,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
     idle = idle_time(tick, evaluation, resting=confidence.certain and not activated)
     replicas = replicas_to_say(spec, confidence, limited if confidence.may_act else None, least)
     needed = activated or least is not None
-    active = activated if spec.for_jobs else active_or_not(tick, needed, idle)
+    active = activated if spec.is_job else active_or_not(tick, needed, idle)
     # Both words or neither: KEDA throws GetMetrics away when IsActive fails.
     answer = None if replicas is None or active is None else Answer(replicas, active, now)
     partial = Partial(evaluation.value, evaluation.desired, evaluation.left_out) if evaluation.left_out else None
@@ -90,7 +90,7 @@ def decide(spec: WorkloadSpec, state: State, inputs: Inputs, now: float) -> tupl
         before=tick.state.certain,
         minimum_answer=confidence.minimum_answer,
         target_status=inputs.target_status,
-        final=confidence.final,
+        config_error=confidence.config_error,
         scaled=inputs.target.scaled,
         capacity=room,
         starting=on_the_way,
@@ -150,7 +150,7 @@ def _state_after(
 def _slow(tick: Tick, past: PacePast, confidence: Confidence) -> Pace | None:
     """Say how far a certain answer may fall; an uncertain one does not fall, and of Jobs none is kept."""
     spec, known, now = tick.spec, tick.inputs.target_status, tick.now
-    if spec.scale_down is None or spec.for_jobs or not confidence.memory_complete:
+    if spec.scale_down is None or spec.is_job or not confidence.memory_complete:
         return None
     since = now if confidence.complete_since is None else confidence.complete_since
     current = None if known.stale_reason else known.current

@@ -40,7 +40,7 @@ class InputValue:
     expected: int | None = None
     source: str = ""
     unit: str = ""
-    final: bool = False  # the question itself is wrong
+    config_error: bool = False  # the question itself is wrong
     substituted: bool = False  # nothing was measured, and a rule gave the value
 
     @property
@@ -118,7 +118,7 @@ class Decision:
     before: Answer | None  # the newest certain answer before this one
     minimum_answer: int | None  # the least that may be said on uncertain grounds
     target_status: TargetStatus
-    final: bool = False  # the configuration is at fault: no holding
+    config_error: bool = False  # the configuration is at fault: no holding
     scaled: ScaledResource | None = None  # what Kubernetes says of the object
     capacity: Capacity | None = None  # what can be had
     starting: StartingReplicas | None = None  # what is on its way
@@ -206,6 +206,6 @@ class Decision:
         if self.answer is not None:
             return self.answer
         error = NoAnswer(self.reason)
-        if self.final:
+        if self.config_error:
             error.code = "INVALID_ARGUMENT"
         raise error

@@ -51,14 +51,14 @@ def evaluate(tick: Tick, took: float | None) -> Evaluation:
         resolve_input(tick, item, inputs.activity_signals.get(item.name)) for item in spec.activity_signals
     )
     standing = follow(
-        state.standing, activity_signals, inputs.activity_signals, inputs.counted, at_gateway(spec, facts), now
+        state.standing, activity_signals, inputs.activity_signals, inputs.progress, at_gateway(spec, facts), now
     )
     facts = doubt_unmeasured(spec, doubted(spec, facts, inputs), activity_signals, inputs)
     stand_ins = _stand_ins(spec, facts)
     scope = {**_scope(spec, facts, inputs.target_status), **stand_ins}
     problems = problems_of(spec, facts)
     value = _evaluate(spec.program, scope, problems)
-    counted = spec.counted
+    counted = spec.formula_names
     # What stands in for an input that was not measured now is no measurement.
     doubtful = [fact for fact in facts if fact.problem and fact.name in counted]
     unmeasured = tuple(fact.name for fact in doubtful if fact.newest is None)

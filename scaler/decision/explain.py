@@ -75,7 +75,7 @@ def explain(decision: Decision, notice: str = "", unknown: Mapping[str, str] | N
         at=decision.at,
         formula=spec.formula,
         notice=notice,
-        unit="jobs" if spec.for_jobs else "replicas",
+        unit="jobs" if spec.is_job else "replicas",
         certainty=decision.certainty,
         answered_replicas=decision.replicas,
         active=decision.active,
@@ -118,7 +118,7 @@ def _activation(decision: Decision) -> ActivationRow:
         text=f"value > {activation:g}" if isinstance(activation, float) else activation.text,
         value=decision.activation,
         steps=() if isinstance(activation, float) else _steps(activation, decision),
-        message="" if spec.for_jobs else activity(decision),
+        message="" if spec.is_job else activity(decision),
     )
 
 

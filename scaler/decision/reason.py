@@ -13,7 +13,7 @@ def sentence(decision: "Decision") -> str:
     why = "; ".join(decision.problems[:3])
     if decision.certainty == "unknown":
         return _no_answer(decision, why)
-    one = "job" if decision.spec.for_jobs else "replica"
+    one = "job" if decision.spec.is_job else "replica"
     noun = one if decision.replicas == 1 else f"{one}s"
     count = f"{decision.replicas} {noun}"
     if decision.problems:
@@ -28,7 +28,7 @@ def sentence(decision: "Decision") -> str:
 
 def _held(decision: "Decision") -> str:
     span = f"for {seconds(decision.uncertain_for)} of at most {seconds(decision.spec.hold_for)}"
-    if decision.spec.for_jobs:
+    if decision.spec.is_job:
         return f", since nothing is started on uncertain data, {span}"
     return f"{_rise(decision)}, held {span}"
 
@@ -47,7 +47,7 @@ def _rise(decision: "Decision") -> str:
 
 def _unripe(decision: "Decision") -> str:
     spec = decision.spec
-    move, needed = ("raised", spec.window) if spec.for_jobs else ("lowered", spec.memory)
+    move, needed = ("raised", spec.window) if spec.is_job else ("lowered", spec.memory)
     seen = seconds(min(decision.memory_seen, needed))
     return f"not {move} to {decision.limited} yet, since only {seen} of the {seconds(needed)} it remembers were seen"
 
@@ -61,7 +61,7 @@ def _shown(decision: "Decision") -> str:
     value = f"{short} = {decision.value:g}"
     if spec.algorithm and spec.algorithm.jobs:
         return value
-    one = "job" if spec.for_jobs else "replica"
+    one = "job" if spec.is_job else "replica"
     return f"{value}, at {spec.target:g} a {one}"
 
 
@@ -77,7 +77,7 @@ def _short(decision: "Decision") -> str:
 
 
 def _activity(decision: "Decision") -> str:
-    if decision.spec.for_jobs:
+    if decision.spec.is_job:
         told = decision.activation or decision.policy  # which says itself what it waits for
         return "" if told else f", inactive: {decision.spec.why_inactive(decision.scope)}"
     if not decision.active and decision.certainty == "certain":
@@ -108,7 +108,7 @@ def activity(decision: "Decision") -> str:
 
 def _no_answer(decision: "Decision", why: str) -> str:
     spec = decision.spec
-    if decision.final:
+    if decision.config_error:
         return f"no answer: {why}"
     if why and decision.minimum_answer is not None and decision.uncertain_for > spec.hold_for:
         return f"no certain answer for {seconds(decision.uncertain_for)} (holdFor is {seconds(spec.hold_for)}): {why}"

@@ -57,20 +57,28 @@ def _as_far_as_measured(tick: Tick, item: Input, fact: InputValue, measured: Mea
         stands_in = f"the last value, {seconds(now - at)} old"
         problem = f"{fact.problem}; {stands_in}, stands in" if unknown else ""
         newest = None if unknown else last
-        return replace(fact, value=last, newest=newest, problem=problem, rule=stands_in, substituted=True, final=False)
-    if lately or (fresh and failed and not fact.final and tick.inputs.target_status.current):
+        return replace(
+            fact, value=last, newest=newest, problem=problem, rule=stands_in, substituted=True, config_error=False
+        )
+    if lately or (fresh and failed and not fact.config_error and tick.inputs.target_status.current):
         return fact
     if fact.newest is not None:
         return replace(fact, problem="", rule=fact.problem)
     rule = "not measured, and the formula can do without"
-    return replace(fact, value=None, newest=None, problem="", rule=rule, substituted=True, final=False)
+    return replace(fact, value=None, newest=None, problem="", rule=rule, substituted=True, config_error=False)
 
 
 def _newest(tick: Tick, item: Input, measured: Measurement) -> InputValue:
     """Return what was measured just now, or why it is not certain."""
     if isinstance(measured, Failure):
         return InputValue(
-            item.name, None, None, measured.reason, source=measured.source, unit=item.unit, final=measured.config_error
+            item.name,
+            None,
+            None,
+            measured.reason,
+            source=measured.source,
+            unit=item.unit,
+            config_error=measured.config_error,
         )
     fact = InputValue(
         item.name,

@@ -51,7 +51,7 @@ class SharingStep:
 
 def in_a_group(spec: WorkloadSpec) -> bool:
     """Tell whether a workload is one of several outputs; Jobs start and end by themselves."""
-    return spec.member is not None and not spec.for_jobs
+    return spec.member is not None and not spec.is_job
 
 
 STEPS: tuple[SharingStep, ...] = (SharingStep("groups", in_a_group, decide_groups, group_of),)

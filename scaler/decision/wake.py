@@ -29,7 +29,7 @@ def cannot_wake(spec: WorkloadSpec, inputs: Inputs) -> str:
 
     Another trigger of the same object may wake it, and a minimum above 0 keeps it awake; with either nothing is said.
     """
-    asleep = inputs.target_status.current == 0 and not spec.for_jobs
+    asleep = inputs.target_status.current == 0 and not spec.is_job
     scaled = inputs.target.scaled
     others = scaled is not None and (bool(scaled.other_trigger_types) or scaled.minimum > 0)
     if not asleep or others:

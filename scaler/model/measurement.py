@@ -179,7 +179,7 @@ class Inputs:
     # waiting and running of the target's own pods
     activity_signals: Mapping[str, Measurement] = field(default_factory=dict)
     # by the engine while it works; read of a load alone that stands still
-    counted: Mapping[str, Measurement] = field(default_factory=dict)
+    progress: Mapping[str, Measurement] = field(default_factory=dict)
     target_status: TargetStatus = TargetStatus()
     recently_started: frozenset[str] = frozenset()  # endpoints without data older than holdFor: restarted empty, or new
     target: TargetView = UNSEEN  # what Kubernetes says of the scale target

@@ -77,10 +77,10 @@ def test_a_policy_that_starts_jobs_makes_it_a_scaled_job_s_and_takes_no_target()
     tree = {"name": "mine", "metrics": {"a": {"prometheus": "a"}}, "formula": "a"}
     latch = {**tree, "policy": {"kind": "latch", "resetBelow": 1}}
     spec = bind_example(parse_file(latch, "mine.yaml"), {}, Defaults())
-    assert (spec.key.kind, spec.for_jobs, spec.replicas) == ("ScaledJob", True, {})
+    assert (spec.key.kind, spec.is_job, spec.replicas) == ("ScaledJob", True, {})
     with pytest.raises(ConfigError, match="mine.yaml: target: unknown key"):
         parse_file({**latch, "target": 1}, "mine.yaml")
-    assert not bind_example(parse_file({**tree, "target": 1}, "mine.yaml"), {}, Defaults()).for_jobs
+    assert not bind_example(parse_file({**tree, "target": 1}, "mine.yaml"), {}, Defaults()).is_job
 
 
 PLAIN = {"name": "mine", "metrics": {"a": {"prometheus": "a"}}, "formula": "a", "target": 1}

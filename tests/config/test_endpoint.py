@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scaler.config.endpoint import PodPages, shown_endpoint
-from scaler.config.settings import read_settings, shown
+from scaler.config.settings import as_tree, read_settings
 from scaler.model.errors import ConfigError
 
 PODS = {"pods": {}}
@@ -69,8 +69,8 @@ def test_an_endpoint_may_be_pages_or_a_file_that_lists_them():
     assert [one.address for one in settings.endpoints.values()] == [
         "2 pages", "pages of /pages.yaml", "the target's pods",
     ]  # fmt: skip
-    assert shown(settings)["endpoints"]["default"] == {"pages": pages, "timeout": "2s", "staleAfter": "1m30s"}
-    assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints == settings.endpoints
+    assert as_tree(settings)["endpoints"]["default"] == {"pages": pages, "timeout": "2s", "staleAfter": "1m30s"}
+    assert read_settings(as_tree(settings), "again.yaml", {}, {}).endpoints == settings.endpoints
 
 
 def test_an_endpoint_may_be_the_target_s_pods_and_pages_by_name():
@@ -89,7 +89,7 @@ def test_an_endpoint_may_be_the_target_s_pods_and_pages_by_name():
     ]
     assert endpoint.named[0].service == ("gateways", "epp")
     assert (endpoint.direct, endpoint.address) == (True, "the target's pods and 3 pages")
-    assert read_settings(shown(settings), "again.yaml", {}, {}).endpoints["a"] == endpoint
+    assert read_settings(as_tree(settings), "again.yaml", {}, {}).endpoints["a"] == endpoint
 
 
 def test_labels_and_metrics_may_have_the_names_that_open_telemetry_writes():
@@ -102,8 +102,8 @@ def test_labels_and_metrics_may_have_the_names_that_open_telemetry_writes():
     endpoint = read({"endpoints": {"a": written}}).endpoints["a"]
     assert endpoint.dialect.metric("vllm:num_requests_running") == "vllm.num_requests_running"
     assert endpoint.dialect.name("pod") == "k8s.pod.name"
-    shown = shown_endpoint(endpoint)
-    assert (shown["metricNameColons"], shown["labels"]) == ("dots", written["labels"])
+    as_tree = shown_endpoint(endpoint)
+    assert (as_tree["metricNameColons"], as_tree["labels"]) == ("dots", written["labels"])
     with pytest.raises(ConfigError, match="labels.pod: 'a\"b' is not a label's name; allowed: such as k8s.pod.name"):
         read({"endpoints": {"a": {"url": "http://p", "labels": {"pod": 'a"b'}}}})
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from scaler.config.bind import parse_file
 from scaler.config.catalog import shipped_formulas
 from scaler.config.schema import formula_schema, settings_schema
-from scaler.config.settings import KEYS, read_settings, shown
+from scaler.config.settings import KEYS, as_tree, read_settings
 from scaler.model.errors import ConfigError
 from scaler.model.fields import Fields
 from scaler.policy import POLICIES
@@ -124,7 +124,7 @@ def test_settings_that_are_shown_are_valid(tree):
 
 def test_what_print_settings_shows_is_valid():
     SETTINGS.check_schema(SETTINGS.schema)
-    tree = shown(read_settings({"prometheus": "http://prometheus:9090"}, "settings", {}, {}))
+    tree = as_tree(read_settings({"prometheus": "http://prometheus:9090"}, "settings", {}, {}))
     tree = {name: section for name, section in tree.items() if name != "prometheus"}
     assert [f"{list(error.path)}: {error.message}" for error in SETTINGS.iter_errors(_without_nothing(tree))] == []
 

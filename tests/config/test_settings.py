@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scaler.config.settings import KEYS, flag, read_settings, shown, variable
+from scaler.config.settings import KEYS, as_tree, flag, read_settings, variable
 from scaler.model.errors import ConfigError
 
 FILE = {
@@ -126,7 +126,7 @@ def test_the_target_s_pods_are_an_endpoint_wherever_kubernetes_is(tree, default,
 
 
 def test_the_settings_in_force_can_be_shown_and_read_again_without_secrets():
-    tree = shown(read())
+    tree = as_tree(read())
     assert tree["grpc"]["maxConnectionAge"] == "1m"
     assert tree["endpoints"]["mimir"]["headers"] == {"X-Scope-OrgID": "(hidden)"}
     again = read_settings(tree, "again.yaml", {}, {})
@@ -142,7 +142,7 @@ def test_kubernetes_is_switched_by_a_word_or_a_boolean(given, expected):
 def test_names_are_a_list_or_a_text_with_commas(given):
     settings = read({**FILE, "kubernetes": {"namespaces": given}})
     assert settings.kubernetes.namespaces == ("team-a", "team-b")
-    assert shown(settings)["kubernetes"]["namespaces"] == ["team-a", "team-b"]
+    assert as_tree(settings)["kubernetes"]["namespaces"] == ["team-a", "team-b"]
 
 
 @pytest.mark.parametrize("given", ["", "Team", ["a/b"], ["a"] * 101, {"a": 1}])

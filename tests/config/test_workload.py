@@ -73,17 +73,17 @@ def test_what_was_not_measured_is_a_failure_of_no_time():
 
 def test_of_the_counters_those_are_told_that_were_asked_for():
     spec = workload(FILE, model="m")
-    assert spec.inputs_of({}).counted == {}
+    assert spec.inputs_of({}).progress == {}
     item = spec.progress[0]
-    assert spec.inputs_of({item.query: Reading(3.0, 0.0)}).counted == {item.name: Reading(3.0, 0.0)}
+    assert spec.inputs_of({item.query: Reading(3.0, 0.0)}).progress == {item.name: Reading(3.0, 0.0)}
 
 
 def test_what_piles_up_waits_for_replicas_and_no_job_does():
     queue = "name: q\nmetrics: {load: {signal: waiting}}\nformula: load\ntarget: 8\nstartup: 7m\n"
-    assert workload(queue, model="m").patience == 420.0
-    assert workload(queue, model="m", kind="ScaledJob").patience == 0.0
+    assert workload(queue, model="m").startup_limit == 420.0
+    assert workload(queue, model="m", kind="ScaledJob").startup_limit == 0.0
     share = queue.replace("signal: waiting", "signal: kv_cache_usage")
-    assert workload(share, model="m").patience == 0.0
+    assert workload(share, model="m").startup_limit == 0.0
 
 
 def test_a_formula_that_measures_nothing_remembers_nothing():

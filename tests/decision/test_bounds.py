@@ -180,7 +180,7 @@ def test_a_policy_is_told_that_a_value_is_of_each_replica():
 def test_one_input_whose_question_is_wrong_is_enough_that_nothing_is_held():
     wrong = Failure("the query cannot be read", START, config_error=True)
     _, decisions = fold(workload(TWO), [{"a": 2, "b": 1}, {"a": wrong, "b": 1}])
-    assert (decisions[1].final, decisions[1].replicas) == (True, None)
+    assert (decisions[1].config_error, decisions[1].replicas) == (True, None)
 
 
 def test_who_is_busy_was_not_quiet_for_any_time():

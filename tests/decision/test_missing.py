@@ -106,10 +106,10 @@ def test_missing_data_never_lowers(name, spans, after):
         _, complete = decide(spec, state, inputs(spec, row, {}, replicas), now)
         state, decision = decide(spec, state, inputs(spec, row, there, replicas), now)
         if there and decision.replicas is not None:
-            least = 0 if spec.for_jobs else min(replicas, replicas if complete.replicas is None else complete.replicas)
+            least = 0 if spec.is_job else min(replicas, replicas if complete.replicas is None else complete.replicas)
             assert decision.replicas >= least, f"{replicas} -> {decision.replicas}: {decision.reason}"
             assert decision.active or not active or complete.active is False, decision.reason
-            if spec.for_jobs and decision.problems:
+            if spec.is_job and decision.problems:
                 assert not decision.active, "no Job is started on it"
         if decision.replicas is not None:
             replicas, active = decision.replicas, decision.active

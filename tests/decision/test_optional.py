@@ -35,7 +35,7 @@ def test_while_it_is_not_measured_it_is_nil_and_nothing_is_less_certain(missing)
     [decision] = told(missing)
     assert (decision.value, decision.certainty, decision.problems) == (105, "certain", ())
     assert decision.input_values[1].rule == "not measured, and the formula can do without"
-    assert not decision.final
+    assert not decision.config_error
 
 
 def test_for_hold_for_its_last_value_stands_in_and_the_answer_is_held():

@@ -24,7 +24,7 @@ def play(spec, minutes, load=lambda _minute: ABORTED, counted=lambda _minute: NO
         now, minute = START + step * TICK, step * TICK / 60
         given = row(now, replicas=replicas, guards=load(minute), **load(minute))
         if state.standing is not None and state.standing.suspicious(now):
-            given = replace(given, counted={name: reading(value, now) for name, value in counted(minute).items()})
+            given = replace(given, progress={name: reading(value, now) for name, value in counted(minute).items()})
         state, decision = decide(spec, state, given, now)
         decisions.append(decision)
     return decisions
@@ -102,7 +102,7 @@ def play_pods(spec, minutes, tokens, answering=lambda _minute: {"a", "b", "c"}):
         if state.standing is not None and state.standing.suspicious(now):
             made = {"a": 90.0, "b": 90.0, "c": tokens(minute)}
             counted = by_pod(now, **{name: made[name] for name in here})
-            given = replace(given, counted={"generation_tokens_per_second": counted})
+            given = replace(given, progress={"generation_tokens_per_second": counted})
         state, decision = decide(spec, state, given, now)
         decisions.append(decision)
     return decisions
@@ -149,7 +149,7 @@ def test_time_that_nobody_has_seen_does_not_count(vllm):
     def tick(state, now):
         given = row(now, replicas=16, guards=ABORTED, **ABORTED)
         counted = {name: Reading(value, now) for name, value in NOTHING.items()}
-        return decide(vllm, state, replace(given, counted=counted), now)
+        return decide(vllm, state, replace(given, progress=counted), now)
 
     state, _ = tick(State(), START)
     state, _ = tick(state, START + 5.0)

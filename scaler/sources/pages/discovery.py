@@ -33,7 +33,7 @@ class Listed:
 
     pages: tuple[Page, ...]
     unsure: tuple[tuple[Page, str], ...] = ()  # stands for pages that nobody knows, behind a name; and why not
-    doubt: str = ""  # why all of it may be others by now
+    incomplete_reason: str = ""  # why all of it may be others by now
 
 
 class Lists:

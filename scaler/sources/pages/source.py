@@ -184,7 +184,7 @@ class ScrapeSource:
             windows=self._interest.windows,
             listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
             pods=[*_of_pods(on_pods), *problems],
-            doubt=listed.doubt,
+            doubt=listed.incomplete_reason,
         )
 
     def _own_pages(self, queries: Iterable[SignalQuery]) -> tuple[list[Page], list[PageResult]]:

@@ -60,9 +60,9 @@ class Connection:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """End what is being read, so that its thread is free again."""
-        self._session.cut()
+        self._session.cancel()
 
     def close(self) -> None:
         """Release the connection."""
@@ -142,7 +142,7 @@ class _Session(requests.Session):
             self._body = None
         return self._remember(payload)
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """End the reading of an answer from another thread."""
         self._cut = True
         with contextlib.suppress(AttributeError, RuntimeError, ValueError, OSError):  # over, or not yet begun

@@ -309,7 +309,7 @@ class PrometheusSource:
         tick.over = True
         slow = [asked[future] for future in late if not future.cancel()]
         for connection in list(tick.running.values()):
-            connection.cut()
+            connection.cancel()
         measured = dict(tick.measured)
         told = f"gives no answer within {seconds(self._endpoint.timeout)}"
         for question in (asked[future] for future in late):
