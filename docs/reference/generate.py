@@ -15,7 +15,7 @@ from scaler.config.keys import Key
 from scaler.config.outputs import MEMBER_KEYS
 from scaler.config.parameters import Parameter
 from scaler.config.schema import SCHEMAS, default_text
-from scaler.config.settings import KEYS, flag, read_settings, shown, variable
+from scaler.config.settings import KEYS, as_tree, flag, read_settings, variable
 from scaler.config.trigger import KEDA_KEYS
 from scaler.formula import parse
 from scaler.formula.builtins import BUILTINS, FOREIGN
@@ -80,7 +80,7 @@ def page(title: str, *parts: str) -> str:
 
 def settings() -> str:
     """Return the page of all settings, in the order of the file."""
-    tree: dict[str, Any] = shown(read_settings({}, "settings", {}, {}))
+    tree: dict[str, Any] = as_tree(read_settings({}, "settings", {}, {}))
 
     def default(path: str) -> str:
         found: Any = tree

@@ -152,7 +152,7 @@ def test_what_was_not_measured_is_shown_and_exported_nowhere_as_a_number(name, r
                 assert ("llm_scaler_input_age_seconds", shown["name"]) not in samples
         steps = [*data["steps"], *data["activation"]["steps"]]
         assert not [step for step in steps if unmarked(step, names)]
-        if names & spec.counted & {shown["name"] for shown in data["inputs"] if shown["problem"]}:
+        if names & spec.formula_names & {shown["name"] for shown in data["inputs"] if shown["problem"]}:
             assert (data["value"], data["desiredReplicas"]) == (None, None)
             assert not {("llm_scaler_value", ""), ("llm_scaler_desired_replicas", "")} & samples.keys()
     _, blind = decide(spec, State(), inputs(spec, row, dict.fromkeys(range(12), "failed"), None), START)

@@ -110,7 +110,7 @@ def test_pods_that_are_not_known_leave_nothing_out():
     ],
 )
 def test_where_nothing_piles_up_nothing_waits_for_them(expression, waits):
-    assert workload(expression=expression, target="1", model="m").patience == (900 if waits else 0)
+    assert workload(expression=expression, target="1", model="m").startup_limit == (900 if waits else 0)
 
 
 def test_a_trigger_says_how_long_it_is_waited_for():

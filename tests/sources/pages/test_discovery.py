@@ -38,7 +38,7 @@ def zone(monkeypatch):
 async def told(made, now):
     """The addresses, and what is doubted."""
     listed = await made.pages(now)
-    assert listed.doubt == ""
+    assert listed.incomplete_reason == ""
     return [page.address for page in listed.pages], "; ".join(why for _, why in listed.unsure)
 
 
@@ -56,7 +56,7 @@ async def test_a_service_has_a_page_at_each_of_its_addresses(made):
         ("10.0.0.1:9090", {"namespace": "team"}),
         ("10.0.0.2:9090", {"namespace": "team"}),
     ]
-    assert (listed.unsure, listed.doubt) == ((), "")
+    assert (listed.unsure, listed.incomplete_reason) == ((), "")
 
 
 @pytest.mark.parametrize(
