@@ -129,9 +129,7 @@ def read_grouped(
 
 
 def _meant(own: TargetPods, pattern: str | None) -> TargetPods:
-    """Return the same pods, of which only those that the trigger's `pods` means must answer; all, if that takes
-    long.
-    """
+    """Return the same pods; those must answer that the trigger's `pods` means, and all if it takes too long."""
     if pattern is None:
         return own
     try:

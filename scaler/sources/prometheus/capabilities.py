@@ -24,16 +24,19 @@ def labels_of_targets(dialect: Naming) -> str:
     return joined(rows)
 
 
-def question_about_the_targets(dialect: Naming) -> str:
-    """Write the query with a row for each field of a dialect that is true of the targets, named by its label `is`."""
+def targets_of_note(dialect: Naming) -> Mapping[str, str]:
+    """Write, for each field of a dialect that is true as soon as there is such a target, a query for these targets."""
     up = enforce(dialect.up_selector, dialect.matchers)
-    portless = insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"'])
-    told = {
-        "has_portless": portless,
+    return {
+        "has_portless": insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"']),
         "has_copies": copied_targets(dialect, up),
         "has_turns": taking_turns(enforce(PROCESS, dialect.matchers)),
     }
-    return joined(f'label_replace(count({targets}), "is", "{what}", "", "")' for what, targets in told.items())
+
+
+def question_about_the_targets(about: Mapping[str, str]) -> str:
+    """Write one query of these; it has a row for each that finds a target, named by its label `is`."""
+    return joined(f'label_replace(count({targets}), "is", "{what}", "", "")' for what, targets in about.items())
 
 
 def taking_turns(processes: str) -> str:

@@ -50,6 +50,7 @@ from scaler.sources.prometheus.capabilities import (
     labels_of_targets,
     question_about_the_targets,
     questions_about_the_language,
+    targets_of_note,
 )
 from scaler.sources.prometheus.missing import question_about, what_there_is
 from scaler.sources.prometheus.selectors import joined
@@ -126,7 +127,7 @@ class PrometheusSource:
         self._apart = Apart()
         self._hints: dict[SignalQuery, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
-        self._language: dict[str, bool] = {}  # what the server and its targets were found to be, by field of Naming
+        self._found: dict[str, Any] = {}  # fields of Naming, all bool: what server and targets were found to be
         self._looked_at: float | None = None  # when that was asked
 
     def fetch(
@@ -141,9 +142,8 @@ class PrometheusSource:
             for query in queries:
                 whole[query] = [one for part in parts for one in part[query]]
             return whole
-        shapes = {
-            query: shape(query) if isinstance(query, SignalQuery) else query for query in queries
-        }  # a shape is one
+        # Whatever is not of the catalogue is a shape of its own.
+        shapes = {query: shape(query) if isinstance(query, SignalQuery) else query for query in queries}
         granted = shared(((namespaces.get(query, ""), shape_) for query, shape_ in shapes.items()), MAX_QUERIES)
         measured = self._refused([query for query, shape_ in shapes.items() if shape_ not in granted], granted, times)
         questions: list[_Question] = []
@@ -235,15 +235,7 @@ class PrometheusSource:
         query_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * query_bytes), self._endpoint.max_series // (2 * len(STATS))))
         dialect = self._endpoint.dialect
-        dialect = replace(
-            dialect,
-            scrape=(*dialect.scrape, *self._target_labels),
-            has_portless=self._language.get("has_portless", False),
-            has_copies=self._language.get("has_copies", False),
-            has_turns=self._language.get("has_turns", False),
-            knows_natives=self._language.get("knows_natives", True),
-            knows_dots=self._language.get("knows_dots", True),
-        )
+        dialect = replace(dialect, scrape=(*dialect.scrape, *self._target_labels), **self._found)
         for place, some in self._apart.parts(queries, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
             for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
@@ -281,7 +273,7 @@ class PrometheusSource:
             self._target_labels = read_labels_of_targets(answer)
             self._look_at_all_targets(connection, now)
             for what, text in questions_about_the_language(self._endpoint.matchers).items():
-                self._language[what] = _is_understood(connection, text, now)
+                self._found[what] = _is_understood(connection, text, now)
         except ScalerError:
             self._looked_at = None if self._looked_at == now else self._looked_at
         finally:
@@ -290,13 +282,14 @@ class PrometheusSource:
     def _look_at_all_targets(self, connection: "Connection", now: float) -> None:
         """Ask what is true of any target; where a server cannot tell, it stays what it was."""
         dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
+        about = targets_of_note(dialect)
         try:
-            answer = connection.ask(question_about_the_targets(dialect), [now], "")
+            answer = connection.ask(question_about_the_targets(about), [now], "")
         except ScalerError:
             logger.debug("what the targets are cannot be asked for", extra={"endpoint": self._endpoint.name})
             return
         true = {row.labels.get("is", "") for row in answer.rows}
-        self._language |= {what: what in true for what in ("has_portless", "has_copies", "has_turns")}
+        self._found |= {what: what in true for what in about}
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
         """Ask all at once; what is not there in time is cut off."""

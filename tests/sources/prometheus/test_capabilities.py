@@ -9,6 +9,7 @@ from scaler.sources.prometheus.capabilities import (
     labels_of_targets,
     question_about_the_targets,
     questions_about_the_language,
+    targets_of_note,
 )
 
 
@@ -31,7 +32,7 @@ def test_each_question_is_a_field_of_what_an_endpoint_calls_things_and_keeps_to_
 
 def test_what_is_true_of_targets_is_one_question_within_the_endpoints_own():
     names = Naming(up_selector='up{job="vllm"}', matchers={"cluster": "a"}, labels={"instance": "where"})
-    text = question_about_the_targets(names)
+    text = question_about_the_targets(targets_of_note(names))
     promql_parser.parse(text)
     told = re.findall(r'"is", "(\w+)", "", ""', text)
     assert told == [name for name in ("has_portless", "has_copies", "has_turns") if hasattr(names, name)]
