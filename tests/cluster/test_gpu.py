@@ -704,14 +704,9 @@ shapes = amounts.map(
 machines = st.lists(st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 5)), max_size=3)
 
 
-def counted(rooms, shape, others=()):
-    nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
-    loads = {}
-    for name, other in others:
-        before = loads.get(name, NodeUsage({})).requests
-        loads[name] = NodeUsage({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
-    template = ReplicaTemplate(((shape, 1),))
-    scaled = ScaledResource(
+def of_shape(shape):
+    """A Deployment whose replicas are one pod of that shape, and of which no pod is there."""
+    return ScaledResource(
         "ScaledObject",
         "team",
         "llama",
@@ -722,9 +717,17 @@ def counted(rooms, shape, others=()):
         "Deployment llama",
         0,
         9,
-        template=template,
-        requested_by_own_pods=(),
+        template=ReplicaTemplate(((shape, 1),)),
     )
+
+
+def counted(rooms, shape, others=()):
+    nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
+    loads = {}
+    for name, other in others:
+        before = loads.get(name, NodeUsage({})).requests
+        loads[name] = NodeUsage({r: before.get(r, 0) + dict(other.requests).get(r, 0) for r in RESOURCES})
+    scaled = dataclasses.replace(of_shape(shape), requested_by_own_pods=())
     return availability(Cluster(node_snapshot=NodeSnapshot(nodes, loads, quotas={})), scaled).schedulable.value
 
 
@@ -759,26 +762,13 @@ def test_one_more_pod_of_others_never_makes_a_place(rooms, shape, other, where):
 @given(machines, shapes, shapes)
 def test_one_more_waiting_pod_of_others_never_makes_a_place(rooms, shape, other):
     nodes = {f"n{number}": Node(f"n{number}", {}, (), room) for number, room in enumerate(rooms)}
-    scaled = ScaledResource(
-        "ScaledObject",
-        "team",
-        "llama",
-        "u",
-        1,
-        (),
-        (),
-        "Deployment llama",
-        0,
-        9,
-        template=ReplicaTemplate(((shape, 1),)),
-    )
     for waiting in (
         PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=False),
         PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=True),
         PendingPod("x", ("team", "Deployment", "other"), other, unschedulable=True, nominated="n0"),
     ):
         snapshot = NodeSnapshot(nodes, {}, index_pending([waiting]), quotas={})
-        assert availability(Cluster(node_snapshot=snapshot), scaled).schedulable.value <= counted(rooms, shape)
+        assert availability(Cluster(node_snapshot=snapshot), of_shape(shape)).schedulable.value <= counted(rooms, shape)
 
 
 def test_one_pod_of_lower_priority_is_enough_whatever_the_others_have():

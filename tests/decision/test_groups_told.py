@@ -4,12 +4,12 @@ The words are kept in groups_told.txt; `RECORD=1 pytest tests/decision/test_grou
 before it is kept.
 """
 
-import os
 import random
 from dataclasses import replace
 from pathlib import Path
 
 from support.timelines import fold, workload
+from support.told import kept
 
 from scaler.config.bind import bind, parse_file
 from scaler.config.defaults import Defaults
@@ -111,6 +111,4 @@ def in_words():
 
 def test_what_is_told_is_what_was_read_and_kept():
     told = "\n".join(in_words())
-    if os.environ.get("RECORD"):
-        TOLD.write_text(told)
-    assert told == TOLD.read_text()
+    assert told == kept(told, TOLD)

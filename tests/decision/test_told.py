@@ -3,12 +3,12 @@
 The words are kept in told.txt; `RECORD=1 pytest tests/decision/test_told.py` writes it anew, to be read before it is kept.
 """
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from support.explained import as_data, as_text
 from support.timelines import START, row, workload
+from support.told import kept
 
 from scaler.config.defaults import Defaults
 from scaler.decision.decide import decide
@@ -207,9 +207,7 @@ def in_words():
 
 def test_what_is_told_is_what_was_read_and_kept():
     told = "\n".join(in_words())
-    if os.environ.get("RECORD"):
-        TOLD.write_text(told)
-    assert told == TOLD.read_text()
+    assert told == kept(told, TOLD)
 
 
 def test_what_is_told_of_a_tick_hangs_on_nothing_but_what_it_was_given():

@@ -3,10 +3,10 @@
 The words are kept in told.txt; `RECORD=1 pytest tests/policy/test_told.py` writes it anew, to be read before it is kept.
 """
 
-import os
 from pathlib import Path
 
 import pytest
+from support.told import kept
 
 from scaler.model.fields import Fields
 from scaler.policy import POLICIES
@@ -99,9 +99,7 @@ def in_words():
 
 def test_what_is_told_is_what_was_read_and_kept():
     told = "\n".join(in_words())
-    if os.environ.get("RECORD"):
-        TOLD.write_text(told)
-    assert told == TOLD.read_text()
+    assert told == kept(told, TOLD)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

@@ -3,10 +3,10 @@
 The words are kept in told.txt; `RECORD=1 pytest tests/wiring/test_told.py` writes it anew, to be read before it is kept.
 """
 
-import os
 from pathlib import Path
 
 import pytest
+from support.told import kept
 from wiring.setups import Setup, ago, condition, decisions, meta
 from wiring.test_corpus import EMPTY, SPOILT
 
@@ -71,9 +71,7 @@ WANTED = {  # what `scaledobject` writes
 
 def test_what_is_told_is_what_was_read_and_kept():
     told = all_in_words()
-    if os.environ.get("RECORD"):
-        TOLD.write_text(told)
-    assert told == TOLD.read_text()
+    assert told == kept(told, TOLD)
 
 
 def test_a_finding_is_at_its_edge_and_not_before_it():
