@@ -5,6 +5,7 @@ gRPC's own end cancels such calls instead (grpc/grpc#41785), and CANCELLED says 
 
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,23 +16,20 @@ def hang_up(port: int) -> int:
     Returns:
         How many there were.
     """
-    # Else who is hung up on comes again, and gRPC's own end would cancel that call after all.
+    if not sum(1 for _ in _sockets(port, listening=False)):
+        return 0
+    # Else who is hung up on comes again, and gRPC's own end would cancel that call. Of this gRPC itself logs an error.
     for one in _sockets(port, listening=True):
         _shut(one)
     return sum(map(_shut, _sockets(port, listening=False)))
 
 
-def _sockets(port: int, *, listening: bool) -> list[socket.socket]:
-    """Return second names of the sockets of a port: those that listen, or those of connections."""
-    found = []
+def _sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """Yield second names of the sockets of a port: those that listen, or those of connections."""
     for name in Path("/dev/fd").iterdir():
-        with suppress(OSError):  # no socket, or gone already
-            one = _socket(int(name.name))
+        with suppress(OSError), _socket(int(name.name)) as one:  # no socket, or gone already
             if _is_of(one, port) and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == listening:
-                found.append(one)
-            else:
-                one.close()
-    return found
+                yield one
 
 
 def _socket(number: int) -> socket.socket:
@@ -52,7 +50,7 @@ def _is_of(one: socket.socket, port: int) -> bool:
 
 
 def _shut(one: socket.socket) -> bool:
-    with one, suppress(OSError):
+    with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
         return True
     return False
