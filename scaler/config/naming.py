@@ -16,6 +16,10 @@ SCRAPE_LABELS = (  # that no engine writes itself
     *("receive_replica", "rule_replica", "thanos_replica"),
 )
 AMBIGUOUS_LABELS = ("endpoint", "replica")  # that a scrape, a Prometheus or an engine may write: `up` tells which
+CLUSTER_LABELS = (  # by which a store tells the clusters, or the tenants, whose Prometheus write into it
+    *("cluster", "cluster_name", "clusterName", "cluster_id", "k8s_cluster", "k8s_cluster_name"),
+    *("kubernetes_cluster", "kube_cluster_name", "tenant_id", "__tenant_id__"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Naming:
     colon: str = ":"  # what it has where engines write a colon into their metrics' names: that, `_` or a dot
     prefix: str = ""  # what it writes before the names of engines' and gateways' metrics
     scrape: tuple[str, ...] = ()  # more labels that tell two scrapes of one page apart, as the endpoint names them
+    ambiguous: tuple[str, ...] = ()  # of these, labels of AMBIGUOUS_LABELS that every target has
+    clusters: tuple[str, ...] = ()  # labels of CLUSTER_LABELS that differ among the targets
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
     has_portless: bool = False  # whether targets have an instance without a port, so that it does not tell pages apart
     has_copies: bool = False  # whether a job has targets of one pod that differ in more than where its pages are

@@ -36,6 +36,7 @@ class Scrape:
     job: str = "engines"
     labels: dict[str, str] = field(default_factory=dict)  # more of the target's
     renamed: dict[str, str] = field(default_factory=dict)  # the engine's label -> what the scrape makes of it
+    honored: bool = False  # whether the engine's labels stand where the target has them too (honor_labels)
 
     @property
     def target(self):
@@ -110,6 +111,29 @@ def portless(*lines, job="engines"):
     return Scrape(lines[:1], labels=first), Scrape(lines[1:], labels=second, job=job)
 
 
+def clusters(lines, pods="ab", label="cluster"):
+    """A pod in each of two clusters, of one namespace and model."""
+    return tuple(Scrape(lines, pod=pod, labels={label: f"in-{at}"}) for at, pod in enumerate(pods))
+
+
+def clusters_doubt(label="cluster"):
+    return (
+        f'its series are of {label} "in-0" and "in-1": of several clusters in one Prometheus? '
+        f"Say matchers with one {label} for this endpoint"
+    )
+
+
+def contrary_doubt(label, *values):
+    said = " and ".join(f'"{value}"' for value in values)
+    return (
+        f"its series have {label} {said}, where their target has another: whoever scrapes lets the engine's labels stand, "
+        "so which are the same thing again is not known. Scrape without honor_labels, or give that label of the targets "
+        "another name"
+    )
+
+
+OLD_NAMES = {"namespace": "", "pod": "", "kubernetes_namespace": "demo", "kubernetes_pod_name": "pod-0"}
+OLD_SETTINGS = {"labels": {"namespace": "kubernetes_namespace", "pod": "kubernetes_pod_name"}}
 PORTLESS = (
     'pod-0 is scraped at instance="pod-0" of job="engines" and instance="pod-0" of job="others": '
     "one engine twice, or several? Say podPages: same or podPages: sum for this endpoint"
@@ -237,6 +261,14 @@ WORLDS = [
     ),
     World("a-pair-whose-label-nobody-knows", "llm-d/queued", twins("twin"), 12, twins_doubt("twin"), directly=False),
     World("clusters-that-nobody-tells-apart", "vllm/waiting", twins("cluster", port=True), 18, twins_doubt("cluster"), directly=False),
+    World("clusters-of-pods-that-nobody-knows", "vllm/waiting", clusters((both(9),)), 18, clusters_doubt(), known=False, directly=False),
+    World("gateways-of-two-tenants", "llm-d/queued", clusters(FLOWS, label="tenant_id"), 12, clusters_doubt("tenant_id"), directly=False),
+    World("replicas-of-two-clusters", "kubernetes/max_replicas", clusters(('kube_horizontalpodautoscaler_spec_max_replicas{horizontalpodautoscaler="h"} 8',)), 8, clusters_doubt(), directly=False),
+    World("a-cluster-s-label-that-tells-scrapes", "llm-d/queued", clusters(FLOWS, pods=("a", "a")), 6, settings={"scrape_labels": ("cluster",)}, directly=False),
+    World("a-pair-where-labels-have-other-names", "vllm/waiting", tuple(Scrape((both(9),), labels={**OLD_NAMES, "twin": name}) for name in "ab"), 18, twins_doubt("twin"), settings=OLD_SETTINGS, directly=False),
+    World("replicas-that-stand-beside-the-pair-s", "vllm/waiting", (Scrape((both(4, replica=0), both(3, replica=1)), labels={"replica": "a"}, honored=True),), 4, contrary_doubt("replica", 0, 1), directly=False),
+    World("routes-that-stand-beside-the-operator-s", "smg/in_flight", (Scrape(('smg_worker_requests_active{endpoint="/chat"} 6', 'smg_worker_requests_active{endpoint="/v1"} 4'), labels={"endpoint": "http"}, honored=True),), 6, contrary_doubt("endpoint", "/chat", "/v1"), directly=False),
+    World("a-label-that-stands-and-is-the-target-s", "vllm/waiting", (Scrape((both(4, replica="a"),), labels={"replica": "a"}, honored=True),), 4, directly=False),
     World("one-of-two-clusters", "vllm/waiting", twins("cluster", port=True)[:1], 9, directly=False),
     World("two-services-of-one-pod", "vllm/waiting", twins("service"), 18, twins_doubt("service"), directly=False),
     World("ports-that-instance-does-not-tell", "vllm/waiting", portless(both(10), both(7)), 17, directly=False),
@@ -261,7 +293,7 @@ def signal_of(world):
 
 def query_of(world):
     signal = signal_of(world)
-    known = {"namespace": "demo", "model": "m"}
+    known = {"namespace": "demo", "model": "m", "hpa": "h"}
     return SignalQuery(
         "p", signal.engine, signal.name, tuple((label, known[label]) for label in signal.labels), window=signal.window
     )
@@ -277,7 +309,8 @@ def stored(world):
             name, labels, value = re.fullmatch(r"([\w:]+)\{(.*)\} (\S+)", line).groups()
             own = {scrape.renamed.get(label, label): text for label, text in re.findall(r'(\w+)="([^"]*)"', labels)}
             values = f"{value}x40" if signal_of(world).type == "gauge" else f"0+{float(value) * 15}x40"
-            written += series(name, {**own, **target}, values, START)
+            labels = {**target, **own} if scrape.honored else {**own, **target}
+            written += series(name, labels, values, START)
     return written
 
 
@@ -291,19 +324,33 @@ def source_of(world, server):
 
 
 @pytest.mark.real
+def test_clusters_are_no_matter_where_kubernetes_names_the_pods(server):
+    world = next(one for one in WORLDS if one.name == "clusters-of-pods-that-nobody-knows")
+    query, source = (
+        replace(query_of(world), target_pods=TargetPods(frozenset("b"), frozenset("b"))),
+        source_of(world, server),
+    )
+    [reading] = source.fetch([query], [AT])[query]
+    source.close()
+    assert (reading.value, reading.answered, reading.incomplete_reason) == (9, 1, "")
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_through_prometheus(world, server):
     query, source = query_of(world), source_of(world, server)
     own = TargetPods(frozenset({"pod-0", "b"}), frozenset())
     of_engine = signal_of(world).scope == "target"
     queries = [query, replace(query, target_pods=own)] if of_engine and world.known else [query]
+    pod_label = Endpoint("p", "http://p", **world.settings).dialect.name("pod")
     found = source.fetch(queries, [AT])
     source.close()
     for one in queries:
         [reading] = found[one]
         assert (reading.value, reading.incomplete_reason) == (pytest.approx(world.value), world.doubt)
-        pods = {scrape.target.get("pod", "") for scrape in world.scrapes}
-        assert reading.answered == len(pods - {""} if of_engine else pods)
+        pods = {scrape.target.get(pod_label, "") for scrape in world.scrapes}
+        counted = len(pods - {""} if of_engine else pods)
+        assert reading.answered == (None if signal_of(world).scope == "object" else counted)
 
 
 @pytest.mark.real

@@ -13,6 +13,7 @@ from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
 from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus.batch_query import BatchQuery
 from scaler.sources.prometheus.capabilities import WHERE
+from scaler.sources.prometheus.signal_promql import WHICH
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
     False: "have native histograms alone, which are not in it",
@@ -24,10 +25,19 @@ _ADVICE = (
     "copies of one Prometheus, or several clusters? Say scrapeLabels: [{0}], or matchers with one {0}, for this "
     "endpoint"
 )
+_CONTRARY = (
+    "its series have {0} {1}, where their target has another: whoever scrapes lets the engine's labels stand, so which "
+    "are the same thing again is not known. Scrape without honor_labels, or give that label of the targets another name"
+)
+_CLUSTERS = (
+    "its series are of {0} {1}: of several clusters in one Prometheus? Say matchers with one {0} for this endpoint"
+)
+_YOUNG = "were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer window"
 _NAMELESS = (
     "of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
     "the workload's pods by `pods` in its trigger"
 )
+_LABELS = {"contrary": (1, _CONTRARY), "clusters": (2, _CLUSTERS)}  # values that make a doubt, and its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ def read_grouped(
         stale_after: seconds; a sample that is older makes a reading doubtful.
     """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
+    labels = _labels_told(grouped, answer.rows)
     for row in answer.rows:
         pods = table.setdefault(_key(row, grouped), {})
         stats = pods.setdefault(row.labels.get(grouped.pod, ""), {})
@@ -112,17 +123,21 @@ def read_grouped(
     copies = _copies(grouped, [row for row in more if row.labels.get("__name__") is not None])
     read: dict[Query, Sequence[Measurement]] = {}
     for query, key in grouped.queries.items():
-        pods, doubt = table.get(key, {}), _first_doubt(several.get(key, {}), query.target_pods)
+        pods = table.get(key, {})
         copied = _first_doubt(copies.get(key[:1], {}), query.target_pods)
+        # A pod with targets in several clusters is told of by name.
+        about = ("contrary",) if copied else ("contrary", "clusters")
+        told = (several.get(key, {}), *(labels.get((key, stat), {}) for stat in about))
+        doubts = [_first_doubt(by_pod, query.target_pods) for by_pod in told]
         if query.target_pods and grouped.pod:
             own = _meant(query.target_pods, query.pods)
-            readings = _own_readings(own, pods, grouped, answer, stale_after, doubt, copied=copied)
+            readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, copied=copied)
             read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
             read[query] = [
-                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), doubt, copied=copied)
+                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), *doubts, copied=copied)
                 for stats, at in zip(rows, answer.times, strict=True)
             ]
     return read
@@ -140,6 +155,36 @@ def _meant(own: TargetPods, pattern: str | None) -> TargetPods:
 
 def _key(row: ResultSeries, grouped: BatchQuery) -> tuple[str, ...]:
     return tuple(row.labels.get(label, "") for label in grouped.by)
+
+
+def _labels_told(
+    grouped: BatchQuery, rows: Iterable[ResultSeries]
+) -> Mapping[tuple[tuple[str, ...], str], Mapping[str, str]]:
+    """Say which values of a label make doubtful what is added up: by workload and stat, and by pod, in words."""
+    values: dict[tuple[tuple[str, ...], str], dict[str, dict[str, set[str]]]] = {}
+    for row in rows:
+        stat = row.labels.get("stat", "")
+        if stat in _LABELS:
+            pods = values.setdefault((_key(row, grouped), stat), {})
+            which = row.labels.get(WHICH, "")
+            of_pod = pods.setdefault(row.labels.get(grouped.pod, ""), {})
+            of_pod.setdefault(which, set()).add(row.labels.get(which, ""))
+    return {place: _doubts_about_labels(place[1], pods) for place, pods in values.items()}
+
+
+def _doubts_about_labels(stat: str, pods: Mapping[str, Mapping[str, Collection[str]]]) -> Mapping[str, str]:
+    """Say which label it is, and two of its values: by pod, in words."""
+    least, words = _LABELS[stat]
+    told: dict[str, str] = {}
+    for pod, labels in pods.items():
+        for label, found in sorted(labels.items()):
+            if len(found) >= least:
+                told.setdefault(pod, words.format(label, _two(sorted(found))))
+    return told
+
+
+def _two(values: Sequence[str]) -> str:
+    return " and ".join(f'"{value}"' for value in values[:2])
 
 
 def _several(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
@@ -161,10 +206,10 @@ def _several(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple
 def _copies(grouped: BatchQuery, targets: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say in which label several targets of one pod and job differ: by namespace and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
-    known = {"__name__", "namespace", pod_label, page_label, job_label, *WHERE}
+    known = {"__name__", grouped.namespace, pod_label, page_label, job_label, *WHERE}
     found: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
     for row in targets:
-        place = tuple(row.labels.get(label, "") for label in ("namespace", pod_label, job_label))
+        place = tuple(row.labels.get(label, "") for label in (grouped.namespace, pod_label, job_label))
         found.setdefault((place[0], place[1], place[2]), []).append(row.labels)
     told: dict[tuple[str, ...], dict[str, str]] = {}
     for (namespace, pod, job), labels in sorted(found.items()):
@@ -172,9 +217,8 @@ def _copies(grouped: BatchQuery, targets: Iterable[ResultSeries]) -> Mapping[tup
         values = {name: _values_of(name, labels) for name in names}
         apart = next((name for name in names if len(values[name]) > 1), "")
         if apart:
-            some = " and ".join(f'"{value}"' for value in values[apart][:2])
             told.setdefault((namespace,), {})[pod] = (
-                f'{pod} has targets in {job_label}="{job}" with {apart} {some}: {_ADVICE.format(apart)}'
+                f'{pod} has targets in {job_label}="{job}" with {apart} {_two(values[apart])}: {_ADVICE.format(apart)}'
             )
     return told
 
@@ -227,7 +271,9 @@ def _own_readings(
             silent &= failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.aggregation)}
-        stats |= {stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied")}
+        stats |= {
+            stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied", "young")
+        }
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied))
     return readings
@@ -307,6 +353,8 @@ def _reading(
         doubts.append(f"its oldest sample is {seconds(age)} old")
     if stats.get("below"):
         doubts.append(f"{int(stats['below'])} of {answered} pods {BELOW_ZERO}")
+    if stats.get("young"):
+        doubts.append(f"{int(stats['young'])} of {answered} pods {_YOUNG}")
     if stats.get("unlike"):
         doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
     if stats.get("copied"):

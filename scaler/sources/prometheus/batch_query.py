@@ -12,6 +12,9 @@ has a row for each workload and `stat`:
                by one: pods that had the other kind within the window
     below      of gauges: pods that say less than 0, where there are any: that counts as 0, and nothing is certain
     copied     pods whose targets come several times in a job, apart in a label that does not say where a page is
+    young      of what is counted: pods with a page that was scraped once within the window, so that it has no rate yet
+    contrary   values of a label of scrapes that series have otherwise than their target: the engine wrote them itself
+    clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
     nameless   instances of an engine's series without a pod that no series with one has, where there are any
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
@@ -50,6 +53,7 @@ class BatchQuery:
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
+    namespace: str = "namespace"  # label of the targets
     copies: str = ""  # a query for the targets of pods that are `copied`
 
     @property
@@ -143,5 +147,6 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         plain=plain,
         unclear=promql.unclear(),
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
+        namespace=dialect.name("namespace"),
         copies=promql.targets_of_copied() if promql.tells_copies else "",
     )

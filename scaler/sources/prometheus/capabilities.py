@@ -5,7 +5,7 @@ Worked example: `count({"up","a.b"="c"})` is refused by a server that takes no n
 
 from collections.abc import Mapping
 
-from scaler.config.naming import AMBIGUOUS_LABELS, SCRAPE_LABELS, Naming
+from scaler.config.naming import AMBIGUOUS_LABELS, CLUSTER_LABELS, SCRAPE_LABELS, Naming
 from scaler.config.promql import enforce, insert, label_name
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS, SAME_START
 from scaler.sources.prometheus.selectors import joined, listed, span
@@ -34,6 +34,13 @@ def targets_of_note(dialect: Naming) -> Mapping[str, str]:
     }
 
 
+def targets_of_clusters(dialect: Naming) -> Mapping[str, str]:
+    """Write, for each label that tells clusters apart, a query that finds something where targets are of several."""
+    up = enforce(dialect.up_selector, dialect.matchers)
+    chosen = {label: insert(up, [label_name(label) + '!=""']) for label in CLUSTER_LABELS}
+    return {label: f"count(group by ({label_name(label)}) ({some})) > 1" for label, some in chosen.items()}
+
+
 def question_about_the_targets(about: Mapping[str, str]) -> str:
     """Write one query of these; it has a row for each that finds a target, named by its label `is`."""
     return joined(f'label_replace(count({targets}), "is", "{what}", "", "")' for what, targets in about.items())
@@ -55,7 +62,7 @@ def copied_targets(dialect: Naming, up: str) -> str:
 
 def target_pod(dialect: Naming) -> tuple[str, ...]:
     """List the labels of a pod's targets of one job."""
-    return "namespace", dialect.name("pod"), dialect.name("job")
+    return dialect.name("namespace"), dialect.name("pod"), dialect.name("job")
 
 
 def questions_about_the_language(matchers: Mapping[str, str]) -> Mapping[str, str]:

@@ -17,6 +17,8 @@ Which series of a pod add up, and which are the same thing again (`sources/pages
               bring about.
     copies    of a pod's targets that differ in yet another label (`up` tells) are of a copy of Prometheus, whose label
               nobody knows, or of another cluster: nothing is certain, and a query of its own names the label.
+    clusters  or tenants of one store: their targets differ in a label that is known for that. Where Kubernetes does not
+              name the target's own pods, series of two are not certain.
     pages     of one pod add up: engines, or ranks of one, each at a port of its own. Only if no job scrapes all of them
               it may be one engine at two ports, for two jobs; then nothing is certain, unless `podPages` says it. A
               query of its own looks at that, where pods are scraped more than once. An `instance` without a port, such
@@ -51,22 +53,23 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from scaler.config.promql import quote
+from scaler.config.promql import label_name, quote
 from scaler.config.signals import Metric
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
 from scaler.sources.prometheus.capabilities import copied_targets, taking_turns, target_pod
-from scaler.sources.prometheus.selectors import any_of_each, listed, numbers_up_to, span
+from scaler.sources.prometheus.selectors import any_of_each, joined, listed, numbers_up_to, span
 from scaler.sources.prometheus.signal_series import SignalSeries
 
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
-    *("copied", "nameless"),
+    *("copied", "nameless", "young", "contrary", "clusters"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
 _OVER_TIME: Mapping[str, str] = {"mean": "avg_over_time", "max": "max_over_time", "min": "min_over_time"}
+WHICH = "which"  # label of a row that names the label it is about, whose value it has too
 _ALSO = "also"  # label that tells apart the metrics that add up
 _KIND = "kind_of_histogram"  # label of what is made of native histograms: where a pod has both kinds, they are the same
 _AGGREGATION: Mapping[str, str] = {"sum": "sum", "mean": "avg", "max": "max", "quantile": "sum"}
@@ -90,6 +93,10 @@ class SignalPromql(SignalSeries):
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(self.at_targets(lately, self.dialect.up_selector, "{} == 0".format))
             stats |= self.doubts()
+        if self.ambiguous:
+            stats["contrary"] = joined(map(self.contrary, self.ambiguous))
+        if self.clusters:
+            stats["clusters"] = joined(self.values_of(label, self.reporting("{}")) for label in self.clusters)
         if self.signal.scope == "gateway":
             stats["shown"] = self.shown()
         for stat in STATS:
@@ -105,6 +112,8 @@ class SignalPromql(SignalSeries):
             stats["jumping"] = self.count_pods(self.at_targets(self.reporting("{}"), PROCESS, taking_turns))
         if self.signal.type == "gauge":
             stats["below"] = self.count_pods(self.reporting("({} < 0)"))
+        if self.signal.takes_window:
+            stats["young"] = self.count_young()
         if self.signal.takes_quantile:
             stats["unlike"] = self.count_unlike()
         elif any(self.native_of(metric) for metric in self.signal.metrics):
@@ -226,6 +235,24 @@ class SignalPromql(SignalSeries):
         falls = f"resets({{}}[{span(JUMPS_WITHIN)}])"
         most = f"max by ({listed(self.pod)}) ({self.reporting(falls)})"
         return f"count by ({listed(self.by)}) ({most} >= {JUMPING})"
+
+    def count_young(self) -> str:
+        """Count the pods with a page that was scraped once within the window: it is there, and has no rate yet."""
+        scraped = self.reporting(f"count_over_time({{}}[{span(self.query.window or 0)}])")
+        page = listed(self.page)
+        once = f"max by ({page}) ({scraped}) < 2"
+        return self.count_pods(f"({once}) and on ({page}) ({self.reporting('{}')})")
+
+    def contrary(self, label: str) -> str:
+        """Write the values that series have of a label, where their target has another one."""
+        series, target = self.reporting("{}"), listed(self.target)
+        of_targets = f"(({series}) and on ({target}) {self.heartbeat})"
+        return self.values_of(label, f"{of_targets} unless on ({target}, {label_name(label)}) {self.heartbeat}")
+
+    def values_of(self, label: str, series: str) -> str:
+        """Write a row for each value of a label among the series."""
+        rows = f"count by ({listed((*self.by, label))}) ({series})"
+        return f'label_replace({rows}, "{WHICH}", "{label}", "", "")'
 
     def count_unlike(self) -> str:
         """Count the pods with native histograms alone, where the value is of others; nothing where there are none."""

@@ -144,7 +144,19 @@ class SignalSeries:
     @property
     def tells_copies(self) -> bool:
         """Tell whether targets show that a pod is seen by several copies of Prometheus, or in several clusters."""
-        return self.dialect.has_copies and "namespace" not in self.dialect.labels and self.page != self.pod
+        return self.dialect.has_copies and self.page != self.pod
+
+    @property
+    def ambiguous(self) -> tuple[str, ...]:
+        """The labels of the scrape that the engine may write too, where whoever scrapes lets its labels stand."""
+        scrape = self.scrape if self.signal.scope != "object" else ()
+        return tuple(label for label in self.dialect.ambiguous if label in scrape)
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The labels by which the series may be of several clusters: no pod of the target's own says which is meant."""
+        told = () if self.query.target_pods is not None else self.dialect.clusters
+        return tuple(label for label in told if label not in self.dialect.scrape)
 
     @property
     def misses_nameless(self) -> bool:

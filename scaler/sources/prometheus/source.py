@@ -50,6 +50,7 @@ from scaler.sources.prometheus.capabilities import (
     labels_of_targets,
     question_about_the_targets,
     questions_about_the_language,
+    targets_of_clusters,
     targets_of_note,
 )
 from scaler.sources.prometheus.missing import question_about, what_there_is
@@ -127,7 +128,7 @@ class PrometheusSource:
         self._apart = Apart()
         self._hints: dict[SignalQuery, tuple[float, str]] = {}  # when it was asked what there is, and what was said
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
-        self._found: dict[str, Any] = {}  # fields of Naming, all bool: what server and targets were found to be
+        self._found: dict[str, Any] = {}  # fields of Naming: what server and targets were found to be
         self._looked_at: float | None = None  # when that was asked
 
     def fetch(
@@ -235,7 +236,8 @@ class PrometheusSource:
         query_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * query_bytes), self._endpoint.max_series // (2 * len(STATS))))
         dialect = self._endpoint.dialect
-        dialect = replace(dialect, scrape=(*dialect.scrape, *self._target_labels), **self._found)
+        scrape = (*dialect.scrape, *self._target_labels)
+        dialect = replace(dialect, scrape=scrape, ambiguous=self._target_labels, **self._found)
         for place, some in self._apart.parts(queries, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
             for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
@@ -282,14 +284,15 @@ class PrometheusSource:
     def _look_at_all_targets(self, connection: "Connection", now: float) -> None:
         """Ask what is true of any target; where a server cannot tell, it stays what it was."""
         dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
-        about = targets_of_note(dialect)
+        about, clusters = targets_of_note(dialect), targets_of_clusters(dialect)
         try:
-            answer = connection.ask(question_about_the_targets(about), [now], "")
+            answer = connection.ask(question_about_the_targets({**about, **clusters}), [now], "")
         except ScalerError:
             logger.debug("what the targets are cannot be asked for", extra={"endpoint": self._endpoint.name})
             return
         true = {row.labels.get("is", "") for row in answer.rows}
         self._found |= {what: what in true for what in about}
+        self._found["clusters"] = tuple(label for label in clusters if label in true)
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
         """Ask all at once; what is not there in time is cut off."""
