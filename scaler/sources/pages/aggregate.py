@@ -7,12 +7,15 @@ buckets of all together (histogram.py).
     pod a says 3 + 5 waiting, pod b 2; pod c is ready and its page did not answer: 10, and 1 of 3 pods did not answer
 
 A page that is listed and did not answer is missing for the workloads that it had series of when it last answered; one
-that never did is missing for all whose labels it does not contradict.
+that never did is missing for all whose labels it does not contradict. One that answers without what it had is missing
+for the workloads that it had series of, unless it has some of another model; one of a new process that makes its
+series when they are needed is idle.
 """
 
 import logging
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from scaler.config.endpoint import Page
 from scaler.config.metrics import BY_POD
@@ -123,6 +126,7 @@ class _Table:
         gone = [visit for visit in visits if visit.problem or visit.unclear]
         self._reachable = self._reader.gather(self._metrics, here)
         self._unreachable = self._reader.gather(self._metrics, gone)
+        self._emptied = self._reader.gather(self._metrics, map(self._as_it_was, here), also=False)
         self._per = self._reader.gather(plain(self._signal.divided_by), here, also=False)
         self._never_answered = [visit for visit in gone if not visit.known]
         # Two namespaces may have a pod of one name.
@@ -138,10 +142,12 @@ class _Table:
         """Answer one query."""
         pods = self._of(self._reachable, query)
         lost = self._unreachable_pods(query)
-        missing = (lost | self._must(query, pods)) - pods.keys()
+        emptied = self._emptied_pods(query)
+        missing = (lost | emptied | self._must(query, pods)) - pods.keys()
         value = self._value(pods, self._of(self._per, query))
         age = max((self._now - pod.oldest for pod in pods.values()), default=0.0)
-        doubts = "; ".join(self._doubts(query, pods, missing, lost & pods.keys(), age))
+        partly = lost & pods.keys(), emptied & pods.keys()
+        doubts = "; ".join(self._doubts(query, pods, missing, *partly, age))
         expected = len(pods) + len(missing)
         where = f"{len(pods)} of {expected} own pods" if query.target_pods else self._pages
         source = f"{self._source} on {where}"
@@ -202,6 +208,20 @@ class _Table:
             *(page.labels.get(self._reader.pod) or page.address for page in never_answered),
         }
 
+    def _as_it_was(self, visit: PageResult) -> PageResult:
+        """Return a page with the series of the signal that it had, where the same engine has nothing of it now."""
+        names = {suffixed(self._signal, metric) for metric in self._metrics}
+        if self._signal.scope != "target" or not names.isdisjoint(visit.samples):
+            return replace(visit, samples={})
+        idle = visit.lost_before if self._signal.idles and self._reader.has_family(visit) else ()
+        had = {name: samples for name, samples in visit.lost.items() if name in names and name not in idle}
+        return replace(visit, samples=had)
+
+    def _emptied_pods(self, query: SignalQuery) -> set[str]:
+        """List the pods with a page that answers, and has nothing of what it had."""
+        pods = set(self._of(self._emptied, query))
+        return pods if query.target_pods is None else pods & query.target_pods.ready
+
     def _must(self, query: SignalQuery, pods: Collection[str]) -> set[str]:
         """List the pods that Kubernetes says should answer; none where pages do not say whose they are."""
         nameless = any(":" in name for name in pods)
@@ -259,6 +279,7 @@ class _Table:
         pods: Mapping[str, PodShare],
         missing: Collection[str],
         partly: Collection[str],
+        emptied: Collection[str],
         age: float,
     ) -> Iterator[str]:
         """Say why the value may be too low or too old."""
@@ -275,6 +296,8 @@ class _Table:
         for name in sorted(partly)[:1]:
             did_not_answer = f"a page of {name} did not answer: {_told(self._why, query, name)}"
             yield _told(self._unclear, query, name) or did_not_answer
+        for name in sorted(emptied)[:1]:
+            yield f"a page of {name} answers without a series that it had: what it holds is not known"
         latencies = pods.values() if self._signal.takes_quantile else ()
         if bare := sum(map(_without_buckets, latencies)):
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"

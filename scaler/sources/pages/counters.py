@@ -7,7 +7,7 @@ from its edge. Time is an argument.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from scaler.sources.pages.exposition import Sample
@@ -84,6 +84,12 @@ class Counters:
             known = (totals[key] for readings in self._windows.values() for _, totals in readings if key in totals)
             return max(known, default=0.0)
         return self._totals[key] + (value - before if value >= before else value)
+
+
+def process_start(samples: Mapping[str, Sequence[Sample]]) -> float | None:
+    """Return when the process behind a page began, where the page says so once."""
+    found = {sample.value for sample in samples.get(PROCESS, ())}
+    return found.pop() if len(found) == 1 else None
 
 
 def _rates(

@@ -17,7 +17,7 @@ and the sentence says what to write. `otherPorts: ignore` of the endpoint ends a
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from scaler.sources.pages.counters import PROCESS
+from scaler.sources.pages.counters import PROCESS, process_start
 from scaler.sources.pages.pods import PageResult
 
 _ADVICE = "one engine twice, or several? List the ports in prometheus.io/port, or set otherPorts: ignore for the pods"
@@ -34,10 +34,11 @@ def with_other_ports(listed: Sequence[PageResult], others: Iterable[PageResult])
     """
     found = list(listed)
     for visit in others:
-        if not _series(visit):
+        before = replace(visit, samples={**visit.lost, **visit.samples})
+        if not _series(before):
             continue
         near = [one for one in found if one.page.labels == visit.page.labels and _series(one)]
-        doubts = [_relation(one, visit) for one in near]
+        doubts = [_relation(one, before) for one in near]
         if not any(doubt is None for doubt in doubts):
             found.append(replace(visit, unclear=next(filter(None, doubts), "")))
     return found
@@ -49,8 +50,9 @@ def _relation(known: PageResult, other: PageResult) -> str | None:
     shared = here.keys() & there.keys()
     if not shared:
         return ""
-    if _process(known) is not None and _process(other) is not None:
-        return None if _process(known) == _process(other) else ""
+    began, other_began = process_start(known.samples), process_start(other.samples)
+    if began is not None and other_began is not None:
+        return None if began == other_began else ""
     if all(here[key] == there[key] for key in shared):
         return None
     return f"{known.page.address} and {other.page.address} have the same series with other numbers: {_ADVICE}"
@@ -60,9 +62,3 @@ def _series(visit: PageResult) -> Series:
     """Return the series on a page that are the engine's."""
     samples = (sample for name, found in visit.samples.items() if name != PROCESS for sample in found)
     return {sample.key: sample.value for sample in samples}
-
-
-def _process(visit: PageResult) -> float | None:
-    """Return when the process behind a page began, where it says so once."""
-    found = {sample.value for sample in visit.samples.get(PROCESS, ())}
-    return found.pop() if len(found) == 1 else None

@@ -45,6 +45,8 @@ class PageResult:
     read_at: float | None = None  # when it answered last; None: just now
     names: frozenset[str] = frozenset()  # of metrics on it, where somebody missed one
     jumping: Collection[str] = ()  # keys of counters, and of the time a process began, that fell again and again
+    lost: Mapping[str, Sequence[Sample]] = field(default_factory=dict)  # by name: what it had, and has nothing of now
+    lost_before: Collection[str] = ()  # names of these that a process had which has ended since
     unclear: str = ""  # why it is not known whether it is another page, or one that is read already
 
     @property
@@ -144,6 +146,10 @@ class PodReader:
                 name = visit.pod(sample, self.pod)
                 if self.is_meant(name):
                     here.setdefault(self._key(visit, sample, self.by), {}).setdefault(name, PodShare({(): 0.0}))
+
+    def has_family(self, visit: PageResult) -> bool:
+        """Tell whether the engine shows itself on a page."""
+        return any(True for _ in self._family(visit))
 
     def _family(self, visit: PageResult) -> Iterator[Sample]:
         """Yield the series on a page that are the engine's, whatever they say."""

@@ -42,10 +42,10 @@ from scaler.sources.http import OPEN_METRICS, QUICK, PageClient, tls_context
 from scaler.sources.loop import LoopThread
 from scaler.sources.names import Names
 from scaler.sources.pages.aggregate import measure
-from scaler.sources.pages.counters import PROCESS, Counters
+from scaler.sources.pages.counters import PROCESS, SAME_START, Counters, process_start
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
-from scaler.sources.pages.names import counted, wanted
+from scaler.sources.pages.names import counted, is_of, wanted
 from scaler.sources.pages.other_ports import with_other_ports
 from scaler.sources.pages.pods import PageResult
 from scaler.sources.pages.targets import other_pages, pod_pages
@@ -324,6 +324,9 @@ class _Reader:
         self._endpoint = endpoint
         self._counters = Counters()
         self._samples: Mapping[str, Sequence[Sample]] = {}
+        self._lost: Mapping[str, Sequence[Sample]] = {}  # what it had, of names that it has nothing of now
+        self._lost_before: frozenset[str] = frozenset()  # of these, the names that a process had which has ended since
+        self._failed = False  # since it answered last
         self._names: frozenset[str] = frozenset()  # of what is on it, where nothing of what is wanted is
         self._ended: float | None = None  # the newest reading that did
         self._problem = ""  # of that one
@@ -377,18 +380,33 @@ class _Reader:
     def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
         """Remember what was read."""
         self._ended, self._problem = now, found if isinstance(found, str) else ""
+        self._failed |= isinstance(found, str)
         if isinstance(found, str):
             return
         named: dict[str, list[Sample]] = {}
         for sample in found:
             named.setdefault(sample.name, []).append(sample)
-        self._samples, self._read_at = named, now
+        self._note_lost(named, wanted)
+        self._samples, self._read_at, self._failed = named, now, False
         self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
+
+    def _note_lost(self, named: Mapping[str, Sequence[Sample]], wanted: "_Wanted") -> None:
+        """Note of which names there was something, and is nothing now; what nobody looks for is not missed."""
+        had = {**self._lost, **self._samples}
+        self._lost = {name: had[name] for name in had.keys() - named.keys() if _is_wanted(name, wanted)}
+        before, after = process_start(self._samples), process_start(named)
+        began = self._failed if before is None or after is None else after > before + SAME_START
+        self._lost_before = self._lost_before & self._lost.keys() if not began else frozenset(self._lost)
 
     @property
     def useful(self) -> bool:
         """Tell whether it ever had anything that was wanted."""
         return any(name != PROCESS for name in self._samples)
+
+    @property
+    def was_useful(self) -> bool:
+        """Tell whether it is useful, or has lost what it had."""
+        return self.useful or bool(self._lost)
 
     @property
     def in_vain(self) -> bool:
@@ -420,6 +438,8 @@ class _Reader:
             known=known,
             read_at=self._read_at,
             names=self._names,
+            lost=self._lost,
+            lost_before=self._lost_before,
             jumping=self._counters.jumping,
         )
 
@@ -427,6 +447,10 @@ class _Reader:
         """End what is being read."""
         if self.under_way:
             self.under_way.cancel()
+
+
+def _is_wanted(name: str, wanted: _Wanted) -> bool:
+    return name in wanted.names or any(member.endswith("*") and is_of(name, member) for member in wanted.names)
 
 
 def _wanted(signals: Collection[Signal], windows: frozenset[float]) -> _Wanted:
@@ -466,7 +490,8 @@ class _Interest:
 def _of_pods(readers: Sequence[_Reader]) -> list[PageResult]:
     """List what the pages of pods say, and what is more of the same at other ports of theirs."""
     listed = [reader.visit() for reader in readers if not reader.page.tried]
-    return with_other_ports(listed, [reader.visit() for reader in readers if reader.page.tried and reader.useful])
+    others = [reader.visit() for reader in readers if reader.page.tried and reader.was_useful]
+    return with_other_ports(listed, others)
 
 
 def _ready(own: TargetPods) -> list[PodAddress]:

@@ -33,6 +33,10 @@ _CLUSTERS = (
     "its series are of {0} {1}: of several clusters in one Prometheus? Say matchers with one {0} for this endpoint"
 )
 _YOUNG = "were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer window"
+_QUIET = {  # what a page does that had series and has none now
+    "silent": "is still scraped and does not answer: what it holds is not known",
+    "emptied": "answers without a series that it had: what it holds is not known",
+}
 _NAMELESS = (
     "of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
     "the workload's pods by `pods` in its trigger"
@@ -95,6 +99,13 @@ def is_crowded(grouped: BatchQuery, answer: QueryResult) -> bool:
     return bool(grouped.unclear) and any(value % 1 for value in counts)
 
 
+def quiet_pods(grouped: BatchQuery, answer: QueryResult) -> frozenset[str]:
+    """Name the pods that `grouped.silent` has to be asked about: targets of theirs have nothing of the signal now."""
+    pod, last = grouped.scrape[0], len(answer.times) - 1
+    rows = (row for row in answer.rows if row.labels.get("stat") == "quiet" and last in row.values)
+    return frozenset(row.labels.get(pod, "") for row in rows)
+
+
 def has_copies(answer: QueryResult) -> bool:
     """Say whether pods' targets come several times, so that `grouped.copies` has to be asked too."""
     return any(row.labels.get("stat") == "copied" for row in answer.rows)
@@ -108,7 +119,7 @@ def read_grouped(
     Args:
         grouped: the query.
         answer: its answer.
-        unclear: the answer to `grouped.unclear` and `grouped.copies`, where these were asked.
+        unclear: the answer to `grouped.unclear`, `grouped.copies` and `grouped.silent`, where these were asked.
         stale_after: seconds; a sample that is older makes a reading doubtful.
     """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
@@ -119,11 +130,13 @@ def read_grouped(
         for index, value in row.values.items():
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
     more = unclear.rows if unclear else ()
-    several = _several(grouped, [row for row in more if row.labels.get("__name__") is None])
+    silent = _silent(grouped, [row for row in more if row.labels.get("stat") in _QUIET])
+    several = _several(grouped, [row for row in more if not {"__name__", "stat"} & row.labels.keys()])
     copies = _copies(grouped, [row for row in more if row.labels.get("__name__") is not None])
     read: dict[Query, Sequence[Measurement]] = {}
     for query, key in grouped.queries.items():
         pods = table.get(key, {})
+        quiet = _first_doubt(silent.get(key, {}), query.target_pods, asked=True)
         copied = _first_doubt(copies.get(key[:1], {}), query.target_pods)
         # A pod with targets in several clusters is told of by name.
         about = ("contrary",) if copied else ("contrary", "clusters")
@@ -131,14 +144,15 @@ def read_grouped(
         doubts = [_first_doubt(by_pod, query.target_pods) for by_pod in told]
         if query.target_pods and grouped.pod:
             own = _meant(query.target_pods, query.pods)
-            readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, copied=copied)
+            readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, copied=copied, quiet=quiet)
             read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
+            odd = [_no_number(grouped, [stats]) for stats in rows]
             read[query] = [
-                _reading(stats, at, answer, stale_after, grouped, _no_number(grouped, [stats]), *doubts, copied=copied)
-                for stats, at in zip(rows, answer.times, strict=True)
+                _reading(stats, at, answer, stale_after, grouped, said, *doubts, copied=copied, quiet=quiet)
+                for stats, said, at in zip(rows, odd, answer.times, strict=True)
             ]
     return read
 
@@ -203,6 +217,19 @@ def _several(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple
     return told
 
 
+def _silent(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+    """Say of which pods a page had series, and has none now though it is scraped: by workload and pod, in words."""
+    pod_label, page_label, job_label = grouped.scrape
+    told: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: row.labels.get(page_label, "")):
+        pod, page, job = (row.labels.get(label, "") for label in (pod_label, page_label, job_label))
+        whose = f"a page of {pod}" if pod else "a page"
+        what = _QUIET[row.labels["stat"]]
+        sentence = f'{whose}, {page_label}="{page}" of {job_label}="{job}", {what}'
+        told.setdefault(_key(row, grouped), {}).setdefault(pod, sentence)
+    return told
+
+
 def _copies(grouped: BatchQuery, targets: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say in which label several targets of one pod and job differ: by namespace and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
@@ -228,9 +255,10 @@ def _values_of(name: str, labels: Iterable[Mapping[str, str]]) -> list[str]:
     return sorted({one.get(name, "") for one in labels})
 
 
-def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None) -> str:
-    """Return the doubt about the first pod of a workload."""
-    return next((doubts[pod] for pod in sorted(doubts) if own is None or pod in own.names), "")
+def _first_doubt(doubts: Mapping[str, str], own: TargetPods | None, *, asked: bool = False) -> str:
+    """Return the doubt about the first pod of a workload; `asked`: of those that must answer."""
+    mine = None if own is None else own.ready if asked else own.names
+    return next((doubts[pod] for pod in sorted(doubts) if mine is None or pod in mine), "")
 
 
 StatTable = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Mapping[str, float]]]]  # labels, pod, time, stat
@@ -254,6 +282,7 @@ def _own_readings(
     stale_after: float,
     *said: str,
     copied: str,
+    quiet: str,
 ) -> Sequence[Measurement]:
     """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
     past = re.compile(own.name_pattern) if own.name_pattern else None
@@ -275,7 +304,8 @@ def _own_readings(
             stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied", "young")
         }
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
-        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied))
+        told = "" if silent else quiet
+        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied, quiet=told))
     return readings
 
 
@@ -339,6 +369,7 @@ def _reading(
     grouped: BatchQuery,
     *said: str,
     copied: str,
+    quiet: str,
 ) -> Measurement:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):
@@ -349,6 +380,8 @@ def _reading(
     doubts = [one for one in (answer.warning, *said) if one]
     if missing:
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
+    elif quiet:
+        doubts.append(quiet)
     if age is not None and age > stale_after:
         doubts.append(f"its oldest sample is {seconds(age)} old")
     if stats.get("below"):

@@ -16,14 +16,16 @@ has a row for each workload and `stat`:
     contrary   values of a label of scrapes that series have otherwise than their target: the engine wrote them itself
     clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
     nameless   instances of an engine's series without a pod that no series with one has, where there are any
+    quiet      of single pods, without labels of a workload: a target has nothing of it, and others near it have
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
 
 Which series these are, and how they are added up, is told in signal_series.py and signal_promql.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from scaler.config.naming import Naming
@@ -32,6 +34,7 @@ from scaler.model.measurement import SignalQuery
 from scaler.sources.prometheus.selectors import joined
 from scaler.sources.prometheus.signal_promql import SignalPromql
 from scaler.sources.prometheus.signal_series import adds_up
+from scaler.sources.prometheus.silent_pages import pods_with_quiet_targets, silent_pages
 
 NARROW = 1_000  # characters of one label's values in a selector; a longer list is left out: the server reads all
 LONGEST = 16_000  # bytes; what is longer is asked in parts: VictoriaMetrics takes 16 KiB (-search.maxQueryLen)
@@ -55,6 +58,7 @@ class BatchQuery:
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
     namespace: str = "namespace"  # label of the targets
     copies: str = ""  # a query for the targets of pods that are `copied`
+    silent: Callable[[Collection[str]], str] | None = None  # a query for pages that say nothing now, of `quiet` pods
 
     @property
     def text(self) -> str:
@@ -134,9 +138,13 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
     pod = dialect.name("pod") if query.target_pods and adds_up(query) else ""
     adds = "sum" if signal.divided_by else signal.aggregation
     promql = SignalPromql(signal, query, (*by, pod) if pod else by, named, dialect)
+    stats = list(promql.stats())
+    watched = signal.scope != "object"
+    if watched:
+        stats.append(f'label_replace({pods_with_quiet_targets(promql)}, "stat", "quiet", "", "")')
     plain = signal.type == "gauge" and not signal.divided_by
     return BatchQuery(
-        parts=tuple(_packed(promql.stats())),
+        parts=tuple(_packed(stats)),
         by=by,
         queries=MappingProxyType(keys),
         counted=signal.scope != "object",
@@ -149,4 +157,5 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
         namespace=dialect.name("namespace"),
         copies=promql.targets_of_copied() if promql.tells_copies else "",
+        silent=partial(silent_pages, promql) if watched else None,
     )

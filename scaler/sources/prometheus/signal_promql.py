@@ -62,7 +62,7 @@ from scaler.sources.prometheus.signal_series import SignalSeries
 
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
-    *("copied", "nameless", "young", "contrary", "clusters"),
+    *("copied", "nameless", "young", "contrary", "clusters", "quiet"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step

@@ -38,6 +38,7 @@ class SignalSeries:
     dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
     podless: bool = False  # whether series without a pod are meant, and no others
+    only: tuple[str, ...] = ()  # names of the pods that are meant, where it is a few of them
 
     def native_of(self, metric: Metric) -> Metric | None:
         """Return the histogram that a counter is the sum or the count of, as far as that can be asked for."""
@@ -128,6 +129,7 @@ class SignalSeries:
         """Write the matchers of the workloads, of their pods, and of the catalogue."""
         matchers = self.pods if self.signal.scope == "target" else ()
         pod = [(self.dialect.name("pod"), matcher) for matcher in matchers]
+        pod += [(self.dialect.name("pod"), one_of(self.only))] if self.only else []
         return (*any_of_each(named), *pod, *self.fixed(where))
 
     def any_of(self, names: Iterable[str]) -> Pairs:
@@ -224,11 +226,24 @@ class SignalSeries:
             holds: writes the condition on that, such as `up == 0`.
         """
         target, chosen = listed(self.target), self.of_targets(selector)
-        if "namespace" in self.named or "namespace" in self.dialect.labels:
+        if self.has_one_namespace:
             return f"({series}) and on ({target}) ({holds(chosen)})"
         own, nobodys = (holds(insert(chosen, [matcher])) for matcher in ('namespace!=""', 'namespace=""'))
         both = f"({series}) and on (namespace, {target}) ({own})"
         return f"({both}) or ({series}) and on ({target}) ({nobodys})"
+
+    def targets_without(self, series: str) -> str:
+        """Write the `up` of the targets that have none of these series; see `at_targets`."""
+        target = listed(self.target)
+        if self.has_one_namespace:
+            return f"{self.heartbeat} unless on ({target}) ({series})"
+        own, nobodys = (insert(self.heartbeat, [matcher]) for matcher in ('namespace!=""', 'namespace=""'))
+        return f"{own} unless on (namespace, {target}) ({series}) or ({nobodys} unless on ({target}) ({series}))"
+
+    @property
+    def has_one_namespace(self) -> bool:
+        """Tell whether the targets that are read are of one namespace, or do not say whose they are."""
+        return "namespace" in self.dialect.labels or len(self.named.get("namespace", ())) == 1
 
     @property
     def heartbeat(self) -> str:

@@ -38,6 +38,7 @@ from scaler.sources.prometheus.answers import (
     QueryResult,
     has_copies,
     is_crowded,
+    quiet_pods,
     read_grouped,
     read_history,
     read_labels_of_targets,
@@ -249,9 +250,11 @@ class PrometheusSource:
             return read_grouped(replace(grouped, queries=some), answer, second, stale_after=self._endpoint.stale_after)
 
         def second(answer: QueryResult) -> str:
+            quiet = quiet_pods(grouped, answer)
             more = (
                 grouped.unclear if is_crowded(grouped, answer) else "",
                 grouped.copies if has_copies(answer) else "",
+                grouped.silent(quiet) if grouped.silent and quiet else "",
             )
             return joined(filter(None, more))
 

@@ -7,7 +7,7 @@ import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.prometheus_server import series
+from support.prometheus_server import series, values_of
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
@@ -529,11 +529,12 @@ def lines(case):
         if case.engine in {"vllm", "sglang"}:
             known["model_name"] = "m"
         full = {label: value for label, value in {**known, **labels}.items() if value}
-        targets[full.get("job"), full.get("instance")] = full
+        target = {"job": full.get("job", ""), "instance": f"{full.get('instance')}", "namespace": full["namespace"]}
+        samples = len(values_of(values))
+        targets[tuple(target.items())] = max(samples, targets.get(tuple(target.items()), 0))
         written += series(metric, full, values, START)
-    for (job, instance), full in targets.items():
-        target = {"job": job or "", "instance": f"{instance}", "namespace": full["namespace"]}
-        written += series("up", target, "1x40", START)
+    for target, samples in targets.items():  # which is gone with its series
+        written += series("up", dict(target), f"1x{samples - 1}", START)
     return written
 
 
