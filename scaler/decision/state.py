@@ -59,10 +59,13 @@ def expire(spec: WorkloadSpec, state: State, now: float) -> State:
     """
     if state.at is None:
         return state
-    if now < state.at:  # the clock went backwards: keep the answer, believe no span
-        certain = replace(state.certain, at=min(state.certain.at, now)) if state.certain else None
-        kept = inherited([replace(state, certain=certain)])
-        return replace(kept, started=now, at=now, last=state.last, policy=state.policy)
+    if now < state.at:  # the clock went backwards: keep the answer and how long it is held, believe no other span
+        back = state.at - now
+        certain = replace(state.certain, at=state.certain.at - back) if state.certain else None
+        started = None if state.started is None else state.started - back
+        kept = inherited([replace(state, certain=certain, started=started)])
+        last = {name: (at - back, value) for name, (at, value) in state.last.items()}
+        return replace(kept, at=now, last=last, policy=state.policy)
     believed = max(spec.hold_for, MAX_MISSED_TICKS * spec.interval)
     if now - state.at > MAX_MISSED_TICKS * spec.interval:
         state = replace(state, idle_since=None, standing=None)

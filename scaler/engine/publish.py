@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from scaler.decision.decision import Decision
 from scaler.decision.groups import Decided
+from scaler.decision.state import inherited
 from scaler.decision.together import SharingStep, carried, touched
 from scaler.engine.fold import Folded
 from scaler.engine.workload import Workload
@@ -95,6 +96,8 @@ class Publisher:
         if item.backfilled or folded.seen:
             item.state, item.backfilled = folded.state, True
             item.days = replace(item.days, past=item.days.past[folded.days :])
+        else:  # its past is asked for again at the next tick, but holdFor runs and what was answered is a floor
+            item.state = inherited([folded.state])
         item.answers = {} if folded.past else folded.answers
         return True
 

@@ -113,8 +113,11 @@ def test_a_clock_that_goes_backwards_leaves_the_answer_and_no_span():
     state, _ = fold(spec, [{"load": 5}] * 3)
     assert expire(spec, state, state.at).complete_since == START
     back = expire(spec, state, START - 100)
-    assert (back.started, back.at, back.complete_since) == (START - 100, START - 100, None)
+    assert (back.started, back.at, back.complete_since) == (START - 110, START - 100, None), (
+        "started 10 s ago, as before"
+    )
     assert (back.certain.replicas, back.certain.at, back.minimum_answer) == (5, START - 100, 5)
+    assert back.last == {"load": (START - 100, 5)}
 
 
 def test_of_several_the_newest_word_and_the_largest_answer_are_inherited():

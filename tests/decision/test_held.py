@@ -86,6 +86,22 @@ def test_an_edit_after_the_end_of_the_hold_does_not_begin_another():
     ]
 
 
+@pytest.mark.parametrize("step", [1, 5, 3600])
+def test_a_clock_that_goes_backwards_does_not_prolong_the_hold(step):
+    state, _ = fold(workload(LOAD), [{"load": 20}] + [DOWN] * 8)
+    held, _ = fold(workload(LOAD), [DOWN], state, START + 40 - step)
+    _, decisions = fold(workload(LOAD), [DOWN] * 6, held, START + 45 - step)
+    assert [decision.replicas for decision in decisions] == [2] * 4 + [None] * 2
+    assert [decision.uncertain_for for decision in decisions][:3] == [45, 50, 55]
+
+
+@pytest.mark.parametrize("step", [1, 5, 3600])
+def test_a_clock_that_goes_backwards_after_the_end_of_the_hold_does_not_begin_another(step):
+    state, _ = fold(workload(LOAD), [{"load": 20}] + [{**DOWN, "replicas": 2}] * 20)
+    back = START + 100 - step
+    assert said(fold(workload(LOAD), [{**DOWN, "replicas": 2}] * 3, state, back)[1]) == [(None, None)] * 3
+
+
 def test_the_largest_answer_of_several_triggers_is_inherited():
     low, _ = fold(workload(LOAD), [{"load": 20}])
     high, _ = fold(workload(LOAD), [{"load": 20}, partly(160)])
