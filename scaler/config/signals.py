@@ -112,6 +112,7 @@ class Signal:
         str, ...
     ]  # names, or with a `*` their beginnings, that show that the engine or gateway is there
     counted_per_step: bool  # a counter that moves at every step of the engine, and not only when a request ends
+    counts_from_birth: bool  # a counter of which a series that is new was 0 before: what it says was counted since
     created_on_use: (
         bool  # its series are made when first needed: a pod with a name of the family and without them has 0
     )
@@ -291,6 +292,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         source=fields.take("source", text),
         family_names=fields.take("familyNames", listed(_family_name), _NO_NAMES),
         counted_per_step=fields.take("countedPerStep", boolean, False),
+        counts_from_birth=fields.take("countsFromBirth", boolean, False),
         created_on_use=fields.take("createdOnUse", boolean, False),
         without_family=fields.take("withoutFamily", text, ""),
         withdrawn_at_zero=fields.take("withdrawnAtZero", text, ""),

@@ -3,11 +3,12 @@
 A counter that has fallen was reset, and counts on from where it was, as PromQL's `rate` takes it
 (prometheus/promql/functions.go, extrapolatedRate). But nothing is extrapolated: the rate is the increase between two
 readings that were made, divided by the time between them, and the readings lie at most a STEPS-th of the window apart
-from its edge. Time is an argument.
+from its edge. A series that is new on a page which was read before begins where it is; of some counters, whose first
+count matters, it is known to have begun at 0. Time is an argument.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from scaler.sources.pages.exposition import Sample
@@ -26,22 +27,26 @@ class Counters:
 
     def __init__(self) -> None:
         self._raw: dict[str, float] = {}
+        self._sought: Collection[str] = ()  # names that were looked for in the newest reading
         self._totals: Totals = {}
         self._windows: dict[float, deque[tuple[float, Totals]]] = {}
         self._falls: dict[str, deque[float]] = {}  # when a series fell, by its key
 
-    def note(self, samples: Iterable[Sample], windows: Iterable[float], now: float) -> None:
+    def note(
+        self, samples: Iterable[Sample], windows: Iterable[float], now: float, from_birth: Collection[str] = ()
+    ) -> None:
         """Take a new reading.
 
         Args:
             samples: the counters of the page.
             windows: the windows, in seconds, that are asked about; others are forgotten.
             now: when it was read.
+            from_birth: names that were looked for, of counters whose new series began at 0.
         """
         raw = {sample.key: sample.value for sample in samples}
         self._note_falls(raw, now)
         self._totals = {key: self._total(key, value) for key, value in raw.items()}
-        self._raw = raw
+        self._raw, self._sought = raw, from_birth
         self._windows = {window: self._windows.get(window, deque()) for window in windows}
         for window, readings in self._windows.items():
             while readings and readings[0][0] < now - window:
@@ -82,7 +87,7 @@ class Counters:
         before = self._raw.get(key)
         if before is None:  # new, or back again: it counts on from where a window still knows it
             known = (totals[key] for readings in self._windows.values() for _, totals in readings if key in totals)
-            return max(known, default=0.0)
+            return max(known, default=value if key.partition("{")[0] in self._sought else 0.0)
         return self._totals[key] + (value - before if value >= before else value)
 
 

@@ -21,6 +21,11 @@ def counted(signals: Iterable[Signal]) -> frozenset[str]:
     return frozenset(suffixed(signal, metric) for signal in flows for metric in _metrics(signal))
 
 
+def counted_from_birth(signals: Iterable[Signal]) -> frozenset[str]:
+    """Return the counters of which a series that is new was 0 before."""
+    return counted(signal for signal in signals if signal.counts_from_birth)
+
+
 def _metrics(signal: Signal) -> tuple[Metric, ...]:
     """List the metrics of a signal under the names that a page is read with: a dot is an underscore there."""
     return plain((*signal.metrics, *signal.plus, *signal.divided_by))

@@ -45,7 +45,7 @@ from scaler.sources.pages.aggregate import measure
 from scaler.sources.pages.counters import PROCESS, SAME_START, Counters, process_start
 from scaler.sources.pages.discovery import Addresses, Lists
 from scaler.sources.pages.exposition import MILLISECONDS, Sample, metric_names, other_format, scan
-from scaler.sources.pages.names import counted, is_of, wanted
+from scaler.sources.pages.names import counted, counted_from_birth, is_of, wanted
 from scaler.sources.pages.other_ports import with_other_ports
 from scaler.sources.pages.pods import PageResult
 from scaler.sources.pages.targets import other_pages, pod_pages
@@ -306,6 +306,7 @@ class _Wanted:
     names: frozenset[str] = frozenset()
     flows: frozenset[str] = frozenset()  # of these, the counters
     windows: frozenset[float] = frozenset()  # over which their rates are kept
+    from_birth: frozenset[str] = frozenset()  # of these counters, those whose new series began at 0
 
 
 class _Reader:
@@ -388,7 +389,8 @@ class _Reader:
             named.setdefault(sample.name, []).append(sample)
         self._note_lost(named, wanted)
         self._samples, self._read_at, self._failed = named, now, False
-        self._counters.note((sample for sample in found if sample.name in wanted.flows), wanted.windows, now)
+        flows = (sample for sample in found if sample.name in wanted.flows)
+        self._counters.note(flows, wanted.windows, now, wanted.from_birth)
 
     def _note_lost(self, named: Mapping[str, Sequence[Sample]], wanted: "_Wanted") -> None:
         """Note of which names there was something, and is nothing now; what nobody looks for is not missed."""
@@ -455,7 +457,7 @@ def _is_wanted(name: str, wanted: _Wanted) -> bool:
 
 def _wanted(signals: Collection[Signal], windows: frozenset[float]) -> _Wanted:
     """Say what is looked for; beside the signals themselves, who it is that answers."""
-    return _Wanted(wanted(signals) | {PROCESS}, counted(signals) | {PROCESS}, windows)
+    return _Wanted(wanted(signals) | {PROCESS}, counted(signals) | {PROCESS}, windows, counted_from_birth(signals))
 
 
 class _Interest:

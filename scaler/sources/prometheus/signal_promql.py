@@ -196,9 +196,21 @@ class SignalPromql(SignalSeries):
         window = span(self.query.window or 0)
         if self.signal.type == "counter":
             counted = f"(rate({self.select(metric)}[{window}]) and {self.select(metric)})"
+            counted = f"({self.born(metric)} or {counted})" if self.signal.counts_from_birth else counted
             return f"({counted} or {self.counted_natively(metric)})" if self.native_of(metric) else counted
         same = listed(dict.fromkeys((*self.pod, *self.target)))
         return f"(rate({self.select(metric, '_bucket')}[{window}]) and on ({same}) {self.select(metric, '_count')})"
+
+    def born(self, metric: Metric) -> str:
+        """Write the rate of series that were not there a window ago, though their target was: they began at 0.
+
+        `rate` knows of a series' increase from its first sample on, so that the first request of its kind is none. A
+        target that has other labels since is a new one, of which it is not known what its counters said before.
+        """
+        seconds = self.query.window or 0.0
+        series, ago = self.select(metric), f"offset {span(seconds)}"
+        stayed = f"({self.heartbeat} == 1 and {self.heartbeat} {ago} == 1)"
+        return f"(({series} unless {series} {ago}) / {seconds!r} and on ({listed(self.target)}) {stayed})"
 
     def counted_natively(self, metric: Metric) -> str:
         """Write the rate of a counter, made of the native histogram that keeps it."""
@@ -240,8 +252,11 @@ class SignalPromql(SignalSeries):
         """Count the pods with a page that was scraped once within the window: it is there, and has no rate yet."""
         scraped = self.reporting(f"count_over_time({{}}[{span(self.query.window or 0)}])")
         page = listed(self.page)
-        once = f"max by ({page}) ({scraped}) < 2"
-        return self.count_pods(f"({once}) and on ({page}) ({self.reporting('{}')})")
+        page_once = f"max by ({page}) ({scraped}) < 2"
+        once = f"({page_once}) and on ({page}) ({self.reporting('{}')})"
+        if self.signal.counts_from_birth:
+            once = f"({once}) unless on ({page}) ({self.newest(self.signal.metrics, self.born)})"
+        return self.count_pods(once)
 
     def contrary(self, label: str) -> str:
         """Write the values that series have of a label, where their target has another one."""
