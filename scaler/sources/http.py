@@ -248,13 +248,16 @@ def _content_type(response: aiohttp.ClientResponse) -> str:
 
 
 def _may_be_cut(response: aiohttp.ClientResponse, kind: str, text: bytes) -> bool:
-    """Tell whether a page lacks the end that its format wants, while HTTP has not told where it ends either.
+    """Tell whether a page lacks the end that its format wants; that of plain text only where HTTP tells of none either.
 
-    A number that breaks off after its first digit is a lower number. Text ends with a line feed, OpenMetrics with EOF.
+    A number that breaks off after its first digit is a lower number. Text ends with a line feed, OpenMetrics with EOF,
+    whatever HTTP says: a proxy may have kept a part of it.
     """
+    if kind == OPEN_METRICS:
+        return not text.rstrip().endswith(b"# EOF")
     if "Content-Length" in response.headers or "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         return False
-    return not text.rstrip().endswith(b"# EOF") if kind == OPEN_METRICS else not text.endswith(b"\n")
+    return not text.endswith(b"\n")
 
 
 def unpack(packed: bytes, most: int) -> bytes:

@@ -73,8 +73,15 @@ async def test_a_page_is_read_plain_and_packed_over_one_connection(web):
 
 
 def test_the_type_of_a_page_is_told(web):
-    web.paths["/"] = lambda handler: send(handler, b"x 1", Content_Type="application/openmetrics-text; version=1.0.0")
-    assert read(web.url("/")) == ("application/openmetrics-text", b"x 1")
+    kind = "application/openmetrics-text; version=1.0.0"
+    web.paths["/"] = lambda handler: send(handler, b"x 1\n# EOF\n", Content_Type=kind)
+    assert read(web.url("/")) == ("application/openmetrics-text", b"x 1\n# EOF\n")
+
+
+def test_openmetrics_without_its_end_is_a_part_whatever_length_is_told(web):
+    web.paths["/"] = lambda handler: send(handler, b"x 1\n", Content_Type="application/openmetrics-text")
+    with pytest.raises(SourceError, match="breaks off before its end"):
+        read(web.url("/"))
 
 
 @pytest.mark.parametrize(

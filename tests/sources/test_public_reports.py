@@ -1,10 +1,11 @@
 """What users of engines and gateways have reported in public, as small pages: read directly, and through Prometheus."""
 
+import gzip
 import time
 from ipaddress import ip_network
 
 import pytest
-from sources.web import Web
+from sources.web import Web, send
 from support.prometheus_server import series
 
 from scaler.config.endpoint import Endpoint, Page
@@ -104,7 +105,9 @@ def test_an_engine_that_keeps_no_statistics_is_told_from_one_that_is_idle(web):
 
 @pytest.mark.parametrize(
     ("body", "kind"),
-    [("<!doctype html><html><body>login</body></html>", "HTML"), ('[{"iter": 1, "numActiveRequests": 3}]', "JSON"), ('{"detail":"Not Found"}', "JSON")],
+    [("<!doctype html><html><body>login</body></html>", "HTML"), ('[{"iter": 1, "numActiveRequests": 3}]', "JSON"), ('{"detail":"Not Found"}', "JSON"),
+     ("\n\x14vllm:num_requests_waiting\x12\0", "bytes that are no text, such as Prometheus' protobuf"),
+     (lambda handler: send(handler, gzip.compress(b"x 1\n")), "gzip that its headers do not tell of")],
 )  # fmt: skip
 def test_what_is_no_page_of_metrics_is_no_page_without_load(web, body, kind):
     found = directly(web, body, query())

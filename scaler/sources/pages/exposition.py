@@ -19,6 +19,8 @@ from typing import NamedTuple
 MILLISECONDS = 0.001  # the unit of a time in the text format; OpenMetrics writes seconds
 LATEST = 1e12  # seconds since the epoch; a later time, an infinite one and NaN are none
 LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write these
+_GZIP = b"\x1f\x8b"  # how it begins
+_SEEN = 1000  # bytes of a page that tell whether it is text
 MOST_NAMED = 1000  # series of a page whose names are told
 
 _ANY = "[a-zA-Z0-9_:]*"  # the rest of a name
@@ -43,7 +45,7 @@ class Sample(NamedTuple):
     labels: Mapping[str, str]
     value: float
     at: float | None  # seconds since the epoch, where the page says so
-    key: str  # name and labels as they are written: the same series has the same key in the next page
+    key: str  # name and labels, these in order: the same series has the same key, however it is written
 
 
 def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most: int = 1_000_000) -> list[Sample]:
@@ -103,7 +105,11 @@ def _with_colons(page: bytes, wanted: frozenset[str]) -> bytes:
 
 
 def other_format(page: bytes) -> str:
-    """Say what a page is that is none of metrics: HTML, JSON; empty where it may be one."""
+    """Say what a page is that is none of metrics: HTML, JSON, bytes; empty where it may be one."""
+    if page.startswith(_GZIP):
+        return "gzip that its headers do not tell of"
+    if b"\0" in page[:_SEEN]:
+        return "bytes that are no text, such as Prometheus' protobuf"
     begin = page.lstrip()[:1]
     if begin == b"<":
         return "HTML"
@@ -165,7 +171,10 @@ def _first(name: str) -> str:
 def _known(head: bytes) -> tuple[str, Mapping[str, str], str] | None:
     """Name, labels and key of what stands before a value; None if that is not a series alone."""
     series = _SERIES.fullmatch(head.decode("utf-8", "replace"))
-    return None if series is None else (series[1], _labels(series[2]), series[1] + (series[2] or ""))
+    if series is None:
+        return None
+    labels = _labels(series[2])
+    return series[1], labels, _key(series[1], labels)
 
 
 def _sample(line: str, unit: float) -> Sample:
@@ -177,7 +186,13 @@ def _sample(line: str, unit: float) -> Sample:
     time = None if at is None else _number(at) * unit
     if time is not None and not abs(time) < LATEST:
         raise ValueError
-    return Sample(name, _labels(labels), _number(value), time, name + (labels or ""))
+    named = _labels(labels)
+    return Sample(name, named, _number(value), time, _key(name, named))
+
+
+def _key(name: str, labels: Mapping[str, str]) -> str:
+    written = ",".join(f"{label}={value!r}" for label, value in sorted(labels.items()))
+    return f"{name}{{{written}}}" if written else name
 
 
 def _labels(braced: str | None) -> Mapping[str, str]:

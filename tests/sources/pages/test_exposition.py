@@ -163,6 +163,16 @@ def test_the_same_series_has_the_same_key_in_the_next_page():
     assert first[0].key == second[0].key != first[1].key
 
 
+@pytest.mark.parametrize(
+    "again", [b'a{c="2",b="1"} 1', b'a{ b="1", c="2" } 1', b'a {b="1",c="2",} 1', b'{"a",c="2",b="1"} 1']
+)
+def test_a_series_has_one_key_however_its_labels_are_written(again):
+    """Prometheus takes these for one series too; as two they would add up."""
+    (first,) = scan(b'a{b="1",c="2"} 1', {"a"})
+    (second,) = scan(again, {"a"})
+    assert first.key == second.key
+
+
 def test_quoted_names_are_read_as_older_releases_write_them():
     page = b"""{"vllm:num_requests_waiting",model_name="a,\\"b",engine="0"} 3
   { "gen_ai.requests" , "model.name"="m" , "x"="y"} 4
