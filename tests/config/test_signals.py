@@ -157,7 +157,7 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     query = SignalQuery("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([query], Naming(recent=45))
-    value, answered, missing, oldest, _jumping, nameless = grouped.text.split("\nor ")
+    value, answered, missing, oldest, _jumping, nameless, young, *_ = grouped.text.split("\nor ")
     scrape = f"namespace, pod, instance, {', '.join(SCRAPE_LABELS)}"
     once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"
     us = '(rate(us{namespace="n",pod!=""}[7500ms]) and us{namespace="n",pod!=""})'
@@ -170,3 +170,4 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     )
     assert 'min by (namespace) (timestamp(us{namespace="n",pod!=""}))' in oldest
     assert 'group by (namespace, instance) (us{namespace="n",pod=""}) unless on (namespace, instance)' in nameless
+    assert 'max by (namespace, pod, instance) (count_over_time(us{namespace="n",pod!=""}[7500ms])) < 2' in young
