@@ -13,6 +13,7 @@ from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
 from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus.batch_query import BatchQuery
 from scaler.sources.prometheus.capabilities import WHERE
+from scaler.sources.prometheus.federation import THROUGH
 from scaler.sources.prometheus.signal_promql import WHICH
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
@@ -31,6 +32,11 @@ _CONTRARY = (
 )
 _CLUSTERS = (
     "its series are of {0} {1}: of several clusters in one Prometheus? Say matchers with one {0} for this endpoint"
+)
+_FOREIGN = (
+    "its series come through another Prometheus that is scraped without honor_labels, and their namespace or pod is "
+    "its own: scrape its /federate with honor_labels, or say labels: {namespace: exported_namespace, pod: "
+    "exported_pod} for this endpoint"
 )
 _YOUNG = "were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer window"
 _QUIET = {  # what a page does that had series and has none now
@@ -106,6 +112,16 @@ def quiet_pods(grouped: BatchQuery, answer: QueryResult) -> frozenset[str]:
     return frozenset(row.labels.get(pod, "") for row in rows)
 
 
+def is_federated(answer: QueryResult) -> bool:
+    """Say whether series come through another Prometheus, and nobody knew when the question was written."""
+    return any(row.labels.get("stat") == "federated" for row in answer.rows)
+
+
+def is_forked(answer: QueryResult) -> bool:
+    """Say whether several such Prometheus say different things, so that `grouped.forked` has to be asked too."""
+    return any(row.labels.get("stat") == "forked" for row in answer.rows)
+
+
 def has_copies(answer: QueryResult) -> bool:
     """Say whether pods' targets come several times, so that `grouped.copies` has to be asked too."""
     return any(row.labels.get("stat") == "copied" for row in answer.rows)
@@ -131,8 +147,10 @@ def read_grouped(
             stats.setdefault(index, {})[row.labels.get("stat", "")] = value
     more = unclear.rows if unclear else ()
     silent = _silent(grouped, [row for row in more if row.labels.get("stat") in _QUIET])
+    branches = _forked(grouped, [row for row in more if row.labels.get("stat") == "forked"])
     several = _several(grouped, [row for row in more if not {"__name__", "stat"} & row.labels.keys()])
-    copies = _copies(grouped, [row for row in more if row.labels.get("__name__") is not None])
+    targets = [row for row in more if "__name__" in row.labels and "stat" not in row.labels]
+    copies = _copies(grouped, targets)
     read: dict[Query, Sequence[Measurement]] = {}
     for query, key in grouped.queries.items():
         pods = table.get(key, {})
@@ -140,7 +158,7 @@ def read_grouped(
         copied = _first_doubt(copies.get(key[:1], {}), query.target_pods)
         # A pod with targets in several clusters is told of by name.
         about = ("contrary",) if copied else ("contrary", "clusters")
-        told = (several.get(key, {}), *(labels.get((key, stat), {}) for stat in about))
+        told = (several.get(key, {}), branches.get(key, {}), *(labels.get((key, stat), {}) for stat in about))
         doubts = [_first_doubt(by_pod, query.target_pods) for by_pod in told]
         if query.target_pods and grouped.pod:
             own = _meant(query.target_pods, query.pods)
@@ -230,6 +248,28 @@ def _silent(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[
     return told
 
 
+def _forked(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
+    """Say in which label the same page differs that came through several Prometheus: by workload and pod, in words."""
+    found: dict[tuple[tuple[str, ...], str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        found.setdefault((_key(row, grouped), row.labels.get(grouped.scrape[0], "")), []).append(row.labels)
+    told: dict[tuple[str, ...], dict[str, str]] = {}
+    for (key, pod), series in found.items():
+        names = sorted({name for one in series for name in one} - {"__name__", "stat", *grouped.again, *WHERE})
+        label = next((name for name in names if _differs_by(THROUGH, name, series)), "")
+        what = f"with {label} {_two(_values_of(label, series))}" if label else "with different series"
+        told.setdefault(key, {})[pod] = f"{pod} comes through several Prometheus {what}: {_ADVICE.format(label)}"
+    return told
+
+
+def _differs_by(place: str, name: str, series: Iterable[Mapping[str, str]]) -> bool:
+    """Tell whether a label has other values at one place than at another."""
+    values: dict[str, set[str]] = {}
+    for one in series:
+        values.setdefault(one.get(place, ""), set()).add(one.get(name, ""))
+    return len(set(map(frozenset, values.values()))) > 1
+
+
 def _copies(grouped: BatchQuery, targets: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:
     """Say in which label several targets of one pod and job differ: by namespace and pod, in words."""
     pod_label, page_label, job_label = grouped.scrape
@@ -301,7 +341,8 @@ def _own_readings(
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.aggregation)}
         stats |= {
-            stat: sum(_numbers(rows.values(), stat)) for stat in ("jumping", "unlike", "below", "copied", "young")
+            stat: sum(_numbers(rows.values(), stat))
+            for stat in ("jumping", "unlike", "below", "copied", "young", "foreign")
         }
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
         told = "" if silent else quiet
@@ -388,6 +429,8 @@ def _reading(
         doubts.append(f"{int(stats['below'])} of {answered} pods {BELOW_ZERO}")
     if stats.get("young"):
         doubts.append(f"{int(stats['young'])} of {answered} pods {_YOUNG}")
+    if stats.get("foreign"):
+        doubts.append(_FOREIGN)
     if stats.get("unlike"):
         doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
     if stats.get("copied"):

@@ -16,6 +16,9 @@ has a row for each workload and `stat`:
     contrary   values of a label of scrapes that series have otherwise than their target: the engine wrote them itself
     clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
     nameless   instances of an engine's series without a pod that no series with one has, where there are any
+    federated  pods whose series come through another Prometheus: then the question is asked anew, knowing that
+    foreign    pods of such series that are called otherwise there
+    forked     pods of which several such Prometheus say different things
     quiet      of single pods, without labels of a workload: a target has nothing of it, and others near it have
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
@@ -58,6 +61,8 @@ class BatchQuery:
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
     namespace: str = "namespace"  # label of the targets
     copies: str = ""  # a query for the targets of pods that are `copied`
+    forked: str = ""  # a query for the series of pods that are `forked`
+    again: tuple[str, ...] = ()  # labels by which the same thing, seen again, differs
     silent: Callable[[Collection[str]], str] | None = None  # a query for pages that say nothing now, of `quiet` pods
 
     @property
@@ -157,5 +162,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
         namespace=dialect.name("namespace"),
         copies=promql.targets_of_copied() if promql.tells_copies else "",
+        forked=f'label_replace({promql.forked()}, "stat", "forked", "", "")' if promql.has_federated else "",
+        again=promql.scrape,
         silent=partial(silent_pages, promql) if watched else None,
     )

@@ -57,12 +57,13 @@ from scaler.config.promql import label_name, quote
 from scaler.config.signals import Metric
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
 from scaler.sources.prometheus.capabilities import copied_targets, taking_turns, target_pod
+from scaler.sources.prometheus.federation import forked, from_federation, whose_is_exported
 from scaler.sources.prometheus.selectors import any_of_each, joined, listed, numbers_up_to, span
 from scaler.sources.prometheus.signal_series import SignalSeries
 
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
-    *("copied", "nameless", "young", "contrary", "clusters", "quiet"),
+    *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
@@ -93,6 +94,7 @@ class SignalPromql(SignalSeries):
             stats["answered"] = self.count_scraped(present)
             stats["missing"] = self.count_pods(self.at_targets(lately, self.dialect.up_selector, "{} == 0".format))
             stats |= self.doubts()
+            stats |= self.through_others()
         if self.ambiguous:
             stats["contrary"] = joined(map(self.contrary, self.ambiguous))
         if self.clusters:
@@ -123,6 +125,19 @@ class SignalPromql(SignalSeries):
         if self.misses_nameless:
             stats["nameless"] = self.count_nameless()
         return stats
+
+    def through_others(self) -> Mapping[str, str]:
+        """Write the stats of series that came through another Prometheus."""
+        if not self.has_federated:
+            return {"federated": self.count_pods(replace(self, more=from_federation(self.dialect)).reporting("{}"))}
+        stats = {"forked": self.count_pods(self.forked())}
+        foreign = [replace(self, more=more).reporting("{}") for more in whose_is_exported(self.dialect)]
+        return stats | ({"foreign": self.count_pods(" or ".join(foreign))} if foreign else {})
+
+    def forked(self) -> str:
+        """Write the series of pages of which several Prometheus say different things."""
+        through_others = replace(self, more=from_federation(self.dialect)).reporting("{}")
+        return forked(listed(self.page), listed(self.scrape), through_others)
 
     def value(self) -> str:
         """Write the signal itself, or what it comes to over a window."""

@@ -17,6 +17,12 @@ from scaler.config.naming import Naming
 from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal
 from scaler.model.measurement import SignalQuery
+from scaler.sources.prometheus.federation import (
+    as_scraped_there,
+    labels_of_asking,
+    of_whom_was_asked,
+    on_whom_was_asked,
+)
 from scaler.sources.prometheus.selectors import any_of_each, equal, listed, one_of, relabelled
 
 PLACE = "place_without_port"  # label that tells apart pages whose `instance` does not
@@ -38,6 +44,7 @@ class SignalSeries:
     dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
     podless: bool = False  # whether series without a pod are meant, and no others
+    more: Pairs = ()  # matchers of what is meant beside these
     only: tuple[str, ...] = ()  # names of the pods that are meant, where it is a few of them
 
     def native_of(self, metric: Metric) -> Metric | None:
@@ -87,7 +94,12 @@ class SignalSeries:
             series = relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
         for label, value in self.also_called:
             series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
+        series = self.as_scraped(series)
         return self.placed(series) if PLACE in self.page else series
+
+    def as_scraped(self, series: str) -> str:
+        """Write series as the scrape of the engine itself has them, where they come through another Prometheus."""
+        return as_scraped_there(self.dialect, series) if self.has_federated else series
 
     def placed(self, series: str) -> str:
         """Write the same series; those whose instance has no port say besides where their page is."""
@@ -130,7 +142,7 @@ class SignalSeries:
         matchers = self.pods if self.signal.scope == "target" else ()
         pod = [(self.dialect.name("pod"), matcher) for matcher in matchers]
         pod += [(self.dialect.name("pod"), one_of(self.only))] if self.only else []
-        return (*any_of_each(named), *pod, *self.fixed(where))
+        return (*any_of_each(named), *pod, *self.fixed(where), *self.more)
 
     def any_of(self, names: Iterable[str]) -> Pairs:
         """Write the matcher of any of these names, or of what begins like them before a `*`."""
@@ -198,6 +210,9 @@ class SignalSeries:
     def scrape(self) -> tuple[str, ...]:
         """The labels by which scrapes of one page differ."""
         here = self.dialect.scrape_labels(self.signal)
+        if self.has_federated:
+            told = (*self.page, self.job)
+            here = (*here, *(label for label in labels_of_asking(self.dialect) if label not in told))
         return here if self.dialect.name("instance") in self.page else (*here, self.dialect.name("instance"))
 
     @property
@@ -226,6 +241,10 @@ class SignalSeries:
             holds: writes the condition on that, such as `up == 0`.
         """
         target, chosen = listed(self.target), self.of_targets(selector)
+        if self.has_federated:
+            directly = holds(insert(chosen, [of_whom_was_asked(self.dialect)]))
+            asked = on_whom_was_asked(self.dialect, series, f"({directly})")
+            return f"({series}) and on ({target}) ({self.as_scraped(f'({holds(chosen)})')}) or {asked}"
         if self.has_one_namespace:
             return f"({series}) and on ({target}) ({holds(chosen)})"
         own, nobodys = (holds(insert(chosen, [matcher])) for matcher in ('namespace!=""', 'namespace=""'))
@@ -235,10 +254,17 @@ class SignalSeries:
     def targets_without(self, series: str) -> str:
         """Write the `up` of the targets that have none of these series; see `at_targets`."""
         target = listed(self.target)
+        if self.has_federated:
+            return f"{self.as_scraped(self.heartbeat)} unless on ({target}) ({series})"
         if self.has_one_namespace:
             return f"{self.heartbeat} unless on ({target}) ({series})"
         own, nobodys = (insert(self.heartbeat, [matcher]) for matcher in ('namespace!=""', 'namespace=""'))
         return f"{own} unless on (namespace, {target}) ({series}) or ({nobodys} unless on ({target}) ({series}))"
+
+    @property
+    def has_federated(self) -> bool:
+        """Tell whether series may have come through another Prometheus."""
+        return self.dialect.has_federated and self.signal.scope != "object"
 
     @property
     def has_one_namespace(self) -> bool:

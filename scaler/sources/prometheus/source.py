@@ -38,6 +38,8 @@ from scaler.sources.prometheus.answers import (
     QueryResult,
     has_copies,
     is_crowded,
+    is_federated,
+    is_forked,
     quiet_pods,
     read_grouped,
     read_history,
@@ -254,6 +256,7 @@ class PrometheusSource:
             more = (
                 grouped.unclear if is_crowded(grouped, answer) else "",
                 grouped.copies if has_copies(answer) else "",
+                grouped.forked if is_forked(answer) else "",
                 grouped.silent(quiet) if grouped.silent and quiet else "",
             )
             return joined(filter(None, more))
@@ -344,6 +347,9 @@ class PrometheusSource:
         else:
             tick.answered = True
             parts = self._halves(question, tick, answer.warning) if answer.warning.startswith(_ABOUT_DATA) else []
+            if is_federated(answer):  # nobody knew that: from now on it is known
+                self._found |= {"has_federated": True}
+                parts = parts or list(self._grouped(_shared(question), tick.times))
             if not parts:
                 tick.measured |= self._read(question, answer, second)
         for part in parts:
