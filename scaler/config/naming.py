@@ -39,6 +39,7 @@ class Naming:
     has_portless: bool = False  # whether targets have an instance without a port, so that it does not tell pages apart
     has_copies: bool = False  # whether a job has targets of one pod that differ in more than where its pages are
     has_federated: bool = False  # whether series come through another Prometheus, and say so in exported_instance
+    has_nobodys: bool = True  # whether there are targets without a namespace
     has_turns: bool = False  # whether at some targets several processes answer in turn
     knows_natives: bool = True  # whether it has PromQL's functions of native histograms
     knows_dots: bool = True  # whether it takes names in quotes, such as {"a.b"}

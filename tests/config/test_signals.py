@@ -157,7 +157,7 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     monkeypatch.setattr(signals, "engines", lambda: signals.read(catalogue(more)))
     query = SignalQuery("p", "triton", "busy", (("namespace", "n"),), window=7.5)
     (grouped,) = group([query], Naming(recent=45))
-    value, answered, missing, oldest, _jumping, nameless, young, *_ = grouped.text.split("\nor ")
+    value, answered, missing, oldest, _jumping, nameless, young, _, alien, *_ = grouped.text.split("\nor ")
     scrape = f"namespace, pod, instance, {', '.join(SCRAPE_LABELS)}"
     once = f"sum by (namespace) (max by (namespace, pod, instance) (sum by ({scrape}) (%s)))"
     us = '(rate(us{namespace="n",pod!=""}[7500ms]) and us{namespace="n",pod!=""})'
@@ -165,9 +165,9 @@ def test_a_new_engine_is_data_alone(monkeypatch):
     assert value == f'label_replace({once % us} / {once % all_} * 0.001, "stat", "value", "", "")'
     scrapes = 'count by (namespace, pod) (group by (namespace, pod, instance, job) (us{namespace="n",pod!=""}))'
     assert f"sum by (namespace) (1 + ({scrapes} > bool 1) * {2.0**-20})" in answered
-    assert (
-        '(last_over_time(us{namespace="n",pod!=""}[45s])) and on (job, instance) (up{namespace=~"|n"} == 0)' in missing
-    )
+    gone = '(last_over_time(us{namespace="n",pod!=""}[45s])) and on (namespace, job, instance) (up{namespace="n"} == 0)'
+    assert gone in missing
     assert 'min by (namespace) (timestamp(us{namespace="n",pod!=""}))' in oldest
     assert 'group by (namespace, instance) (us{namespace="n",pod=""}) unless on (namespace, instance)' in nameless
     assert 'max by (namespace, pod, instance) (count_over_time(us{namespace="n",pod!=""}[7500ms])) < 2' in young
+    assert ' or all{namespace="n",pod!="",kind="a\\"b"}' in alien

@@ -11,6 +11,7 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
 from scaler.sources.pages.pods import pods_matcher
+from scaler.sources.prometheus import impostors
 from scaler.sources.prometheus.batch_query import BatchQuery
 from scaler.sources.prometheus.capabilities import WHERE
 from scaler.sources.prometheus.federation import THROUGH
@@ -127,6 +128,11 @@ def has_copies(answer: QueryResult) -> bool:
     return any(row.labels.get("stat") == "copied" for row in answer.rows)
 
 
+def has_aliens(answer: QueryResult) -> bool:
+    """Say whether series come from targets that are not the workload's, so that `grouped.aliens` has to be asked."""
+    return any(row.labels.get("stat") == impostors.STAT for row in answer.rows)
+
+
 def read_grouped(
     grouped: BatchQuery, answer: QueryResult, unclear: QueryResult | None = None, *, stale_after: float
 ) -> Mapping[Query, Sequence[Measurement]]:
@@ -135,7 +141,7 @@ def read_grouped(
     Args:
         grouped: the query.
         answer: its answer.
-        unclear: the answer to `grouped.unclear`, `grouped.copies` and `grouped.silent`, where these were asked.
+        unclear: the answers to `grouped.unclear`, `copies`, `silent` and `aliens`, where these were asked.
         stale_after: seconds; a sample that is older makes a reading doubtful.
     """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
@@ -151,25 +157,28 @@ def read_grouped(
     several = _several(grouped, [row for row in more if not {"__name__", "stat"} & row.labels.keys()])
     targets = [row for row in more if "__name__" in row.labels and "stat" not in row.labels]
     copies = _copies(grouped, targets)
+    aliens = impostors.told([row.labels for row in more], grouped.by, grouped.of_target, objects=not grouped.counted)
     read: dict[Query, Sequence[Measurement]] = {}
     for query, key in grouped.queries.items():
         pods = table.get(key, {})
         quiet = _first_doubt(silent.get(key, {}), query.target_pods, asked=True)
         copied = _first_doubt(copies.get(key[:1], {}), query.target_pods)
+        alien = _first_doubt(aliens.get(key) or aliens.get(key[:1], {}), query.target_pods)
+        why = {"copied": copied, "alien": alien, "quiet": quiet}
         # A pod with targets in several clusters is told of by name.
         about = ("contrary",) if copied else ("contrary", "clusters")
         told = (several.get(key, {}), branches.get(key, {}), *(labels.get((key, stat), {}) for stat in about))
         doubts = [_first_doubt(by_pod, query.target_pods) for by_pod in told]
         if query.target_pods and grouped.pod:
             own = _meant(query.target_pods, query.pods)
-            readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, copied=copied, quiet=quiet)
+            readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, why=why)
             read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
             odd = [_no_number(grouped, [stats]) for stats in rows]
             read[query] = [
-                _reading(stats, at, answer, stale_after, grouped, said, *doubts, copied=copied, quiet=quiet)
+                _reading(stats, at, answer, stale_after, grouped, said, *doubts, why=why)
                 for stats, said, at in zip(rows, odd, answer.times, strict=True)
             ]
     return read
@@ -321,8 +330,7 @@ def _own_readings(
     answer: QueryResult,
     stale_after: float,
     *said: str,
-    copied: str,
-    quiet: str,
+    why: Mapping[str, str],
 ) -> Sequence[Measurement]:
     """Add up the rows of a target's own pods; at the last time these are known by name, before it by their past."""
     past = re.compile(own.name_pattern) if own.name_pattern else None
@@ -345,8 +353,10 @@ def _own_readings(
             for stat in ("jumping", "unlike", "below", "copied", "young", "foreign")
         }
         doubts = (doubt, _no_number(grouped, rows.values()), *said)
-        told = "" if silent else quiet
-        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, copied=copied, quiet=told))
+        # Of its pods it is known by name whose pages are alien, of the past only that somebody's are.
+        stats["alien"] = float(bool(why["alien"])) if present else pods.get("", {}).get(index, {}).get("alien", 0.0)
+        told = {**why, "quiet": ""} if silent else why
+        readings.append(_reading(stats, at, answer, stale_after, grouped, *doubts, why=told))
     return readings
 
 
@@ -409,8 +419,7 @@ def _reading(
     stale_after: float,
     grouped: BatchQuery,
     *said: str,
-    copied: str,
-    quiet: str,
+    why: Mapping[str, str],
 ) -> Measurement:
     missing, answered = (int(min(_number(stats.get(stat)) or 0, MAX_VALUE)) for stat in ("missing", "answered"))
     if stats.get("jumping"):
@@ -421,8 +430,8 @@ def _reading(
     doubts = [one for one in (answer.warning, *said) if one]
     if missing:
         doubts.append(f"{missing} of {answered + missing} pods cannot be scraped")
-    elif quiet:
-        doubts.append(quiet)
+    elif why["quiet"]:
+        doubts.append(why["quiet"])
     if age is not None and age > stale_after:
         doubts.append(f"its oldest sample is {seconds(age)} old")
     if stats.get("below"):
@@ -434,7 +443,9 @@ def _reading(
     if stats.get("unlike"):
         doubts.append(f"{int(stats['unlike'])} of {answered} pods {_UNLIKE[grouped.changes]}")
     if stats.get("copied"):
-        doubts.append(copied or f"{int(stats['copied'])} of {answered} pods have several targets in one job")
+        doubts.append(why["copied"] or f"{int(stats['copied'])} of {answered} pods have several targets in one job")
+    if stats.get("alien"):
+        doubts.append(why["alien"] or "some of its series come from a target that is not of its namespace")
     if stats.get("nameless"):
         doubts.append(f"{int(stats['nameless'])} {_NAMELESS}")
     reading = Reading(

@@ -15,6 +15,8 @@ has a row for each workload and `stat`:
     young      of what is counted: pods with a page that was scraped once within the window, so that it has no rate yet
     contrary   values of a label of scrapes that series have otherwise than their target: the engine wrote them itself
     clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
+    alien      pages whose target is not of the workload's namespace, where others' is; of an object, there where those
+               who speak of it do not say the same (impostors.py)
     nameless   instances of an engine's series without a pod that no series with one has, where there are any
     federated  pods whose series come through another Prometheus: then the question is asked anew, knowing that
     foreign    pods of such series that are called otherwise there
@@ -34,6 +36,8 @@ from types import MappingProxyType
 from scaler.config.naming import Naming
 from scaler.config.signals import find, offered
 from scaler.model.measurement import SignalQuery
+from scaler.sources.prometheus import impostors
+from scaler.sources.prometheus.impostors import TargetLabels
 from scaler.sources.prometheus.selectors import joined
 from scaler.sources.prometheus.signal_promql import SignalPromql
 from scaler.sources.prometheus.signal_series import adds_up
@@ -61,9 +65,15 @@ class BatchQuery:
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
     namespace: str = "namespace"  # label of the targets
     copies: str = ""  # a query for the targets of pods that are `copied`
+    aliens: str = ""  # a query for pages that are `alien`
     forked: str = ""  # a query for the series of pods that are `forked`
     again: tuple[str, ...] = ()  # labels by which the same thing, seen again, differs
     silent: Callable[[Collection[str]], str] | None = None  # a query for pages that say nothing now, of `quiet` pods
+
+    @property
+    def of_target(self) -> TargetLabels:
+        """The labels of its rows that a target gives to its series."""
+        return TargetLabels(self.namespace, *self.scrape)
 
     @property
     def text(self) -> str:
@@ -162,6 +172,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
         namespace=dialect.name("namespace"),
         copies=promql.targets_of_copied() if promql.tells_copies else "",
+        aliens=impostors.named(promql),
         forked=f'label_replace({promql.forked()}, "stat", "forked", "", "")' if promql.has_federated else "",
         again=promql.scrape,
         silent=partial(silent_pages, promql) if watched else None,

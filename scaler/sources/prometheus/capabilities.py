@@ -30,6 +30,7 @@ def targets_of_note(dialect: Naming) -> Mapping[str, str]:
     return {
         "has_portless": insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"']),
         "has_copies": copied_targets(dialect, up),
+        "has_nobodys": insert(up, [label_name(dialect.name("namespace")) + '=""']),
         "has_turns": taking_turns(enforce(PROCESS, dialect.matchers)),
     }
 

@@ -26,6 +26,11 @@ def from_federation(dialect: Naming) -> Pairs:
     return tuple((_exported(dialect, label), '!=""') for label in _TARGET)
 
 
+def directly_scraped(dialect: Naming) -> Pairs:
+    """Write the matcher of series that did not."""
+    return ((_exported(dialect, "instance"), '=""'),)
+
+
 def whose_is_exported(dialect: Naming) -> tuple[Pairs, ...]:
     """Write the matchers of such series whose namespace or pod is another than the endpoint takes for it."""
     labels = [_exported(dialect, label) for label in _WHOSE if dialect.name(label) != _exported(dialect, label)]

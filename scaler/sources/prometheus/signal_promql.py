@@ -56,6 +56,7 @@ from dataclasses import dataclass, replace
 from scaler.config.promql import label_name, quote
 from scaler.config.signals import Metric
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
+from scaler.sources.prometheus import impostors
 from scaler.sources.prometheus.capabilities import copied_targets, taking_turns, target_pod
 from scaler.sources.prometheus.federation import forked, from_federation, whose_is_exported
 from scaler.sources.prometheus.selectors import any_of_each, joined, listed, numbers_up_to, span
@@ -63,7 +64,7 @@ from scaler.sources.prometheus.signal_series import SignalSeries
 
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
-    *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked"),
+    *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked", "alien"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
@@ -95,6 +96,10 @@ class SignalPromql(SignalSeries):
             stats["missing"] = self.count_pods(self.at_targets(lately, self.dialect.up_selector, "{} == 0".format))
             stats |= self.doubts()
             stats |= self.through_others()
+            stats[impostors.STAT] = impostors.count(self)
+        else:
+            lowest = replace(self, of_several="min")
+            stats[impostors.STAT] = f"{self.total(self.signal.metrics)} != {lowest.total(self.signal.metrics)}"
         if self.ambiguous:
             stats["contrary"] = joined(map(self.contrary, self.ambiguous))
         if self.clusters:
@@ -172,7 +177,7 @@ class SignalPromql(SignalSeries):
         le = ("le",) if self.signal.takes_quantile else ()
         series = self.newest(metrics, self.rate_or_gauge)
         if self.signal.scope == "object":
-            return f"max by ({listed(self.by)}) ({series})"
+            return f"{self.of_several} by ({listed(self.by)}) ({series})"
         if metrics is self.signal.metrics:
             series += "".join(self.added(number, metric) for number, metric in enumerate(self.signal.plus, 1))
             series += f" or on ({listed(self.pod)}) ({self.idle()})" if self.signal.idles else ""

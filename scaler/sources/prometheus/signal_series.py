@@ -44,6 +44,7 @@ class SignalSeries:
     dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
     podless: bool = False  # whether series without a pod are meant, and no others
+    of_several: str = "max"  # which counts where several speak of one object: max, or min
     more: Pairs = ()  # matchers of what is meant beside these
     only: tuple[str, ...] = ()  # names of the pods that are meant, where it is a few of them
 
@@ -88,7 +89,7 @@ class SignalSeries:
         if through:
             info = self.selector(through.info, (*self.fixed(through.where), *any_of_each(self.named_by(metric))))
             named, points = self.dialect.name(through.names), self.dialect.name(through.label)
-            thing = relabelled(f"max by ({listed((self.by[0], named))}) ({series})", points, named)
+            thing = relabelled(f"{self.of_several} by ({listed((self.by[0], named))}) ({series})", points, named)
             series = f"({info} * on ({listed((self.by[0], points))}) group_left () {thing})"
         for label, name in metric.label_names:
             series = relabelled(series, self.dialect.label_of(self.signal, label), self.dialect.name(name))
@@ -233,23 +234,26 @@ class SignalSeries:
     def at_targets(self, series: str, selector: str, holds: Callable[[str], str]) -> str:
         """Write the series of targets for which something holds: of their own namespace, or of targets without one.
 
-        Two namespaces may have a target of one job and instance, since whoever scrapes may call these as they like.
+        Two namespaces may have a target of one job and instance, since whoever scrapes may call these as they like. So
+        a target without a namespace speaks for no series that has a target in its own.
 
         Args:
             series: of pods.
             selector: of what targets have, such as `up`.
             holds: writes the condition on that, such as `up == 0`.
         """
-        target, chosen = listed(self.target), self.of_targets(selector)
+        own_target = listed((self.namespace, *self.target))
+        own = self.as_scraped(f"({holds(self.of_own_targets(selector))})")
+        text = f"({series}) and on ({own_target}) {own}"
+        if self.dialect.has_nobodys:
+            condition = holds(self.of_targets(selector, '=""'))
+            nobodys = self.as_scraped(f"({condition})")
+            targetless = f"({series}) unless on ({own_target}) {self.own_targets}"
+            text += f" or ({targetless}) and on ({listed(self.target)}) {nobodys}"
         if self.has_federated:
-            directly = holds(insert(chosen, [of_whom_was_asked(self.dialect)]))
-            asked = on_whom_was_asked(self.dialect, series, f"({directly})")
-            return f"({series}) and on ({target}) ({self.as_scraped(f'({holds(chosen)})')}) or {asked}"
-        if self.has_one_namespace:
-            return f"({series}) and on ({target}) ({holds(chosen)})"
-        own, nobodys = (holds(insert(chosen, [matcher])) for matcher in ('namespace!=""', 'namespace=""'))
-        both = f"({series}) and on (namespace, {target}) ({own})"
-        return f"({both}) or ({series}) and on ({target}) ({nobodys})"
+            directly = holds(insert(self.of_workloads(selector), [of_whom_was_asked(self.dialect)]))
+            text += f" or {on_whom_was_asked(self.dialect, series, f'({directly})')}"
+        return text
 
     def targets_without(self, series: str) -> str:
         """Write the `up` of the targets that have none of these series; see `at_targets`."""
@@ -274,14 +278,42 @@ class SignalSeries:
     @property
     def heartbeat(self) -> str:
         """The `up` of each target; as far as targets have a namespace, only of the workloads'."""
-        return self.of_targets(self.dialect.up_selector)
+        return self.of_workloads(self.dialect.up_selector)
 
-    def of_targets(self, selector: str) -> str:
-        """Return what each target has, such as its `up`; as far as targets have a namespace, only of the workloads'."""
+    @property
+    def own_targets(self) -> str:
+        """The `up` of each target that has a namespace, of the workloads', as their own scrape has it."""
+        return self.as_scraped(self.of_own_targets(self.dialect.up_selector))
+
+    @property
+    def all_targets(self) -> str:
+        """The `up` of each target, whosever it is."""
+        return self.as_scraped(self.of_targets(self.dialect.up_selector))
+
+    def of_workloads(self, selector: str) -> str:
+        """Return what each target has; as far as targets have a namespace, only of the workloads'."""
+        named = self.named.get(self.namespace)
+        return self.of_targets(selector, one_of(["", *named]) if named else "")
+
+    def of_own_targets(self, selector: str) -> str:
+        """Return what each target has that has a namespace, of the workloads' as far as these are named."""
+        named = self.named.get(self.namespace)
+        return self.of_targets(selector, one_of(named) if named else '!=""')
+
+    def of_targets(self, selector: str, namespace: str = "") -> str:
+        """Return what each target has, such as its `up`.
+
+        Args:
+            selector: of that.
+            namespace: matcher of the targets' namespace.
+        """
         selector = enforce(selector, self.dialect.matchers)
-        if "namespace" in self.dialect.labels or "namespace" not in self.named:
-            return selector
-        return insert(selector, [f"namespace{one_of(['', *self.named['namespace']])}"])
+        return insert(selector, [label_name(self.namespace) + namespace]) if namespace else selector
+
+    @property
+    def namespace(self) -> str:
+        """The label of the namespace that a scrape puts on its targets and their series."""
+        return self.dialect.name("namespace")
 
     @property
     def target(self) -> tuple[str, str]:

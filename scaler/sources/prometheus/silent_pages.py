@@ -73,7 +73,7 @@ def _but_for(promql: SignalPromql, back: str) -> str:
         return text
     target, looks = listed(promql.target), f"[{back}:{span(_LOOKS)}]"
     last = f"max by ({target}) (max_over_time(timestamp({promql.reporting('{}')}){looks}))"
-    began = f"max by ({target}) ({promql.of_targets(PROCESS)})"
+    began = f"max by ({target}) ({promql.of_workloads(PROCESS)})"
     failed = f"max by ({target}) (max_over_time(timestamp({promql.heartbeat} == 0){looks}))"
     fresh = f"({began} > on ({target}) {last} or ({failed} > on ({target}) {last}) unless on ({target}) {began})"
     return f"{text} unless on ({target}) ({promql.family()} and on ({target}) {fresh})"

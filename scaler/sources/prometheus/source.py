@@ -36,6 +36,7 @@ from scaler.sources.fair_share import share_text, shared
 from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
     QueryResult,
+    has_aliens,
     has_copies,
     is_crowded,
     is_federated,
@@ -256,6 +257,7 @@ class PrometheusSource:
             more = (
                 grouped.unclear if is_crowded(grouped, answer) else "",
                 grouped.copies if has_copies(answer) else "",
+                grouped.aliens if has_aliens(answer) else "",
                 grouped.forked if is_forked(answer) else "",
                 grouped.silent(quiet) if grouped.silent and quiet else "",
             )

@@ -35,6 +35,6 @@ def test_what_is_true_of_targets_is_one_question_within_the_endpoints_own():
     text = question_about_the_targets(targets_of_note(names))
     promql_parser.parse(text)
     told = re.findall(r'"is", "(\w+)", "", ""', text)
-    assert told == [name for name in ("has_portless", "has_copies", "has_turns") if hasattr(names, name)]
+    assert told == [name for name in ("has_portless", "has_copies", "has_nobodys", "has_turns") if hasattr(names, name)]
     assert 'where!~".+:.+"' in text
-    assert text.count('cluster="a"') == 5, "the start of processes is looked at in three ways"
+    assert text.count('cluster="a"') == 6, "the start of processes is looked at in three ways"
