@@ -46,6 +46,18 @@ CASES = {  # name: gateway, signal, its page, the value, whether it is seen
         ['llm_d_epp_flow_control_queue_size{model_name="m",target_model_name="m"} 5'],
         *(5, True),
     ),
+    "a picker that tells of its whole pool": (
+        *("inference-extension", "queued"),
+        ['inference_extension_flow_control_queue_size{inference_pool="p"} 4'],
+        *(4, True),
+    ),
+    "the queue of session boost": (
+        "kthena",
+        "queued",
+        ['kthena_router_session_boost_queue_size{model="m"} 2'],
+        2,
+        True,
+    ),
     "a frontend whose model is gone": (
         *("dynamo", "queued"),
         ['dynamo_frontend_inflight_requests{model="unknown_model"} 3'],
@@ -59,6 +71,16 @@ CASES = {  # name: gateway, signal, its page, the value, whether it is seen
         *(None, True),
     ),
 }
+
+
+def down_beside_another():
+    """Two pickers of a namespace: the one of model n answers, that of m has been silent for four minutes."""
+    for model, up, queue in (("n", "1x20", "0x20"), ("m", "1x3 0x16", "7x3")):
+        scrape = {"job": "gateway", "instance": model, "pod": model, "namespace": "down"}
+        yield from series("up", scrape, up, START)
+        yield from series(
+            "llm_d_epp_flow_control_queue_size", {**scrape, "target_model_name": model}, queue, START - 240
+        )
 
 
 def namespace_of(case):
@@ -83,7 +105,7 @@ def lines(case):
 
 @pytest.fixture(scope="module")
 def prometheus(start_prometheus):
-    server = start_prometheus([line for case in CASES for line in lines(case)])
+    server = start_prometheus([line for case in CASES for line in lines(case)] + list(down_beside_another()))
     return PrometheusSource(Endpoint("default", server.url, timeout=20))
 
 
@@ -110,3 +132,10 @@ def test_read_directly(case):
 def test_a_gateway_of_another_namespace_is_not_this_one(prometheus):
     query = SignalQuery("default", "llm-d", "queued", (("namespace", "elsewhere"), ("model", "m")))
     assert prometheus.fetch([query], [AT])[query][0].shown is False
+
+
+@pytest.mark.real
+def test_a_gateway_that_is_silent_for_long_has_no_empty_queue_because_another_is_seen(prometheus):
+    query = SignalQuery("default", "llm-d", "queued", (("namespace", "down"), ("model", "m")))
+    [reading] = prometheus.fetch([query], [AT])[query]
+    assert (reading.value, reading.shown, reading.incomplete_reason) == (None, True, "1 of 1 pods cannot be scraped")

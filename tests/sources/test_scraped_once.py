@@ -93,3 +93,14 @@ def test_what_was_scraped_once_is_not_certain(world, known, server):
         value and pytest.approx(value),
         ONCE.format(*once) if once else "",
     )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("known", [False, True], ids=["", "own-pods"])
+def test_a_counter_that_says_nan_has_no_rate_and_is_not_0(known, start_prometheus):
+    stored = [*scraped("w", "a", NAME, "0+150x40", **SERVED), *scraped("w", "b", NAME, "nanx40", **SERVED)]
+    query = replace(TOKENS, target_pods=OWN) if known else TOKENS
+    source = PrometheusSource(Endpoint("p", start_prometheus(stored).url, timeout=20))
+    [reading] = source.fetch([query], [AT])[query]
+    source.close()
+    assert (reading.value, reading.incomplete_reason) == (10 if known else None, "a series says NaN")

@@ -306,11 +306,12 @@ class _Table:
         below = sum(pod.below for pod in pods.values())
         if below:
             yield f"{below} of {len(pods)} pods {BELOW_ZERO}"
-        young = sum(not pod.whole for pod in pods.values())
+        odd = sum(pod.odd for pod in pods.values())
+        if odd:
+            yield f"{odd} of {len(pods)} pods say NaN"
+        young = sum(not pod.whole and not pod.odd for pod in pods.values())
         if young:
-            once = "were read only once, so their rate is not known"
-            why_not = once if self._signal.takes_window else "say NaN"
-            yield f"{young} of {len(pods)} pods {why_not}"
+            yield f"{young} of {len(pods)} pods were read only once, so their rate is not known"
 
 
 def whose_turn(jumping: int, pods: int, *, counts: bool) -> str:

@@ -73,6 +73,7 @@ class PodShare:
     oldest: float = math.inf  # time of its oldest sample, where the page says so
     jumping: bool = False  # whether its counters fell again and again, or its process changes to and fro
     below: bool = False  # whether a load of it is said to be less than 0
+    odd: bool = False  # whether it says NaN
 
 
 Pods = dict[LabelValues, dict[str, PodShare]]
@@ -139,7 +140,7 @@ class PodReader:
                 known = here.setdefault(key, {})
                 for name, pod in pods.items():
                     parts = {(*part, str(number)): value for part, value in pod.parts.items()}
-                    more = PodShare(parts, pod.whole, pod.oldest, below=pod.below)
+                    more = PodShare(parts, pod.whole, pod.oldest, below=pod.below, odd=pod.odd)
                     known[name] = _both(known[name], more) if name in known else more
         if self._signal.idles:
             for sample in self._family(visit):
@@ -172,8 +173,8 @@ class PodReader:
             pod.oldest = min(pod.oldest, self._time(visit, sample))
             pod.jumping |= visit.takes_turns or (self._signal.type == "counter" and sample.key in visit.jumping)
             value = rates.get(sample.key) if self._signal.takes_window else sample.value
-            if value is None or (math.isnan(value) and self._signal.type == "gauge"):
-                pod.whole = False
+            if value is None or (math.isnan(value) and not self._signal.takes_quantile):
+                pod.whole, pod.odd = False, pod.odd or value is not None
                 continue
             if value < 0 and self._signal.scope != "object":
                 pod.below, value = True, 0.0
@@ -260,4 +261,5 @@ def _both(one: PodShare, other: PodShare) -> PodShare:
     for part, value in other.parts.items():
         parts[part] = max(value, parts.get(part, value))
     whole, jumping = one.whole and other.whole, one.jumping or other.jumping
-    return PodShare(parts, whole, min(one.oldest, other.oldest), jumping, one.below or other.below)
+    below, odd = one.below or other.below, one.odd or other.odd
+    return PodShare(parts, whole, min(one.oldest, other.oldest), jumping, below, odd)

@@ -5,7 +5,7 @@ has a row for each workload and `stat`:
 
     value      the signal
     answered   pods behind it, and as many times CROWDED those that are scraped more than once
-    missing    pods that reported within the last `recent` seconds and whose scrape fails now (a store that does not end
+    missing    pods that reported within the last `recent` seconds, a gateway within an hour, and whose scrape fails now (a store that does not end
                a series with its scrape, such as one behind remote write, counts them as answered too)
     jumping    pods whose counters fell again and again, or whose process is another each time, where there are any
     unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
@@ -157,7 +157,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
     watched = signal.scope != "object"
     if watched:
         stats.append(f'label_replace({pods_with_quiet_targets(promql)}, "stat", "quiet", "", "")')
-    plain = signal.type == "gauge" and not signal.divided_by
+    plain = not signal.takes_quantile and not signal.divided_by
     return BatchQuery(
         parts=tuple(_packed(stats)),
         by=by,

@@ -18,7 +18,9 @@ from scaler.sources.hints import beginnings, emptied, of_engines
 
 MAX_ROWS = 100  # of one part of the answer
 _ABOUT = "about"
-_EXPORTED = "exported_namespace"
+_NAMESPACES = (  # what whoever scrapes may call the namespace
+    *("exported_namespace", "kubernetes_namespace", "k8s_namespace_name", "k8s_namespace", "kube_namespace"),
+)
 
 
 def question_about(query: SignalQuery, dialect: Naming) -> str:
@@ -29,7 +31,7 @@ def question_about(query: SignalQuery, dialect: Naming) -> str:
     starts = "|".join(f"{quote_regex(dialect.metric(word))}.*" for word in sorted(beginnings()))
     parts = {
         "series": f"topk({MAX_ROWS}, {_select(dialect, own, (namespace, here))})",
-        "exported": f"count({_select(dialect, own, (_EXPORTED, here))})",
+        **{label: f"count({_select(dialect, own, (label, here))})" for label in _NAMESPACES if label != namespace},
         "prefixed": f"topk({MAX_ROWS}, count by (__name__) ({_select(dialect, f'.+({own})', (namespace, here))}))",
         "names": f"topk({MAX_ROWS}, count by (__name__) ({_select(dialect, starts, (namespace, here))}))",
     }
@@ -50,9 +52,11 @@ def what_there_is(query: SignalQuery, dialect: Naming, rows: Sequence[Mapping[st
         asked = [(label, dialect.label_of(signal, label), value) for label, value in query.labels[1:]]
         why = emptied(signal, asked, dialect.name("pod"), series)
         return f"{series[0].get('__name__', '')}: {why}" if why else ""
-    if any(row.get(_ABOUT) == "exported" for row in rows):
-        how = f"scrape with honorLabels, or say in the settings labels: {{namespace: {_EXPORTED}}}"
-        return f"its series have this namespace as {_EXPORTED}: {how}"
+    found = {row.get(_ABOUT) for row in rows}
+    if elsewhere := next((label for label in _NAMESPACES if label in found), ""):
+        how = f"say in the settings labels: {{namespace: {elsewhere}}}, and likewise what they call pod"
+        honored = "scrape with honorLabels, or " if elsewhere.startswith("exported_") else ""
+        return f"its series have this namespace as {elsewhere}: {honored}{how}"
     return of_engines(signal, {row.get("__name__", "") for row in rows if row.get(_ABOUT) in {"names", "prefixed"}})
 
 

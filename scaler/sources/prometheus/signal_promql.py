@@ -67,6 +67,7 @@ STATS = (
     *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked", "alien"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
+OF_GATEWAYS = 3_600.0  # seconds for which a gateway that is scraped in vain is missed: its queue is nowhere else
 STEPS = 240  # times within the window of a gauge, as far as the next line allows; whole multiples of the step
 _STEP = (1.0, 60.0)  # seconds from one to the next, at least and at most
 
@@ -87,7 +88,8 @@ class SignalPromql(SignalSeries):
         if self.numerator_and_denominator:
             stats["per"] = self.total(self.signal.divided_by)
         if self.signal.scope != "object":
-            recently = f"last_over_time({{}}[{span(self.dialect.recent)}])"
+            past = max(self.dialect.recent, OF_GATEWAYS if self.signal.scope == "gateway" else 0.0)
+            recently = f"last_over_time({{}}[{span(past)}])"
             present, lately = self.reporting("{}"), self.reporting(recently)
             if self.signal.idles:
                 present += f" or on ({listed(self.pod)}) {self.family()}"

@@ -184,6 +184,18 @@ def test_a_pod_that_says_nan_says_nothing(web, scraping):
     assert one(source, RUNNING).incomplete_reason == "1 of 2 pods say NaN"
 
 
+def test_a_counter_that_says_nan_has_no_rate_and_is_not_0(web, scraping):
+    arrivals = SignalQuery("pages", "smg", "arrivals_per_second", (("namespace", "demo"), ("model", "m")), window=60.0)
+    clock = Clock()
+    source = scraping(["/a", "/b"], clock)
+    for at, tokens in ((1000, 0), (1010, 100)):
+        clock.now = at
+        line = 'smg_router_requests_total{model="m"} '
+        web.paths = {"/a": f"{line}{tokens}\n", "/b": f"{line}NaN\n"}
+        reading = one(source, arrivals, at)
+    assert (reading.value, reading.incomplete_reason) == (10, "1 of 2 pods say NaN")
+
+
 def test_rates_and_quantiles_are_over_what_was_read_within_their_window(web, scraping):
     clock = Clock()
     source = scraping(["/a", "/b"], clock)
