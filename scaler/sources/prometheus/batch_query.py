@@ -5,8 +5,9 @@ has a row for each workload and `stat`:
 
     value      the signal
     answered   pods behind it, and as many times CROWDED those that are scraped more than once
-    missing    pods that reported within the last `recent` seconds, a gateway within an hour, and whose scrape fails now (a store that does not end
-               a series with its scrape, such as one behind remote write, counts them as answered too)
+    missing    pods that reported within the last `recent` seconds, a gateway within an hour, and whose scrape fails now
+               (a store that does not end a series with its scrape, such as one behind remote write, counts them as
+               answered too)
     jumping    pods whose counters fell again and again, or whose process is another each time, where there are any
     unlike     of histograms: pods that have native ones, where the value is of others' classic ones; of what is counted
                by one: pods that had the other kind within the window
