@@ -100,7 +100,7 @@ WORLDS = [
     World("a-fresh-engine-has-none-yet", (tgi(f"2{ALWAYS}"), idle_engine(QUIET, restarted=True)), 2, signal="tgi/waiting"),
     World("an-engine-that-was-down-has-none-yet", (tgi(f"2{ALWAYS}"), tgi(QUIET, "1x119 0x4 1x116", pod="llm-1")), 2, signal="tgi/waiting"),
     World("an-engine-that-was-down-before-has-none-any-more", (tgi(f"2{ALWAYS}"), tgi(f"_x20 {QUIET}", "0x19 1x220", pod="llm-1")), 2, emptied(8000, "llm-1"), signal="tgi/waiting"),
-    World("a-gateway-is-silent", tuple(Target(up, ((QUEUED, values, {"target_model_name": "m"}),), pod=pod) for pod, up, values in (("epp-0", f"1{ALWAYS}", f"5{ALWAYS}"), ("epp-1", DOWN, QUIET))), 5, silent(8000, "epp-1"), signal="llm-d/queued"),
+    World("a-gateway-is-silent", tuple(Target(up, ((QUEUED, values, {"target_model_name": "m"}),), pod=pod) for pod, up, values in (("epp-0", f"1{ALWAYS}", f"5{ALWAYS}"), ("epp-1", DOWN, QUIET))), 5, "1 of 2 pods cannot be scraped", signal="llm-d/queued"),
     World("others-of-the-job-have-nothing-to-do-with-it", (HERE, OTHER, *(Target(f"{number % 2}{ALWAYS}", (), pod=f"web-{number}") for number in range(150))), 7),
     World("many-pods-of-the-job-are-quiet", (HERE, OTHER, rank(QUIET, DOWN, port=8001), *(Target(f"0{ALWAYS}", (), pod=f"web-{number}") for number in range(150))), 7, silent()),
     World("a-stranger-has-a-target-of-its-job-and-instance", (HERE, OTHER, rank(QUIET, DOWN, port=8001), rank(f"9{ALWAYS}", port=8001, namespace="mallory")), 7, silent()),

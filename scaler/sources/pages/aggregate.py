@@ -26,7 +26,7 @@ from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Reading, SignalQuery
 from scaler.sources.hints import emptied, of_engines
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
-from scaler.sources.pages.histogram import histogram_quantile, share_of
+from scaler.sources.pages.histogram import Buckets, histogram_quantile, in_common, largest, share_of, unlike_ends
 from scaler.sources.pages.names import is_of, plain, suffixed
 from scaler.sources.pages.pods import PageResult, PodReader, Pods, PodShare, merge, pods_matcher
 
@@ -152,7 +152,7 @@ class _Table:
         where = f"{len(pods)} of {expected} own pods" if query.target_pods else self._pages
         source = f"{self._source} on {where}"
         instead = self._instead(query) if value is None and not pods else ""
-        if value is None and missing:
+        if value is None and (missing or self._unlike(pods)):
             return Failure(f"{doubts}: {instead}" if instead else doubts, self._at, source=source)
         if jumping := sum(pod.jumping for pod in pods.values()):
             return Failure(
@@ -262,12 +262,18 @@ class _Table:
     def _value(self, pods: Mapping[str, PodShare], per: Mapping[str, PodShare]) -> float | None:
         at_most = self._shape.at_most
         if at_most is not None:
-            return share_of(at_most / self._signal.scale, _buckets(pods))
+            return share_of(at_most / self._signal.scale, _buckets(pods).values())
         value = _total(self._signal, pods, self._shape.quantile)
         if value is not None and self._signal.divided_by:
             whole = _total(self._signal, per, None)
             value = value / whole if whole else None
         return None if value is None or math.isnan(value) else value * self._signal.scale
+
+    def _unlike(self, pods: Mapping[str, PodShare]) -> str:
+        """Say that the buckets of pods do not add up; empty where they do."""
+        at_most = self._shape.at_most
+        low = None if at_most is None else at_most / self._signal.scale
+        return _unlike(pods, low) if self._signal.takes_quantile else ""
 
     def _place(self, page: Page) -> PodKey:
         """Return whose pod a page is of: its namespace, empty where that is not said, and its name or address."""
@@ -298,6 +304,8 @@ class _Table:
             yield _told(self._unclear, query, name) or did_not_answer
         for name in sorted(emptied)[:1]:
             yield f"a page of {name} answers without a series that it had: what it holds is not known"
+        if unlike := self._unlike(pods):
+            yield unlike
         latencies = pods.values() if self._signal.takes_quantile else ()
         if bare := sum(map(_without_buckets, latencies)):
             yield f"{bare} of {len(pods)} pods show a histogram without buckets, as text shows a native one"
@@ -353,7 +361,7 @@ def _own(query: SignalQuery, name: str) -> bool:
 def _total(signal: Signal, pods: Mapping[str, PodShare], quantile: float | None) -> float | None:
     """Aggregate over pods; None over nothing."""
     if quantile is not None:
-        return histogram_quantile(quantile, _buckets(pods))
+        return histogram_quantile(quantile, in_common(_alike(pods).values()))
     values = [value for pod in pods.values() for value in pod.parts.values()]
     if not values:
         return None
@@ -363,14 +371,33 @@ def _total(signal: Signal, pods: Mapping[str, PodShare], quantile: float | None)
     return total / len(values) if signal.aggregation == "mean" and not signal.divided_by else total
 
 
-def _buckets(pods: Mapping[str, PodShare]) -> Mapping[float, float]:
-    """Add up the rates of all pods' buckets, by upper bound."""
-    buckets: dict[float, float] = {}
-    for pod in pods.values():
+def _buckets(pods: Mapping[str, PodShare]) -> Mapping[tuple[str, str], Buckets]:
+    """Add up the rates of each page's buckets: by pod and page."""
+    found: dict[tuple[str, str], dict[float, float]] = {}
+    for name, pod in pods.items():
         for part, rate in pod.parts.items():
-            bound = _bound(part[-1])
+            buckets, bound = found.setdefault((name, part[0]), {}), _bound(part[-1])
             buckets[bound] = buckets.get(bound, 0.0) + rate
-    return buckets
+    return found
+
+
+def _alike(pods: Mapping[str, PodShare]) -> Mapping[tuple[str, str], Buckets]:
+    """Return the buckets of each page that has more than the one without an end."""
+    pages = _buckets(pods)
+    return {page: buckets for page, buckets in pages.items() if buckets.keys() - {math.inf}} or pages
+
+
+def _unlike(pods: Mapping[str, PodShare], at_most: float | None) -> str:
+    """Say where buckets of two pods do not end alike; of a share, where one has none that ends low enough."""
+    pages = _alike(pods)
+    if at_most is not None and len({largest(at_most, buckets) is None for buckets in pages.values()}) < 2:
+        return ""
+    ends: dict[str, set[float]] = {}
+    for (name, _), buckets in pages.items():
+        ends.setdefault(name, set()).update(buckets)
+    if len(pages) > 1 and len(set(map(frozenset, pages.values()))) > 1:
+        return unlike_ends(ends)
+    return ""
 
 
 def _without_buckets(pod: PodShare) -> bool:

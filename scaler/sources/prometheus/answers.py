@@ -10,9 +10,11 @@ from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
 from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
 from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
+from scaler.sources.pages.histogram import UNLIKE, unlike_ends
 from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus import impostors
 from scaler.sources.prometheus.batch_query import BatchQuery
+from scaler.sources.prometheus.bucket_bounds import BOUND
 from scaler.sources.prometheus.capabilities import WHERE
 from scaler.sources.prometheus.federation import THROUGH
 from scaler.sources.prometheus.signal_promql import WHICH
@@ -39,6 +41,7 @@ _FOREIGN = (
     "its own: scrape its /federate with honor_labels, or say labels: {namespace: exported_namespace, pod: "
     "exported_pod} for this endpoint"
 )
+_NUMBER = r"[-+]?([0-9]+\.?[0-9]*(e[-+]?[0-9]+)?|Inf)"
 _YOUNG = "were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer window"
 _QUIET = {  # what a page does that had series and has none now
     "silent": "is still scraped and does not answer: what it holds is not known",
@@ -123,6 +126,11 @@ def is_forked(answer: QueryResult) -> bool:
     return any(row.labels.get("stat") == "forked" for row in answer.rows)
 
 
+def has_bounds(answer: QueryResult) -> bool:
+    """Say whether buckets do not end alike, so that `grouped.bounds` has to be asked too."""
+    return any(row.labels.get("stat") == "bounds" for row in answer.rows)
+
+
 def has_copies(answer: QueryResult) -> bool:
     """Say whether pods' targets come several times, so that `grouped.copies` has to be asked too."""
     return any(row.labels.get("stat") == "copied" for row in answer.rows)
@@ -141,7 +149,7 @@ def read_grouped(
     Args:
         grouped: the query.
         answer: its answer.
-        unclear: the answers to `grouped.unclear`, `copies`, `silent` and `aliens`, where these were asked.
+        unclear: the answers to what had to be asked too, such as `grouped.unclear` and `grouped.silent`.
         stale_after: seconds; a sample that is older makes a reading doubtful.
     """
     table: dict[tuple[str, ...], dict[str, dict[int, dict[str, float]]]] = {}
@@ -154,6 +162,8 @@ def read_grouped(
     more = unclear.rows if unclear else ()
     silent = _silent(grouped, [row for row in more if row.labels.get("stat") in _QUIET])
     branches = _forked(grouped, [row for row in more if row.labels.get("stat") == "forked"])
+    bounds = _bounds(grouped, [row for row in more if row.labels.get("stat") == "bounds"])
+    common = _common(grouped, unclear)
     several = _several(grouped, [row for row in more if not {"__name__", "stat"} & row.labels.keys()])
     targets = [row for row in more if "__name__" in row.labels and "stat" not in row.labels]
     copies = _copies(grouped, targets)
@@ -181,6 +191,12 @@ def read_grouped(
                 _reading(stats, at, answer, stale_after, grouped, said, *doubts, why=why)
                 for stats, said, at in zip(rows, odd, answer.times, strict=True)
             ]
+            if grouped.bounds:
+                judged = zip(rows, read[query], strict=True)
+                unlike, instead = bounds.get(key, UNLIKE), common.get(key, {})
+                read[query] = [
+                    _of_unlike_buckets(one, unlike, instead) if stats.get("bounds") else one for stats, one in judged
+                ]
     return read
 
 
@@ -255,6 +271,43 @@ def _silent(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[
         sentence = f'{whose}, {page_label}="{page}" of {job_label}="{job}", {what}'
         told.setdefault(_key(row, grouped), {}).setdefault(pod, sentence)
     return told
+
+
+def _bounds(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], str]:
+    """Say where some pods have buckets that end and others have not: by workload, in words."""
+    found: dict[tuple[str, ...], dict[str, set[float]]] = {}
+    for row in rows:
+        pods = found.setdefault(_key(row, grouped), {})
+        ends = pods.setdefault(row.labels.get(grouped.scrape[0], ""), set())
+        if re.fullmatch(_NUMBER, row.labels.get(BOUND, "")):
+            ends.add(float(row.labels[BOUND]))
+    return {key: unlike_ends(pods) for key, pods in found.items()}
+
+
+def _common(grouped: BatchQuery, more: QueryResult | None) -> Mapping[tuple[str, ...], Mapping[float, float]]:
+    """Return what is read of the buckets that all pods have: by workload and time."""
+    rows = [row for row in more.rows if row.labels.get("stat") == "common"] if more else []
+    times = more.times if more else []
+    return {_key(row, grouped): {times[index]: value for index, value in row.values.items()} for row in rows}
+
+
+def _of_unlike_buckets(measured: Measurement, doubt: str, common: Mapping[float, float]) -> Measurement:
+    """Give the value of the buckets alone that all pods have, in doubt.
+
+    Args:
+        measured: what was read of buckets that do not end alike.
+        doubt: the words for that.
+        common: the value without the others, by the time that was asked about.
+    """
+    if isinstance(measured, Failure):
+        return measured
+    doubts = "; ".join(filter(None, (doubt, measured.incomplete_reason)))
+    value = _number(common.get(measured.at))
+    return (
+        Failure(doubts, measured.at, source=measured.source)
+        if value is None
+        else replace(measured, value=value, incomplete_reason=doubts)
+    )
 
 
 def _forked(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[str, ...], Mapping[str, str]]:

@@ -22,6 +22,7 @@ has a row for each workload and `stat`:
     federated  pods whose series come through another Prometheus: then the question is asked anew, knowing that
     foreign    pods of such series that are called otherwise there
     forked     pods of which several such Prometheus say different things
+    bounds     of histograms: bounds of buckets that not all pages have, where there are any
     quiet      of single pods, without labels of a workload: a target has nothing of it, and others near it have
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
@@ -38,6 +39,7 @@ from scaler.config.naming import Naming
 from scaler.config.signals import find, offered
 from scaler.model.measurement import SignalQuery
 from scaler.sources.prometheus import impostors
+from scaler.sources.prometheus.bucket_bounds import count_bounds, what_differs
 from scaler.sources.prometheus.impostors import TargetLabels
 from scaler.sources.prometheus.selectors import joined
 from scaler.sources.prometheus.signal_promql import SignalPromql
@@ -68,6 +70,7 @@ class BatchQuery:
     copies: str = ""  # a query for the targets of pods that are `copied`
     aliens: str = ""  # a query for pages that are `alien`
     forked: str = ""  # a query for the series of pods that are `forked`
+    bounds: str = ""  # a query for what differs, where `bounds` do
     again: tuple[str, ...] = ()  # labels by which the same thing, seen again, differs
     silent: Callable[[Collection[str]], str] | None = None  # a query for pages that say nothing now, of `quiet` pods
 
@@ -158,6 +161,8 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
     watched = signal.scope != "object"
     if watched:
         stats.append(f'label_replace({pods_with_quiet_targets(promql)}, "stat", "quiet", "", "")')
+    if signal.takes_quantile:
+        stats.append(f'label_replace({count_bounds(promql)}, "stat", "bounds", "", "")')
     plain = not signal.takes_quantile and not signal.divided_by
     return BatchQuery(
         parts=tuple(_packed(stats)),
@@ -175,6 +180,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         copies=promql.targets_of_copied() if promql.tells_copies else "",
         aliens=impostors.named(promql),
         forked=f'label_replace({promql.forked()}, "stat", "forked", "", "")' if promql.has_federated else "",
+        bounds=what_differs(promql) if signal.takes_quantile else "",
         again=promql.scrape,
         silent=partial(silent_pages, promql) if watched else None,
     )

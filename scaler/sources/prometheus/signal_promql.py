@@ -65,6 +65,7 @@ from scaler.sources.prometheus.signal_series import SignalSeries
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
     *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked", "alien"),
+    "bounds",
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 OF_GATEWAYS = 3_600.0  # seconds for which a gateway that is scraped in vain is missed: its queue is nowhere else
@@ -168,11 +169,21 @@ class SignalPromql(SignalSeries):
         return text if self.signal.scale == 1 else f"{text} * {self.signal.scale!r}"
 
     def share(self, bound: float) -> str:
-        """Write the share of observations in the largest bucket that ends at a bound or below (they are cumulative)."""
-        some = replace(self, bucket=(("le", f"=~{quote(numbers_up_to(bound))}"),))
-        within, all_of_them = (promql.total(self.signal.metrics) for promql in (some, self))
-        by = listed(self.by)
-        return f"max by ({by}) ({within}) / max by ({by}) ({all_of_them})"
+        """Write the share of observations in each page's largest bucket that ends at a bound or below.
+
+        Buckets are cumulative, and those of two releases of an engine do not end alike.
+        """
+        by, page = listed(self.by), listed(self.page)
+        of_pages = (
+            promql.once(promql.newest(self.signal.metrics, promql.rate_or_gauge), ("le",))
+            for promql in (self.low(bound), self)
+        )
+        within, all_of_them = (f"sum by ({by}) (max by ({page}) ({series}))" for series in of_pages)
+        return f"{within} / {all_of_them}"
+
+    def low(self, bound: float) -> "SignalPromql":
+        """Return the same of the buckets alone that end at a bound or below."""
+        return replace(self, bucket=(("le", f"=~{quote(numbers_up_to(bound))}"),))
 
     def total(self, metrics: tuple[Metric, ...]) -> str:
         """Write the aggregation over all pods; of a histogram, its buckets."""

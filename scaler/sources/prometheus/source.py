@@ -37,6 +37,7 @@ from scaler.sources.late import IMPORTING
 from scaler.sources.prometheus.answers import (
     QueryResult,
     has_aliens,
+    has_bounds,
     has_copies,
     is_crowded,
     is_federated,
@@ -71,7 +72,8 @@ MAX_QUERIES = 2000  # of one tick: more than a time-out of 2 s ever held, and wr
 MAX_HINTS = 4  # of one tick: workloads of which it is asked what there is instead of what is missing
 HINT_FOR = 60.0  # seconds for which that is not asked again
 MAX_HALVINGS = 64  # of one tick: where all questions fail, it is not for what a part of them says
-LABELS_LAST = 60.0  # seconds from one look at the targets' labels to the next
+LOOK_EVERY = 15.0  # seconds from one look at the targets to the next
+TARGETS_LAST = 300.0  # seconds for which what was seen of them is believed, where they cannot be looked at
 MAX_TIMES = 10_000  # of one query; Prometheus refuses more than 11,000
 _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
@@ -134,6 +136,8 @@ class PrometheusSource:
         self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
         self._found: dict[str, Any] = {}  # fields of Naming: what server and targets were found to be
         self._looked_at: float | None = None  # when that was asked
+        self._seen_at: float | None = None  # when it was known last
+        self._unseen = "the server has not answered yet"  # why it is not known
 
     def fetch(
         self, queries: Collection[Query], times: Sequence[float], namespaces: Mapping[Query, str] = NO_NAMESPACES
@@ -171,7 +175,10 @@ class PrometheusSource:
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
         first = next((one for one in questions if isinstance(one.queries[0], HistoryProbe)), None)
         questions.sort(key=lambda one: one is not first)
+        unseen = self._what_is_not_known(times[-1]) if signals else ""
         measured |= self._answers(questions, times)
+        if unseen:
+            measured |= {query: [_doubted(one, unseen) for one in measured[query]] for query in signals}
         return measured if len(times) > 1 else measured | self._with_hints(measured, times[0])
 
     def _with_hints(
@@ -258,6 +265,7 @@ class PrometheusSource:
                 grouped.unclear if is_crowded(grouped, answer) else "",
                 grouped.copies if has_copies(answer) else "",
                 grouped.aliens if has_aliens(answer) else "",
+                grouped.bounds if has_bounds(answer) else "",
                 grouped.forked if is_forked(answer) else "",
                 grouped.silent(quiet) if grouped.silent and quiet else "",
             )
@@ -266,15 +274,21 @@ class PrometheusSource:
         return _Question(grouped.parts, tuple(grouped.queries), read, second)
 
     def _look_at_targets(self, now: float) -> None:
-        """Ask every minute which labels all targets have, and what PromQL the server knows.
+        """Ask now and then which labels all targets have, and what PromQL the server knows.
 
-        As long as there is no answer, it is what it was before.
+        As long as there is no answer, it is what it was before; for that to be certain it must have been seen of late.
         """
-        if self._looked_at is not None and 0 <= now - self._looked_at < LABELS_LAST:
+        if self._looked_at is not None and 0 <= now - self._looked_at < LOOK_EVERY:
             return
         self._looked_at = now
         self._open()
         wait([self._pool.submit(self._read_target_labels, now)], timeout=self._endpoint.timeout / 4)
+
+    def _what_is_not_known(self, now: float) -> str:
+        """Say why it is not known what the targets are: what pages, scrapes and copies of them are to each other."""
+        if self._seen_at is not None and abs(now - self._seen_at) <= TARGETS_LAST:
+            return ""
+        return f"which targets there are is not known, so nothing tells what counts once ({self._unseen})"
 
     def _read_target_labels(self, now: float) -> None:
         connection = self._idle.get()
@@ -284,23 +298,37 @@ class PrometheusSource:
             self._look_at_all_targets(connection, now)
             for what, text in questions_about_the_language(self._endpoint.matchers).items():
                 self._found[what] = _is_understood(connection, text, now)
-        except ScalerError:
+            self._seen_at = now
+        except ScalerError as error:
+            self._unseen = str(error)
             self._looked_at = None if self._looked_at == now else self._looked_at
         finally:
             self._idle.put(connection)
 
     def _look_at_all_targets(self, connection: "Connection", now: float) -> None:
-        """Ask what is true of any target; where a server cannot tell, it stays what it was."""
+        """Ask what is true of any target, all in one; and each by itself, where the server refuses one of them.
+
+        Raises:
+            SourceError: there is no answer.
+        """
         dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
         about, clusters = targets_of_note(dialect), targets_of_clusters(dialect)
-        try:
-            answer = connection.ask(question_about_the_targets({**about, **clusters}), [now], "")
-        except ScalerError:
-            logger.debug("what the targets are cannot be asked for", extra={"endpoint": self._endpoint.name})
-            return
-        true = {row.labels.get("is", "") for row in answer.rows}
+        true = self._true_of_targets(connection, {**about, **clusters}, now)
         self._found |= {what: what in true for what in about}
         self._found["clusters"] = tuple(label for label in clusters if label in true)
+
+    def _true_of_targets(self, connection: "Connection", about: Mapping[str, str], now: float) -> set[str]:
+        """Name what there is a target for; what the server refuses to tell is taken for what no target is."""
+        try:
+            answer = connection.ask(question_about_the_targets(about), [now], "")
+        except (ConfigError, QueryError) as error:
+            if len(about) > 1:
+                one_by_one = (self._true_of_targets(connection, {what: text}, now) for what, text in about.items())
+                return set().union(*one_by_one)
+            told = {"endpoint": self._endpoint.name, "question": ", ".join(about), "problem": str(error)}
+            logger.debug("the server does not tell what its targets are", extra=told)
+            return set()
+        return {row.labels.get("is", "") for row in answer.rows}
 
     def _answers(self, questions: Sequence[_Question], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
         """Ask all at once; what is not there in time is cut off."""
@@ -411,6 +439,13 @@ def _is_understood(connection: "Connection", text: str, now: float) -> bool:
     except (ConfigError, QueryError):
         return False
     return True
+
+
+def _doubted(measured: Measurement, doubt: str) -> Measurement:
+    """Doubt what was measured without knowing what the targets are."""
+    if isinstance(measured, Failure) or measured.answered is None:  # that of an object is told by no pod
+        return measured
+    return replace(measured, incomplete_reason="; ".join(filter(None, (doubt, measured.incomplete_reason))))
 
 
 def _is_missing(query: SignalQuery, reading: Measurement) -> bool:

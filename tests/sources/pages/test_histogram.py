@@ -84,9 +84,9 @@ def test_a_quantile_needs_a_finite_bound_and_the_infinite_one(buckets, expected)
 )
 def test_a_share_is_that_of_the_largest_bucket_that_ends_at_the_bound_or_below(bound, share):
     buckets = {0.1: 15.0, 0.2: 30.0, 2.5: 45.0, math.inf: 60.0, math.nan: 99.0}
-    assert share_of(bound, buckets) == share
-    assert share_of(bound, {}) is None
-    assert share_of(bound, dict.fromkeys(buckets, 0.0)) is None
+    assert share_of(bound, [buckets]) == share
+    assert share_of(bound, [{}]) is None
+    assert share_of(bound, [dict.fromkeys(buckets, 0.0)]) is None
 
 
 def test_counts_without_end_have_no_quantile():
