@@ -10,11 +10,13 @@ certain: it may rise, and does not fall. Whether the load is there only somebody
     minute 9        one token: certain again
 
 Each pod is followed by itself where the source tells them apart, so that one that hangs is not hidden by others that
-work. Where it does not, the workload is followed as a whole: then the name of the pod is empty. What a gateway says is
-followed beside them, since it may lose count of its requests too: 3 in flight for minutes, and no engine makes a token.
+work; and so is each engine of a pod that has several, at a page of its own or as a rank on one page. Where the
+counters are not told by rank, those of its page, or of its pod, stand for it. Where it does not, the workload is
+followed as a whole: then the name of the pod is empty. What a gateway says is followed beside them, since it may lose
+count of its requests too: 3 in flight for minutes, and no engine makes a token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.config.metrics import is_gateway_gauge
@@ -22,14 +24,15 @@ from scaler.config.signals import offered
 from scaler.config.workload import WorkloadSpec
 from scaler.decision.decision import InputValue
 from scaler.model.fields import seconds
-from scaler.model.measurement import Measurement, Reading, SignalQuery
+from scaler.model.measurement import AT, RANK, Measurement, Reading, SignalQuery
 
 SUSPICIOUS = 60.0  # seconds without a change after which the engine's counters are asked for too
 TOO_LONG = 300.0  # seconds without a token, of an engine that counts them at every step
 MUCH_TOO_LONG = 1800.0  # the same, of one that counts them when a request ends
 NAMED = 3  # pods that are named
 
-Loads = Mapping[str, tuple[float, ...]]  # what waits and runs, by pod; of the whole workload under no name
+# What waits and runs, by pod, or by engine where a pod has several; of the whole workload under no name.
+Loads = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,15 @@ def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Meas
     said = [dict(one.by_pod) for one in read if isinstance(one, Reading) and one.by_pod]
     if not said or len(said) < len(activity_signals):
         return {}
-    loads = {}
-    for pod in sorted(set(said[0]).intersection(*said[1:])):
-        loads[pod] = tuple(one[pod] for one in said)
-    return loads
+    engines = [dict(one.by_engine) for one in read if isinstance(one, Reading) and one.by_pod]
+    parts = _told_by_all(engines)
+    whole = {engine.partition(AT)[0] for engine in parts}
+    return {pod: load for pod, load in _told_by_all(said).items() if pod not in whole} | parts
+
+
+def _told_by_all(said: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+    """Return the loads of which each signal tells."""
+    return {name: tuple(one[name] for one in said) for name in sorted(set(said[0]).intersection(*said[1:]))}
 
 
 def _counts(counted: Mapping[str, Measurement], pod: str) -> tuple[float | None, ...]:
@@ -127,8 +135,20 @@ def _count(measured: Measurement, pod: str) -> float | None:
     if not isinstance(measured, Reading):
         return None
     if pod:
-        return dict(measured.by_pod).get(pod)
+        return _of_engine(pod, dict(measured.by_engine), dict(measured.by_pod))
     return None if measured.incomplete_reason and not measured.value else measured.value
+
+
+def _of_engine(name: str, engines: Mapping[str, float], pods: Mapping[str, float]) -> float | None:
+    """Return what is counted of a pod or an engine: by itself, by its ranks, by its page, or by its pod."""
+    pod, _, engine = name.partition(AT)
+    if not engine:
+        return pods.get(pod)
+    if name in engines:
+        return engines[name]
+    page = name.partition(RANK)[0]
+    ranks = [value for other, value in engines.items() if other.startswith(page + RANK)] if page == name else []
+    return sum(ranks) if ranks else engines.get(page, pods.get(pod))
 
 
 def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | None, ...], now: float) -> Still:

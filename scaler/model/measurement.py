@@ -116,9 +116,19 @@ class Reading:
     incomplete_reason: str = ""  # why the value may be too low or too old to be believed alone; empty: it is whole
     source: str = ""  # endpoint and query, for the explanation
     by_pod: tuple[tuple[str, float], ...] = ()  # what is each pod's, where that is told of a load or its counters
+    # the same of each engine of a pod that has several, by a name such as `llm-0 at 10.0.0.7:8001, engine 1`
+    by_engine: tuple[tuple[str, float], ...] = ()
     caveat: str = ""  # how far the value may be believed, and what binds it
     found_instead: str = ""  # where there is no such series: what there is
     shown: bool | None = None  # of a gateway: whether it has any series, if only another model's; None: not asked
+
+
+AT, RANK = " at ", ", "  # between the parts of an engine's name: pod, page, ranks
+
+
+def engine_name(pod: str, page: str, ranks: Sequence[tuple[str, str]]) -> str:
+    """Name an engine: by its pod, its page, and the labels of its rank where a page has several."""
+    return RANK.join((f"{pod}{AT}{page}", *(f"{label} {value}" for label, value in ranks if value)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,3 +253,69 @@ def test_a_load_is_suspicious_from_the_first_second_on_that_it_stood_for_so_long
         ({"a": Still((1.0,), 0.0), "b": Still((1.0,), 50.0)}, SUSPICIOUS, True),
     ):
         assert Standing(pods).suspicious(now) is suspicious
+
+
+# ---- engines of one pod ---------------------------------------------------------------------------------------------------
+
+MOVES, STANDS = "a at a:8000, engine 0", "a at a:8000, engine 1"
+
+
+def by_engine(now, pod, **engines):
+    return Reading(pod, now, by_pod=(("a", pod),), by_engine=tuple(engines["told"].items()))
+
+
+def play_engines(spec, minutes, counted):
+    """Of two ranks of one pod the first works; the second stands still."""
+    state, decisions = State(), []
+    for step in range(int(minutes * 60 / TICK) + 1):
+        now = START + step * TICK
+        waits, runs = {MOVES: float(step % 3), STANDS: 4.0}, {MOVES: 5.0, STANDS: 9.0}
+        load = {
+            "waiting": by_engine(now, sum(waits.values()), told=waits),
+            "running": by_engine(now, sum(runs.values()), told=runs),
+        }
+        given = row(now, replicas=1, guards=load, **load)
+        if state.standing is not None and state.standing.suspicious(now):
+            given = replace(given, progress={"generation_tokens_per_second": by_engine(now, 90.0, told=counted)})
+        state, decision = decide(spec, state, given, now)
+        decisions.append(decision)
+    return decisions
+
+
+def test_a_rank_that_stands_still_among_ranks_of_its_pod_that_work_is_named(vllm):
+    decisions = play_engines(vllm, 8, {MOVES: 90.0, STANDS: 0.0})
+    assert not at(decisions, 4.9).stalled
+    told = at(decisions, 6).stalled
+    assert f"waiting 4, running 9 of {STANDS} have not changed for 6m, and no token was counted there" in told
+    assert MOVES not in told
+    assert at(decisions, 6).certainty == "raising"
+
+
+@pytest.mark.parametrize(
+    ("counted", "stalled"),
+    [
+        ({MOVES: 90.0, STANDS: 1.0}, False),
+        ({"a at a:8000": 90.0, "a at a:8001": 0.0}, False),  # of its page alone is told, and that works
+        ({"a at a:8000": 0.0, "a at a:8001": 90.0}, True),
+        ({}, False),  # of its pod alone
+    ],
+    ids=["it works", "its page works", "its page stands still", "its pod works"],
+)
+def test_a_rank_is_told_by_its_own_counters_or_else_by_those_of_its_page_or_its_pod(vllm, counted, stalled):
+    assert bool(at(play_engines(vllm, 6, counted), 6).stalled) is stalled
+
+
+def test_a_page_is_told_by_all_its_ranks(vllm):
+    def load(value):
+        return by_engine(START, value, told={"a at a:8000": value, "a at a:8001": value})
+
+    watched = {"waiting": load(1.0), "running": load(2.0)}
+    before = follow(None, GUARDS, watched, {}, (), START)
+    assert sorted(before.pods) == ["a at a:8000", "a at a:8001"], "and not the pod again"
+    made = {"a at a:8000, engine 0": 0.0, "a at a:8000, engine 1": 7.0, "a at a:8001, engine 0": 0.0}
+    counted = {"generation_tokens_per_second": by_engine(START, 7.0, told=made)}
+    after = follow(before, GUARDS, watched, counted, (), START + 70)
+    assert after.pods == {
+        "a at a:8000": Still((1.0, 2.0), START + 70),
+        "a at a:8001": Still((1.0, 2.0), START, START + 70),
+    }

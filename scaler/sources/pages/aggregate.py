@@ -23,7 +23,7 @@ from scaler.config.naming import Naming, check
 from scaler.config.signals import Signal, find
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Reading, SignalQuery
+from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Reading, SignalQuery, engine_name
 from scaler.sources.hints import emptied, of_engines
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN
 from scaler.sources.pages.histogram import Buckets, histogram_quantile, in_common, largest, share_of, unlike_ends
@@ -170,6 +170,7 @@ class _Table:
             incomplete_reason=doubts,
             source=source,
             by_pod=_by_pod(pods) if self._signal.name in BY_POD else (),
+            by_engine=_by_engine(pods) if self._signal.name in BY_POD else (),
             found_instead=instead,
             shown=self._shown(query) if self._signal.scope == "gateway" else None,
         )
@@ -409,6 +410,17 @@ def _without_buckets(pod: PodShare) -> bool:
 def _by_pod(pods: Mapping[str, PodShare]) -> tuple[tuple[str, float], ...]:
     """Return what each pod says of a load or of a counter, where it says all of it."""
     return tuple((name, sum(pod.parts.values())) for name, pod in sorted(pods.items()) if pod.parts and pod.whole)
+
+
+def _by_engine(pods: Mapping[str, PodShare]) -> tuple[tuple[str, float], ...]:
+    """Return what each engine says, of pods that have several: at pages of their own, or as ranks on one page."""
+    told: dict[str, float] = {}
+    for name, pod in pods.items():
+        if pod.whole and len(set(pod.engines.values())) > 1:
+            for part, (page, ranks) in pod.engines.items():
+                engine = engine_name(name, page, ranks)
+                told[engine] = told.get(engine, 0.0) + pod.parts[part]
+    return tuple(sorted(told.items()))
 
 
 def _bound(written: str) -> float:

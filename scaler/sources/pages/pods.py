@@ -74,6 +74,8 @@ class PodShare:
     jumping: bool = False  # whether its counters fell again and again, or its process changes to and fro
     below: bool = False  # whether a load of it is said to be less than 0
     odd: bool = False  # whether it says NaN
+    # by part: its page, and the labels by which the engine tells its ranks there apart
+    engines: dict[LabelValues, tuple[str, Pairs]] = field(default_factory=dict)
 
 
 Pods = dict[LabelValues, dict[str, PodShare]]
@@ -114,6 +116,7 @@ class PodReader:
         self.by = tuple(dialect.label_of(self._signal, label) for label, _ in query.labels)
         self.pod = dialect.name("pod")
         self.is_meant = pods_matcher(query.pods)
+        self._ranks = tuple(map(dialect.name, self._signal.sum_within_pod_by or ()))
         self._repeats = frozenset(map(dialect.name, self._signal.repeated_by))
         instead = [self._signal.also_called(*pair) for pair in query.labels]
         written = [value for _, value in query.labels]
@@ -140,7 +143,8 @@ class PodReader:
                 known = here.setdefault(key, {})
                 for name, pod in pods.items():
                     parts = {(*part, str(number)): value for part, value in pod.parts.items()}
-                    more = PodShare(parts, pod.whole, pod.oldest, below=pod.below, odd=pod.odd)
+                    engines = {(*part, str(number)): engine for part, engine in pod.engines.items()}
+                    more = PodShare(parts, pod.whole, pod.oldest, below=pod.below, odd=pod.odd, engines=engines)
                     known[name] = _both(known[name], more) if name in known else more
         if self._signal.idles:
             for sample in self._family(visit):
@@ -180,6 +184,7 @@ class PodReader:
                 pod.below, value = True, 0.0
             part = self._part(visit, sample)
             pod.parts[part] = max(value, pod.parts.get(part, value))
+            pod.engines[part] = visit.page.address, tuple((label, visit.label(sample, label)) for label in self._ranks)
         return found
 
     def _key(self, visit: PageResult, sample: Sample, by: LabelValues) -> LabelValues:
@@ -262,4 +267,5 @@ def _both(one: PodShare, other: PodShare) -> PodShare:
         parts[part] = max(value, parts.get(part, value))
     whole, jumping = one.whole and other.whole, one.jumping or other.jumping
     below, odd = one.below or other.below, one.odd or other.odd
-    return PodShare(parts, whole, min(one.oldest, other.oldest), jumping, below, odd)
+    engines = one.engines | other.engines
+    return PodShare(parts, whole, min(one.oldest, other.oldest), jumping, below, odd, engines)

@@ -4,11 +4,21 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from scaler.config.metrics import BY_POD
 from scaler.model.errors import ConfigError
 from scaler.model.fields import seconds
-from scaler.model.measurement import MAX_VALUE, Failure, Measurement, Query, Reading, SignalQuery, TargetPods
+from scaler.model.measurement import (
+    MAX_VALUE,
+    Failure,
+    Measurement,
+    Query,
+    Reading,
+    SignalQuery,
+    TargetPods,
+    engine_name,
+)
 from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
 from scaler.sources.pages.histogram import UNLIKE, unlike_ends
 from scaler.sources.pages.pods import pods_matcher
@@ -18,6 +28,7 @@ from scaler.sources.prometheus.bucket_bounds import BOUND
 from scaler.sources.prometheus.capabilities import WHERE
 from scaler.sources.prometheus.federation import THROUGH
 from scaler.sources.prometheus.signal_promql import WHICH
+from scaler.sources.prometheus.signal_series import PLACE
 
 _UNLIKE = {  # what `unlike` says, by whether it is of counters
     False: "have native histograms alone, which are not in it",
@@ -162,6 +173,7 @@ def read_grouped(
     more = unclear.rows if unclear else ()
     silent = _silent(grouped, [row for row in more if row.labels.get("stat") in _QUIET])
     branches = _forked(grouped, [row for row in more if row.labels.get("stat") == "forked"])
+    engines = _engines(grouped, answer)
     bounds = _bounds(grouped, [row for row in more if row.labels.get("stat") == "bounds"])
     common = _common(grouped, unclear)
     several = _several(grouped, [row for row in more if not {"__name__", "stat"} & row.labels.keys()])
@@ -182,7 +194,9 @@ def read_grouped(
         if query.target_pods and grouped.pod:
             own = _meant(query.target_pods, query.pods)
             readings = _own_readings(own, pods, grouped, answer, stale_after, *doubts, why=why)
-            read[query] = _told_by_pod(readings, pods, query) if query.signal in BY_POD else readings
+            if query.signal in BY_POD:
+                readings = _told_by_pod(readings, pods, query, engines.get(key, {}))
+            read[query] = readings
         else:
             shown = _shown(table, key) if grouped.gateway else {}
             rows = [{**pods.get("", {}).get(index, {}), **shown.get(index, {})} for index in range(len(answer.times))]
@@ -414,9 +428,12 @@ def _own_readings(
 
 
 def _told_by_pod(
-    readings: Sequence[Measurement], pods: Mapping[str, Mapping[int, Mapping[str, float]]], query: SignalQuery
+    readings: Sequence[Measurement],
+    pods: Mapping[str, Mapping[int, Mapping[str, float]]],
+    query: SignalQuery,
+    engines: Mapping[str, Sequence[tuple[str, float]]],
 ) -> Sequence[Measurement]:
-    """Add to the newest reading what of it is each pod's."""
+    """Add to the newest reading what of it is each pod's, and each engine's of pods that have several."""
     newest, at = readings[-1], len(readings) - 1
     if not isinstance(newest, Reading) or query.target_pods is None:
         return readings
@@ -424,7 +441,24 @@ def _told_by_pod(
         (name, _number(pods[name].get(at, {}).get("value"))) for name in sorted(query.target_pods.names & pods.keys())
     )
     told = tuple((name, value) for name, value in values if value is not None)
-    return [*readings[:-1], replace(newest, by_pod=told)]
+    of_engines = (engines[name] for name in sorted(query.target_pods.names & engines.keys()))
+    return [*readings[:-1], replace(newest, by_pod=told, by_engine=tuple(chain.from_iterable(of_engines)))]
+
+
+def _engines(
+    grouped: BatchQuery, answer: QueryResult
+) -> Mapping[tuple[str, ...], Mapping[str, Sequence[tuple[str, float]]]]:
+    """Return what is each engine's at the last time: by workload and pod."""
+    pod_label, page_label, _ = grouped.scrape
+    found: dict[tuple[str, ...], dict[str, list[tuple[str, float]]]] = {}
+    for row in answer.rows:
+        value = _number(row.values.get(len(answer.times) - 1))
+        if row.labels.get("stat") != "engine" or value is None:
+            continue
+        pod, page = row.labels.get(pod_label, ""), row.labels.get(PLACE) or row.labels.get(page_label, "")
+        ranks = [(label, row.labels.get(label, "")) for label in grouped.ranks]
+        found.setdefault(_key(row, grouped), {}).setdefault(pod, []).append((engine_name(pod, page, ranks), value))
+    return {key: {pod: sorted(told) for pod, told in pods.items()} for key, pods in found.items()}
 
 
 def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:

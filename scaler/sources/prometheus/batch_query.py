@@ -23,6 +23,7 @@ has a row for each workload and `stat`:
     foreign    pods of such series that are called otherwise there
     forked     pods of which several such Prometheus say different things
     bounds     of histograms: bounds of buckets that not all pages have, where there are any
+    engine     what is each engine's of a pod that has several, of loads and what is counted while an engine works
     quiet      of single pods, without labels of a workload: a target has nothing of it, and others near it have
     oldest     time of the oldest sample behind it, by the clock of whoever made that
     shown      of a gateway's, by namespace alone: series of the signal or of the gateway's family, of whatever model
@@ -71,6 +72,7 @@ class BatchQuery:
     aliens: str = ""  # a query for pages that are `alien`
     forked: str = ""  # a query for the series of pods that are `forked`
     bounds: str = ""  # a query for what differs, where `bounds` do
+    ranks: tuple[str, ...] = ()  # labels of the rows that are of an `engine`, beside its page
     again: tuple[str, ...] = ()  # labels by which the same thing, seen again, differs
     silent: Callable[[Collection[str]], str] | None = None  # a query for pages that say nothing now, of `quiet` pods
 
@@ -181,6 +183,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         aliens=impostors.named(promql),
         forked=f'label_replace({promql.forked()}, "stat", "forked", "", "")' if promql.has_federated else "",
         bounds=what_differs(promql) if signal.takes_quantile else "",
+        ranks=promql.ranks,
         again=promql.scrape,
         silent=partial(silent_pages, promql) if watched else None,
     )

@@ -53,6 +53,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from scaler.config.metrics import BY_POD
 from scaler.config.promql import label_name, quote
 from scaler.config.signals import Metric
 from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
@@ -65,7 +66,7 @@ from scaler.sources.prometheus.signal_series import SignalSeries
 STATS = (
     *("value", "per", "answered", "missing", "oldest", "shown", "jumping", "unlike", "below"),
     *("copied", "nameless", "young", "contrary", "clusters", "quiet", "federated", "foreign", "forked", "alien"),
-    "bounds",
+    *("bounds", "engine"),
 )
 CROWDED = 2.0**-20  # what a pod that is scraped more than once adds to `answered`
 OF_GATEWAYS = 3_600.0  # seconds for which a gateway that is scraped in vain is missed: its queue is nowhere else
@@ -105,6 +106,8 @@ class SignalPromql(SignalSeries):
             stats[impostors.STAT] = f"{self.total(self.signal.metrics)} != {lowest.total(self.signal.metrics)}"
         if self.ambiguous:
             stats["contrary"] = joined(map(self.contrary, self.ambiguous))
+        if self.tells_engines:
+            stats["engine"] = self.engines()
         if self.clusters:
             stats["clusters"] = joined(self.values_of(label, self.reporting("{}")) for label in self.clusters)
         if self.signal.scope == "gateway":
@@ -112,6 +115,23 @@ class SignalPromql(SignalSeries):
         for stat in STATS:
             if stat in stats:
                 yield f'label_replace({stats[stat]}, "stat", "{stat}", "", "")'
+
+    @property
+    def tells_engines(self) -> bool:
+        """Tell whether what is each engine's of a pod is asked for, so that one that hangs is seen."""
+        return self.signal.name in BY_POD and self.signal.scope == "target" and self.dialect.name("pod") in self.by
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """The labels by which the engine is known to tell its ranks on one page apart."""
+        own = map(self.dialect.name, self.signal.sum_within_pod_by or ())
+        return tuple(label for label in own if label not in self.page)
+
+    def engines(self) -> str:
+        """Write what is each engine's, of pods that have several: at pages of their own, or as ranks on one page."""
+        engine = listed(dict.fromkeys((*self.page, *self.ranks)))
+        several = f"count by ({listed(self.pod)}) (group by ({engine}) ({self.reporting('{}')})) > 1"
+        return f"{self.once(self.series(self.signal.metrics), self.ranks)} and on ({listed(self.pod)}) ({several})"
 
     def doubts(self) -> Mapping[str, str]:
         """Write the stats of what makes a reading doubtful, beside pods that are missing."""
@@ -188,11 +208,10 @@ class SignalPromql(SignalSeries):
     def total(self, metrics: tuple[Metric, ...]) -> str:
         """Write the aggregation over all pods; of a histogram, its buckets."""
         le = ("le",) if self.signal.takes_quantile else ()
-        series = self.newest(metrics, self.rate_or_gauge)
+        series = self.series(metrics)
         if self.signal.scope == "object":
             return f"{self.of_several} by ({listed(self.by)}) ({series})"
         if metrics is self.signal.metrics:
-            series += "".join(self.added(number, metric) for number, metric in enumerate(self.signal.plus, 1))
             series += f" or on ({listed(self.pod)}) ({self.idle()})" if self.signal.idles else ""
         aggregation = "sum" if self.signal.divided_by else _AGGREGATION[self.signal.aggregation]
         if aggregation == "sum":
@@ -200,6 +219,12 @@ class SignalPromql(SignalSeries):
         else:  # each series counts as one
             once = f"max without ({listed((*self.scrape, *self.repeats))}) ({series})"
         return f"{aggregation} by ({listed((*self.by, *le))}) ({once})"
+
+    def series(self, metrics: tuple[Metric, ...]) -> str:
+        """Write the series that add up: of each page the newest name, and what adds up with that."""
+        series = self.newest(metrics, self.rate_or_gauge)
+        plus = self.signal.plus if metrics is self.signal.metrics and self.signal.scope != "object" else ()
+        return series + "".join(self.added(number, metric) for number, metric in enumerate(plus, 1))
 
     def native_total(self) -> str:
         """Write the native histograms of all pods, added up."""
