@@ -4,6 +4,7 @@ The facts are in engines.yaml, whose head explains the keys. This file only read
 not know; batch_query.py makes queries of them.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -126,6 +127,11 @@ class Signal:
     def is_backlog(self) -> bool:
         """Tell whether it may grow only because replicas are not ready yet: a queue does, no rate does."""
         return self.type != "counter" and self.max is None and not self.max_reason
+
+    @property
+    def most(self) -> float:
+        """The most that a gauge can be; of rates no bound is exact."""
+        return self.max if self.type == "gauge" and self.max is not None else math.inf
 
     def also_called(self, label: str, value: str) -> tuple[str, ...]:
         """Return what else a label may say for a value that is asked for: that it is not known, or lower case."""

@@ -180,8 +180,8 @@ def test_a_wrong_trigger_is_one_error(metadata, problem):
     [
         ({"expression": "waitng", "target": "1"}, "trigger: expression: unknown name"),
         (
-            {"expression": "waiting + held", "target": "1"},
-            "vllm has no signal 'held', nor has the gateway llm-d; allowed",
+            {"expression": "waiting + arrivals_per_second", "target": "1"},
+            "vllm has no signal 'arrivals_per_second', nor has the gateway llm-d; allowed",
         ),
         ({"expression": "waiting +", "target": "1"}, "trigger: expression: "),
         ({"expression": "waiting"}, "trigger: target: is missing"),

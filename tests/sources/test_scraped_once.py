@@ -14,7 +14,7 @@ START = 1_790_000_000.0
 AT = START + 600
 OWN = TargetPods(frozenset("ab"), frozenset("ab"))
 ONCE = (
-    "{} of {} pods were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer "
+    "{} of {} pods were not scraped twice within its window, so their rate is not known; scrape oftener, or set a longer "
     "window"
 )
 
@@ -50,6 +50,12 @@ WORLDS = {  # what is asked, what is stored, the value, and how many pods of how
     "a-scrape-of-five-minutes": (
         TOKENS,
         scraped("a-scrape-of-five-minutes", "a", NAME, "0+3000x2", 300, **SERVED),
+        None,
+        (1, 1),
+    ),
+    "a-scrape-of-five-minutes-long-ago": (
+        ARRIVALS,
+        scraped("a-scrape-of-five-minutes-long-ago", "a", "smg_router_requests_total", "0+3000x1 _", 300, model="m"),
         None,
         (1, 1),
     ),

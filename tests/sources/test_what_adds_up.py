@@ -146,6 +146,8 @@ WORLDS = [
     World("a-label-nobody-knows", "vllm/waiting", (Scrape((both(4, shard="0"), both(3, shard="1"))),), 7),
     World("equal-values-of-one-page", "vllm/waiting", (Scrape((both(4, shard="0"), both(4, shard="1"))),), 8),
     World("the-engine-s-own-replicas", "vllm/waiting", (Scrape((both(4, replica="0"), both(3, replica="1"))),), 7),
+    World("requests-that-are-swapped-out", "vllm/waiting", (Scrape((both(4), 'vllm:num_requests_swapped{model_name="m"} 3')),), 7),
+    World("requests-that-the-api-server-keeps", "lmdeploy/waiting", (Scrape(('lmdeploy:num_requests_waiting{model_name="m"} 4', 'lmdeploy:num_api_requests_waiting{model_name="m"} 9')),), 13),
     World("a-label-beside-none", "vllm/waiting", (Scrape((both(4), both(3, shard="1"))),), 7),
     World("two-ports", "vllm/waiting", at_two_ports("engines"), 17),
     World("two-ports-that-say-the-same", "vllm/waiting", tuple(Scrape((both(8),), port=port) for port in (1, 2)), 16),
@@ -365,7 +367,7 @@ def test_a_doubt_about_one_pod_is_none_of_another_workload(world, server):
 
 def visit(scrape, signal):
     """A page as it was read."""
-    names = {metric.name for metric in signal.metrics}
+    names = {metric.name for metric in (*signal.metrics, *signal.plus)}
     samples = {}
     for sample in scan("\n".join(scrape.lines).encode(), names):
         samples.setdefault(sample.name, []).append(sample)

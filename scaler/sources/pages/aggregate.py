@@ -35,6 +35,7 @@ PodKey = tuple[str, str]  # namespace and name of a pod
 logger = logging.getLogger(__name__)
 
 BELOW_ZERO = "say less than 0, which no load can be"
+_ROUNDED = 1.01  # how far beyond the most a value may be, such as of a cache that counts a block twice
 _SHOWN = 300  # characters of what went wrong that are shown
 
 
@@ -158,8 +159,8 @@ class _Table:
             return Failure(
                 whose_turn(jumping, len(pods), counts=self._signal.type == "counter"), self._at, source=source
             )
-        if value is not None and abs(value) > MAX_VALUE:
-            return Failure(f"the value is {value:g}, which no load can be", self._at, source=source)
+        if impossible := why_impossible(value, self._signal.most):
+            return Failure(impossible, self._at, source=source)
         counted = self._signal.scope != "object"
         return Reading(
             value,
@@ -321,6 +322,15 @@ class _Table:
         young = sum(not pod.whole and not pod.odd for pod in pods.values())
         if young:
             yield f"{young} of {len(pods)} pods were read only once, so their rate is not known"
+
+
+def why_impossible(value: float | None, most: float) -> str:
+    """Say why a value cannot be, such as a share of a cache that is 37; empty where it can."""
+    if value is None or abs(value) <= min(MAX_VALUE, most * _ROUNDED):
+        return ""
+    if abs(value) > MAX_VALUE:
+        return f"the value is {value:g}, which no load can be"
+    return f"the value is {value:g}, and {most:g} is the most that it can be: is it in percent, or another thing?"
 
 
 def whose_turn(jumping: int, pods: int, *, counts: bool) -> str:

@@ -19,7 +19,7 @@ from scaler.model.measurement import (
     TargetPods,
     engine_name,
 )
-from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn
+from scaler.sources.pages.aggregate import BELOW_ZERO, whose_turn, why_impossible
 from scaler.sources.pages.histogram import UNLIKE, unlike_ends
 from scaler.sources.pages.pods import pods_matcher
 from scaler.sources.prometheus import impostors
@@ -53,7 +53,7 @@ _FOREIGN = (
     "exported_pod} for this endpoint"
 )
 _NUMBER = r"[-+]?([0-9]+\.?[0-9]*(e[-+]?[0-9]+)?|Inf)"
-_YOUNG = "were scraped only once within its window, so their rate is not known; scrape oftener, or set a longer window"
+_YOUNG = "were not scraped twice within its window, so their rate is not known; scrape oftener, or set a longer window"
 _QUIET = {  # what a page does that had series and has none now
     "silent": "is still scraped and does not answer: what it holds is not known",
     "emptied": "answers without a series that it had: what it holds is not known",
@@ -545,7 +545,7 @@ def _reading(
         source=answer.source,
         shown="shown" in stats if grouped.gateway else None,
     )
-    return _checked(reading)
+    return _checked(reading, grouped.most)
 
 
 def _number(value: float | None) -> float | None:
@@ -553,7 +553,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _checked(reading: Reading) -> Measurement:
-    if reading.value is not None and abs(reading.value) > MAX_VALUE:
-        return Failure(f"the value is {reading.value:g}, which no load can be", reading.at, source=reading.source)
-    return reading
+def _checked(reading: Reading, most: float = math.inf) -> Measurement:
+    impossible = why_impossible(reading.value, most)
+    return Failure(impossible, reading.at, source=reading.source) if impossible else reading

@@ -13,7 +13,7 @@ has a row for each workload and `stat`:
                by one: pods that had the other kind within the window
     below      of gauges: pods that say less than 0, where there are any: that counts as 0, and nothing is certain
     copied     pods whose targets come several times in a job, apart in a label that does not say where a page is
-    young      of what is counted: pods with a page that was scraped once within the window, so that it has no rate yet
+    young      of what is counted: pods with a page that was not scraped twice within the window, so that it has no rate
     contrary   values of a label of scrapes that series have otherwise than their target: the engine wrote them itself
     clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
     alien      pages whose target is not of the workload's namespace, where others' is; of an object, there where those
@@ -31,6 +31,7 @@ has a row for each workload and `stat`:
 Which series these are, and how they are added up, is told in signal_series.py and signal_promql.py.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,6 +66,7 @@ class BatchQuery:
     gateway: bool = False  # whether it says if a gateway is to be seen
     changes: bool = False  # whether pods that are `unlike` are those that changed, as of counters
     plain: bool = False  # whether NaN is somebody's fault, not a quantile over no requests or nothing by nothing
+    most: float = math.inf  # the most that a value can be
     unclear: str = ""  # a query for pods whose pages may be one engine twice, where pods are scraped more than once
     scrape: tuple[str, str, str] = ("", "", "")  # labels of its rows: pod, page, job
     namespace: str = "namespace"  # label of the targets
@@ -176,6 +178,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         gateway=signal.scope == "gateway",
         changes=signal.type == "counter",
         plain=plain,
+        most=signal.most,
         unclear=promql.unclear(),
         scrape=(dialect.name("pod"), dialect.name("instance"), promql.job),
         namespace=dialect.name("namespace"),

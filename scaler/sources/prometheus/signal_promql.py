@@ -307,11 +307,10 @@ class SignalPromql(SignalSeries):
         return f"count by ({listed(self.by)}) ({most} >= {JUMPING})"
 
     def count_young(self) -> str:
-        """Count the pods with a page that was scraped once within the window: it is there, and has no rate yet."""
+        """Count the pods with a page that was not scraped twice within the window: it is there, and has no rate."""
         scraped = self.reporting(f"count_over_time({{}}[{span(self.query.window or 0)}])")
         page = listed(self.page)
-        page_once = f"max by ({page}) ({scraped}) < 2"
-        once = f"({page_once}) and on ({page}) ({self.reporting('{}')})"
+        once = f"({self.reporting('{}')}) unless on ({page}) (max by ({page}) ({scraped}) >= 2)"
         if self.signal.counts_from_birth:
             once = f"({once}) unless on ({page}) ({self.newest(self.signal.metrics, self.born)})"
         return self.count_pods(once)

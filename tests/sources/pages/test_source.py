@@ -184,6 +184,19 @@ def test_a_pod_that_says_nan_says_nothing(web, scraping):
     assert one(source, RUNNING).incomplete_reason == "1 of 2 pods say NaN"
 
 
+@pytest.mark.parametrize(("said", "possible"), [("1", True), ("1.004", True), ("37.5", False)])
+def test_a_share_of_more_than_all_is_no_share(web, scraping, said, possible):
+    usage = SignalQuery("pages", "vllm", "kv_cache_usage", LABELS)
+    web.paths = {"/a": f'vllm:kv_cache_usage_perc{{model_name="m"}} {said}\n'}
+    reading = one(scraping(["/a"]), usage)
+    if possible:
+        assert (reading.value, reading.incomplete_reason) == (float(said), "")
+    else:
+        assert reading.reason == (
+            "the value is 37.5, and 1 is the most that it can be: is it in percent, or another thing?"
+        )
+
+
 def test_a_counter_that_says_nan_has_no_rate_and_is_not_0(web, scraping):
     arrivals = SignalQuery("pages", "smg", "arrivals_per_second", (("namespace", "demo"), ("model", "m")), window=60.0)
     clock = Clock()

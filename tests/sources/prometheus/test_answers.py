@@ -2,9 +2,10 @@ import math
 
 import pytest
 
-from scaler.model.measurement import SignalQuery, TargetPods
+from scaler.config.naming import Naming
+from scaler.model.measurement import Reading, SignalQuery, TargetPods
 from scaler.sources.prometheus.answers import QueryResult, ResultSeries, read_grouped
-from scaler.sources.prometheus.batch_query import BatchQuery
+from scaler.sources.prometheus.batch_query import BatchQuery, group
 
 LABELS = (("namespace", "demo"),)
 OWN = TargetPods(frozenset({"a", "b"}), frozenset({"a", "b"}))
@@ -25,6 +26,16 @@ def test_a_gauge_that_says_nan_makes_a_reading_partial(own, plain, partial):
     [reading] = read_grouped(grouped, QueryResult(given, [1000.0], "default"), stale_after=60.0)[query]
     assert reading.value == (3.0 if own else None)
     assert reading.incomplete_reason == partial
+
+
+@pytest.mark.parametrize(("said", "possible"), [(1.0, True), (37.5, False)])
+def test_a_share_of_more_than_all_is_no_share(said, possible):
+    query = SignalQuery("default", "vllm", "kv_cache_usage", LABELS)
+    (grouped,) = group([query], Naming())
+    given = [ResultSeries({"namespace": "demo", "stat": "value"}, {0: said})]
+    [reading] = read_grouped(grouped, QueryResult(given, [1000.0], "default"), stale_after=60.0)[query]
+    assert isinstance(reading, Reading) == possible
+    assert possible or "1 is the most that it can be: is it in percent" in reading.reason
 
 
 @pytest.mark.parametrize(
