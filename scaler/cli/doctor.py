@@ -12,6 +12,7 @@ from scaler.cli.ask import ClientTls, check_address
 from scaler.cli.bearer import authorization
 from scaler.cli.take_picture import Ways
 from scaler.config.settings import SERVER
+from scaler.model.errors import SourceError
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.finding import Finding
 from scaler.wiring.picture import Picture
@@ -43,17 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error among them, 2 when the cluster could not be read."""
-    server = ApiServer(kubeconfig_of(arguments.kubeconfig))
+    wanted = [namespace_and_name(arguments.workload)] if arguments.workload else None
     tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     if arguments.address:
         check_address(arguments.address)
     longest = span_or_none(arguments.longest_generation, "--longest-generation")
     inside = IN_POD in os.environ
     admin = _admin(arguments.server)
+    server = ApiServer(kubeconfig_of(arguments.kubeconfig))
     who = authorization(admin, arguments.token_file, server.token())
     ways = Ways(admin, arguments.address, tls, not arguments.no_call, inside, longest, who)
     shared = take_picture.of_cluster(server, time.time())
-    keys = [_key(arguments.workload)] if arguments.workload else take_picture.find_all(shared)
+    keys = take_picture.find_all(shared) if wanted is None else wanted
     judged = [_judged(server, shared, key, ways) for key in keys]
     _print(judged, arguments.output)
     errors = [one for _, findings in judged for one in findings if one.severity == "error"]
@@ -62,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _judged(server: ApiServer, shared: Picture, key: tuple[str, str], ways: Ways) -> tuple[Picture, list[Finding]]:
     picture = take_picture.of_one(server, shared, *key, ways)
+    if not picture.is_known("scaledobjects"):
+        why = picture.unread.get("scaledobjects", "they were not read")
+        raise SourceError(f"{'/'.join(key)} was not looked at, since its ScaledObject cannot be read: {why}")
     return picture, examine(picture)
 
 
@@ -70,10 +75,6 @@ def _print(judged: list[tuple[Picture, list[Finding]]], output: str) -> None:
         print(json.dumps({"workloads": [as_data(picture, findings) for picture, findings in judged]}, indent=2))
     else:
         print("\n".join(as_text(*one) for one in judged) or "no ScaledObject asks llm-scaler")
-
-
-def _key(text: str) -> tuple[str, str]:
-    return namespace_and_name(text)
 
 
 def _admin(given: str | None) -> str:

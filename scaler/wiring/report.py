@@ -27,7 +27,8 @@ def as_text(picture: Picture, findings: Sequence[Finding]) -> str:
     """Show the findings of one ScaledObject to a person."""
     head = f"{picture.namespace}/{picture.name}"
     errors = [finding for finding in findings if finding.severity == "error"]
-    lines = [f"{head}  {_summary(errors, findings)}", ""]
+    unseen = not_looked_at(picture)
+    lines = [f"{head}  {_summary(errors, findings, unseen)}", ""]
     for finding in findings:
         lines += [
             f"  {finding.severity:<8} {finding.what}  [{finding.rule}]",
@@ -35,16 +36,17 @@ def as_text(picture: Picture, findings: Sequence[Finding]) -> str:
             f"  {'':<8} repair   {finding.repair}",
             "",
         ]
-    unseen = not_looked_at(picture)
     if unseen:
         lines += ["  not looked at", *(f"    {what}: {why}" for what, why in unseen.items()), ""]
     return "\n".join(lines)
 
 
-def _summary(errors: Sequence[Finding], findings: Sequence[Finding]) -> str:
+def _summary(errors: Sequence[Finding], findings: Sequence[Finding], unseen: Mapping[str, str]) -> str:
     if errors:
         return f"does not scale as it should: {errors[0].what}"
-    return f"scales; {len(findings)} warnings" if findings else "nothing wrong was found"
+    if findings:
+        return f"scales; {len(findings)} warnings"
+    return "nothing wrong was found in what could be looked at" if unseen else "nothing wrong was found"
 
 
 def as_data(picture: Picture, findings: Sequence[Finding]) -> Mapping[str, Any]:

@@ -133,7 +133,7 @@ def private(setup):
 def test_the_token_of_the_persons_kubeconfig_is_shown_to_what_they_forward(doctor, private):
     url, shown = private("127.0.0.1")
     code, text, _ = doctor("demo/llama", "--no-call", "--server", url)
-    assert (code, text.splitlines()[0]) == (0, "demo/llama  nothing wrong was found")
+    assert (code, text.splitlines()[0]) == (0, "demo/llama  nothing wrong was found in what could be looked at")
     assert set(shown) == {"Bearer secret"}
     assert "what llm-scaler decides" not in text
     assert "what llm-scaler warns of (for whoever may get the ScaledObjects of all namespaces): jane may not" in text
@@ -213,6 +213,15 @@ def test_long_lists_come_in_pages(doctor, setup):
     server = serve(setup)
     server.page = 3
     assert doctor("demo/llama", kubernetes=server)[0] == 0
+
+
+def test_where_nothing_could_be_looked_at_nothing_is_said_to_be_right(doctor, setup):
+    server = serve(setup)
+    server.close()
+    code, text, _ = doctor("demo/llama", kubernetes=server)
+    assert code == 2
+    why = "the API server cannot be reached: Connection refused"
+    assert text == f"llm-scaler: demo/llama was not looked at, since its ScaledObject cannot be read: {why}\n"
 
 
 def test_without_a_cluster_it_says_so(doctor, setup, tmp_path):

@@ -552,6 +552,12 @@ def a_secret_of_its_container_is_not_there(s):
     s.pods[2]["status"]["containerStatuses"][0]["state"] = state
 
 
+@edge("broken-pods")
+def an_init_container_ends_again_and_again(s):
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    s.pods[2]["status"]["initContainerStatuses"] = [{"name": "download", "state": state}]
+
+
 @edge(None)
 def a_container_is_being_made(s):
     s.pods[2]["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ContainerCreating"}}

@@ -5,13 +5,16 @@ plug-ins, proxies. Its model objects are left out; they cost six times as much a
 Importing it costs 0.2 s or more and 20 MB; cache.py does it on first use.
 """
 
+import contextlib
 import http.client
 import json
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 import yaml
@@ -27,6 +30,15 @@ LONGEST_EVENT = 8 * 1024 * 1024  # bytes; etcd takes no object above 1.5 MB
 CONNECTIONS = 64
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
+_NOWHERE = "no kubeconfig is given (--kubeconfig, KUBECONFIG, or kubernetes.kubeconfig of the settings)"
+_IN_WORDS = (  # what the client says of a kubeconfig, or of a pod's account -> what is wrong with it
+    (r".*Expected object with name (.+) in .*/(\w+) list", r"it names `\1`, and its `\2` have none of that name"),
+    (r".*Expected all values in .*/(\w+) list to have 'name' key", r"one of its `\1` has no name"),
+    (r".*Expected key ([\w-]+) in .*", r"it has no `\1` where there must be one"),
+    (r".*Expected only one object with name (.+) in .*/(\w+) list", r"two of its `\2` are called `\1`"),
+    (r"File does not exist: (.+)", r"it names \1, and there is no such file"),
+    (r"Service .*", f"{_NOWHERE}, and this is no pod with an account"),
+)
 
 
 class Refused(SourceError):
@@ -52,19 +64,31 @@ class ApiServer:
         """
         self._configuration = client.Configuration()
         given = str(kubeconfig or os.environ.get("KUBECONFIG") or "")
+        read = f"kubeconfig {given} cannot be read: " if given else ""
         try:
-            if given:
-                load: Any = config.load_kube_config
-                load(str(kubeconfig) if kubeconfig else None, client_configuration=self._configuration)
-            else:
-                load = config.load_incluster_config
-                load(self._configuration)
+            with _errors_of_the_client() as logged:
+                if given:
+                    load: Any = config.load_kube_config
+                    load(str(kubeconfig) if kubeconfig else None, client_configuration=self._configuration)
+                else:
+                    load = config.load_incluster_config
+                    load(self._configuration)
         except Exception as error:  # of an odd file the client raises whatever its own code stumbles over
-            read = f"kubeconfig {given} cannot be read: " if given else ""
             raise SourceError(f"no access to Kubernetes: {read}{_why_not_loaded(given, error)}") from error
+        if problem := self._unfit(logged):
+            raise SourceError(f"no access to Kubernetes: {read}{problem}")
         self._configuration.connection_pool_maxsize = CONNECTIONS
         self._pool = RESTClientObject(self._configuration).pool_manager
         self._open: set[urllib3.BaseHTTPResponse] = set()
+
+    def _unfit(self, logged: list[str]) -> str:
+        """Say why what was loaded leads nowhere; `logged`: what the client said meanwhile. Empty: it may be tried."""
+        host = str(self._configuration.host)
+        if not _is_url(host):
+            return f"the server of its cluster is {host!r}; allowed: a URL such as https://HOST:6443"
+        if logged and not self._auth() and not self._configuration.cert_file:
+            return f"the `exec` plug-in of its user gives no credentials: {_without_number(logged[-1])[:_SHOWN]}"
+        return ""
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Manifest:
         """Read one object or page.
@@ -202,15 +226,53 @@ def _why_not_loaded(given: str, error: Exception) -> str:
     if not all(isinstance(tree, dict) for tree in trees):
         return "it holds no keys and values, as `kubectl config view` shows them"
     if isinstance(error, config.ConfigException):
-        return str(error)
-    return f"a value in it does not fit ({type(error).__name__}: {error})"[:_SHOWN]
+        said = str(error)
+        for pattern, words in _IN_WORDS:
+            if re.fullmatch(pattern, said, re.DOTALL):
+                return re.sub(pattern, words, said, flags=re.DOTALL)
+    return "a value in it does not fit; `kubectl config view` shows how one looks"
+
+
+@contextlib.contextmanager
+def _errors_of_the_client() -> Iterator[list[str]]:
+    """Collect what the client logs while it reads a kubeconfig, such as why an exec plug-in failed."""
+    said: list[str] = []
+    root, nowhere = logging.getLogger(), logging.NullHandler()
+
+    def take(record: logging.LogRecord) -> bool:
+        said.append(record.getMessage())
+        return False
+
+    root.addFilter(take)
+    root.addHandler(nowhere)  # without any the root logger would write to the standard error from now on
+    try:
+        yield said
+    finally:
+        root.removeHandler(nowhere)
+        root.removeFilter(take)
+
+
+def _without_number(said: str) -> str:
+    return re.sub(r"^\[Errno \d+\] ", "", said)
+
+
+def _is_url(host: str) -> bool:
+    try:
+        url = urlsplit(host)
+        return url.scheme in {"http", "https"} and bool(url.hostname)
+    except ValueError:
+        return False
+
+
+def _in_quotes(body: bytes | bytearray) -> str:
+    return repr(bytes(body[:80]).decode(errors="replace"))
 
 
 def _json(body: bytes | bytearray) -> Manifest:
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):
-        raise SourceError(f"the API server sends what is not JSON: {bytes(body[:80])!r}") from None
+        raise SourceError(f"the API server sends what is not JSON: {_in_quotes(body)}") from None
     if not isinstance(read, dict):
         raise SourceError(f"the API server sends {type(read).__name__}, not an object")
     return read
@@ -221,7 +283,7 @@ def _refusal(status: int, body: bytes) -> SourceError:
     try:
         said = str(_json(body).get("message", ""))
     except SourceError:
-        said = repr(body[:80])
+        said = _in_quotes(body)
     kinds: Mapping[int, type[SourceError]] = {401: Refused, 403: Refused, 404: Missing, 410: Gone}
     return kinds.get(status, SourceError)(f"{status}: {said[:_SHOWN]}")
 

@@ -24,8 +24,10 @@ BROKEN = {
     "ErrImagePull": "its image cannot be pulled",
     "InvalidImageName": "its image has no name that can be read",
     "CreateContainerConfigError": "its container names a Secret or ConfigMap that is not there",
+    "CreateContainerError": "its container cannot be made",
     "RunContainerError": "its container cannot be started",
 }
+RAN = frozenset({"CrashLoopBackOff"})  # of these there is a log; of the others only the pod's events say why
 
 
 def cannot_be_created(picture: Picture) -> Found | None:
@@ -85,7 +87,8 @@ def _limit(decision: object) -> str:
 def broken(picture: Picture) -> Found | None:
     """Pods have a node and do not run."""
     for pod in picture.pods:
-        for state in sequence(pod, "status", "containerStatuses"):
+        states = (*sequence(pod, "status", "initContainerStatuses"), *sequence(pod, "status", "containerStatuses"))
+        for state in states:
             reason = str(at(state, "state", "waiting", "reason") or "")
             if reason in BROKEN:
                 last = at(state, "lastState", "terminated", "reason")
@@ -93,9 +96,18 @@ def broken(picture: Picture) -> Found | None:
                 return Found(
                     f"a pod does not run: {BROKEN[reason]}",
                     f"{name_of(pod)}: {reason}: {at(state, 'state', 'waiting', 'message')}{ended}",
-                    f"kubectl -n {picture.namespace} logs {name_of(pod)} --previous",
+                    _look_at(pod, state, reason),
                 )
     return None
+
+
+def _look_at(pod: Manifest, container: Manifest, reason: str) -> str:
+    """Say what shows why a container does not run: the log of how it ended, or the events of one that never began."""
+    kubectl, ended = f"kubectl -n {at(pod, 'metadata', 'namespace')}", at(container, "lastState", "terminated")
+    if reason in RAN or ended:
+        named = f" -c {container['name']}" if container.get("name") else ""
+        return f"{kubectl} logs {name_of(pod)}{named} --previous"
+    return f"{kubectl} describe pod {name_of(pod)}"
 
 
 def rollout_stuck(picture: Picture) -> Found | None:

@@ -50,7 +50,7 @@ def access(folder, address):
         (CHUNKED + b"\r\n", f"the API server was lost: {CUT}"),
         (CHUNKED + b"zz\r\nab", f"the API server was lost: {CUT}"),
         (OK + b"Content-Length: 10\r\n\r\n{}", f"the API server was lost: {CUT}"),
-        (OK + b"Content-Length: 2\r\n\r\nno", "the API server sends what is not JSON: b'no'"),
+        (OK + b"Content-Length: 2\r\n\r\nno", "the API server sends what is not JSON: 'no'"),
     ],
 )
 def test_a_connection_that_ends_early_is_said_in_plain_words(answering, tmp_path, said, told):
@@ -58,6 +58,18 @@ def test_a_connection_that_ends_early_is_said_in_plain_words(answering, tmp_path
     with pytest.raises(SourceError) as raised:
         server.get("/api/v1/pods")
     assert str(raised.value) == told
+
+
+def config(context="a", cluster="c", server="https://127.0.0.1:1", authority="", user="token: x"):
+    """A kubeconfig, each of whose parts may be wrong."""
+    return f"""
+apiVersion: v1
+kind: Config
+current-context: {context}
+contexts: [{{name: a, context: {{cluster: {cluster}, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: {server}{authority}}}}}]
+users: [{{name: u, user: {{{user}}}}}]
+""".encode()
 
 
 @pytest.mark.parametrize(
@@ -69,11 +81,27 @@ def test_a_connection_that_ends_early_is_said_in_plain_words(answering, tmp_path
         (b"\xff\xfe", "not UTF-8 (byte 0)"),
         (b"a: [", "it is no YAML"),
         (b"[" * 5000, "it is no YAML"),
-        (b"a: 1\n", "Invalid kube-config file. Expected key current-context in FILE"),
-        (b"current-context: x\ncontexts: 3\nclusters: 3\nusers: 3\n", "a value in it does not fit (TypeError: "),
+        (b"a: 1\n", "it has no `current-context` where there must be one"),
+        (
+            b"current-context: x\ncontexts: 3\nclusters: 3\nusers: 3\n",
+            "a value in it does not fit; `kubectl config view` ",
+        ),
+        (config(context="gone"), "it names `gone`, and its `contexts` have none of that name"),
+        (config(cluster="gone"), "it names `gone`, and its `clusters` have none of that name"),
+        (
+            config(authority=", certificate-authority: /nosuch/ca.crt"),
+            "it names /nosuch/ca.crt, and there is no such file",
+        ),
+        (config(server="''"), "the server of its cluster is ''; allowed: a URL such as https://HOST:6443"),
+        (config(server="127.0.0.1:6443"), "the server of its cluster is '127.0.0.1:6443'; allowed: a URL such as "),
+        (config(server="ssh://a"), "the server of its cluster is 'ssh://a'; allowed: a URL such as "),
+        (
+            config(user="exec: {command: nosuch, apiVersion: client.authentication.k8s.io/v1}"),
+            "the `exec` plug-in of its user gives no credentials: No such file or directory: 'nosuch'",
+        ),
     ],
 )
-def test_a_kubeconfig_that_cannot_be_read_is_one_sentence_with_its_path(tmp_path, content, why):
+def test_a_kubeconfig_that_cannot_be_read_is_one_sentence_with_its_path(tmp_path, capfd, content, why):
     path = tmp_path / "kubeconfig"
     if content is not None:
         path.write_bytes(content)
@@ -82,6 +110,7 @@ def test_a_kubeconfig_that_cannot_be_read_is_one_sentence_with_its_path(tmp_path
     told = f"no access to Kubernetes: kubeconfig {path} cannot be read: {why.replace('FILE', str(path))}"
     assert str(raised.value).startswith(told)
     assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", ""), "nor does the client say anything beside it"
 
 
 def test_a_folder_is_no_kubeconfig(tmp_path):

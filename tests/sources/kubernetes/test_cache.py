@@ -426,7 +426,7 @@ def test_a_refusal_is_believed_only_after_a_while(server, start, clock):
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (b"<html>", "the API server sends what is not JSON: b'<html>'"),
+        (b"<html>", "the API server sends what is not JSON: '<html>'"),
         (b"[]", "the API server sends list, not an object"),
         (b'{"metadata": {}, "items": []}', "cannot be read (KeyError: 'resourceVersion')"),
     ],
