@@ -84,19 +84,18 @@ def _timelines(file: FormulaFile, defaults: Defaults) -> tuple[list[FormulaTimel
 
 def check_paths(paths: Iterable[Path], given: Mapping[str, str] = _NOTHING) -> tuple[str, bool]:
     """Check formula files, and all of a folder; returns what to print, and whether nothing is wrong."""
-    paths = list(paths)
     reports = [_check_path(path, given) for path in _files(paths)]
-    if not reports:
-        return f"no formula files in {', '.join(map(str, paths))}\n", False
     return "\n".join(render(report) for report in reports), all(report.good for report in reports)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from formula_paths(path) if path.is_dir() else [path]
+        yield from (formula_paths(path) if path.is_dir() else []) or [path]
 
 
 def _check_path(path: Path, given: Mapping[str, str]) -> Report:
+    if path.is_dir():
+        return Report(str(path), 0, (f"no formula files in {path}; allowed: *.yaml and *.yml directly in it",))
     try:
         return check_file(read_formula(path), Defaults(endpoints=()), given)
     except ConfigError as error:

@@ -28,9 +28,12 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> requests.Respon
         ScalerError: there was no answer; whatever its status, an answer is one.
     """
     try:
-        return requests.get(url, headers=headers, timeout=timeout)
+        answer = requests.get(url, headers=headers, timeout=timeout, allow_redirects=False)
     except requests.Timeout as error:
         raise ScalerError(f"{url} did not answer within {timeout:g}s") from error
     except requests.RequestException as error:
         reason = next((reason for sign, reason in _REASONS.items() if sign in str(error)), "the connection failed")
         raise ScalerError(f"{url} did not answer: {reason}") from error
+    if answer.is_redirect:
+        raise ScalerError(f"{url} redirects to {answer.headers['location']}; is it the admin address of llm-scaler?")
+    return answer

@@ -24,6 +24,30 @@ def pair(word: str, read: Callable[[str], T]) -> tuple[str, T]:
     return name, read(value)
 
 
+def real(written: str) -> float:
+    """Read a number, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        return float(written)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: a number") from None
+
+
+def whole(written: str) -> int:
+    """Read a whole number, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        return int(written)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: a whole number") from None
+
+
 def positive(written: str) -> float:
     """Read a number of seconds, for argparse.
 

@@ -30,14 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-file", help="its key")
 
 
-def check_address(address: str) -> None:
-    """Refuse what names no server.
+def check_address(address: str, what: str = "HOST:PORT", example: str = "127.0.0.1:6000") -> None:
+    """Refuse what names no server; `what`: the word of the command line that gives it.
 
     Raises:
         ConfigError: it is not HOST:PORT.
     """
     if not _ADDRESS.fullmatch(address) or int(address.rpartition(":")[2]) > LAST_PORT:
-        raise ConfigError("argument", "HOST:PORT", f"{address!r} is no address", "such as 127.0.0.1:6000")
+        raise ConfigError("argument", what, f"{address!r} is no address", f"such as {example}")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """Who asks the admin pages, where these show each their own: a token of a file, or one that this machine has anyway."""
 
+import re
 import urllib.parse
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def _header(token: str) -> dict[str, str]:
 
 def _read(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigError("argument", "--token-file", f"{file} cannot be read: {unreadable(error)}") from error
+    if not re.fullmatch(r"[!-~]+", token):
+        raise ConfigError("argument", "--token-file", f"{file} holds no token", "one word of ASCII")
+    return token

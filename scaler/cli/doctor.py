@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = [namespace_and_name(arguments.workload)] if arguments.workload else None
     tls = ClientTls(arguments.ca_file, arguments.cert_file, arguments.key_file)
     if arguments.address:
-        check_address(arguments.address)
+        check_address(arguments.address, "--address")
     longest = span_or_none(arguments.longest_generation, "--longest-generation")
     inside = IN_POD in os.environ
     admin = _admin(arguments.server)

@@ -99,6 +99,17 @@ def _explanations(decisions: Any) -> list[Explanation]:
         raise ScalerError(problem) from error
 
 
+def _list_of(decisions: Any) -> list[Any]:
+    """Return the decisions, which are a list of mappings.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    if not isinstance(decisions, list) or not all(isinstance(one, dict) for one in decisions):
+        raise TypeError("no list of decisions")
+    return decisions
+
+
 def _get(url: str, arguments: argparse.Namespace) -> Any:
     """Ask for the decisions that the server explains.
 
@@ -109,7 +120,7 @@ def _get(url: str, arguments: argparse.Namespace) -> Any:
     try:
         told = answer.json()
         if answer.ok:
-            return told["decisions"]
+            return _list_of(told["decisions"])
         problem = str(told["error"])
     except (ValueError, KeyError, TypeError) as error:
         problem = f"{url} answers {answer.status_code}, and not as the admin address of llm-scaler does (port 8080)"

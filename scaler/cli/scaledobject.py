@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scaler.cli import take_picture
-from scaler.cli.arguments import pair, span_or_none
+from scaler.cli.arguments import pair, span_or_none, whole
+from scaler.cli.ask import check_address
 from scaler.cli.doctor import kubeconfig_of
 from scaler.config.catalog import Catalog, load
 from scaler.config.defaults import Defaults
@@ -31,8 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--formulas", metavar="FOLDER", help="of your own formula files")
     parser.add_argument("--model", default="", help="the served model name; else what the pods say")
-    parser.add_argument("--min", type=int, default=1, help="replicas at least; 0: it may sleep")
-    parser.add_argument("--max", type=int, default=10, help="replicas at most")
+    parser.add_argument("--min", type=whole, default=1, help="replicas at least; 0: it may sleep")
+    parser.add_argument("--max", type=whole, default=10, help="replicas at most")
     parser.add_argument("--poll", action="store_true", help="type external: it is polled, and not woken by a push")
     parser.add_argument("--scaler-address", default="llm-scaler.keda:6000", metavar="HOST:PORT")
     parser.add_argument("--tls", default="", metavar="NAME", help="the ClusterTriggerAuthentication, where TLS is on")
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         why=why,
         role=arguments.role,
     )
+    check_address(arguments.scaler_address, "--scaler-address", "llm-scaler.keda:6000")
     if wanted.minimum < 0:
         raise ConfigError("argument", "--min", f"{wanted.minimum} is less than 0", "0 or more")
     if not wanted.minimum < wanted.maximum:

@@ -21,6 +21,7 @@ from scaler.config.defaults import (
     SCHEDULE,
     STARTUP,
     TARGET,
+    WORKLOAD_KEYS,
     Defaults,
 )
 from scaler.config.formula_file import FormulaFile
@@ -47,6 +48,8 @@ from scaler.policy import POLICIES
 from scaler.policy.outcome import ANY, EACH, TOTALS, PolicySpec
 
 METRIC_TYPE, METRIC_KIND = choice("AverageValue", "Value"), choice(*sorted(ANY))
+_OWN_KEYS = ("metrics", "formula", "policy", "metricType", "metricKind")
+_KEYS = frozenset({*_OWN_KEYS, *(key.path for key in WORKLOAD_KEYS)})  # of a file, beside those of formula_file.py
 _INSTEAD = {"activation": "activationTarget", "activationTarget": "activation"}  # the trigger's word for the file's
 
 
@@ -72,8 +75,9 @@ def read_workload(
         ConfigError: an unknown key, a missing or wrong value, a formula that cannot be read.
     """
     fields = Fields(file.where, _filled(file, key, values, overrides))
-    if fields.has("mode"):
+    if file.body.get("mode") is not None:
         raise UnsupportedError(file.where, "mode")
+    fields.refuse_others(_KEYS)  # a metric whose key is misspelled is not blamed on who reads it
     endpoint = fields.take("endpoint", endpoint_name(defaults), defaults.endpoint)
     scope = MetricContext(key, values, defaults, endpoint)
     metrics = fields.inside("metrics").rest()

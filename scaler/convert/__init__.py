@@ -15,6 +15,7 @@ import yaml
 from scaler.convert import aibrix, hpa, keda, knative, kthena, ray, wallaroo, wva
 from scaler.convert.plan import Plan, Tree
 from scaler.model.errors import ConfigError
+from scaler.model.strict_yaml import in_words
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENTS = 1000
@@ -92,6 +93,11 @@ def of_trees(trees: list[Tree]) -> list[Plan]:
     return [plan for reader in READERS if mine[reader.system] for plan in reader.read(mine[reader.system])]
 
 
+def _place(error: Exception) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
+
+
 def _documents(source: str, where: str) -> list[Tree]:
     """List the mappings of a YAML stream; lists of Kubernetes (kind: List) are opened."""
     found: list[Tree] = []
@@ -105,5 +111,5 @@ def _documents(source: str, where: str) -> list[Tree]:
     except RecursionError:
         raise ConfigError(where, "", "is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(where, "", f"is no YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(where, "", f"is not YAML we can read: {in_words(error)}{_place(error)}") from None
     return found

@@ -6,9 +6,9 @@ One reader serves YAML files (typed values) and KEDA's trigger metadata (text on
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from scaler.model.errors import ConfigError, nearest
 
@@ -98,6 +98,17 @@ class Fields:
         left, self._left = self._left, {}
         return left
 
+    def refuse_others(self, known: Collection[str]) -> None:
+        """Refuse what is not one of the keys that are known, before any value is read.
+
+        Raises:
+            ConfigError: naming the first unknown key and the nearest known one.
+        """
+        self._known.update(known)
+        for key in self._left:
+            if key not in self._known:
+                self._refuse(key)
+
     def close(self) -> None:
         """Refuse what was not taken.
 
@@ -105,12 +116,11 @@ class Fields:
             ConfigError: naming the first unknown key and the nearest known one.
         """
         for key in self._left:
-            raise ConfigError(
-                self.where,
-                self._at(key),
-                f"unknown key{nearest(key, self._known)}",
-                ", ".join(sorted(self._known)),
-            )
+            self._refuse(key)
+
+    def _refuse(self, key: str) -> NoReturn:
+        known = ", ".join(sorted(self._known))
+        raise ConfigError(self.where, self._at(key), f"unknown key{nearest(key, self._known)}", known)
 
     def error(self, key: str, problem: str, allowed: str = "") -> ConfigError:
         """Make a ConfigError about one key of this mapping."""

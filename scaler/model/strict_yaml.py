@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from scaler.model.errors import ConfigError
 
@@ -16,11 +17,29 @@ MAX_NODES = 20_000
 MAX_DIGITS = 100  # of a number; YAML 1.1 also reads 1:30:00 as one, in a time that grows with the square of its parts
 
 _ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?")
-_PLAINLY = {  # what the library says -> what people read
-    "but found another document": "it has more than one document: a second one begins with ---",
-    "found character '\\t' that cannot start any token": "a tab stands where blanks must",
-    "found unhashable key": "a key is not a plain value",
-}
+_COLON = "a colon where no key can be: a line is indented too far, or a value with a colon needs quotes"
+_APART = "this does not belong to what stands above it: look at the indentation"
+_TEXT_BEGINS = "a text after | or > begins in the next line"
+_IN_WORDS = (  # what the library says -> what people read; the first that fits
+    (r"but found another document", "it has more than one document: a second one begins with ---"),
+    (r"found character '\\t' that cannot start any token", "a tab stands where blanks must"),
+    (r"found character (.*) that cannot start any token", r"a value cannot begin with \1: put it in quotes"),
+    (r"found unhashable key", "a key is not a plain value"),
+    (r"could not determine a constructor for (the tag '.*')", r"\1 is not allowed"),
+    (r"found undefined tag handle (.*)", r"the tag \1 is not allowed"),
+    (r"mapping values are not allowed here", _COLON),
+    (r"could not find expected ':'", "a line is no KEY: VALUE"),
+    (r"found unexpected (end of stream|document separator)", "a quote is opened and not closed"),
+    (r"expected ',' or '([]}])', but got .*", r"a bracket is not closed with \1, or a comma is missing"),
+    (r"expected the node content, but found .*", "a value is missing, or a bracket is not closed"),
+    (r"expected <block end>, but found .*", f"{_APART}, and at quotes in the middle of a value"),
+    (r"expected '<document start>', but found .*", _APART),
+    (r"(block )?sequence entries are not allowed here", "a list begins with - where none can be"),
+    (r"found unknown escape character (.*)", r"in double quotes \\ with \1 means nothing: take single quotes"),
+    (r"expected escape sequence of .*", "in double quotes an escape with \\\\ is not whole: take single quotes"),
+    (r"expected alphabetic or numeric character, but found .*", "a value cannot begin with & or *: put it in quotes"),
+    (r"expected (a comment or a line break|chomping or indentation indicators).*", _TEXT_BEGINS),
+)
 
 _DATE = "tag:yaml.org,2002:timestamp"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -99,6 +118,17 @@ _Loader.yaml_implicit_resolvers = {  # a date stays the text that it is: no key 
 }
 
 
+def in_words(error: yaml.YAMLError | ValueError) -> str:
+    """Say what is wrong with a YAML text, as somebody who wrote it would: the library speaks of its own tokens."""
+    if isinstance(error, ReaderError):
+        return f"it has a character that no text has (U+{error.character:04X}, the {error.position + 1}. of the file)"
+    problem = error.problem or "" if isinstance(error, yaml.MarkedYAMLError) else str(error)[:200]
+    for pattern, words in _IN_WORDS:
+        if re.fullmatch(pattern, problem, re.DOTALL):
+            return re.sub(pattern, words, problem, flags=re.DOTALL)
+    return problem
+
+
 def parse_yaml(text: str, where: str) -> object:
     """Read one YAML document.
 
@@ -110,12 +140,10 @@ def parse_yaml(text: str, where: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" (at {mark.line + 1}:{mark.column + 1})" if mark else ""
-        problem = _PLAINLY.get(error.problem or "", error.problem or "")
-        problem = re.sub(r"could not determine a constructor for (the tag '.*')", r"\1 is not allowed", problem)
-        raise ConfigError(where, "", f"is not YAML we can read: {problem}{place}") from error
+        raise ConfigError(where, "", f"is not YAML we can read: {in_words(error)}{place}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(where, "", f"is not YAML we can read: {str(error)[:200]}") from error
+        raise ConfigError(where, "", f"is not YAML we can read: {in_words(error)}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # as of `!!bool maybe`, `!!int ""`
         raise ConfigError(where, "", f"has a value that does not fit its tag ({error})") from error

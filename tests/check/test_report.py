@@ -126,7 +126,9 @@ def test_a_file_that_is_not_there_fails_and_so_does_nothing_at_all(tmp_path):
     text, good = check_paths([tmp_path / "no.yaml"])
     assert "no.yaml: cannot be read (No such file or directory)" in text
     assert not good
-    assert check_paths([tmp_path]) == (f"no formula files in {tmp_path}\n", False)
+    text, good = check_paths([tmp_path])
+    assert f"no formula files in {tmp_path}; allowed: *.yaml and *.yml directly in it" in text
+    assert not good
 
 
 def test_the_caret_of_a_broken_formula_stays_below_its_place(tmp_path):

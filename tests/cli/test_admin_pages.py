@@ -53,6 +53,13 @@ def test_a_port_at_which_nobody_listens():
     )
 
 
+def test_a_page_that_leads_elsewhere_is_named_and_nothing_is_shown_there():
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/login\r\nContent-Length: 0\r\n\r\n"
+    with listener(moved) as address:
+        told = f"http://{address}/ redirects to http://elsewhere/login; is it the admin address of llm-scaler?"
+        assert why(f"http://{address}/") == told
+
+
 def test_a_port_that_speaks_grpc():
     with listener(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00") as address:
         assert "it does not speak HTTP there; is it the gRPC port? The admin port is 8080" in why(f"http://{address}/")

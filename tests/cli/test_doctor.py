@@ -259,5 +259,5 @@ def test_an_address_that_was_typed_wrong_is_refused(doctor):
     code, text, _ = doctor("demo/llama", "--address", "http://localhost:1")
     assert (code, text) == (
         1,
-        "llm-scaler: argument: HOST:PORT: 'http://localhost:1' is no address; allowed: such as 127.0.0.1:6000\n",
+        "llm-scaler: argument: --address: 'http://localhost:1' is no address; allowed: such as 127.0.0.1:6000\n",
     )

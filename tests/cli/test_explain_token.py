@@ -1,4 +1,4 @@
-"""What `explain` shows of who asks: the token of a file, the pod's own to its own server alone, and else nothing."""
+"""Whom `explain` asks, what it shows of who asks (a token of a file, or the pod's own), and what is no answer."""
 
 import http.server
 import threading
@@ -61,3 +61,33 @@ def test_a_token_file_that_cannot_be_read_is_named(server, tmp_path, capsys, nam
     assert main(["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}", "--token-file", file]) == 1
     assert f"--token-file: {file} cannot be read: {why}\n" in capsys.readouterr().err
     assert shown == []
+
+
+@pytest.mark.parametrize("content", ["", "\n", "two words", "n\u00f6"])
+def test_a_file_that_holds_no_token_is_named(server, tmp_path, capsys, content):
+    port, shown = server
+    (tmp_path / "token").write_text(content)
+    words = ["explain", "demo/llama", "--server", f"http://127.0.0.1:{port}", "--token-file", str(tmp_path / "token")]
+    assert main(words) == 1
+    assert "token holds no token; allowed: one word of ASCII" in capsys.readouterr().err
+    assert shown == []
+
+
+@pytest.mark.parametrize("told", ['{"decisions": 5}', '{"decisions": [5]}', '{"decisions": {"a": 1}}', "[]", "5"])
+def test_a_page_of_something_else_is_no_explanation(capsys, told):
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+        server = f"http://127.0.0.1:{listening.server_port}"
+        assert main(["explain", "demo/llama", "--server", server]) == 2
+        listening.shutdown()
+    assert "answers 200, and not as the admin address of llm-scaler does (port 8080)" in capsys.readouterr().err

@@ -1,7 +1,10 @@
 """The command as people call it."""
 
+import io
 import json
+import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,78 @@ def test_a_formula_is_checked_as_a_trigger_fills_it(run):
     code, out, _ = run("check", queue, "engine=triton")
     assert (code, "triton has no signal 'running'" in out) == (1, True)
     assert "trigger: modl: unknown key, did you mean model?" in run("check", queue, "modl=m")[1]
+
+
+SCALED = """
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: llama, namespace: demo}
+spec:
+  scaleTargetRef: {name: llama}
+  fallback: {failureThreshold: 3, replicas: 1, behavior: currentReplicasIfHigher}
+  triggers:
+  - type: external
+    metadata: {scalerAddress: "llm-scaler.keda:6000", formula: queue-depth, model: m, target: "8"}
+"""
+
+
+def test_one_file_that_cannot_be_read_keeps_no_other_from_being_checked(run, tmp_path):
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\n---\nspec: [\n")
+    (tmp_path / "b.yaml").write_text(SCALED)
+    code, out, err = run("check", tmp_path)
+    assert (code, err) == (1, "")
+    assert "a.yaml: 0 tests\n\n  error    is not YAML we can read: a value is missing, or a bracket" in out
+    assert "(at 4:1)" in out, "the line of the file, and not of its document"
+    assert f"ok      {tmp_path}/b.yaml: ScaledObject demo/llama: 1 trigger of llm-scaler" in out
+
+
+def test_a_manifest_may_come_through_a_pipe_and_a_formula_may_not(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(SCALED))
+    code, out, _ = run("check", "-")
+    assert (code, out.splitlines()[0]) == (0, "ok      -: ScaledObject demo/llama: 1 trigger of llm-scaler")
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_text, args=["name: mine\n"])
+    writer.start()
+    code, out, _ = run("check", fifo)
+    writer.join(10)
+    assert code == 1
+    assert "holds no manifest; allowed: one; a formula is checked by its file" in out
+
+
+def test_a_folder_of_formulas_is_what_is_checked_where_no_file_is_named(run, tmp_path):
+    code, out, _ = run("check", "--formulas", tmp_path)
+    assert (code, f"no formula files in {tmp_path}" in out) == (1, True)
+    assert run("check", "")[2] == "llm-scaler: argument: FILE: is empty; allowed: a file, a folder, or KEY=VALUE\n"
+
+
+def test_a_key_that_is_misspelled_is_named_and_not_blamed_on_who_reads_it(run, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nmetrcs: {waiting: {signal: waiting}}\nformula: waiting\ntarget: 8\n"
+    )
+    assert "error    metrcs: unknown key, did you mean metrics?" in run("check", tmp_path / "mine.yaml")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["demo", "--seconds", "x"], "argument --seconds: 'x' is not allowed; allowed: a number"),
+        (["backtest", "a/b", "--seed", "x"], "argument --seed: 'x' is not allowed; allowed: a whole number"),
+        (["scaledobject", "deployment/a", "--min", "x"], "argument --min: 'x' is not allowed; allowed: a whole number"),
+        (
+            ["scaledobject", "deployment/a", "--offline", "--model", "m", "--scaler-address", "http://x"],
+            "argument: --scaler-address: 'http://x' is no address; allowed: such as llm-scaler.keda:6000",
+        ),
+        (
+            ["doctor", "a/b", "--address", "x"],
+            "argument: --address: 'x' is no address; allowed: such as 127.0.0.1:6000",
+        ),
+    ],
+)
+def test_a_number_or_an_address_that_is_none_is_told_with_the_word_that_gives_it(run, words, problem):
+    code, _, err = run(*words)
+    assert code in {1, 2}
+    assert problem in err
 
 
 def test_the_version_is_the_packages(run):

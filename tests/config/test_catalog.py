@@ -95,7 +95,7 @@ def test_a_bad_file_in_the_place_of_a_shipped_one_is_said_and_loses_nothing_whil
     write(tmp_path, "queue-depth", text="name: queue-depth\nformla: 1\n")
     second = load(tmp_path, first)
     assert target(second, "queue-depth") == "$target"
-    assert "'formla' is not a key" in second.problems["queue-depth.yaml"]
+    assert "formla: unknown key, did you mean formula?" in second.problems["queue-depth.yaml"]
     with pytest.raises(UnknownFormula, match="formla"):
         load(tmp_path).find("queue-depth")
 

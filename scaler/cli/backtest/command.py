@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scaler.cli.arguments import namespace_and_name, pair, read_file
+from scaler.cli.arguments import namespace_and_name, pair, read_file, real, whole
 from scaler.cli.backtest import collect, prices
 from scaler.cli.backtest.page import page
 from scaler.cli.backtest.table import NAMES, as_tree, lead, names, table
@@ -88,27 +88,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--candidate", action="append", type=Path, default=[], metavar="FILE", help="YAML of a candidate"
     )
     tried.add_argument("--suggest", action="store_true", help="search goals, cooldowns and scale-down windows")
-    tried.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for that search")
+    tried.add_argument("--jobs", type=whole, default=os.cpu_count() or 1, metavar="N", help="processes for that search")
     tried.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to search on, such as tcp://10.0.0.1:8786")
     world = parser.add_argument_group("what it runs on")
     world.add_argument("--hardware", metavar="ROW", help="play requests on a simulated fleet: a100-8b-bf16, ...")
     world.add_argument("--startup", metavar="SPAN", help="from order to ready; as the record shows it, or 3m")
     world.add_argument("--ttft", default="1s", metavar="SPAN", help="the SLO's first token")
     world.add_argument("--tpot", default="50ms", metavar="SPAN", help="the SLO's further tokens, each")
-    world.add_argument("--gpus", type=float, metavar="N", help="of one replica; of the hardware, or 1")
+    world.add_argument("--gpus", type=real, metavar="N", help="of one replica; of the hardware, or 1")
     world.add_argument(
-        "--price", type=float, metavar="MONEY", help="of one GPU for an hour; by the NodeClaims, or of the hardware"
+        "--price", type=real, metavar="MONEY", help="of one GPU for an hour; by the NodeClaims, or of the hardware"
     )
     world.add_argument(
         "--node-price", action="append", default=[], metavar="TYPE=MONEY", help="of a machine of that type for an hour"
     )
-    world.add_argument("--replicas", type=int, metavar="N", help="at the start of a trace; minReplicaCount")
+    world.add_argument("--replicas", type=whole, metavar="N", help="at the start of a trace; minReplicaCount")
     world.add_argument("--hpa-sync", default="15s", metavar="SPAN", help="between two looks of the HPA")
     world.add_argument("--scrape", default="15s", metavar="SPAN", help="between two scrapes of Prometheus")
     world.add_argument(
         "--warmup", metavar="SPAN", help="at the start that is not judged; as long as anything remembers"
     )
-    world.add_argument("--seed", type=int, default=0, metavar="N", help="of what is not known: lengths, cold starts")
+    world.add_argument("--seed", type=whole, default=0, metavar="N", help="of what is not known: lengths, cold starts")
     said = parser.add_argument_group("what is said")
     said.add_argument("-o", "--output", choices=("text", "json"), default="text")
     said.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scaler.cli.arguments import real
 from scaler.sim.play import Incidents
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="SECONDS", help="how long; 120 if not given")
-    parser.add_argument("--speed", type=float, metavar="TIMES", help="how much faster the world runs; 10, or as needed")
+    parser.add_argument("--seconds", type=real, default=120.0, metavar="SECONDS", help="how long; 120 if not given")
+    parser.add_argument("--speed", type=real, metavar="TIMES", help="how much faster the world runs; 10, or as needed")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write plots of the run to one HTML page")
     for what, meaning in (("--load", "more load comes then; may be given again"), ("--kill", "a replica dies then")):
-        parser.add_argument(what, action="append", type=float, default=[], metavar="SECOND", help=meaning)
+        parser.add_argument(what, action="append", type=real, default=[], metavar="SECOND", help=meaning)
     parser.add_argument("--outage", action="append", type=_span, default=[], metavar="FROM-TO", help="no metrics then")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong by itself")
 

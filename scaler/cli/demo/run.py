@@ -52,6 +52,7 @@ LISTED = 0.1  # seconds between two looks for new replicas
 OVERTIME = 5.0  # seconds that the way down to 0 may take longer on a busy machine
 GATEWAY, CLUSTER = "gateway", "cluster"
 KEYS = "keys: l more load   k kill a replica   m metrics away or back   q end"
+FASTEST = 60.0  # world seconds per second: decisions are a second apart
 AWAY = 45.0  # seconds of the world for which the key takes the metrics
 
 
@@ -90,8 +91,12 @@ def check(options: Options) -> None:
             f"{options.seconds:g} s at {options.pace:g} times is {span} of the world, too short for the way up and down"
         )
         raise ConfigError("demo", "seconds", problem, f"at least {seconds(SHORTEST)}")
-    if options.pace > 60:
-        raise ConfigError("demo", "speed", f"{options.pace:g} is too fast for decisions every second", "at most 60")
+    if options.speed is None and options.pace > FASTEST:
+        problem = f"{options.seconds:g} is too short for the way up and down"
+        raise ConfigError("demo", "seconds", problem, f"at least {math.ceil(SHORTEST / FASTEST)}")
+    if options.pace > FASTEST:
+        problem = f"{options.pace:g} is too fast for decisions every second"
+        raise ConfigError("demo", "speed", problem, f"at most {FASTEST:g}")
 
 
 async def run(options: Options, clock: Callable[[], float], timer: Callable[[], float], console: Console) -> int:

@@ -176,7 +176,7 @@ def _paeth(left, up, corner):
     ("flags", "problem"),
     [
         (["--seconds", "5", "--speed", "10"], "5 s at 10 times is 50s of the world, too short"),
-        (["--seconds", "5"], "80 is too fast for decisions every second; allowed: at most 60"),
+        (["--seconds", "5"], "seconds: 5 is too short for the way up and down; allowed: at least 7"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(capsys, flags, problem):
