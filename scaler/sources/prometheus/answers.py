@@ -107,11 +107,19 @@ def read_history(query: Query, answer: QueryResult) -> Mapping[Query, Sequence[M
     }
 
 
-def read_labels_of_targets(answer: QueryResult) -> tuple[str, ...]:
-    """Return the labels that every target has."""
-    some = {row.labels["has"] for row in answer.rows if "has" in row.labels}
-    not_all = {row.labels["lacks"] for row in answer.rows if "lacks" in row.labels}
-    return tuple(sorted(some - not_all))
+def read_labels_of_targets(answer: QueryResult, namespace: str) -> Mapping[str, frozenset[str]]:
+    """Return the labels that every target of a namespace has, by namespace: "" is of the targets without one.
+
+    Args:
+        answer: to the question for them.
+        namespace: the label of that.
+    """
+    told: dict[str, dict[str, set[str]]] = {}
+    for row in answer.rows:
+        of_namespace = told.setdefault(row.labels.get(namespace, ""), {"has": set(), "lacks": set()})
+        for word, labels in of_namespace.items():
+            labels.update([row.labels[word]] if word in row.labels else [])
+    return {owner: frozenset(labels["has"] - labels["lacks"]) for owner, labels in told.items()}
 
 
 def is_crowded(grouped: BatchQuery, answer: QueryResult) -> bool:

@@ -14,10 +14,10 @@ WHERE = ("instance", "endpoint", "container", "port", "metrics_path")  # labels 
 
 
 def labels_of_targets(dialect: Naming) -> str:
-    """Write the query that says how many targets have each label of AMBIGUOUS_LABELS, and how many have it not."""
-    up = enforce(dialect.up_selector, dialect.matchers)
+    """Write the query that says of each namespace how many targets have a label of AMBIGUOUS_LABELS, and lack it."""
+    up, namespace = enforce(dialect.up_selector, dialect.matchers), label_name(dialect.name("namespace"))
     rows = (
-        f'label_replace(count({insert(up, [label + matcher])}), "{has}", "{label}", "", "")'
+        f'label_replace(count by ({namespace}) ({insert(up, [label + matcher])}), "{has}", "{label}", "", "")'
         for label in AMBIGUOUS_LABELS
         for has, matcher in (("has", '!=""'), ("lacks", '=""'))
     )

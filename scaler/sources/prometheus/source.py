@@ -17,7 +17,7 @@ from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from scaler.config.endpoint import Endpoint
-from scaler.config.naming import check
+from scaler.config.naming import Naming, check
 from scaler.config.promql import enforce, insert
 from scaler.config.signals import find
 from scaler.model.errors import ConfigError, QueryError, ScalerError
@@ -133,7 +133,7 @@ class PrometheusSource:
         self._opened = False
         self._apart = Apart()
         self._hints: dict[SignalQuery, tuple[float, str]] = {}  # when it was asked what there is, and what was said
-        self._target_labels: tuple[str, ...] = ()  # labels of AMBIGUOUS_LABELS that every target has
+        self._target_labels: Mapping[str, frozenset[str]] = {}  # of AMBIGUOUS_LABELS, that all of a namespace's have
         self._found: dict[str, Any] = {}  # fields of Naming: what server and targets were found to be
         self._looked_at: float | None = None  # when that was asked
         self._seen_at: float | None = None  # when it was known last
@@ -246,13 +246,29 @@ class PrometheusSource:
         """Yield the queries of all signals, each small enough to be answered within half of what is allowed."""
         query_bytes = len(STATS) * (_ROW_BYTES + _POINT_BYTES * len(times))
         size = max(1, min(self._endpoint.max_bytes // (2 * query_bytes), self._endpoint.max_series // (2 * len(STATS))))
-        dialect = self._endpoint.dialect
-        scrape = (*dialect.scrape, *self._target_labels)
-        dialect = replace(dialect, scrape=scrape, ambiguous=self._target_labels, **self._found)
         for place, some in self._apart.parts(queries, times[-1]).items():
             # Once somebody was found to break a query, all are named in it, so that nobody else's series are read.
-            for grouped in group(some, dialect, size, exact=len(times) > 1 or bool(place)):
-                yield self._question(grouped)
+            exact = len(times) > 1 or bool(place)
+            for dialect, alike in self._by_dialect(some):
+                for grouped in group(alike, dialect, size, exact=exact):
+                    yield self._question(grouped)
+
+    def _by_dialect(self, queries: Sequence[SignalQuery]) -> Iterator[tuple[Naming, list[SignalQuery]]]:
+        """Yield queries by what the targets of their namespace have: a stranger's target says nothing of others."""
+        everywhere = frozenset.intersection(*self._target_labels.values()) if self._target_labels else frozenset()
+        found: dict[frozenset[str], list[SignalQuery]] = {}
+        for query in queries:
+            namespace = dict(query.labels).get("namespace", "")
+            own = self._target_labels.get(namespace, self._target_labels.get("", everywhere))
+            is_of_scrape = dict(find(query.engine, query.signal).label_names).get("namespace") == "namespace"
+            found.setdefault(own if is_of_scrape else everywhere, []).append(query)
+        for labels, some in found.items():
+            yield self._dialect(labels), some
+
+    def _dialect(self, labels: Collection[str]) -> Naming:
+        """Return what the endpoint calls things, where all targets have these labels of AMBIGUOUS_LABELS."""
+        dialect, ambiguous = self._endpoint.dialect, tuple(sorted(labels))
+        return replace(dialect, scrape=(*dialect.scrape, *ambiguous), ambiguous=ambiguous, **self._found)
 
     def _question(self, grouped: BatchQuery) -> _Question:
         def read(answer: QueryResult, queries: Sequence[Query], second: QueryResult | None) -> Measurements:
@@ -294,7 +310,7 @@ class PrometheusSource:
         connection = self._idle.get()
         try:
             answer = connection.ask(labels_of_targets(self._endpoint.dialect), [now], "")
-            self._target_labels = read_labels_of_targets(answer)
+            self._target_labels = read_labels_of_targets(answer, self._endpoint.dialect.name("namespace"))
             self._look_at_all_targets(connection, now)
             for what, text in questions_about_the_language(self._endpoint.matchers).items():
                 self._found[what] = _is_understood(connection, text, now)
@@ -311,7 +327,7 @@ class PrometheusSource:
         Raises:
             SourceError: there is no answer.
         """
-        dialect = replace(self._endpoint.dialect, scrape=(*self._endpoint.scrape_labels, *self._target_labels))
+        dialect = self._endpoint.dialect
         about, clusters = targets_of_note(dialect), targets_of_clusters(dialect)
         true = self._true_of_targets(connection, {**about, **clusters}, now)
         self._found |= {what: what in true for what in about}

@@ -213,3 +213,20 @@ def test_every_question_that_names_them_is_promql():
         for dialect in (Naming(), Naming(labels={"namespace": "exported_namespace"})):
             (grouped,) = group([query], dialect)
             promql_parser.parse(grouped.aliens)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "stranger", [{"job": "z", "instance": "z:1", "namespace": "red"}, {"job": "z", "instance": "z:1"}]
+)
+def test_a_strangers_target_changes_no_meaning_of_a_label(start_prometheus, stranger):
+    """A page that is scraped for two endpoints of a monitor counts once, whatever labels others' targets have."""
+    written = line("up", stranger, 1)
+    for endpoint in ("a", "b"):
+        scraped = {**honest("calm"), "endpoint": endpoint}
+        written += [*line("up", scraped, 1), *load(scraped, 3)]
+    source = PrometheusSource(Endpoint("default", start_prometheus(written).url, timeout=30))
+    query = queries("calm")["waiting"]
+    told = source.fetch([query], [NOW])[query][0]
+    source.close()
+    assert (told.value, told.incomplete_reason) == (3.0, "")
