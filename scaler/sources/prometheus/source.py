@@ -58,6 +58,7 @@ from scaler.sources.prometheus.capabilities import (
     targets_of_clusters,
     targets_of_note,
 )
+from scaler.sources.prometheus.identity import named, own
 from scaler.sources.prometheus.missing import question_about, what_there_is
 from scaler.sources.prometheus.selectors import joined
 from scaler.sources.prometheus.signal_promql import STATS
@@ -100,6 +101,15 @@ class _Question:
     def text(self) -> str:
         """The whole, as it is shown."""
         return joined(self.parts)
+
+    def ask(self, connection: "Connection", text: str, times: Sequence[float], source: str) -> QueryResult:
+        """Ask a part of it, or more about it, and see that the answer is to that; raises ScalerError if there is none.
+
+        What is no query of the catalogue is asked as it was written: it may be a number, which takes no rows besides.
+        """
+        if not isinstance(self.queries[0], SignalQuery):
+            return connection.ask(text, times, source)
+        return own(text, connection.ask(named(text), times, source))
 
 
 @dataclass(slots=True)
@@ -381,9 +391,9 @@ class PrometheusSource:
         """Ask, and ask again in halves where the server has something against it that may be about a part of it."""
         source = f"{self._endpoint.name}: {question.text}"
         try:
-            answer = together([connection.ask(part, tick.times, source) for part in question.parts])
+            answer = together([question.ask(connection, part, tick.times, source) for part in question.parts])
             more = question.second(answer)
-            second = connection.ask(more, tick.times[-1:], source) if more else None
+            second = question.ask(connection, more, tick.times[-1:], source) if more else None
         except ScalerError as error:
             tick.answered |= isinstance(error, ConfigError | QueryError)
             parts = self._halves(question, tick, str(error)) if isinstance(error, ConfigError | QueryError) else []

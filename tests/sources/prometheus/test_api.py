@@ -19,8 +19,17 @@ QUERY = PromqlQuery("prom", "sum(up)")
 GOOD = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1000, "7"]}]}}
 
 
+# The row by which an answer says that it is to the question that was asked.
+NAMED = {"metric": {"asked": "ITS NAME"}, "value": [1000, "1"]}
+
+
+def name_in(query):
+    found = re.search(r'"asked", "(\w+)"', query)
+    return found[1] if found else ""
+
+
 class Wire:
-    """A server that answers everything with one reply, and remembers what it was asked."""
+    """A server that answers everything with one reply, in which ITS NAME is the question's, and remembers questions."""
 
     def __init__(self):
         self.status, self.headers, self.body, self.asked = 200, {}, json.dumps(GOOD).encode(), []
@@ -30,13 +39,14 @@ class Wire:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                wire.asked.append((self.path, dict(urllib.parse.parse_qsl(form)), dict(self.headers)))
+                form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                wire.asked.append((self.path, form, dict(self.headers)))
+                body = wire.body.replace(b"ITS NAME", name_in(form["query"]).encode())
                 self.send_response(wire.status)
-                for name, value in {"Content-Length": str(len(wire.body)), **wire.headers}.items():
+                for name, value in {"Content-Length": str(len(body)), **wire.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(wire.body)
+                self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
@@ -93,13 +103,13 @@ def result(kind, found):
         ),
         (
             200,
-            result("vector", [{"metric": {}, "value": [1, "x"]}]),
+            result("vector", [{"metric": {}, "value": [1000, "x"]}]),
             "answers in JSON that is not a query's result",
             False,
         ),
         (
             200,
-            result("vector", [{"metric": [], "value": [1, "1"]}]),
+            result("vector", [{"metric": [], "value": [1000, "1"]}]),
             "answers in JSON that is not a query's result",
             False,
         ),
@@ -183,18 +193,46 @@ def test_a_partial_answer_says_so(wire, more, partial):
 
 def test_counts_that_no_server_should_give(wire):
     stats = {"value": "NaN", "answered": "NaN", "missing": "+Inf", "age": "NaN"}
-    rows = [{"metric": {"namespace": ["odd"], "stat": "value"}, "value": [1, "1"]}]
-    rows += [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
-    wire.says(result("vector", rows))
+    rows = [{"metric": {"namespace": ["odd"], "stat": "value"}, "value": [1000, "1"]}]
+    rows += [{"metric": {"namespace": "n", "stat": stat}, "value": [1000, value]} for stat, value in stats.items()]
+    wire.says(result("vector", [*rows, NAMED]))
     reading = fetch(wire.url, SignalQuery("prom", "tgi", "waiting", (("namespace", "n"),)))
     assert (reading.value, reading.answered, reading.age) == (None, 0, None)
     assert reading.incomplete_reason
 
 
+WAITING = SignalQuery("prom", "tgi", "waiting", (("namespace", "n"),))
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["00000000"], ["ITS NAME", "00000000"]], ids=["of no question", "of another", "of two"]
+)
+def test_the_answer_to_another_question_is_none(wire, names):
+    """As of a cache that knows a question by too little, or a server without the data that says so with nothing."""
+    rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1000, "7"]} for stat in ("value", "answered")]
+    named = [{"metric": {"asked": name}, "value": [1000, "1"]} for name in names]
+    wire.says(result("vector", [*rows, *named]))
+    said = "answers another question than it was asked: does a proxy or a cache stand before it?"
+    assert fetch(wire.url, WAITING).reason.endswith(said)
+    wire.says(result("vector", [*rows, NAMED]))
+    assert fetch(wire.url, WAITING).value == 7
+
+
+@pytest.mark.parametrize("kind", ["vector", "scalar"])
+def test_an_answer_that_is_as_of_another_time_is_none(wire, kind):
+    for at, good in ((1000.0, True), (1001.0, True), (700.0, False), (4600.0, False), (float("nan"), False)):
+        point = [at, "7"]
+        wire.says(result(kind, [{"metric": {}, "value": point}] if kind == "vector" else point))
+        told = fetch(wire.url)
+        assert isinstance(told, Reading) == good
+        if at == 700.0:
+            assert told.reason.endswith("answers as of a time 5m off the one it was asked about: is it a cache's?")
+
+
 def test_doubts_about_a_signal_are_told_together(wire):
     stats = {"value": "7", "answered": "2", "missing": "1", "oldest": "799.5"}
-    rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1, value]} for stat, value in stats.items()]
-    wire.says({**result("vector", rows), "warnings": ["store-2 is down"]})
+    rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1000, value]} for stat, value in stats.items()]
+    wire.says({**result("vector", [*rows, NAMED]), "warnings": ["store-2 is down"]})
     reading = fetch(wire.url, SignalQuery("prom", "tgi", "waiting", (("namespace", "n"),)))
     assert (reading.value, reading.answered, reading.expected, reading.age) == (7, 2, 3, 200.5)
     assert reading.incomplete_reason == "store-2 is down; 1 of 3 pods cannot be scraped; its oldest sample is 3m20s old"
@@ -205,15 +243,15 @@ def test_credentials_are_read_from_their_files_at_each_use(wire, tmp_path):
     source = PrometheusSource(Endpoint("prom", wire.url, bearer_token_file=token, headers={"X-Scope-OrgID": "tenant"}))
     for secret in ("first\n", "second"):
         token.write_text(secret)
-        assert isinstance(source.fetch([QUERY], [1.0])[QUERY][0], Reading)
+        assert isinstance(source.fetch([QUERY], [1000.0])[QUERY][0], Reading)
     assert [headers["Authorization"] for _, _, headers in wire.asked] == ["Bearer first", "Bearer second"]
     assert wire.asked[0][2]["X-Scope-OrgID"] == "tenant"
     token.unlink()
-    assert source.fetch([QUERY], [1.0])[QUERY][0].reason == (
+    assert source.fetch([QUERY], [1000.0])[QUERY][0].reason == (
         f"endpoint `prom` ({wire.url}) the secret in {token} cannot be read: No such file or directory"
     )
     token.write_text("two\nlines")
-    assert "holds characters that no header can" in source.fetch([QUERY], [1.0])[QUERY][0].reason
+    assert "holds characters that no header can" in source.fetch([QUERY], [1000.0])[QUERY][0].reason
     assert len(wire.asked) == 2
     source.close()
 
@@ -233,7 +271,7 @@ def test_the_environment_changes_nothing(wire, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     wire.says(GOOD, Set_Cookie="session=1")
     source = PrometheusSource(Endpoint("prom", wire.url))
-    assert all(isinstance(source.fetch([QUERY], [1.0])[QUERY][0], Reading) for _ in range(2))
+    assert all(isinstance(source.fetch([QUERY], [1000.0])[QUERY][0], Reading) for _ in range(2))
     assert all(not {"Authorization", "Cookie"} & set(headers) for _, _, headers in wire.asked)
     source.close()
 
@@ -304,7 +342,7 @@ def test_an_answer_that_never_ends_is_cut_off():
         thread = threading.Thread(target=drip)
         thread.start()
         source = PrometheusSource(Endpoint("prom", f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.3))
-        failure = source.fetch([QUERY], [1.0])[QUERY][0]
+        failure = source.fetch([QUERY], [1000.0])[QUERY][0]
         assert failure.reason.endswith("gives no answer within 300ms")
         assert ended.wait(10)  # the connection was closed, so its thread is free again
         thread.join()
