@@ -37,6 +37,7 @@ class Naming:
     clusters: tuple[str, ...] = ()  # labels of CLUSTER_LABELS that differ among the targets
     pod_pages: PodPagesMeaning | None = None  # what several pages of a pod are; None: the jobs that scrape them tell
     has_portless: bool = False  # whether targets have an instance without a port, so that it does not tell pages apart
+    has_twins: bool = False  # whether targets without a pod have the instance of others that have one
     has_copies: bool = False  # whether a job has targets of one pod that differ in more than where its pages are
     has_federated: bool = False  # whether series come through another Prometheus, and say so in exported_instance
     has_nobodys: bool = True  # whether there are targets without a namespace

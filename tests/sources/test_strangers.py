@@ -223,6 +223,7 @@ def test_the_honest_workload_is_certain_as_long_as_it_is_whole():
     measured = measure(queries, mine, DIALECT, START, START, "default")
     waiting = next(one for query, one in measured.items() if query.signal == "waiting" and query.engine == "vllm")
     assert isinstance(waiting, Reading)
-    assert (waiting.value, waiting.answered, waiting.incomplete_reason) == (6.0, 2, "")
+    # Of each pod 3 that wait and 3 that were swapped out.
+    assert (waiting.value, waiting.answered, waiting.incomplete_reason) == (12.0, 2, "")
     assert answer(measured, queries)[2] == "certain"
     assert measured[queries[-1]].value == pytest.approx(0.5)

@@ -55,6 +55,7 @@ class World:
     doubt: str = ""
     settings: dict[str, object] = field(default_factory=dict)
     known: bool = True  # whether it is the same where Kubernetes names the pods
+    answered: int | None = None  # how many pods there are, where that is not as many as are named
     directly: bool = True  # whether the pages themselves are read too; not where the scrape is what matters
 
 
@@ -141,6 +142,10 @@ PORTLESS = (
 NAMELESS = (
     "1 of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
     "the workload's pods by `pods` in its trigger"
+)
+GATEWAY_TWICE = (
+    "1 of its targets have no label for their pod, beside others that have one: the same gateway twice? Let all scrapes "
+    "set it, or leave one of them out"
 )
 WORLDS = [
     World("a-label-nobody-knows", "vllm/waiting", (Scrape((both(4, shard="0"), both(3, shard="1"))),), 7),
@@ -277,6 +282,8 @@ WORLDS = [
     World("jobs-that-instance-does-not-tell", "vllm/waiting", portless(both(10), both(7), job="others"), 17, PORTLESS, directly=False),
     World("pods-without-a-pod", "vllm/waiting", (Scrape((both(9),)), Scrape((both(7),), pod="b", labels={"pod": "", "kubernetes_pod_name": "b"})), 9, NAMELESS, known=False, directly=False),
     World("a-page-scraped-again-without-a-pod", "vllm/waiting", (Scrape((both(9),)), Scrape((both(8),), job="again", labels={"pod": ""})), 9, directly=False),
+    World("a-gateway-scraped-again-without-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(FLOWS, job="again", labels={"pod": ""})), 6, directly=False, answered=1),
+    World("a-gateway-at-its-pod-and-at-its-service", "llm-d/queued", (Scrape(FLOWS), Scrape(FLOWS, job="again", port=1, labels={"pod": ""})), 12, GATEWAY_TWICE, directly=False),
     World("two-releases-in-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(OLDER, port=8001)), 10),
     World(
         "two-releases-of-a-gateway-without-a-pod",
@@ -351,7 +358,7 @@ def test_through_prometheus(world, server):
         [reading] = found[one]
         assert (reading.value, reading.incomplete_reason) == (pytest.approx(world.value), world.doubt)
         pods = {scrape.target.get(pod_label, "") for scrape in world.scrapes}
-        counted = len(pods - {""} if of_engine else pods)
+        counted = world.answered or len(pods - {""} if of_engine else pods)
         assert reading.answered == (None if signal_of(world).scope == "object" else counted)
 
 

@@ -58,10 +58,16 @@ _QUIET = {  # what a page does that had series and has none now
     "silent": "is still scraped and does not answer: what it holds is not known",
     "emptied": "answers without a series that it had: what it holds is not known",
 }
-_NAMELESS = (
-    "of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or name "
-    "the workload's pods by `pods` in its trigger"
-)
+_NAMELESS = {  # by whether it is of a gateway
+    False: (
+        "of its targets have no label for their pod and are not counted: is it called otherwise there? Relabel it, or "
+        "name the workload's pods by `pods` in its trigger"
+    ),
+    True: (
+        "of its targets have no label for their pod, beside others that have one: the same gateway twice? Let all "
+        "scrapes set it, or leave one of them out"
+    ),
+}
 _LABELS = {"contrary": (1, _CONTRARY), "clusters": (2, _CLUSTERS)}  # values that make a doubt, and its words
 
 
@@ -542,7 +548,7 @@ def _reading(
     if stats.get("alien"):
         doubts.append(why["alien"] or "some of its series come from a target that is not of its namespace")
     if stats.get("nameless"):
-        doubts.append(f"{int(stats['nameless'])} {_NAMELESS}")
+        doubts.append(f"{int(stats['nameless'])} {_NAMELESS[grouped.gateway]}")
     reading = Reading(
         value=_number(stats.get("value")),
         at=at,

@@ -18,7 +18,8 @@ has a row for each workload and `stat`:
     clusters   values of a label of clusters, where targets are of several and the target's own pods are not known
     alien      pages whose target is not of the workload's namespace, where others' is; of an object, there where those
                who speak of it do not say the same (impostors.py)
-    nameless   instances of an engine's series without a pod that no series with one has, where there are any
+    nameless   instances of series without a pod that no series with one has, where there are any; of a gateway only
+               beside series that have a pod
     federated  pods whose series come through another Prometheus: then the question is asked anew, knowing that
     foreign    pods of such series that are called otherwise there
     forked     pods of which several such Prometheus say different things

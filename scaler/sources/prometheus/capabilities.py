@@ -29,6 +29,7 @@ def targets_of_note(dialect: Naming) -> Mapping[str, str]:
     up = enforce(dialect.up_selector, dialect.matchers)
     return {
         "has_portless": insert(up, [label_name(dialect.name("instance")) + '!~".+:.+"']),
+        "has_twins": targets_of_twins(dialect, up),
         "has_copies": copied_targets(dialect, up),
         "has_nobodys": insert(up, [label_name(dialect.name("namespace")) + '=""']),
         "has_turns": taking_turns(enforce(PROCESS, dialect.matchers)),
@@ -51,6 +52,14 @@ def taking_turns(processes: str) -> str:
     """Write a query for the targets at which several processes answer in turn, of the times at which these began."""
     past = f"{processes}[{span(JUMPS_WITHIN)}]"
     return f"(resets({past}) >= {JUMPING} and max_over_time({past}) - min_over_time({past}) > {SAME_START})"
+
+
+def targets_of_twins(dialect: Naming, up: str) -> str:
+    """Write a query for targets without a pod at the instance of one that has it and answers: the same page again."""
+    pod = label_name(dialect.name("pod"))
+    place = listed((dialect.name("namespace"), dialect.name("instance")))
+    nameless, named = (insert(up, [pod + matcher]) for matcher in ('=""', '!=""'))
+    return f"{nameless} and on ({place}) {named} == 1"
 
 
 def copied_targets(dialect: Naming, up: str) -> str:

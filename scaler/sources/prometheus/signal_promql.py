@@ -388,10 +388,15 @@ class SignalPromql(SignalSeries):
         return f"{self.heartbeat} and on ({listed(target_pod(self.dialect))}) ({pods})"
 
     def count_nameless(self) -> str:
-        """Count the instances that have series without a pod, and none with one; nothing where there are none."""
+        """Count the instances that have series without a pod, and none with one; nothing where there are none.
+
+        A gateway may have no pod at all; then there are none with one, and it is counted.
+        """
         instance = listed(dict.fromkeys((*self.by, self.dialect.name("instance"))))
-        named, nameless = self.reporting("{}"), replace(self, podless=True).reporting("{}")
+        named, nameless = (replace(self, podless=without).reporting("{}") for without in (False, True))
         others = f"group by ({instance}) ({nameless}) unless on ({instance}) ({named})"
+        if self.signal.scope == "gateway":
+            others = f"({others}) and on ({listed(self.by)}) ({named})"
         return f"count by ({listed(self.by)}) ({others})"
 
     @property

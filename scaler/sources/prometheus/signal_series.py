@@ -17,6 +17,7 @@ from scaler.config.naming import Naming
 from scaler.config.promql import enforce, insert, label_name, quote, quote_regex, series_name
 from scaler.config.signals import Metric, Pairs, Signal
 from scaler.model.measurement import SignalQuery
+from scaler.sources.prometheus.capabilities import targets_of_twins
 from scaler.sources.prometheus.federation import (
     as_scraped_there,
     labels_of_asking,
@@ -43,7 +44,7 @@ class SignalSeries:
     named: Mapping[str, Sequence[str]]  # its values, of labels whose list is short enough
     dialect: Naming
     bucket: Pairs = ()  # matchers of a histogram's buckets, where not all are read
-    podless: bool = False  # whether series without a pod are meant, and no others
+    podless: bool | None = None  # whether series without a pod are meant, or those with one; None: as it is usual
     of_several: str = "max"  # which counts where several speak of one object: max, or min
     more: Pairs = ()  # matchers of what is meant beside these
     only: tuple[str, ...] = ()  # names of the pods that are meant, where it is a few of them
@@ -96,7 +97,18 @@ class SignalSeries:
         for label, value in self.also_called:
             series = f'label_replace({series}, "{label}", {quote(self.named[label][0])}, "{label}", {quote(value)})'
         series = self.as_scraped(series)
-        return self.placed(series) if PLACE in self.page else series
+        series = self.placed(series) if PLACE in self.page else series
+        return self.but_for_twins(series) if self.drops_twins else series
+
+    def but_for_twins(self, series: str) -> str:
+        """Write the same series without those of a page that is scraped again by somebody who knows no pods."""
+        twins = targets_of_twins(self.dialect, self.heartbeat)
+        return f"({series} unless on ({listed((*self.target, self.dialect.name('pod')))}) ({twins}))"
+
+    @property
+    def drops_twins(self) -> bool:
+        """Tell whether series without a pod may be a page's again: of engines they never count."""
+        return self.dialect.has_twins and self.signal.scope == "gateway" and self.podless is None
 
     def as_scraped(self, series: str) -> str:
         """Write series as the scrape of the engine itself has them, where they come through another Prometheus."""
@@ -140,7 +152,7 @@ class SignalSeries:
 
     def matchers(self, named: Mapping[str, Sequence[str]], where: Pairs) -> Pairs:
         """Write the matchers of the workloads, of their pods, and of the catalogue."""
-        matchers = self.pods if self.signal.scope == "target" else ()
+        matchers = self.pods if self.signal.scope == "target" or self.podless is not None else ()
         pod = [(self.dialect.name("pod"), matcher) for matcher in matchers]
         pod += [(self.dialect.name("pod"), one_of(self.only))] if self.only else []
         return (*any_of_each(named), *pod, *self.fixed(where), *self.more)
@@ -177,7 +189,7 @@ class SignalSeries:
     def misses_nameless(self) -> bool:
         """Tell whether series without a pod would be missed: neither Kubernetes nor the trigger names the pods."""
         named = self.query.target_pods is not None or self.query.pods is not None
-        return self.signal.scope == "target" and self.page != self.pod and not named
+        return self.signal.scope != "object" and self.page != self.pod and not named
 
     @property
     def pods(self) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ def test_what_is_true_of_targets_is_one_question_within_the_endpoints_own():
     text = question_about_the_targets(targets_of_note(names))
     promql_parser.parse(text)
     told = re.findall(r'"is", "(\w+)", "", ""', text)
-    assert told == [name for name in ("has_portless", "has_copies", "has_nobodys", "has_turns") if hasattr(names, name)]
+    assert told == ["has_portless", "has_twins", "has_copies", "has_nobodys", "has_turns"]
     assert 'where!~".+:.+"' in text
-    assert text.count('cluster="a"') == 6, "the start of processes is looked at in three ways"
+    assert text.count('cluster="a"') == 8, (
+        "twins are of two kinds of targets, and processes are looked at in three ways"
+    )
