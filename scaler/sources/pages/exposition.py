@@ -3,9 +3,10 @@
 One expression finds the lines of all wanted names in the bytes of the page, and a series that was read before, on this
 page or another, is known by its text; so a page of 60 kB costs a hundredth of what reading it all would.
 
-What is read is read as prometheus_client reads it (0.26, parser.py), but for three things: a name stays as it is
-written, whatever TYPE says; what follows a `#` behind the value, an exemplar, is passed over; and only blanks and tabs
-may stand before a name. Format: prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4. Pure.
+What is read is read as prometheus_client reads it (0.26, parser.py), but for four things: a name stays as it is
+written, whatever TYPE says; a byte order mark before all is none of it, and a line may end with a carriage return;
+what follows a `#` behind the value, an exemplar, is passed over; and only blanks and tabs may stand before a name.
+Format: prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4. Pure.
 """
 
 import json
@@ -34,6 +35,9 @@ _LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*|{_QUOTED})[ \t]*=[ \t]*({_Q
 _ESCAPE = re.compile(r'\\([\\n"])')
 
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ODD_LINE = re.compile(rb"\n[ \t]*[^a-zA-Z_:{#\n \t<\"\[\]}][^\n]*")  # no sample, no comment, nor HTML or JSON
+_NEWLINE = b"\n"
 _QUOTED_NAME = re.compile(rb'^[ \t]*\{[ \t]*"([^"\\\n]*)"[ \t]*,?([^\n]*)', re.M)
 _QUOTED_LABEL = re.compile(rb'((?:^|,)[ \t]*)"([^"\\\n]*)"[ \t]*=')
 
@@ -61,11 +65,15 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
         ValueError: there are more, or a wanted line cannot be read; the text says nothing of what stands there.
     """
     find = _finder(frozenset(wanted))
+    page = page.removeprefix(_BYTE_ORDER_MARK)
+    if b"\r" in page:
+        page = page.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    _refuse_odd_lines(page, wanted)
     lines = find(b"\n" + page)
     if any(line.startswith(b"{") for line in lines):
         page = _unquoted(page, wanted)
         lines = _plain(find(b"\n" + page))
-    if not lines:
+    if not any(b":" in line.partition(b"{")[0] for line in lines):  # when a process began is told without one
         page = _with_colons(page, frozenset(wanted))
         lines = _plain(find(b"\n" + page))
     if len(lines) > most:
@@ -86,6 +94,18 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
             number = [one.lstrip(b" \t") for one in page.split(b"\n")].index(line) + 1
             raise ValueError(f"line {number} cannot be read") from None
     return found
+
+
+def _refuse_odd_lines(page: bytes, wanted: Collection[str]) -> None:
+    """Refuse a page where something that belongs to no name stands before a wanted one: its line would be passed over.
+
+    Raises:
+        ValueError: there is such a line, such as one after a byte order mark within the page.
+    """
+    names = [name.rstrip("*").encode() for name in wanted]
+    for odd in _ODD_LINE.finditer(b"\n" + page):
+        if any(name in odd[0] for name in names):
+            raise ValueError(f"line {page.count(_NEWLINE, 0, odd.start()) + 1} cannot be read")
 
 
 def _plain(lines: Sequence[bytes]) -> list[bytes]:

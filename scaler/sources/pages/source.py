@@ -366,8 +366,12 @@ class _Reader:
 
     def _parse(self, kind: str, body: bytes, names: Collection[str]) -> list[Sample] | str:
         """Read the samples of a page; or say why it is none."""
-        found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
-        told = any(sample.name != PROCESS for sample in found)
+        found: list[Sample] | str
+        try:
+            found = scan(body, names, 1.0 if kind == OPEN_METRICS else MILLISECONDS, self._endpoint.max_series)
+        except ValueError as error:
+            found = f"{self._who}: {error}"
+        told = not isinstance(found, str) and any(sample.name != PROCESS for sample in found)
         self._names = metric_names(body) if names and not told else frozenset()
         if not told and (other := other_format(body)):
             return f"{self._who} answers with {other}, which is no page of metrics: is it another port or path?"

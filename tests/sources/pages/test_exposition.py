@@ -220,3 +220,40 @@ def test_a_line_with_a_quoted_name_that_cannot_be_read_is_told_by_its_number():
 )
 def test_a_dotted_name_is_read_as_the_engine_s_own_has_a_colon(line, name, labels):
     assert ours(f"# TYPE x gauge\n{line}\n", {"vllm:running", "gen_ai_tokens"}) == [(name, labels, 3.0, None)]
+
+
+# ---- what stands before a name ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"\xef\xbb\xbfx 3\ny 4\n",
+        b"\xef\xbb\xbf# HELP x X.\nx 3\n\n\t\ny 4\n",
+        b"x 3\r\ny 4\r\n",
+        b"# HELP x X.\rx 3\ry 4\r",
+        b"\n\n \n#\n# \n##\n#x 9\n  x 3\n\ty 4",
+    ],
+    ids=["byte order mark", "before a comment", "CRLF", "CR alone", "blanks and empty comments"],
+)
+def test_nothing_is_lost_for_what_stands_before_it(page):
+    assert [(one.name, one.value) for one in scan(page, {"x", "y"})] == [("x", 3.0), ("y", 4.0)]
+
+
+@pytest.mark.parametrize(
+    "odd", [b"\xef\xbb\xbf", b"\x0c", b"\xc2\xa0", b"\xe2\x80\x8b", b"- ", b"7", b"\t\x0b", b"; "], ids=repr
+)
+def test_a_wanted_name_after_what_is_no_name_makes_the_page_unreadable(odd):
+    """It would be passed over, and the page would say less than it does."""
+    with pytest.raises(ValueError, match="^line 2 cannot be read$"):
+        scan(b"x 3\n" + odd + b"y 4\n", {"x", "y"})
+    assert len(scan(b"x 3\n" + odd + b"z 4\n", {"x", "y"})) == 1, "what nobody wants is nobody's loss"
+
+
+def test_underscores_stand_for_colons_also_beside_a_name_without_any():
+    page = b'process_start_time_seconds 9\nvllm_num_requests_waiting{model_name="m"} 3\n'
+    found = scan(page, {"process_start_time_seconds", "vllm:num_requests_waiting"})
+    assert [(one.name, one.value) for one in found] == [
+        ("process_start_time_seconds", 9.0),
+        ("vllm:num_requests_waiting", 3.0),
+    ]
