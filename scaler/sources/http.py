@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -51,6 +51,8 @@ _MEMBERS = 10_000  # of gzip; more of them are no page, and would be slow
 _UNFINISHED = "Not enough data"  # aiohttp says this of an answer in chunks that has no last one
 _PORTS = {"http": 80, "https": 443}
 _PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
+_LOAD_NOTHING = "autoload=false"
+_NOT_LOADED = ", and was asked to load no model for it (write autoload=true into its path to let it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +216,24 @@ def _resolved(host: str, address: str, port: int) -> ResolveResult:
 
 
 def _url(parts: SplitResult, address: str) -> URL:
-    """Make the URL of a page at an address; the rest as it is written.
+    """Make the URL of a page at an address; the rest as it is written, and that nothing is to be loaded for it.
+
+    llama.cpp's router loads a model when its page is asked for. A path that has an `autoload` of its own stays so.
 
     Raises:
         SourceError: it has characters that cannot be sent.
     """
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    query = f"{parts.query}&{_LOAD_NOTHING}" if _may_load(parts) else parts.query
+    target = (parts.path or "/") + (f"?{query}" if query else "")
     if not _PRINTABLE.issuperset(target):
         raise SourceError("has characters in its path that no URL can have")
     return URL(f"{parts.scheme}://{host_and_port(address, parts.port)}{target}", encoded=True)
+
+
+def _may_load(parts: SplitResult) -> bool:
+    """Tell whether a page is one of a model that may be loaded for it."""
+    keys = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    return "model" in keys and "autoload" not in keys
 
 
 def _refuse_unless_good(response: aiohttp.ClientResponse) -> bool:
@@ -234,8 +245,9 @@ def _refuse_unless_good(response: aiohttp.ClientResponse) -> bool:
     if 300 <= response.status < 400:
         place = redirect_place(response.headers.get("Location", ""))
         raise SourceError(f"answers {_status(response.status)}, a redirect {place}, which is not followed")
+    asked_to_load_nothing = response.url.raw_query_string.endswith(_LOAD_NOTHING)
     if response.status != 200:
-        raise SourceError(f"answers {_status(response.status)}")
+        raise SourceError(f"answers {_status(response.status)}{_NOT_LOADED if asked_to_load_nothing else ''}")
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding not in {"gzip", "identity"}:
         raise SourceError("is packed, and not with gzip")

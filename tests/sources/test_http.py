@@ -386,3 +386,30 @@ async def test_a_certificate_that_was_renewed_is_taken(tmp_path):
             await client.read(page, {})
         second.cert_pem.write_to_path(str(file))
         assert await client.read(page, {}) == ("text/plain", b"x 1\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/metrics?model=qwen", "/metrics?model=qwen&autoload=false"),
+        ("/metrics?x=1&model=a%2Fb:c", "/metrics?x=1&model=a%2Fb:c&autoload=false"),
+        ("/metrics?model=qwen&autoload=true", "/metrics?model=qwen&autoload=true"),
+        ("/metrics?autoload=&model=qwen", "/metrics?autoload=&model=qwen"),
+        ("/metrics?models=qwen", "/metrics?models=qwen"),
+        ("/metrics", "/metrics"),
+    ],
+)
+def test_no_model_is_loaded_for_its_page_unless_the_path_says_so(path, asked, web):
+    """A router of llama.cpp loads what is asked for, and unloads another for it."""
+    web.paths = {asked: "x 1\n"}
+    assert read(web.url(path))[1] == b"x 1\n"
+    assert [path for path, _ in web.asked] == [asked]
+
+
+def test_a_model_that_is_not_loaded_is_not_measured_and_the_sentence_says_why(web):
+    web.paths = {"/metrics?model=qwen&autoload=false": lambda handler: send(handler, b"no", status=400)}
+    with pytest.raises(SourceError) as told:
+        read(web.url("/metrics?model=qwen"))
+    assert str(told.value) == (
+        "answers 400 Bad Request, and was asked to load no model for it (write autoload=true into its path to let it)"
+    )
