@@ -55,7 +55,7 @@ class Naming:
 
     def scrape_labels(self, signal: Signal) -> tuple[str, ...]:
         """List the labels that tell two scrapes of one page apart; what the engine itself writes is none of them."""
-        known = dict.fromkeys((*map(self.name, SCRAPE_LABELS), *self.scrape))
+        known = dict.fromkeys((*map(self.name, (*SCRAPE_LABELS, *signal.scraped_by)), *self.scrape))
         own = {self.name(label) for label in signal.sum_within_pod_by or ()}
         return tuple(label for label in known if label not in own)
 

@@ -99,6 +99,7 @@ class Signal:
     where: Pairs  # label -> value, of every selector; each metric has them too
     sum_within_pod_by: tuple[str, ...] | None  # the engine's own labels, as far as they are known; None: none is named
     repeated_by: tuple[str, ...]  # labels whose series are the same thing again; by all others they add up
+    scraped_by: tuple[str, ...]  # labels of the scrape by which the same thing comes twice, besides those of any scrape
     metrics: tuple[Metric, ...]  # newest name first
     plus: tuple[Metric, ...]  # what adds up with that, of each pod that has it
     divided_by: tuple[Metric, ...]  # what to divide by; empty: nothing
@@ -286,6 +287,7 @@ def _signal(engine: str, name: str, own: object, common: dict[str, object], thin
         where=where,
         sum_within_pod_by=fields.take("sumWithinPodBy", _parts, _NO_LABELS),
         repeated_by=fields.take("repeatedBy", listed(_label), _NO_REPEATS),
+        scraped_by=fields.take("scrapedBy", listed(_label), _NO_REPEATS),
         metrics=_metrics(fields, "metrics", respelled),
         plus=_metrics(fields, "plusMetrics", respelled),
         divided_by=_metrics(fields, "dividedBy", respelled),

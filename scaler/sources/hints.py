@@ -10,6 +10,7 @@ from scaler.config.signals import Signal, engines
 
 NAMED = 5  # names in a sentence
 _LONGEST = 80  # characters of a stranger's word that are shown
+_FOR_COLONS = (("_", "false"), (".", "dots"))  # what stands for a colon, and the setting that says so
 _UNNAMED = frozenset({"nim", "kubernetes"})  # engines whose names do not begin with a word of their own
 
 
@@ -46,6 +47,12 @@ def of_engines(signal: Signal, names: Collection[str]) -> str:
     """Say which metrics there are: of the same engine by name, of others by engine; empty where there are none."""
     words = beginnings()
     wanted = signal.metrics[0].name
+    for metric, (mark, setting) in product(signal.metrics, _FOR_COLONS):
+        respelled = metric.name.replace(":", mark)
+        if respelled in names and respelled != metric.name:
+            return (
+                f"there is {respelled}: whoever scrapes it writes {mark} for the colon; set metricNameColons: {setting}"
+            )
     strangers = [name for name in sorted(names) if _first_word(name) not in words]
     for name, metric in product(strangers, signal.metrics):
         if name.endswith(metric.name):

@@ -284,6 +284,9 @@ WORLDS = [
     World("a-page-scraped-again-without-a-pod", "vllm/waiting", (Scrape((both(9),)), Scrape((both(8),), job="again", labels={"pod": ""})), 9, directly=False),
     World("a-gateway-scraped-again-without-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(FLOWS, job="again", labels={"pod": ""})), 6, directly=False, answered=1),
     World("a-gateway-at-its-pod-and-at-its-service", "llm-d/queued", (Scrape(FLOWS), Scrape(FLOWS, job="again", port=1, labels={"pod": ""})), 12, GATEWAY_TWICE, directly=False),
+    World("counters-that-a-pipeline-named", "tgi/requests_per_second", (Scrape(("tgi_request_success_total{} 3",)), Scrape(("tgi_request_success{} 2",), pod="b")), 5),
+    World("tokens-that-a-pipeline-named", "triton/generation_tokens_per_second", (Scrape(('nv_inference_request_success{model="m"} 0', 'vllm_generation_tokens_total{model="m"} 30')),), 30),
+    World("a-kubelet-at-two-paths", "kubernetes/cpu_usage", tuple(Scrape((f'container_cpu_usage_seconds_total{{container="main"{more}}} 2',), labels={"metrics_path": path}) for path, more in (("/metrics/cadvisor", ',cpu="total"'), ("/metrics/resource", ""))), 2, directly=False),
     World("two-releases-in-a-pod", "llm-d/queued", (Scrape(FLOWS), Scrape(OLDER, port=8001)), 10),
     World(
         "two-releases-of-a-gateway-without-a-pod",

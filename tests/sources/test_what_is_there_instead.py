@@ -82,6 +82,7 @@ def server(start_prometheus):
     written += lines("lower", FRONTEND)
     written += lines("monitoring", page, exported_namespace="exported")
     written += lines("", page, kubernetes_namespace="renamed")
+    written += lines("underscores", ['sglang_num_queue_reqs{model_name="lama"} 3'])
     return start_prometheus(written)
 
 
@@ -123,6 +124,8 @@ def test_what_only_a_scrape_can_lack_is_said(server):
     assert "its series have no label pod (they have" in through(server, query_of("vllm", "without-pods")).found_instead
     exported = through(server, query_of("vllm", "exported")).found_instead
     assert "its series have this namespace as exported_namespace: scrape with honorLabels" in exported
+    underscores = through(server, query_of("sglang", "underscores")).found_instead
+    assert "writes _ for the colon; set metricNameColons: false" in underscores
     renamed = through(server, query_of("vllm", "renamed")).found_instead
     assert "its series have this namespace as kubernetes_namespace: say in the settings labels" in renamed
 

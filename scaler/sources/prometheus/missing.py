@@ -29,6 +29,8 @@ def question_about(query: SignalQuery, dialect: Naming) -> str:
     namespace, here = dialect.label_of(signal, "namespace"), dict(query.labels)["namespace"]
     own = _one_of(_names(signal, dialect))
     starts = "|".join(f"{quote_regex(dialect.metric(word))}.*" for word in sorted(beginnings()))
+    respelled = _one_of([name.replace(":", mark) for name in _names(signal, dialect) if ":" in name for mark in "_."])
+    starts = f"{respelled}|{starts}" if respelled else starts
     parts = {
         "series": f"topk({MAX_ROWS}, {_select(dialect, own, (namespace, here))})",
         **{label: f"count({_select(dialect, own, (label, here))})" for label in _NAMESPACES if label != namespace},
