@@ -415,7 +415,12 @@ def _names(token: str) -> list[str]:
 def _escape(value: str, delimiter: str = '"') -> str:
     """Escape for the inside of a string; a lone surrogate, which no label can hold, becomes `?`."""
     safe = value.encode("utf-8", "replace").decode()
-    return "".join(
-        f"\\{mark}" if mark in {"\\", delimiter} else f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" else mark
-        for mark in safe
-    )
+    return "".join(_escaped(mark, delimiter) for mark in safe)
+
+
+def _escaped(mark: str, delimiter: str) -> str:
+    if mark in {"\\", delimiter}:
+        return f"\\{mark}"
+    if mark == "\ufffd":  # Go reads this as what is no UTF-8, and refuses the query
+        return r"\ufffd"
+    return f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" else mark

@@ -124,6 +124,10 @@ class QueryError(SourceError):
     """The server refuses this one question, or its answer is too large; others it may answer."""
 
 
+class SlowError(SourceError):
+    """There was no answer in time; it may be for the question, or for the server."""
+
+
 class NoAnswer(ScalerError):
     """Nothing certain enough to be said; the text says since when and why."""
 

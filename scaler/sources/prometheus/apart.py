@@ -8,8 +8,11 @@ once.
     "1"  [c d]      fails     c -> "10"     d -> "11"
     "11" [d]        fails     d is the culprit; a and b, and c, are measured
 
-Halves are made of queries sorted by namespace, so that a namespace is cut in two only once it is alone. Used from
-several threads, each of which reads or replaces one entry at a time.
+Halves are made of queries sorted by namespace, and cut between two namespaces, so that one is cut in two only once it
+is alone. Used from several threads, each of which reads or replaces one entry at a time.
+
+A culprit that is slow takes the server's time from others again and again, since it is asked until it is cut off. So of
+all slow ones one is asked at a time, and not more often than each REST seconds, as long as it stays slow.
 """
 
 import logging
@@ -21,6 +24,7 @@ from scaler.model.measurement import Query, SignalQuery
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 300.0  # seconds for which the cuts stand after the last of them
+REST = 5.0  # seconds from one question to the next that was too slow when it was asked last
 MAX_PLACES = 256  # parts of all shared queries together: if more are needed, it is not for one culprit
 
 
@@ -31,6 +35,7 @@ class Apart:
         self._places: dict[SignalQuery, str] = {}  # of a query without its pods, which come and go
         self._blamed: set[SignalQuery] = set()  # culprits
         self._until = 0.0
+        self._slow: dict[SignalQuery, float] = {}  # culprits that took too long: when they were asked last
 
     def parts(self, queries: Sequence[SignalQuery], at: float) -> dict[str, list[SignalQuery]]:
         """Sort queries by the part that they belong to; "" is the part of all who were never cut off.
@@ -40,7 +45,7 @@ class Apart:
             at: the time now.
         """
         if not abs(self._until - at) <= REMEMBERED:  # past, or the clock was set
-            self._places, self._blamed = {}, set()
+            self._places, self._blamed, self._slow = {}, set(), {}
         if not self._places:
             return {"": list(queries)} if queries else {}
         found: dict[str, list[SignalQuery]] = {}
@@ -65,7 +70,7 @@ class Apart:
         if len(queries) < 2 or len(set(self._places.values())) >= MAX_PLACES:
             return False
         ranked = sorted(map(_plain, queries), key=lambda query: (_owner(query), query.labels, query.pods or ""))
-        place, middle = self._places.get(ranked[0], ""), len(ranked) // 2
+        place, middle = self._places.get(ranked[0], ""), _middle(ranked)
         self._places |= {query: place + ("0" if number < middle else "1") for number, query in enumerate(ranked)}
         return True
 
@@ -74,6 +79,26 @@ class Apart:
         return bool(self._blamed) and any(
             isinstance(query, SignalQuery) and _plain(query) in self._blamed for query in queries
         )
+
+    def slow(self, queries: Sequence[SignalQuery], problem: str, at: float) -> None:
+        """Cut a question in two that took too long; a single query is asked more seldom from now on."""
+        culprits = [_plain(query) for query in queries if self.blamed([query])]
+        self._slow |= dict.fromkeys(culprits if len(queries) == 1 else (), at)
+        self.halve(queries, problem, at)
+
+    def in_time(self, queries: Sequence[Query]) -> None:
+        """Forget that these were slow."""
+        for query in queries if self._slow else ():
+            self._slow.pop(_plain(query), None) if isinstance(query, SignalQuery) else None
+
+    def resting(self, queries: Sequence[SignalQuery], at: float) -> set[SignalQuery]:
+        """Return those that are not asked this time, since they are slow; one that is has its turn from now on."""
+        found = {query: self._slow[_plain(query)] for query in queries if _plain(query) in self._slow}
+        if found and not 0 <= at - max(self._slow.values()) < REST:
+            next_one = min(found, key=found.__getitem__)
+            self._slow[_plain(next_one)] = at
+            del found[next_one]
+        return set(found)
 
     def _blame(self, query: SignalQuery, problem: str) -> None:
         if query in self._places and query not in self._blamed:
@@ -84,6 +109,13 @@ class Apart:
 
 def _plain(query: SignalQuery) -> SignalQuery:
     return query if query.target_pods is None else replace(query, target_pods=None)
+
+
+def _middle(ranked: Sequence[SignalQuery]) -> int:
+    """Return where to cut: between two namespaces, where there are several."""
+    middle = len(ranked) // 2
+    borders = [at for at in range(1, len(ranked)) if _owner(ranked[at]) != _owner(ranked[at - 1])]
+    return min(borders, key=lambda at: abs(at - middle), default=middle)
 
 
 def _owner(query: SignalQuery) -> str:

@@ -19,7 +19,7 @@ from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.errors import ConfigError, QueryError, SourceError
+from scaler.model.errors import ConfigError, QueryError, SlowError, SourceError
 from scaler.model.fields import seconds
 from scaler.sources.credentials import authorization
 from scaler.sources.http import redirect_place
@@ -31,6 +31,7 @@ _SHOWN = 300  # characters of a server's text that are shown
 
 _TOO_LARGE = frozenset({413, 414})  # what proxies say of a question that is too long
 _REFUSED = _TOO_LARGE | {400, 422}  # the question cannot be evaluated on the data there are
+_LATE = frozenset({"timeout", "canceled"})  # the server's own words for a question that took too long
 _CREDENTIALS = {401: "refuses the credentials (401)", 403: "forbids the query with these credentials (403)"}
 
 
@@ -139,8 +140,9 @@ class _Session(requests.Session):
                 payload = _payload(response, self._read(response))
         except OSError as error:  # of which requests' own are a kind
             # What was cut off reads like an answer that broke in the middle.
-            problem = f"gives no answer within {seconds(timeout)}" if self._cut else _why(error, timeout)
-            raise SourceError(problem) from error
+            if self._cut or _is_late(error):
+                raise SlowError(f"gives no answer within {seconds(timeout)}") from error
+            raise SourceError(_why(error)) from error
         finally:
             self._body = None
         return self._remember(payload)
@@ -213,19 +215,29 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
     problem = f"{fault.get('errorType', 'error')}: {fault.get('error', '')}"[:_SHOWN]
     if fault.get("errorType") == "bad_data":
         raise ConfigError("query", "", problem)
+    if fault.get("errorType") in _LATE:
+        raise SlowError(f"answers {status} {problem}")
     raise (QueryError if status in _REFUSED else SourceError)(f"answers {status} {problem}")
 
 
-def _why(error: OSError, timeout: float) -> str:
+def _is_late(error: OSError) -> bool:
+    """Tell whether it was time that ran out."""
+    return any(isinstance(link, TimeoutError | requests.Timeout) for link in _chain(error))
+
+
+def _why(error: OSError) -> str:
     """Say what went wrong on the way, without the URL, which may hold a password."""
+    return f"cannot be reached: {_reason(_chain(error)[-1])}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """List an error and what brought it about."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    if any(isinstance(link, TimeoutError | requests.Timeout) for link in chain):
-        return f"gives no answer within {seconds(timeout)}"
-    return f"cannot be reached: {_reason(chain[-1])}"
+    return chain
 
 
 _PLAIN = (  # what libraries write -> what people read

@@ -10,6 +10,7 @@ again in halves until the culprit is alone (`sources/prometheus/apart.py`): the 
 
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Naming, check
 from scaler.config.promql import enforce, insert
 from scaler.config.signals import find
-from scaler.model.errors import ConfigError, QueryError, ScalerError
+from scaler.model.errors import ConfigError, QueryError, ScalerError, SlowError
 from scaler.model.fields import seconds
 from scaler.model.measurement import (
     NO_NAMESPACES,
@@ -121,6 +122,7 @@ class _Tick:
     running: dict[_Question, "Connection"] = field(default_factory=dict)
     halvings: int = 0  # questions that were asked again in halves
     answered: bool = False  # whether the server has said anything
+    slow: list[list[SignalQuery]] = field(default_factory=list)  # that shared a question which took too long
     over: bool = False  # time is up
 
 
@@ -179,7 +181,8 @@ class PrometheusSource:
         signals = [query for query in shapes if isinstance(query, SignalQuery) and query not in measured]
         if signals:
             self._look_at_targets(times[-1])
-        questions += self._grouped(signals, times)
+        measured |= self._resting(signals, times)
+        questions += self._grouped([query for query in signals if query not in measured], times)
         turns = {shape_: turn for turn, shape_ in enumerate(granted)}  # time may be too short for the last ones
         questions.sort(key=lambda one: (self._apart.blamed(one.queries), turns[shapes[one.queries[0]]]))
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
@@ -241,6 +244,13 @@ class PrometheusSource:
         told = f"{limit}, {share_text(granted)}; workloads that share a query cost less" if queries else ""
         failures = [Failure(told, at) for at in times]
         return dict.fromkeys(queries, failures)
+
+    def _resting(self, queries: Sequence[SignalQuery], times: Sequence[float]) -> dict[Query, Sequence[Measurement]]:
+        """Say of the queries that were too slow, and have no turn yet, that they are asked more seldom."""
+        told = f"gave no answer within {seconds(self._endpoint.timeout)}, and what takes so long is asked more seldom"
+        reason = f"endpoint `{self._endpoint.name}` ({self._endpoint.address}) {told}"
+        failures = [Failure(reason, at, source=self._endpoint.name) for at in times]
+        return dict.fromkeys(self._apart.resting(queries, times[-1]), failures)
 
     def _single(self, query: PromqlQuery | HistoryProbe) -> _Question:
         """Write the PromQL of one query; raises ConfigError where it cannot be read."""
@@ -375,20 +385,24 @@ class PrometheusSource:
             measured |= self._failed(question, told, times, queries=missing)
         if tick.answered:  # so it is the question that takes long, and not the server
             for question in slow:
-                self._apart.halve(_shared(question, but=tick.measured), told, times[-1])
+                self._apart.slow(_shared(question, but=tick.measured), told, times[-1])
+            for queries in tick.slow:
+                self._apart.slow(queries, told, times[-1])
         return measured
 
     def _begin(self, question: _Question, tick: _Tick) -> None:
         """Ask a question on a connection of its own, and put what was measured into `tick`."""
         connection = tick.running[question] = self._idle.get()
         try:
-            self._ask(question, tick, connection)
+            waiting = deque([question])
+            while waiting and not (tick.over and waiting[0] is not question):
+                waiting.extend(self._ask(waiting.popleft(), tick, connection))  # the halves after what is as large
         finally:
             del tick.running[question]
             self._idle.put(connection)
 
-    def _ask(self, question: _Question, tick: _Tick, connection: "Connection") -> None:
-        """Ask, and ask again in halves where the server has something against it that may be about a part of it."""
+    def _ask(self, question: _Question, tick: _Tick, connection: "Connection") -> list[_Question]:
+        """Ask; what the server has something against may be about a part of it, so its halves are to be asked then."""
         source = f"{self._endpoint.name}: {question.text}"
         try:
             answer = together([question.ask(connection, part, tick.times, source) for part in question.parts])
@@ -398,19 +412,20 @@ class PrometheusSource:
             tick.answered |= isinstance(error, ConfigError | QueryError)
             parts = self._halves(question, tick, str(error)) if isinstance(error, ConfigError | QueryError) else []
             if not parts:
-                told = self._failed(question, str(error), tick.times, final=isinstance(error, ConfigError))
-                tick.measured |= told
+                final = isinstance(error, ConfigError) and len(question.queries) == 1  # of several it may be another's
+                tick.measured |= self._failed(question, str(error), tick.times, final=final)
+            if isinstance(error, SlowError):
+                tick.slow.append(_shared(question))
         else:
             tick.answered = True
+            self._apart.in_time(question.queries)
             parts = self._halves(question, tick, answer.warning) if answer.warning.startswith(_ABOUT_DATA) else []
             if is_federated(answer):  # nobody knew that: from now on it is known
                 self._found |= {"has_federated": True}
                 parts = parts or list(self._grouped(_shared(question), tick.times))
             if not parts:
                 tick.measured |= self._read(question, answer, second)
-        for part in parts:
-            if not tick.over:
-                self._ask(part, tick, connection)
+        return parts
 
     def _halves(self, question: _Question, tick: _Tick, problem: str) -> list[_Question]:
         """Cut a question in two, each of which names whom it is about; none where it cannot be cut any further."""

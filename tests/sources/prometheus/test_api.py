@@ -6,13 +6,14 @@ import json
 import re
 import socket
 import threading
+import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
 
 from scaler.config.endpoint import Endpoint
-from scaler.model.measurement import Failure, PromqlQuery, Reading, SignalQuery
+from scaler.model.measurement import Failure, HistoryProbe, PromqlQuery, Reading, SignalQuery
 from scaler.sources.prometheus.source import PrometheusSource
 
 QUERY = PromqlQuery("prom", "sum(up)")
@@ -32,6 +33,7 @@ class Wire:
     """A server that answers everything with one reply, in which ITS NAME is the question's, and remembers questions."""
 
     def __init__(self):
+        self.slow_at = ""  # what a question has in it that takes long
         self.status, self.headers, self.body, self.asked = 200, {}, json.dumps(GOOD).encode(), []
         wire = self
 
@@ -41,6 +43,8 @@ class Wire:
             def do_POST(self):
                 form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
                 wire.asked.append((self.path, form, dict(self.headers)))
+                if wire.slow_at and wire.slow_at in form["query"]:
+                    time.sleep(0.6)
                 body = wire.body.replace(b"ITS NAME", name_in(form["query"]).encode())
                 self.send_response(wire.status)
                 for name, value in {"Content-Length": str(len(body)), **wire.headers}.items():
@@ -216,6 +220,28 @@ def test_the_answer_to_another_question_is_none(wire, names):
     assert fetch(wire.url, WAITING).reason.endswith(said)
     wire.says(result("vector", [*rows, NAMED]))
     assert fetch(wire.url, WAITING).value == 7
+
+
+def test_what_takes_too_long_is_cut_off_from_the_others_and_asked_more_seldom(wire):
+    """A stranger's millions of series take the server's time from all, as often as they are asked for."""
+    rows = [{"metric": {"namespace": "n", "stat": stat}, "value": [1000, "7"]} for stat in ("value", "answered")]
+    wire.says(result("vector", [*rows, NAMED]))
+    wire.slow_at = '"evil'
+    culprits = [SignalQuery("prom", "tgi", "waiting", (("namespace", f"evil-{number}"),)) for number in range(3)]
+    plain = HistoryProbe("prom", 60)
+    source = PrometheusSource(Endpoint("prom", wire.url, timeout=0.3, max_series=1_000_000))
+    told, asked = [], []
+    for second in range(12):
+        before = len(wire.asked)
+        told.append(source.fetch([plain, WAITING, *culprits], [1000.0 + second]))
+        asked.append(sum('"evil' in form["query"] for _, form, _ in wire.asked[before:]))
+    source.close()
+    values = [getattr(one[WAITING][0], "value", None) for one in told]
+    assert values.index(7) < 4, "it was cut off"
+    assert set(values[values.index(7) :]) == {7}
+    assert all(isinstance(one[culprit][0], Failure) for one in told for culprit in culprits)
+    assert "what takes so long is asked more seldom" in told[-1][culprits[0]][0].reason
+    assert sum(asked[-6:]) <= 2, "of three that are slow one at a time, each 5 s"
 
 
 @pytest.mark.parametrize("kind", ["vector", "scalar"])

@@ -271,6 +271,32 @@ def test_the_culprit_is_alone_after_as_many_cuts_as_halves_take(count, caplog):
     assert said.labels == dict(culprit.labels)
 
 
+def test_a_namespace_is_cut_in_two_only_once_it_is_alone():
+    """So that nobody needs to wait until all of another's are told apart."""
+    queries = [*(waiting("aaa", f"m{number}") for number in range(1000)), waiting("demo", "llama")]
+    apart = Apart()
+    apart.halve(queries, "odd", 0.0)
+    assert [len(part) for part in apart.parts(queries, 0.0).values()] == [1000, 1]
+
+
+def test_of_those_that_are_slow_one_has_a_turn_at_a_time_until_it_is_in_time():
+    queries = [waiting(f"n{number}", "m") for number in range(3)]
+    apart = Apart()
+    for query in queries:
+        apart.slow([query], "slow", 0.0)
+        assert not apart.resting(queries, 0.0), "once may be for the server"
+        apart.slow([query], "slow", 0.0)
+        apart.in_time([query])
+    for query in queries:
+        apart.slow([query], "slow", 0.0)
+    assert apart.resting(queries, 1.0) == set(queries)
+    turns = [set(queries) - apart.resting(queries, 10.0 * number) for number in (1, 2, 3, 4)]
+    assert [len(turn) for turn in turns] == [1, 1, 1, 1]
+    assert set.union(*turns[:3]) == set(queries)
+    assert apart.resting(queries, 41.0) == set(queries)
+    assert len(apart.resting(queries, 0.0)) == 2, "the clock was set back"
+
+
 def test_the_cuts_are_forgotten_after_a_while_and_when_the_clock_is_set():
     queries = [waiting("a", "m"), waiting("b", "m")]
     for later in (REMEMBERED + 1, -3600):
