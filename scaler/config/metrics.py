@@ -132,7 +132,7 @@ def _on_missing(raw: object) -> OnMissing:
     if raw == "error" or raw == "zero" or raw == "last":  # noqa: PLR1714 - so that the type is seen
         return raw
     try:
-        return number()(raw)
+        return number()(raw) or "zero"  # whoever writes 0 means the same, with all that is asked of it
     except ValueError:
         raise ValueError("error, zero, last, or a number") from None
 

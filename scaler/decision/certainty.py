@@ -11,7 +11,7 @@ Pure.
 from dataclasses import dataclass
 
 from scaler.config.workload import WorkloadSpec
-from scaler.decision.decision import Answer, Certainty, Idle
+from scaler.decision.decision import Answer, Certainty, Idle, InputValue
 from scaler.decision.evaluate import Evaluation
 from scaler.decision.state import Tick, largest
 
@@ -64,10 +64,18 @@ def idle_time(tick: Tick, evaluation: Evaluation, *, resting: bool) -> Idle:
     busy = [f"{fact.name} is {fact.value:g}" for fact in activity_signals if fact.value]
     if known.starting:
         busy.append(f"{known.starting} starting")
-    unread = [f"{fact.name}: {fact.problem}" for fact in activity_signals if fact.problem and not fact.value]
+    unread = _unread([fact for fact in activity_signals if fact.problem and not fact.value])
     quiet = resting and not busy and not unread
     seen = now - (now if state.idle_since is None else state.idle_since) if quiet else 0.0
     return Idle(quiet, tuple(busy), tuple(unread), seen, tick.spec.idle_for)
+
+
+def _unread(facts: list[InputValue]) -> list[str]:
+    """Say what could not be read; one outage is told once, however many signals it concerns."""
+    concerned: dict[str, dict[str, None]] = {}  # problem -> names, each once
+    for fact in facts:
+        concerned.setdefault(fact.problem, {})[fact.name] = None
+    return [f"{', '.join(names)}: {problem}" for problem, names in concerned.items()]
 
 
 def replicas_to_say(spec: WorkloadSpec, confidence: Confidence, limited: int | None, least: int | None) -> int | None:

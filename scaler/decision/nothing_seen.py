@@ -69,18 +69,19 @@ def _stands_in(spec: WorkloadSpec, item: Input, fact: InputValue, *, guarded: bo
 def _doubted(
     item: Input, fact: InputValue, measured: Measurement | None, replicas: TargetStatus, *, anything: bool
 ) -> InputValue:
-    """Give one input a problem, where nothing shows that the right place was asked."""
+    """Give one input a problem, where nothing shows that the right place was asked, and take its 0 away: it is none."""
+    unmeasured = replace(fact, value=None, newest=None, rule="") if item.on_missing == "zero" else fact
     if item.of_target and (there := _that_may_hold_load(replicas)):
         else_ = "nothing else of its pods was measured" if anything else "nothing else was measured"
-        return replace(fact, problem=f"no series, and {else_}, though {there}: that is not 0")
+        return replace(unmeasured, problem=f"no series, and {else_}, though {there}: that is not 0")
     if (
         not anything
         and isinstance(item.query, SignalQuery)
         and isinstance(measured, Reading)
         and measured.shown is False
     ):
-        gone = f"{item.query.endpoint} has no series of {item.query.engine} of any model, and nothing else was measured"
-        return replace(fact, problem=f"{gone}: that is not 0")
+        gone = f"the endpoint `{item.query.endpoint}` has no series of {item.query.engine} of any model"
+        return replace(unmeasured, problem=f"{gone}, and nothing else was measured: that is not 0")
     return fact
 
 

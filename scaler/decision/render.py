@@ -173,7 +173,9 @@ def _replica_lines(explained: Explanation) -> list[str]:
         least = "" if hold.floor is None else f" below {hold.floor}"
         lines.append(f"seen {seen}: the answer may rise, and not fall{least}")
     if explained.problems:
-        lines.append(f"uncertain for {seconds(hold.seconds)} of at most {seconds(hold.limit)}: {lowers}")
+        held = f"uncertain for {seconds(hold.seconds)} of at most {seconds(hold.limit)}: {lowers}"
+        over = f"uncertain for {seconds(hold.seconds)}, longer than holdFor ({seconds(hold.limit)}): no answer"
+        lines.append(over if hold.seconds > hold.limit else held)
         lines += [f"! {problem}" for problem in explained.problems]
     lines += [f"! {explained.stalled}"] if explained.stalled else []
     known = explained.scale_target

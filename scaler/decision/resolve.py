@@ -115,7 +115,7 @@ def _incomplete(tick: Tick, item: Input, reading: Reading) -> str:
 
 
 def _young(spec: WorkloadSpec, item: Input) -> str:
-    return f"{item.query.endpoint} holds no data older than {seconds(spec.hold_for)} yet"
+    return f"the endpoint `{item.query.endpoint}` holds no data older than {seconds(spec.hold_for)} yet"
 
 
 def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> InputValue:
@@ -136,6 +136,8 @@ def _missing(tick: Tick, item: Input, fact: InputValue, reading: Reading) -> Inp
     match item.on_missing:
         case "zero" if young:
             return replace(fact, problem=f"no series, and absence is not zero while {_young(tick.spec, item)}")
+        case float() as value if young and not item.optional:
+            return replace(fact, problem=f"no series, and absence is not {value:g} while {_young(tick.spec, item)}")
         case "zero":
             return replace(fact, value=0.0, newest=0.0, rule=f"{_absent(item, reading)} (onMissing: zero)")
         case "last" if item.name in tick.state.last:
@@ -155,7 +157,11 @@ def _absent(item: Input, reading: Reading) -> str:
     if reading.shown is None or not isinstance(item.query, SignalQuery):
         return "no series"
     engine, endpoint = item.query.engine, item.query.endpoint
-    return f"no series, but others of {engine}" if reading.shown else f"nothing of {engine} is to be seen in {endpoint}"
+    return (
+        f"no series, but others of {engine}"
+        if reading.shown
+        else f"nothing of {engine} is to be seen in the endpoint `{endpoint}`"
+    )
 
 
 def no_serving_pods(known: TargetStatus) -> str:

@@ -72,5 +72,5 @@ def _cannot(item: Input, measured: Measurement | None) -> str | None:
 
 
 def _unseen(signal: Signal, item: Input) -> str:
-    seen = f"{item.query.endpoint} has no series of {signal.engine} that says so of any model"
+    seen = f"the endpoint `{item.query.endpoint}` has no series of {signal.engine} that says so of any model"
     return f"{seen}: {signal.without_family}" if signal.without_family else f"{seen}, so nothing there can wake it"

@@ -135,11 +135,12 @@ def test_on_missing_does_not_speak_of_a_source_that_failed(on_missing):
     assert decisions[1].certainty == "held"
 
 
-def test_absence_is_not_zero_on_an_endpoint_that_was_just_born():
-    spec = workload(LOAD.replace("prometheus: load", "prometheus: load, onMissing: zero"))
+@pytest.mark.parametrize(("on_missing", "told"), [("zero", "zero"), ("0", "zero"), ("-0.0", "zero"), ("7", "7")])
+def test_absence_is_not_what_stands_in_for_it_on_an_endpoint_that_was_just_born(on_missing, told):
+    spec = workload(LOAD.replace("prometheus: load", f"prometheus: load, onMissing: {on_missing}"))
     _, decisions = fold(spec, [load(40), load(None, young=True)])
     assert said(decisions)[1] == (4, True)
-    assert "absence is not zero while default holds no data older than 1m yet" in decisions[1].reason
+    assert f"absence is not {told} while the endpoint `default` holds no data older than 1m yet" in decisions[1].reason
 
 
 @pytest.mark.parametrize("on_missing", ["zero", "7", "last"])

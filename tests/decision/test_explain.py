@@ -164,9 +164,7 @@ def test_a_model_that_is_mistyped_is_no_load_of_0():
     assert "3 replicas, active  (held" in text
     assert "rounded up" not in text
     assert set(re.findall(r"^ +(?:waiting|running) +(.*)$", text, re.M)) == {"- requests", "! not measured"}
-    assert (
-        "queued + waiting + running > 0 is not known\n    kept active: waiting: no series, running: no series\n" in text
-    )
+    assert "queued + waiting + running > 0 is not known\n    kept active: waiting, running: no series\n" in text
 
 
 def test_a_sum_without_one_of_its_terms_is_said_to_be_without_it():
@@ -196,12 +194,33 @@ def test_a_gateway_of_which_nothing_is_to_be_seen_is_named_and_no_zero_where_not
     unseen = {"queued": Reading(None, START, shown=False), "replicas": TargetStatus(2, 2, 0)}
     decision = decide_last(workload(GATEWAY, model="m"), unseen)
     assert decision.problems == (
-        "queued: default has no series of llm-d of any model, and nothing else was measured: that is not 0",
+        "queued: the endpoint `default` has no series of llm-d of any model, and nothing else was measured: that is not 0",
     )
     decision = decide_last(workload(QUEUE), *queue_rows(2, queued=Reading(None, START, shown=False)))
     assert decision.certainty == "certain", "what its own pods say was measured"
-    line = "counts as 0: nothing of llm-d is to be seen in default (onMissing: zero)\n"
+    line = "counts as 0: nothing of llm-d is to be seen in the endpoint `default` (onMissing: zero)\n"
     assert line in as_text(as_data(decision))
+
+
+@pytest.mark.parametrize("on_missing", ["zero", "0"])
+def test_what_is_called_no_zero_is_shown_as_none(on_missing):
+    spec = workload(GATEWAY.replace("zero", on_missing), model="m")
+    unseen = {"queued": Reading(None, START, shown=False), "replicas": TargetStatus(2, 2, 0)}
+    data = as_data(decide_last(spec, unseen))
+    (queued,) = data["inputs"]
+    assert (queued["value"], queued["countsAs"]) == (None, None)
+    text = as_text(data)
+    assert "that is not 0" in text
+    assert "counts as" not in text
+    assert re.search(r"  queued +! not measured\n", text)
+
+
+def test_an_answer_that_was_given_up_may_do_nothing():
+    held = [{"queued": 8}, *[{"queued": "timed out"}] * 25]
+    decision = fold(workload(GATEWAY, model="m"), held)[1][-1]
+    text = as_text(as_data(decision))
+    assert "    uncertain for 2m5s, longer than holdFor (2m): no answer\n" in text
+    assert "may raise" not in text
 
 
 def test_a_mistyped_model_is_no_certain_zero_whatever_on_missing_says():

@@ -32,10 +32,14 @@ def tick(gateway, value, shown, replicas=0, expression="queued + waiting + runni
         (
             "llm-d",
             False,
-            f"queued: no series: default has no series of llm-d that says so of any model: {FLOW_CONTROL}",
+            f"queued: no series: the endpoint `default` has no series of llm-d that says so of any model: {FLOW_CONTROL}",
         ),
         ("inference-extension", False, FLOW_CONTROL),
-        ("knative", False, "default has no series of knative that says so of any model, so nothing there can wake it"),
+        (
+            "knative",
+            False,
+            "the endpoint `default` has no series of knative that says so of any model, so nothing there can wake it",
+        ),
         ("kthena", False, "kthena cannot wake it: without a pod the router refuses requests"),
         ("kthena", True, "kthena cannot wake it: without a pod the router refuses requests"),
         ("dynamo", False, "dynamo cannot wake it: without a worker the frontend withdraws the model and refuses"),

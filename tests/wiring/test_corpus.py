@@ -675,8 +675,10 @@ def the_settings_let_every_answer_fall_at_once(s):
 
 @spoilt("held")
 def prometheus_was_installed_a_minute_ago(s):
-    s.decisions = decisions(queued="no series, and absence is not zero while default holds no data older than 2m yet")
-    young = "default holds no data older than 2m yet"
+    s.decisions = decisions(
+        queued="no series, and absence is not zero while the endpoint `default` holds no data older than 2m yet"
+    )
+    young = "the endpoint `default` holds no data older than 2m yet"
     problems = [f"waiting, running: {young}", f"queued: no series, and absence is not zero while {young}"]
     s.decisions[0] |= {"certainty": "held", "problems": problems}
 
