@@ -24,7 +24,8 @@ def own_pods(scaled: ScaledResource | None) -> TargetPods | None:
     nobody is left out by mistake. A LeaderWorkerSet's worker is read too, and must answer where its own annotations
     say that it has a page: prometheus.io/scrape is true, or there is a prometheus.io/port. Of a target whose replicas
     have several pods each, such as a RayCluster's, one pod of each replica has to answer: which of them have a page at
-    all, nothing says.
+    all, nothing says. Where the pods' labels do not say which replica they are of, as many pods have to answer as there
+    are replicas.
     """
     if scaled is None or scaled.pods is None:
         return None
@@ -40,7 +41,9 @@ def own_pods(scaled: ScaledResource | None) -> TargetPods | None:
         if pod.ip and pod.state != "starting"
     )
     names = frozenset(pod.name for pod in (*scaled.pods, *workers) if pod.state != "pending")
-    return TargetPods(names, frozenset(pod.name for pod in must), scaled.pod_name_pattern, places, _least(scaled, must))
+    ready, least = frozenset(pod.name for pod in must), _least(scaled, must)
+    grouped = () if least is None else _replicas(must)
+    return TargetPods(names, ready, scaled.pod_name_pattern, places, least, grouped)
 
 
 def _least(scaled: ScaledResource, must: Collection[Pod]) -> int | None:
@@ -48,6 +51,14 @@ def _least(scaled: ScaledResource, must: Collection[Pod]) -> int | None:
     kind, several = scaled.target.partition(" ")[0], len(must) > (scaled.replicas or len(must))
     annotated = any(_says_yes(pod) for pod in must)
     return scaled.replicas if several and kind not in ONE_POD_EACH and not annotated else None
+
+
+def _replicas(pods: Collection[Pod]) -> tuple[frozenset[str], ...]:
+    """Sort pods by the replica that they are of; nothing where one does not say it."""
+    found: dict[str, set[str]] = {}
+    for pod in pods:
+        found.setdefault(pod.replica, set()).add(pod.name)
+    return () if "" in found else tuple(frozenset(found[replica]) for replica in sorted(found))
 
 
 def _says_no(pod: Pod) -> bool:
@@ -94,7 +105,12 @@ def _ready(scaled: ScaledResource) -> int:
     """Count ready replicas; where one has several pods and nobody says how many, no more than there are replicas."""
     ready = _whole(scaled, "ready")
     several = _least(scaled, [pod for pod in scaled.pods or () if pod.state == "ready"])
-    return ready if several is None else min(ready, several)
+    if several is None:
+        return ready
+    there = [pod for pod in scaled.pods or () if pod.state != "terminating"]
+    begun = {pod.name for pod in there if pod.state != "ready"}
+    replicas = _replicas(there)
+    return min(ready, several, *([sum(begun.isdisjoint(pods) for pods in replicas)] if replicas else []))
 
 
 def _whole(scaled: ScaledResource, *states: PodState) -> int:

@@ -56,6 +56,19 @@ class TargetPods:
     name_pattern: str = ""  # RE2 for the names of all it ever had, for times gone by; empty: not known
     addresses: frozenset[PodAddress] = frozenset()  # of those that may hold load
     min_answering: int | None = None  # of those that must answer, how many have to; None: all
+    replicas: tuple[frozenset[str], ...] = ()  # the pods of each replica that has several, where that is known
+
+    def lacking(self, answered: Collection[str]) -> frozenset[str]:
+        """Name the pods that should have answered and did not, where these did.
+
+        Of each replica one has to, where its pods are known; else as many as there are replicas, or all.
+        """
+        silent = self.ready.difference(answered)
+        if self.replicas:
+            whole = [pods for pods in self.replicas if pods.intersection(answered)]
+            return silent.difference(*whole)
+        enough = self.min_answering is not None and len(self.ready) - len(silent) >= self.min_answering
+        return frozenset() if enough else silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Pod:
     prometheus_annotations: Metadata = ()  # its annotations prometheus.io/KEY, by KEY: strangers' words
     ports: tuple[tuple[str, int], ...] = ()  # that its containers declare; a name may be empty
     revision: str = ""  # of the template that it was made of; empty: not known
+    replica: str = ""  # which replica of several pods it is of, as its labels say; empty: they do not
     accelerator: str = ""  # what its node says of its GPUs, or of its machine type; empty: not known
 
 

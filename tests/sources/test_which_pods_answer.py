@@ -9,11 +9,11 @@ from sources.web import Web, send
 from support.prometheus_server import until
 from support.timelines import workload
 
-from scaler.cluster.view import own_pods
+from scaler.cluster.view import own_pods, status
 from scaler.config.endpoint import Endpoint, PodPages
 from scaler.decision.decide import decide
 from scaler.decision.state import State
-from scaler.model.measurement import Failure, PodAddress, Reading, SignalQuery, TargetPods
+from scaler.model.measurement import Failure, PodAddress, Reading, SignalQuery, TargetPods, TargetStatus
 from scaler.model.objects import Pod, ScaledResource, TargetView
 from scaler.sources.pages.source import UNASKED, ScrapeSource
 
@@ -293,6 +293,46 @@ def test_of_each_replica_a_pod_has_to_answer(web, reading):
     found = reading(group(pod("ldr-0"), pod("wkr-0"), pod("ldr-1"), pod("wkr-1"), replicas=2))
     assert found.value == 4
     assert "3 of 4 pods did not answer" in found.incomplete_reason
+
+
+def of(replica, *pods):
+    return [replace(one, replica=replica) for one in pods]
+
+
+@pytest.mark.parametrize(
+    ("answering", "silent"),
+    [
+        ({"ldr-0", "ldr-1"}, ""),
+        ({"wkr-0", "wkr-1"}, ""),
+        ({"ldr-0", "wkr-0", "wkr-1"}, ""),
+        ({"ldr-0", "wkr-0"}, "2 of 4 pods did not answer"),
+        ({"wkr-1"}, "2 of 3 pods did not answer"),
+    ],
+    ids=lambda one: " ".join(sorted(one)) if isinstance(one, set) else one,
+)
+def test_where_labels_say_which_replica_a_pod_is_of_two_pods_of_one_do_not_stand_for_another(
+    answering, silent, web, reading
+):
+    """Two pods answer and there are two replicas, but of one of these nothing is known."""
+    web.paths = {f"/{name}": page(4, rank=number) for number, name in enumerate(sorted(answering))}
+    pods = (*of("g/0", pod("ldr-0"), pod("wkr-0")), *of("g/1", pod("ldr-1"), pod("wkr-1")))
+    found = reading(group(*pods, replicas=2))
+    assert (found.value, found.incomplete_reason.partition(":")[0]) == (4 * len(answering), silent)
+
+
+def test_a_replica_that_is_not_ready_need_not_answer(web, reading):
+    web.paths = {"/ldr-0": page(4)}
+    pods = (*of("g/0", pod("ldr-0"), pod("wkr-0"), pod("wkr-9")), *of("g/1", pod("ldr-1", state="starting")))
+    assert (reading(group(*pods, replicas=2)).value, reading(group(*pods, replicas=2)).incomplete_reason) == (4, "")
+
+
+def test_a_replica_is_ready_once_all_its_pods_are():
+    empty = ScaledResource("ScaledObject", "demo", "llm", "u", 1, (), (), "RayCluster llm", 0, 9)
+    whole, half = of("g/0", pod("ldr-0"), pod("wkr-0")), of("g/1", pod("ldr-1"), pod("wkr-1", state="starting"))
+    scaled = replace(empty, pods=(*whole, *half), replicas=2)
+    assert status(TargetView(scaled), TargetStatus()).ready == 1
+    unlabelled = replace(scaled, pods=tuple(replace(one, replica="") for one in scaled.pods))
+    assert status(TargetView(unlabelled), TargetStatus()).ready == 2, "as far as counting pods tells"
 
 
 def test_a_pod_of_a_group_that_has_answered_once_is_missed_afterwards(web, reading):

@@ -17,8 +17,13 @@ ObjectKey = tuple[str, str]  # namespace and name
 DEFAULT_KEPT = 100  # Jobs of either end: KEDA 2.20.2, pkg/scaling/executor/scale_jobs.go:39
 DEFAULT_MAXIMUM = 100  # KEDA 2.20.2, apis/keda/v1alpha1/scaledobject_types.go and scaledjob_types.go
 SCALED_JOB = "scaledjob.keda.sh/name"  # KEDA's label on jobs and their pods (pkg/scaling/executor/scale_jobs.go:148)
-GROUP = "leaderworkerset.sh/name"  # LeaderWorkerSet's label on all pods of its groups
-EXCLUSIVE = "leaderworkerset.sh/exclusive-topology"
+GROUP = "leaderworkerset.sigs.k8s.io/name"  # LeaderWorkerSet's label on all pods of its groups (lws 0.7.0, api/)
+EXCLUSIVE = "leaderworkerset.sigs.k8s.io/exclusive-topology"
+REPLICAS = (  # labels that together name the replica of several pods that a pod is of
+    (GROUP, "leaderworkerset.sigs.k8s.io/group-index"),
+    ("grove.io/podcliquescalinggroup", "grove.io/podcliquescalinggroup-replica-index"),  # Dynamo's multi-node workers
+    ("ray.io/worker-group-replica-name",),  # KubeRay 1.5, of workers with several hosts
+)
 REVISION = "controller-revision-hash"  # the StatefulSet controller's
 GROUPS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 TEMPLATE = "pod-template-hash"  # the Deployment controller's: its ReplicaSets are called NAME-HASH
@@ -161,7 +166,8 @@ class ObjectReader:
         ip, scrape = str(status.get("podIP") or ""), self._once(_scrape(meta.get("annotations") or {}))
         ready = _ready_since(status) if state == "ready" else None
         ports = self._once(_container_ports(spec))
-        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape, ports)
+        replica = self._once(_replica(labels))
+        pod = Pod(meta["name"], state, since, self._once(reason), ip, ready, scrape, ports, replica=replica)
         owner, node = self._once(_owner(meta, labels)), spec.get("nodeName") or ""
         if owner[1] == "DaemonSet":
             spec = {**spec, "affinity": None}  # it names the pod's node, so that no two pods would share a shape
@@ -416,6 +422,12 @@ def _owner(meta: Manifest, labels: Manifest) -> Owner:
     if kind == "StatefulSet" and GROUP in labels:
         return namespace, GROUPS, labels[GROUP]
     return namespace, kind, name
+
+
+def _replica(labels: Manifest) -> str:
+    """Return which replica of several pods a pod is of; empty where its labels do not say."""
+    named = next((some for some in REPLICAS if all(label in labels for label in some)), ())
+    return "/".join(str(labels[label]) for label in named)
 
 
 def _scrape(annotations: Manifest) -> Metadata:

@@ -229,11 +229,8 @@ class _Table:
         nameless = any(":" in name for name in pods)
         if query.target_pods is None or nameless:
             return set()
-        ready = set(filter(self._reader.is_meant, query.target_pods.ready))
-        enough = (
-            query.target_pods.min_answering is not None and len(ready & set(pods)) >= query.target_pods.min_answering
-        )
-        return set() if enough else ready
+        ready = frozenset(filter(self._reader.is_meant, query.target_pods.ready))
+        return set(replace(query.target_pods, ready=ready).lacking(pods))
 
     def _may_be(self, page: Page, query: SignalQuery) -> bool:
         """Tell whether a page that never answered may be one of the workload's."""

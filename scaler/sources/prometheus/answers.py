@@ -424,9 +424,7 @@ def _own_readings(
         # Where Prometheus was restarted meanwhile, a pod whose scrape fails keeps its last sample for minutes.
         failing = {name for name, row in rows.items() if row.get("missing")}
         answered = {name for name, row in rows.items() if row.get("answered")} - failing
-        silent = own.ready - answered if present else failing
-        if present and own.min_answering is not None and len(own.ready & answered) >= own.min_answering:
-            silent &= failing
+        silent = own.lacking(answered) | (own.ready & failing) if present else failing
         doubt = f"{len(silent)} of its {len(answered | silent)} pods do not answer: {_some(silent)}" if silent else ""
         stats = {"answered": float(len(answered)), **_together(list(rows.values()), grouped.aggregation)}
         stats |= {

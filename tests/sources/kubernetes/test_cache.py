@@ -298,13 +298,13 @@ def test_a_replica_of_a_leader_worker_set_is_a_leader_and_its_workers(server, st
     group = {"leaderTemplate": {"spec": spec(0)}, "workerTemplate": {"spec": spec(8)}, "size": 3}
     server.put("leaderworkersets", {"metadata": meta("g"), "spec": {"replicas": 2, "leaderWorkerTemplate": group}})
     server.put("scaledobjects", scaled_object("g", target=LWS))
-    labels = {"leaderworkerset.sh/name": "g"}
+    labels = {"leaderworkerset.sigs.k8s.io/name": "g"}
     server.put("pods", on("g-0-1", "n", spec(8), labels=labels, owner=("StatefulSet", "g-0")))
     kube = start()
     scaled = one(kube, "g")
     assert (scaled.replicas, scaled.template.size, scaled.template.requested(GPU)) == (2, 3, 16)
     assert scaled.template.caveats == ()
-    alone = meta("g", annotations={"leaderworkerset.sh/exclusive-topology": "rack"})
+    alone = meta("g", annotations={"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"})
     server.put("leaderworkersets", {"metadata": alone, "spec": {"leaderWorkerTemplate": group}})
     until(lambda: one(kube, "g").template.caveats == ("that a group has its rack for itself is not counted",))
 

@@ -362,7 +362,7 @@ def test_another_kind_has_the_pods_that_its_scale_selects():
     target = {"name": "g", "kind": "LeaderWorkerSet", "apiVersion": "leaderworkerset.x-k8s.io/v1"}
     known = {"group": "leaderworkerset.x-k8s.io", "version": "v1", "resource": "leaderworkersets"}
     raw = scaled_object("g", target=target, status={"scaleTargetGVKR": known})
-    lws = "leaderworkerset.sh/"
+    lws = "leaderworkerset.sigs.k8s.io/"
     pods = [
         pod("g-0", ("StatefulSet", "g"), {f"{lws}name": "g", f"{lws}worker-index": "0"}),
         pod("g-0-1", ("StatefulSet", "g-0"), {f"{lws}name": "g", f"{lws}worker-index": "1"}),
@@ -374,6 +374,20 @@ def test_another_kind_has_the_pods_that_its_scale_selects():
     assert [one.name for one in scaled.workers] == ["g-0-1"]
     assert only(cluster(raw, pods=pods)).pods is None, "its scale is not known yet"
     assert only(cluster(raw, pods=pods, scales={owner: Scale(1, "")})).pods is None, "a selector of nothing"
+
+
+@pytest.mark.parametrize(
+    ("labels", "replica"),
+    [
+        ({"leaderworkerset.sigs.k8s.io/name": "g", "leaderworkerset.sigs.k8s.io/group-index": "3"}, "g/3"),
+        ({"grove.io/podcliquescalinggroup": "g", "grove.io/podcliquescalinggroup-replica-index": "0"}, "g/0"),
+        ({"ray.io/worker-group-replica-name": "workers-x7"}, "workers-x7"),
+        ({"leaderworkerset.sigs.k8s.io/name": "g"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_labels_of_a_pod_say_which_replica_of_several_pods_it_is_of(labels, replica):
+    assert ObjectReader().pod(pod("g-0", ("StatefulSet", "g"), labels)).pod.replica == replica
 
 
 def test_the_tcp_ports_that_containers_declare_are_known():

@@ -57,3 +57,23 @@ def test_of_a_replica_of_several_pods_one_has_to_answer_and_those_that_did_befor
     (reading,) = read_grouped(grouped, QueryResult(given, [100.0], "default"), stale_after=90.0)[query]
     assert (reading.value, reading.incomplete_reason) == (3.0, partial)
     assert reading.by_pod == (("a", 3.0),)
+
+
+@pytest.mark.parametrize(
+    ("answered", "partial"),
+    [
+        ("ac", ""),
+        ("abcd", ""),
+        ("ab", "2 of its 4 pods do not answer: c, d"),
+        ("d", "2 of its 3 pods do not answer: a, b"),
+    ],
+)
+def test_of_each_replica_whose_pods_are_known_one_has_to_answer(answered, partial):
+    replicas = (frozenset("ab"), frozenset("cd"))
+    own = TargetPods(frozenset("abcd"), frozenset("abcd"), min_answering=2, replicas=replicas)
+    query = SignalQuery("default", "vllm", "waiting", LABELS, target_pods=own)
+    grouped = BatchQuery("", ("namespace",), {query: ("demo",)}, counted=True, pod="pod")
+    stats = [(name, stat, value) for name in answered for stat, value in (("value", 3.0), ("answered", 1.0))]
+    given = [ResultSeries({"namespace": "demo", "pod": name, "stat": stat}, {0: value}) for name, stat, value in stats]
+    (reading,) = read_grouped(grouped, QueryResult(given, [100.0], "default"), stale_after=90.0)[query]
+    assert (reading.value, reading.incomplete_reason) == (3.0 * len(answered), partial)
