@@ -40,11 +40,18 @@ def world(engine, name, kind):
     if kind == "of-new-labels":
         target |= {"zone": "b"}
         lines += series("up", target, "_x38 1x2", START)
-    values = "3x40" if kind == "of-long-ago" else "_x38 3x2"
+    values = {"of-long-ago": "3x40", "of-what-comes-and-goes": "3x5 _x32 3x2"}.get(kind, "_x38 3x2")
     return lines + series(find(engine, name).metrics[0].name, target | labels_of(engine, name), values, START)
 
 
-KINDS = {"of-a-target": 3 / 60, "of-a-new-target": 0, "of-one-that-was-down": 0, "of-new-labels": 0, "of-long-ago": 0}
+KINDS = {
+    "of-a-target": 3 / 60,
+    "of-a-new-target": 0,
+    "of-one-that-was-down": 0,
+    "of-new-labels": 0,
+    "of-long-ago": 0,
+    "of-what-comes-and-goes": 0,
+}
 
 
 @pytest.fixture(scope="module")

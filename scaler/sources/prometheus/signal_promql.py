@@ -260,15 +260,17 @@ class SignalPromql(SignalSeries):
         return f"(rate({self.select(metric, '_bucket')}[{window}]) and on ({same}) {self.select(metric, '_count')})"
 
     def born(self, metric: Metric) -> str:
-        """Write the rate of series that were not there a window ago, though their target was: they began at 0.
+        """Write the rate of series that were not there before the window, though their target was: they began at 0.
 
-        `rate` knows of a series' increase from its first sample on, so that the first request of its kind is none. A
-        target that has other labels since is a new one, of which it is not known what its counters said before.
+        What comes and goes, as where several processes answer in turn, did not begin within the window. `rate` knows of
+        a series' increase from its first sample on, so that the first request of its kind is none. A target that has
+        other labels since is a new one, of which it is not known what its counters said before.
         """
         seconds = self.query.window or 0.0
         series, ago = self.select(metric), f"offset {span(seconds)}"
         stayed = f"({self.heartbeat} == 1 and {self.heartbeat} {ago} == 1)"
-        return f"(({series} unless {series} {ago}) / {seconds!r} and on ({listed(self.target)}) {stayed})"
+        before = f"last_over_time({series}[{span(OF_GATEWAYS)}] {ago})"
+        return f"(({series} unless {before}) / {seconds!r} and on ({listed(self.target)}) {stayed})"
 
     def counted_natively(self, metric: Metric) -> str:
         """Write the rate of a counter, made of the native histogram that keeps it."""
