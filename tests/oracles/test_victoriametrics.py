@@ -15,8 +15,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from sources import test_federation, test_silent_pages, test_unlike_buckets
 from sources.test_same_values import AT, EXPECTED, PAGES, lines, query_of
-from support.prometheus_server import REPO, Prometheus, free_port, until
+from support.prometheus_server import REPO, Prometheus, free_port, openmetrics, until
 
 from scaler.config import signals
 from scaler.config.endpoint import Endpoint
@@ -140,3 +141,30 @@ def test_what_is_newest_is_asked_for_and_its_age_is_true(pages, tmp_path):
     finally:
         source.close()
         server.kill()
+
+
+# ---- what is told from the targets: the worlds that a real Prometheus is asked about ----------------------------------------
+
+WORLDS = {
+    test_silent_pages: test_silent_pages.test_what_a_silent_page_makes_of_a_reading,
+    test_federation: test_federation.test_what_comes_through_another_prometheus_counts_once,
+    test_unlike_buckets: test_unlike_buckets.test_through_prometheus,
+}
+
+
+@pytest.fixture(scope="module")
+def worlds(program, tmp_path_factory):
+    server = VictoriaMetrics(tmp_path_factory.mktemp("worlds"))
+    written = [line for room in WORLDS for world in room.WORLDS for line in room.stored(world)]
+    server.load(openmetrics(written))
+    yield server.start()
+    server.kill()
+
+
+@pytest.mark.parametrize(
+    ("holds", "world"),
+    [(holds, world) for room, holds in WORLDS.items() for world in room.WORLDS],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_a_world_is_read_as_through_prometheus(holds, world, worlds):
+    holds(world, worlds)
