@@ -267,25 +267,23 @@ class SignalSeries:
             text += f" or {on_whom_was_asked(self.dialect, series, f'({directly})')}"
         return text
 
-    def targets_without(self, series: str) -> str:
-        """Write the `up` of the targets that have none of these series; see `at_targets`."""
-        target = listed(self.target)
-        if self.has_federated:
-            return f"{self.as_scraped(self.heartbeat)} unless on ({target}) ({series})"
-        if self.has_one_namespace:
-            return f"{self.heartbeat} unless on ({target}) ({series})"
-        own, nobodys = (insert(self.heartbeat, [matcher]) for matcher in ('namespace!=""', 'namespace=""'))
-        return f"{own} unless on (namespace, {target}) ({series}) or ({nobodys} unless on ({target}) ({series}))"
+    def targets_without(self, series: str, near: Callable[[str], str]) -> str:
+        """Write the `up` of the targets that have none of these series; see `at_targets`.
+
+        Args:
+            series: of pods.
+            near: writes which targets are looked at, of all.
+        """
+        text = f"({near(self.own_targets)}) unless on ({listed((self.namespace, *self.target))}) ({series})"
+        if self.dialect.has_nobodys:
+            nobodys = self.as_scraped(self.of_targets(self.dialect.up_selector, '=""'))
+            text += f" or (({near(nobodys)}) unless on ({listed(self.target)}) ({series}))"
+        return text
 
     @property
     def has_federated(self) -> bool:
         """Tell whether series may have come through another Prometheus."""
         return self.dialect.has_federated and self.signal.scope != "object"
-
-    @property
-    def has_one_namespace(self) -> bool:
-        """Tell whether the targets that are read are of one namespace, or do not say whose they are."""
-        return "namespace" in self.dialect.labels or len(self.named.get("namespace", ())) == 1
 
     @property
     def heartbeat(self) -> str:

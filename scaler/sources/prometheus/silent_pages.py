@@ -32,14 +32,21 @@ _LOOKS = 15.0  # seconds from one look at the past to the next, where it is aske
 
 
 def pods_with_quiet_targets(promql: SignalPromql) -> str:
-    """Write the pods of targets without the signal, where others of their pod or their job have it."""
+    """Write the pods of targets without the signal, where others of their pod or their job have it.
+
+    Where Kubernetes names the target's own pods, it says which must answer, and only their other pages are looked at.
+    """
     reporting, pod = promql.reporting("{}"), listed([promql.dialect.name("pod")])
     present = f"{reporting} or on ({listed(promql.pod)}) {promql.family()}" if promql.signal.idles else reporting
-    quiet = f"({promql.targets_without(reporting)})"
-    near = f"{quiet} and on ({listed([promql.job])}) ({present})"
-    if promql.signal.scope == "target":  # whose series all have a pod
-        near += f" or {quiet} and on ({pod}) ({present})"
-    return f"topk({MOST_PODS + 1}, group by ({pod}) ({near}))"
+    of_target = promql.signal.scope == "target"
+    labels = [pod] if of_target else []  # whose series all have a pod
+    if promql.query.target_pods is None or not of_target or promql.signal.idles:
+        labels.append(listed([promql.job]))
+
+    def near(targets: str) -> str:
+        return " or ".join(f"{targets} and on ({label}) ({present})" for label in labels)
+
+    return f"topk({MOST_PODS + 1}, group by ({pod}) ({promql.targets_without(reporting, near)}))"
 
 
 def silent_pages(promql: SignalPromql, pods: Collection[str]) -> str:
