@@ -7,6 +7,8 @@ from functools import cache
 from itertools import product
 
 from scaler.config.signals import Signal, engines
+from scaler.model.errors import ConfigError
+from scaler.sources.pages.pods import pods_matcher
 
 NAMED = 5  # names in a sentence
 _LONGEST = 80  # characters of a stranger's word that are shown
@@ -79,7 +81,11 @@ def _cut(name: str) -> str:
 
 
 def emptied(
-    signal: Signal, asked: Collection[tuple[str, str, str]], pod: str, series: Collection[Mapping[str, str]]
+    signal: Signal,
+    asked: Collection[tuple[str, str, str]],
+    pod: str,
+    series: Collection[Mapping[str, str]],
+    pods: str | None = None,
 ) -> str:
     """Say which of our conditions leaves none of the series of a metric; empty where none does.
 
@@ -88,6 +94,7 @@ def emptied(
         asked: of every label that tells workloads apart: our name, the endpoint's, and its value.
         pod: what the endpoint calls the label of the pod.
         series: the labels of the metric's series in the workload's namespace.
+        pods: the trigger's expression for the names of pods, if it has one.
     """
     left = list(series)
     for _, label, value in asked:
@@ -109,7 +116,18 @@ def emptied(
     if signal.scope == "target" and not any(one.get(pod) for one in left):
         how = "have the scrape set it, or say in the settings what it is called"
         return f"its series have no label {pod} ({_labels(left)}): {how}"
-    return ""
+    return _pods_that_are_not_meant(pods, {one[pod] for one in left if one.get(pod)}) if pods else ""
+
+
+def _pods_that_are_not_meant(pattern: str, names: Collection[str]) -> str:
+    try:
+        meant = pods_matcher(pattern)
+    except (ConfigError, re.error):
+        return ""
+    if any(map(meant, names)):
+        return ""
+    shown = ", ".join(map(repr, nearest_first(pattern, names)))
+    return f"its series are of the pods {shown}, and the trigger's pods {pattern!r} takes none of them"
 
 
 def _differs(label: str, value: str, series: Collection[Mapping[str, str]]) -> str:

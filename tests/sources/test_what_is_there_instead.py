@@ -1,6 +1,7 @@
 """Where a name is not found, what is there is named: through Prometheus and read directly."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from sources.web import Web
@@ -82,6 +83,7 @@ def server(start_prometheus):
     written += lines("lower", FRONTEND)
     written += lines("monitoring", page, exported_namespace="exported")
     written += lines("", page, kubernetes_namespace="renamed")
+    written += lines("named", page)
     written += lines("underscores", ['sglang_num_queue_reqs{model_name="lama"} 3'])
     return start_prometheus(written)
 
@@ -128,6 +130,23 @@ def test_what_only_a_scrape_can_lack_is_said(server):
     assert "writes _ for the colon; set metricNameColons: false" in underscores
     renamed = through(server, query_of("vllm", "renamed")).found_instead
     assert "its series have this namespace as kubernetes_namespace: say in the settings labels" in renamed
+
+
+NOT_MEANT = f"{WAITING}: its series are of the pods 'llm-0', and the trigger's pods 'other-.*' takes none of them"
+
+
+@pytest.mark.real
+def test_pods_that_the_trigger_does_not_mean_are_named(server):
+    query = replace(query_of("vllm", "named", "lama"), pods="other-.*")
+    assert through(server, query).found_instead == NOT_MEANT
+    web = Web()
+    web.paths = {"/llm": f'{WAITING}{{model_name="lama"}} 3\n'}
+    page = Page(web.url("/llm"), {"namespace": "named", "pod": "llm-0"})
+    source = ScrapeSource(Endpoint("default", pages=(page,)), lambda: AT)
+    reading = source.fetch([query], [AT])[query][0]
+    source.close()
+    web.close()
+    assert reading.found_instead == NOT_MEANT
 
 
 @pytest.mark.real

@@ -178,7 +178,8 @@ class _Table:
 
     def _instead(self, query: SignalQuery) -> str:
         """Say what there is where there is no such series, on pages that may be the workload's."""
-        near = [visit for visit in self._visits if self._may_be(visit.page, query)]
+        mine = [visit for visit in self._visits if self._may_be(visit.page, query)]
+        near = mine or [visit for visit in self._visits if self._is_near(visit.page, query)]
         for metric in self._metrics:
             name = suffixed(self._signal, metric)
             series = [
@@ -186,7 +187,7 @@ class _Table:
             ]
             if series:
                 asked = [(ours, by, value) for by, (ours, value) in zip(self._reader.by, query.labels, strict=True)]
-                why = emptied(self._signal, asked[1:], self._reader.pod, series)
+                why = emptied(self._signal, asked[1:], self._reader.pod, series, query.pods)
                 return f"{name}: {why}" if why else ""
         return of_engines(self._signal, {name for visit in near for name in visit.names})
 
@@ -234,17 +235,22 @@ class _Table:
 
     def _may_be(self, page: Page, query: SignalQuery) -> bool:
         """Tell whether a page that never answered may be one of the workload's."""
-        agrees = all(
-            page.labels.get(name, value) == value
-            for name, (_, value) in zip(self._reader.by, query.labels, strict=True)
-        )
         name = page.labels.get(self._reader.pod) or page.address
         must = (
             query.target_pods is None
             or (name in query.target_pods.ready and query.target_pods.min_answering is None)
             or ":" in name
         )
+        agrees = all(
+            page.labels.get(name, value) == value
+            for name, (_, value) in zip(self._reader.by, query.labels, strict=True)
+        )
         return agrees and bool(self._reader.is_meant(name)) and must
+
+    def _is_near(self, page: Page, query: SignalQuery) -> bool:
+        """Tell whether a page is said to be of the workload's namespace, where the trigger alone says which pods are."""
+        here = page.labels.get(self._reader.by[0]) == dict(query.labels)["namespace"]
+        return here and query.target_pods is None and query.pods is not None
 
     def _of(self, table: Pods, query: SignalQuery) -> dict[str, PodShare]:
         """Return a workload's own pods, and those of pages that do not say their namespace."""

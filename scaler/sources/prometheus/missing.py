@@ -52,7 +52,7 @@ def what_there_is(query: SignalQuery, dialect: Naming, rows: Sequence[Mapping[st
     series = [_spelled(row) for row in rows if row.get(_ABOUT) == "series"]
     if series:
         asked = [(label, dialect.label_of(signal, label), value) for label, value in query.labels[1:]]
-        why = emptied(signal, asked, dialect.name("pod"), series)
+        why = emptied(signal, asked, dialect.name("pod"), series, query.pods)
         return f"{series[0].get('__name__', '')}: {why}" if why else ""
     found = {row.get(_ABOUT) for row in rows}
     if elsewhere := next((label for label in _NAMESPACES if label in found), ""):
