@@ -60,6 +60,12 @@ WORLDS = {  # what is asked, what is stored, the value, and how many pods of how
         (1, 1),
     ),
     "a-scrape-of-a-minute": (TOKENS, scraped("a-scrape-of-a-minute", "a", NAME, "0+600x10", 60, **SERVED), 10, None),
+    "refusals-at-a-scrape-of-a-minute": (
+        asked("smg", "refused"),
+        scraped("refusals-at-a-scrape-of-a-minute", "a", "smg_router_requests_total", "0+60x9 _", 60, model="other"),
+        1,
+        None,
+    ),
     "a-new-gateway": (
         ARRIVALS,
         scraped("a-new-gateway", "a", "smg_router_requests_total", "_x40 50", up="_x40 1", model="m"),
