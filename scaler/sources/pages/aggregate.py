@@ -248,7 +248,7 @@ class _Table:
         return agrees and bool(self._reader.is_meant(name)) and must
 
     def _is_near(self, page: Page, query: SignalQuery) -> bool:
-        """Tell whether a page is said to be of the workload's namespace, where the trigger alone says which pods are."""
+        """Tell whether a page is of the workload's namespace, where the trigger alone says which pods are its own."""
         here = page.labels.get(self._reader.by[0]) == dict(query.labels)["namespace"]
         return here and query.target_pods is None and query.pods is not None
 
