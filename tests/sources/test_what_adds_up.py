@@ -36,6 +36,7 @@ class Scrape:
     job: str = "engines"
     labels: dict[str, str] = field(default_factory=dict)  # more of the target's
     renamed: dict[str, str] = field(default_factory=dict)  # the engine's label -> what the scrape makes of it
+    dropped: str = ""  # a label of the target's that its series do not get (metric_relabel_configs)
     honored: bool = False  # whether the engine's labels stand where the target has them too (honor_labels)
 
     @property
@@ -276,6 +277,7 @@ WORLDS = [
     World("replicas-that-stand-beside-the-pair-s", "vllm/waiting", (Scrape((both(4, replica=0), both(3, replica=1)), labels={"replica": "a"}, honored=True),), 4, contrary_doubt("replica", 0, 1), directly=False),
     World("routes-that-stand-beside-the-operator-s", "smg/in_flight", (Scrape(('smg_worker_requests_active{endpoint="/chat"} 6', 'smg_worker_requests_active{endpoint="/v1"} 4'), labels={"endpoint": "http"}, honored=True),), 6, contrary_doubt("endpoint", "/chat", "/v1"), directly=False),
     World("a-label-that-stands-and-is-the-target-s", "vllm/waiting", (Scrape((both(4, replica="a"),), labels={"replica": "a"}, honored=True),), 4, directly=False),
+    World("a-label-that-a-scrape-drops-from-series", "vllm/waiting", (Scrape((both(4), both(3, shard=1)), labels={"endpoint": "http"}, dropped="endpoint"),), 7, directly=False),
     World("one-of-two-clusters", "vllm/waiting", twins("cluster", port=True)[:1], 9, directly=False),
     World("two-services-of-one-pod", "vllm/waiting", twins("service"), 18, twins_doubt("service"), directly=False),
     World("ports-that-instance-does-not-tell", "vllm/waiting", portless(both(10), both(7)), 17, directly=False),
@@ -322,6 +324,7 @@ def stored(world):
             own = {scrape.renamed.get(label, label): text for label, text in re.findall(r'(\w+)="([^"]*)"', labels)}
             values = f"{value}x40" if signal_of(world).type == "gauge" else f"0+{float(value) * 15}x40"
             labels = {**target, **own} if scrape.honored else {**own, **target}
+            labels.pop(scrape.dropped, None)
             written += series(name, labels, values, START)
     return written
 

@@ -318,8 +318,9 @@ class SignalPromql(SignalSeries):
         return self.count_pods(once)
 
     def contrary(self, label: str) -> str:
-        """Write the values that series have of a label, where their target has another one."""
-        series, target = self.reporting("{}"), listed(self.target)
+        """Write the values that series have of a label, where their target has another one; what was dropped is none."""
+        told = replace(self, more=(*self.more, (label, '!=""')))
+        series, target = told.reporting("{}"), listed(self.target)
         of_targets = f"(({series}) and on ({target}) {self.heartbeat})"
         return self.values_of(label, f"{of_targets} unless on ({target}, {label_name(label)}) {self.heartbeat}")
 
