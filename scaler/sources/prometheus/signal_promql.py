@@ -318,7 +318,7 @@ class SignalPromql(SignalSeries):
         return self.count_pods(once)
 
     def contrary(self, label: str) -> str:
-        """Write the values that series have of a label, where their target has another one; what was dropped is none."""
+        """Write the values that series have of a label, where their target has another; what was dropped is none."""
         told = replace(self, more=(*self.more, (label, '!=""')))
         series, target = told.reporting("{}"), listed(self.target)
         of_targets = f"(({series}) and on ({target}) {self.heartbeat})"
