@@ -24,7 +24,7 @@ from scaler.model.fields import seconds
 from scaler.sources.credentials import authorization
 from scaler.sources.http import redirect_place
 from scaler.sources.prometheus.answers import QueryResult, ResultSeries
-from scaler.sources.prometheus.identity import check_times
+from scaler.sources.prometheus.identity import OfAnotherKind, check_times
 
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
@@ -77,7 +77,7 @@ class Connection:
             check_times([float(result[0])], at)
             return [ResultSeries({}, {0: float(result[1])})]
         if kind != "vector":
-            raise ConfigError("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
+            raise OfAnotherKind(kind)
         check_times([float(row["histogram" if "histogram" in row else "value"][0]) for row in result], at)
         return [ResultSeries(_labels(row), {0: _number(row)}, "histogram" in row) for row in result]
 

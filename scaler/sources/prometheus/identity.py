@@ -12,13 +12,21 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scaler.model.errors import SourceError
+from scaler.model.errors import ConfigError, SourceError
 from scaler.model.fields import seconds
 from scaler.sources.prometheus.answers import QueryResult
 from scaler.sources.prometheus.selectors import joined
 
-LATE = 60.0  # seconds; servers may round the time that is asked about, and no more
+LATE = 15.0  # seconds; servers may round the time that is asked about, and no sample is newer than its scrape
+ANOTHER = "answers another question than it was asked: does a proxy or a cache stand before it?"
 _ASKED = "asked"
+
+
+class OfAnotherKind(ConfigError):
+    """An answer is neither a vector nor a number: of a question that somebody wrote so, or of another than ours."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("query", "", f"gives a {kind}", "a vector or a scalar, such as an aggregation")
 
 
 def named(text: str) -> str:
@@ -38,7 +46,7 @@ def own(text: str, answer: QueryResult) -> QueryResult:
     """
     names = {row.labels[_ASKED] for row in answer.rows if _ASKED in row.labels}
     if names != {_name(text)}:
-        raise SourceError("answers another question than it was asked: does a proxy or a cache stand before it?")
+        raise SourceError(ANOTHER)
     return replace(answer, rows=[row for row in answer.rows if _ASKED not in row.labels])
 
 

@@ -21,7 +21,7 @@ from scaler.config.endpoint import Endpoint
 from scaler.config.naming import Naming, check
 from scaler.config.promql import enforce, insert
 from scaler.config.signals import find
-from scaler.model.errors import ConfigError, QueryError, ScalerError, SlowError
+from scaler.model.errors import ConfigError, QueryError, ScalerError, SlowError, SourceError
 from scaler.model.fields import seconds
 from scaler.model.measurement import (
     NO_NAMESPACES,
@@ -59,7 +59,7 @@ from scaler.sources.prometheus.capabilities import (
     targets_of_clusters,
     targets_of_note,
 )
-from scaler.sources.prometheus.identity import named, own
+from scaler.sources.prometheus.identity import ANOTHER, OfAnotherKind, named, own
 from scaler.sources.prometheus.missing import question_about, what_there_is
 from scaler.sources.prometheus.selectors import joined
 from scaler.sources.prometheus.signal_promql import STATS
@@ -110,7 +110,10 @@ class _Question:
         """
         if not isinstance(self.queries[0], SignalQuery):
             return connection.ask(text, times, source)
-        return own(text, connection.ask(named(text), times, source))
+        try:
+            return own(text, connection.ask(named(text), times, source))
+        except OfAnotherKind as error:  # ours all ask for a vector
+            raise SourceError(ANOTHER) from error
 
 
 @dataclass(slots=True)

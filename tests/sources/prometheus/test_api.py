@@ -218,6 +218,10 @@ def test_the_answer_to_another_question_is_none(wire, names):
     wire.says(result("vector", [*rows, *named]))
     said = "answers another question than it was asked: does a proxy or a cache stand before it?"
     assert fetch(wire.url, WAITING).reason.endswith(said)
+    wire.says(result("matrix", []))
+    failure = fetch(wire.url, WAITING)
+    assert failure.reason.endswith(said)
+    assert not failure.config_error, "nobody wrote a wrong query"
     wire.says(result("vector", [*rows, NAMED]))
     assert fetch(wire.url, WAITING).value == 7
 
