@@ -34,6 +34,15 @@ AT = START + 600
 HISTOGRAMS = {"slow": ("0.1", "0.2"), "slow_ms": ("100", "200")}  # bounds in the unit of the engine
 PODS = ("llm-0", "llm-1")
 LABELS = {"model": "m", "route": "r"}
+OPERATOR = {  # what the Prometheus operator adds to every target, and a store behind it
+    "endpoint": "http",
+    "container": "main",
+    "service": "svc",
+    "node": "n1",
+    "prometheus": "monitoring/k8s",
+    "prometheus_replica": "prometheus-k8s-0",
+    "cluster": "eu",
+}
 
 
 def lines(engine, namespace, page):
@@ -80,6 +89,16 @@ def expanded(values):
     return [*buckets, ("_count", {}, "0+10x40"), ("_sum", {}, "0+1.5x40")]
 
 
+def as_the_operator_scrapes_it(line):
+    """The same line with what the operator adds; a label of the engine's own that is called so is `exported_`."""
+    name, labels, rest = re.fullmatch(r"([\w:]+)\{(.*)\}( .*)", line).groups()
+    said = {
+        f"exported_{one}" if one in OPERATOR else one: value for one, value in re.findall(r'(\w+)="([^"]*)"', labels)
+    }
+    written = ",".join(f'{one}="{value}"' for one, value in {**said, **OPERATOR}.items())
+    return f"{name}{{{written}}}{rest}"
+
+
 @pytest.fixture(scope="module")
 def source(start_prometheus):
     written = [line for engine, page in PAGES.items() for line in lines(engine, engine, page["page"].splitlines())]
@@ -98,6 +117,21 @@ def query_of(signal, namespace, own=None):
 def read(source, signal, namespace):
     query = query_of(signal, namespace)
     return source.fetch([query], [AT])[query][0]
+
+
+@pytest.mark.real
+def test_with_the_labels_of_the_operator_all_is_the_same_and_certain(start_prometheus):
+    of_pods = {engine: page["page"].splitlines() for engine, page in PAGES.items() if engine != "kubernetes"}
+    written = [line for engine, page in of_pods.items() for line in lines(engine, engine, page)]
+    server = start_prometheus(map(as_the_operator_scrapes_it, written))
+    source = PrometheusSource(Endpoint("default", server.url, timeout=20))
+    values = {
+        query_of(signals.find(engine, name), engine): value for engine, name, value in EXPECTED if engine in of_pods
+    }
+    found = source.fetch(list(values), [AT])
+    source.close()
+    told = {query: (one.value, one.incomplete_reason) for query, (one,) in found.items()}
+    assert told == {query: (pytest.approx(value), "") for query, value in values.items()}
 
 
 @pytest.mark.real
