@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -90,6 +91,20 @@ def read_file(path: Path) -> str:
         raise ConfigError(str(path), "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), "", f"is {unreadable(error)}") from error
+
+
+def standard_input() -> str:
+    """Read what comes through the standard input.
+
+    Raises:
+        ConfigError: nothing can come, or it is not UTF-8.
+    """
+    if sys.stdin is None:
+        raise ConfigError("standard input", "", "is closed", "a text through a pipe")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError("standard input", "", f"is {unreadable(error)}") from error
 
 
 def namespace_and_name(written: str) -> tuple[str, str]:

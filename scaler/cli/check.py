@@ -2,13 +2,12 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from scaler.check import check_paths
 from scaler.check.report import Report, render
-from scaler.cli.arguments import pair, read_file
+from scaler.cli.arguments import pair, read_file, standard_input
 from scaler.config.catalog import formula_paths, load, shipped_formulas
 from scaler.config.defaults import Defaults
 from scaler.model.errors import ConfigError
@@ -80,8 +79,10 @@ def _scaled_in(file: Path) -> list[Manifest] | None:
     """
     piped = str(file) == "-" or file.is_fifo()  # it can be read but once
     try:
-        text = sys.stdin.read() if str(file) == "-" else read_file(file)
+        text = standard_input() if str(file) == "-" else read_file(file)
     except ConfigError:
+        if piped:
+            raise
         return None  # the check of formula files says why
     if not re.search(r"^apiVersion:", text, re.MULTILINE):
         if piped:

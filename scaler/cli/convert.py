@@ -1,16 +1,15 @@
 """`llm-scaler convert`: another autoscaler's configuration as a formula file and a ScaledObject, line by line."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from scaler.cli.arguments import read_file
+from scaler.cli.arguments import read_file, standard_input
 from scaler.convert import READERS, of_trees, read
 from scaler.convert.plan import Plan, Tree
 from scaler.convert.write import document
-from scaler.model.errors import ConfigError, SourceError, unreadable
+from scaler.model.errors import ConfigError, SourceError
 from scaler.sources.kubernetes.api import ApiServer
 from scaler.wiring.behavior import behavior_for
 
@@ -34,19 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plans(source: str, kubeconfig: str | None) -> Sequence[Plan]:
     if source == "-":
-        return read(_standard_input(), "standard input")
+        return read(standard_input(), "standard input")
     path = Path(source)
     namespace, slash, name = source.partition("/")
     if path.is_file() or not slash or "/" in name:
         return read(read_file(path), source)
     return _of_cluster(ApiServer(Path(kubeconfig) if kubeconfig else None), namespace, name)
-
-
-def _standard_input() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError("standard input", "", f"is {unreadable(error)}") from error
 
 
 def _of_cluster(server: ApiServer, namespace: str, name: str) -> Sequence[Plan]:

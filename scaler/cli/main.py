@@ -4,6 +4,7 @@ So `llm-scaler eval` does not pay for gRPC. Only the files of this folder read t
 """
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -14,6 +15,8 @@ from types import ModuleType
 
 from scaler import __version__
 from scaler.model.errors import ConfigError, ScalerError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # of a disk, or of who may write there
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest:
         arguments.pairs += rest
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except ScalerError as error:
         print(f"llm-scaler: {error}", file=sys.stderr)
         return 1 if isinstance(error, ConfigError) else 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_nowhere()
         return 0
+    except OSError as error:
+        if error.errno not in FULL or error.filename:
+            raise
+        print(f"llm-scaler: what is printed cannot be written: {error.strerror}", file=sys.stderr)
+        _print_nowhere()
+        return 2
+
+
+def _print_nowhere() -> None:
+    """Let what is still to be printed go: it could not be written, and at the end Python would try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _joined(words: Sequence[str]) -> list[str]:

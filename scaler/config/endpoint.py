@@ -395,7 +395,8 @@ def _plain(url: str) -> bool:
         address = parts.hostname is not None and parts.port != 0  # above 65535 it raises
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and address and not (parts.username or parts.fragment)
+    fits = re.fullmatch(r"[!-~]+", url) is not None  # a blank, or a letter of another script, is in no URL
+    return fits and parts.scheme in {"http", "https"} and address and not (parts.username or parts.fragment)
 
 
 def _shown_pods(pods: PodPages) -> dict[str, object]:

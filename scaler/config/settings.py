@@ -16,7 +16,7 @@ from scaler.config import signals
 from scaler.config.defaults import Defaults, ScaleDown
 from scaler.config.endpoint import PODS, Endpoint, read_endpoint, server_url, shown_endpoint
 from scaler.config.keys import Key, keys_of, made, setting, written
-from scaler.model.errors import ConfigError
+from scaler.model.errors import ConfigError, nearest
 from scaler.model.fields import Fields, boolean, choice, duration, matching, schema_of, seconds, takes, text, whole
 
 ENVIRONMENT = "LLM_SCALER_"
@@ -236,7 +236,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     services = re.compile(rf"{ENVIRONMENT}(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
     for name in given:
         if name not in known and name != SERVER and not services.fullmatch(name):
-            raise ConfigError("environment", name, "unknown variable", ", ".join(sorted(known)))
+            raise ConfigError("environment", name, f"unknown variable{nearest(name, known)}", ", ".join(sorted(known)))
     return {known[name]: value for name, value in given.items() if name in known}
 
 

@@ -107,7 +107,7 @@ def test_one_file_that_cannot_be_read_keeps_no_other_from_being_checked(run, tmp
 
 
 def test_a_manifest_may_come_through_a_pipe_and_a_formula_may_not(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO(SCALED))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SCALED.encode())))
     code, out, _ = run("check", "-")
     assert (code, out.splitlines()[0]) == (0, "ok      -: ScaledObject demo/llama: 1 trigger of llm-scaler")
     fifo = tmp_path / "pipe"
@@ -124,6 +124,28 @@ def test_a_folder_of_formulas_is_what_is_checked_where_no_file_is_named(run, tmp
     code, out, _ = run("check", "--formulas", tmp_path)
     assert (code, f"no formula files in {tmp_path}" in out) == (1, True)
     assert run("check", "")[2] == "llm-scaler: argument: FILE: is empty; allowed: a file, a folder, or KEY=VALUE\n"
+
+
+@pytest.mark.parametrize("words", [["convert", "-"], ["check", "-"]])
+def test_a_standard_input_that_is_closed_is_said(run, monkeypatch, words):
+    monkeypatch.setattr("sys.stdin", None)
+    code, out, err = run(*words)
+    assert code == 1
+    assert "standard input: is closed; allowed: a text through a pipe" in out + err
+
+
+@pytest.mark.parametrize("words", [["schema", "settings"], ["eval", "a", "a=1"], ["signals", "vllm"]])
+def test_a_full_disk_is_one_sentence(words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "llm-scaler: what is printed cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("second", ["-3", "nan", "inf", "x"])
+def test_a_second_of_the_demo_that_is_none_is_refused(run, second):
+    code, _, err = run("demo", "--seconds", "20", f"--load={second}")
+    assert (code, "allowed: a number of seconds, 0 or more" in err) == (2, True)
 
 
 def test_a_key_that_is_misspelled_is_named_and_not_blamed_on_who_reads_it(run, tmp_path):

@@ -23,6 +23,8 @@ def read(tree):
         ({"endpoints": {"a": {}}}, "s.yaml: endpoints.a.url: is missing"),
         ({"endpoints": {"a": {"url": "http://u:p@h"}}}, "endpoints.a.url: 'http://u:p@h' is not allowed"),
         ({"endpoints": {"a": {"url": "file:///etc/passwd"}}}, "allowed: an http or https URL"),
+        ({"endpoints": {"a": {"url": "http://a b"}}}, "allowed: an http or https URL"),
+        ({"endpoints": {"a": {"url": "http://prom\u00e9:9090"}}}, "allowed: an http or https URL"),
         ({"endpoints": {"a": {"url": "http://h:99999"}}}, "'http://h:99999' is not allowed; allowed: an http or https"),
         ({"endpoints": {"a": {"url": "http://[::1"}}}, "'http://[::1' is not allowed; allowed: an http or https"),
         ({"endpoints": {"a": {"url": "http://p", "basicAuth": {"username": "u"}}}}, "has only one of username"),

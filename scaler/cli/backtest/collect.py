@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,11 @@ def _refuse_nothing(series: Mapping[Query, Sequence[Measurement]]) -> None:
     reasons = [one.reason for one in newest if isinstance(one, Failure)]
     if reasons and len(reasons) == len(newest):
         raise SourceError(f"nothing could be measured: {reasons[0]}")
+    readings = [one for one in chain.from_iterable(series.values()) if isinstance(one, Reading)]
+    if series and all(one.value is None for one in readings):
+        hint = next((one.found_instead for one in readings if one.found_instead), "")
+        why = hint or "look at the model, the namespace, the endpoint and the time"
+        raise SourceError(f"nothing was measured in that time, no series of any input is there: {why}")
 
 
 @contextlib.contextmanager

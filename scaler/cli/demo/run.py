@@ -71,6 +71,19 @@ class Options:
         return self.speed or max(SPEED, SHORTEST / self.seconds)
 
 
+def _not_writable(path: Path) -> str:
+    """Say why a file cannot be written, in the operating system's words; empty where it can."""
+    there = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        return str(error.strerror)
+    if not there:
+        path.unlink()
+    return ""
+
+
 def check(options: Options) -> None:
     """Refuse what cannot be shown.
 
@@ -85,6 +98,15 @@ def check(options: Options) -> None:
         raise ConfigError("demo", "report", problem, "a file in a folder that is there")
     if options.report and options.report.is_dir():
         raise ConfigError("demo", "report", f"{options.report} is a folder", "a file in a folder that is there")
+    if options.report and (why := _not_writable(options.report)):
+        raise ConfigError("demo", "report", f"{options.report} cannot be written: {why}", "a file that can be")
+    own = options.incidents or Incidents()
+    begins = {"load": own.bursts, "kill": own.kills, "outage": [start for start, _ in own.outages]}
+    for key, times in begins.items():
+        if times and max(times) >= options.seconds:
+            raise ConfigError(
+                "demo", key, f"{max(times):g} is after the end, at {options.seconds:g}", "a time before it"
+            )
     if options.seconds * options.pace < SHORTEST:
         span = seconds(options.seconds * options.pace)
         problem = (

@@ -247,6 +247,7 @@ _PLAIN = (  # what libraries write -> what people read
         re.compile(r"CERTIFICATE_VERIFY_FAILED"),
         "its certificate is signed by nobody that is trusted (caFile)",
     ),
+    (re.compile(r"NO_CERTIFICATE|NO_START_LINE|PEM"), "caFile, certFile or keyFile is no certificate in PEM"),
     (re.compile(r"IncompleteRead"), "its answer ends in the middle"),
     (re.compile(r"WRONG_VERSION_NUMBER"), "it does not speak HTTPS there"),
     (re.compile(r"[^\x20-\x7e]"), "what answers does not speak HTTP; is it another port?"),

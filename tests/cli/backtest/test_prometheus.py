@@ -150,6 +150,16 @@ def test_a_past_in_prometheus_is_read_kept_and_replayed(past, tmp_path, capsys):
     assert abs(played["onFleet"]["error"]) < 0.1
 
 
+def test_a_past_of_which_nothing_was_measured_is_no_replay(past, tmp_path, capsys):
+    _, server = past
+    (tmp_path / "llama.yaml").write_text(yaml.safe_dump(OURS))
+    words = ["backtest", "demo/llama", "--file", f"{tmp_path}/llama.yaml", "--prometheus", server.url]
+    code = main([*words, "--from", "2027-01-14T08:00:00Z", "--to", "2027-01-14T08:10:00Z"])
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert "nothing was measured in that time, no series of any input is there: " in printed.err
+
+
 def test_the_dates_of_these_tests_are_those_of_their_past():
     assert START == 1_800_000_000.0
     assert os.environ.get("LLM_SCALER_PROMETHEUS") is None

@@ -176,6 +176,10 @@ def _paeth(left, up, corner):
     ("flags", "problem"),
     [
         (["--seconds", "5", "--speed", "10"], "5 s at 10 times is 50s of the world, too short"),
+        (["--seconds", "20", "--load", "25"], "load: 25 is after the end, at 20; allowed: a time before it"),
+        (["--seconds", "20", "--kill", "20"], "kill: 20 is after the end, at 20"),
+        (["--seconds", "20", "--outage", "30-40"], "outage: 30 is after the end, at 20"),
+        (["--seconds", "20", "--report", "/proc/x.html"], "report: /proc/x.html cannot be written: "),
         (["--seconds", "5"], "seconds: 5 is too short for the way up and down; allowed: at least 7"),
     ],
 )
