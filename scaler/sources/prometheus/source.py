@@ -81,6 +81,7 @@ _ROW_BYTES = 250  # of a row in an answer, with its labels
 _POINT_BYTES = 40  # of a value in it, with its time
 _GRACE = 1.1  # the connections' own time-outs know more than ours, so they come first
 
+_PUTS_TOGETHER = ("has_portless", "has_copies", "has_turns")  # of what is found of the targets: it changes what adds up
 _ABOUT_DATA = "PromQL warning"  # how the server's warnings about somebody's series begin
 _SHOWN = 300  # characters of what went wrong that are shown
 
@@ -184,6 +185,7 @@ class PrometheusSource:
         signals = [query for query in shapes if isinstance(query, SignalQuery) and query not in measured]
         if signals:
             self._look_at_targets(times[-1])
+        unseen, asked_with = self._what_is_not_known(times[-1]) if signals else "", self._what_adds_up()
         measured |= self._resting(signals, times)
         questions += self._grouped([query for query in signals if query not in measured], times)
         turns = {shape_: turn for turn, shape_ in enumerate(granted)}  # time may be too short for the last ones
@@ -191,9 +193,9 @@ class PrometheusSource:
         # The cheapest comes first, so that a server that answers nothing is told from questions that take long.
         first = next((one for one in questions if isinstance(one.queries[0], HistoryProbe)), None)
         questions.sort(key=lambda one: one is not first)
-        unseen = self._what_is_not_known(times[-1]) if signals else ""
         measured |= self._answers(questions, times)
-        if unseen:
+        seen_since = not self._what_is_not_known(times[-1]) and self._what_adds_up() == asked_with
+        if unseen and not seen_since:
             measured |= {query: [_doubted(one, unseen) for one in measured[query]] for query in signals}
         return measured if len(times) > 1 else measured | self._with_hints(measured, times[0])
 
@@ -328,6 +330,11 @@ class PrometheusSource:
         if self._seen_at is not None and abs(now - self._seen_at) <= TARGETS_LAST:
             return ""
         return f"which targets there are is not known, so nothing tells what counts once ({self._unseen})"
+
+    def _what_adds_up(self) -> object:
+        """Return what is known of the targets that changes how series are put together, and no more than is known."""
+        labels = {namespace: found for namespace, found in self._target_labels.items() if found}
+        return labels, {what for what in _PUTS_TOGETHER if self._found.get(what)}, self._found.get("clusters") or ()
 
     def _read_target_labels(self, now: float) -> None:
         connection = self._idle.get()
