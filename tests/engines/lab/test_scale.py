@@ -23,6 +23,7 @@ NAME = "vllm"
 SCRAPE = 2.0  # seconds; see laboratory.conftest
 LIMIT = 12  # requests of a replica, of which 8 are in its batch and 4 wait in its own queue
 TRIGGER = {"formula": "queue-depth", "model": MODEL, "target": "10", "idleFor": "5s"}
+FEW = 5  # requests in flight, half of a replica's target
 PROMPTS, ANSWER = 60, 300  # requests of the field tool, 20 at a time, and the tokens of an answer
 
 
@@ -53,9 +54,10 @@ def test_vllm_comes_from_zero_and_goes_back_and_every_request_is_answered(lab: L
                 return lab.ready(NAME) == replicas
 
             began = time.monotonic()
-            clients.send(20, 300)
-            lab.wait(lambda: lab.ready(NAME) >= 1, START, "the first vLLM is ready")
+            clients.send(FEW, 300)  # enough for one replica, so that it serves alone before the second is there
+            lab.wait(lambda: lab.ready(NAME) == 1, START, "the first vLLM is ready")
             cold = time.monotonic() - began
+            lab.wait(lambda: read_alone(ledger, clients), 90, "what is in flight at one replica is read")
             lab.wait(lambda: working(2), START, "a second vLLM is ready")
             lab.wait(lambda: scaler.explain(NAME)["starting"]["startupSeconds"], 60, "its cold start has shown")
             told = scaler.explain(NAME)["starting"]["startupSeconds"]
@@ -87,3 +89,9 @@ def test_vllm_comes_from_zero_and_goes_back_and_every_request_is_answered(lab: L
         f"{len(clients.requests)} requests answered, and {PROMPTS} of the field tool's at {bench['output_throughput']:.0f} tokens/s; "
         f"{len(loaded)} certain readings under load, all of them right"
     )
+
+
+def read_alone(ledger: Ledger, clients: Clients) -> bool:
+    """Keep a few requests in flight; was the load of one replica read for certain?"""
+    clients.send(FEW - clients.in_flight(), 300)
+    return any(entry.answered == 1 for entry in ledger.loaded())
