@@ -86,8 +86,10 @@ class Gateway:
             replica = min(self._replicas, key=lambda address: self._busy[address])
             if self._busy[replica] >= self._limit:
                 return
-            self._busy[replica] += 1
-            self._queue.popleft().set_result(replica)
+            turn = self._queue.popleft()
+            if not turn.cancelled():  # as it is where several clients have gone at once
+                self._busy[replica] += 1
+                turn.set_result(replica)
 
 
 async def _completions(request: web.Request) -> web.StreamResponse:
