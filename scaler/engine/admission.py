@@ -11,6 +11,8 @@ calls that come faster than they are answered have to wait here, where it is kno
 """
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from scaler.engine.turns import Turns
 from scaler.engine.workload import ESTABLISHED
@@ -23,6 +25,8 @@ MAX_CALLS = 2000  # of one namespace that wait
 SLICE = 0.002  # seconds of work in a round
 REST = 3.0  # times as long as its slice is, what is new waits for its next one
 MAX_WAITING = 2000  # new workloads of one namespace that wait to be registered
+FEW = 8  # calls that wait for what is new; the patience of more differs
+GOLDEN = 0.618  # of the part that differs, from one call to the next: so they spread evenly
 
 
 class Admission:
@@ -36,6 +40,7 @@ class Admission:
         self._budget = budget
         self._calls = Turns(CALLS, crowd=CROWD, quiet=QUIET)
         self._work = Turns(1, length=SLICE, rest=lambda: 0.0 if self._fresh else REST * SLICE)
+        self._patient = self._come = 0  # calls that wait for what is new, and those that ever did
         self._fresh = True  # it is not long that anybody is served
         self._since = self._newest = float("-inf")  # when a workload that has an answer was first asked about, and last
 
@@ -62,26 +67,47 @@ class Admission:
             raise Overloaded(f"{waiting} calls of namespace {namespace} wait already; ask again later")
         await self._calls.of(namespace, ahead=True)
 
-    async def newcomer(self, namespace: str) -> None:
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[float]:
+        """Count a call that waits for what is new, and say for how many seconds it may.
+
+        Callers who are told at the same time ask again at the same time, and whoever calls then waits for all of them.
+        So where many wait, each is told after another part of the second half of its time; but after a start, when
+        everybody is new, each may wait for all of it.
+        """
+        crowded = self._patient >= FEW and not self._fresh
+        self._come += 1
+        part = self._come * GOLDEN % 1
+        self._patient += 1
+        try:
+            yield self._budget * (1 + part) / 2 if crowded else self._budget
+        finally:
+            self._patient -= 1
+
+    async def newcomer(self, namespace: str, patience: float) -> None:
         """Wait until a new workload may be registered.
+
+        Args:
+            namespace: whose it is.
+            patience: seconds that it may wait.
 
         Raises:
             Overloaded: too many of its namespace wait already.
-            NoAnswer: it has waited for as long as a call may.
+            NoAnswer: it has waited for so long.
         """
         owner = namespace, "calls"
         before = self._work.waiting(owner)
         if before >= MAX_WAITING:
             raise Overloaded(f"{before} new workloads of namespace {namespace} wait already; ask again later")
         try:
-            async with asyncio.timeout(self._budget):
+            async with asyncio.timeout(patience):
                 await self._work.of(owner)
         except TimeoutError:
             await self.call(namespace)  # those that came together also end together
             crowd = f"{before} others of namespace {namespace}" if before else "others"
             raise NoAnswer(
                 f"no decision yet: it is new, and so are {crowd} that came before it; none was reached within"
-                f" {seconds(self._budget)}, and when KEDA asks again it has another turn"
+                f" {seconds(patience)}, and when KEDA asks again it has another turn"
             ) from None
 
     async def work(self, namespace: str, *, known: bool) -> None:

@@ -97,30 +97,55 @@ class Engine:
         Raises:
             ScalerError: the trigger is wrong, or nothing certain can be said; the text is for the user.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._limits.budget
-        workload = await self._arrived(request)
-        now = self._clock()
-        refuse_by_value(request, workload.scaled)
-        workload.cadence = workload.cadence.synced(now, workload.spec.interval, workload.took)
-        if workload.decision is not None:
-            self._admission.served(now)
+        workload = self.registry.workloads.get(request)
+        if workload is not None and workload.decision is not None:
+            self._heed(request, workload)
+            self._admission.served(workload.last_asked)
         else:
-            try:
-                await asyncio.wait_for(workload.changed.wait(), until - loop.time())
-            except TimeoutError:
-                await self.turn(request.namespace)  # calls that came together also end together
-                waited = f"the first measurement took longer than {seconds(self._limits.budget)}"
-                raise NoAnswer(f"no decision yet: {workload.fault or waited}") from None
+            with self._admission.patience() as patience:
+                workload = await self._first_decided(request, patience)
         decision = workload.decision
         if decision is None:
             raise NoAnswer("no decision yet: the server is shutting down")
-        age = now - decision.at
+        age = self._clock() - decision.at
         if age > decision.spec.hold_for + 3 * decision.spec.interval:
             why = workload.fault or "this server has stopped deciding"
             raise NoAnswer(f"the newest decision is {seconds(age)} old: {why}")
         decision.answer_or_error()
         return decision
+
+    async def _first_decided(self, request: TriggerRef, patience: float) -> Workload:
+        """Return the workload of a request once it has a decision, or the engine closes.
+
+        Args:
+            request: what is asked about.
+            patience: seconds that it may wait.
+
+        Raises:
+            ScalerError: the trigger is wrong, or its time is over.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        workload = await self._arrived(request, patience)
+        self._heed(request, workload)
+        if workload.decision is None:
+            try:
+                await asyncio.wait_for(workload.changed.wait(), until - loop.time())
+            except TimeoutError:
+                await self.turn(request.namespace)  # calls that came together also end together
+                waited = f"the first measurement took longer than {seconds(patience)}"
+                raise NoAnswer(f"no decision yet: {workload.fault or waited}") from None
+        return workload
+
+    def _heed(self, request: TriggerRef, workload: Workload) -> None:
+        """Take note that KEDA asks about a workload.
+
+        Raises:
+            ConfigError: its metricType is one that cannot be.
+        """
+        workload.last_asked = now = self._clock()
+        refuse_by_value(request, workload.scaled)
+        workload.cadence = workload.cadence.synced(now, workload.spec.interval, workload.took)
 
     async def changes(self, request: TriggerRef) -> AsyncIterator[Decision]:
         """Yield the newest decision as soon as there is one, then every later one, until the engine closes.
@@ -130,7 +155,8 @@ class Engine:
         """
         said: Decision | None = None
         while not self._closed:
-            workload = await self._arrived(request)
+            with self._admission.patience() as patience:
+                workload = await self._arrived(request, patience)
             changed = workload.changed
             if workload.decision is not None and workload.decision is not said:
                 said = workload.decision
@@ -138,7 +164,7 @@ class Engine:
             else:
                 await changed.wait()
 
-    async def _arrived(self, request: TriggerRef) -> Workload:
+    async def _arrived(self, request: TriggerRef, patience: float) -> Workload:
         """Return the workload of a request; new ones come in turn, so that a flood of them holds up nobody else.
 
         Raises:
@@ -147,7 +173,7 @@ class Engine:
         if request in self.registry.workloads:
             return self.registry.asked(request, self._clock())
         self.registry.raise_known_error(request)
-        await self._admission.newcomer(request.namespace)
+        await self._admission.newcomer(request.namespace, patience)
         return self.registry.asked(request, self._clock())
 
     def decisions(self) -> list[Decision]:

@@ -1,12 +1,14 @@
 """Admission: which part of the event loop is whose."""
 
 import asyncio
+import contextlib
 import time
+from itertools import pairwise
 
 import pytest
 
 from scaler.engine import admission
-from scaler.engine.admission import CROWD, REST, SLICE, Admission
+from scaler.engine.admission import CROWD, FEW, REST, SLICE, Admission
 from scaler.model.errors import NoAnswer, Overloaded
 
 
@@ -51,14 +53,14 @@ def test_a_flood_of_one_namespace_is_refused_above_a_limit_and_no_other_namespac
     monkeypatch.setattr(admission, "MAX_WAITING", 10)
 
     async def scenario():
-        for come in ("call", "newcomer"):
-            gate = Admission(2.0)
+        gate = Admission(2.0)
+        for come in (gate.call, lambda namespace: gate.newcomer(namespace, 2.0)):
             await gate.work("red", known=False)  # and the round is full
-            flood = [asyncio.ensure_future(getattr(gate, come)("red")) for _ in range(20)]
+            flood = [asyncio.ensure_future(come("red")) for _ in range(20)]
             await asyncio.sleep(0)
             with pytest.raises(Overloaded, match=r"10 .*namespace red wait already; ask again later"):
-                await getattr(gate, come)("red")
-            await getattr(gate, come)("blue")
+                await come("red")
+            await come("blue")
             await asyncio.gather(*flood, return_exceptions=True)
 
     play(scenario())
@@ -115,7 +117,7 @@ def test_a_new_workload_that_has_no_turn_within_a_call_is_told_so():
         gate = _established(0.05)
 
         async def come():
-            await gate.newcomer("red")
+            await gate.newcomer("red", 0.05)
             _work()
 
         told = await asyncio.gather(*(come() for _ in range(100)), return_exceptions=True)
@@ -126,3 +128,23 @@ def test_a_new_workload_that_has_no_turn_within_a_call_is_told_so():
         )
 
     play(scenario())
+
+
+def test_callers_who_come_together_to_what_is_new_are_told_one_after_the_other():
+    gate = _established(2.0)
+    with contextlib.ExitStack() as waiting:
+        patience = [waiting.enter_context(gate.patience()) for _ in range(FEW + 100)]
+    assert patience[:FEW] == [2.0] * FEW  # a few may wait for all of their time
+    told = sorted(patience[FEW:])
+    assert told[0] >= 1.0
+    assert told[-1] < 2.0
+    gaps = [later - earlier for earlier, later in pairwise(told)]
+    assert max(gaps) < 3 * 1.0 / 100
+    with gate.patience() as alone:
+        assert alone == 2.0
+
+
+def test_after_a_start_everybody_may_wait_for_all_of_a_calls_time():
+    gate = Admission(2.0)
+    with contextlib.ExitStack() as waiting:
+        assert {waiting.enter_context(gate.patience()) for _ in range(100)} == {2.0}
