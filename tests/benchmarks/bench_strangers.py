@@ -1,14 +1,15 @@
 """What a flood of calls costs an honest workload: its latency before and during, its errors, its certainty.
 
-usage: bench_strangers.py [SECONDS] [FLOOD ...]      20 s each of `bare`, `own`, `wrong`, `new` and `many`
+usage: bench_strangers.py [SECONDS] [FLOOD ...]      20 s each of `bare`, `own`, `wrong`, `new`, `many` and `polled`
 
     bare    the floor: a grpc.aio server that answers the same calls with constant bytes
     own     one namespace asks for its one workload, as fast as it is answered
     wrong   one namespace sends triggers that are refused, each another one
     new     one namespace makes up workloads: 10,000 of them
     many    the same, each in a namespace of its own
+    polled  10,000 made-up workloads over 500 namespaces, each asked about every 30 s as KEDA does: 333 calls a second
 
-Each flood comes from 100 callers at a time, on a connection of their own. The honest one asks ten times a second from a
+Each flood but the last comes from 100 callers at a time, on a connection of their own. The honest one asks ten times a second from a
 process of its own. A real Prometheus and the real service on loopback. In a cluster callers and Prometheus have machines
 of their own: so they give way here to the service and to the honest one, and what is measured is who waits for whom, not
 who has a core. Run it on a machine that does nothing else.
@@ -59,7 +60,11 @@ FLOODS = {
     "wrong": lambda number: question("red", "wrong", {"formula": f"queue-dept{number}"}),
     "new": lambda number: made_up("red", number),
     "many": lambda number: made_up(f"red-{number}", number),
+    "polled": lambda number: made_up(f"red-{number % 500}", number),
 }
+PAUSE = {
+    "polled": 30.0 / MADE_UP
+}  # seconds between two calls, whatever became of the first; others: when it is answered
 
 
 def honest(address: str, seconds: float) -> None:
@@ -77,21 +82,31 @@ def honest(address: str, seconds: float) -> None:
     print(json.dumps(rows))
 
 
-async def flood(address: str, seconds: float, make) -> Counter[str]:
-    """Ask, as many at a time as there are callers; returns how often which status came."""
+async def flood(address: str, seconds: float, make, pause: float) -> Counter[str]:
+    """Ask, as many at a time as there are callers, or steadily; returns how often which status came."""
     until_then, seen, numbers = time.time() + seconds, Counter(), itertools.count()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = pb_grpc.ExternalScalerStub(channel)
 
+        async def ask() -> None:
+            try:
+                await stub.GetMetrics(make(next(numbers)), timeout=20)
+                seen["OK"] += 1
+            except grpc.aio.AioRpcError as error:
+                seen[error.code().name] += 1
+
         async def call() -> None:
             while time.time() < until_then:
-                try:
-                    await stub.GetMetrics(make(next(numbers)), timeout=20)
-                    seen["OK"] += 1
-                except grpc.aio.AioRpcError as error:
-                    seen[error.code().name] += 1
+                await ask()
 
-        await asyncio.gather(*(call() for _ in range(CALLERS)))
+        async def poll() -> None:
+            under_way, began = set(), time.time()
+            while time.time() < until_then:
+                await asyncio.sleep(max(0.0, began + len(under_way) * pause - time.time()))
+                under_way.add(asyncio.ensure_future(ask()))
+            await asyncio.gather(*under_way)
+
+        await (poll() if pause else asyncio.gather(*(call() for _ in range(CALLERS))))
     return seen
 
 
@@ -185,7 +200,11 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["honest"]:
         honest(sys.argv[2], float(sys.argv[3]))
     elif sys.argv[1:2] == ["flood"]:
-        print(json.dumps(asyncio.run(flood(sys.argv[2], float(sys.argv[3]), FLOODS[sys.argv[4]]))))
+        print(
+            json.dumps(
+                asyncio.run(flood(sys.argv[2], float(sys.argv[3]), FLOODS[sys.argv[4]], PAUSE.get(sys.argv[4], 0.0)))
+            )
+        )
     elif sys.argv[1:2] == ["serve-bare"]:
         asyncio.run(bare())
     else:
