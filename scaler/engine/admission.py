@@ -25,7 +25,7 @@ MAX_CALLS = 2000  # of one namespace that wait
 SLICE = 0.002  # seconds of work in a round
 REST = 3.0  # times as long as its slice is, what is new waits for its next one
 MAX_WAITING = 2000  # new workloads of one namespace that wait to be registered
-FEW = 8  # calls that wait for what is new; the patience of more differs
+FEW = 8  # calls that wait for what is new: where there are more, they are many
 GOLDEN = 0.618  # of the part that differs, from one call to the next: so they spread evenly
 
 
@@ -67,6 +67,11 @@ class Admission:
             raise Overloaded(f"{waiting} calls of namespace {namespace} wait already; ask again later")
         await self._calls.of(namespace, ahead=True)
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether many calls wait for what is new, and others are served."""
+        return self._patient >= FEW and not self._fresh
+
     @contextlib.contextmanager
     def patience(self) -> Iterator[float]:
         """Count a call that waits for what is new, and say for how many seconds it may.
@@ -75,14 +80,22 @@ class Admission:
         So where many wait, each is told after another part of the second half of its time; but after a start, when
         everybody is new, each may wait for all of it.
         """
-        crowded = self._patient >= FEW and not self._fresh
         self._come += 1
         part = self._come * GOLDEN % 1
+        patience = self._budget * (1 + part) / 2 if self._crowded else self._budget
         self._patient += 1
         try:
-            yield self._budget * (1 + part) / 2 if crowded else self._budget
+            yield patience
         finally:
             self._patient -= 1
+
+    def rest(self, took: float) -> float:
+        """Return the seconds between two questions for what is new: none, but where many calls wait for it.
+
+        Args:
+            took: seconds that the question took which has been answered.
+        """
+        return REST * took if self._crowded else 0.0
 
     async def newcomer(self, namespace: str, patience: float) -> None:
         """Wait until a new workload may be registered.

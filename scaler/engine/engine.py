@@ -344,9 +344,20 @@ class Engine:
     def _spawn_fetch(self, batch: Batch, queries: Mapping[Query, str], now: float) -> "asyncio.Task[Answers]":
         fetching = asyncio.ensure_future(self._collector.fetch(batch, queries, now))
         if batch.for_new:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             self._for_new[batch.endpoint] += 1
-            fetching.add_done_callback(lambda _done: self._for_new.subtract([batch.endpoint]))
+            fetching.add_done_callback(
+                lambda _done: loop.call_later(
+                    self._admission.rest(loop.time() - began), self._ask_for_more, batch.endpoint
+                )
+            )
         return fetching
+
+    def _ask_for_more(self, endpoint: str) -> None:
+        """Let an endpoint have one more question for new workloads."""
+        self._for_new[endpoint] -= 1
+        self._wake.set()
 
     def _recall_more(self, now: float) -> None:
         """Ask for one more of the days before, where a policy looks at them and no such question is under way."""
