@@ -9,6 +9,7 @@
     ├── EvaluationError         FAILED_PRECONDITION  division by zero, nil, overflow, reached while evaluating
     ├── SourceError             UNAVAILABLE          a measurement could not be had
     │   ├── QueryError                               the server refuses this one question; others it may answer
+    │   ├── SlowError                                no answer in time, for this question or for all of them
     │   ├── Refused                                  Kubernetes will not give a resource (sources/kubernetes/api.py)
     │   │   └── Missing                              it has no such resource
     │   └── Gone                                     a watch has to begin again with a list
