@@ -72,6 +72,7 @@ def scraped(player):
             "job": "pods",
         }
         lines += [line for name in METRICS for line in sample(name, stranger, 500, at)]
+        lines += sample("up", stranger, 1, at)  # as of whatever is scraped: a series without it is of another's target
         lines += sample(
             "llm_d_epp_flow_control_queue_size",
             {"namespace": "demo", "model_name": "llama", "target_model_name": "llama"},
