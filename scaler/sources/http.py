@@ -315,6 +315,8 @@ def redirect_place(location: str) -> str:
 
 def _why(error: Exception) -> str:
     """Say what went wrong on the way, with nothing of what was answered."""
+    if isinstance(error, zlib.error):
+        return "answers with broken gzip"
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         return _why_broken(error)
     if isinstance(error, aiohttp.ServerDisconnectedError):
