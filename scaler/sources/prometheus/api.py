@@ -213,7 +213,7 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
         return payload
     fault = payload if isinstance(payload, dict) else {}
     problem = f"{fault.get('errorType', 'error')}: {fault.get('error', '')}"[:_SHOWN]
-    if fault.get("errorType") == "bad_data":
+    if fault.get("errorType") == "bad_data" and status in _REFUSED:  # with a 200 it is somebody else's, from a cache
         raise ConfigError("query", "", problem)
     if fault.get("errorType") in _LATE:
         raise SlowError(f"answers {status} {problem}")

@@ -120,6 +120,7 @@ def result(kind, found):
         (200, {**GOOD, "infos": [5]}, "answers in JSON that is not a query's result (AttributeError(", False),
         (200, result("scalar", []), "answers in JSON that is not a query's result (IndexError(", False),
         (400, {"status": "error", "errorType": "bad_data", "error": "no"}, "query: bad_data: no", True),
+        (200, {"status": "error", "errorType": "bad_data", "error": "no"}, "answers 200 bad_data: no", False),
         (422, {"status": "error", "errorType": "execution", "error": "many"}, "answers 422 execution: many", False),
         (503, {"status": "error", "errorType": "timeout", "error": "late"}, "answers 503 timeout: late", False),
         (429, {"status": "error"}, "answers 429 error: ", False),
