@@ -12,7 +12,8 @@ Halves are made of queries sorted by namespace, and cut between two namespaces, 
 is alone. Used from several threads, each of which reads or replaces one entry at a time.
 
 A culprit that is slow takes the server's time from others again and again, since it is asked until it is cut off. So of
-all slow ones one is asked at a time, and not more often than each REST seconds, as long as it stays slow.
+all slow ones one is asked at a time, and not more often than each REST seconds, as long as it stays slow. None waits
+longer than LONGEST_REST: it may have been for a server that was slow itself.
 """
 
 import logging
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED = 300.0  # seconds for which the cuts stand after the last of them
 REST = 5.0  # seconds from one question to the next that was too slow when it was asked last
+LONGEST_REST = 30.0  # seconds after which one that was too slow is asked in any case
 MAX_PLACES = 256  # parts of all shared queries together: if more are needed, it is not for one culprit
 
 
@@ -93,7 +95,8 @@ class Apart:
 
     def resting(self, queries: Sequence[SignalQuery], at: float) -> set[SignalQuery]:
         """Return those that are not asked this time, since they are slow; one that is has its turn from now on."""
-        found = {query: self._slow[_plain(query)] for query in queries if _plain(query) in self._slow}
+        asked = ((query, self._slow.get(_plain(query))) for query in queries)
+        found = {query: last for query, last in asked if last is not None and 0 <= at - last < LONGEST_REST}
         if found and not 0 <= at - max(self._slow.values()) < REST:
             next_one = min(found, key=found.__getitem__)
             self._slow[_plain(next_one)] = at
