@@ -96,7 +96,8 @@ def pace(
     _, most = next(iter(_kept(past.answers, now - MINUTE)), (now, floor))
     step = max(math.floor(most * setting.percent / 100 + 1e-9), 1)
     if need >= most - step:
-        reason = f"{need} were needed {seconds(round(now - at))} ago, within the last {seconds(round(window))}"
+        asked = "1 was needed" if need == 1 else f"{need} were needed"
+        reason = f"{asked} {seconds(round(now - at))} ago, within the last {seconds(round(window))}"
         return Pace(need, window, setting.percent, past.took, reason)
     share = "1 replica" if step == 1 else f"{setting.percent:g}%"
     return Pace(most - step, window, setting.percent, past.took, f"it falls by {share} a minute, from {most}")

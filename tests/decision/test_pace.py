@@ -92,6 +92,8 @@ def test_a_hundred_percent_need_no_minute_of_answers_and_ten_do():
 def test_a_need_that_the_pace_would_meet_too_is_what_is_told():
     rows = needs(10, 10, 10, 9)
     assert fold(paced(), rows)[1][-1].pace.reason == "10 were needed 1m ago, within the last 2m"
+    one = [{"load": 1, "replicas": 1}] * 30 + [{"load": 0, "replicas": 1}]
+    assert fold(paced(), one)[1][-1].pace.reason.startswith("1 was needed ")
     _, decisions = fold(paced(), needs(10, 10, 10, 9, 9, 9, 1))
     lowered = next(decision for decision in decisions if decision.replicas == 9)
     assert lowered.pace.reason.startswith("9 were needed 10s ago")

@@ -182,7 +182,7 @@ def test_a_pod_may_wait_a_minute_for_a_node(age, told):
     said = pods.unschedulable(setup.picture())
     assert (said is not None) is told
     if said:
-        assert said.what == "1 pods wait for a node with a free GPU"
+        assert said.what == "1 pod waits for a node with a free GPU"
 
 
 @pytest.mark.parametrize(

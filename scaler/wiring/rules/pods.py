@@ -66,8 +66,9 @@ def unschedulable(picture: Picture) -> Found | None:
     state = condition(waiting[0], "PodScheduled")
     gpus = "nvidia.com/gpu" in str(state.get("message")) or "amd.com/gpu" in str(state.get("message"))
     limit = next((_limit(decision) for decision in picture.decisions or () if _limit(decision)), "")
+    count = "1 pod waits" if len(waiting) == 1 else f"{len(waiting)} pods wait"
     return Found(
-        f"{len(waiting)} pods wait for a node" + (" with a free GPU" if gpus else ""),
+        f"{count} for a node" + (" with a free GPU" if gpus else ""),
         f"{name_of(waiting[0])}: {state.get('message')}" + (f"; {limit}" if limit else ""),
         "raise the limit that is named, or free GPUs; with capacity: clamp in the trigger, what cannot be had "
         "is not asked for",
