@@ -58,7 +58,9 @@ def _replicas(pods: Collection[Pod]) -> tuple[frozenset[str], ...]:
     found: dict[str, set[str]] = {}
     for pod in pods:
         found.setdefault(pod.replica, set()).add(pod.name)
-    return () if "" in found else tuple(frozenset(found[replica]) for replica in sorted(found))
+    if "" in found:
+        return ()
+    return tuple(frozenset(found[replica]) for replica in sorted(found))
 
 
 def _says_no(pod: Pod) -> bool:
@@ -109,8 +111,10 @@ def _ready(scaled: ScaledResource) -> int:
         return ready
     there = [pod for pod in scaled.pods or () if pod.state != "terminating"]
     begun = {pod.name for pod in there if pod.state != "ready"}
-    replicas = _replicas(there)
-    return min(ready, several, *([sum(begun.isdisjoint(pods) for pods in replicas)] if replicas else []))
+    least, replicas = min(ready, several), _replicas(there)
+    if not replicas:
+        return least
+    return min(least, sum(begun.isdisjoint(pods) for pods in replicas))
 
 
 def _whole(scaled: ScaledResource, *states: PodState) -> int:

@@ -123,7 +123,10 @@ def _by_pod(activity_signals: tuple[InputValue, ...], watched: Mapping[str, Meas
 
 def _told_by_all(said: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
     """Return the loads of which each signal tells."""
-    return {name: tuple(one[name] for one in said) for name in sorted(set(said[0]).intersection(*said[1:]))}
+    loads: dict[str, tuple[float, ...]] = {}
+    for name in sorted(set(said[0]).intersection(*said[1:])):
+        loads[name] = tuple(one[name] for one in said)
+    return loads
 
 
 def _counts(counted: Mapping[str, Measurement], pod: str) -> tuple[float | None, ...]:
@@ -147,8 +150,10 @@ def _of_engine(name: str, engines: Mapping[str, float], pods: Mapping[str, float
     if name in engines:
         return engines[name]
     page = name.partition(RANK)[0]
-    ranks = [value for other, value in engines.items() if other.startswith(page + RANK)] if page == name else []
-    return sum(ranks) if ranks else engines.get(page, pods.get(pod))
+    ranks = [value for other, value in engines.items() if other.startswith(page + RANK)]
+    if page == name and ranks:
+        return sum(ranks)
+    return engines.get(page, pods.get(pod))
 
 
 def _still(before: Still | None, load: tuple[float, ...], counts: tuple[float | None, ...], now: float) -> Still:

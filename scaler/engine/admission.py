@@ -69,7 +69,7 @@ class Admission:
 
     @property
     def _crowded(self) -> bool:
-        """Whether many calls wait for what is new, and others are served."""
+        """Many calls wait for what is new, and others are served."""
         return self._patient >= FEW and not self._fresh
 
     @contextlib.contextmanager

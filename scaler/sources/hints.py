@@ -116,7 +116,9 @@ def emptied(
     if signal.scope == "target" and not any(one.get(pod) for one in left):
         how = "have the scrape set it, or say in the settings what it is called"
         return f"its series have no label {pod} ({_labels(left)}): {how}"
-    return _pods_that_are_not_meant(pods, {one[pod] for one in left if one.get(pod)}) if pods else ""
+    if not pods:
+        return ""
+    return _pods_that_are_not_meant(pods, {one[pod] for one in left if one.get(pod)})
 
 
 def _pods_that_are_not_meant(pattern: str, names: Collection[str]) -> str:

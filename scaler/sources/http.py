@@ -247,7 +247,8 @@ def _refuse_unless_good(response: aiohttp.ClientResponse) -> bool:
         raise SourceError(f"answers {_status(response.status)}, a redirect {place}, which is not followed")
     asked_to_load_nothing = response.url.raw_query_string.endswith(_LOAD_NOTHING)
     if response.status != 200:
-        raise SourceError(f"answers {_status(response.status)}{_NOT_LOADED if asked_to_load_nothing else ''}")
+        why = _NOT_LOADED if asked_to_load_nothing else ""
+        raise SourceError(f"answers {_status(response.status)}{why}")
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding not in {"gzip", "identity"}:
         raise SourceError("is packed, and not with gzip")

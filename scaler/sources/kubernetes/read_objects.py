@@ -426,7 +426,7 @@ def _owner(meta: Manifest, labels: Manifest) -> Owner:
 
 def _replica(labels: Manifest) -> str:
     """Return which replica of several pods a pod is of; empty where its labels do not say."""
-    named = next((some for some in REPLICAS if all(label in labels for label in some)), ())
+    named = next((some for some in REPLICAS if labels.keys() >= set(some)), ())
     return "/".join(str(labels[label]) for label in named)
 
 

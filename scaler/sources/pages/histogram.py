@@ -12,6 +12,7 @@ Of several pages, such as those of two releases of an engine, the buckets may no
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 
 UNLIKE = "its histograms have buckets that do not end alike, so they do not add up"
 SHOWN = 3  # bounds of a pod that are told
@@ -60,7 +61,7 @@ def _told(ends: Sequence[float]) -> str:
 def in_common(pages: Collection[Buckets]) -> Buckets:
     """Add up the buckets that all pages have."""
     ends = set.intersection(*map(set, pages)) if pages else set()
-    return {end: sum(buckets[end] for buckets in pages) for end in ends}
+    return {end: sum(map(itemgetter(end), pages)) for end in ends}
 
 
 def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float | None:

@@ -314,9 +314,13 @@ def _bounds(grouped: BatchQuery, rows: Iterable[ResultSeries]) -> Mapping[tuple[
 
 def _common(grouped: BatchQuery, more: QueryResult | None) -> Mapping[tuple[str, ...], Mapping[float, float]]:
     """Return what is read of the buckets that all pods have: by workload and time."""
-    rows = [row for row in more.rows if row.labels.get("stat") == "common"] if more else []
-    times = more.times if more else []
-    return {_key(row, grouped): {times[index]: value for index, value in row.values.items()} for row in rows}
+    found: dict[tuple[str, ...], Mapping[float, float]] = {}
+    if more is None:
+        return found
+    for row in more.rows:
+        if row.labels.get("stat") == "common":
+            found[_key(row, grouped)] = {more.times[index]: value for index, value in row.values.items()}
+    return found
 
 
 def _of_unlike_buckets(measured: Measurement, doubt: str, common: Mapping[float, float]) -> Measurement:
@@ -470,7 +474,10 @@ def _engines(
         pod, page = row.labels.get(pod_label, ""), row.labels.get(PLACE) or row.labels.get(page_label, "")
         ranks = [(label, row.labels.get(label, "")) for label in grouped.ranks]
         found.setdefault(_key(row, grouped), {}).setdefault(pod, []).append((engine_name(pod, page, ranks), value))
-    return {key: {pod: sorted(told) for pod, told in pods.items()} for key, pods in found.items()}
+    for pods in found.values():
+        for told in pods.values():
+            told.sort()
+    return found
 
 
 def _together(rows: Collection[Mapping[str, float]], adds: str) -> dict[str, float]:

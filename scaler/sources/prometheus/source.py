@@ -196,7 +196,8 @@ class PrometheusSource:
         measured |= self._answers(questions, times)
         seen_since = not self._what_is_not_known(times[-1]) and self._what_adds_up() == asked_with
         if unseen and not seen_since:
-            measured |= {query: [_doubted(one, unseen) for one in measured[query]] for query in signals}
+            for query in signals:
+                measured[query] = [_doubted(one, unseen) for one in measured[query]]
         return measured if len(times) > 1 else measured | self._with_hints(measured, times[0])
 
     def _with_hints(
