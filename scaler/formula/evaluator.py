@@ -33,6 +33,17 @@ class ClosureExpr(ast.expr):
         self.cost = cost
 
 
+class CoalesceExpr(ast.expr):
+    """`left ?? right` in a lowered tree."""
+
+    _fields = ("left", "right")
+
+    def __init__(self, left: ast.expr, right: ast.expr) -> None:
+        super().__init__()
+        self.left = left
+        self.right = right
+
+
 OPERATORS: dict[type[ast.AST], Callable[..., Value]] = {
     ast.Add: values.add,
     ast.Sub: values.subtract,
@@ -47,7 +58,6 @@ OPERATORS: dict[type[ast.AST], Callable[..., Value]] = {
     ast.USub: values.negate,
     ast.UAdd: values.keep,
     ast.Not: values.invert,
-    ast.IsNot: lambda left, right: left is not right,
 }
 
 
@@ -65,7 +75,6 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "[]": arrays.index,
     "[:]": arrays.cut,
     ";": _last,
-    "bool": values.boolean,
 }
 
 
@@ -90,6 +99,7 @@ class Evaluator(SimpleEval):  # type: ignore[misc]  # simpleeval has no types
             ast.NamedExpr: self._eval_named,
             ast.Call: self._eval_call,
             ClosureExpr: self._eval_closure,
+            CoalesceExpr: self._eval_coalesce,
         }
 
     def run(self, tree: ast.expr) -> Value:
@@ -116,6 +126,19 @@ class Evaluator(SimpleEval):  # type: ignore[misc]  # simpleeval has no types
     def _eval_name(self, node: ast.Name) -> Value:
         value = self.names[node.id]
         return values.finite(value) if type(value) is float else value
+
+    def _eval_boolop(self, node: ast.BoolOp) -> Value:
+        """Evaluate `a && b` or `a || b`: expr has no truthiness, so the left side must be a boolean."""
+        left, right = node.values
+        decides = isinstance(node.op, ast.Or)
+        return decides if values.boolean(self._eval(left)) is decides else self._eval(right)
+
+    def _eval_ifexp(self, node: ast.IfExp) -> Value:
+        return self._eval(node.body if values.boolean(self._eval(node.test)) else node.orelse)
+
+    def _eval_coalesce(self, node: CoalesceExpr) -> Value:
+        left = self._eval(node.left)
+        return self._eval(node.right) if left is None else left
 
     def _eval_named(self, node: ast.NamedExpr) -> Value:
         value: Value = self._eval(node.value)

@@ -1,20 +1,20 @@
 """The checked tree as a Python `ast`, made of nothing but what the evaluator knows.
 
     a + b, a < b, -a      BinOp, Compare, UnaryOp, with our own operators
-    a && b                BoolOp, its left side checked to be a boolean: expr has no truthiness
-    a ? b : c             IfExp, its test checked likewise
+    a && b, a ? b : c     BoolOp, IfExp
     let x = a; b          ;(x := a, b)
-    a ?? b                 t if (t := a) is not None else b
+    a ?? b                CoalesceExpr
     count(a, {# > 1})     count(a, ClosureExpr)
     [a, b], a[b], a..b    calls
 
-Names of variables stay as they are. Temporaries and what closures see are named with characters that no variable has.
+Names of variables stay as they are. What closures see is named with characters that no variable has. One node becomes
+one: a tree of MAX_HEIGHT must not be too high for Python's stack.
 """
 
 import ast
 from dataclasses import dataclass
 
-from scaler.formula.evaluator import ClosureExpr
+from scaler.formula.evaluator import ClosureExpr, CoalesceExpr
 from scaler.formula.limits import MAX_WORK
 from scaler.formula.tree import (
     Array,
@@ -46,7 +46,6 @@ _COMPARISON: dict[str, type[ast.cmpop]] = {"<": ast.Lt, "<=": ast.LtE, ">": ast.
 _LOGIC: dict[str, type[ast.boolop]] = {"&&": ast.And, "||": ast.Or}
 _UNARY: dict[str, type[ast.unaryop]] = {"-": ast.USub, "+": ast.UAdd, "!": ast.Not}
 _CALLED = {"==": "==", "!=": "!=", "in": " in ", "..": ".."}
-_SURELY_BOOLEAN = frozenset({"all", "any", "none", "one"})
 _END = 2**62  # beyond any array
 _MAKES_ARRAYS = frozenset({"..", "[,]"})  # out of numbers, which is all that a formula is given
 
@@ -94,7 +93,6 @@ class _Lowering:
         self.origins: dict[ast.AST, int] = {}
         self._depth = 0
         self._closures = 0
-        self._temporaries = 0
 
     def visit(self, node: AstNode) -> ast.expr:
         if isinstance(node, Literal | Order):
@@ -120,7 +118,7 @@ class _Lowering:
             case Binary():
                 return self._binary(node)
             case Conditional(test=test, then=then, otherwise=otherwise):
-                return ast.IfExp(self._boolean(test), self.visit(then), self.visit(otherwise))
+                return ast.IfExp(self.visit(test), self.visit(then), self.visit(otherwise))
             case Let(name=name, value=value, body=body):
                 return _call(";", ast.NamedExpr(_name(name), self.visit(value)), self.visit(body))
             case Sequence(items=items):
@@ -136,25 +134,16 @@ class _Lowering:
         raise AssertionError(node)
 
     def _binary(self, node: Binary) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
         if node.operator in _LOGIC:
-            return ast.BoolOp(_LOGIC[node.operator](), [self._boolean(node.left), self.visit(node.right)])
-        left = self.visit(node.left)
+            return ast.BoolOp(_LOGIC[node.operator](), [left, right])
         if node.operator == "??":
-            self._temporaries += 1
-            kept = f"?{self._temporaries}"
-            found = ast.Compare(ast.NamedExpr(_name(kept), left), [ast.IsNot()], [ast.Constant(None)])
-            return ast.IfExp(found, _name(kept), self.visit(node.right))
-        right = self.visit(node.right)
+            return CoalesceExpr(left, right)
         if node.operator in _ARITHMETIC:
             return ast.BinOp(left, _ARITHMETIC[node.operator](), right)
         if node.operator in _COMPARISON:
             return ast.Compare(left, [_COMPARISON[node.operator]()], [right])
         return _call(_CALLED[node.operator], left, right)
-
-    def _boolean(self, node: AstNode) -> ast.expr:
-        """Return the node, checked to be a boolean where that is not plain."""
-        lowered = self.visit(node)
-        return lowered if _surely_boolean(node) else _call("bool", lowered)
 
     def _slice(self, node: Slice) -> ast.expr:
         array = self.visit(node.array)
@@ -179,18 +168,3 @@ def _name(name: str) -> ast.Name:
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(_name(function), list(arguments), [])
-
-
-def _surely_boolean(node: AstNode) -> bool:
-    match node:
-        case Literal(value=value):
-            return isinstance(value, bool)
-        case Unary(operator="!"):
-            return True
-        case Binary(operator="&&" | "||", right=right):
-            return _surely_boolean(right)
-        case Binary(operator=operator):
-            return operator in _COMPARISON or operator in ("==", "!=", "in")
-        case Call(name=name):
-            return name in _SURELY_BOOLEAN
-    return False

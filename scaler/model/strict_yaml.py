@@ -16,9 +16,11 @@ from scaler.model.errors import ConfigError
 MAX_NODES = 20_000
 MAX_DIGITS = 100  # of a number; YAML 1.1 also reads 1:30:00 as one, in a time that grows with the square of its parts
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a half of a character, which no file, log or query can hold
 _ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?")
 _COLON = "a colon where no key can be: a line is indented too far, or a value with a colon needs quotes"
 _APART = "this does not belong to what stands above it: look at the indentation"
+_NO_CHARACTER = "in double quotes an escape with \\\\U names no character: take single quotes"
 _TEXT_BEGINS = "a text after | or > begins in the next line"
 _IN_WORDS = (  # what the library says -> what people read; the first that fits
     (r"but found another document", "it has more than one document: a second one begins with ---"),
@@ -37,6 +39,7 @@ _IN_WORDS = (  # what the library says -> what people read; the first that fits
     (r"(block )?sequence entries are not allowed here", "a list begins with - where none can be"),
     (r"found unknown escape character (.*)", r"in double quotes \\ with \1 means nothing: take single quotes"),
     (r"expected escape sequence of .*", "in double quotes an escape with \\\\ is not whole: take single quotes"),
+    (r"(chr\(\) arg not in range|Python int too large|signed integer is greater).*", _NO_CHARACTER),
     (r"expected alphabetic or numeric character, but found .*", "a value cannot begin with & or *: put it in quotes"),
     (r"expected (a comment or a line break|chomping or indentation indicators).*", _TEXT_BEGINS),
 )
@@ -73,6 +76,9 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
             raise yaml.MarkedYAMLError(problem=f"a number of {len(node.value)} characters", problem_mark=mark)
+        if isinstance(node, yaml.ScalarNode) and (half := _SURROGATE.search(node.value)):
+            problem = f"\\u{ord(half[0]):04x} is half a character: write the character itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and _ODD_NUMBER.fullmatch(node.value):
             problem = f"{node.value} is another number in YAML: write it without a leading 0 or a colon, or in quotes"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
@@ -118,7 +124,7 @@ _Loader.yaml_implicit_resolvers = {  # a date stays the text that it is: no key 
 }
 
 
-def in_words(error: yaml.YAMLError | ValueError) -> str:
+def in_words(error: yaml.YAMLError | ValueError | OverflowError) -> str:
     """Say what is wrong with a YAML text, as somebody who wrote it would: the library speaks of its own tokens."""
     if isinstance(error, ReaderError):
         return f"it has a character that no text has (U+{error.character:04X}, the {error.position + 1}. of the file)"
@@ -143,7 +149,7 @@ def parse_yaml(text: str, where: str) -> object:
         raise ConfigError(where, "", f"is not YAML we can read: {in_words(error)}{place}") from error
     except RecursionError as error:
         raise ConfigError(where, "", "is nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigError(where, "", f"is not YAML we can read: {in_words(error)}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # as of `!!bool maybe`, `!!int ""`
         raise ConfigError(where, "", f"has a value that does not fit its tag ({error})") from error

@@ -15,6 +15,12 @@ from scaler.model.errors import EvaluationError, FormulaSyntaxError
 NESTED_CLOSURES = "map(1..2, " * (MAX_NESTING - 2) + "#" + ")" * (MAX_NESTING - 2) + " | len()"
 HIGH_PIPE = "a" + " | abs()" * (MAX_HEIGHT - 1)
 LONG_SUM = "a" + " + a" * (MAX_HEIGHT - 2)
+COALESCED = " ?? ".join(["a"] * MAX_HEIGHT)
+COALESCED_DEEP = "sum([a], {" * (MAX_NESTING - 2) + " ?? ".join(["#"] * 60) + "})" * (MAX_NESTING - 2)
+ALL_TRUE = "all([true], " + " && ".join(["#"] * (MAX_HEIGHT - 4)) + ") ? 1 : 2"
+ALL_FALSE = "any([false], " + " || ".join(["#"] * (MAX_HEIGHT - 4)) + ") ? 1 : 2"
+
+HIGH = (HIGH_PIPE, LONG_SUM, COALESCED, COALESCED_DEEP, ALL_TRUE, ALL_FALSE)
 
 GREEDY = {
     "a closure over much": "sum(1..999, " + "# + " * 60 + "#)",
@@ -112,7 +118,7 @@ def test_memory_is_bounded(text):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("text", [HIGH_PIPE, LONG_SUM, NESTED_CLOSURES, *FITTING.values()])
+@pytest.mark.parametrize("text", [*HIGH, NESTED_CLOSURES, *FITTING.values()])
 def test_the_stack_is_bounded(text):
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 550)
