@@ -224,7 +224,9 @@ def source_of(
     endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None
 ) -> PrometheusSource | ScrapeSource:
     """Make the source behind an endpoint of the settings."""
-    return ScrapeSource(endpoint, clock, addresses) if endpoint.direct else PrometheusSource(endpoint)
+    if endpoint.direct:
+        return ScrapeSource(endpoint, clock, addresses, time.monotonic)
+    return PrometheusSource(endpoint, clock)
 
 
 def kube_of(settings: Settings, clock: Callable[[], float]) -> ClusterCache | None:

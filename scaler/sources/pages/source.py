@@ -71,11 +71,18 @@ class ScrapeSource:
         endpoint: with pages of some kind.
         clock: seconds since the epoch.
         addresses: the ready addresses behind a Service; see `ClusterCache.addresses`.
+        steady: seconds since whenever, which nobody sets; None: those of `clock`. Rates are told by it.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Callable[[], float], addresses: Addresses | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Callable[[], float],
+        addresses: Addresses | None = None,
+        steady: Callable[[], float] | None = None,
+    ) -> None:
         self._endpoint = endpoint
-        self._clock = clock
+        self._clock, self._steady = clock, steady or clock
         self._loop = LoopThread(f"pages-{endpoint.name}")
         self._names = Names(endpoint.name)
         self._lists = Lists(endpoint, addresses or _no_cluster, self._names)
@@ -85,7 +92,7 @@ class ScrapeSource:
         self._pods: dict[Page, _Reader] = {}
         self._pages_of = lru_cache(2 * MAX_PODS)(partial(pod_pages, endpoint=endpoint))
         self._interest = _Interest(apart=endpoint.pods is not None)
-        self._began: float | None = None  # since when there is nothing to read that was never read
+        self._began: float | None = None  # by the steady clock, since when there is nothing to read that was never read
 
     def fetch(
         self, queries: Collection[Query], times: Sequence[float], namespaces: Mapping[Query, str] = NO_NAMESPACES
@@ -105,7 +112,7 @@ class ScrapeSource:
                     f"endpoint `{name}` {problem}, or an endpoint with a Prometheus", at, True, name
                 )
             elif isinstance(query, HistoryProbe):
-                old = look.began is not None and look.began <= look.at - query.seconds
+                old = look.known_for is not None and look.known_for >= query.seconds
                 measured[query] = Reading(1.0 if old else None, at, source=name)
         past = f"endpoint `{name}` reads metrics pages, which know nothing of the past"
         before = [Failure(past, time, source=name) for time in times[:-1]]
@@ -168,7 +175,7 @@ class ScrapeSource:
 
     async def _look(self, queries: Sequence[SignalQuery], namespaces: Mapping[Query, str]) -> "_Look":
         """Read all that is listed, and the own pods that are asked about, as far as that was not done just now."""
-        now = self._clock()
+        now, steady = self._clock(), self._steady()
         listed = await self._lists.pages(now)
         own = [query for query in queries if query.target_pods and self._on_pods(query)]
         self._interest.note(queries, namespaces, now)
@@ -177,10 +184,10 @@ class ScrapeSource:
         self._require(on_pods, own)
         await self._read([*on_list, *on_pods], now)
         if self._began is None and (not (on_list or on_pods) or any(one.good for one in (*on_list, *on_pods))):
-            self._began = now
+            self._began = steady
         return _Look(
             at=now,
-            began=self._began,
+            known_for=None if self._began is None else steady - self._began,
             windows=self._interest.windows,
             listed=[*(reader.visit() for reader in on_list), *(_unread(page, why) for page, why in listed.unsure)],
             pods=[*_of_pods(on_pods), *problems],
@@ -276,15 +283,15 @@ class ScrapeSource:
             self._client = self._client or PageClient(
                 self._endpoint, self._names, at_once=READERS + SLOW_READERS, per_host=READERS
             )
-            reader.had_turn, turn = True, self._clock()
+            reader.had_turn, turn = True, self._steady()
             try:
                 found = await reader.read(self._client, wanted.names, headers)
             except asyncio.CancelledError:
-                reader.take(reader.late, wanted, now)
+                reader.take(reader.late, wanted, now, turn)
                 raise
-        reader.take(found, wanted, now)
+        reader.take(found, wanted, now, turn)
         failed_again = reader.slow and isinstance(found, str)
-        reader.slow = failed_again or found == reader.late or self._clock() - turn > PATIENCE
+        reader.slow = failed_again or found == reader.late or self._steady() - turn > PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +299,7 @@ class _Look:
     """The pages at one look, and what they said."""
 
     at: float
-    began: float | None  # since when there is nothing to read that was never read
+    known_for: float | None  # seconds since there is nothing to read that was never read
     windows: Mapping[float, str]  # that rates are known over, and whose each is
     listed: Sequence[PageResult]
     pods: Sequence[PageResult]
@@ -332,6 +339,7 @@ class _Reader:
         self._ended: float | None = None  # the newest reading that did
         self._problem = ""  # of that one
         self._read_at: float | None = None  # when it answered
+        self._counted_at = 0.0  # the same, by a clock that nobody sets
 
     def due(self, wanted: _Wanted, now: float) -> bool:
         """Tell whether it has to be read: nobody is reading it, and nobody just has, looking for the same."""
@@ -382,8 +390,15 @@ class _Reader:
         """The words for it when it is not there in time."""
         return f"{self._who} gives no answer within {seconds(self._endpoint.timeout)}"
 
-    def take(self, found: list[Sample] | str, wanted: _Wanted, now: float) -> None:
-        """Remember what was read."""
+    def take(self, found: list[Sample] | str, wanted: _Wanted, now: float, steady: float) -> None:
+        """Remember what was read.
+
+        Args:
+            found: the samples, or why there are none.
+            wanted: what was looked for.
+            now: of the tick that it was read for; seconds since the epoch.
+            steady: when it was read, by a clock that nobody sets.
+        """
         self._ended, self._problem = now, found if isinstance(found, str) else ""
         self._failed |= isinstance(found, str)
         if isinstance(found, str):
@@ -392,9 +407,9 @@ class _Reader:
         for sample in found:
             named.setdefault(sample.name, []).append(sample)
         self._note_lost(named, wanted)
-        self._samples, self._read_at, self._failed = named, now, False
+        self._samples, self._read_at, self._counted_at, self._failed = named, now, steady, False
         flows = (sample for sample in found if sample.name in wanted.flows)
-        self._counters.note(flows, wanted.windows, now, wanted.from_birth)
+        self._counters.note(flows, wanted.windows, steady, wanted.from_birth)
 
     def _note_lost(self, named: Mapping[str, Sequence[Sample]], wanted: "_Wanted") -> None:
         """Note of which names there was something, and is nothing now; what nobody looks for is not missed."""
@@ -435,7 +450,7 @@ class _Reader:
                 if known
                 else f"{self._who} has not answered yet, and may take {seconds(self._endpoint.timeout)}"
             )
-        rates = self._counters.seen(self._read_at or 0.0)
+        rates = self._counters.seen(self._counted_at)
         return PageResult(
             page=self.page,
             samples=self._samples,

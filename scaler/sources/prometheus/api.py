@@ -9,8 +9,9 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -28,6 +29,7 @@ from scaler.sources.prometheus.identity import OfAnotherKind, check_times
 
 _CHUNK = 64 * 1024
 _SHOWN = 300  # characters of a server's text that are shown
+_CLOCKS_DIFFER = 5.0  # seconds by which two clocks that are set by NTP never do
 
 _TOO_LARGE = frozenset({413, 414})  # what proxies say of a question that is too long
 _REFUSED = _TOO_LARGE | {400, 422}  # the question cannot be evaluated on the data there are
@@ -36,11 +38,16 @@ _CREDENTIALS = {401: "refuses the credentials (401)", 403: "forbids the query wi
 
 
 class Connection:
-    """One HTTP connection; for one thread at a time, but `cut` may come from another."""
+    """One HTTP connection; for one thread at a time, but `cut` may come from another.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Args:
+        endpoint: that is asked.
+        clock: seconds since the epoch, with which the server's clock is compared; None: it is not.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float] | None = None) -> None:
         self._endpoint = endpoint
-        self._session = _Session(endpoint)
+        self._session = _Session(endpoint, clock)
         self._client = PrometheusConnect(
             url=endpoint.url.rstrip("/"),
             retry=Retry(0, redirect=False),
@@ -106,9 +113,10 @@ class Connection:
 class _Session(requests.Session):
     """The session between the library and the network: bounded, without surprises, with a memory of one answer."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float] | None) -> None:
         super().__init__()
         self._endpoint = endpoint
+        self._clock = clock
         self._body: Any = None
         self._cut = False
         self.trust_env = False  # neither proxies nor credentials from the environment
@@ -125,7 +133,7 @@ class _Session(requests.Session):
         self, method: str, url: str, params: Mapping[str, str], timeout: float, **_: object
     ) -> requests.Response:
         """Send one query of the library's, its parameters in the body, and read the answer whole."""
-        self._cut = False
+        self._cut, began = False, self._clock and self._clock()
         try:
             with super().request(
                 method,
@@ -137,6 +145,7 @@ class _Session(requests.Session):
                 stream=True,
             ) as response:
                 self._body = response.raw
+                clock = self._doubt_of_clocks(response, began)
                 payload = _payload(response, self._read(response))
         except OSError as error:  # of which requests' own are a kind
             # What was cut off reads like an answer that broke in the middle.
@@ -145,7 +154,12 @@ class _Session(requests.Session):
             raise SourceError(_why(error)) from error
         finally:
             self._body = None
-        return self._remember(payload)
+        return self._remember(payload, clock)
+
+    def _doubt_of_clocks(self, response: requests.Response, began: float | None) -> str:
+        if self._clock is None or began is None:
+            return ""
+        return clocks_differ(response.headers.get("Date", ""), began, self._clock())
 
     def cancel(self) -> None:
         """End the reading of an answer from another thread."""
@@ -161,12 +175,13 @@ class _Session(requests.Session):
                 raise QueryError(f"answers with more than {self._endpoint.max_bytes} bytes")
         return bytes(body)
 
-    def _remember(self, payload: dict[str, Any]) -> requests.Response:
+    def _remember(self, payload: dict[str, Any], clock: str) -> requests.Response:
         try:
             self.kind, self.result = payload["data"]["resultType"], payload["data"]["result"]
             said = (*(payload.get("warnings") or ()), *(payload.get("infos") or ()))
             # An info is about how a query is written: no answer is partial for it. Prometheus 2.53 calls it a warning.
-            self.warning = "; ".join(words for words in said if not words.startswith("PromQL info"))[:_SHOWN]
+            doubts = [clock, *(words for words in said if not words.startswith("PromQL info"))]
+            self.warning = "; ".join(filter(None, doubts))[:_SHOWN]
             series = len(self.result)
         except (AttributeError, KeyError, TypeError) as error:
             raise SourceError(f"answers in JSON that is not a query's result ({error!r:.80})") from error
@@ -218,6 +233,28 @@ def _payload(response: requests.Response, body: bytes) -> dict[str, Any]:
     if fault.get("errorType") in _LATE:
         raise SlowError(f"answers {status} {problem}")
     raise (QueryError if status in _REFUSED else SourceError)(f"answers {status} {problem}")
+
+
+def clocks_differ(date: str, began: float, ended: float) -> str:
+    """Say how far the server's clock is from ours; empty where it is as ours, or tells no time.
+
+    What is asked as of now is then of another time there: of an hour ago where our clock was set back by an hour, and
+    of less than the whole window where it is ahead.
+
+    Args:
+        date: the header of its answer, in whole seconds, rounded down.
+        began: when it was asked, by our clock: seconds since the epoch.
+        ended: when its answer began.
+    """
+    try:
+        there = parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return ""
+    ahead, behind = there - ended, began - (there + 1.0)
+    if max(ahead, behind) <= _CLOCKS_DIFFER:
+        return ""
+    how = f"{seconds(round(ahead))} ahead of" if ahead > 0 else f"{seconds(round(behind))} behind"
+    return f"the server's clock is {how} ours, so it is asked about another time: both have to be set right"
 
 
 def _is_late(error: OSError) -> bool:

@@ -133,8 +133,12 @@ class _Tick:
 class PrometheusSource:
     """One endpoint; see `model.Source`. `fetch` may be called from several threads."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float] | None = None) -> None:
         """Take an endpoint; nothing is opened yet.
+
+        Args:
+            endpoint: that is asked.
+            clock: seconds since the epoch, with which the server's clock is compared; None: it is not.
 
         Raises:
             ConfigError: its heartbeat is not PromQL, or a header cannot be sent.
@@ -144,6 +148,7 @@ class PrometheusSource:
             if not _SENDABLE.fullmatch(value):
                 raise ConfigError(f"endpoint {endpoint.name}", f"headers.{header}", "holds characters no header can")
         self._endpoint = endpoint
+        self._clock = clock
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"prometheus-{endpoint.name}")
         self._idle: LifoQueue[Connection] = LifoQueue()  # the last one used is the likeliest to be still open
         self._opened = False
@@ -231,10 +236,16 @@ class PrometheusSource:
             self._idle.put(connection)
 
     def trouble(self, now: float) -> str:
-        """Ask for a number, and return why there is none, such as a wrong port; empty when all is well."""
+        """Ask for a number, and return why there is none, such as a wrong port, or why none can be believed.
+
+        Empty when all is well.
+        """
         query = PromqlQuery(self._endpoint.name, "vector(1)")
         (measured,) = self.fetch([query], [now])[query]
-        return measured.reason if isinstance(measured, Failure) else ""
+        if isinstance(measured, Failure):
+            return measured.reason
+        doubt = measured.incomplete_reason
+        return f"endpoint `{self._endpoint.name}` ({self._endpoint.address}): {doubt}" if doubt else ""
 
     def close(self) -> None:
         """Release threads and connections."""
@@ -481,7 +492,7 @@ class PrometheusSource:
             if not self._opened:
                 self._opened = True
                 for _ in range(CONNECTIONS):
-                    self._idle.put(Connection(self._endpoint))
+                    self._idle.put(Connection(self._endpoint, self._clock))
 
 
 def _is_understood(connection: "Connection", text: str, now: float) -> bool:

@@ -94,10 +94,10 @@ def scraping(web):
     """Gives a function that makes a source of these paths; its clock is `clock`."""
     sources = []
 
-    def start(paths=(), clock=None, addresses=None, **changes):
+    def start(paths=(), clock=None, addresses=None, steady=None, **changes):
         pages = tuple(Page(web.url(path), {"namespace": "demo", "pod": path.strip("/")}) for path in paths)
         endpoint = replace(Endpoint("pages", timeout=1.0, pages=pages), **changes)
-        sources.append(ScrapeSource(endpoint, clock or Clock(), addresses))
+        sources.append(ScrapeSource(endpoint, clock or Clock(), addresses, steady))
         return sources[-1]
 
     yield start
@@ -221,6 +221,23 @@ def test_rates_and_quantiles_are_over_what_was_read_within_their_window(web, scr
     clock.now = 1030.0  # /b restarted, /a stands still
     web.paths = {"/a": vllm(tokens=200, slow=10), "/b": vllm(tokens=60, slow=0)}
     assert one(source, TOKENS).value == pytest.approx(2 * 200 / 30 + 2 * 660 / 30)
+
+
+@pytest.mark.parametrize("jump", [3600.0, 25.0, -25.0, -3600.0])
+def test_a_clock_that_is_set_changes_no_rate_and_makes_no_past(web, scraping, jump):
+    """Set back by 25 s, 30 s of tokens were those of 5 s; set forth, of 55 s; by an hour back, none for an hour."""
+    clock, steady = Clock(), Clock()
+    source = scraping(["/a"], clock, steady=steady)
+    for step in range(5):
+        web.paths = {"/a": vllm(tokens=100 * step)}
+        found = source.fetch([TOKENS, WAITING, HistoryProbe("pages", 60.0)], [clock.now])
+        reading = found[TOKENS][0]
+        clock.now += 10 + (jump if step == 2 else 0)
+        steady.now += 10
+        if step:
+            assert (reading.value, reading.incomplete_reason) == (pytest.approx(2 * 10), "")
+        assert found[WAITING][0].age == 0.0
+        assert found[HistoryProbe("pages", 60.0)][0].value is None, "it has known the page for less than that"
 
 
 def test_a_quantile_over_no_requests_is_none(web, scraping):

@@ -14,6 +14,7 @@ import pytest
 
 from scaler.config.endpoint import Endpoint
 from scaler.model.measurement import Failure, HistoryProbe, PromqlQuery, Reading, SignalQuery
+from scaler.sources.prometheus.api import clocks_differ
 from scaler.sources.prometheus.source import PrometheusSource
 
 QUERY = PromqlQuery("prom", "sum(up)")
@@ -34,11 +35,15 @@ class Wire:
 
     def __init__(self):
         self.slow_at = ""  # what a question has in it that takes long
+        self.ahead = 0.0  # seconds by which its clock is ahead of ours
         self.status, self.headers, self.body, self.asked = 200, {}, json.dumps(GOOD).encode(), []
         wire = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string((timestamp or time.time()) + wire.ahead)
 
             def do_POST(self):
                 form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
@@ -378,3 +383,37 @@ def test_an_answer_that_never_ends_is_cut_off():
         assert ended.wait(10)  # the connection was closed, so its thread is free again
         thread.join()
         source.close()
+
+
+# ---- whose clock it is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(0, ""), (3, ""), (-3, ""), (3600, "ahead of"), (-7200, "behind")])
+def test_nothing_is_certain_that_a_server_says_of_another_time(wire, ahead, said):
+    """Our clock was set back by an hour: what it says of now, as we know it, is what there was an hour ago."""
+    wire.ahead = ahead
+    for query, value in ((QUERY, 7.0), (HistoryProbe("prom", 60.0), 1.0)):
+        source = PrometheusSource(Endpoint("prom", wire.url), time.time)
+        (reading,) = source.fetch([query], (1000.0,))[query]
+        source.close()
+        assert reading.value == value
+        assert bool(reading.incomplete_reason) == bool(said)
+        assert said in reading.incomplete_reason
+    source = PrometheusSource(Endpoint("prom", wire.url), time.time)
+    trouble = source.trouble(1000.0)
+    assert (bool(trouble), said in trouble) == (bool(said), True)
+    source.close()
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Foo 2026 25:00:00 GMT", "0", "-1e999"])
+def test_who_tells_no_time_is_not_doubted_for_it(date):
+    assert clocks_differ(date, 1000.0, 1001.0) == ""
+
+
+def test_where_clocks_begin_to_differ():
+    """The header has whole seconds, and is written between the question and its answer."""
+    date = "Thu, 01 Jan 1970 00:16:40 GMT"  # 1000 s
+    assert clocks_differ(date, 990.0, 995.0) == ""
+    assert clocks_differ(date, 990.0, 994.5).startswith("the server's clock is 6s ahead of ours")
+    assert clocks_differ(date, 1006.0, 1010.0) == ""
+    assert clocks_differ(date, 1006.5, 1010.0).startswith("the server's clock is 6s behind ours")
