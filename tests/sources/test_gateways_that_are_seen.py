@@ -51,6 +51,21 @@ CASES = {  # name: gateway, signal, its page, the value, whether it is seen
         ['inference_extension_flow_control_queue_size{inference_pool="p"} 4'],
         *(4, True),
     ),
+    "the same picker, called llm-d": (
+        *("llm-d", "queued"),
+        ['inference_extension_flow_control_queue_size{inference_pool="p"} 4'],
+        *(None, False),
+    ),
+    "a picker of the extension that tells models apart, called llm-d": (
+        *("llm-d", "queued"),
+        ['inference_extension_flow_control_queue_bytes{inference_pool="p",target_model_name="n"} 4'],
+        *(None, True),
+    ),
+    "requests on their way, which the extension has by another name": (
+        *("llm-d", "in_flight"),
+        ['inference_extension_flow_control_queue_bytes{inference_pool="p",target_model_name="n"} 4'],
+        *(None, False),
+    ),
     "the queue of session boost": (
         "kthena",
         "queued",
