@@ -9,7 +9,8 @@ that page.
 An endpoint has a session of its own, so that a connection which its rules let it open serves no other's page.
 
 A page of usual size is unpacked in the loop, which takes less than a millisecond. What is longer than `QUICK` bytes is
-unpacked in a thread, so that a page which was made to be slow takes no time from those beside it.
+unpacked in a thread, so that a page which was made to be slow takes no time from those beside it; a few at a time, so
+that many of them take neither all memory nor all turns of the interpreter.
 
 Prometheus is asked through prometheus-api-client (`prometheus/api.py`) and Kubernetes through its official client
 (`kubernetes/api.py`): both of them block, and have threads.
@@ -21,11 +22,12 @@ import os
 import socket
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import aiohttp
@@ -42,6 +44,7 @@ from scaler.sources.pages.targets import refused_address
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 OPEN_METRICS = "application/openmetrics-text"
 QUICK = 256 * 1024  # bytes of a page that may be worked on in the loop
+AT_WORK = 2  # longer pages that are worked on at once: each takes several times its length
 
 _REMEMBERED = 10_000  # pages of which it is remembered how they are asked for
 _KEPT = 75.0  # seconds for which a connection is kept open for the next request
@@ -53,6 +56,9 @@ _PORTS = {"http": 80, "https": 443}
 _PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
 _LOAD_NOTHING = "autoload=false"
 _NOT_LOADED = ", and was asked to load no model for it (write autoload=true into its path to let it)"
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class PageClient:
     def __init__(self, endpoint: Endpoint, names: Names, at_once: int, per_host: int) -> None:
         self._endpoint = endpoint
         self._request = lru_cache(_REMEMBERED)(self._prepare)
+        self._at_work = asyncio.Semaphore(AT_WORK)
         self._contexts: dict[bool, tuple[object, ssl.SSLContext]] = {}
         connector = aiohttp.TCPConnector(
             resolver=_Resolver(names, endpoint.networks),
@@ -108,6 +115,11 @@ class PageClient:
             raise SourceError(f"gives no answer within {seconds(self._endpoint.timeout)}") from error
         except (aiohttp.ClientError, OSError, zlib.error) as error:
             raise SourceError(_why(error)) from error
+
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Do what is to be done with a long page, in a thread and in its turn."""
+        async with self._at_work:
+            return await asyncio.to_thread(work)
 
     async def close(self) -> None:
         """Release the connections."""
@@ -157,7 +169,7 @@ class PageClient:
         most = self._endpoint.max_bytes + 1
         body = unpack(packed, min(most, QUICK)) if len(packed) <= QUICK else None
         if body is None or len(body) >= QUICK:
-            body = await asyncio.to_thread(unpack, packed, most)
+            body = await self.in_thread(lambda: unpack(packed, most))
         self._refuse_if_long(len(body))
         return body
 

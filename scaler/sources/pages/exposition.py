@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 MILLISECONDS = 0.001  # the unit of a time in the text format; OpenMetrics writes seconds
 LATEST = 1e12  # seconds since the epoch; a later time, an infinite one and NaN are none
+LONGEST_LINE = 16 * 1024  # bytes of a wanted one: whoever looks at a single label of megabytes does nothing else
+MOST_LINES = 200_000  # of a page; a page of 8 MiB has half as many
 LONGEST_KNOWN = 1024  # bytes of a series that is remembered; strangers write these
 _GZIP = b"\x1f\x8b"  # how it begins
 _SEEN = 1000  # bytes of a page that tell whether it is text
@@ -27,7 +29,7 @@ MOST_NAMED = 1000  # series of a page whose names are told
 _ANY = "[a-zA-Z0-9_:]*"  # the rest of a name
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _ANY_NAME = re.compile(rb"\n[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)")
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _LABELS = rf"[ \t]*+(\{{(?:[^\"{{}}]|{_QUOTED})*\}})?[ \t]*+"  # no blank is given back: many would take their square
 _REST = re.compile(rf"{_LABELS}([^ \t#]+)(?:[ \t]+([^ \t#]+))?[ \t]*(?:#.*)?")
 _SERIES = re.compile(rf"({_NAME.pattern}){_LABELS}")
@@ -62,12 +64,15 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
         most: samples that are read.
 
     Raises:
-        ValueError: there are more, or a wanted line cannot be read; the text says nothing of what stands there.
+        ValueError: there are more, or too many lines, or a wanted line is too long or cannot be read; the text says
+            nothing of what stands there.
     """
     find = _finder(frozenset(wanted))
     page = page.removeprefix(_BYTE_ORDER_MARK)
     if b"\r" in page:
         page = page.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if (count := page.count(_NEWLINE)) > MOST_LINES:
+        raise ValueError(f"it has {count} lines, more than {MOST_LINES}")
     _refuse_odd_lines(page, wanted)
     lines = find(b"\n" + page)
     if any(line.startswith(b"{") for line in lines):
@@ -78,6 +83,9 @@ def scan(page: bytes, wanted: Collection[str], unit: float = MILLISECONDS, most:
         lines = _plain(find(b"\n" + page))
     if len(lines) > most:
         raise ValueError(f"{len(lines)} series of it are wanted, more than {most}")
+    longest = max(map(len, lines), default=0)
+    if longest > LONGEST_LINE:
+        raise ValueError(f"a line of it has {longest} bytes, more than {LONGEST_LINE}")
     found = []
     for line in lines:
         head, _, written = line.rpartition(b" ")

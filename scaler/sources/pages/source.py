@@ -366,7 +366,7 @@ class _Reader:
             sent = {} if self.page.of_pod or isinstance(headers, str) else headers
             kind, body = await client.read(self.page, sent)
             parsed = partial(self._parse, kind, body, names)
-            return await asyncio.to_thread(parsed) if len(body) > QUICK else parsed()
+            return await client.in_thread(parsed) if len(body) > QUICK else parsed()
         except SourceError as error:
             return f"{self._who} {error}"
         except ValueError as error:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from scaler.sources.pages.exposition import scan
+from scaler.sources.pages.exposition import LONGEST_LINE, MOST_LINES, scan
 
 NAMES = ["vllm:num_requests_waiting", "x_bucket", "x_count", "a", "ab", "up"]
 
@@ -95,12 +95,14 @@ def test_a_wanted_line_that_cannot_be_read_is_named(line):
     assert scan(f"up 1\n{line}".encode(), {"up"})[0].value == 1
 
 
-LONG = {  # what takes hours where the time grows with the square of the length
-    "blanks and no value": "a" + " " * 500_000 + "#",
-    "blanks before what is no label": "a" + " " * 500_000 + "{",
-    "blanks behind labels": 'a{b="c"}' + " " * 500_000 + "#",
-    "a label without an end": 'a{b="' + "\\" * 500_000 + " 1",
-    "quotes": "a{" + '"' * 500_000 + " 1",
+FULL = LONGEST_LINE - 50
+LONG = {  # what takes long where the time grows with the square of the length
+    "blanks and no value": "a" + " " * FULL + "#",
+    "blanks before what is no label": "a" + " " * FULL + "{",
+    "blanks behind labels": 'a{b="c"}' + " " * FULL + "#",
+    "a label without an end": 'a{b="' + "\\" * FULL + " 1",
+    "quotes": "a{" + '"' * FULL + " 1",
+    "braces": "a" + "{" * FULL + " 1",
 }
 
 
@@ -108,6 +110,22 @@ LONG = {  # what takes hours where the time grows with the square of the length
 def test_no_line_takes_long_to_refuse(line):
     with pytest.raises(ValueError, match="line 1 cannot be read"):
         scan(line.encode(), {"a"})
+
+
+def test_a_line_is_no_longer_than_can_be_looked_at_beside_other_pages():
+    """One label of 6 MB held all of the process for a second, and its neighbours' pages with it."""
+    label = "x" * (LONGEST_LINE - len('a{b=""} 1'))
+    assert scan(f'a{{b="{label}"}} 1\n'.encode(), {"a"})[0].value == 1
+    with pytest.raises(ValueError, match=f"a line of it has {LONGEST_LINE + 1} bytes, more than {LONGEST_LINE}"):
+        scan(f'a{{b="{label}x"}} 1\n'.encode(), {"a"})
+    assert scan(f'c{{b="{label}x"}} 1\na 1\n'.encode(), {"a"})[0].value == 1, "nobody looks at that one"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", " \n", "#\n"])
+def test_a_page_has_no_more_lines_than_can_be_looked_at(end):
+    assert scan(f"a 1\n{end * (MOST_LINES - 1)}".encode(), {"a"})[0].value == 1
+    with pytest.raises(ValueError, match=f"it has {MOST_LINES + 1} lines, more than {MOST_LINES}"):
+        scan(f"a 1\n{end * MOST_LINES}".encode(), {"a"})
 
 
 def test_the_page_of_an_engine_reads_alike_the_first_time_and_every_other():
