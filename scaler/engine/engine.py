@@ -124,13 +124,13 @@ class Engine:
         Raises:
             ScalerError: the trigger is wrong, or its time is over.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience
+        until = asyncio.get_running_loop().time() + patience
         workload = await self._arrived(request, patience)
         self._heed(request, workload)
         if workload.decision is None:
             try:
-                await asyncio.wait_for(workload.changed.wait(), until - loop.time())
+                async with asyncio.timeout_at(until):
+                    await workload.changed.wait()
             except TimeoutError:
                 await self.turn(request.namespace)  # calls that came together also end together
                 waited = f"the first measurement took longer than {seconds(patience)}"
@@ -250,7 +250,8 @@ class Engine:
             items, now = self.registry.workloads.values(), self._clock()
             try:
                 wait = self._schedule.until_next(items, self.cluster, now)
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):  # Python 3.11's `wait_for` may forget that it was cancelled
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

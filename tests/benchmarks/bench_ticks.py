@@ -64,7 +64,7 @@ class Fleet:
 
 def request(number):
     metadata = {"formula": "queue-depth", "model": f"m{number}", "target": "8", "scalerAddress": "llm-scaler.keda:6000"}
-    return TriggerRef("team", f"w{number}", tuple(sorted(metadata.items())))
+    return TriggerRef(f"team-{number // 1000}", f"w{number}", tuple(sorted(metadata.items())))
 
 
 async def measure(size):

@@ -832,3 +832,21 @@ def test_a_workload_that_measures_nothing_needs_no_source():
         await engine.close()
 
     play(scenario())
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_it_ends_when_it_is_cancelled_just_as_something_wakes_it(steps):
+    async def scenario():
+        engine = engine_of()
+        running = asyncio.ensure_future(engine.run())
+        await first(engine)
+        await asyncio.sleep(0.05)  # until it waits for the next tick
+        engine._wake.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        _, pending = await asyncio.wait([running], timeout=2)
+        assert not pending
+        await engine.close()
+
+    play(scenario())
