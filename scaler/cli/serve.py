@@ -23,6 +23,7 @@ import yaml
 from aiohttp.web import AppRunner
 
 from scaler.cli.arguments import read_file
+from scaler.cli.memory import give_back, keep_few_arenas
 from scaler.config.catalog import Catalog, load
 from scaler.config.endpoint import Endpoint
 from scaler.config.settings import KEYS, Settings, as_tree, flag, read_settings, variable
@@ -197,11 +198,13 @@ class Service:
 async def _free_what_is_old() -> None:
     """Free what has lived for long and is in circles, now and then: each time nobody is answered for some 0.1 s.
 
-    What is young, nearly all of it, Python frees all the while, in less than a millisecond.
+    What is young, nearly all of it, Python frees all the while, in less than a millisecond. What a flood has left free
+    goes back to the system.
     """
     while True:
         await asyncio.sleep(GARBAGE_INTERVAL)
         gc.collect()
+        await asyncio.to_thread(give_back)
 
 
 def _say_what_was_read(catalog: Catalog) -> None:
@@ -296,6 +299,7 @@ async def serve(settings: Settings, clock: Callable[[], float], timer: Callable[
     _allow_all_files()
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop_for_no_garbage()
+    keep_few_arenas()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

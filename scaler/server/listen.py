@@ -29,7 +29,9 @@ from scaler.server.tls import Certificates, TlsFiles
 logger = logging.getLogger(__name__)
 
 HANDSHAKE_MS = 20_000  # for which a connection may say nothing; gRPC's own default is two minutes
-MAX_PENDING = 10_000  # calls that gRPC has not taken in yet: above its own 1,000 it cancels some, as after a restart
+# Calls that gRPC has not taken in yet: as many as workloads that ask at once after a restart. By itself gRPC cancels
+# some above 1,000. Each takes 25 kB with its connection, and 85 kB with all that it may send unasked: 425 MB at most.
+MAX_PENDING = 5_000
 LAST_ANSWERS, LOOK = 5.0, 0.02  # seconds for the calls that are under way at the end, and between looks at them
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # above what a trigger may hold, so that too much gets a sentence as its answer
 
@@ -59,7 +61,7 @@ class ServerOptions:
             ("grpc.max_connection_age_grace_ms", age),  # longer than any stream that opened last of all
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.server.max_pending_requests", MAX_PENDING),
-            ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
             ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -5,15 +5,21 @@ import json
 import re
 import resource
 import socket
+import struct
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
+import yaml
+from server.http2 import call, hello
 from support.process import serving
 from support.prometheus_server import until
 
 from scaler.server.pb import externalscaler_pb2 as pb
 from scaler.server.pb import externalscaler_pb2_grpc as pb_grpc
+
+VALUES = Path(__file__).parents[2] / "deploy/helm/llm-scaler/values.yaml"
 
 FORMULA = """
 name: load
@@ -94,6 +100,29 @@ def test_many_connections_that_say_little_take_no_file_from_the_service(tmp_path
         assert "no certain answer yet" in server.ask(formula="queue-depth", model="m")[1]
         assert server.get("/readyz").startswith("ready")
         assert "Too many open files" not in server.log.read_text()
+
+
+def test_calls_of_connections_that_are_cut_leave_the_service_far_below_the_chart_s_memory(tmp_path):
+    """More calls than it can take in, again and again: gRPC keeps each, with its connection, until it is taken."""
+    asked = pb.ScaledObjectRef(namespace="n", name="x", scalerMetadata={"formula": "queue-depth", "model": "m"})
+    calls = hello() + b"".join(call("IsActive", asked, stream) for stream in range(1, 21, 2))
+    assert yaml.safe_load(VALUES.read_text())["resources"]["limits"] == {"memory": "1Gi"}
+    held = []
+    with serving(tmp_path, "http://127.0.0.1:1") as server:
+        port = int(server.grpc.rpartition(":")[2])
+        for _ in range(3):
+            for _ in range(2000):
+                with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
+                    stranger.sendall(calls)
+                    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends in a RST
+            until(lambda: "no certain answer yet" in server.ask(formula="queue-depth", model="m")[1])
+            held.append(memory(server.process.pid))
+    assert held[-1] < 400, held
+
+
+def memory(pid):
+    """The megabytes that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() >> 20
 
 
 def test_a_service_that_is_ended_under_load_answers_every_call_or_says_unavailable(tmp_path):
