@@ -1,6 +1,7 @@
 """One resource of Kubernetes, listed and watched in a thread of its own.
 
-    list (pages of 500) ──▶ table ◀── watch (events, bookmarks; ends itself every 20 s and goes on where it was)
+    list (pages of 500) ──▶ table ◀── watch (events, bookmarks; ends itself every 20 s and goes on where it was;
+                                       what ends within a second is no watch, and rests before it goes on)
 
 What fails keeps what it had: a lost connection goes on from the last version, 410 Gone lists anew, and until then the
 old table stands, with its age. Only a server that goes on refusing (401, 403, 404) makes a table unknown, and the
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from scaler.sources.kubernetes.api import ApiServer
 
 PAGE = 500  # objects of one answer to a list
+SHORTEST = 1.0  # seconds that a watch lasts; a proxy that ends it at once would be asked hundreds of times a second
 WATCH = 20  # seconds after which the server ends a watch, so that quiet is told from a dead connection
 _SHOWN = 200  # characters of what a stranger has written that are shown
 
@@ -81,9 +83,11 @@ class Reflector:
         """List and watch until stopped."""
         failures = 0
         while not stopped.is_set():
+            began, rest = self._clock(), 0.0
             try:
                 self._list_and_watch()
                 failures, self.problem, self._refused = 0, "", None
+                rest = self._pace.rests[0] if 0 <= self._clock() - began < SHORTEST else 0.0
             except SourceError as error:
                 if self._turns_to_older(error):
                     continue
@@ -95,7 +99,9 @@ class Reflector:
                 self._set_problem(f"cannot be read ({type(error).__name__}: {error})")
             self.tried.set()
             if failures:
-                stopped.wait(self._pace.rests[min(failures, len(self._pace.rests)) - 1])
+                rest = self._pace.rests[min(failures, len(self._pace.rests)) - 1]
+            if rest:
+                stopped.wait(rest)
 
     def _list_and_watch(self) -> None:
         if not self._version:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 from support.cluster import GPU, node, on, spec
@@ -11,8 +12,10 @@ from support.kubernetes_server import Server
 from support.prometheus_server import until
 
 from scaler.model.errors import SourceError
+from scaler.sources.kubernetes.api import ApiServer
 from scaler.sources.kubernetes.cache import ClusterCache, reachable
-from scaler.sources.kubernetes.reflector import Backoff
+from scaler.sources.kubernetes.read_objects import ObjectReader
+from scaler.sources.kubernetes.reflector import Backoff, Common, Reflector
 from scaler.sources.kubernetes.resources import PODS, RESOURCES, SCALES, WATCHED
 
 QUICK = Backoff(rests=(0.02,), silence=2.0, believed=60.0, scales=0.02)
@@ -377,6 +380,34 @@ def test_a_server_that_is_gone_leaves_the_last_picture_and_its_age(server, start
     assert snapshot.problems["pods"].startswith(
         "which pods are whose: list and watch pods: the API server cannot be reach"
     )
+
+
+class Rested(threading.Event):
+    """Ends a reflector at its third rest, and remembers how long each was to be."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock, self.rests = clock, []
+
+    def wait(self, timeout=None):
+        self.rests.append(timeout)
+        self.clock.now += timeout
+        if len(self.rests) == 3:
+            self.set()
+        return self.is_set()
+
+
+def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_rest(server, tmp_path, clock):
+    """As a proxy does that knows no streams: it was asked 600 times a second."""
+    server.quiet = 0.0
+    common = Common(ApiServer(server.kubeconfig(tmp_path)), threading.Lock(), clock, Backoff(), ObjectReader(()))
+    reflector, stopped = Reflector(common, PODS, None), Rested(clock)
+    reflector.run(stopped)
+    assert stopped.rests == [1.0, 1.0, 1.0]
+    assert len(lists(server, "pods")) == 1
+    assert len(server.asked("pods")) == 1 + 3
+    assert len(reflector.table.records) == 2
+    assert reflector.problem == ""
 
 
 def test_quiet_is_no_silence(server, start, clock):
