@@ -28,6 +28,8 @@ COARSE = 60.0  # seconds between the ticks of a long past
 ZERO_INTERVAL = 1.0  # seconds between ticks of a workload without replicas: what waits at a gateway must not wait twice
 CROWD = 30  # new workloads in the time of CALM that are answered before their past is known
 CALM = 1.0  # seconds
+LONG_PAST = 600  # ticks: a past of more takes tens of megabytes, such as an hour of ticks of a second
+MAX_LONG_PASTS = 2  # of these at a time
 MAX_BACKFILLS = 100  # pasts fetched at a time: a burst of new ones must not make one question too large
 
 
@@ -83,6 +85,7 @@ class Schedule:
             busy: endpoints that are asked enough for new ones already.
         """
         backfills = sum(item.began is not None and not item.backfilled for item in items)
+        long_pasts = sum(item.began is not None and not item.backfilled and has_long_past(item.spec) for item in items)
         crowd = self.is_crowd(items, now, waiting)
         new_ones_first = sorted(
             _of_each_namespace(items), key=lambda item: (item.decision is not None, not item.unseen)
@@ -91,12 +94,14 @@ class Schedule:
             first_look = crowd and item.unseen
             if not item.backfilled:
                 can_wait = crowd and item.decision is not None
-                too_many = not first_look and (can_wait or backfills >= MAX_BACKFILLS)
+                too_long = long_pasts >= MAX_LONG_PASTS and has_long_past(item.spec)
+                too_many = not first_look and (can_wait or backfills >= MAX_BACKFILLS or too_long)
                 if too_many or not item.spec.endpoints.isdisjoint(busy):
                     continue
             due = self.due(item, cluster, now, first_look=first_look)
             if due is not None:
                 backfills += not item.backfilled and not first_look
+                long_pasts += not item.backfilled and not first_look and has_long_past(item.spec)
                 yield item, due
 
     def is_crowd(self, items: Collection[Workload], now: float, waiting: int) -> bool:
@@ -176,6 +181,11 @@ def history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
     interval = ticks * spec.interval
     steps = math.ceil(max(span, long) / interval)
     return tuple(at - step * interval for step in range(steps, -1, -1))
+
+
+def has_long_past(spec: WorkloadSpec) -> bool:
+    """Tell whether the past that a new workload folds takes so much memory that few are at a time."""
+    return len(history(spec, 0.0)) > LONG_PAST
 
 
 def nothing_new(item: Workload, answers: Answers, at: float) -> bool:

@@ -185,6 +185,26 @@ def test_a_burst_of_new_workloads_is_answered_at_once_and_their_past_is_asked_ab
     play(scenario())
 
 
+def test_of_long_pasts_two_are_asked_for_at_a_time_and_short_ones_do_not_wait_for_them():
+    """An hour of ticks of a second, for 24 workloads of one namespace at once, took 1.3 GB."""
+
+    async def scenario():
+        engine = engine_of(limits=Limits(budget=25))
+        long = [request(f"long-{number}", interval="1s", idleFor="1h") for number in range(5)]
+        waiting = [asyncio.ensure_future(engine.read(one)) for one in (*long, request("short"))]
+        await asyncio.sleep(0)
+        known = []
+        for _ in range(3):
+            await engine.tick(START)
+            known.append(sorted(decision.key.name for decision in engine.decisions()))
+        assert [len(names) for names in known] == [3, 5, 6]
+        assert "short" in known[0]
+        assert [(await one).replicas for one in waiting] == [4] * 6
+        await engine.close()
+
+    play(scenario())
+
+
 def test_a_crowd_that_comes_one_after_another_is_asked_about_in_few_questions():
     """Each question costs as much as many workloads in it, so that a restart would drown in small ones."""
 
