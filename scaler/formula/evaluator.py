@@ -37,11 +37,12 @@ class CoalesceExpr(ast.expr):
     """`left ?? right` in a lowered tree."""
 
     _fields = ("left", "right")
+    left: ast.expr
+    right: ast.expr
 
-    def __init__(self, left: ast.expr, right: ast.expr) -> None:
-        super().__init__()
-        self.left = left
-        self.right = right
+    def __init__(self, *parts: ast.expr, **named: Any) -> None:
+        """Take its fields, and as every node none of them where it is copied or comes from another process."""
+        super().__init__(*parts, **named)
 
 
 OPERATORS: dict[type[ast.AST], Callable[..., Value]] = {

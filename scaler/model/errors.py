@@ -3,6 +3,7 @@
     ScalerError                 INTERNAL             never raised itself
     ├── ConfigError             INVALID_ARGUMENT     a file or a trigger says something that is not allowed
     │   ├── FormulaSyntaxError                       a formula that cannot be read; carries offset and caret
+    │   ├── OfAnotherKind                            an answer that is no vector (sources/prometheus/identity.py)
     │   └── UnsupportedError    UNIMPLEMENTED        known to the design, not built yet
     ├── UnknownFormula          NOT_FOUND            no formula file of that name
     ├── UnknownMetric           NOT_FOUND            GetMetrics for a metric that was never offered
