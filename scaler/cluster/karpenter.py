@@ -157,9 +157,10 @@ def provisionable(snapshot: NodeSnapshot, template: ReplicaTemplate, gpu: str, n
 
 
 def _kept_for_others(snapshot: NodeSnapshot) -> Iterable[str]:
-    """Say which CapacityBuffers may have a part of what is still to be bought."""
-    for one in snapshot.capacity_buffers or ():
-        yield f"CapacityBuffer {one.namespace}/{one.name} keeps room for {one.pods} pods, which may be among these"
+    """Say what CapacityBuffers may have of what is still to be bought; not whose they are: a tenant reads it."""
+    buffers = snapshot.capacity_buffers or ()
+    if buffers:
+        yield f"CapacityBuffers keep room for {sum(one.pods for one in buffers)} pods, which may be among these"
 
 
 def _as_ordered(snapshot: NodeSnapshot) -> list[NodePool]:

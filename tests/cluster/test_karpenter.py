@@ -602,7 +602,7 @@ def test_what_a_buffer_keeps_free_is_free_and_may_take_of_what_is_bought():
     [scaled] = cluster
     found = availability(cluster, scaled)
     assert found.schedulable == BoundedCount(1), "the scheduler knows nothing of a buffer"
-    told = "CapacityBuffer team/warm keeps room for 3 pods, which may be among these"
+    told = "CapacityBuffers keep room for 3 pods, which may be among these"
     assert found.provisionable == BoundedCount(4, "upper", f"NodePool gpu: limit {GPU} 8; {told}")
     assert told not in bought([pool(limits={GPU: "0"})], buffers=[buffer]).reason
 
