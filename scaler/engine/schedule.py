@@ -84,8 +84,8 @@ class Schedule:
             waiting: new ones that are not even registered.
             busy: endpoints that are asked enough for new ones already.
         """
-        backfills = sum(item.began is not None and not item.backfilled for item in items)
-        long_pasts = sum(item.began is not None and not item.backfilled and has_long_past(item.spec) for item in items)
+        looking_back = [item for item in items if item.began is not None and not item.backfilled]
+        backfills, long_pasts = len(looking_back), sum(has_long_past(item.spec) for item in looking_back)
         crowd = self.is_crowd(items, now, waiting)
         new_ones_first = sorted(
             _of_each_namespace(items), key=lambda item: (item.decision is not None, not item.unseen)
@@ -176,16 +176,22 @@ def history(spec: WorkloadSpec, at: float) -> tuple[float, ...]:
 
     What a policy learns over hours it learns again in steps of about a minute; 5 s ticks would be thousands.
     """
-    span, long = max(spec.memory, spec.idle_for), spec.algorithm.history if spec.algorithm else 0.0
-    ticks = max(round(COARSE / spec.interval), 1) if long > span else 1
-    interval = ticks * spec.interval
-    steps = math.ceil(max(span, long) / interval)
+    steps, interval = _past(spec)
     return tuple(at - step * interval for step in range(steps, -1, -1))
 
 
 def has_long_past(spec: WorkloadSpec) -> bool:
     """Tell whether the past that a new workload folds takes so much memory that few are at a time."""
-    return len(history(spec, 0.0)) > LONG_PAST
+    steps, _ = _past(spec)
+    return steps >= LONG_PAST
+
+
+def _past(spec: WorkloadSpec) -> tuple[int, float]:
+    """Return how many steps back a new workload looks, and the seconds of each."""
+    span, long = max(spec.memory, spec.idle_for), spec.algorithm.history if spec.algorithm else 0.0
+    ticks = max(round(COARSE / spec.interval), 1) if long > span else 1
+    interval = ticks * spec.interval
+    return math.ceil(max(span, long) / interval), interval
 
 
 def nothing_new(item: Workload, answers: Answers, at: float) -> bool:
