@@ -31,10 +31,7 @@ def real(written: str) -> float:
     Raises:
         ArgumentTypeError: it is none.
     """
-    try:
-        return float(written)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: a number") from None
+    return _written(float, written, "a number")
 
 
 def whole(written: str) -> int:
@@ -43,10 +40,14 @@ def whole(written: str) -> int:
     Raises:
         ArgumentTypeError: it is none.
     """
+    return _written(int, written, "a whole number")
+
+
+def _written(read: Callable[[str], T], written: str, allowed: str) -> T:
     try:
-        return int(written)
+        return read(written)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: a whole number") from None
+        raise argparse.ArgumentTypeError(f"{written!r} is not allowed; allowed: {allowed}") from None
 
 
 def positive(written: str) -> float:

@@ -348,11 +348,12 @@ class Engine:
             loop = asyncio.get_running_loop()
             began = loop.time()
             self._for_new[batch.endpoint] += 1
-            fetching.add_done_callback(
-                lambda _done: loop.call_later(
-                    self._admission.rest(loop.time() - began), self._ask_for_more, batch.endpoint
-                )
-            )
+
+            def rest(_done: object) -> None:
+                took = loop.time() - began
+                loop.call_later(self._admission.rest(took), self._ask_for_more, batch.endpoint)
+
+            fetching.add_done_callback(rest)
         return fetching
 
     def _ask_for_more(self, endpoint: str) -> None:
