@@ -90,8 +90,11 @@ class Apart:
 
     def in_time(self, queries: Sequence[Query]) -> None:
         """Forget that these were slow."""
-        for query in queries if self._slow else ():
-            self._slow.pop(_plain(query), None) if isinstance(query, SignalQuery) else None
+        if not self._slow:
+            return
+        for query in queries:
+            if isinstance(query, SignalQuery):
+                self._slow.pop(_plain(query), None)
 
     def resting(self, queries: Sequence[SignalQuery], at: float) -> set[SignalQuery]:
         """Return those that are not asked this time, since they are slow; one that is has its turn from now on."""

@@ -44,7 +44,7 @@ from scaler.model.measurement import SignalQuery
 from scaler.sources.prometheus import impostors
 from scaler.sources.prometheus.bucket_bounds import count_bounds, what_differs
 from scaler.sources.prometheus.impostors import TargetLabels
-from scaler.sources.prometheus.selectors import joined
+from scaler.sources.prometheus.selectors import joined, of_stat
 from scaler.sources.prometheus.signal_promql import SignalPromql
 from scaler.sources.prometheus.signal_series import adds_up
 from scaler.sources.prometheus.silent_pages import pods_with_quiet_targets, silent_pages
@@ -165,9 +165,9 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
     stats = list(promql.stats())
     watched = signal.scope != "object"
     if watched:
-        stats.append(f'label_replace({pods_with_quiet_targets(promql)}, "stat", "quiet", "", "")')
+        stats.append(of_stat("quiet", pods_with_quiet_targets(promql)))
     if signal.takes_quantile:
-        stats.append(f'label_replace({count_bounds(promql)}, "stat", "bounds", "", "")')
+        stats.append(of_stat("bounds", count_bounds(promql)))
     plain = not signal.takes_quantile and not signal.divided_by
     return BatchQuery(
         parts=tuple(_packed(stats)),
@@ -185,7 +185,7 @@ def _grouped(members: list[SignalQuery], dialect: Naming, limit: int) -> BatchQu
         namespace=dialect.name("namespace"),
         copies=promql.targets_of_copied() if promql.tells_copies else "",
         aliens=impostors.named(promql),
-        forked=f'label_replace({promql.forked()}, "stat", "forked", "", "")' if promql.has_federated else "",
+        forked=of_stat("forked", promql.forked()) if promql.has_federated else "",
         bounds=what_differs(promql) if signal.takes_quantile else "",
         ranks=promql.ranks,
         again=promql.scrape,

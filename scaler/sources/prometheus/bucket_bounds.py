@@ -15,7 +15,7 @@ Clients write the same end as 1 or as 1.0.
 from collections.abc import Callable
 
 from scaler.config.signals import Metric
-from scaler.sources.prometheus.selectors import listed
+from scaler.sources.prometheus.selectors import joined, listed, of_stat
 from scaler.sources.prometheus.signal_promql import SignalPromql
 
 BOUND = "bound"  # label: where a bucket ends, however it was written
@@ -39,7 +39,7 @@ def what_differs(promql: SignalPromql) -> str:
     pods = f"topk by ({by}) ({MOST_TOLD}, group by ({pod}) ({all_bounds}))"
     value = promql.now() if promql.query.at_most is not None else _of_common_bounds(promql)
     texts = (("bounds", bounds), ("bounds", pods), ("common", value))
-    return "\nor ".join(f'label_replace({text}, "stat", "{stat}", "", "")' for stat, text in texts)
+    return joined(of_stat(stat, text) for stat, text in texts)
 
 
 def _differing(promql: SignalPromql) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaler.sources.prometheus.federation import directly_scraped
-from scaler.sources.prometheus.selectors import any_of_each, joined, listed
+from scaler.sources.prometheus.selectors import any_of_each, joined, listed, of_stat
 from scaler.sources.prometheus.signal_series import SignalSeries
 
 STAT = "alien"
@@ -54,14 +54,14 @@ def count(series: SignalSeries) -> str:
 def named(series: SignalSeries) -> str:
     """Write a query for where they come from: a few pages of a workload, and the targets of their job and instance."""
     if series.signal.scope == "object":
-        return _row(STAT, _speakers(series))
+        return of_stat(STAT, _speakers(series))
     if series.namespace == _RENAMED:
-        return _row(STAT, _origins(series))
+        return of_stat(STAT, _origins(series))
     pages, target = _pages(series), listed(series.target)
     labels = listed(dict.fromkeys((*_target(series), *series.target)))
     targets = f"group by ({labels}) ({series.all_targets} and on ({target}) ({pages}))"
     some = f"topk by ({listed(_workload(series))}) ({_SHOWN}, {pages})"
-    return joined((_row(STAT, some), _row(TARGET, targets)))
+    return joined((of_stat(STAT, some), of_stat(TARGET, targets)))
 
 
 def told(
@@ -112,10 +112,6 @@ def _whose(targets: Sequence[Mapping[str, str]], page: Mapping[str, str], labels
     if own:
         return f"a target of pod {own.get(labels.pod, '')}"
     return f'a target in namespace "{min(owned)}"' if owned else "which is no target of its namespace"
-
-
-def _row(stat: str, text: str) -> str:
-    return f'label_replace({text}, "stat", "{stat}", "", "")'
 
 
 def _origins(series: SignalSeries) -> str:

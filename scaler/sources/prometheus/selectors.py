@@ -69,6 +69,11 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f}s" if seconds == round(seconds) else f"{seconds * 1000:.0f}ms"
 
 
+def of_stat(stat: str, text: str) -> str:
+    """Write the rows of a part of a question, which say what they are in the label `stat`."""
+    return f'label_replace({text}, "stat", "{stat}", "", "")'
+
+
 def joined(parts: Iterable[str]) -> str:
     """Join the parts of a question."""
     return _JOIN.join(parts)

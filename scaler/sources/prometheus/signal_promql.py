@@ -60,7 +60,7 @@ from scaler.sources.pages.counters import JUMPING, JUMPS_WITHIN, PROCESS
 from scaler.sources.prometheus import impostors
 from scaler.sources.prometheus.capabilities import copied_targets, taking_turns, target_pod
 from scaler.sources.prometheus.federation import forked, from_federation, whose_is_exported
-from scaler.sources.prometheus.selectors import any_of_each, joined, listed, numbers_up_to, span
+from scaler.sources.prometheus.selectors import any_of_each, joined, listed, numbers_up_to, of_stat, span
 from scaler.sources.prometheus.signal_series import SignalSeries
 
 STATS = (
@@ -114,7 +114,7 @@ class SignalPromql(SignalSeries):
             stats["shown"] = self.shown()
         for stat in STATS:
             if stat in stats:
-                yield f'label_replace({stats[stat]}, "stat", "{stat}", "", "")'
+                yield of_stat(stat, stats[stat])
 
     @property
     def tells_engines(self) -> bool:

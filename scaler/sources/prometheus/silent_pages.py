@@ -22,7 +22,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from scaler.sources.pages.counters import PROCESS
-from scaler.sources.prometheus.selectors import listed, span
+from scaler.sources.prometheus.selectors import joined, listed, of_stat, span
 from scaler.sources.prometheus.signal_promql import SignalPromql
 
 MOST_PODS = 100  # that are named; where there are more, all pods are read, and less far back
@@ -65,10 +65,8 @@ def silent_pages(promql: SignalPromql, pods: Collection[str]) -> str:
     if some.signal.scope == "target":
         texts["emptied"] = f"({some.at_targets(past, up, '{} > 0'.format)}){_but_for(some, back)}"
     now = some.reporting("{}")
-    return "\nor ".join(
-        f'label_replace(group by ({page}) ({text}) unless on ({listed(some.page)}) ({now}), "stat", "{stat}", "", "")'
-        for stat, text in texts.items()
-    )
+    silent_now = f"unless on ({listed(some.page)}) ({now})"
+    return joined(of_stat(stat, f"group by ({page}) ({text}) {silent_now}") for stat, text in texts.items())
 
 
 def _but_for(promql: SignalPromql, back: str) -> str:
